@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""imagegate from a checkout: Python 3.11 and this file are enough.
+
+    python3 dev.py run [options]       start the gateway; in the sandbox as long as no relay key is set
+    python3 dev.py setup               only make .venv
+    python3 dev.py check               formatting, lint, types, import rules
+    python3 dev.py test [options]      check, then pytest with these options
+    python3 dev.py lock [options]      resolve all dependencies anew, with uv; --upgrade takes the newest
+
+What they need is installed into .venv from a lock with hashes, by uv where it is on the PATH and by pip otherwise.
+Works from any folder; paths in options count from the checkout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+if sys.version_info < (3, 11):  # noqa: UP036 - this file must still load there, to say so
+    sys.exit(f"imagegate: needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: python3.11 dev.py run")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = "stamp"
+BIN = "Scripts" if os.name == "nt" else "bin"
+RUN_LOCK = ROOT / "requirements.lock"
+DEV_LOCK = ROOT / "requirements-dev.lock"
+SDK_LOCKS = [ROOT / "tests" / "contract" / f"requirements-openai{major}.lock" for major in (1, 2, 3)]
+RELAY_KEY = "IMAGEGATE_UPSTREAM_API_KEY"
+CHECKS = (
+    ("ruff", "format", "--check", "--quiet"),
+    ("ruff", "check", "--quiet"),
+    ("mypy", "--no-error-summary"),
+    ("lint-imports", "--no-logo", "--no-cache"),
+)
+
+
+def run(options: list[str]) -> NoReturn:
+    """Become the server, as `imagegate serve` with these options."""
+    prepare_project(RUN_LOCK)
+    if "--sandbox" not in options and not has_relay_key():
+        say(f"no {RELAY_KEY} is set, so this is the sandbox: a stand-in relay and toy money. Set it in .env to leave.")
+        options = [*options, "--sandbox"]
+    become("imagegate", "serve", *options)
+
+
+def setup(_options: list[str]) -> None:
+    prepare_project(RUN_LOCK)
+    say(f"ready: {VENV / BIN}")
+
+
+def check(_options: list[str]) -> None:
+    """Run every check, also after one has failed, then exit 1 if one has."""
+    prepare_project(DEV_LOCK)
+    failed = [" ".join(command) for command in CHECKS if not passes(command)]
+    if failed:
+        sys.exit(f"imagegate: failed: {', '.join(failed)}")
+
+
+def test(options: list[str]) -> NoReturn:
+    check([])
+    say("pytest")
+    become("pytest", *options)
+
+
+def lock(options: list[str]) -> None:
+    """Write every lock file. They name no index, so pip, uv and any mirror can install from them."""
+    uv = shutil.which("uv") or sys.exit("imagegate: locks are made with uv, which is not on the PATH: pip install uv")
+    compiling = [uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
+    compiling += ["--no-header", "--no-emit-index-url", "--no-emit-find-links", *options]
+    groups = ["pyproject.toml", "--group", "build"]
+    execute([*compiling, *groups, "--output-file", RUN_LOCK.name])
+    execute([*compiling, *groups, "--group", "dev", "--constraint", RUN_LOCK.name, "--output-file", DEV_LOCK.name])
+    for sdk_lock in SDK_LOCKS:
+        execute([*compiling, str(sdk_lock.with_suffix(".in").relative_to(ROOT)), "--output-file", str(sdk_lock)])
+
+
+COMMANDS = {"run": run, "setup": setup, "check": check, "test": test, "lock": lock}
+
+
+def prepare_project(lock: Path) -> None:
+    # The lock for development holds all of the other one: whoever has it can run, too.
+    prepare(VENV, lock, satisfied_by=(lock, DEV_LOCK), editable=ROOT)
+
+
+def prepare(venv: Path, lock: Path, *, satisfied_by: tuple[Path, ...] = (), editable: Path | None = None) -> Path:
+    """Make sure `venv` holds what `lock` says, and return its Python; instant when it does already.
+
+    It also does when it was made from one of `satisfied_by`. `editable` is a project to install beside it, in place.
+    Exits with the cure on stderr when it cannot be done.
+    """
+    python = venv / BIN / "python"
+    if not python.exists():  # never made, or its Python has been removed from the machine since
+        (venv / STAMP).unlink(missing_ok=True)
+    beside = [editable / "pyproject.toml"] if editable else []
+    good = [fingerprint(venv, python_version(), file, *beside) for file in (lock, *satisfied_by)]
+    keep(venv, good, lambda: install(venv, python, lock, editable))
+    return python
+
+
+def keep(folder: Path, good: Sequence[str], make: Callable[[], None]) -> None:
+    """Call `make` and stamp `folder` with the first of `good`, unless it bears one of them. Two at once take turns."""
+    stamp = folder / STAMP
+    if read(stamp) in good:
+        return
+    with one_at_a_time(folder):
+        if read(stamp) not in good:
+            make()
+            stamp.write_text(good[0])
+
+
+def fingerprint(folder: Path, version: str, *made_from: Path) -> str:
+    """Stand for all that a folder is made from. It starts with the version, and changes when the folder is moved."""
+    content = b"\0".join([os.fsencode(folder), *(file.read_bytes() for file in made_from)])
+    return f"{version} {hashlib.sha256(content).hexdigest()}"
+
+
+def python_version() -> str:
+    return "{}.{}".format(*sys.version_info)
+
+
+def read(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def install(venv: Path, python: Path, lock: Path, editable: Path | None) -> None:
+    uv = shutil.which("uv")
+    # Without a stamp an earlier install broke off, and nobody knows what is in there.
+    if not (read(venv / STAMP).startswith(f"{python_version()} ") and (uv or has_pip(python))):
+        make_venv(venv, uv)
+    (venv / STAMP).unlink(missing_ok=True)
+    packages = len(re.findall(r"^[\w.-]+==", read(lock), re.MULTILINE))
+    say(f"installing {packages} packages into {venv.name} with {'uv' if uv else 'pip, which takes a while'}")
+    quiet = ("--quiet", "--no-progress") if uv else ("--quiet", "--disable-pip-version-check", "--no-input")
+    command: list[str | Path] = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
+    execute([*command, *quiet, "--require-hashes", "--requirement", lock])
+    if editable:
+        execute([*command, *quiet, "--no-deps", "--no-build-isolation", "--editable", editable])
+
+
+def make_venv(venv: Path, uv: str | None) -> None:
+    say(f"making {venv.name} for Python {python_version()}")
+    # The Python below an activated environment: that environment may be the one to be cleared.
+    base_python = getattr(sys, "_base_executable", sys.executable)
+    if uv:
+        execute([uv, "venv", "--quiet", "--clear", "--python", base_python, venv])
+    elif importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip"):
+        execute([base_python, "-m", "venv", "--clear", venv])
+    else:
+        sys.exit(f"imagegate: this Python cannot make environments. The cure: {cure_for_missing_venv()}")
+
+
+def has_pip(python: Path) -> bool:
+    """Say whether this environment has pip: one made by uv has not."""
+    return subprocess.run([python, "-c", "import pip"], capture_output=True).returncode == 0
+
+
+def cure_for_missing_venv() -> str:
+    if shutil.which("apt-get"):
+        return f"apt install python{python_version()}-venv    (with sudo, unless you are root)"
+    if importlib.util.find_spec("pip"):
+        return f"{sys.executable} -m pip install uv"
+    return "install uv, or a Python that comes with ensurepip, and start again"
+
+
+@contextlib.contextmanager
+def one_at_a_time(venv: Path) -> Iterator[None]:
+    try:
+        import fcntl
+    except ImportError:  # Windows: two at once are the user's to avoid.
+        yield
+        return
+    with venv.with_name(f"{venv.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another one that is making {venv.name}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def has_relay_key() -> bool:
+    """Look where the gateway will: in the environment, even if it is empty there; else at the last word of .env."""
+    in_file = re.findall(rf"^\s*(?:export\s+)?{RELAY_KEY}\s*=(.*)", read(ROOT / ".env"), re.MULTILINE | re.IGNORECASE)
+    return is_real(os.environ.get(RELAY_KEY, in_file[-1] if in_file else ""))
+
+
+def is_real(key: str) -> bool:
+    """Tell a key from nothing, from a remark, and from what stands in an example to be replaced."""
+    key = re.sub(r"(^|\s)#.*", "", key).strip().strip("'\"")
+    return bool(key) and not re.search(r"your|change.?me|replace|placeholder|example|xxx|\.\.\.|<", key, re.IGNORECASE)
+
+
+def say(words: str) -> None:
+    print(f"imagegate: {words}", file=sys.stderr, flush=True)
+
+
+def passes(command: tuple[str, ...]) -> bool:
+    say(" ".join(command))
+    return subprocess.run([VENV / BIN / command[0], *command[1:]]).returncode == 0
+
+
+def execute(command: Sequence[str | Path]) -> None:
+    """Run to the end, its output on our stderr; exit when it fails, for it has said why."""
+    code = subprocess.run(command, stdout=sys.stderr).returncode
+    if code:
+        sys.exit(f"imagegate: this failed with {code}: {' '.join(map(str, command))}")
+
+
+def become(program: str, *arguments: str) -> NoReturn:
+    """Turn into a program of .venv, so that signals and the exit code are its own."""
+    command = [str(VENV / BIN / program), *arguments]
+    if os.name == "nt":
+        sys.exit(subprocess.call(command))
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+def main(arguments: list[str]) -> int:
+    name, *options = arguments or ["--help"]
+    if name not in COMMANDS:
+        asked = name in ("-h", "--help", "help")
+        print(__doc__, file=sys.stdout if asked else sys.stderr, end="")
+        return 0 if asked else 2
+    os.chdir(ROOT)
+    try:
+        COMMANDS[name](options)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,43 @@
+"""What every test may ask for."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.servers import PostgresServer, RedisServer
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with PostgresServer(os.environ.get("TEST_POSTGRES_URL")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer(os.environ.get("TEST_REDIS_URL")) as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_url(anyio_backend: str, postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """An empty database of the test's own."""
+    postgres_server.ensure_running()
+    url = await postgres_server.create_database()
+    yield url
+    postgres_server.ensure_running()
+    await postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """A Redis with nothing in it."""
+    redis_server.ensure_running()
+    redis_server.flush()
+    return redis_server.url

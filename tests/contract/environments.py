@@ -1,0 +1,42 @@
+"""The OpenAI SDKs, each in an environment of its own: no two majors fit into one, and none belongs beside the gateway.
+
+They are made on first use, from the locks beside this file, in git-ignored folders at the top of the checkout.
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import dev
+
+HERE = Path(__file__).parent
+
+
+def python_with_openai(major: int) -> Path:
+    """Return a Python that imports `openai` of this major version (1, 2 or 3) and nothing of the gateway."""
+    return dev.prepare(dev.ROOT / f".venv-openai{major}", HERE / f"requirements-openai{major}.lock")
+
+
+def node_with_openai() -> Path | None:
+    """Return a folder from which Node resolves the newest `openai` it can run; None without Node 20 and npm.
+
+    Run scripts as `node --input-type=module -e ...` with this folder as the working directory, or put them into it.
+    """
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        return None
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    node_major = int(version.removeprefix("v").split(".")[0])
+    if node_major < 20:
+        return None
+    source = HERE / ("node-openai7" if node_major >= 22 else "node-openai6")
+    folder = dev.ROOT / f".venv-{source.name}"
+
+    def install() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(source, folder)
+        dev.say(f"installing openai for Node into {folder.name}")
+        dev.execute([npm, "ci", "--silent", "--no-audit", "--no-fund", "--prefix", folder])
+
+    dev.keep(folder, [dev.fingerprint(folder, version, source / "package-lock.json")], install)
+    return folder

@@ -1,0 +1,265 @@
+"""A real PostgreSQL and a real Redis for the tests, without root rights, Docker or anything installed.
+
+`TEST_POSTGRES_URL` and `TEST_REDIS_URL` name running ones to be used instead. Otherwise the programs come from the PATH
+or the system's usual places, and where there are none from wheels. A server of ours dies with the test run, however
+that ends: a guard process that waits on a pipe from the run sees it close, stops the server and removes its folder.
+"""
+
+import contextlib
+import os
+import pwd
+import random
+import secrets
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO, Any, Final, Self
+from urllib.parse import urlsplit
+
+import asyncpg
+import psutil
+import pytest
+import redis
+
+from tests.server_processes import family, guard, kill, send, stop, wait_until
+from tests.server_programs import postgres_folders, redis_program
+
+HOST: Final = "127.0.0.1"
+START_S: Final = 60
+
+
+class ServerFailed(Exception):
+    """A server did not start; the message ends with its own last words."""
+
+
+class Server:
+    """A server process with a loopback port and a folder of its own, both kept over restarts.
+
+    With `url` it stands for a server somebody else runs: it is used, and a test that would kill it is skipped.
+    All methods block, none for longer than a start takes. To kill, start or pause twice is harmless.
+    """
+
+    name: str
+    url: str
+
+    def __init__(self, url: str | None = None) -> None:
+        self._ours = url is None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._identity: dict[str, Any] = {}  # the user and environment to run as, in Popen's words
+        if url is None:
+            self._folder = Path(tempfile.mkdtemp(prefix=f"imagegate-{self.name}-"))
+            self._port = free_port()
+        self.url = url or self._own_url()
+
+    def __enter__(self) -> Self:
+        try:
+            if self._ours:
+                self._prepare()
+                self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Return when the server answers. Raises ServerFailed."""
+        self._must_be_ours()
+        if self._is_alive():
+            return
+        with (self._folder / "log").open("ab") as log:
+            self._process = self._launch(self._command(), log)
+        self._guard = guard(self._process.pid, self._folder)
+        self._wait_until_it_answers()
+
+    def kill(self) -> None:
+        """SIGKILL the server and its children, as a power cut would, and return when they are gone."""
+        self._must_be_ours()
+        kill(self._family())
+        self._bury()
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze the server: connections stay open and nothing is answered, until `resume`."""
+        self._must_be_ours()
+        send(self._family(), signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._must_be_ours()
+        send(self._family(), signal.SIGCONT)
+
+    def ensure_running(self) -> None:
+        """Mend what an earlier test left paused or killed."""
+        if self._ours and self._is_alive():
+            self.resume()
+        elif self._ours:
+            self.start()
+
+    def close(self) -> None:
+        """Stop the server the way it likes best, and remove its folder."""
+        if self._ours:
+            if self._process:
+                stop(self._process.pid)
+            self._bury()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    # What a server of a kind has to say
+
+    def _own_url(self) -> str:
+        raise NotImplementedError
+
+    def _prepare(self) -> None:
+        """Do once what must be done before the first start."""
+
+    def _command(self) -> list[str | Path]:
+        raise NotImplementedError
+
+    def _greeting(self) -> tuple[bytes, bytes]:
+        """What to send to a fresh connection, and how the answer begins when the server is ready."""
+        raise NotImplementedError
+
+    def _launch(self, command: list[str | Path], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, cwd=self._folder, stdout=output, stderr=subprocess.STDOUT, **self._identity)
+
+    # Its process
+
+    def _family(self) -> list[psutil.Process]:
+        return family(self._process.pid) if self._process else []
+
+    def _is_alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _bury(self) -> None:
+        """Collect what has ended. The guard goes too, unheard: it must not outlive the number it would kill."""
+        for process in (self._guard, self._process):
+            if process:
+                process.kill()
+                process.wait()
+                if process.stdin:
+                    process.stdin.close()
+        self._guard = self._process = None
+
+    def _must_be_ours(self) -> None:
+        if not self._ours:
+            pytest.skip(f"the {self.name} server is not ours to stop and start")
+
+    def _wait_until_it_answers(self) -> None:
+        wait_until(lambda: self._answers() or not self._is_alive(), START_S)
+        if not self._answers():
+            raise ServerFailed(f"{self.name} did not start:\n{(self._folder / 'log').read_text()[-2000:]}")
+
+    def _answers(self) -> bool:
+        question, good_answer = self._greeting()
+        try:
+            with socket.create_connection((HOST, self._port), timeout=1) as connection:
+                connection.sendall(question)
+                return connection.recv(len(good_answer)) == good_answer
+        except OSError:
+            return False
+
+
+class PostgresServer(Server):
+    """PostgreSQL with trust authentication, 200 connections and no regard for power cuts."""
+
+    name = "postgres"
+
+    def _own_url(self) -> str:
+        return f"postgresql://postgres@{HOST}:{self._port}/postgres"
+
+    async def create_database(self, template: str | None = None) -> str:
+        """Return the URL of a new database: empty, or a copy of the one at the URL `template`, which is not in use."""
+        name = f"test_{secrets.token_hex(6)}"
+        copied = f'TEMPLATE "{urlsplit(template).path[1:]}"' if template else ""
+        await self._administer(f'CREATE DATABASE "{name}" {copied}')
+        return urlsplit(self.url)._replace(path=f"/{name}").geturl()
+
+    async def drop_database(self, url: str) -> None:
+        """Remove a database of `create_database`, whoever is still connected."""
+        await self._administer(f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
+
+    async def _administer(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    def _prepare(self) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+        self._identity = {"env": environment}
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root.
+            account = pwd.getpwnam("nobody")
+            os.chown(self._folder, account.pw_uid, account.pw_gid)
+            self._identity |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        self._programs = next(folder for folder in postgres_folders(self._folder) if self._can_run(folder))
+        options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync"]
+        initdb = self._launch([self._programs / "initdb", "--pgdata=data", *options], subprocess.PIPE)
+        words, _ = initdb.communicate(timeout=START_S)
+        if initdb.returncode:
+            raise ServerFailed(f"initdb failed: {words.decode()}")
+
+    def _command(self) -> list[str | Path]:
+        settings = {
+            "listen_addresses": HOST,
+            "port": self._port,
+            "unix_socket_directories": "",
+            "max_connections": 200,
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "log_min_messages": "fatal",
+        }
+        options = (word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
+        return [self._programs / "postgres", "-D", "data", *options]
+
+    def _greeting(self) -> tuple[bytes, bytes]:
+        start_up = struct.pack("!i", 3 << 16) + b"user\0postgres\0database\0postgres\0\0"
+        return struct.pack("!i", len(start_up) + 4) + start_up, b"R"
+
+    def _can_run(self, folder: Path) -> bool:
+        """Say whether its programs start under the user they are to run as: they may lie where only root can look."""
+        try:
+            programs = [folder / "initdb", folder / "postgres"]
+            return not any(self._launch([program, "--version"], subprocess.DEVNULL).wait() for program in programs)
+        except OSError:
+            return False
+
+
+class RedisServer(Server):
+    """Redis, or Valkey, in memory only."""
+
+    name = "redis"
+
+    def _own_url(self) -> str:
+        return f"redis://{HOST}:{self._port}/0"
+
+    def flush(self) -> None:
+        """Forget everything in the database the URL names."""
+        with redis.Redis.from_url(self.url) as client:
+            client.flushdb()
+
+    def _command(self) -> list[str | Path]:
+        return [redis_program(), "--bind", HOST, "--port", str(self._port), "--save", "", "--appendonly", "no"]
+
+    def _greeting(self) -> tuple[bytes, bytes]:
+        return b"PING\r\n", b"+PONG"
+
+
+def free_port() -> int:
+    """Find one below those that the system gives to outgoing connections, so that none of them takes it meanwhile."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
