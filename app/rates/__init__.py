@@ -1,0 +1,15 @@
+"""Requests and images per minute: memory or Redis, same rules."""
+
+from app.rates.limits import Charge, RateLimit, Rates, RateState, RateVerdict
+from app.rates.memory import MemoryRates
+from app.rates.redis import RedisRates, connect
+
+__all__ = ["Charge", "MemoryRates", "RateLimit", "RateState", "RateVerdict", "Rates", "RedisRates", "open_rates"]
+
+
+def open_rates(redis_url: str | None) -> Rates:
+    """Rates for this process alone, or shared through a Redis; nothing is connected before the first use.
+
+    Raises ValueError for a URL that is no Redis URL. A Redis that is not there is no error.
+    """
+    return MemoryRates() if redis_url is None else RedisRates(connect(redis_url))
