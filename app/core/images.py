@@ -1,0 +1,93 @@
+"""Type and size of a picture from its first bytes. Nothing is decoded, so a bomb costs no more than a stamp."""
+
+from dataclasses import dataclass
+
+HEAD_BYTES = 256 * 1024
+"""Enough for PNG and WebP (33 bytes) and nearly every JPEG; one with more metadata needs the whole file."""
+
+JPEG_SEGMENTS_MAX = 1_000
+"""Before the frame header. A segment holds 64 KiB, so the metadata of a 10 MB file fits in 160."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """`content_type` is image/png, image/jpeg or image/webp; both sizes are at least 1."""
+
+    content_type: str
+    width_px: int
+    height_px: int
+
+
+def read_header(head: bytes) -> Header | None:
+    """What the magic bytes say, or None for anything that is not PNG, JPEG or WebP, is cut short or has no area.
+
+    Give at least HEAD_BYTES or the whole file. For a JPEG, None can also mean that its frame header lies beyond `head`:
+    when `is_jpeg(head)`, ask again with the whole file. JPEG_SEGMENTS_MAX bounds the work, not the length.
+    """
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        found = _png(head)
+    elif is_jpeg(head):
+        found = _jpeg(head)
+    elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        found = _webp(head)
+    else:
+        found = None
+    return found if found is not None and found.width_px > 0 and found.height_px > 0 else None
+
+
+def is_jpeg(head: bytes) -> bool:
+    return head.startswith(b"\xff\xd8\xff")
+
+
+def _png(head: bytes) -> Header | None:
+    # The first chunk is always IHDR, 13 bytes long.
+    if len(head) < 33 or head[8:16] != b"\x00\x00\x00\x0dIHDR":
+        return None
+    width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+    return Header("image/png", width, height) if max(width, height) < 2**31 else None
+
+
+def _jpeg(head: bytes) -> Header | None:
+    at = 2
+    for _ in range(JPEG_SEGMENTS_MAX):
+        if head[at : at + 1] != b"\xff" or at + 4 > len(head):
+            return None
+        marker = head[at + 1]
+        if marker == 0xFF:  # A fill byte.
+            at += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # No length follows these.
+            at += 2
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return _jpeg_frame(head[at + 2 : at + 9])
+        elif marker in (0x00, 0xD8, 0xD9, 0xDA):  # The picture begins or ends, and no frame header came.
+            return None
+        else:
+            length = int.from_bytes(head[at + 2 : at + 4])
+            if length < 2:
+                return None
+            at += 2 + length
+    return None
+
+
+def _jpeg_frame(frame: bytes) -> Header | None:
+    # Length (2), precision (1), height (2), width (2).
+    if len(frame) < 7 or int.from_bytes(frame[:2]) < 8:
+        return None
+    return Header("image/jpeg", int.from_bytes(frame[5:7]), int.from_bytes(frame[3:5]))
+
+
+def _webp(head: bytes) -> Header | None:
+    if len(head) < 30:
+        return None
+    kind = head[12:16]
+    if kind == b"VP8X":
+        return Header(
+            "image/webp", int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+        )
+    if kind == b"VP8L" and head[20] == 0x2F:
+        bits = int.from_bytes(head[21:25], "little")
+        return Header("image/webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if kind == b"VP8 " and head[23:26] == b"\x9d\x01\x2a":
+        width, height = int.from_bytes(head[26:28], "little"), int.from_bytes(head[28:30], "little")
+        return Header("image/webp", width & 0x3FFF, height & 0x3FFF)
+    return None

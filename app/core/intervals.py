@@ -1,0 +1,63 @@
+"""The intervals of limits, cut in the configured timezone."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo
+
+Interval = Literal["minute", "day", "week", "month", "lifetime"]
+"""`minute` belongs to rates, which are not counted in the database; the others to counters."""
+
+COUNTED: tuple[Interval, ...] = get_args(Interval)[1:]
+
+
+def bounds_ms(interval: Interval, at_ms: int, zone: ZoneInfo) -> tuple[int, int | None]:
+    """Start (inclusive) and end (exclusive) of the interval that holds `at_ms`; a lifetime starts at 0 and has no end.
+
+    A day is the local calendar day, so it may last 23 or 25 hours; a week starts on Monday.
+    """
+    if interval == "lifetime":
+        return 0, None
+    start = _start(interval, datetime.fromtimestamp(at_ms / 1000, zone))
+    return _ms(start), _ms(_next(interval, start))
+
+
+def local_day(at_ms: int, zone: ZoneInfo) -> str:
+    """`2026-11-21`: the local day that holds `at_ms`."""
+    return datetime.fromtimestamp(at_ms / 1000, zone).date().isoformat()
+
+
+def hour_start_ms(at_ms: int) -> int:
+    """The start of the UTC hour that holds `at_ms`."""
+    return at_ms - at_ms % 3_600_000
+
+
+def iso(at_ms: int, zone: ZoneInfo) -> str:
+    """ISO 8601 with the zone's offset, to the second."""
+    return datetime.fromtimestamp(at_ms // 1000, zone).isoformat()
+
+
+def _start(interval: Interval, local: datetime) -> datetime:
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    match interval:
+        case "day":
+            return midnight
+        case "week":
+            return midnight - timedelta(days=midnight.weekday())
+        case "month":
+            return midnight.replace(day=1)
+        case _:
+            raise AssertionError(f"{interval} has no counter")
+
+
+def _next(interval: Interval, start: datetime) -> datetime:
+    match interval:
+        case "day":
+            return start + timedelta(days=1)
+        case "week":
+            return start + timedelta(days=7)
+        case _:
+            return (start + timedelta(days=32)).replace(day=1)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.astimezone(UTC).timestamp() * 1000)

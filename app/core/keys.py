@@ -1,0 +1,70 @@
+"""API keys: `sk-ig-<id>-<32 random base62>-<checksum>`.
+
+The checksum tells a typo from a guess before the database is asked. What is stored is the id, an HMAC-SHA256 of the whole
+key under the installation's pepper, and the last four characters of the random part.
+"""
+
+import hashlib
+import hmac
+import secrets
+import string
+import zlib
+from dataclasses import dataclass
+
+_BASE62 = string.digits + string.ascii_letters
+_ID_ALPHABET = string.digits + string.ascii_lowercase
+_ID_LENGTH = 12
+"""Longer than `admin`, so that the id can never be read as the prefix of an admin key."""
+_RANDOM_LENGTH = 32
+_CHECKSUM_LENGTH = 6
+PEPPER_BYTES_MIN = 32
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """`secret` is shown once and never stored."""
+
+    id: str
+    secret: str
+    last_four: str
+
+
+def new_key() -> NewKey:
+    """A fresh key; 190 bits of it are random."""
+    short = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+    random = "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_LENGTH))
+    body = f"sk-ig-{short}-{random}"
+    return NewKey(id=f"key_{short}", secret=f"{body}-{_checksum(body)}", last_four=random[-4:])
+
+
+def key_id(secret: str) -> str | None:
+    """The id a well-formed key carries; None when form or checksum is wrong."""
+    parts = secret.split("-")
+    if len(parts) != 5 or parts[:2] != ["sk", "ig"] or not secret.isascii():
+        return None
+    short, random, checksum = parts[2:]
+    if len(short) != _ID_LENGTH or len(random) != _RANDOM_LENGTH:
+        return None
+    if not hmac.compare_digest(_checksum(secret[: -_CHECKSUM_LENGTH - 1]), checksum):
+        return None
+    return f"key_{short}"
+
+
+def secret_hmac(pepper: bytes, secret: str) -> bytes:
+    """What is stored of a key. Raises ValueError on a pepper shorter than 32 bytes."""
+    if len(pepper) < PEPPER_BYTES_MIN:
+        raise ValueError("the pepper is shorter than 32 bytes")
+    return hmac.digest(pepper, secret.encode(), hashlib.sha256)
+
+
+def matches(pepper: bytes, secret: str, stored: bytes) -> bool:
+    """In constant time."""
+    return hmac.compare_digest(secret_hmac(pepper, secret), stored)
+
+
+def _checksum(body: str) -> str:
+    number, digits = zlib.crc32(body.encode()), ""
+    for _ in range(_CHECKSUM_LENGTH):
+        number, digit = divmod(number, 62)
+        digits += _BASE62[digit]
+    return digits

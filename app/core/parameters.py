@@ -1,0 +1,261 @@
+"""From the fields of a body to an ImageRequest: what a price depends on is checked, the rest passes on as it came."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from app.core.request import ImageRequest, Operation, Upload
+from app.core.uploads import IMAGES_MAX, PIXELS_MAX, FilePart, read_uploads, upload_field
+from app.errors import DuplicateKey, InvalidMultipart, InvalidType, InvalidValue, MissingParameter, StringTooLong
+from app.spool import Spool
+
+MODEL_DEFAULT = "gpt-image-1"
+MODEL_CHARS_MAX = 200
+PROMPT_CHARS_MAX = 32_000
+USER_CHARS_MAX = 256
+CHOICE_CHARS_MAX = 32
+N_MAX = 10
+PARTIAL_IMAGES_MAX = 3
+NAME_CHARS_MAX = 128
+
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+# What makes a name a path, a query or an escape. Whitespace and control characters are refused apart.
+_PATH_LIKE = re.compile(r"^[./~]|\.\.|//|[\\?#%]|/$")
+
+FACTS = frozenset({"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format", "user"})
+"""What this gateway reads. A relay may read names without regard to case, so other spellings of these are refused."""
+
+# fmt: off
+DESTINATIONS = frozenset({
+    "apibase", "apikey", "apitype", "apiversion", "azureadtoken", "azureendpoint", "baseurl", "customllmprovider",
+    "defaultheaders", "defaultquery", "endpoint", "extrabody", "extraheaders", "extraquery", "headers", "host",
+    "httpclient", "organization", "proxies", "proxy",
+})
+# fmt: on
+"""Where a request goes and as whom: dropped in every spelling. Lower case, without `-` and `_`."""
+
+
+def generation(fields: dict[str, Any]) -> ImageRequest:
+    """A generation from a JSON object. Raises InvalidType, InvalidValue, MissingParameter and StringTooLong."""
+    kept = _keep(fields)
+    return _request("generation", kept, kept)
+
+
+def edit(
+    fields: dict[str, str | list[str]],
+    files: Sequence[FilePart],
+    spool: Spool,
+    *,
+    images_max: int = IMAGES_MAX,
+    pixels_max: int = PIXELS_MAX,
+) -> ImageRequest:
+    """An edit from a multipart form; the request takes over `spool`. Raises as `generation` and `read_uploads` do.
+
+    Empty text and `n=0` count as absent: some clients always write every field.
+    """
+    kept = _keep(_without_unset(fields))
+    uploads = read_uploads(files, spool, images_max, pixels_max)
+    return _request("edit", _facts_of_text(kept), _named_plainly(_plain_text(kept)), uploads, spool)
+
+
+def edit_json(
+    fields: dict[str, Any],
+    files: Sequence[FilePart],
+    spool: Spool,
+    *,
+    images_max: int = IMAGES_MAX,
+    pixels_max: int = PIXELS_MAX,
+) -> ImageRequest:
+    """An edit from a JSON object whose pictures were taken out into `files`; the same form as from multipart results.
+
+    `fields` is the object without `images` and `mask`; its values become the text that SDKs write for them.
+    """
+    kept = _keep(fields)
+    for name in kept:
+        if upload_field(name) is not None:
+            raise InvalidValue(f"A JSON edit takes its pictures in 'images' and 'mask', not in {name!r}.", param=name)
+    uploads = read_uploads(files, spool, images_max, pixels_max)
+    return _request("edit", kept, _named_plainly(_text_of(kept)), uploads, spool)
+
+
+def variation(
+    fields: dict[str, str | list[str]], files: Sequence[FilePart], spool: Spool, *, pixels_max: int = PIXELS_MAX
+) -> ImageRequest:
+    """A variation of one picture from a multipart form; as `edit`, but without prompt, mask and streaming."""
+    for file in files:
+        if upload_field(file.name) != "image":
+            raise InvalidMultipart(f"A variation takes one file, 'image'; remove {file.name!r}.", param=file.name)
+    kept = _keep(_without_unset(fields))
+    uploads = read_uploads(files, spool, 1, pixels_max)
+    return _request("variation", _facts_of_text(kept), _named_plainly(_plain_text(kept)), uploads, spool)
+
+
+# --- fields ---------------------------------------------------------------------------------------------------------
+
+
+def _keep(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without nulls and destinations. A fact in another spelling is refused: it would slip past the price."""
+    kept: dict[str, Any] = {}
+    for name, value in fields.items():
+        folded = name.casefold()
+        if value is None or folded.replace("-", "").replace("_", "") in DESTINATIONS:
+            continue
+        if folded in FACTS and name not in FACTS:
+            raise InvalidValue(f"Unknown field {name!r}; did you mean {folded!r}?", param=name)
+        kept[name] = value
+    return kept
+
+
+def _named_plainly(texts: dict[str, Any]) -> dict[str, Any]:
+    """Names end up in the header of a form part: one with a quote or a line break could begin another field."""
+    for name in texts:
+        if not name.isprintable() or not 0 < len(name) <= NAME_CHARS_MAX or '"' in name or "\\" in name:
+            message = f"A field's name must be 1 to {NAME_CHARS_MAX} visible characters without quotes and backslashes."
+            raise InvalidValue(message, param=ascii(name[:64])[1:-1])
+    return texts
+
+
+def _without_unset(fields: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+    return {name: value for name, value in fields.items() if value != "" and not (name == "n" and value == "0")}
+
+
+def _facts_of_text(fields: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a form in the types of JSON; what is no number or boolean stays text, to be refused by its type."""
+    facts = {name: value for name, value in fields.items() if name in FACTS}
+    for name, value in facts.items():
+        if isinstance(value, list):
+            raise DuplicateKey(f"The field {name!r} came {len(value)} times; send it once.", param=name)
+        if name in ("n", "partial_images") and _INTEGER.fullmatch(value):
+            facts[name] = int(value)
+        if name == "stream" and value.lower() in ("true", "false"):
+            facts[name] = value.lower() == "true"
+    return facts
+
+
+def _plain_text(fields: dict[str, Any]) -> dict[str, Any]:
+    """As it came, but for `True` and `False`, which Python clients write and the relay does not read."""
+    stream = fields.get("stream")
+    return fields if not isinstance(stream, str) else {**fields, "stream": stream.lower()}
+
+
+def _text_of(fields: dict[str, Any]) -> dict[str, str | list[str]]:
+    """JSON values as form fields, the way the SDKs spell them: `list[]`, `object[key]`, true and false."""
+    texts: dict[str, str | list[str]] = {}
+    for name, value in fields.items():
+        if isinstance(value, list):
+            texts[f"{name}[]"] = [_scalar_text(item) for item in value]
+        elif isinstance(value, dict):
+            texts.update({f"{name}[{key}]": _scalar_text(item) for key, item in value.items() if item is not None})
+        else:
+            texts[name] = _scalar_text(value)
+    return texts
+
+
+def _scalar_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+# --- facts ----------------------------------------------------------------------------------------------------------
+
+
+def _request(
+    operation: Operation,
+    facts: dict[str, Any],
+    fields: dict[str, Any],
+    uploads: tuple[Upload, ...] = (),
+    spool: Spool | None = None,
+) -> ImageRequest:
+    model = _model(facts)
+    prompt = _prompt(facts, required=operation != "variation")
+    _user(facts)
+    _response_format(facts)
+    stream = facts.get("stream", False)
+    if not isinstance(stream, bool):
+        raise InvalidType("'stream' must be true or false.", param="stream")
+    if stream and operation == "variation":
+        raise InvalidValue("A variation cannot be streamed; leave 'stream' out.", param="stream")
+    return ImageRequest(
+        operation=operation,
+        model=model,
+        n=_integer(facts, "n", 1, N_MAX, default=1),
+        size=_choice(facts, "size"),
+        quality=_choice(facts, "quality"),
+        stream=stream,
+        partial_images=_integer(facts, "partial_images", 0, PARTIAL_IMAGES_MAX, default=0),
+        prompt_chars=len(prompt),
+        fields=fields if "model" in fields else {"model": model, **fields},
+        uploads=uploads,
+        spool=spool,
+    )
+
+
+def _string(facts: dict[str, Any], name: str, chars_max: int) -> str | None:
+    value = facts.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidType(f"{name!r} must be a string, not {_kind(value)}.", param=name)
+    if len(value) > chars_max:
+        message = f"{name!r} has {len(value):,} characters; at most {chars_max:,} are allowed. Shorten it."
+        raise StringTooLong(message, param=name)
+    if "\0" in value:
+        raise InvalidValue(f"{name!r} holds a NUL character; remove it.", param=name)
+    return value
+
+
+def _model(facts: dict[str, Any]) -> str:
+    model = _string(facts, "model", MODEL_CHARS_MAX)
+    if model is None:
+        return MODEL_DEFAULT
+    if not _visible(model) or _PATH_LIKE.search(model):
+        raise InvalidValue("'model' is not a model's name; list the names with GET /v1/models.", param="model")
+    return model
+
+
+def _prompt(facts: dict[str, Any], *, required: bool) -> str:
+    prompt = _string(facts, "prompt", PROMPT_CHARS_MAX)
+    if prompt is None:
+        if required:
+            raise MissingParameter("'prompt' is missing; say what the picture should show.", param="prompt")
+        return ""
+    if not prompt.strip():
+        raise InvalidValue("'prompt' is blank; say what the picture should show.", param="prompt")
+    return prompt
+
+
+def _user(facts: dict[str, Any]) -> None:
+    _string(facts, "user", USER_CHARS_MAX)
+
+
+def _choice(facts: dict[str, Any], name: str) -> str | None:
+    """Size or quality: any word passes, the catalog knows which ones a model takes."""
+    value = _string(facts, name, CHOICE_CHARS_MAX)
+    if value is not None and not _visible(value):
+        raise InvalidValue(f"{name!r} must be 1 to {CHOICE_CHARS_MAX} visible characters without spaces.", param=name)
+    return value
+
+
+def _response_format(facts: dict[str, Any]) -> None:
+    value = _string(facts, "response_format", CHOICE_CHARS_MAX)
+    if value not in (None, "url", "b64_json"):
+        raise InvalidValue(f"'response_format' is {value!r}; it must be 'url' or 'b64_json'.", param="response_format")
+
+
+def _integer(facts: dict[str, Any], name: str, least: int, most: int, *, default: int) -> int:
+    value = facts.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidType(f"{name!r} must be a whole number from {least} to {most}, not {_kind(value)}.", param=name)
+    if not least <= value <= most:
+        shown = f" is {value}; it" if abs(value) < 10**12 else ""
+        raise InvalidValue(f"{name!r}{shown} must be from {least} to {most}.", param=name)
+    return value
+
+
+def _visible(text: str) -> bool:
+    return text != "" and text.isprintable() and not any(char.isspace() for char in text)
+
+
+def _kind(value: object) -> str:
+    kinds = {bool: "a boolean", int: "a number", float: "a number with a fraction", str: "a string", list: "a list"}
+    return kinds.get(type(value), "an object")

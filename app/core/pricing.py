@@ -1,0 +1,150 @@
+"""What a request can cost, and what it did cost.
+
+A price names a model and, where it matters, an operation, a size or a quality; it counts from an instant on. A request freezes
+an instant, not a row: the quote is the dearest price among the answers its open fields allow, the cost is that of the answer.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from app.core.money import per_million_micros, rounded_up
+from app.core.request import ImageRequest, Operation
+
+OPEN = (None, "", "auto")
+"""A size or quality that leaves the choice to the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the relay reports them; the split of the input is None where it is not told."""
+
+    total_tokens: int
+    input_tokens: int
+    output_tokens: int
+    input_text_tokens: int | None = None
+    input_image_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PerImage:
+    micros: int
+
+    def quote_micros(self, images: int) -> int:
+        return self.micros * images
+
+    def cost_micros(self, images: int, usage: Usage | None) -> int:  # noqa: ARG002  (the same call for both kinds)
+        return self.micros * images
+
+
+@dataclass(frozen=True, slots=True)
+class PerToken:
+    """Micros per million tokens; `ceiling_micros_per_image` is held, and booked when the usage is missing."""
+
+    input_text_micros: int
+    input_image_micros: int
+    output_micros: int
+    ceiling_micros_per_image: int
+
+    def quote_micros(self, images: int) -> int:
+        return self.ceiling_micros_per_image * images
+
+    def cost_micros(self, images: int, usage: Usage | None) -> int:
+        """By tokens; input whose kind is not told counts as the dearer kind. Without usage: the ceiling, never zero."""
+        if usage is None:
+            return self.quote_micros(images)
+        text, image = usage.input_text_tokens, usage.input_image_tokens
+        if text is None or image is None:
+            dearer = max(self.input_text_micros, self.input_image_micros)
+            inputs = per_million_micros(usage.input_tokens, dearer)
+        else:
+            inputs = per_million_micros(text, self.input_text_micros) + per_million_micros(
+                image, self.input_image_micros
+            )
+        return rounded_up(inputs + per_million_micros(usage.output_tokens, self.output_micros))
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A row of the price book; None stands for any. Of rows with the same names the latest `from_ms`, then `id`, counts."""
+
+    id: int
+    model: str
+    operation: Operation | None
+    size: str | None
+    quality: str | None
+    from_ms: int
+    amount: PerImage | PerToken
+
+    @property
+    def named(self) -> int:
+        """How many of operation, size and quality it names: the more, the more it is meant."""
+        return sum(name is not None for name in (self.operation, self.size, self.quality))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a price depends on, known to the end: None in size or quality means one that no price names."""
+
+    operation: Operation
+    size: str | None
+    quality: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """The prices of one model, over all time."""
+
+    prices: tuple[Price, ...]
+
+    def at(self, instant_ms: int) -> tuple[Price, ...]:
+        """The rows in force at an instant: one for each combination of names."""
+        latest: dict[tuple[str | None, ...], Price] = {}
+        for price in sorted(self.prices, key=lambda price: (price.from_ms, price.id)):
+            if price.from_ms <= instant_ms:
+                latest[price.operation, price.size, price.quality] = price
+        return tuple(latest.values())
+
+    def quote_micros(self, wanted: ImageRequest, instant_ms: int) -> int | None:
+        """The most `wanted` can cost; None where no price covers it."""
+        rows = self.at(instant_ms)
+        amounts = [
+            row.amount.quote_micros(wanted.n) for facts in _possible(rows, wanted) if (row := _meant(rows, facts))
+        ]
+        return max(amounts, default=None)
+
+    def cost_micros(self, facts: Facts, instant_ms: int, images: int, usage: Usage | None) -> int | None:
+        """What `images` of such an answer cost; None where no price covers it."""
+        row = _meant(self.at(instant_ms), facts)
+        return row.amount.cost_micros(images, usage) if row else None
+
+    def by_tokens(self, facts: Facts, instant_ms: int) -> bool:
+        """Whether such an answer is priced by its tokens."""
+        row = _meant(self.at(instant_ms), facts)
+        return row is not None and isinstance(row.amount, PerToken)
+
+
+def closed(value: str | None) -> str | None:
+    """None for a size or quality that leaves the choice open."""
+    return None if value in OPEN else value
+
+
+def _possible(rows: Iterable[Price], wanted: ImageRequest) -> Iterator[Facts]:
+    """Every answer the open fields allow, told apart only where a price does."""
+    rows = tuple(rows)
+    sizes = {closed(wanted.size)} if closed(wanted.size) else {None, *(row.size for row in rows)}
+    qualities = {closed(wanted.quality)} if closed(wanted.quality) else {None, *(row.quality for row in rows)}
+    for size, quality in product(sizes, qualities):
+        yield Facts(wanted.operation, size, quality)
+
+
+def _meant(rows: Iterable[Price], facts: Facts) -> Price | None:
+    """Of the rows that fit, the one that names most; of those the dearest."""
+    fits = [
+        row
+        for row in rows
+        if row.operation in (None, facts.operation)
+        and row.size in (None, facts.size)
+        and row.quality in (None, facts.quality)
+    ]
+    return max(fits, key=lambda row: (row.named, row.amount.quote_micros(1)), default=None)

@@ -1,0 +1,47 @@
+"""What a client asked for: the facts a price depends on, and everything else as it came."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.spool import Slice, Spool
+
+Operation = Literal["generation", "edit", "variation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file of an edit, lying in the request's spool. `sha256` is hex; `content_type` is what its magic bytes say."""
+
+    field: Literal["image", "mask", "markup"]
+    piece: Slice
+    content_type: str
+    width_px: int
+    height_px: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """One image request after validation and defaults.
+
+    `fields` holds every field that goes on to the relay as the client sent it (model, prompt, n, size and quality included),
+    in the client's order; for multipart the values are text. Files lie in `spool`, which is None where there are none.
+    `size` and `quality` are None where the client left them out; `auto` stays `auto`.
+    """
+
+    operation: Operation
+    model: str
+    n: int
+    size: str | None
+    quality: str | None
+    stream: bool
+    partial_images: int
+    prompt_chars: int
+    fields: dict[str, Any]
+    uploads: tuple[Upload, ...] = ()
+    spool: Spool | None = field(default=None, compare=False)
+
+    def close(self) -> None:
+        """Give the files back. Idempotent."""
+        if self.spool is not None:
+            self.spool.close()

@@ -1,0 +1,89 @@
+"""The pictures of a request: what they are and how large, by their first bytes and not by their names and labels."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from app.core.images import HEAD_BYTES, Header, is_jpeg, read_header
+from app.core.request import Upload
+from app.errors import (
+    DuplicateKey,
+    ImageEmpty,
+    ImageTooLargeInPixels,
+    InvalidImageType,
+    InvalidMultipart,
+    InvalidValue,
+    MissingParameter,
+)
+from app.spool import Slice, Spool
+
+IMAGES_MAX = 16
+PIXELS_MAX = 50_000_000
+
+UploadField = Literal["image", "mask", "markup"]
+
+_IMAGE_NAME = re.compile(r"image(\[[0-9]{0,3}\])?")
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A file as it came: `name` is the field's, `piece` lies in the request's spool, `sha256` is hex."""
+
+    name: str
+    piece: Slice
+    sha256: str
+
+
+def upload_field(name: str) -> UploadField | None:
+    """Which upload a part of this name is (`image`, `image[]` and `image[0]` are one), or None for a text field."""
+    if name in ("mask", "markup"):
+        return name  # type: ignore[return-value]  # mypy does not narrow a str by `in`.
+    return "image" if _IMAGE_NAME.fullmatch(name) else None
+
+
+def read_uploads(files: Sequence[FilePart], spool: Spool, images_max: int, pixels_max: int) -> tuple[Upload, ...]:
+    """At least one image and at most `images_max`, one mask, one markup.
+
+    Raises MissingParameter, InvalidValue, DuplicateKey, ImageEmpty, InvalidImageType, ImageTooLargeInPixels.
+    """
+    uploads = tuple(_upload(file, spool, pixels_max) for file in files)
+    images = sum(upload.field == "image" for upload in uploads)
+    if images == 0:
+        raise MissingParameter("'image' is missing; send at least one picture.", param="image")
+    if images > images_max:
+        raise InvalidValue(f"{images} images came; at most {images_max} are allowed here.", param="image")
+    for field in ("mask", "markup"):
+        if sum(upload.field == field for upload in uploads) > 1:
+            raise DuplicateKey(f"More than one {field!r} came; send one.", param=field)
+    return uploads
+
+
+def _upload(file: FilePart, spool: Spool, pixels_max: int) -> Upload:
+    field = upload_field(file.name)
+    if field is None:
+        raise InvalidMultipart(
+            f"Unknown file field {file.name!r}; files are 'image', 'mask', 'markup'.", param=file.name
+        )
+    if file.piece.length == 0:
+        raise ImageEmpty(f"The file in {file.name!r} is empty; send a PNG, JPEG or WebP picture.", param=field)
+    header = _header(spool, file.piece)
+    if header is None:
+        message = f"The file in {file.name!r} is not a readable PNG, JPEG or WebP picture; convert it to one of these."
+        raise InvalidImageType(message, param=field)
+    if header.width_px * header.height_px > pixels_max:
+        size = f"{header.width_px} x {header.height_px}"
+        message = (
+            f"The picture in {file.name!r} has {size} pixels; at most {pixels_max:,} in all are allowed. Scale it down."
+        )
+        raise ImageTooLargeInPixels(message, param=field)
+    return Upload(field, file.piece, header.content_type, header.width_px, header.height_px, file.sha256)
+
+
+def _header(spool: Spool, piece: Slice) -> Header | None:
+    head = spool.read(Slice(piece.offset, min(piece.length, HEAD_BYTES)))
+    header = read_header(head)
+    if header is None and is_jpeg(head) and piece.length > HEAD_BYTES:
+        # Photographs with a depth map carry megabytes of metadata before the frame header.
+        return read_header(spool.read(piece))
+    return header

@@ -1,0 +1,173 @@
+"""Who may ask for what, kept for half a second.
+
+Answers come from memory while the revision stands; it is read again when half a second has passed. Whoever buys is checked
+once more: a reservation made on an older revision is refused, so a revoked key buys nothing even within that half second.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.catalog import Catalog, Model
+from app.core.grants import Grant
+from app.core.limits import Limit
+from app.core.pricing import PerImage, PerToken, Price, PriceBook
+from app.store.engine import Database
+from app.store.tables import api_keys, limits, models, organization, prices, projects, users
+
+FRESH_S = 0.5
+GRANTS_MAX = 20_000
+T = TypeVar("T")
+
+
+class ControlData:
+    """Grants and the catalog. Raises StoreUnavailable when they are older than FRESH_S and the database does not answer."""
+
+    def __init__(self, database: Database):
+        self._database = database
+        self._lock = asyncio.Lock()
+        self._revision = -1
+        self._checked_s = float("-inf")
+        self._grants: dict[str, Grant | None] = {}
+        self._catalog: Catalog | None = None
+
+    async def grant(self, key_id: str) -> Grant | None:
+        """What holds for a key; None when there is no such key."""
+        await self._refresh()
+        if key_id in self._grants:
+            return self._grants[key_id]
+        return await self._load(lambda connection: self._load_grant(connection, key_id))
+
+    async def catalog(self) -> Catalog:
+        """Every model and its prices."""
+        await self._refresh()
+        if self._catalog is not None:
+            return self._catalog
+        return await self._load(self._load_catalog)
+
+    def expire(self) -> None:
+        """Read the revision again before the next answer."""
+        self._checked_s = float("-inf")
+
+    async def _refresh(self) -> None:
+        if time.monotonic() - self._checked_s < FRESH_S:
+            return
+        async with self._lock:
+            asked_s = time.monotonic()
+            if asked_s - self._checked_s < FRESH_S:  # Somebody else just did.
+                return
+            async with self._database.read() as connection:
+                self._adopt(await _revision(connection))
+            self._checked_s = asked_s
+
+    async def _load(self, load: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Read something of the newest revision; what was kept of an older one is dropped."""
+        async with self._lock, self._database.read() as connection:
+            self._adopt(await _revision(connection))
+            return await load(connection)
+
+    def _adopt(self, revision: int) -> None:
+        if revision != self._revision:
+            self._revision, self._catalog = revision, None
+            self._grants.clear()
+
+    async def _load_grant(self, connection: AsyncConnection, key_id: str) -> Grant | None:
+        if len(self._grants) >= GRANTS_MAX:
+            self._grants.clear()
+        row = (await connection.execute(_GRANT, {"key_id": key_id})).mappings().one_or_none()
+        grant = None if row is None else await _grant(connection, row, self._revision)
+        self._grants[key_id] = grant
+        return grant
+
+    async def _load_catalog(self, connection: AsyncConnection) -> Catalog:
+        rows = (
+            (await connection.execute(sa.select(models).order_by(models.c.created_at_ms, models.c.id))).mappings().all()
+        )
+        books = await price_books(connection)
+        self._catalog = catalog = Catalog({row["id"]: _model(row, books.get(row["id"], PriceBook(()))) for row in rows})
+        return catalog
+
+
+async def price_books(connection: AsyncConnection) -> dict[str, PriceBook]:
+    """Every model's prices, past and future ones too."""
+    rows: dict[str, list[Price]] = {}
+    for row in (await connection.execute(sa.select(prices).order_by(prices.c.id))).mappings():
+        rows.setdefault(row["model"], []).append(_price(row))
+    return {model: PriceBook(tuple(of_model)) for model, of_model in rows.items()}
+
+
+async def _revision(connection: AsyncConnection) -> int:
+    return int((await connection.execute(sa.select(organization.c.revision))).scalar_one())
+
+
+async def _grant(connection: AsyncConnection, row: Any, revision: int) -> Grant:
+    return Grant(
+        key_id=row["id"],
+        key_name=row["name"],
+        secret_hmac=row["secret_hmac"],
+        user_id=row["user_id"],
+        user_name=row["user_name"],
+        project_id=row["project_id"],
+        project_name=row["project_name"],
+        models=None if row["models"] is None else frozenset(row["models"]),
+        expires_at_ms=row["expires_at_ms"],
+        revoked=row["revoked_at_ms"] is not None,
+        owner_disabled=row["disabled_at_ms"] is not None,
+        project_archived=row["archived_at_ms"] is not None,
+        limits=await _limits(connection, row),
+        revision=revision,
+    )
+
+
+async def _limits(connection: AsyncConnection, key: Any) -> tuple[Limit, ...]:
+    """Those of the key, its user, its project and the organization: the narrowest scope first."""
+    owners = {
+        ("key", key["id"]): key["name"],
+        ("user", key["user_id"]): key["user_name"],
+        ("project", key["project_id"]): key["project_name"],
+        ("organization", ""): "",
+    }
+    scopes = list(owners)
+    wanted = sa.select(limits).where(
+        sa.tuple_(limits.c.scope, limits.c.scope_id).in_(scopes), limits.c.amount.is_not(None)
+    )
+    rows = (await connection.execute(wanted.order_by(limits.c.id))).mappings().all()
+    found = [Limit(**row, owner=owners[row["scope"], row["scope_id"]]) for row in rows]
+    return tuple(sorted(found, key=lambda limit: scopes.index((limit.scope, limit.scope_id))))
+
+
+def _model(row: Any, book: PriceBook) -> Model:
+    return Model(
+        id=row["id"],
+        operations=frozenset(row["operations"]),
+        sizes=tuple(row["sizes"]),
+        qualities=tuple(row["qualities"]),
+        refuses_response_format=bool(row["refuses_response_format"]),
+        created_at_ms=row["created_at_ms"],
+        prices=book,
+    )
+
+
+def _price(row: Any) -> Price:
+    per_token = (row["input_text_micros"], row["input_image_micros"], row["output_micros"], row["ceiling_micros"])
+    amount = PerToken(*per_token) if row["image_micros"] is None else PerImage(row["image_micros"])
+    names = {name: row[name] for name in ("id", "model", "operation", "size", "quality", "from_ms")}
+    return Price(**names, amount=amount)
+
+
+_GRANT = (
+    sa.select(
+        api_keys,
+        users.c.name.label("user_name"),
+        users.c.disabled_at_ms,
+        projects.c.name.label("project_name"),
+        projects.c.archived_at_ms,
+    )
+    .join(users, users.c.id == api_keys.c.user_id)
+    .join(projects, projects.c.id == api_keys.c.project_id)
+    .where(api_keys.c.id == sa.bindparam("key_id"))
+)

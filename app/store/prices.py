@@ -1,0 +1,103 @@
+"""The catalog and its price book."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.catalog import Catalog, Model
+from app.core.pricing import PerImage, PerToken, Price, PriceBook
+from app.core.request import Operation
+from app.store.tables import models, prices
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrice:
+    model: str
+    operation: Operation | None
+    size: str | None
+    quality: str | None
+    from_ms: int
+    amount: PerImage | PerToken
+
+
+async def catalog(connection: AsyncConnection) -> Catalog:
+    """Every model with its prices over all time; of one revision inside one `Database.read()`."""
+    book: dict[str, list[Price]] = defaultdict(list)
+    for price in await list_prices(connection):
+        book[price.model].append(price)
+    rows = (await connection.execute(sa.select(models).order_by(models.c.created_at_ms, models.c.id))).mappings()
+    return Catalog({row["id"]: _model(row, tuple(book[row["id"]])) for row in rows})
+
+
+async def list_prices(connection: AsyncConnection) -> list[Price]:
+    """By model, then in the order they count from."""
+    select = sa.select(prices).order_by(prices.c.model, prices.c.from_ms, prices.c.id)
+    return [_price(row) for row in (await connection.execute(select)).mappings()]
+
+
+async def insert_price(connection: AsyncConnection, price: NewPrice, now_ms: int) -> Price:
+    values = {"from_ms": price.from_ms, "created_at_ms": now_ms, **_named(price), **_amount(price.amount)}
+    new = await connection.execute(sa.insert(prices).values(values).returning(prices.c.id))
+    return Price(id=int(new.scalar_one()), from_ms=price.from_ms, amount=price.amount, **_named(price))
+
+
+async def insert_model(
+    connection: AsyncConnection,
+    model: str,
+    operations: list[Operation],
+    refuses_response_format: bool,
+    now_ms: int,
+) -> None:
+    """A model that takes any size and quality."""
+    await connection.execute(
+        sa.insert(models).values(
+            id=model,
+            operations=operations,
+            sizes=[],
+            qualities=[],
+            refuses_response_format=int(refuses_response_format),
+            created_at_ms=now_ms,
+        )
+    )
+
+
+async def set_operations(connection: AsyncConnection, model: str, operations: list[Operation]) -> None:
+    await connection.execute(sa.update(models).where(models.c.id == model).values(operations=operations))
+
+
+def _model(row: sa.RowMapping, book: tuple[Price, ...]) -> Model:
+    return Model(
+        id=row["id"],
+        operations=frozenset(row["operations"]),
+        sizes=tuple(row["sizes"]),
+        qualities=tuple(row["qualities"]),
+        refuses_response_format=bool(row["refuses_response_format"]),
+        created_at_ms=row["created_at_ms"],
+        prices=PriceBook(book),
+    )
+
+
+def _price(row: sa.RowMapping) -> Price:
+    named = {name: row[name] for name in ("id", "model", "operation", "size", "quality", "from_ms")}
+    if row["image_micros"] is not None:
+        return Price(**named, amount=PerImage(row["image_micros"]))
+    tokens = (row["input_text_micros"], row["input_image_micros"], row["output_micros"], row["ceiling_micros"])
+    return Price(**named, amount=PerToken(*tokens))
+
+
+def _named(price: NewPrice) -> dict[str, Any]:
+    return {name: getattr(price, name) for name in ("model", "operation", "size", "quality")}
+
+
+def _amount(amount: PerImage | PerToken) -> dict[str, int]:
+    if isinstance(amount, PerImage):
+        return {"image_micros": amount.micros}
+    return {
+        "input_text_micros": amount.input_text_micros,
+        "input_image_micros": amount.input_image_micros,
+        "output_micros": amount.output_micros,
+        "ceiling_micros": amount.ceiling_micros_per_image,
+    }

@@ -1,0 +1,71 @@
+"""Reading the book of requests."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.tables import projects, requests, users
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One request of a client, its life and its cost; None where it has not come to that."""
+
+    id: str
+    state: str
+    api_key_id: str
+    user_id: str
+    user: str
+    project_id: str
+    project: str
+    operation: str
+    model: str
+    n: int
+    size: str | None
+    quality: str | None
+    stream: bool
+    prompt_chars: int
+    quote_micros: int
+    cost_micros: int | None
+    images: int | None
+    flag: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    http_status: int | None
+    error_code: str | None
+    upstream_request_id: str | None
+    reserved_at_ms: int
+    dispatched_at_ms: int | None
+    ended_at_ms: int | None
+    upstream_ms: int | None
+
+    @property
+    def total_ms(self) -> int | None:
+        """From the reservation to the end, in milliseconds."""
+        return None if self.ended_at_ms is None else self.ended_at_ms - self.reserved_at_ms
+
+
+async def newest(connection: AsyncConnection, user_id: str | None, count: int) -> list[RequestRecord]:
+    """Newest first; of one user, or of everybody for None."""
+    select = _SHOWN.order_by(requests.c.reserved_at_ms.desc(), requests.c.id.desc()).limit(count)
+    return await _records(connection, select if user_id is None else select.where(requests.c.user_id == user_id))
+
+
+async def find_request(connection: AsyncConnection, request_id: str) -> RequestRecord | None:
+    found = await _records(connection, _SHOWN.where(requests.c.id == request_id))
+    return found[0] if found else None
+
+
+_OWN = [name for name in RequestRecord.__slots__ if name not in ("user", "project")]
+_SHOWN = (
+    sa.select(*(requests.c[name] for name in _OWN), users.c.name.label("user"), projects.c.name.label("project"))
+    .join(users, users.c.id == requests.c.user_id)
+    .join(projects, projects.c.id == requests.c.project_id)
+)
+
+
+async def _records(connection: AsyncConnection, select: sa.Select[Any]) -> list[RequestRecord]:
+    rows = (dict(row) for row in (await connection.execute(select)).mappings())
+    return [RequestRecord(**{**row, "stream": bool(row["stream"])}) for row in rows]

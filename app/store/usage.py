@@ -1,0 +1,79 @@
+"""Reports over the roll-up of settled requests. They never read the requests themselves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.tables import api_keys, projects, usage, users
+
+Dimension = Literal["day", "project", "user", "key", "model", "operation", "size", "quality"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    requests: int = 0
+    images: int = 0
+    cost_micros: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(*(getattr(self, name) + getattr(other, name) for name in Sums.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """`names` has one (name, id) for each dimension asked for, in that order; the two are equal where there is no id."""
+
+    names: tuple[tuple[str, str], ...]
+    sums: Sums
+
+
+async def report(
+    connection: AsyncConnection, by: Sequence[Dimension], since: str | None, until: str | None
+) -> list[UsageRow]:
+    """Sums by these dimensions; `since` (inclusive) and `until` (exclusive) are local days like `2026-11-21`.
+
+    By day where days are asked for, then the dearest first.
+    """
+    groups = [column for name in by for column in _COLUMNS[name]]
+    select = sa.select(*groups, *_SUMS).select_from(_JOINED).group_by(*groups).order_by(*_order(by))
+    if since is not None:
+        select = select.where(usage.c.day >= since)
+    if until is not None:
+        select = select.where(usage.c.day < until)
+    rows = [tuple(row) for row in await connection.execute(select)]
+    return [_row(row, len(by)) for row in rows if row[-len(_SUMS)] is not None]
+
+
+_JOINED = (
+    usage.outerjoin(projects, projects.c.id == usage.c.project_id)
+    .outerjoin(users, users.c.id == usage.c.user_id)
+    .outerjoin(api_keys, api_keys.c.id == usage.c.api_key_id)
+)
+_COLUMNS: dict[Dimension, tuple[sa.ColumnElement[str], sa.ColumnElement[str]]] = {
+    "day": (usage.c.day, usage.c.day),
+    "project": (projects.c.name, usage.c.project_id),
+    "user": (users.c.name, usage.c.user_id),
+    "key": (api_keys.c.name, usage.c.api_key_id),
+    "model": (usage.c.model, usage.c.model),
+    "operation": (usage.c.operation, usage.c.operation),
+    "size": (usage.c.size, usage.c.size),
+    "quality": (usage.c.quality, usage.c.quality),
+}
+# Whole numbers: PostgreSQL would sum to a decimal.
+_SUMS = [sa.cast(sa.func.sum(usage.c[name]), sa.BigInteger).label(f"sum_{name}") for name in Sums.__slots__]
+
+
+def _order(by: Sequence[Dimension]) -> list[sa.ColumnElement[str]]:
+    days = [usage.c.day] if "day" in by else []
+    return [*days, sa.desc("sum_cost_micros"), *(_COLUMNS[name][1] for name in by if name != "day")]
+
+
+def _row(row: tuple[object, ...], dimensions: int) -> UsageRow:
+    texts = [str(value if value is not None else "") for value in row[: 2 * dimensions]]
+    names = tuple((texts[at] or texts[at + 1], texts[at + 1]) for at in range(0, 2 * dimensions, 2))
+    return UsageRow(names, Sums(*(int(str(value)) for value in row[2 * dimensions :])))

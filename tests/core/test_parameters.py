@@ -1,0 +1,323 @@
+import hashlib
+import io
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from app.core import parameters
+from app.core.uploads import FilePart
+from app.errors import GatewayError
+from app.spool import Slice, Spool
+
+
+def png(width: int = 8, height: int = 6) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    spool = Spool(tmp_path)
+    yield spool
+    spool.close()
+
+
+def file(spool: Spool, name: str = "image", data: bytes | None = None) -> FilePart:
+    data = png() if data is None else data
+    spool.write(data)
+    return FilePart(name, Slice(spool.size_bytes - len(data), len(data)), hashlib.sha256(data).hexdigest())
+
+
+def test_a_generation_has_the_defaults_and_keeps_every_field_as_it_came() -> None:
+    fields = {"prompt": "a cat", "seed": -1, "aspect_ratio": "16:9", "extra": {"deep": [1, 2.5, None]}, "n": None}
+
+    wanted = parameters.generation(fields)
+
+    assert (wanted.operation, wanted.model, wanted.n, wanted.size, wanted.quality) == (
+        "generation",
+        "gpt-image-1",
+        1,
+        None,
+        None,
+    )
+    assert (wanted.stream, wanted.partial_images, wanted.prompt_chars, wanted.spool) == (False, 0, 5, None)
+    assert wanted.fields == {
+        "model": "gpt-image-1",
+        "prompt": "a cat",
+        "seed": -1,
+        "aspect_ratio": "16:9",
+        "extra": {"deep": [1, 2.5, None]},
+    }
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n": 10},
+        {"n": 1},
+        {"size": "1664x936"},
+        {"size": "16:9"},
+        {"size": "auto", "quality": "hd"},
+        {"quality": "x" * 32},
+        {"stream": True, "partial_images": 3},
+        {"stream": False, "partial_images": 0},
+        {"response_format": "url"},
+        {"response_format": "b64_json"},
+        {"user": "u" * 256},
+        {"model": "ft:gpt-4o-mini:acemeco:suffix:abc123"},
+        {"model": "black-forest-labs/flux-1.1-pro"},
+        {"model": "通义万相-2.5"},
+        {"prompt": "😀" * 32_000},
+        {"prompt": "e" + "\u0301" * 10_000},
+        {"prompt": "\u202eright to left\r\n\x1b[31mred {{7*7}} ${jndi:ldap://x} <script>"},
+        {"user": "=cmd\r\n\x1b[31m"},
+    ],
+    ids=lambda fields: repr(fields)[:40],
+)
+def test_what_a_client_may_say_is_taken_and_passed_on(fields: dict[str, Any]) -> None:
+    wanted = parameters.generation({"prompt": "a cat", **fields})
+
+    assert fields.items() <= wanted.fields.items()
+    for name in {"n", "size", "quality", "stream", "partial_images", "model"} & set(fields):
+        assert getattr(wanted, name) == fields[name]
+
+
+def each(*values: Any) -> tuple[Any, ...]:
+    return values
+
+
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    *(({"n": value}, "invalid_value", "n") for value in (0, -1, 11, 10**9, 10**30)),
+    *(({"n": value}, "invalid_type", "n") for value in each(1.5, 1.0, "2", [1], {}, True)),
+    ({"prompt": None}, "missing_required_parameter", "prompt"),
+    *(({"prompt": value}, "invalid_value", "prompt") for value in ("", "   ", "\n\t\u3000", "a\0b")),
+    ({"prompt": "x" * 32_001}, "string_above_max_length", "prompt"),
+    *(({"prompt": value}, "invalid_type", "prompt") for value in each(["a"], 5, {"a": 1}, True)),
+    *(
+        ({"model": value}, "invalid_value", "model")
+        for value in (
+            "",
+            "a\nb",
+            "a b",
+            "../../etc/passwd",
+            "/etc/passwd",
+            "a//b",
+            "a\\b",
+            "a?b=c",
+            "a%2fb",
+            "a/",
+            ".env",
+        )
+    ),
+    ({"model": "m" * 300}, "string_above_max_length", "model"),
+    ({"model": 5}, "invalid_type", "model"),
+    *(({name: "x" * 33}, "string_above_max_length", name) for name in ("size", "quality")),
+    *(({name: value}, "invalid_value", name) for name in ("size", "quality") for value in ("", "a b", "a\n", "\u200b")),
+    *(({name: 1024}, "invalid_type", name) for name in ("size", "quality")),
+    ({"response_format": "html"}, "invalid_value", "response_format"),
+    ({"response_format": 1}, "invalid_type", "response_format"),
+    *(({"stream": value}, "invalid_type", "stream") for value in each("yes", "true", 1, [])),
+    *(({"partial_images": value}, "invalid_value", "partial_images") for value in (10**6, -1, 4)),
+    *(({"partial_images": value}, "invalid_type", "partial_images") for value in ("2", 1.5, False)),
+    ({"user": "u" * 257}, "string_above_max_length", "user"),
+    ({"user": 5}, "invalid_type", "user"),
+    *(({name: 10}, "invalid_value", name) for name in ("N", "Model", "SIZE", "Prompt", "\u017fize")),
+]
+
+
+@pytest.mark.parametrize(("fields", "code", "param"), BAD, ids=lambda value: repr(value)[:32])
+def test_a_bad_field_is_refused_by_its_name(fields: dict[str, Any], code: str, param: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        parameters.generation({"prompt": "a cat", **fields})
+
+    assert (refused.value.status, refused.value.code, refused.value.param) == (400, code, param)
+    assert not refused.value.retryable
+    assert len(refused.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_base",
+        "base_url",
+        "extra_headers",
+        "api_key",
+        "extra_body",
+        "API-Base",
+        "baseURL",
+        "headers",
+        "proxy",
+        "host",
+    ],
+)
+def test_a_field_that_names_a_destination_goes_nowhere(name: str) -> None:
+    wanted = parameters.generation({"prompt": "a cat", name: "http://evil.example"})
+
+    assert wanted.fields == {"model": "gpt-image-1", "prompt": "a cat"}
+
+
+def test_an_edit_reads_text_fields_as_what_they_mean(spool: Spool) -> None:
+    fields: dict[str, str | list[str]] = {
+        "prompt": "a hat",
+        "model": "gpt-image-1",
+        "n": "3",
+        "size": "",
+        "quality": "high",
+        "stream": "True",
+        "partial_images": "2",
+        "list[]": ["a", "b"],
+        "svg[model]": "x",
+    }
+
+    wanted = parameters.edit(fields, [file(spool, "image[0]"), file(spool, "image[]"), file(spool, "mask")], spool)
+
+    assert (wanted.operation, wanted.n, wanted.size, wanted.quality) == ("edit", 3, None, "high")
+    assert (wanted.stream, wanted.partial_images, wanted.prompt_chars) == (True, 2, 5)
+    assert [upload.field for upload in wanted.uploads] == ["image", "image", "mask"]
+    assert [(upload.width_px, upload.height_px, upload.content_type) for upload in wanted.uploads] == [
+        (8, 6, "image/png")
+    ] * 3
+    assert wanted.uploads[0].sha256 == hashlib.sha256(png()).hexdigest()
+    assert wanted.spool is spool
+    assert wanted.fields == {
+        "prompt": "a hat",
+        "model": "gpt-image-1",
+        "n": "3",
+        "quality": "high",
+        "stream": "true",
+        "partial_images": "2",
+        "list[]": ["a", "b"],
+        "svg[model]": "x",
+    }
+
+
+def test_empty_text_and_n_0_count_as_absent_in_a_form(spool: Spool) -> None:
+    fields: dict[str, str | list[str]] = {"prompt": "a hat", "n": "0", "size": "", "response_format": "", "model": ""}
+
+    wanted = parameters.edit(fields, [file(spool)], spool)
+
+    assert (wanted.n, wanted.model) == (1, "gpt-image-1")
+    assert wanted.fields == {"model": "gpt-image-1", "prompt": "a hat"}
+
+
+BAD_TEXT: list[tuple[dict[str, Any], str, str]] = [
+    ({"n": "11"}, "invalid_value", "n"),
+    ({"n": "-1"}, "invalid_value", "n"),
+    *(({"n": value}, "invalid_type", "n") for value in ("two", "1.5", " 2", "+2", "１", "1_0", "9" * 30)),
+    ({"n": ["1", "10"]}, "duplicate_key", "n"),
+    ({"model": ["a", "b"]}, "duplicate_key", "model"),
+    ({"stream": "yes"}, "invalid_type", "stream"),
+    ({"partial_images": "4"}, "invalid_value", "partial_images"),
+    ({"prompt": ""}, "missing_required_parameter", "prompt"),
+    ({"prompt": "  "}, "invalid_value", "prompt"),
+    ({"prompt": "a\0"}, "invalid_value", "prompt"),
+    ({"N": "10"}, "invalid_value", "N"),
+    ({'x"; name="n': "10"}, "invalid_value", 'x"; name="n'),
+    ({"x\r\ny": "10"}, "invalid_value", "x\\r\\ny"),
+]
+
+
+@pytest.mark.parametrize(("fields", "code", "param"), BAD_TEXT, ids=lambda value: repr(value)[:32])
+def test_a_bad_text_field_is_refused_by_its_name(spool: Spool, fields: dict[str, Any], code: str, param: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        parameters.edit({"prompt": "a hat", **fields}, [file(spool)], spool)
+
+    assert (refused.value.status, refused.value.code, refused.value.param) == (400, code, param)
+
+
+BOMB = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 60_000, 60_000) + bytes(9)
+
+BAD_FILES: list[tuple[list[tuple[str, bytes]], str, str]] = [
+    ([], "missing_required_parameter", "image"),
+    ([("mask", png())], "missing_required_parameter", "image"),
+    ([("image", png())] * 17, "invalid_value", "image"),
+    ([("image", png()), ("mask", png()), ("mask", png())], "duplicate_key", "mask"),
+    ([("image", b"")], "image_empty", "image"),
+    ([("image", BOMB)], "image_too_large_in_pixels", "image"),
+    ([("image", png()), ("mask", b"<html>")], "invalid_image_type", "mask"),
+    ([("picture", png())], "invalid_multipart", "picture"),
+    *(
+        ([("image[]", data)], "invalid_image_type", "image")
+        for data in (b"GIF89a" + bytes(50), b"<svg/>", b"<html>", b"PK\3\4" + bytes(50), b"%PDF-1.7")
+    ),
+]
+
+
+@pytest.mark.parametrize(("files", "code", "param"), BAD_FILES, ids=lambda value: repr(value)[:32])
+def test_a_bad_file_is_refused_by_its_field(
+    spool: Spool, files: list[tuple[str, bytes]], code: str, param: str
+) -> None:
+    with pytest.raises(GatewayError) as refused:
+        parameters.edit({"prompt": "a hat"}, [file(spool, *each) for each in files], spool)
+
+    assert (refused.value.status, refused.value.code, refused.value.param) == (400, code, param)
+
+
+def test_a_json_edit_ends_up_in_the_form_of_a_multipart_one(spool: Spool) -> None:
+    fields = {
+        "prompt": "a hat",
+        "n": 2,
+        "stream": False,
+        "strength": 0.5,
+        "tags": ["a", 1],
+        "svg": {"model": "x"},
+        "seed": None,
+        "api_base": "http://evil.example",
+    }
+
+    wanted = parameters.edit_json(fields, [file(spool), file(spool, "mask")], spool)
+
+    assert (wanted.operation, wanted.n, wanted.stream) == ("edit", 2, False)
+    assert [upload.field for upload in wanted.uploads] == ["image", "mask"]
+    assert wanted.fields == {
+        "model": "gpt-image-1",
+        "prompt": "a hat",
+        "n": "2",
+        "stream": "false",
+        "strength": "0.5",
+        "tags[]": ["a", "1"],
+        "svg[model]": "x",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"n": "2"}, "invalid_type", "n"),
+        ({"n": 0}, "invalid_value", "n"),
+        ({"image": "x"}, "invalid_value", "image"),
+        ({"a": {'"\r\nb': 1}}, "invalid_value", 'a["\\r\\nb]'),
+    ],
+)
+def test_a_json_edit_is_as_strict_as_a_generation(spool: Spool, fields: dict[str, Any], code: str, param: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        parameters.edit_json({"prompt": "a hat", **fields}, [file(spool)], spool)
+
+    assert (refused.value.code, refused.value.param) == (code, param)
+
+
+def test_a_variation_takes_one_image_and_no_prompt(spool: Spool) -> None:
+    wanted = parameters.variation({"n": "2", "size": "256x256"}, [file(spool)], spool)
+
+    assert (wanted.operation, wanted.n, wanted.size, wanted.prompt_chars) == ("variation", 2, "256x256", 0)
+    for names in (["image", "image"], ["image", "mask"], []):
+        with pytest.raises(GatewayError):
+            parameters.variation({}, [file(spool, name) for name in names], spool)
+    with pytest.raises(GatewayError):
+        parameters.variation({"stream": "true"}, [file(spool)], spool)
+
+
+def test_a_photograph_with_megabytes_of_metadata_is_read(spool: Spool) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(out, "JPEG")
+    plain = out.getvalue()
+    data = plain[:2] + (b"\xff\xe1" + struct.pack(">H", 65_002) + bytes(65_000)) * 40 + plain[2:]
+
+    wanted = parameters.edit({"prompt": "a hat"}, [file(spool, "image", data)], spool)
+
+    assert (wanted.uploads[0].width_px, wanted.uploads[0].content_type) == (40, "image/jpeg")

@@ -1,0 +1,176 @@
+"""A database with its schema, on SQLite and on a real PostgreSQL; and rows as a working gateway leaves them."""
+
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.store.engine import SQLITE_FILE, Database, DatabaseUrl, open_database
+from app.store.migrations import upgrade
+from app.store.tables import counters, metadata, prices, requests, usage
+from tests.servers import PostgresServer
+
+
+@pytest.fixture(scope="session")
+async def sqlite_template(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its schema, closed, to be copied: building one takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("template")
+    where = DatabaseUrl.of(None, folder)
+    await _upgraded(where)
+    return folder / SQLITE_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTemplate:
+    """One database with its schema, and the rows it begins with."""
+
+    url: str
+    seed: dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="session")
+async def postgres_template(anyio_backend: str, postgres_server: PostgresServer) -> AsyncIterator[PostgresTemplate]:
+    """Making a database takes PostgreSQL half a second, emptying one a tenth of that."""
+    postgres_server.ensure_running()
+    url = await postgres_server.create_database()
+    await _upgraded(DatabaseUrl("postgresql", url=url))
+    yield PostgresTemplate(url, await _rows(url))
+    postgres_server.ensure_running()
+    await postgres_server.drop_database(url)
+
+
+@pytest.fixture
+async def sqlite_database(anyio_backend: str, sqlite_template: Path, tmp_path: Path) -> AsyncIterator[Database]:
+    shutil.copy(sqlite_template, tmp_path / SQLITE_FILE)
+    opened = open_database(DatabaseUrl.of(None, tmp_path))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def postgres_database(
+    anyio_backend: str, postgres_server: PostgresServer, postgres_template: PostgresTemplate
+) -> AsyncIterator[Database]:
+    postgres_server.ensure_running()
+    await _as_in_the_beginning(postgres_template)
+    opened = open_database(DatabaseUrl("postgresql", url=postgres_template.url))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, database_kind: str) -> Database:
+    """A database of the test's own, as `imagegate db upgrade` leaves it: once on SQLite and once on PostgreSQL."""
+    found: Database = request.getfixturevalue(f"{database_kind}_database")
+    return found
+
+
+@pytest.fixture
+def database_where(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> DatabaseUrl:
+    """Where an empty database of the test's own is, without any schema yet."""
+    return DatabaseUrl.of(None if database_kind == "sqlite" else request.getfixturevalue("postgres_url"), tmp_path)
+
+
+async def _upgraded(where: DatabaseUrl) -> None:
+    database = open_database(where)
+    await upgrade(database)
+    await database.close()
+
+
+async def _rows(url: str) -> dict[str, list[dict[str, Any]]]:
+    """Without the numbers that the database gives."""
+    database = open_database(DatabaseUrl("postgresql", url=url))
+    async with database.read() as connection:
+        found = {
+            table.name: [dict(row) for row in (await connection.execute(sa.select(table))).mappings()]
+            for table in metadata.sorted_tables
+        }
+    await database.close()
+    for row in found[prices.name]:
+        del row["id"]
+    return found
+
+
+async def _as_in_the_beginning(template: PostgresTemplate) -> None:
+    """Whoever an earlier test left connected is thrown out first: they could hold locks."""
+    database = open_database(DatabaseUrl("postgresql", url=template.url))
+    names = ", ".join(table.name for table in metadata.sorted_tables)
+    async with database.engine.begin() as connection:
+        await connection.execute(sa.text(_THROW_OUT))
+        await connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        for table in metadata.sorted_tables:
+            if template.seed[table.name]:
+                await connection.execute(sa.insert(table), template.seed[table.name])
+    await database.close()
+
+
+_THROW_OUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
+async def revision(database: Database) -> int:
+    async with database.read() as connection:
+        return int((await connection.execute(sa.text("SELECT revision FROM organization"))).scalar_one())
+
+
+async def insert(database: Database, table: sa.Table, *rows: dict[str, Any]) -> None:
+    """As the gateway writes: without raising the revision."""
+    async with database.engine.connect() as raw:
+        connection = await raw.execution_options(imagegate_write=True)
+        async with connection.begin():
+            await connection.execute(sa.insert(table), list(rows))
+
+
+async def insert_usage(database: Database, **given: Any) -> None:
+    row = {
+        "hour_at_ms": 0,
+        "day": "2026-11-21",
+        "project_id": "proj_default",
+        "user_id": "user-gone",
+        "api_key_id": "key_gone",
+        "model": "gpt-image-1",
+        "operation": "generation",
+        "size": "",
+        "quality": "",
+        "requests": 1,
+        "images": 1,
+        "cost_micros": 1_000_000,
+        "input_tokens": 0,
+        "output_tokens": 0,
+    }
+    await insert(database, usage, row | given)
+
+
+async def insert_request(database: Database, user_id: str, api_key_id: str, **given: Any) -> None:
+    row = {
+        "id": "req_1",
+        "state": "reserved",
+        "owner": "proc_1",
+        "api_key_id": api_key_id,
+        "user_id": user_id,
+        "project_id": "proj_default",
+        "operation": "generation",
+        "model": "gpt-image-1",
+        "n": 1,
+        "stream": 0,
+        "prompt_chars": 10,
+        "counter_ids": [],
+        "quote_micros": 1_000_000,
+        "reserved_at_ms": 1_795_000_000_000,
+    }
+    await insert(database, requests, row | given)
+
+
+async def insert_counter(database: Database, limit_id: int, starts_at_ms: int, spent: int, held: int) -> None:
+    row = {"limit_id": limit_id, "starts_at_ms": starts_at_ms, "spent": spent, "held": held}
+    await insert(database, counters, row)

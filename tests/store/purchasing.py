@@ -1,0 +1,115 @@
+"""Orders for the tests of the money of a request, on either database."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from app.core.intervals import Interval
+from app.core.limits import Limit, Scope, Unit
+from app.store.engine import Database
+from app.store.purchases import Ending, Order, Purchases, Settlement, Slot
+from app.store.purchases_postgresql import PostgresqlPurchases
+from app.store.purchases_sqlite import SqlitePurchases
+from app.store.tables import counters, limits, organization, requests, usage
+from app.store.writer import Writer
+
+NOW_MS = 1_795_276_800_000
+ENDING = Ending(at_ms=NOW_MS + 5_000, http_status=200)
+
+
+@asynccontextmanager
+async def open_purchases(database: Database, connections_max: int = 10) -> AsyncIterator[Purchases]:
+    where = database.where
+    purchases: Purchases = (
+        SqlitePurchases(Writer(where.path)) if where.path else PostgresqlPurchases(where.url, connections_max)
+    )
+    try:
+        yield purchases
+    finally:
+        await purchases.close()
+
+
+@dataclass
+class Desk:
+    """Makes limits and orders, and reads what became of them."""
+
+    database: Database
+    purchases: Purchases
+    revision: int = 0
+    _numbers: Any = field(default_factory=count)
+
+    async def limit(
+        self, unit: Unit, amount: int, scope: Scope = "user", interval: Interval = "month", model: str = ""
+    ) -> Limit:
+        row = {
+            "scope": scope,
+            "scope_id": f"{scope}-1",
+            "model": model,
+            "unit": unit,
+            "interval": interval,
+            "amount": amount,
+        }
+        async with self.database.write() as connection:
+            inserted = await connection.execute(sa.insert(limits).values(row))
+            self.revision = (await connection.execute(sa.select(organization.c.revision))).scalar_one()
+        [number] = cast("tuple[int]", inserted.inserted_primary_key)
+        return Limit(id=number, owner="lin", **cast("Any", row))
+
+    async def order(
+        self, *held: Limit, quote_micros: int = 10, n: int = 1, starts_at_ms: int = 0, **given: Any
+    ) -> Order:
+        """An order that holds on `held`, made on the newest control data."""
+        if self.revision == 0:
+            async with self.database.read() as connection:
+                self.revision = (await connection.execute(sa.select(organization.c.revision))).scalar_one()
+        order = Order(
+            request_id=f"req_{next(self._numbers):04d}",
+            owner="proc_1",
+            api_key_id="key_1",
+            user_id="user-1",
+            project_id="proj_1",
+            operation="generation",
+            model="gpt-image-1",
+            n=n,
+            size="1024x1024",
+            quality=None,
+            stream=False,
+            prompt_chars=5,
+            prompt_hmac=b"hmac",
+            quote_micros=quote_micros,
+            reserved_at_ms=NOW_MS,
+            revision=self.revision,
+            slots=tuple(Slot(limit, starts_at_ms) for limit in held),
+        )
+        return replace(order, **given)
+
+    async def counter(self, limit: Limit, starts_at_ms: int = 0) -> tuple[int, int]:
+        """(spent, held)."""
+        wanted = sa.select(counters.c.spent, counters.c.held).where(
+            counters.c.limit_id == limit.id, counters.c.starts_at_ms == starts_at_ms
+        )
+        async with self.database.read() as connection:
+            row = (await connection.execute(wanted)).one_or_none()
+        return (row.spent, row.held) if row else (0, 0)
+
+    async def row(self, request_id: str) -> dict[str, Any] | None:
+        async with self.database.read() as connection:
+            row = (
+                (await connection.execute(sa.select(requests).where(requests.c.id == request_id)))
+                .mappings()
+                .one_or_none()
+            )
+        return dict(row) if row else None
+
+    async def usage(self) -> list[dict[str, Any]]:
+        async with self.database.read() as connection:
+            return [dict(row) for row in (await connection.execute(sa.select(usage))).mappings()]
+
+
+def settlement(cost_micros: int = 8, images: int = 1, **given: Any) -> Settlement:
+    booked = Settlement(ending=ENDING, cost_micros=cost_micros, images=images, hour_at_ms=NOW_MS, day="2026-11-21")
+    return replace(booked, **given)

@@ -1,0 +1,118 @@
+"""What is known of keys and prices, and how soon a change is."""
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from app.control.keys import WantedKey, create_key, revoke_key
+from app.control.people import create_project, create_user, disable_user
+from app.core.pricing import PerImage
+from app.errors import StoreUnavailable
+from app.store.control_data import ControlData
+from app.store.engine import Database, DatabaseUrl, open_database
+from tests.gateways import PEPPER, new_key, set_limit
+
+
+async def test_a_grant_carries_the_limits_of_its_four_scopes_narrowest_first(database: Database) -> None:
+    await create_project(database, "web")
+    key = await new_key(database, "lin", project="web")
+    await set_limit(database, "organization", "", "micros", "month", 900_000_000)
+    await set_limit(database, "project", "web", "images", "day", 50)
+    await set_limit(database, "user", "lin", "requests", "minute", 10)
+    await set_limit(database, "key", key.id, "in_flight", "lifetime", 2)
+    await new_key(database, "somebody else")
+    await set_limit(database, "user", "somebody else", "micros", "day", 10_000_000)
+
+    grant = await ControlData(database).grant(key.id)
+
+    assert grant is not None
+    assert [(limit.scope, limit.owner, limit.unit, limit.amount) for limit in grant.limits] == [
+        ("key", grant.key_name, "in_flight", 2),
+        ("user", "lin", "requests", 10),
+        ("project", "web", "images", 50),
+        ("organization", "", "micros", 900_000_000),
+    ]
+    assert (grant.user_name, grant.project_name) == ("lin", "web")
+
+
+async def test_an_unknown_key_has_no_grant_until_it_is_made(database: Database) -> None:
+    control_data = ControlData(database)
+    assert await control_data.grant("key_unknown00000") is None
+
+    key = await new_key(database)
+    control_data.expire()
+
+    assert await control_data.grant(key.id) is not None
+
+
+async def test_a_removed_limit_is_gone(database: Database) -> None:
+    key = await new_key(database)
+    await set_limit(database, "user", "lin", "micros", "month", 10_000_000)
+    await set_limit(database, "user", "lin", "micros", "month", None)
+
+    grant = await ControlData(database).grant(key.id)
+
+    assert grant is not None
+    assert grant.limits == ()
+
+
+async def test_a_change_is_seen_as_soon_as_the_revision_is_read_again(database: Database) -> None:
+    key, control_data = await new_key(database), ControlData(database)
+    before = await control_data.grant(key.id)
+    await revoke_key(database, key.id)
+    cached = await control_data.grant(key.id)
+    control_data.expire()
+    after = await control_data.grant(key.id)
+
+    assert before is not None
+    assert cached == before, "within half a second the answer comes from memory"
+    assert after is not None
+    assert after.revoked
+    assert after.revision > before.revision
+
+
+async def test_a_disabled_owner_makes_the_key_unusable(database: Database) -> None:
+    key, control_data = await new_key(database), ControlData(database)
+    await disable_user(database, "lin")
+
+    grant = await control_data.grant(key.id)
+
+    assert grant is not None
+    assert not grant.usable_at(0)
+
+
+async def test_the_catalog_begins_with_the_relays_first_prices(database: Database) -> None:
+    catalog = await ControlData(database).catalog()
+
+    prices = {name: [price.amount for price in model.prices.prices] for name, model in catalog.models.items()}
+    assert prices == {
+        "gpt-image-1": [PerImage(1_000_000)],
+        "seedream-3.0": [PerImage(80_000)],
+        "flux-kontext-pro": [PerImage(200_000)],
+        "flux-kontext-max": [PerImage(400_000)],
+        "imagen4": [],
+    }
+
+
+async def test_a_database_that_is_not_there_refuses_instead_of_guessing(tmp_path: Path) -> None:
+    away = open_database(DatabaseUrl("postgresql", url="postgresql://nobody@127.0.0.1:1/none"))
+
+    with pytest.raises(StoreUnavailable):
+        await ControlData(away).grant("key_0")
+
+    await away.close()
+
+
+async def test_every_control_write_raises_the_revision_once(database: Database) -> None:
+    control_data = ControlData(database)
+    key = await new_key(database)
+    first = await control_data.grant(key.id)
+    await create_user(database, "mei")
+    await create_key(database, PEPPER, ZoneInfo("UTC"), WantedKey(user="mei"))
+    control_data.expire()
+    second = await control_data.grant(key.id)
+
+    assert first is not None
+    assert second is not None
+    assert second.revision == first.revision + 2

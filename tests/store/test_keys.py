@@ -1,0 +1,72 @@
+"""Keys as they are written and shown."""
+
+from dataclasses import replace
+
+import pytest
+
+from app.store import keys, organization
+from app.store.engine import Database
+from app.store.keys import KeyRecord, StoredKey
+from app.store.organization import User
+
+KEY = StoredKey("key_a", "user-1", "proj_default", "laptop", b"\0\1", "wxyz", ("gpt-image-1",), 10, 20)
+
+
+@pytest.fixture
+async def owned(database: Database) -> Database:
+    async with database.write() as connection:
+        await organization.insert_user(connection, User("user-1", "lin", None, 1))
+    return database
+
+
+async def test_a_key_is_shown_with_its_names_and_never_its_hmac(owned: Database) -> None:
+    async with owned.write() as connection:
+        await keys.insert_key(connection, KEY)
+        found = await keys.find_key(connection, "key_a")
+
+    assert found == KeyRecord(
+        "key_a", "laptop", "user-1", "lin", "proj_default", "default", "wxyz", ("gpt-image-1",), 10, 20, None, False
+    )
+
+
+async def test_no_list_of_models_is_not_an_empty_one(owned: Database) -> None:
+    async with owned.write() as connection:
+        await keys.insert_key(connection, replace(KEY, models=None, expires_at_ms=None))
+        found = await keys.find_key(connection, "key_a")
+
+    assert found is not None
+    assert (found.models, found.expires_at_ms) == (None, None)
+
+
+async def test_keys_come_newest_first(owned: Database) -> None:
+    async with owned.write() as connection:
+        for number in (1, 3, 2):
+            await keys.insert_key(connection, replace(KEY, id=f"key_{number}", created_at_ms=number))
+        found = await keys.list_keys(connection)
+
+    assert [key.id for key in found] == ["key_3", "key_2", "key_1"]
+
+
+async def test_the_first_revocation_stands(owned: Database) -> None:
+    async with owned.write() as connection:
+        await keys.insert_key(connection, KEY)
+        await keys.revoke(connection, "key_a", 50)
+        await keys.revoke(connection, "key_a", 60)
+        found = await keys.find_key(connection, "key_a")
+
+    assert found is not None
+    assert found.revoked_at_ms == 50
+
+
+async def test_a_status_says_why_a_key_does_not_work(owned: Database) -> None:
+    async with owned.write() as connection:
+        await keys.insert_key(connection, KEY)
+        active = await keys.find_key(connection, "key_a")
+        await organization.set_disabled(connection, "user-1", 5)
+        orphan = await keys.find_key(connection, "key_a")
+        await keys.revoke(connection, "key_a", 12)
+        revoked = await keys.find_key(connection, "key_a")
+
+    assert active is not None and orphan is not None and revoked is not None
+    assert [active.status_at(19), active.status_at(20)] == ["active", "expired"]
+    assert [orphan.status_at(19), revoked.status_at(21)] == ["owner disabled", "revoked"]
