@@ -1,0 +1,82 @@
+"""Asks the relay what it offers, without cost: for `doctor` and readiness."""
+
+import time
+from typing import Final, Protocol
+
+import anyio
+
+from app.errors import GatewayError, UpstreamMisconfigured, UpstreamUnreachable
+from app.upstream.classify import HEAD_BYTES, classify_refusal
+from app.upstream.client import Answer, Broken, NotSent
+from app.upstream.skeleton import MalformedAnswer, Skeleton
+
+PROBE_TIMEOUT_S: Final = 10.0
+_LIST_BYTES_MAX: Final = 8 * 1024 * 1024
+
+
+class Askable(Protocol):
+    async def get(self, path: str) -> Answer: ...
+
+
+async def models(upstream: Askable, timeout_s: float = PROBE_TIMEOUT_S) -> list[str]:
+    """The ids of the models the relay offers to our key, sorted.
+
+    Raises UpstreamUnreachable, or UpstreamMisconfigured, UpstreamWalletEmpty and their like; each message names the cure.
+    """
+    try:
+        with anyio.fail_after(timeout_s):
+            answer = await upstream.get("/v1/models")
+            try:
+                body = await _read(answer)
+            finally:
+                await answer.close()
+    except NotSent as exc:
+        raise UpstreamUnreachable(f"The relay cannot be reached: {exc}. Check the network and the address.") from exc
+    except (Broken, TimeoutError) as exc:
+        why = str(exc) or f"no answer within {timeout_s:g} s"
+        raise UpstreamUnreachable(f"The relay was reached but did not answer: {why}.") from exc
+    return _ids(answer, body)
+
+
+async def ping(upstream: Askable, timeout_s: float = PROBE_TIMEOUT_S) -> int:
+    """How long the relay takes to list its models, in milliseconds. Raises as `models` does."""
+    started = time.monotonic()
+    await models(upstream, timeout_s)
+    return round((time.monotonic() - started) * 1000)
+
+
+async def _read(answer: Answer) -> bytes:
+    body = bytearray()
+    async for chunk in answer.chunks():
+        body += chunk
+        if len(body) > _LIST_BYTES_MAX:
+            raise Broken("its list of models has no end")
+    return bytes(body)
+
+
+def _ids(answer: Answer, body: bytes) -> list[str]:
+    if answer.status != 200:
+        raise _refusal(answer, body)
+    skeleton = Skeleton()
+    skeleton.feed(body)
+    try:
+        document = skeleton.document()
+    except MalformedAnswer as exc:
+        raise _not_a_relay() from exc
+    data = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(data, list):
+        raise _not_a_relay()
+    return sorted({item["id"] for item in data if isinstance(item, dict) and isinstance(item.get("id"), str)})
+
+
+def _refusal(answer: Answer, body: bytes) -> GatewayError:
+    verdict = classify_refusal(answer.status, answer.content_type, body[:HEAD_BYTES], answer.retry_after)
+    if verdict.outcome == "released":
+        return verdict.error
+    if answer.status >= 500:
+        return UpstreamUnreachable(f"The relay is out of order, or what stands before it: status {answer.status}.")
+    return _not_a_relay()
+
+
+def _not_a_relay() -> UpstreamMisconfigured:
+    return UpstreamMisconfigured("What answers there is no relay: check IMAGEGATE_UPSTREAM_BASE_URL.")

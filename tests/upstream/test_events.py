@@ -1,0 +1,167 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.upstream.events import Event, EventReader, EventShaper, Shaped
+from tests.upstream.given import PNG_B64, USAGE, image_request
+
+STREAM = (
+    "\ufeffevent: image_generation.partial_image\n"
+    ": PING\n"
+    'data: {"a":\n'
+    "data:1}\n\n"
+    "id: 7\nretry: 5\nnonsense\n\n"
+    'data: {"b":"猫"}\n\n\n'
+    ": PING\n\n"
+    "data: [DONE]\n\n"
+)
+EVENTS = [
+    Event("image_generation.partial_image", b'{"a":\n1}'),
+    Event("", '{"b":"猫"}'.encode()),
+    Event("", b"[DONE]"),
+]
+
+
+@given(st.sampled_from(["\n", "\r\n", "\r"]), st.lists(st.integers(0, 250), max_size=20))
+def test_a_stream_cut_anywhere_with_any_line_ends_gives_its_events(line_end: str, cuts: list[int]) -> None:
+    raw = STREAM.replace("\n", line_end).encode()
+    cuts = sorted(min(cut, len(raw)) for cut in cuts)
+    reader = EventReader()
+
+    events = []
+    for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
+        events += reader.feed(raw[start:end])
+
+    assert events + reader.finish() == EVENTS
+
+
+def test_half_an_event_is_none_until_the_stream_ends_well() -> None:
+    reader = EventReader()
+
+    assert reader.feed(b'event: x\ndata: {"a":1}') == []
+    assert reader.finish() == [Event("x", b'{"a":1}')]
+
+
+def test_an_event_above_the_cap_ends_the_reading() -> None:
+    reader = EventReader(event_bytes_max=100)
+
+    events = (
+        reader.feed(b"data: 1\n\n") + reader.feed(b"data: " + b"x" * 60) + reader.feed(b"x" * 60 + b"\n\ndata: 2\n\n")
+    )
+
+    assert events + reader.finish() == [Event("", b"1")]
+    assert reader.overflowed
+
+
+def test_keep_alives_do_not_count_towards_the_cap() -> None:
+    reader = EventReader(event_bytes_max=100)
+
+    for ping in [b": PING\n\n"] * 100 + [b": PING\n"] * 100:
+        assert reader.feed(ping) == []
+
+    assert reader.feed(b"data: 1\n\n") == [Event("", b"1")]
+
+
+def shaped(document: Any, name: str = "", **request: Any) -> Shaped | None:
+    data = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return EventShaper(image_request(stream=True, **request), 1_700_000_000).shape(Event(name, data))
+
+
+def parsed(event: Shaped | None) -> Any:
+    assert event is not None
+    head, data = event.frame.decode().removesuffix("\n\n").split("\n")
+    document = json.loads(data.removeprefix("data: "))
+    assert head == f"event: {document['type']}"
+    return document
+
+
+def test_a_completed_event_gets_every_field_and_gives_the_facts_to_the_books() -> None:
+    sent = {"type": "image_generation.completed", "b64_json": PNG_B64, "usage": USAGE, "quality": "high", "inner": 1}
+
+    event = shaped(sent)
+
+    assert event is not None
+    assert event.images is not None
+    assert event.images.usage is not None
+    assert (event.kind, event.images.quality, event.images.usage.total_tokens) == ("completed", "high", 100)
+    assert parsed(event) == {
+        "type": "image_generation.completed",
+        "b64_json": PNG_B64,
+        "created_at": 1_700_000_000,
+        "size": "auto",
+        "quality": "high",
+        "background": "auto",
+        "output_format": "png",
+        "usage": USAGE,
+    }
+
+
+def test_an_edit_gets_the_names_of_edits_whatever_the_relay_says() -> None:
+    sent = {"type": "image_generation.completed", "b64_json": PNG_B64, "created_at": 5}
+
+    assert (parsed(shaped(sent, operation="edit"))["type"], parsed(shaped(sent))["created_at"]) == (
+        "image_edit.completed",
+        5,
+    )
+
+
+def test_partial_images_are_numbered_where_the_relay_does_not() -> None:
+    shaper = EventShaper(image_request(stream=True), 1)
+    data = json.dumps({"b64_json": PNG_B64}).encode()
+
+    events = [parsed(shaper.shape(Event("image_generation.partial_image", data))) for _ in range(2)]
+
+    assert [event["partial_image_index"] for event in events] == [0, 1]
+    assert events[0].keys() == {
+        "type",
+        "b64_json",
+        "created_at",
+        "size",
+        "quality",
+        "background",
+        "output_format",
+        "partial_image_index",
+    }
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"error": {"message": "no (request id: 20250425144835174044863D5lbubkO)", "code": "x"}},
+        {"type": "error", "message": "no"},
+        {"type": "error", "error": {"message": "no"}},
+        {"error": "no"},
+    ],
+)
+def test_an_error_in_the_stream_leaves_the_outcome_unknown(sent: Any) -> None:
+    event = shaped(sent)
+
+    assert event is not None
+    assert event.error is not None
+    assert (event.kind, event.error.code, event.images) == ("error", "upstream_outcome_unknown", None)
+    assert "stream: no. It" in event.error.message
+
+
+def test_a_completed_event_without_an_image_is_an_error() -> None:
+    empty = shaped({"type": "image_generation.completed"})
+    broken = shaped({"type": "image_generation.completed", "b64_json": "x" * 4000})
+
+    assert empty is not None and empty.error is not None and empty.error.code == "upstream_outcome_unknown"
+    assert broken is not None and broken.error is not None and broken.error.code == "upstream_bad_payload"
+    assert broken.images is not None
+
+
+@pytest.mark.parametrize(
+    "data", [b"[DONE]", b"{", b"[]", b'{"type":"ping"}', b'{"type":"image_generation.partial_image","b64_json":"x"}']
+)
+def test_what_says_nothing_to_a_client_is_dropped(data: bytes) -> None:
+    assert shaped(data) is None
+
+
+def test_the_same_event_gives_the_same_bytes() -> None:
+    sent = {"type": "image_generation.completed", "b64_json": PNG_B64, "usage": USAGE}
+
+    assert shaped(sent) == shaped(sent)

@@ -1,0 +1,35 @@
+import pytest
+
+from app.upstream.words import clean_message
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("prompt is required (request id: 20250425144835174044863D5lbubkO)", "prompt is required"),
+        ("提示词违规（request id: 20250425144835174044863D5lbubkO）", "提示词违规"),
+        ("Retry, or contact us at help.openai.com with request ID req_0a1b2c3d4e.", "Retry, or contact us at with"),
+        ("see https://***.com/*** for more", "see for more"),
+        ("请访问api.whatai.cc获取密钥sk-abcDEF123456，谢谢", "请访问 获取密钥，谢谢"),
+        ("[sk-abc***xyz] 该令牌额度已用尽", "该令牌额度已用尽"),
+        ("dial tcp 10.0.0.7:3000: refused by gw.internal:8080/v1", "dial tcp: refused by"),
+        ("Authorization: Bearer abc.def-ghi rejected", "Authorization: rejected"),
+        ("line\r\n\x1b[31mred\x00", "line [31mred"),
+        ("Unknown parameter: 'image[0]'. Use gpt-image-1.5 or image.png, e.g. 1024x1024.", None),
+        ("Your request was rejected by the safety system.In short: no.", None),
+        ("安全系统拒绝了请求：safety_violations=[sexual]", None),
+    ],
+)
+def test_nothing_that_names_the_relay_is_left(told: str, shown: str | None) -> None:
+    assert clean_message(told) == (told if shown is None else shown)
+
+
+def test_a_message_is_bounded() -> None:
+    assert len(clean_message("a. " * 100_000)) <= 500
+    assert len(clean_message("a.b" * 100_000)) <= 500
+
+
+def test_cleaning_twice_changes_nothing() -> None:
+    once = clean_message("x (request id: 20250425144835174044863D5lbubkO) at https://a.com/b y [sk-abcd]")
+
+    assert clean_message(once) == once
