@@ -5,7 +5,28 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
+from tests.databases import (
+    database,
+    database_kind,
+    database_where,
+    postgres_database,
+    postgres_template,
+    sqlite_database,
+    sqlite_template,
+)
+from tests.gateways import RELAY_KEY
 from tests.servers import PostgresServer, RedisServer
+
+__all__ = [
+    "database",
+    "database_kind",
+    "database_where",
+    "postgres_database",
+    "postgres_template",
+    "sqlite_database",
+    "sqlite_template",
+]
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +62,10 @@ def redis_url(redis_server: RedisServer) -> str:
     redis_server.ensure_running()
     redis_server.flush()
     return redis_server.url
+
+
+@pytest.fixture
+async def relay() -> AsyncIterator[RunningSandbox]:
+    """A sandbox relay of profile C that answers at once, with the relay key the gateways of the tests hold."""
+    async with running_sandbox(SandboxOptions(RELAY_KEY, latency_scale=0)) as running:
+        yield running

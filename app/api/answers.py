@@ -1,0 +1,107 @@
+"""Sending what was bought: whole, or event by event, with what it cost and what is left."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import structlog
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from app.core.limits import Unit
+from app.core.money import decimal_text
+from app.errors import GatewayError, InternalError
+from app.purchase.buyer import Purchase
+from app.purchase.exchange import Bought
+from app.purchase.refusals import rate_headers
+from app.spool import segments_bytes, segments_chunks
+
+log = structlog.get_logger()
+
+
+class _SelfSending(Response):
+    """FastAPI sends whatever is a Response; these send themselves, without a body in memory."""
+
+    background = None
+
+    def __init__(self) -> None:  # Not Response's own, which would render a body.
+        pass
+
+
+class ResultResponse(_SelfSending):
+    """A stored answer, sent piece by piece from its spool, which is closed at the end."""
+
+    def __init__(self, purchase: Purchase, bought: Bought, currency: str):
+        self._bought = bought
+        self._sent_headers = rate_headers(purchase.admitted.rates) | cost_headers(bought, currency)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  (ASGI)
+        segments, spool = self._bought.segments, self._bought.spool
+        headers = self._sent_headers | {
+            "content-type": "application/json",
+            "content-length": str(segments_bytes(segments)),
+        }
+        try:
+            await send(_start(headers))
+            for chunk in segments_chunks(segments, spool):
+                await send(_piece(chunk))
+            await send(_piece(b"", more=False))
+        finally:
+            spool.close()
+
+
+class EventResponse(_SelfSending):
+    """A stream of events. Its first event is there before the first byte is sent, so that a refusal still has a status."""
+
+    def __init__(self, purchase: Purchase, first: bytes, events: AsyncGenerator[bytes]):
+        self._first = first
+        self._events = events
+        self._sent_headers = rate_headers(purchase.admitted.rates)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  (ASGI)
+        headers = self._sent_headers | {
+            "content-type": "text/event-stream; charset=utf-8",
+            "cache-control": "no-cache",
+            "x-accel-buffering": "no",
+        }
+        await send(_start(headers))
+        await send(_piece(self._first))
+        try:
+            async with aclosing(self._events) as events:
+                async for frame in events:
+                    await send(_piece(frame))
+        except GatewayError as exc:
+            await send(_piece(error_frame(exc)))
+        except Exception as exc:
+            log.error("a stream failed", exc_info=exc)
+            await send(_piece(error_frame(InternalError("The gateway failed; tell its administrator the request id."))))
+        await send(_piece(b"", more=False))
+
+
+def error_frame(exc: GatewayError) -> bytes:
+    """An error after the stream has begun: the SDKs raise it as APIError, and never try again."""
+    return b"event: error\ndata: " + json.dumps(exc.body()).encode() + b"\n\n"
+
+
+def cost_headers(bought: Bought, currency: str) -> dict[str, str]:
+    """`x-imagegate-*`: plain decimals. What is left is of the tightest limit, and absent where there is none."""
+    headers = {"x-imagegate-cost": decimal_text(bought.cost_micros), "x-imagegate-currency": currency}
+    spend, images = _left(bought, "micros"), _left(bought, "images")
+    if spend is not None:
+        headers["x-imagegate-spend-remaining"] = decimal_text(spend)
+    if images is not None:
+        headers["x-imagegate-images-remaining"] = str(images)
+    return headers
+
+
+def _left(bought: Bought, unit: Unit) -> int | None:
+    return min((room.left for room in bought.rooms or () if room.unit == unit), default=None)
+
+
+def _start(headers: dict[str, str]) -> Message:
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": 200, "headers": raw}
+
+
+def _piece(body: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": more}

@@ -1,0 +1,185 @@
+"""The data URLs of a JSON body, taken out as its bytes pass and decoded to the spool; what is left is small.
+
+A body of 64 MiB of pictures so costs no more memory than one without.
+"""
+
+import binascii
+import hashlib
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from app.core.uploads import FilePart
+from app.errors import BodyTooLarge, InvalidJson, InvalidType, InvalidValue, MissingParameter
+from app.spool import Slice, Spool
+
+# Up to the comma. Some encoders write `/` as `\/`, in the type and in the base64 alike.
+_HEAD = re.compile(rb"data:[\w.+/\\;=-]{0,100};base64,", re.IGNORECASE)
+# Whole strings that are no data URLs, and what stands between them: the bulk of a body without data URLs.
+_STRINGS = re.compile(rb'(?:[^"]*+"(?!data:)[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.IGNORECASE | re.DOTALL)
+# The next place in a string where something may happen; an escape together with what it escapes.
+_UNDECIDED = re.compile(rb'["\\,]')
+_DECIDED = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+(["\\])', re.DOTALL)
+_HEAD_BYTES_MAX = 120
+
+
+class DataUrlReader:
+    """Feed it a JSON body; `rest` is the same JSON with a marker in the place of each data URL, `images` gives the files.
+
+    Raises BodyTooLarge (the rest above `rest_bytes_max`, a picture above `file_bytes_max`) and InvalidValue (too many
+    pictures, not base64).
+    """
+
+    def __init__(self, spool: Spool, *, rest_bytes_max: int, file_bytes_max: int, files_max: int):
+        self.rest = bytearray()
+        self._spool = spool
+        self._rest_bytes_max = rest_bytes_max
+        self._file_bytes_max = file_bytes_max
+        self._files_max = files_max
+        self._pieces: list[tuple[Slice, str]] = []
+        # No client can guess it, so no text can pass for a marker.
+        self._marker = f"data-url-{secrets.token_hex(16)}-"
+        self._state: Callable[[bytes, int], int] = self._outside
+        self._string_at = 0
+        self._undecided = False
+        self._escaped = False
+        self._base64 = b""
+        self._offset = 0
+        self._digest = hashlib.sha256()
+        self._padded = False
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the body, cut anywhere."""
+        at = 0
+        while at < len(data):
+            at = self._state(data, at)
+        if len(self.rest) > self._rest_bytes_max:
+            message = f"Without its pictures the body has more than {self._rest_bytes_max:,} bytes; send a smaller one."
+            raise BodyTooLarge(message)
+
+    def finish(self) -> bytes:
+        """The rest, once the body has ended."""
+        if self._state == self._inside_data:
+            raise InvalidJson("The body is not valid JSON: it ends inside a data URL.")
+        return bytes(self.rest)
+
+    # --- the three states: each takes bytes from `at` on and says how far it came ---
+
+    def _outside(self, data: bytes, at: int) -> int:
+        run = _STRINGS.match(data, at)
+        quote = data.find(b'"', at if run is None else run.end())
+        end = len(data) if quote < 0 else quote + 1
+        self.rest += data[at:end]
+        if quote >= 0:
+            self._state, self._string_at, self._undecided = self._inside_string, len(self.rest), True
+        return end
+
+    def _inside_string(self, data: bytes, at: int) -> int:
+        if self._escaped:
+            self._escaped = False
+            self.rest += data[at : at + 1]
+            return at + 1
+        stop = _UNDECIDED.search(data, at) if self._undecided else _DECIDED.match(data, at)
+        end = len(data) if stop is None else stop.end()
+        self.rest += data[at:end]
+        mark = b"" if stop is None else bytes(self.rest[-1:])
+        if mark == b'"':
+            self._state = self._outside
+        elif mark == b"\\":
+            self._escaped = True
+        elif mark == b",":
+            self._decide()
+        elif len(self.rest) - self._string_at > _HEAD_BYTES_MAX:
+            self._undecided = False
+        return end
+
+    def _decide(self) -> None:
+        self._undecided = False
+        if _HEAD.fullmatch(self.rest, self._string_at) is None:
+            return
+        if len(self._pieces) == self._files_max:
+            raise InvalidValue(f"The body has more than {self._files_max} data URLs; send fewer.", param="images")
+        self.rest[self._string_at :] = f"{self._marker}{len(self._pieces)}".encode()
+        self._state, self._base64, self._padded = self._inside_data, b"", False
+        self._offset, self._digest = self._spool.size_bytes, hashlib.sha256()
+
+    def _inside_data(self, data: bytes, at: int) -> int:
+        quote = data.find(b'"', at)
+        end = len(data) if quote < 0 else quote
+        text = self._base64 + data[at:end]
+        # A backslash at the end waits for its slash.
+        whole = len(text) - text.endswith(b"\\")
+        plain = text[:whole].replace(b"\\/", b"/")
+        usable = len(plain) // 4 * 4
+        self._decode(plain[:usable])
+        self._base64 = plain[usable:] + text[whole:]
+        if quote < 0:
+            return end
+        if self._base64:
+            self._decode(self._base64 + b"=" * (-len(self._base64) % 4))
+        self._pieces.append((Slice(self._offset, self._spool.size_bytes - self._offset), self._digest.hexdigest()))
+        self.rest += b'"'
+        self._state = self._outside
+        return end + 1
+
+    def _decode(self, text: bytes) -> None:
+        if not text:
+            return
+        try:
+            if self._padded:
+                raise binascii.Error("data after the padding")
+            piece = binascii.a2b_base64(text, strict_mode=True)
+        except binascii.Error as exc:
+            message = f"Data URL {len(self._pieces) + 1} is not plain base64 ({exc}); send it without line breaks."
+            raise InvalidValue(message, param="images") from exc
+        self._padded = text.endswith(b"=")
+        if self._spool.size_bytes - self._offset + len(piece) > self._file_bytes_max:
+            message = (
+                f"Picture {len(self._pieces) + 1} is larger than {self._file_bytes_max:,} bytes; send a smaller one."
+            )
+            raise BodyTooLarge(message, param="images")
+        self._spool.write(piece)
+        self._digest.update(piece)
+
+    # --- what the markers stand for ---
+
+    def take(self, fields: dict[str, Any]) -> tuple[dict[str, Any], list[FilePart]]:
+        """The other fields, and the files that `images` and `mask` name, in that order.
+
+        Raises MissingParameter, InvalidType and InvalidValue: also for remote URLs, file ids and data URLs anywhere else.
+        """
+        others = {name: value for name, value in fields.items() if name not in ("images", "mask")}
+        for name, value in others.items():
+            if self._marker in repr(value) or self._marker in name:
+                message = f"A data URL came in {name[:64]!r}; only 'images' and 'mask' may hold one."
+                raise InvalidValue(message, param=name[:64])
+        images = fields.get("images")
+        if images is None or images == []:
+            raise MissingParameter("'images' is missing; send a list of objects with an 'image_url'.", param="images")
+        if not isinstance(images, list):
+            raise InvalidType("'images' must be a list of objects with an 'image_url'.", param="images")
+        files = [self._file("image", f"images[{index}]", image) for index, image in enumerate(images)]
+        if fields.get("mask") is not None:
+            files.append(self._file("mask", "mask", fields["mask"]))
+        return others, files
+
+    def _file(self, name: str, param: str, reference: Any) -> FilePart:
+        if not isinstance(reference, dict):
+            raise InvalidType(f"{param!r} must be an object with an 'image_url'.", param=param)
+        if reference.get("file_id") is not None:
+            message = "File ids are not supported here; send the picture as a data URL."
+            raise InvalidValue(message, param=f"{param}.file_id")
+        param = f"{param}.image_url"
+        url = reference.get("image_url")
+        if url is None:
+            raise MissingParameter(f"{param!r} is missing; send a data URL.", param=param)
+        if not isinstance(url, str):
+            raise InvalidType(f"{param!r} must be a string that holds a data URL.", param=param)
+        if set(reference) - {"image_url", "file_id"}:
+            raise InvalidValue(f"{param.removesuffix('.image_url')!r} may hold nothing but 'image_url'.", param=param)
+        if not url.startswith(self._marker):
+            message = f"{param!r} must be a data URL (data:image/png;base64,...); addresses are not fetched from here."
+            raise InvalidValue(message, param=param)
+        piece, sha256 = self._pieces[int(url.removeprefix(self._marker))]
+        return FilePart(name, piece, sha256)

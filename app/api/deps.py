@@ -1,0 +1,57 @@
+"""What the routes ask for, by meaning."""
+
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from app.api.body import BodyCaps
+from app.api.guard import Guard
+from app.core import keys
+from app.core.grants import Grant
+from app.errors import InvalidApiKey
+from app.purchase.admission import INVALID_KEY
+from app.wiring import Gateway
+
+_NOBODY = b"\0" * 32
+MISSING_KEY = "You didn't provide an API key. Send it as: Authorization: Bearer YOUR_KEY"
+
+
+def wired(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+def body_caps(request: Request) -> BodyCaps:
+    caps: BodyCaps = request.app.state.body_caps
+    return caps
+
+
+Wired = Annotated[Gateway, Depends(wired)]
+Caps = Annotated[BodyCaps, Depends(body_caps)]
+
+
+async def caller(request: Request, gateway: Wired) -> Grant:
+    """The key in `Authorization: Bearer ...`, and nowhere else. Raises InvalidApiKey, RateLimited, StoreUnavailable."""
+    given = request.headers.getlist("authorization")
+    scheme, _, secret = (given[0] if len(given) == 1 else "").partition(" ")
+    grant = await _grant(gateway, secret.strip(" ")) if scheme.lower() == "bearer" else None
+    if grant is None:
+        guard: Guard = request.app.state.guard
+        guard.count_bad_key(request)
+        raise InvalidApiKey(INVALID_KEY if secret else MISSING_KEY)
+    request.scope["state"]["key_id"] = grant.key_id
+    return grant
+
+
+Caller = Annotated[Grant, Depends(caller)]
+
+
+async def _grant(gateway: Gateway, secret: str) -> Grant | None:
+    """None for a key that is malformed, unknown, not right, or not usable now; the last three take the same way."""
+    key_id = keys.key_id(secret)
+    if key_id is None:
+        return None
+    grant = await gateway.grant(key_id)
+    right = keys.matches(gateway.pepper, secret, grant.secret_hmac if grant else _NOBODY)
+    return grant if right and grant and grant.usable_at(gateway.clock.now_ms()) else None

@@ -1,0 +1,104 @@
+"""The one place that turns an exception into HTTP, in OpenAI's words."""
+
+import json
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from app.errors import (
+    BadRequest,
+    GatewayError,
+    InternalError,
+    InvalidJson,
+    InvalidType,
+    InvalidValue,
+    MethodNotAllowed,
+    MissingParameter,
+    UnknownUrl,
+)
+
+log = structlog.get_logger()
+
+
+def error_response(exc: GatewayError) -> Response:
+    """Body, status and the headers that tell an SDK whether to try again."""
+    # A lone surrogate out of somebody's field name becomes an escape, which is JSON again.
+    body = json.dumps(exc.body(), ensure_ascii=False).encode("utf-8", "backslashreplace")
+    headers = dict(exc.headers)
+    if exc.retryable:
+        headers["retry-after"] = str(exc.retry_after_s)
+    else:
+        headers["x-should-retry"] = "false"
+    return Response(body, exc.status, headers, media_type="application/json")
+
+
+def internal_error_response(scope_state: dict[str, Any], exc: Exception) -> Response:
+    """500 without details; the details go to the log, under the id that the client sees."""
+    request_id = scope_state.get("request_id")
+    log.error("internal error", request_id=request_id, exc_info=exc)
+    response = error_response(InternalError("The gateway failed; tell its administrator the request id."))
+    if request_id:
+        response.headers["x-request-id"] = request_id
+    return response
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Every exception that leaves a route answers in OpenAI's error shape."""
+    app.add_exception_handler(GatewayError, _gateway_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(ClientDisconnect, _client_left)
+    app.add_exception_handler(Exception, _internal_error)
+
+
+async def _gateway_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, GatewayError)
+    if exc.status >= 500:
+        cause = type(exc.__cause__).__name__ if exc.__cause__ else None
+        state = request.scope.get("state", {})
+        log.warning("refused", code=exc.code, status=exc.status, cause=cause, request_id=state.get("request_id"))
+    return error_response(exc)
+
+
+async def _http_exception(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    headers = dict(exc.headers or {})
+    asked = f"{request.method} {request.url.path[:200]}"
+    if exc.status_code == 404:
+        return error_response(UnknownUrl(f"Unknown request URL: {asked}. Check the path and the base URL."))
+    if exc.status_code == 405:
+        allowed = headers.get("Allow", headers.get("allow", ""))
+        return error_response(MethodNotAllowed(f"Not allowed: {asked}; use {allowed}.", headers=headers))
+    if exc.status_code >= 500:
+        return internal_error_response(request.scope.get("state", {}), exc)
+    return error_response(BadRequest(exc.detail, status=exc.status_code, headers=headers))
+
+
+async def _validation_error(_: Request, exc: Exception) -> Response:
+    """The first thing that is wrong, without the value that was sent."""
+    assert isinstance(exc, RequestValidationError)
+    first = exc.errors()[0]
+    param = ".".join(str(part) for part in first["loc"][1:]) or None
+    kind = first["type"]
+    message = f"{param or 'The body'}: {first['msg']}."
+    if kind == "missing":
+        return error_response(MissingParameter(message, param=param))
+    if kind.startswith("json"):
+        return error_response(InvalidJson("The body is not valid JSON."))
+    if kind.endswith(("_type", "_parsing")):
+        return error_response(InvalidType(message, param=param))
+    return error_response(InvalidValue(message, param=param))
+
+
+async def _client_left(_: Request, __: Exception) -> Response:
+    # Nobody reads it; 499 is what proxies' logs call it.
+    return Response(status_code=499)
+
+
+async def _internal_error(request: Request, exc: Exception) -> Response:
+    return internal_error_response(request.scope.get("state", {}), exc)

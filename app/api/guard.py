@@ -1,0 +1,50 @@
+"""The outer guard by client address, over slowapi. In this process only: it keeps noise out, it is no limit of a user's.
+
+slowapi is synchronous, so it never gets a Redis address, and its middlewares let everything through on a current FastAPI, so
+only its decorator and its engine are used.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from limits import parse
+from slowapi import Limiter
+from slowapi.errors import RateLimitExceeded
+from slowapi.util import get_remote_address
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.errors import error_response
+from app.errors import RateLimited
+
+Route = TypeVar("Route", bound=Callable[..., Any])
+WINDOW_S = 60
+
+
+class Guard:
+    """Per client address and minute: `models_per_minute` lists of models, `bad_keys_per_minute` wrong keys."""
+
+    def __init__(self, *, models_per_minute: int, bad_keys_per_minute: int):
+        self.limiter = Limiter(key_func=get_remote_address, storage_uri="memory://")
+        self._models = f"{models_per_minute}/minute"
+        self._bad_keys = parse(f"{bad_keys_per_minute}/minute")
+
+    def models(self, route: Route) -> Route:
+        """Decorates a route that lists models; the route must take `request`."""
+        limited: Route = self.limiter.limit(self._models)(route)
+        return limited
+
+    def count_bad_key(self, request: Request) -> None:
+        """Raises RateLimited when this address has tried too many. A right key is never counted, nor refused here."""
+        if not self.limiter.limiter.hit(self._bad_keys, "bad key", get_remote_address(request)):
+            raise _too_many(f"wrong API keys from your address ({self._bad_keys.amount} per minute)")
+
+
+async def too_many_calls(_: Request, exc: Exception) -> Response:
+    """slowapi's refusal in OpenAI's shape."""
+    assert isinstance(exc, RateLimitExceeded)
+    return error_response(_too_many(f"calls from your address ({exc.limit.limit.amount} per minute)"))
+
+
+def _too_many(what: str) -> RateLimited:
+    return RateLimited(f"Too many {what}. Try again in a minute.", retry_after_s=WINDOW_S)

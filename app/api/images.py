@@ -1,0 +1,44 @@
+"""The image endpoints. No route decides anything: refusals arrive as exceptions."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api import openapi
+from app.api.answers import EventResponse, ResultResponse
+from app.api.body import BodyCaps, read_edit, read_generation, read_variation
+from app.api.deps import Caller, Caps, Wired
+from app.core.grants import Grant
+from app.core.request import ImageRequest
+from app.wiring import Gateway
+
+Read = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
+router = APIRouter(prefix="/images", tags=["Images"])
+
+
+@router.post("/generations", **openapi.GENERATIONS)
+async def generate(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> Response:
+    """Create images from a prompt. Fields this gateway has no opinion on go to the relay as they came."""
+    return await _buy(request, caller, gateway, await read_generation(request, caps))
+
+
+@router.post("/edits", **openapi.EDITS)
+async def edit(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> Response:
+    """Edit one or more images by a prompt: a multipart form, or JSON with data URLs."""
+    return await _buy(request, caller, gateway, await read_edit(request, caps))
+
+
+@router.post("/variations", **openapi.VARIATIONS)
+async def vary(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> Response:
+    """Variations of an image, for models whose catalog entry allows it; none does by default."""
+    return await _buy(request, caller, gateway, await read_variation(request, caps))
+
+
+async def _buy(request: Request, caller: Grant, gateway: Gateway, wanted: ImageRequest) -> Response:
+    purchase = await gateway.buy(request.scope["state"]["request_id"], caller, wanted)
+    if not wanted.stream:
+        return ResultResponse(purchase, await purchase.bought(), gateway.settings.currency)
+    events = purchase.events()
+    return EventResponse(purchase, await anext(events), events)

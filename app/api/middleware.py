@@ -1,0 +1,257 @@
+"""What every request passes, outermost first: RequestId, AccessLog, FrameGuard, UnreadBody, InternalErrors. Pure ASGI."""
+
+import asyncio
+import re
+import time
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import error_response, internal_error_response
+from app.core.ids import new_request_id
+from app.errors import BadRequest, GatewayError, HeadersTooLarge, MethodNotAllowed, UnknownUrl, UriTooLong
+
+log = structlog.get_logger()
+
+Headers = list[tuple[bytes, bytes]]
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+TARGET_BYTES_MAX = 8 * 1024
+HEADERS_BYTES_MAX = 32 * 1024
+HEADERS_MAX = 100
+
+# Decoding makes these into other paths, or other programs read them as such: empty and dotted segments, parameters,
+# backslashes, control characters, slashes in disguise.
+_ODD_PATH = re.compile(rb"//|\\|;|\.\.|%(?:[01]|2e|2f|5c|7f)", re.IGNORECASE)
+_HOST = re.compile(rb"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
+
+
+class RequestId:
+    """Gives each request `scope["state"]["request_id"]`, and its answer `x-request-id` and `openai-processing-ms`.
+
+    An id that the client sends is not used. Headers already set by the application stay.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = scope.setdefault("state", {})["request_id"] = new_request_id()
+        started_s = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers: Headers = list(message.get("headers", []))
+                processing_ms = int((time.perf_counter() - started_s) * 1000)
+                _set_default(headers, b"x-request-id", request_id.encode())
+                _set_default(headers, b"openai-processing-ms", str(processing_ms).encode())
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+class AccessLog:
+    """One line per request, at its end: never a query, a header, a prompt or a key."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started_s = time.perf_counter()
+        status = 500  # What the server answers when the application does not.
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        finally:
+            state: dict[str, Any] = scope.get("state", {})
+            log.info(
+                "request",
+                method=scope["method"],
+                path=_raw_path(scope)[:512].decode("latin-1"),
+                status=status,
+                ms=round((time.perf_counter() - started_s) * 1000, 1),
+                request_id=state.get("request_id"),
+                key_id=state.get("key_id"),
+            )
+
+
+class FrameGuard:
+    """Refuses what no honest client sends, before anything reads it. What the HTTP parser refuses never comes this far."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1002})
+            return
+        if scope["type"] == "http":
+            try:
+                _check_size(scope)
+                _check_headers(scope)
+                _check_target(scope)
+            except GatewayError as exc:
+                await error_response(exc)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+class UnreadBody:
+    """An answer that comes before its request was read whole closes the connection, and yet is seen.
+
+    A close with unread bytes in the socket resets the connection, and the client sees the reset and not the answer. So what still
+    comes is thrown away for `linger_s` at most; a client that waits for `100 Continue` sends nothing, and is not waited for.
+    """
+
+    def __init__(self, app: ASGIApp, linger_s: float = 2.0):
+        self.app = app
+        self.linger_s = linger_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(scope["headers"]):
+            await self.app(scope, receive, send)
+            return
+        unread = True
+        touched = b"expect" not in dict(scope["headers"])
+
+        async def receive_and_note() -> Message:
+            nonlocal unread, touched
+            touched = True
+            message = await receive()
+            unread = unread and message["type"] == "http.request" and message.get("more_body", False)
+            return message
+
+        async def send_and_close(message: Message) -> None:
+            if not unread:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                headers: Headers = list(message.get("headers", []))
+                _set_default(headers, b"connection", b"close")
+                await send({**message, "headers": headers})
+            elif message.get("more_body", False) or not touched:
+                await send(message)
+            else:
+                await send({**message, "more_body": True})
+                await self._drain(receive)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        await self.app(scope, receive_and_note, send_and_close)
+
+    async def _drain(self, receive: Receive) -> None:
+        try:
+            async with asyncio.timeout(self.linger_s):
+                more = True
+                while more:
+                    message = await receive()
+                    more = message["type"] == "http.request" and message.get("more_body", False)
+        except TimeoutError:
+            pass
+
+
+class InternalErrors:
+    """A bug answers 500 `internal_error` and one log entry; once an answer has begun, the connection breaks off instead."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception as exc:
+            if begun or scope["type"] != "http":
+                raise
+            await internal_error_response(scope.get("state", {}), exc)(scope, receive, send)
+
+
+class SandboxMark:
+    """Says on every answer that the money is toy money."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", []), (b"x-imagegate-sandbox", b"true")]}
+            await send(message)
+
+        await self.app(scope, receive, send_marked)
+
+
+def wrap(app: ASGIApp) -> ASGIApp:
+    """All of them around `app`, in their order."""
+    return RequestId(AccessLog(FrameGuard(UnreadBody(InternalErrors(app)))))
+
+
+def _check_size(scope: Scope) -> None:
+    headers: Headers = scope["headers"]
+    if len(headers) > HEADERS_MAX:
+        raise HeadersTooLarge(f"The request has {len(headers)} headers; at most {HEADERS_MAX} are allowed. Send fewer.")
+    headers_bytes = sum(len(name) + len(value) + 4 for name, value in headers)
+    if headers_bytes > HEADERS_BYTES_MAX:
+        raise HeadersTooLarge(f"The headers have {headers_bytes:,} bytes; at most {HEADERS_BYTES_MAX:,} are allowed.")
+    target_bytes = len(_raw_path(scope)) + len(scope["query_string"])
+    if target_bytes > TARGET_BYTES_MAX:
+        raise UriTooLong(f"The URL has {target_bytes:,} bytes; at most {TARGET_BYTES_MAX:,} are allowed.")
+
+
+def _check_headers(scope: Scope) -> None:
+    headers: Headers = scope["headers"]
+    hosts = [value for name, value in headers if name == b"host"]
+    if (scope["http_version"] != "1.0" or hosts) and (len(hosts) != 1 or not _HOST.fullmatch(hosts[0])):
+        raise BadRequest("The request needs one Host header with a name and, if any, a port.")
+    lengths = [value for name, value in headers if name == b"content-length"]
+    if len(lengths) > 1 or not all(value.isdigit() for value in lengths):
+        raise BadRequest("Content-Length must come once, as a whole number.")
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings and (codings != [b"chunked"] or lengths):
+        raise BadRequest("Transfer-Encoding must be 'chunked' alone, and without Content-Length.")
+    if any(b"\0" in value for _, value in headers):
+        raise BadRequest("A header holds a NUL byte; remove it.")
+    if any(name == b"connection" and b"upgrade" in value.lower() for name, value in headers):
+        raise BadRequest("Connection upgrades are not supported; speak plain HTTP/1.1.")
+
+
+def _check_target(scope: Scope) -> None:
+    if scope["method"] not in METHODS:
+        raise MethodNotAllowed("This method is not supported.", headers={"allow": ", ".join(METHODS)})
+    if _ODD_PATH.search(_raw_path(scope)):
+        raise UnknownUrl("Unknown request URL: the path holds characters that no path here has. Check the base URL.")
+
+
+def _raw_path(scope: Scope) -> bytes:
+    raw: bytes | None = scope.get("raw_path")
+    return scope["path"].encode() if raw is None else raw
+
+
+def _has_body(headers: Headers) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
+        for name, value in headers
+    )
+
+
+def _set_default(headers: Headers, name: bytes, value: bytes) -> None:
+    if all(known.lower() != name for known, _ in headers):
+        headers.append((name, value))

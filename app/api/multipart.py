@@ -1,0 +1,206 @@
+"""A multipart form, read as its bytes pass: text to memory, files to the request's spool.
+
+Built on python-multipart's push parser, which leaves to its caller: what the headers of a part mean, every limit on number and
+size but those of headers, and whether the final boundary ever came. File names are never looked at.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.core.uploads import FilePart, upload_field
+from app.errors import BodyTooLarge, DuplicateKey, InvalidMultipart, InvalidValue, StringTooLong
+from app.spool import Slice, Spool
+
+# A file name alone may have 4 KB; 16 headers are ten more than any client sends.
+PART_HEADER_BYTES_MAX = 8 * 1024
+PART_HEADERS_MAX = 16
+PART_OPTIONS_MAX = 100
+BOUNDARY_BYTES_MAX = 70
+"""RFC 2046, section 5.1.1."""
+TEXT_BYTES_MAX = 4 * 32_000
+"""One text field: the longest prompt in the widest characters."""
+TEXTS_BYTES_MAX = 1024 * 1024
+"""All text fields together."""
+_ENCODINGS_PLAIN = (b"", b"7bit", b"8bit", b"binary")
+
+
+@dataclass(slots=True)
+class _Part:
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    name: str = ""
+    offset: int | None = None  # In the spool; None for text.
+    text: bytearray = field(default_factory=bytearray)
+    digest: "hashlib._Hash | None" = None
+
+
+class FormReader:
+    """Feed it the body, then `finish`. Raises InvalidMultipart, InvalidValue, DuplicateKey, StringTooLong and BodyTooLarge.
+
+    Afterwards `fields` holds the text (a list where a name came more than once) and `files` the files in their order.
+    The spool belongs to the caller all along, also after an error.
+    """
+
+    def __init__(self, boundary: bytes, spool: Spool, *, file_bytes_max: int, files_max: int, fields_max: int):
+        if not 0 < len(boundary) <= BOUNDARY_BYTES_MAX:
+            message = (
+                f"The Content-Type needs a boundary of 1 to {BOUNDARY_BYTES_MAX} characters; let the client set it."
+            )
+            raise InvalidMultipart(message)
+        self.fields: dict[str, str | list[str]] = {}
+        self.files: list[FilePart] = []
+        self._spool = spool
+        self._file_bytes_max = file_bytes_max
+        self._files_max = files_max
+        self._fields_max = fields_max
+        self._fields_seen = 0
+        self._texts_bytes = 0
+        self._ended = False
+        self._part = _Part()
+        self._header_name = bytearray()
+        self._header_value = bytearray()
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._on_part_begin,
+                "on_header_field": self._on_header_field,
+                "on_header_value": self._on_header_value,
+                "on_header_end": self._on_header_end,
+                "on_headers_finished": self._on_headers_finished,
+                "on_part_data": self._on_part_data,
+                "on_part_end": self._on_part_end,
+                "on_end": self._on_end,
+            },
+            max_header_count=PART_HEADERS_MAX,
+            max_header_size=PART_HEADER_BYTES_MAX,
+        )
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the body, cut anywhere."""
+        try:
+            self._parser.write(data)
+        except FormParserError as exc:
+            raise InvalidMultipart(f"The multipart body is malformed: {exc}.") from exc
+
+    def finish(self) -> None:
+        """The body has ended. Raises InvalidMultipart when it ended before its final boundary."""
+        if not self._ended:
+            raise InvalidMultipart("The multipart body ends before its final boundary; send it whole.")
+
+    # --- what the parser calls ---
+
+    def _on_part_begin(self) -> None:
+        self._part = _Part()
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        name, value = bytes(self._header_name).lower(), bytes(self._header_value)
+        self._header_name, self._header_value = bytearray(), bytearray()
+        if name in self._part.headers:
+            raise InvalidMultipart("A part has the same header twice; send it once.")
+        self._part.headers[name] = value
+
+    def _on_headers_finished(self) -> None:
+        part = self._part
+        disposition, options = _options(part.headers.get(b"content-disposition", b""))
+        if disposition != b"form-data" or not options.get(b"name"):
+            raise InvalidMultipart("A part lacks 'Content-Disposition: form-data' with a name.")
+        part.name = _utf8(options[b"name"], "The name of a part")
+        if part.headers.get(b"content-transfer-encoding", b"").strip().lower() not in _ENCODINGS_PLAIN:
+            message = f"The part {part.name!r} has a Content-Transfer-Encoding; send the bytes as they are."
+            raise InvalidMultipart(message, param=part.name)
+        if upload_field(part.name) is not None or b"filename" in options:
+            self._begin_file(part)
+        else:
+            self._begin_text(part)
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        part = self._part
+        if part.digest is None:
+            self._text(part, data[start:end])
+        else:
+            self._file(part, memoryview(data)[start:end])
+
+    def _on_part_end(self) -> None:
+        part = self._part
+        if part.digest is None or part.offset is None:
+            self._keep_text(part)
+        else:
+            piece = Slice(part.offset, self._spool.size_bytes - part.offset)
+            self.files.append(FilePart(part.name, piece, part.digest.hexdigest()))
+
+    def _on_end(self) -> None:
+        self._ended = True
+
+    # --- files and text ---
+
+    def _begin_file(self, part: _Part) -> None:
+        kind = upload_field(part.name)
+        if kind is None:
+            message = f"Unknown file field {part.name!r}; files are 'image', 'image[]', 'mask' and 'markup'."
+            raise InvalidMultipart(message, param=part.name)
+        same = sum(upload_field(file.name) == kind for file in self.files)
+        if kind == "image" and same == self._files_max:
+            message = f"More than {self._files_max} images came; send at most {self._files_max}."
+            raise InvalidValue(message, param="image")
+        if kind != "image" and same:
+            raise DuplicateKey(f"More than one {kind!r} came; send one.", param=kind)
+        part.offset, part.digest = self._spool.size_bytes, hashlib.sha256()
+
+    def _file(self, part: _Part, data: memoryview) -> None:
+        length = self._spool.size_bytes - (part.offset or 0) + len(data)
+        if length > self._file_bytes_max:
+            message = f"The file in {part.name!r} is larger than {self._file_bytes_max:,} bytes; send a smaller one."
+            raise BodyTooLarge(message, param=upload_field(part.name))
+        self._spool.write(data)
+        if part.digest is not None:
+            part.digest.update(data)
+
+    def _begin_text(self, part: _Part) -> None:
+        self._fields_seen += 1
+        if self._fields_seen > self._fields_max:
+            raise InvalidMultipart(f"The form has more than {self._fields_max} text fields; send fewer.")
+        _, options = _options(part.headers.get(b"content-type", b""))
+        charset = options.get(b"charset", b"utf-8").lower()
+        if charset not in (b"utf-8", b"utf8", b"us-ascii", b"ascii"):
+            raise InvalidMultipart(f"The field {part.name!r} is not in UTF-8; send it as UTF-8.", param=part.name)
+
+    def _text(self, part: _Part, data: bytes) -> None:
+        part.text += data
+        self._texts_bytes += len(data)
+        if len(part.text) > TEXT_BYTES_MAX:
+            message = f"The field {part.name!r} has more than {TEXT_BYTES_MAX:,} bytes; shorten it."
+            raise StringTooLong(message, param=part.name)
+        if self._texts_bytes > TEXTS_BYTES_MAX:
+            raise BodyTooLarge(f"The text fields have more than {TEXTS_BYTES_MAX:,} bytes together; shorten them.")
+
+    def _keep_text(self, part: _Part) -> None:
+        value = _utf8(part.text, f"The field {part.name!r}", param=part.name)
+        known = self.fields.get(part.name)
+        if known is None:
+            self.fields[part.name] = value
+        elif isinstance(known, list):
+            known.append(value)
+        else:
+            self.fields[part.name] = [known, value]
+
+
+def _options(value: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    # Thousands of semicolons would take the parser milliseconds, part after part.
+    if value.count(b";") > PART_OPTIONS_MAX:
+        raise InvalidMultipart(f"A header of a part has more than {PART_OPTIONS_MAX} semicolons; send a shorter one.")
+    return parse_options_header(value)
+
+
+def _utf8(data: bytes | bytearray, what: str, *, param: str | None = None) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise InvalidMultipart(f"{what} is not valid UTF-8; send UTF-8.", param=param) from exc

@@ -1,0 +1,93 @@
+"""imagegate keys: secrets that act for a user in a project."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.command import Call, command
+from app.cli.output import Column, fields, say
+
+if TYPE_CHECKING:
+    from app.store.keys import KeyRecord
+
+app = typer.Typer(help="API keys: made once, shown once, revoked for good.")
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, like key_ and 12 characters.")]
+_KEY = (
+    Column("id"),
+    Column("name"),
+    Column("user"),
+    Column("user_id", table=False),
+    Column("project"),
+    Column("project_id", table=False),
+    Column("last_four"),
+    Column("models", none="all"),
+    Column("status"),
+    Column("created_at_ms", "time"),
+    Column("expires_at_ms", "time", none="never"),
+    Column("revoked_at_ms", "time"),
+)
+
+
+@command(app, "create")
+async def create(
+    call: Call,
+    user: Annotated[str, typer.Option(metavar="NAME", help="Whose key it is: name or id.")],
+    project: Annotated[str, typer.Option(metavar="NAME", help="Name or id.")] = "default",
+    name: Annotated[
+        str | None, typer.Option(metavar="N", help="What the key is for; the user's name by default.")
+    ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="90d", help="From now, in days or hours (90d, 12h), or when a day begins (2026-12-31)."),
+    ] = None,
+    models: Annotated[str | None, typer.Option(metavar="A,B", help="Only these models of the catalog.")] = None,
+) -> None:
+    """Make a key and print it: this once and never again."""
+    from app.control import installation, keys
+
+    wanted = keys.WantedKey(user, project, name, None if models is None else _split(models), expires)
+    async with call.database() as database:
+        pepper = installation.load_pepper(call.home.settings)
+        await installation.claim(database, pepper, call.home.settings.currency)
+        created = await keys.create_key(database, pepper, call.home.settings.zone, wanted)
+    if call.out.is_json:
+        call.out.json({"id": created.id, "key": created.key})
+        return
+    print(created.key)
+    say(f"This is {created.id}. The line above is the secret: it is stored nowhere and never shown again.")
+
+
+@command(app, "list")
+async def list_(call: Call) -> None:
+    """Show all keys, newest first; never their secrets."""
+    from app.control import keys
+
+    async with call.database() as database:
+        now_ms = await database.now_ms()
+        call.out.rows(_KEY, [_record(key, now_ms) for key in await keys.list_keys(database)])
+
+
+@command(app, "show")
+async def show(call: Call, key: KeyId) -> None:
+    """Show one key; never its secret."""
+    from app.control import keys
+
+    async with call.database() as database:
+        call.out.one(_KEY, _record(await keys.show_key(database, key), await database.now_ms()))
+
+
+@command(app, "revoke")
+async def revoke(call: Call, key: KeyId) -> None:
+    """Let a key never work again."""
+    from app.control import keys
+
+    async with call.database() as database:
+        call.out.one(_KEY, _record(await keys.revoke_key(database, key), await database.now_ms()))
+
+
+def _record(key: "KeyRecord", now_ms: int) -> dict[str, Any]:
+    return fields(key, status=key.status_at(now_ms))
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

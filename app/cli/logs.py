@@ -1,0 +1,53 @@
+"""Log lines on stderr: for people, or as JSON. Secrets are taken out here, whoever let them in."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_SECRETS = re.compile(r"sk-[A-Za-z0-9_-]{8,}|(?i:bearer)\s+\S+|://[^/\s:@]+:[^/\s@]+@")
+_NEVER = frozenset({"authorization", "api_key", "secret", "secret_key", "password", "prompt", "b64_json", "image"})
+
+
+def set_up_logs(*, as_json: bool) -> None:
+    """For the whole process; the standard library's loggers (uvicorn's, aiohttp's) come out in the same form."""
+    shape: Any = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+    ]
+    last: list[Any] = [structlog.processors.format_exc_info, redact, shape] if as_json else [redact, shape]
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+    )
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drops fields that must never be logged, and blots out keys, passwords and control characters in all texts."""
+    for name in list(event):
+        if name in _NEVER:
+            event[name] = "[redacted]"
+        elif isinstance(event[name], str):
+            event[name] = plain(event[name])
+    return event
+
+
+def plain(text: str) -> str:
+    """One line without secrets: a terminal shows what was meant, and nothing else."""
+    blotted = _SECRETS.sub("[redacted]", text)
+    return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in blotted)

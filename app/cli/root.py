@@ -1,0 +1,74 @@
+"""All commands under one name. A module of one command or one group offers `app`; register it here."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from app import __version__
+from app.cli import db, keys, limits, prices, projects, requests, serve, usage, users
+from app.cli.command import DataDir, FormatOption, Globals, Json, Sandbox, error_body
+from app.cli.output import Format, say
+
+app = typer.Typer(
+    name="imagegate",
+    help="A gateway between a team and paid image models.",
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # They would print the values of variables, and a secret may be among them.
+)
+app.add_typer(serve.app)
+app.add_typer(users.app, name="users")
+app.add_typer(projects.app, name="projects")
+app.add_typer(keys.app, name="keys")
+app.add_typer(limits.app, name="limits")
+app.add_typer(prices.app, name="prices")
+app.add_typer(usage.app)
+app.add_typer(requests.app, name="requests")
+app.add_typer(db.app, name="db")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"imagegate {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _imagegate(
+    context: typer.Context,
+    sandbox: Sandbox = False,
+    data_dir: DataDir = None,
+    json_: Json = False,
+    format_: FormatOption = None,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    context.obj = Globals(sandbox, data_dir, Format.json if json_ else format_)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns its exit code and never raises for what a person did wrong."""
+    try:
+        code = app(list(arguments) or ["--help"], prog_name="imagegate", standalone_mode=False)
+    except typer.TyperException as exc:
+        return _usage_error(exc, arguments)
+    except typer.Abort:
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _usage_error(exc: typer.TyperException, arguments: Sequence[str]) -> int:
+    message = exc.format_message()
+    if _wants_json(arguments):
+        say(json.dumps(error_body(message, "invalid_request_error", "invalid_usage"), ensure_ascii=False))
+    else:
+        words = " ".join(word for word in arguments[:2] if word.isalpha())
+        say(f"imagegate: {message} See: {' '.join(('imagegate', words)).strip()} --help")
+    return exc.exit_code
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Before anything could be parsed."""
+    words = " ".join(arguments)
+    return any(sign in f" {words} " for sign in (" --json ", " --format json ", " --format=json "))

@@ -1,0 +1,123 @@
+"""imagegate serve: the only way to start the server."""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.command import Call, command
+from app.cli.context import Home
+from app.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from app.control.installation import FirstKey
+    from app.settings import Settings
+
+app = typer.Typer()
+
+
+@command(app, "serve")
+def serve(
+    call: Call,
+    host: Annotated[str | None, typer.Option("--host", metavar="H", help="Instead of HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", metavar="P", help="Instead of PORT; 0 picks a free one.")
+    ] = None,
+) -> None:
+    """Start the gateway. With --sandbox it buys from a relay of its own that draws pictures for toy money."""
+    import uvloop
+
+    from app.cli.logs import set_up_logs
+
+    settings = call.home.settings.model_copy(
+        update={name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    )
+    _check_relay_key(call.home)
+    set_up_logs(as_json=settings.log_json)
+    with _alone(call.home), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(call.home, settings))
+
+
+def _check_relay_key(home: Home) -> None:
+    key = home.settings.upstream_api_key
+    if not home.sandbox and (key is None or "..." in key.get_secret_value()):
+        raise ConfigurationError(
+            "There is no key of the relay. Set IMAGEGATE_UPSTREAM_API_KEY in the environment or in .env, or try the gateway "
+            "without one: `imagegate serve --sandbox`."
+        )
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """One server on one SQLite file; on PostgreSQL there may be many, each with a directory of its own."""
+    from app.control.pepper import make_private_folder
+    from app.store.lock import locked
+
+    make_private_folder(home.data_dir)
+    with locked(home.data_dir) if home.database_url.dialect == "sqlite" else contextlib.nullcontext():
+        yield
+
+
+async def _serve(home: Home, settings: "Settings") -> None:
+    from app.cli.server import Server, listen
+    from app.control.pepper import load_pepper
+    from app.main import create_app
+    from app.wiring import open_gateway
+
+    pepper = load_pepper(settings)
+    first = await _first_start(home, pepper)
+    with contextlib.closing(listen(settings.host, settings.port)) as sock:
+        async with (
+            _relay(home, settings) as settings,
+            open_gateway(settings, home.database_url, home.data_dir, pepper, sandbox=home.sandbox) as gateway,
+        ):
+            server = Server(create_app(gateway), gateway.buyer, settings.drain_s, lambda: _tell(home, sock, first))
+            await server.serve([sock])
+
+
+async def _first_start(home: Home, pepper: bytes) -> "FirstKey | None":
+    """On SQLite the schema is brought up to date, and an empty installation gets its first user and key."""
+    if home.database_url.dialect != "sqlite":
+        return None
+    from app.control.fitness import check_not_newer
+    from app.control.installation import claim, first_key
+    from app.store.engine import open_database
+    from app.store.migrations import schema_state, upgrade
+
+    database = open_database(home.database_url)
+    try:
+        state = await schema_state(database)
+        check_not_newer(state)
+        if not state.up_to_date:
+            await upgrade(database)
+        await claim(database, pepper, home.settings.currency)
+        return await first_key(database, pepper)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _relay(home: Home, settings: "Settings") -> "AsyncIterator[Settings]":
+    """The settings to buy with: as they are, or pointed at a sandbox relay that lives as long as the server."""
+    if not home.sandbox:
+        yield settings
+        return
+    from pydantic import SecretStr
+
+    from app.sandbox import SandboxOptions, running_sandbox
+
+    key = f"sk-{secrets.token_hex(24)}"
+    async with running_sandbox(SandboxOptions(key=key, profile=settings.sandbox_profile)) as relay:
+        yield settings.model_copy(update={"upstream_base_url": relay.base_url, "upstream_api_key": SecretStr(key)})
+
+
+def _tell(home: Home, sock: socket.socket, first: "FirstKey | None") -> None:
+    from app.cli.welcome import welcome
+
+    host, port = sock.getsockname()[:2]
+    print(welcome(home, host, port, first), flush=True)

@@ -1,0 +1,108 @@
+"""uvicorn, with the manners a paid request needs: it drains before it leaves, and does not wait for ever for a request line."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.errors import ConfigurationError
+from app.purchase.buyer import Buyer
+
+HEADERS_TIMEOUT_S = 10.0
+SEND_TIMEOUT_S = 60
+BACKLOG = 2048
+log = structlog.get_logger()
+
+
+class Protocol(HttpToolsProtocol):
+    """Closes a connection whose request line and headers are not there after 10 s; uvicorn would wait for ever."""
+
+    _hurry: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._expect_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._headers_came()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._expect_headers()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._headers_came()
+        super().on_headers_complete()
+
+    def _expect_headers(self) -> None:
+        self._headers_came()
+        self._hurry = self.loop.call_later(HEADERS_TIMEOUT_S, self.transport.close)
+
+    def _headers_came(self) -> None:
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
+
+
+class Server(uvicorn.Server):
+    """On SIGTERM or SIGINT: unready and no new image requests at once, then those in flight to their end, then the exit."""
+
+    def __init__(self, app: ASGIApp, buyer: Buyer, drain_s: float, started: Callable[[], None]):
+        config = uvicorn.Config(
+            app,
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=SEND_TIMEOUT_S,
+        )
+        super().__init__(config)
+        self._buyer = buyer
+        self._drain_s = drain_s
+        self._tell_started = started
+        self._loop: asyncio.AbstractEventLoop
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self._tell_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's)
+        """Called by the signal. A second one changes nothing: what is in flight is paid for."""
+        if not self._buyer.draining:
+            self._buyer.draining = True
+            self._loop.call_soon_threadsafe(self._start_draining)
+
+    def _start_draining(self) -> None:
+        self._draining = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        log.info("shutting down", in_flight=self._buyer.in_flight, at_most_s=self._drain_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_s):
+                await self._buyer.emptied()
+        self.should_exit = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ConfigurationError when the address is not to be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port}: {exc.strerror or exc}. Use another --port, or stop what listens there."
+        ) from exc
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock

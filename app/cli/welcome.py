@@ -1,0 +1,87 @@
+"""What a start says: where the gateway is, and, the first time, the key and two ways to a first picture."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from app.cli.context import Home
+from app.control.installation import FirstKey
+from app.core.money import decimal_text
+
+_PROMPT = "A lighthouse at dusk, watercolour"
+
+_PYTHON = """\
+import base64, json, urllib.request
+request = urllib.request.Request(
+    "{url}/v1/images/generations",
+    json.dumps({{"model": "gpt-image-1", "prompt": "{prompt}"}}).encode(),
+    {{"Authorization": "Bearer {key}", "Content-Type": "application/json"}},
+)
+with urllib.request.urlopen(request) as answer:
+    open("{file}", "wb").write(base64.b64decode(json.load(answer)["data"][0]["b64_json"]))
+    print("{file}:", answer.headers["x-imagegate-cost"], answer.headers["x-imagegate-currency"],
+          "spent,", answer.headers["x-imagegate-spend-remaining"], "left")"""
+
+
+def welcome(home: Home, host: str, port: int, first: FirstKey | None) -> str:
+    """The text for stdout. It holds a secret only when `first` is given."""
+    url = f"http://{_reachable(host)}:{port}"
+    lines = [f"imagegate is ready at {url}"]
+    if home.sandbox:
+        lines += ["SANDBOX: pictures are drawn here and paid with toy money; nothing reaches a real relay."]
+    lines += [f"For the OpenAI SDKs: base_url={url}/v1"]
+    if first is not None:
+        lines += ["", *_first_steps(home, url, first)]
+    return "\n".join([*lines, "", "Usage so far:", f"  {_command(home, 'usage --by model,user')}", ""])
+
+
+def _first_steps(home: Home, url: str, first: FirstKey) -> list[str]:
+    spend = decimal_text(first.spend_micros_per_month)
+    return [
+        f"A first user, {first.user}, with {spend} {home.settings.currency} a month and {first.requests_per_minute} requests a "
+        "minute. The key is shown only now:",
+        f"  {first.key}",
+        "",
+        "A first picture, with curl:",
+        _curl(url, first.key),
+        "",
+        "The same in Python:",
+        f"{shlex.quote(sys.executable)} - <<'END'",
+        _PYTHON.format(url=url, prompt=_PROMPT, key=first.key, file=_file("picture-2.png")),
+        "END",
+    ]
+
+
+def _curl(url: str, key: str) -> str:
+    body = f'{{"model": "gpt-image-1", "prompt": "{_PROMPT}"}}'
+    save = (
+        "import base64, json, sys; "
+        f'open("{_file("picture.png")}", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'
+    )
+    return "\n".join(
+        [
+            f"curl -sS {url}/v1/images/generations \\",
+            f'  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\',
+            f"  -d {shlex.quote(body)} \\",
+            f"  | {shlex.quote(sys.executable)} -c {shlex.quote(save)}",
+        ]
+    )
+
+
+def _file(name: str) -> str:
+    return str(Path.cwd() / name)
+
+
+def _reachable(host: str) -> str:
+    """An address a client on this machine can use."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _command(home: Home, words: str) -> str:
+    """A command that works in any folder, on this same home."""
+    program = Path(sys.argv[0]).absolute() if Path(sys.argv[0]).name == "imagegate" else "imagegate"
+    data_dir = home.data_dir.parent if home.sandbox else home.data_dir
+    sandbox = " --sandbox" if home.sandbox else ""
+    return f"{shlex.quote(str(program))} {words}{sandbox} --data-dir {shlex.quote(str(data_dir))}"

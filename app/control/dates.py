@@ -1,0 +1,52 @@
+"""Dates and durations as people write them."""
+
+import re
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
+
+from app.control.names import shown
+from app.errors import InvalidValue
+
+HOUR_MS = 3_600_000
+DAYS_MAX = 36_500
+_DURATION = re.compile(r"([1-9][0-9]{0,6})([hd])", re.ASCII)
+_UNIT_MS = {"h": HOUR_MS, "d": 24 * HOUR_MS}
+
+
+def day(text: str, field: str) -> str:
+    """`2026-12-01`, checked. Raises InvalidValue."""
+    return _date(text, field).isoformat()
+
+
+def start_of_day_ms(text: str, field: str, zone: ZoneInfo) -> int:
+    """When that day begins in the zone. Raises InvalidValue."""
+    midnight = datetime.combine(_date(text, field), time(), zone)
+    return int(midnight.astimezone(UTC).timestamp() * 1000)
+
+
+def expiry_ms(text: str, now_ms: int, zone: ZoneInfo) -> int:
+    """`90d` and `12h` from now, or the beginning of a day like `2026-12-31`. Raises InvalidValue, also for the past."""
+    if (duration := _DURATION.fullmatch(text)) is not None:
+        at_ms = now_ms + int(duration[1]) * _UNIT_MS[duration[2]]
+    else:
+        at_ms = start_of_day_ms(text, "expires", zone)
+    if not now_ms < at_ms <= now_ms + DAYS_MAX * 24 * HOUR_MS:
+        raise InvalidValue(
+            f"The key would expire at {shown(text)}, which must lie ahead, by at most {DAYS_MAX} days. Leave it out for a "
+            "key that does not expire.",
+            param="expires",
+        )
+    return at_ms
+
+
+def _date(text: str, field: str) -> date:
+    try:
+        if len(text) != 10:  # The standard parser also takes 20261201 and 2026-W49-2.
+            raise ValueError
+        found = date.fromisoformat(text)
+    except ValueError:
+        also = " or a time from now like 90d or 12h" if field == "expires" else ""
+        raise InvalidValue(f"{shown(text)} is not a date like 2026-12-01{also}.", param=field) from None
+    if not 2000 <= found.year <= 2999:
+        raise InvalidValue(f"{text} is out of range; dates go from 2000-01-01 to 2999-12-31.", param=field)
+    return found

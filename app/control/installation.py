@@ -1,0 +1,89 @@
+"""What an installation is bound to, and what a new one begins with."""
+
+from dataclasses import dataclass
+
+from app.control.people import DEFAULT_PROJECT, add_user, the_project
+from app.control.pepper import fingerprint, load_pepper
+from app.core import keys as secrets
+from app.core.ids import new_id
+from app.errors import ConfigurationError
+from app.store import keys, limits, organization
+from app.store.engine import Database
+from app.store.keys import StoredKey
+from app.store.limits import Place
+from app.store.organization import Installation, User
+
+__all__ = ["FirstKey", "check_currency", "claim", "first_key", "load_pepper"]
+
+FIRST_USER = "me"
+FIRST_SPEND_MICROS = 20_000_000
+FIRST_REQUESTS_PER_MINUTE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FirstKey:
+    """`key` is the secret, shown once. The user's limits are those of this module: 20.00 per month, 10 requests per minute."""
+
+    user: str
+    id: str
+    key: str
+    spend_micros_per_month: int = FIRST_SPEND_MICROS
+    requests_per_minute: int = FIRST_REQUESTS_PER_MINUTE
+
+
+async def claim(database: Database, pepper: bytes, currency: str) -> None:
+    """Bind a new database to its pepper and currency, or compare them with what it is bound to.
+
+    Raises ConfigurationError, naming the cure, where they differ. Writes only the first time.
+    """
+    async with database.read() as connection:
+        found = await organization.installation(connection)
+    if found.pepper_fingerprint is None or found.currency is None:
+        async with database.write() as connection:
+            await organization.claim(connection, fingerprint(pepper), currency)
+            found = await organization.installation(connection)
+    _check_pepper(database, found, pepper)
+    _check_currency(database, found, currency)
+
+
+async def check_currency(database: Database, currency: str) -> None:
+    """Raises ConfigurationError when the book is in another currency."""
+    async with database.read() as connection:
+        _check_currency(database, await organization.installation(connection), currency)
+
+
+async def first_key(database: Database, pepper: bytes) -> FirstKey | None:
+    """On an installation without users: a first one with a key and small limits. None where there is any user."""
+    now_ms, new = await database.now_ms(), secrets.new_key()
+    async with database.read() as connection:
+        if await organization.any_user(connection):
+            return None
+    async with database.write() as connection:
+        if await organization.any_user(connection):
+            return None
+        user = User(new_id("user-"), FIRST_USER, None, now_ms)
+        await add_user(connection, user)
+        project = await the_project(connection, DEFAULT_PROJECT)
+        hashed = secrets.secret_hmac(pepper, new.secret)
+        stored = StoredKey(new.id, user.id, project.id, "first key", hashed, new.last_four, None, now_ms, None)
+        await keys.insert_key(connection, stored)
+        spend, rate = Place("user", user.id, "", "micros", "month"), Place("user", user.id, "", "requests", "minute")
+        await limits.set_amount(connection, spend, FIRST_SPEND_MICROS)
+        await limits.set_amount(connection, rate, FIRST_REQUESTS_PER_MINUTE)
+    return FirstKey(FIRST_USER, new.id, new.secret)
+
+
+def _check_pepper(database: Database, found: Installation, pepper: bytes) -> None:
+    if found.pepper_fingerprint != fingerprint(pepper):
+        raise ConfigurationError(
+            f"The secret is not the one the keys of {database.where.public} were made with: none of them would work. Put "
+            "back the IMAGEGATE_SECRET_KEY or the file secret_key that belongs to this database."
+        )
+
+
+def _check_currency(database: Database, found: Installation, currency: str) -> None:
+    if found.currency not in (None, currency):
+        raise ConfigurationError(
+            f"The book in {database.where.public} is in {found.currency}, and IMAGEGATE_CURRENCY says {currency}. Nothing is "
+            f"ever converted: set IMAGEGATE_CURRENCY={found.currency}, or begin a new book in a new database."
+        )

@@ -1,0 +1,144 @@
+"""Limits: set, removed, and shown with what is used of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.control.keys import the_key
+from app.control.names import shown
+from app.control.people import the_project, the_user
+from app.core.intervals import COUNTED, Interval, bounds_ms
+from app.core.limits import Limit, Scope, Unit
+from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS, decimal_text
+from app.errors import InvalidValue
+from app.store import limits as store
+from app.store import prices
+from app.store.engine import Database
+from app.store.limits import Place, Used
+
+AMOUNT_MAX = 1_000_000_000
+"""Of everything that is not money."""
+
+_ALLOWED: dict[Unit, tuple[Interval, ...]] = {
+    "micros": COUNTED,
+    "images": ("minute", *COUNTED),
+    "requests": ("minute", *COUNTED),
+    "in_flight": ("lifetime",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeRef:
+    """A scope as somebody names it: project and user by name or id, key by id, organization by nothing."""
+
+    scope: Scope
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """`amount` is micros for the unit micros; None removes the limit. The interval of in_flight is `lifetime`."""
+
+    unit: Unit
+    interval: Interval
+    amount: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """A limit and its current interval. Of a rate (per minute) only the limit is known here: the others are None.
+
+    `left` is below zero where a lowered limit or a dearer answer stands above it. `resets_at_ms` is None for a lifetime.
+    """
+
+    limit: Limit
+    spent: int | None
+    held: int | None
+    left: int | None
+    resets_at_ms: int | None
+
+
+async def set_limits(
+    database: Database, zone: ZoneInfo, where: ScopeRef, model: str | None, changes: Sequence[LimitChange]
+) -> list[LimitState]:
+    """All the changes or none, in one write; returns what then holds at this scope for this model.
+
+    Raises InvalidValue; NotFound for scope or model.
+    """
+    for change in changes:
+        _check(change)
+    async with database.write() as connection:
+        scope_id = await _scope_id(connection, where)
+        await _check_model(connection, model)
+        for change in changes:
+            place = Place(where.scope, scope_id, model or "", change.unit, change.interval)
+            if change.amount is None:
+                await store.remove(connection, place)
+            else:
+                await store.set_amount(connection, place, change.amount)
+    return await show_limits(database, zone, where, model or "")
+
+
+async def show_limits(
+    database: Database, zone: ZoneInfo, where: ScopeRef | None = None, model: str | None = None
+) -> list[LimitState]:
+    """The limits in force, of one scope or of all, with `model` only those for it (empty: those for any).
+
+    Raises NotFound for the scope.
+    """
+    now_ms = await database.now_ms()
+    starts_ms = {interval: bounds_ms(interval, now_ms, zone)[0] for interval in COUNTED}
+    async with database.read() as connection:
+        if where is None:
+            limits = await store.all_limits(connection)
+        else:
+            limits = await store.of_scopes(connection, [(where.scope, await _scope_id(connection, where))])
+        used = await store.used(connection, starts_ms)
+    wanted = [limit for limit in limits if model is None or limit.model == model]
+    return [_state(limit, used.get(limit.id, Used()), now_ms, zone) for limit in wanted]
+
+
+def _state(limit: Limit, used: Used, now_ms: int, zone: ZoneInfo) -> LimitState:
+    if limit.is_rate:
+        return LimitState(limit, None, None, None, None)
+    _, ends_ms = bounds_ms(limit.interval, now_ms, zone)
+    return LimitState(limit, used.spent, used.held, limit.amount - used.spent - used.held, ends_ms)
+
+
+def _check(change: LimitChange) -> None:
+    if change.interval not in _ALLOWED[change.unit]:
+        allowed = ", ".join(_ALLOWED[change.unit])
+        raise InvalidValue(f"A limit of {change.unit} is per {allowed}; not per {change.interval}.", param="interval")
+    if change.amount is None:
+        return
+    most = AMOUNT_MICROS_MAX if change.unit == "micros" else AMOUNT_MAX
+    if not 0 <= change.amount <= most:
+        text = decimal_text(most) if change.unit == "micros" else str(most)
+        raise InvalidValue(f"The limit of {change.unit} goes from 0 to {text}; `none` removes it.", param=change.unit)
+    if change.unit == "micros" and change.amount % HUNDREDTH_MICROS:
+        raise InvalidValue("A spend limit has at most two decimal places, like 12.50.", param="micros")
+
+
+async def _scope_id(connection: AsyncConnection, where: ScopeRef) -> str:
+    match where.scope:
+        case "organization":
+            return ""
+        case "project":
+            return (await the_project(connection, where.reference)).id
+        case "user":
+            return (await the_user(connection, where.reference)).id
+        case "key":
+            return (await the_key(connection, where.reference)).id
+
+
+async def _check_model(connection: AsyncConnection, model: str | None) -> None:
+    if model is None:
+        return
+    catalog = (await prices.catalog(connection)).models
+    if model not in catalog:
+        raise InvalidValue(
+            f"The model {shown(model)} is not in the catalog ({', '.join(catalog)}). `imagegate prices set` puts it there.",
+            param="model",
+        )

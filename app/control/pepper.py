@@ -1,0 +1,82 @@
+"""The pepper: the one secret all API keys depend on."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from app.core.keys import PEPPER_BYTES_MIN
+from app.errors import ConfigurationError
+from app.settings import Settings
+
+FILE = "secret_key"
+DISTINCT_CHARS_MIN = 8
+_PLACEHOLDERS = (
+    "changeme",
+    "change-me",
+    "change_me",
+    "placeholder",
+    "your-secret",
+    "your_secret",
+    "example",
+    "replace",
+)
+_CURE = 'Make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
+
+
+def load_pepper(settings: Settings) -> bytes:
+    """SECRET_KEY, or DATA_DIR/secret_key, which is made (mode 0600, whole or not at all) where there is none.
+
+    Raises ConfigurationError, naming the cure, on one that is short or a placeholder, or a file that cannot be had.
+    """
+    if settings.secret_key is not None:
+        return _checked(settings.secret_key.get_secret_value(), "IMAGEGATE_SECRET_KEY")
+    path = settings.data_dir.absolute() / FILE
+    try:
+        if not path.exists():
+            _make(path)
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        why = getattr(exc, "strerror", None) or "not text"
+        raise ConfigurationError(
+            f"The secret of all API keys in {path} cannot be read or made ({why}). Run as the user the data belongs to, or "
+            "set IMAGEGATE_SECRET_KEY."
+        ) from exc
+    return _checked(text, str(path))
+
+
+def fingerprint(pepper: bytes) -> str:
+    """Tells one pepper from another and gives nothing away."""
+    return hmac.digest(pepper, b"imagegate pepper fingerprint", hashlib.sha256).hex()[:32]
+
+
+def _checked(text: str, where: str) -> bytes:
+    folded = text.lower()
+    if len(text.encode()) < PEPPER_BYTES_MIN:
+        raise ConfigurationError(f"{where} is shorter than {PEPPER_BYTES_MIN} characters. {_CURE}")
+    if len(set(text)) < DISTINCT_CHARS_MIN or any(word in folded for word in _PLACEHOLDERS):
+        raise ConfigurationError(f"{where} is a placeholder, not a secret. {_CURE}")
+    return text.encode()
+
+
+def _make(path: Path) -> None:
+    """Two processes that make it at once end up with the same one."""
+    make_private_folder(path.parent)
+    draft = path.with_name(f"{FILE}.{secrets.token_hex(6)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def make_private_folder(folder: Path) -> None:
+    """For the owner only, where it is new."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,145 @@
+"""Prices, and with them the catalog: pricing a new model puts it there."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.control.dates import day, start_of_day_ms
+from app.control.names import shown
+from app.core.catalog import Model
+from app.core.intervals import local_day
+from app.core.pricing import PerImage, PerToken, Price, closed
+from app.core.request import Operation
+from app.errors import InvalidValue
+from app.store import prices as store
+from app.store.engine import Database
+from app.store.prices import NewPrice
+
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+NEW_MODEL_DOES: list[Operation] = ["generation", "edit"]
+NAMED_CHARS_MAX = 32
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", re.ASCII)
+_REFUSES_RESPONSE_FORMAT = ("gpt-image", "chatgpt-image")
+"""OpenAI's image models always answer base64 and refuse the field (its API reference, `response_format`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPrice:
+    """None in operation, size or quality stands for any; `starts` is a day like `2026-12-01`, None is now."""
+
+    model: str
+    amount: PerImage | PerToken
+    operation: str | None = None
+    size: str | None = None
+    quality: str | None = None
+    starts: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPrice:
+    """A row of the price book, or a model of the catalog without any (`price` None)."""
+
+    model: str
+    operations: tuple[Operation, ...]
+    price: Price | None
+    in_force: bool
+
+
+async def set_price(database: Database, zone: ZoneInfo, wanted: WantedPrice) -> ListedPrice:
+    """From now or a later day on; prices never change backwards, so that no booked or open request does.
+
+    An operation that is priced by name joins the operations of its model. Raises InvalidValue.
+    """
+    operation = _check(wanted)
+    async with database.write() as connection:
+        # Asked inside: whatever was reserved before has an instant that is no later, and keeps the price it was quoted.
+        now_ms = await database.now_ms()
+        from_ms = now_ms + 1 if wanted.starts is None else _starts_ms(wanted.starts, now_ms, zone)
+        model = (await store.catalog(connection)).models.get(wanted.model)
+        does = await _enter(connection, wanted, operation, model, now_ms)
+        new = NewPrice(wanted.model, operation, wanted.size, wanted.quality, from_ms, wanted.amount)
+        price = await store.insert_price(connection, new, now_ms)
+    return ListedPrice(wanted.model, does, price, in_force=from_ms == now_ms + 1)
+
+
+async def list_prices(database: Database) -> list[ListedPrice]:
+    """By model: every row that was or will be in force, and which ones are now; unpriced models too."""
+    now_ms = await database.now_ms()
+    async with database.read() as connection:
+        models: Mapping[str, Model] = (await store.catalog(connection)).models
+    listed = []
+    for model in models.values():
+        does, now = _ordered(model.operations), {price.id for price in model.prices.at(now_ms)}
+        rows = [ListedPrice(model.id, does, price, price.id in now) for price in model.prices.prices]
+        listed += rows or [ListedPrice(model.id, does, None, in_force=False)]
+    return listed
+
+
+async def _enter(
+    connection: AsyncConnection, wanted: WantedPrice, operation: Operation | None, model: Model | None, now_ms: int
+) -> tuple[Operation, ...]:
+    """Put the model into the catalog, or the operation to the model. Returns what it does then."""
+    if model is None:
+        does = [operation] if operation else NEW_MODEL_DOES
+        refuses = wanted.model.startswith(_REFUSES_RESPONSE_FORMAT)
+        await store.insert_model(connection, wanted.model, does, refuses, now_ms)
+        return tuple(does)
+    _check_listed("size", wanted.size, model.sizes, model.id)
+    _check_listed("quality", wanted.quality, model.qualities, model.id)
+    if operation is None or operation in model.operations:
+        return _ordered(model.operations)
+    more = _ordered(model.operations | {operation})
+    await store.set_operations(connection, model.id, list(more))
+    return more
+
+
+def _check(wanted: WantedPrice) -> Operation | None:
+    if not _MODEL.fullmatch(wanted.model) or ".." in wanted.model or "//" in wanted.model:
+        message = (
+            "is no name of a model: letters, digits and . _ : / @ + - of at most 128, beginning with a letter or digit"
+        )
+        raise InvalidValue(f"{shown(wanted.model)} {message}.", param="model")
+    _check_named("size", wanted.size)
+    _check_named("quality", wanted.quality)
+    if isinstance(wanted.amount, PerToken) and wanted.amount.ceiling_micros_per_image <= 0:
+        message = (
+            "The ceiling per image must be above 0: it is held, and booked when the relay does not tell the tokens."
+        )
+        raise InvalidValue(message, param="ceiling_per_image")
+    for operation in OPERATIONS:
+        if operation == wanted.operation:
+            return operation
+    if wanted.operation is None:
+        return None
+    message = f"{shown(wanted.operation)} is not an operation; there are: {', '.join(OPERATIONS)}."
+    raise InvalidValue(message, param="operation")
+
+
+def _check_named(field: str, value: str | None) -> None:
+    if value is None:
+        return
+    visible = value.isprintable() and " " not in value and 1 <= len(value) <= NAMED_CHARS_MAX
+    if not visible or closed(value) is None:
+        message = f"must be 1 to {NAMED_CHARS_MAX} visible characters and not `auto`; leave it out for any {field}"
+        raise InvalidValue(f"The {field} {shown(value)} {message}.", param=field)
+
+
+def _check_listed(field: str, value: str | None, listed: tuple[str, ...], model: str) -> None:
+    if value is not None and listed and value not in listed:
+        raise InvalidValue(f"{model} takes as {field}: {', '.join(listed)}; not {shown(value)}.", param=field)
+
+
+def _starts_ms(text: str, now_ms: int, zone: ZoneInfo) -> int:
+    today = local_day(now_ms, zone)
+    if day(text, "from") < today:
+        message = f"{text} is past: a price counts from today ({today}) or a later day on. Leave it out for now."
+        raise InvalidValue(message, param="from")
+    return max(start_of_day_ms(text, "from", zone), now_ms + 1)
+
+
+def _ordered(operations: frozenset[Operation]) -> tuple[Operation, ...]:
+    return tuple(operation for operation in OPERATIONS if operation in operations)

@@ -1,0 +1,56 @@
+"""The application: routes, error handlers and middleware over an open gateway."""
+
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from slowapi.errors import RateLimitExceeded
+from starlette.types import ASGIApp
+
+from app import __version__
+from app.api import images, models, ops
+from app.api.body import BodyCaps
+from app.api.errors import install_error_handlers
+from app.api.guard import Guard, too_many_calls
+from app.api.middleware import SandboxMark, wrap
+from app.settings import Settings
+from app.wiring import Gateway
+
+
+def create_app(gateway: Gateway) -> ASGIApp:
+    """The API over an open gateway; whoever opened it closes it."""
+    settings = gateway.settings
+    api = FastAPI(
+        title="imagegate", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    guard = Guard(
+        models_per_minute=settings.guard_models_per_minute, bad_keys_per_minute=settings.guard_bad_keys_per_minute
+    )
+    api.state.gateway, api.state.body_caps = gateway, _body_caps(settings, gateway.data_dir)
+    api.state.guard, api.state.limiter = guard, guard.limiter  # slowapi looks for the second by this name.
+    api.add_exception_handler(RateLimitExceeded, too_many_calls)
+    install_error_handlers(api)
+    for prefix in ("/v1", ""):  # Clients disagree about where /v1 belongs.
+        api.include_router(_public(guard), prefix=prefix, include_in_schema=prefix == "/v1")
+    api.include_router(ops.router)
+    return wrap(api if not gateway.sandbox else SandboxMark(api))
+
+
+def _public(guard: Guard) -> APIRouter:
+    router = APIRouter()
+    router.include_router(images.router)
+    router.include_router(models.models_router(guard))
+    return router
+
+
+def _body_caps(settings: Settings, data_dir: Path) -> BodyCaps:
+    spool_directory = data_dir / "spool"
+    spool_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return BodyCaps(
+        spool_directory=spool_directory,
+        json_bytes_max=settings.json_bytes_max,
+        edit_json_bytes_max=settings.upload_bytes_max,
+        multipart_bytes_max=settings.upload_bytes_max,
+        file_bytes_max=settings.file_bytes_max,
+        pixels_max=settings.pixels_max,
+        idle_s=settings.body_idle_s,
+    )

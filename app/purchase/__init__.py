@@ -1,0 +1,1 @@
+"""The data plane: one paid request, from admission to its booked end."""

@@ -1,0 +1,126 @@
+"""Whether a request may be bought. Cheap checks first; the one that writes comes last, and decides."""
+
+import hmac
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from app.core.catalog import Model
+from app.core.grants import Grant
+from app.core.intervals import bounds_ms
+from app.core.limits import Limit
+from app.core.request import ImageRequest
+from app.errors import InvalidApiKey, ModelNotAllowed, Overloaded, StoreUnavailable
+from app.purchase.background import Background
+from app.purchase.clock import Clock
+from app.purchase.ending import certain
+from app.purchase.refusals import no_room, too_fast
+from app.rates import Charge, RateLimit, Rates, RateState
+from app.store.control_data import ControlData
+from app.store.purchases import Ending, Order, Purchases, Refused, Reserved, Slot, Stale
+
+STALE_TRIES = 5
+INVALID_KEY = "Incorrect API key provided. Ask your administrator for a new one."
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A reservation that stands, with what its settlement will need."""
+
+    order: Order
+    model: Model
+    rates: tuple[RateState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Catalog and price, then rate, then the reservation. Refuses by raising a GatewayError."""
+
+    control_data: ControlData
+    rates: Rates
+    purchases: Purchases
+    background: Background
+    clock: Clock
+    zone: ZoneInfo
+    currency: str
+    process_id: str
+    pepper: bytes
+
+    async def admit(self, request_id: str, grant: Grant, wanted: ImageRequest) -> Admitted:
+        """Reserve money, images and a place for `wanted`, all or nothing."""
+        model = await self._allowed_model(grant, wanted)
+        order = self._order(request_id, grant, wanted, model)
+        states = await self._spend_rates(grant, wanted)
+        for _ in range(STALE_TRIES):
+            outcome = await self._reserve(order)
+            if isinstance(outcome, Reserved):
+                return Admitted(order, model, states)
+            if isinstance(outcome, Refused):
+                raise no_room(outcome, order.reserved_at_ms, self.zone, self.currency)
+            grant = await self._reloaded(grant)
+            model = await self._allowed_model(grant, wanted)
+            order = self._order(request_id, grant, wanted, model)
+        raise Overloaded("The settings of this gateway are being changed; nothing was bought. Try again in a moment.")
+
+    async def _allowed_model(self, grant: Grant, wanted: ImageRequest) -> Model:
+        model = (await self.control_data.catalog()).model(wanted.model)
+        if not grant.may_use(model.id):
+            allowed = ", ".join(sorted(grant.models or ()))
+            raise ModelNotAllowed(f"This API key may not use {model.id}; it may use: {allowed}.", param="model")
+        model.check(wanted)
+        return model
+
+    def _order(self, request_id: str, grant: Grant, wanted: ImageRequest, model: Model) -> Order:
+        now_ms = self.clock.now_ms()
+        counted = [limit for limit in grant.limits if not limit.is_rate and limit.applies_to(model.id)]
+        prompt = str(wanted.fields.get("prompt", ""))
+        return Order(
+            request_id=request_id,
+            owner=self.process_id,
+            api_key_id=grant.key_id,
+            user_id=grant.user_id,
+            project_id=grant.project_id,
+            operation=wanted.operation,
+            model=model.id,
+            n=wanted.n,
+            size=wanted.size,
+            quality=wanted.quality,
+            stream=wanted.stream,
+            prompt_chars=wanted.prompt_chars,
+            prompt_hmac=hmac.digest(self.pepper, prompt.encode(), "sha256"),
+            quote_micros=model.quote_micros(wanted, now_ms),
+            reserved_at_ms=now_ms,
+            revision=grant.revision,
+            slots=tuple(Slot(limit, bounds_ms(limit.interval, now_ms, self.zone)[0]) for limit in counted),
+        )
+
+    async def _spend_rates(self, grant: Grant, wanted: ImageRequest) -> tuple[RateState, ...]:
+        rates = [limit for limit in grant.limits if limit.is_rate and limit.applies_to(wanted.model)]
+        if not rates:
+            return ()
+        verdict = await self.rates.spend([_charge(limit, wanted.n) for limit in rates])
+        if not verdict.granted:
+            raise too_fast(verdict, wanted.n)
+        return verdict.states
+
+    async def _reserve(self, order: Order) -> Reserved | Refused | Stale:
+        try:
+            return await self.purchases.reserve(order)
+        except StoreUnavailable:
+            # The reservation may have been written all the same. Nothing was sent on it, so it is given back.
+            ending = Ending(at_ms=self.clock.now_ms(), http_status=503, error_code="store_unavailable")
+            release = self.purchases.release
+            self.background.start(certain(lambda: release(order.request_id, ending, ("reserved",), order.owner)))
+            raise
+
+    async def _reloaded(self, grant: Grant) -> Grant:
+        self.control_data.expire()
+        newer = await self.control_data.grant(grant.key_id)
+        if newer is None or not newer.usable_at(self.clock.now_ms()):
+            raise InvalidApiKey(INVALID_KEY)
+        return newer
+
+
+def _charge(limit: Limit, n: int) -> Charge:
+    unit = "images" if limit.unit == "images" else "requests"
+    rate = RateLimit(name=f"lim:{limit.id}", label=limit.label, unit=unit, amount=limit.amount)  # type: ignore[arg-type]
+    return Charge(rate, n if unit == "images" else 1)

@@ -1,0 +1,40 @@
+"""What a client of a stream is sent, while the exchange runs on its own."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from app.purchase.channel import Channel
+from app.purchase.exchange import Bought
+from app.spool import segments_chunks
+
+KEEP_ALIVE_S = 15.0
+KEEP_ALIVE = b": still working\n\n"
+
+
+async def client_events(task: asyncio.Task[Bought], channel: Channel, deadline_s: float) -> AsyncGenerator[bytes]:
+    """What a client of a stream is sent, with a comment every 15 s while nothing comes: proxies cut a silent one.
+
+    Raises the GatewayError the exchange ended with, and TimeoutError after `deadline_s`; the exchange goes on.
+    """
+    event = asyncio.ensure_future(channel.receive())
+    ends_s = asyncio.get_running_loop().time() + deadline_s
+    try:
+        while not (task.done() and not event.done()):
+            await asyncio.wait({task, event}, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+            if event.done():
+                yield event.result()
+                event = asyncio.ensure_future(channel.receive())
+                await asyncio.sleep(0)  # Let it take what waits already, before the end of the exchange is looked at.
+            elif not task.done():
+                yield KEEP_ALIVE
+            if asyncio.get_running_loop().time() > ends_s:
+                raise TimeoutError
+        bought = await task
+        try:
+            for chunk in segments_chunks(bought.segments, bought.spool):
+                yield chunk
+        finally:
+            bought.spool.close()
+    finally:
+        event.cancel()
+        channel.leave()

@@ -1,0 +1,219 @@
+"""One conversation with the relay, from the dispatched mark to the booked end.
+
+It belongs to the process, not to the connection: a client that leaves changes nothing. Once the first byte may have left, the
+request is never sent again, whatever happens.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from app.core.request import ImageRequest
+from app.errors import (
+    InternalError,
+    StorageFull,
+    StoreUnavailable,
+    UpstreamBadPayload,
+    UpstreamOutcomeUnknown,
+    UpstreamUnreachable,
+)
+from app.purchase.admission import Admitted
+from app.purchase.background import Background
+from app.purchase.booking import Answered, Basis, Told, ended, settled
+from app.purchase.channel import Channel
+from app.purchase.clock import Clock
+from app.purchase.ending import certain
+from app.purchase.reading import read_answer, read_refusal
+from app.purchase.results import Results
+from app.purchase.streaming import read_events
+from app.spool import Segments, Spool
+from app.store.purchases import Ending, Purchases, Room
+from app.upstream.classify import Verdict, unknown
+from app.upstream.client import Answer, Broken, NotSent, Upstream
+
+CONNECT_TRIES = 3
+DISPATCH_TRIES = 3
+PAUSE_S = 0.1
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """A booked answer. `segments` lie partly in `spool`, which whoever sends it closes. `rooms` is None where the database
+    was away when it was booked: it will be booked, but what is left is not known yet."""
+
+    segments: Segments
+    spool: Spool
+    cost_micros: int
+    rooms: Sequence[Room] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every exchange of a gateway works with."""
+
+    upstream: Upstream
+    purchases: Purchases
+    results: Results
+    background: Background
+    clock: Clock
+    zone: ZoneInfo
+    deadline_s: float
+    answer_bytes_max: int
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Runs once. `channel` takes the events of a streamed answer; None where none were asked for."""
+
+    parts: Parts
+    admitted: Admitted
+    wanted: ImageRequest
+    channel: Channel | None
+    spool: Spool = field(init=False)
+    upstream_request_id: str | None = None
+    dispatched_at_ms: int = 0
+
+    def __post_init__(self) -> None:
+        self.spool = self.parts.results.create(self.request_id)
+
+    @property
+    def request_id(self) -> str:
+        return self.admitted.order.request_id
+
+    async def run(self) -> Bought:
+        """Raises the GatewayError the client is to read. Whatever it raises, the request is booked, or will be."""
+        try:
+            try:
+                await self._dispatch()
+                outcome = await self._outcome()
+            finally:
+                self.wanted.close()
+            return await self._book(outcome)
+        except BaseException:
+            self.spool.close()
+            raise
+
+    async def _dispatch(self) -> None:
+        """Put the dispatched mark into the book. Raises StoreUnavailable when it does not stand: then nothing is sent."""
+        order, purchases = self.admitted.order, self.parts.purchases
+        for attempt in range(DISPATCH_TRIES):
+            self.dispatched_at_ms = self.parts.clock.now_ms()
+            try:
+                if await purchases.dispatch(order.request_id, order.owner, self.dispatched_at_ms):
+                    return
+                break
+            except StoreUnavailable:
+                await asyncio.sleep(PAUSE_S * 2**attempt)
+        unsent = self._ending(503, "store_unavailable")
+        self.parts.background.start(
+            certain(lambda: purchases.release(order.request_id, unsent, ("reserved", "dispatched"), order.owner))
+        )
+        raise StoreUnavailable(
+            "The reservation did not hold until the request could be sent; nothing was bought. Try again."
+        )
+
+    async def _outcome(self) -> Answered | Verdict:
+        """What came of sending it. Never raises: whatever is not understood may have been charged."""
+        try:
+            async with asyncio.timeout(self.parts.deadline_s):
+                return await self._converse()
+        except NotSent as exc:
+            log.warning("the relay cannot be reached", request_id=self.request_id, reason=str(exc))
+            return Verdict(
+                "released", UpstreamUnreachable("The upstream cannot be reached; nothing was bought. Try again.")
+            )
+        except TimeoutError:
+            return unknown(f"The upstream did not finish within {self.parts.deadline_s:.0f} s.")
+        except Broken:
+            return unknown("The connection to the upstream broke off after the request had been sent.")
+        except OSError as exc:
+            log.error("the answer could not be stored", request_id=self.request_id, error=exc.strerror)
+            return unknown("The gateway had no room left to store the upstream's answer.")
+        except Exception:
+            log.exception("the exchange failed", request_id=self.request_id)
+            return Verdict("unknown", InternalError("The gateway made a mistake while it read the upstream's answer."))
+
+    async def _converse(self) -> Answered | Verdict:
+        answer = await self._send()
+        self.upstream_request_id = answer.upstream_request_id
+        created_s = self.admitted.order.reserved_at_ms // 1000
+        try:
+            if answer.encoded:
+                return unknown("The upstream's answer is compressed, which it was asked not to be.")
+            if answer.status != 200 or "html" in answer.content_type:
+                return await read_refusal(answer)
+            if self.channel is not None and "event-stream" in answer.content_type:
+                return await read_events(answer, self.spool, self.wanted, created_s, self.channel)
+            return await read_answer(answer, self.spool, self.wanted, created_s, self.parts.answer_bytes_max)
+        finally:
+            await answer.close()
+
+    async def _send(self) -> Answer:
+        """Connect again where no byte has left; never after. Raises NotSent or Broken."""
+        drops = self.admitted.model.refuses_response_format
+        attempt = 0
+        while True:
+            try:
+                return await self.parts.upstream.send(
+                    self.wanted, model_drops_response_format=drops, request_id=self.request_id
+                )
+            except NotSent:
+                attempt += 1
+                if attempt == CONNECT_TRIES:
+                    raise
+            await asyncio.sleep(PAUSE_S * 2**attempt)
+
+    async def _book(self, outcome: Answered | Verdict) -> Bought:
+        purchases, id = self.parts.purchases, self.request_id
+        if isinstance(outcome, Verdict):
+            end = purchases.release if outcome.outcome == "released" else purchases.give_up
+            ending = self._ending(outcome.error.status, outcome.error.code)
+            self._report(outcome)
+            await self._now_or_later(lambda: end(id, ending))
+            raise outcome.error
+        order = self.admitted.order
+        basis = Basis(self.admitted.model, order.reserved_at_ms, order.quote_micros)
+        settlement = settled(basis, self.wanted, outcome.images, self._told(), self.parts.zone)
+        rooms = await self._now_or_later(lambda: purchases.settle(id, settlement))
+        if outcome.images.bad_payload:
+            with suppress(OSError):
+                self.spool.keep()
+            raise UpstreamBadPayload("The upstream charged for this request, but what it sent is not an image.")
+        return Bought(outcome.segments, outcome.spool, settlement.cost_micros, rooms)
+
+    async def _now_or_later(self, book: Callable[[], Awaitable[T]]) -> T | None:
+        """What `book` returned; None when the database refused, and it will be tried until it goes through."""
+        try:
+            return await book()
+        except (StoreUnavailable, StorageFull):
+            with suppress(OSError):  # A full disk must not keep the picture from the client.
+                self.spool.keep()
+                self.spool.sync()
+            self.parts.background.start(certain(book))
+            return None
+
+    def _report(self, verdict: Verdict) -> None:
+        write = log.error if verdict.alarm else log.warning
+        write("the relay did not deliver", request_id=self.request_id, outcome=verdict.outcome, code=verdict.error.code)
+
+    def _told(self) -> Told:
+        now_ms = self.parts.clock.now_ms()
+        return Told(now_ms, self.upstream_request_id, now_ms - self.dispatched_at_ms)
+
+    def _ending(self, http_status: int, code: str | None) -> Ending:
+        return ended(self._told(), http_status=http_status, error_code=code)
+
+
+def too_late(deadline_s: float) -> UpstreamOutcomeUnknown:
+    """For a client that has waited long enough; the exchange goes on and is booked."""
+    return UpstreamOutcomeUnknown(
+        f"The upstream has not answered within {deadline_s:.0f} s. The request goes on and may be charged, so do not send it "
+        "again; an administrator can look it up."
+    )

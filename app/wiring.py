@@ -1,0 +1,189 @@
+"""The only place that picks concrete parts and puts them together."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from app.control.fitness import Fitness
+from app.core.grants import Grant
+from app.core.ids import new_id
+from app.core.request import ImageRequest
+from app.errors import ConfigurationError, GatewayError, StoreUnavailable
+from app.purchase.admission import Admission
+from app.purchase.background import Background
+from app.purchase.buyer import Buyer, Purchase
+from app.purchase.clock import Clock
+from app.purchase.exchange import Parts
+from app.purchase.recovery import Recovery
+from app.purchase.results import Results
+from app.rates import Rates, open_rates
+from app.settings import Settings
+from app.store.control_data import ControlData
+from app.store.engine import AWAY, Database, DatabaseUrl, open_database
+from app.store.processes import Processes
+from app.store.purchases import Purchases
+from app.store.purchases_postgresql import PostgresqlPurchases
+from app.store.purchases_sqlite import SqlitePurchases
+from app.store.writer import Writer
+from app.upstream.client import AiohttpUpstream
+
+FREE_BYTES_MIN = 64 * 1024 * 1024
+PROBE_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`checks` says how each part is: `ok`, or what is wrong. Degraded still works; unready does not."""
+
+    status: Literal["ready", "degraded", "unready"]
+    checks: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Everything the API works with."""
+
+    settings: Settings
+    data_dir: Path
+    pepper: bytes
+    sandbox: bool
+    database: Database
+    control_data: ControlData
+    rates: Rates
+    clock: Clock
+    fitness: Fitness
+    buyer: Buyer
+    purchases: Purchases
+    upstream: AiohttpUpstream
+    background: Background
+    recovery: Recovery
+
+    async def grant(self, key_id: str) -> Grant | None:
+        """What holds for a key; None when there is none. Raises StoreUnavailable."""
+        if self.fitness.complaint is not None:
+            raise StoreUnavailable(AWAY)
+        return await self.control_data.grant(key_id)
+
+    async def buy(self, request_id: str, grant: Grant, wanted: ImageRequest) -> Purchase:
+        """Reserve and send. Raises the GatewayError of the refusal; closes `wanted` in any case."""
+        return await self.buyer.buy(request_id, grant, wanted)
+
+    async def readiness(self) -> Readiness:
+        """Asks every part, for a few seconds at most."""
+        checks = {"database": await self._database(), "rates": await self.rates.check(), "disk": self._disk()}
+        if self.buyer.draining:
+            checks["shutdown"] = "draining"
+        if checks["database"] != "ok" or self.buyer.draining:
+            return Readiness("unready", checks)
+        well = checks["rates"] in ("memory", "redis") and checks["disk"] == "ok"
+        return Readiness("ready" if well else "degraded", checks)
+
+    async def _database(self) -> str:
+        if self.fitness.complaint is not None:
+            return self.fitness.complaint
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await self.database.now_ms()
+        except (GatewayError, TimeoutError):
+            return "unreachable"
+        return "ok"
+
+    def _disk(self) -> str:
+        free_bytes = shutil.disk_usage(self.data_dir).free
+        return "ok" if free_bytes >= FREE_BYTES_MIN else f"only {free_bytes // 1024} KiB free"
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool = False
+) -> AsyncIterator[Gateway]:
+    """A gateway at work: what dead processes left is recovered, beats go out. Raises ConfigurationError.
+
+    A database that does not answer is no reason to fail: the gateway is unready until it does. At the end whatever still runs
+    is waited for, `drain_s` at most.
+    """
+    gateway = _assemble(settings, where, data_dir, pepper, sandbox=sandbox)
+    beats: asyncio.Task[None] | None = None
+    try:
+        with suppress(StoreUnavailable):
+            await gateway.fitness.ensure()
+        await gateway.recovery.turn()
+        beats = asyncio.create_task(gateway.recovery.run())
+        yield gateway
+    finally:
+        await gateway.background.finish(settings.drain_s)
+        if beats is not None:
+            beats.cancel()
+            await asyncio.wait({beats})
+        await _close(gateway)
+
+
+async def _close(gateway: Gateway) -> None:
+    with suppress(GatewayError, ConfigurationError, TimeoutError):
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            await gateway.recovery.processes.leave()
+    await gateway.upstream.close()
+    await gateway.rates.close()
+    await gateway.purchases.close()
+    await gateway.database.close()
+
+
+def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
+    database, clock, background = open_database(where), Clock(), Background()
+    purchases, control_data = _purchases(where, settings), ControlData(database)
+    rates = open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
+    results = Results(_folder(data_dir / "results"), settings.result_keep_s)
+    fitness = Fitness(database, pepper, settings.currency)
+    processes = Processes(database, new_id("proc_"))
+    upstream = AiohttpUpstream(
+        settings.upstream_base_url,
+        settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else "",
+        connect_timeout_s=settings.upstream_connect_timeout_s,
+        read_timeout_s=settings.upstream_deadline_s,
+    )
+    admission = Admission(
+        control_data, rates, purchases, background, clock, settings.zone, settings.currency, processes.id, pepper
+    )
+    parts = Parts(
+        upstream,
+        purchases,
+        results,
+        background,
+        clock,
+        settings.zone,
+        settings.upstream_deadline_s,
+        settings.upstream_answer_bytes_max,
+    )
+    buyer = Buyer(admission, parts, in_flight_max=settings.in_flight_max, client_deadline_s=settings.client_deadline_s)
+    recovery = Recovery(processes, purchases, results, control_data, clock, settings.zone, fitness.ensure)
+    return Gateway(
+        settings,
+        data_dir,
+        pepper,
+        sandbox,
+        database,
+        control_data,
+        rates,
+        clock,
+        fitness,
+        buyer,
+        purchases,
+        upstream,
+        background,
+        recovery,
+    )
+
+
+def _purchases(where: DatabaseUrl, settings: Settings) -> Purchases:
+    if where.path is not None:
+        return SqlitePurchases(Writer(where.path))
+    return PostgresqlPurchases(where.url, settings.database_connections_max)
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path

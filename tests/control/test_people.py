@@ -1,0 +1,112 @@
+"""Projects and users."""
+
+import asyncio
+
+import pytest
+
+from app.control import people
+from app.errors import Conflict, InvalidValue, NotFound
+from app.store.engine import Database
+from tests.databases import revision
+
+
+async def test_a_user_is_created_and_listed(database: Database) -> None:
+    created = await people.create_user(database, "lin", "lin@example.com")
+
+    assert created.id.startswith("user-")
+    assert await people.list_users(database) == [created]
+
+
+async def test_every_write_raises_the_revision_and_reading_does_not(database: Database) -> None:
+    before = await revision(database)
+    await people.create_user(database, "lin")
+    await people.disable_user(database, "lin")
+    await people.create_project(database, "red")
+    await people.list_users(database)
+    await people.list_projects(database)
+
+    assert await revision(database) == before + 3
+
+
+async def test_of_many_users_of_one_name_one_is_made(database: Database) -> None:
+    outcomes = await asyncio.gather(*(people.create_user(database, "lin") for _ in range(10)), return_exceptions=True)
+
+    assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 9
+    assert len(await people.list_users(database)) == 1
+
+
+async def test_a_refused_write_leaves_no_trace(database: Database) -> None:
+    await people.create_project(database, "red")
+    before = await revision(database)
+
+    with pytest.raises(Conflict, match="'red' already"):
+        await people.create_project(database, "red")
+    assert await revision(database) == before
+
+
+@pytest.mark.parametrize("name", ["locked", "disk full"])
+async def test_a_taken_name_is_a_conflict_also_when_it_reads_like_a_fault_of_the_database(
+    database: Database, name: str
+) -> None:
+    await people.create_user(database, name)
+
+    with pytest.raises(Conflict):
+        await people.create_user(database, name)
+
+
+async def test_disabling_twice_keeps_the_first_instant_and_enabling_ends_it(database: Database) -> None:
+    user = await people.create_user(database, "lin")
+    first = await people.disable_user(database, "lin")
+    second = await people.disable_user(database, user.id)
+    enabled = await people.enable_user(database, "lin")
+
+    assert first.disabled_at_ms is not None
+    assert second == first
+    assert enabled == user
+
+
+async def test_somebody_unknown_is_not_found(database: Database) -> None:
+    for change in (people.disable_user, people.enable_user):
+        with pytest.raises(NotFound, match="no user 'bo'"):
+            await change(database, "bo")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "x" * 65,
+        "a\nb",
+        "a\x1b[31mb",
+        "\u202eabc",
+        "tab\there",
+        " lin",
+        "lin ",
+        "user-1",
+        "proj_x",
+        "key_a",
+        "KEY_A",
+    ],
+)
+async def test_a_name_that_cannot_be_is_refused_by_field(database: Database, name: str) -> None:
+    for create in (people.create_user, people.create_project):
+        with pytest.raises(InvalidValue) as refused:
+            await create(database, name)
+        assert refused.value.param == "name"
+        assert refused.value.message.isprintable()
+
+
+async def test_one_name_in_two_encodings_is_one_name(database: Database) -> None:
+    user = await people.create_user(database, "Zoe\u0308 李")
+
+    assert (await people.disable_user(database, "Zo\u00eb 李")).id == user.id
+    with pytest.raises(Conflict):
+        await people.create_user(database, "Zo\u00eb 李")
+
+
+@pytest.mark.parametrize("email", ["", "lin", "@x", "lin@", "a@b@c", "a b@c", "a@b\n", "x" * 250 + "@b.de"])
+async def test_an_email_that_cannot_be_is_refused(database: Database, email: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        await people.create_user(database, "lin", email)
+    assert refused.value.param == "email"

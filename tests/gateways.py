@@ -1,0 +1,221 @@
+"""Gateways for the tests: in this process over a real socket, or as real processes of the command `imagegate`."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.cli.server import Server, listen
+from app.control.keys import CreatedKey, WantedKey, create_key
+from app.control.limits import LimitChange, ScopeRef, set_limits
+from app.control.people import create_user
+from app.core.intervals import Interval
+from app.core.limits import Scope, Unit
+from app.main import create_app
+from app.settings import Settings
+from app.store.engine import Database, DatabaseUrl, open_database
+from app.store.migrations import upgrade
+from app.store.tables import counters, requests
+from app.wiring import Gateway, open_gateway
+
+PEPPER = b"a pepper for the tests, long enough"
+RELAY_KEY = "sk-the-relay-key-of-the-tests-0123456789abcdefghijk"
+IMAGEGATE = Path(sys.executable).with_name("imagegate")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that serves at `url` (no /v1), and what a test looks at behind it."""
+
+    url: str
+    gateway: Gateway
+
+    @property
+    def database(self) -> Database:
+        return self.gateway.database
+
+    async def key(self, user: str = "lin", **given: Any) -> CreatedKey:
+        """A key; its user is made where it is new."""
+        return await new_key(self.database, user, **given)
+
+    async def limit(
+        self, scope: Scope, name: str, unit: Unit, interval: Interval, amount: int | None, model: str | None = None
+    ) -> None:
+        """Set one limit; None removes it. Spend is in micros."""
+        await set_limit(self.database, scope, name, unit, interval, amount, model)
+
+    async def rows(self) -> list[dict[str, Any]]:
+        """The book, oldest first."""
+        return await book(self.database)
+
+    async def counters(self) -> list[dict[str, Any]]:
+        return await all_counters(self.database)
+
+
+@asynccontextmanager
+async def running_gateway(
+    data_dir: Path, upstream_url: str, *, database_url: str | None = None, pepper: bytes = PEPPER, **settings: Any
+) -> AsyncIterator[Running]:
+    """A gateway in this event loop, on a loopback port, its database brought up to date first."""
+    given: dict[str, Any] = {
+        "upstream_base_url": upstream_url,
+        "upstream_api_key": RELAY_KEY,
+        "timezone": "Asia/Shanghai",
+        "data_dir": data_dir,
+    }
+    chosen = Settings(**(given | settings | {"_env_file": None, "database_url": database_url}))
+    where = DatabaseUrl.of(database_url, data_dir)
+    await prepare(where)
+    sock = listen("127.0.0.1", 0)
+    async with open_gateway(chosen, where, data_dir, pepper) as gateway:
+        started = asyncio.Event()
+        server = Server(create_app(gateway), gateway.buyer, 5.0, started.set)
+        server.capture_signals = _no_signals  # type: ignore[method-assign]  # The test run keeps its own.
+        serving = asyncio.create_task(server.serve([sock]))
+        await started.wait()
+        try:
+            yield Running(f"http://127.0.0.1:{sock.getsockname()[1]}", gateway)
+        finally:
+            server.should_exit = True
+            await serving
+
+
+class GatewayProcess:
+    """`imagegate serve` as a process of its own. `start` returns when it serves; it dies with the test at the latest."""
+
+    def __init__(self, data_dir: Path, upstream_url: str, *, database_url: str | None = None, **settings: Any):
+        self.data_dir = data_dir
+        given = {
+            "data_dir": data_dir,
+            "upstream_base_url": upstream_url,
+            "upstream_api_key": RELAY_KEY,
+            "database_url": database_url,
+            "secret_key": PEPPER.decode(),
+            "timezone": "Asia/Shanghai",
+        }
+        self.environment = {**os.environ} | {
+            f"IMAGEGATE_{name.upper()}": str(value) for name, value in (given | settings).items() if value is not None
+        }
+        self.url = ""
+        self.said: list[str] = []
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, *arguments: str) -> "GatewayProcess":
+        """Raises AssertionError with what it said when it does not start."""
+        self._process = await asyncio.create_subprocess_exec(
+            IMAGEGATE,
+            "serve",
+            "--port",
+            "0",
+            *arguments,
+            env=self.environment,
+            cwd=self.data_dir,
+            stdout=subprocess.PIPE,
+            stderr=(self.data_dir / "stderr.log").open("ab"),
+        )
+        assert self._process.stdout is not None
+        async with asyncio.timeout(30):
+            while line := (await self._process.stdout.readline()).decode():
+                self.said.append(line)
+                if line.startswith("Usage so far"):
+                    return self
+                if " is ready at " in line:
+                    self.url = line.split()[-1]
+        raise AssertionError(f"the gateway did not start: {self.stderr()}")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def stderr(self) -> str:
+        return (self.data_dir / "stderr.log").read_text()
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal and wait; the exit code."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        async with asyncio.timeout(30):
+            return await self._process.wait()
+
+    async def cli(self, *words: str) -> Any:
+        """`imagegate WORDS --json`, in the same environment: what it printed. Raises AssertionError when it failed."""
+        process = await asyncio.create_subprocess_exec(
+            IMAGEGATE,
+            *words,
+            "--json",
+            env=self.environment,
+            cwd=self.data_dir,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+        return json.loads(out)
+
+
+@asynccontextmanager
+async def gateway_process(data_dir: Path, upstream_url: str, **settings: Any) -> AsyncIterator[GatewayProcess]:
+    """Started; killed at the end where the test has not stopped it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    process = await GatewayProcess(data_dir, upstream_url, **settings).start()
+    try:
+        yield process
+    finally:
+        await process.stop(signal.SIGKILL)
+
+
+async def prepare(where: DatabaseUrl) -> None:
+    """A database with its schema, as `imagegate db upgrade` leaves it."""
+    database = open_database(where)
+    await upgrade(database)
+    await database.close()
+
+
+async def new_key(database: Database, user: str = "lin", *, pepper: bytes = PEPPER, **given: Any) -> CreatedKey:
+    async with database.read() as connection:
+        known = (await connection.execute(sa.text("SELECT name FROM users"))).scalars().all()
+    if user not in known:
+        await create_user(database, user)
+    return await create_key(database, pepper, Settings(_env_file=None).zone, WantedKey(user=user, **given))
+
+
+async def set_limit(
+    database: Database,
+    scope: Scope,
+    name: str,
+    unit: Unit,
+    interval: Interval,
+    amount: int | None,
+    model: str | None = None,
+) -> None:
+    await set_limits(
+        database, Settings(_env_file=None).zone, ScopeRef(scope, name), model, [LimitChange(unit, interval, amount)]
+    )
+
+
+async def book(database: Database) -> list[dict[str, Any]]:
+    async with database.read() as connection:
+        rows = await connection.execute(sa.select(requests).order_by(requests.c.reserved_at_ms, requests.c.id))
+        return [dict(row) for row in rows.mappings()]
+
+
+async def all_counters(database: Database) -> list[dict[str, Any]]:
+    async with database.read() as connection:
+        return [dict(row) for row in (await connection.execute(sa.select(counters).order_by(counters.c.id))).mappings()]
+
+
+def _no_signals() -> Any:
+    import contextlib
+
+    return contextlib.nullcontext()
