@@ -43,6 +43,19 @@ class GatewayError(Exception):
         """OpenAI's error object: all four keys, always."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
+    def told(self) -> dict[str, Any]:
+        """Everything its client is told, for `told_again`."""
+        return {**self.body()["error"], "status": self.status, "retry_after_s": self.retry_after_s}
+
+
+def told_again(told: dict[str, Any]) -> GatewayError:
+    """The error that `told` was made of, for another client."""
+    error = GatewayError(
+        told["message"], param=told["param"], code=told["code"], type=told["type"], status=told["status"]
+    )
+    error.retryable, error.retry_after_s = told["retry_after_s"] is not None, told["retry_after_s"]
+    return error
+
 
 class InternalError(GatewayError):
     """A bug of ours; the message never carries details."""

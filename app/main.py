@@ -7,7 +7,7 @@ from slowapi.errors import RateLimitExceeded
 from starlette.types import ASGIApp
 
 from app import __version__
-from app.api import images, models, ops
+from app.api import collection, images, models, ops
 from app.api.body import BodyCaps
 from app.api.errors import install_error_handlers
 from app.api.guard import Guard, too_many_calls
@@ -38,6 +38,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
 def _public(guard: Guard) -> APIRouter:
     router = APIRouter()
     router.include_router(images.router)
+    router.include_router(collection.router)
     router.include_router(models.models_router(guard))
     return router
 

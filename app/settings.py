@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     upstream_answer_bytes_max: Positive = Field(
         256 * MIB, description="The largest answer taken from the relay; a larger one is an unknown outcome."
     )
+    upstream_dollar_micros: Positive = Field(
+        1_000_000,
+        description="What a dollar in the relay's accounts (500,000 points) costs you, in millionths of CURRENCY: 1000000 is "
+        "1.00. Reconciliation compares the relay's log with the book by it.",
+    )
     client_deadline_s: PositiveSeconds = Field(
         600.0, description="The longest a client is kept waiting; the exchange goes on without it and is booked."
     )
@@ -70,8 +75,19 @@ class Settings(BaseSettings):
     file_bytes_max: Positive = Field(10_000_000, description="Largest single image of an edit; the relay takes 10 MB.")
     pixels_max: Positive = Field(50_000_000, description="Largest image of an edit, width times height.")
     body_idle_s: PositiveSeconds = Field(30.0, description="An upload that stands still for this long is dropped.")
-    result_keep_s: PositiveSeconds = Field(900.0, description="How long the stored answer of a request is kept.")
+    result_keep_s: PositiveSeconds = Field(
+        900.0, description="How long the stored answer of a request is kept, for a client that tries again."
+    )
+    result_keep_keyed_s: PositiveSeconds = Field(
+        86_400.0, description="The same for requests with an Idempotency-Key or `Prefer: respond-async`."
+    )
+    result_bytes_max: Positive = Field(
+        10_240 * MIB, description="Above this, the oldest stored answers go first, but none younger than 15 minutes."
+    )
 
+    disk_free_bytes_min: Positive = Field(
+        64 * MIB, description="With less room left in DATA_DIR nothing new is bought: its answer could not be stored."
+    )
     currency: str = Field(
         "CNY", pattern="^[A-Z]{3}$", description="The currency of the book; nothing is ever converted."
     )

@@ -111,6 +111,10 @@ class Spool:
         self._memory = bytearray()
         self.size_bytes = 0
 
+    def __del__(self) -> None:
+        """For an answer that nobody came to fetch."""
+        self.close()
+
     def _open(self) -> int:
         if self._path is not None:
             return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -11,27 +11,31 @@ from typing import Literal
 from app.control.fitness import Fitness
 from app.core.grants import Grant
 from app.core.ids import new_id
-from app.core.request import ImageRequest
 from app.errors import ConfigurationError, GatewayError, StoreUnavailable
 from app.purchase.admission import Admission
 from app.purchase.background import Background
-from app.purchase.buyer import Buyer, Purchase
+from app.purchase.buyer import Buyer
 from app.purchase.clock import Clock
 from app.purchase.exchange import Parts
 from app.purchase.recovery import Recovery
-from app.purchase.results import Results
+from app.purchase.replay import Deliveries, Replay
+from app.purchase.results import Keeping, Results
 from app.rates import Rates, open_rates
 from app.settings import Settings
 from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
+from app.store.originals import Originals, Retries
+from app.store.postgresql import Pool
 from app.store.processes import Processes
 from app.store.purchases import Purchases
 from app.store.purchases_postgresql import PostgresqlPurchases
 from app.store.purchases_sqlite import SqlitePurchases
+from app.store.results import ResultRows
+from app.store.retries_postgresql import PostgresqlRetries
+from app.store.retries_sqlite import SqliteRetries
 from app.store.writer import Writer
 from app.upstream.client import AiohttpUpstream
 
-FREE_BYTES_MIN = 64 * 1024 * 1024
 PROBE_TIMEOUT_S = 3.0
 
 
@@ -61,16 +65,13 @@ class Gateway:
     upstream: AiohttpUpstream
     background: Background
     recovery: Recovery
+    deliveries: Deliveries
 
     async def grant(self, key_id: str) -> Grant | None:
         """What holds for a key; None when there is none. Raises StoreUnavailable."""
         if self.fitness.complaint is not None:
             raise StoreUnavailable(AWAY)
         return await self.control_data.grant(key_id)
-
-    async def buy(self, request_id: str, grant: Grant, wanted: ImageRequest) -> Purchase:
-        """Reserve and send. Raises the GatewayError of the refusal; closes `wanted` in any case."""
-        return await self.buyer.buy(request_id, grant, wanted)
 
     async def readiness(self) -> Readiness:
         """Asks every part, for a few seconds at most."""
@@ -94,7 +95,7 @@ class Gateway:
 
     def _disk(self) -> str:
         free_bytes = shutil.disk_usage(self.data_dir).free
-        return "ok" if free_bytes >= FREE_BYTES_MIN else f"only {free_bytes // 1024} KiB free"
+        return "ok" if free_bytes >= self.settings.disk_free_bytes_min else f"only {free_bytes // 1024} KiB free"
 
 
 @asynccontextmanager
@@ -107,18 +108,18 @@ async def open_gateway(
     is waited for, `drain_s` at most.
     """
     gateway = _assemble(settings, where, data_dir, pepper, sandbox=sandbox)
-    beats: asyncio.Task[None] | None = None
+    chores: list[asyncio.Task[None]] = []
     try:
         with suppress(StoreUnavailable):
             await gateway.fitness.ensure()
         await gateway.recovery.turn()
-        beats = asyncio.create_task(gateway.recovery.run())
+        chores = [asyncio.create_task(chore()) for chore in (gateway.recovery.run, gateway.deliveries.run)]
         yield gateway
     finally:
         await gateway.background.finish(settings.drain_s)
-        if beats is not None:
-            beats.cancel()
-            await asyncio.wait({beats})
+        for chore in chores:
+            chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
         await _close(gateway)
 
 
@@ -134,9 +135,12 @@ async def _close(gateway: Gateway) -> None:
 
 def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
     database, clock, background = open_database(where), Clock(), Background()
-    purchases, control_data = _purchases(where, settings), ControlData(database)
+    (purchases, retries), control_data = _book(where, settings), ControlData(database)
     rates = open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
-    results = Results(_folder(data_dir / "results"), settings.result_keep_s)
+    keeping = Keeping(
+        settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
+    )
+    results = Results(_folder(data_dir / "results"), ResultRows(database), keeping)
     fitness = Fitness(database, pepper, settings.currency)
     processes = Processes(database, new_id("proc_"))
     upstream = AiohttpUpstream(
@@ -158,7 +162,15 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
         settings.upstream_deadline_s,
         settings.upstream_answer_bytes_max,
     )
-    buyer = Buyer(admission, parts, in_flight_max=settings.in_flight_max, client_deadline_s=settings.client_deadline_s)
+    deliveries = Deliveries(retries, clock)
+    buyer = Buyer(
+        admission,
+        parts,
+        Replay(Originals(database), retries, results, clock),
+        deliveries,
+        in_flight_max=settings.in_flight_max,
+        client_deadline_s=settings.client_deadline_s,
+    )
     recovery = Recovery(processes, purchases, results, control_data, clock, settings.zone, fitness.ensure)
     return Gateway(
         settings,
@@ -175,13 +187,16 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
         upstream,
         background,
         recovery,
+        deliveries,
     )
 
 
-def _purchases(where: DatabaseUrl, settings: Settings) -> Purchases:
+def _book(where: DatabaseUrl, settings: Settings) -> tuple[Purchases, Retries]:
     if where.path is not None:
-        return SqlitePurchases(Writer(where.path))
-    return PostgresqlPurchases(where.url, settings.database_connections_max)
+        writer = Writer(where.path)
+        return SqlitePurchases(writer), SqliteRetries(writer)
+    pool = Pool(where.url, settings.database_connections_max)
+    return PostgresqlPurchases(pool), PostgresqlRetries(pool)
 
 
 def _folder(path: Path) -> Path:

@@ -111,17 +111,18 @@ class GatewayProcess:
 
     async def start(self, *arguments: str) -> "GatewayProcess":
         """Raises AssertionError with what it said when it does not start."""
-        self._process = await asyncio.create_subprocess_exec(
-            IMAGEGATE,
-            "serve",
-            "--port",
-            "0",
-            *arguments,
-            env=self.environment,
-            cwd=self.data_dir,
-            stdout=subprocess.PIPE,
-            stderr=(self.data_dir / "stderr.log").open("ab"),
-        )
+        with (self.data_dir / "stderr.log").open("ab") as errors:
+            self._process = await asyncio.create_subprocess_exec(
+                IMAGEGATE,
+                "serve",
+                "--port",
+                "0",
+                *arguments,
+                env=self.environment,
+                cwd=self.data_dir,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
         assert self._process.stdout is not None
         async with asyncio.timeout(30):
             while line := (await self._process.stdout.readline()).decode():

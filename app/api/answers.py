@@ -5,14 +5,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import structlog
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from app.core.limits import Unit
 from app.core.money import decimal_text
 from app.errors import GatewayError, InternalError
+from app.purchase.booking import Bought
 from app.purchase.buyer import Purchase
-from app.purchase.exchange import Bought
 from app.purchase.refusals import rate_headers
 from app.spool import segments_bytes, segments_chunks
 
@@ -33,9 +34,10 @@ class ResultResponse(_SelfSending):
 
     def __init__(self, purchase: Purchase, bought: Bought, currency: str):
         self._bought = bought
-        self._sent_headers = rate_headers(purchase.admitted.rates) | cost_headers(bought, currency)
+        self._purchase = purchase
+        self._sent_headers = _common(purchase) | cost_headers(bought, currency)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  (ASGI)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         segments, spool = self._bought.segments, self._bought.spool
         headers = self._sent_headers | {
             "content-type": "application/json",
@@ -45,6 +47,7 @@ class ResultResponse(_SelfSending):
             await send(_start(headers))
             for chunk in segments_chunks(segments, spool):
                 await send(_piece(chunk))
+            await _note_delivery(self._purchase, scope, receive)
             await send(_piece(b"", more=False))
         finally:
             spool.close()
@@ -56,9 +59,10 @@ class EventResponse(_SelfSending):
     def __init__(self, purchase: Purchase, first: bytes, events: AsyncGenerator[bytes]):
         self._first = first
         self._events = events
-        self._sent_headers = rate_headers(purchase.admitted.rates)
+        self._purchase = purchase
+        self._sent_headers = _common(purchase)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  (ASGI)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = self._sent_headers | {
             "content-type": "text/event-stream; charset=utf-8",
             "cache-control": "no-cache",
@@ -70,12 +74,24 @@ class EventResponse(_SelfSending):
             async with aclosing(self._events) as events:
                 async for frame in events:
                     await send(_piece(frame))
+            await _note_delivery(self._purchase, scope, receive)
         except GatewayError as exc:
             await send(_piece(error_frame(exc)))
         except Exception as exc:
             log.error("a stream failed", exc_info=exc)
             await send(_piece(error_frame(InternalError("The gateway failed; tell its administrator the request id."))))
         await send(_piece(b"", more=False))
+
+
+def _common(purchase: Purchase) -> dict[str, str]:
+    replayed = {"idempotent-replayed": "true"} if purchase.replayed else {}
+    return rate_headers(purchase.rates) | replayed
+
+
+async def _note_delivery(purchase: Purchase, scope: Scope, receive: Receive) -> None:
+    """Before the last byte: afterwards the server says of every client that it has left."""
+    if not await Request(scope, receive).is_disconnected():
+        purchase.delivered()
 
 
 def error_frame(exc: GatewayError) -> bytes:

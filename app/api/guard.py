@@ -43,6 +43,7 @@ class Guard:
 async def too_many_calls(_: Request, exc: Exception) -> Response:
     """slowapi's refusal in OpenAI's shape."""
     assert isinstance(exc, RateLimitExceeded)
+    assert exc.limit is not None
     return error_response(_too_many(f"calls from your address ({exc.limit.limit.amount} per minute)"))
 
 

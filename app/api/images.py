@@ -9,9 +9,11 @@ from starlette.responses import Response
 from app.api import openapi
 from app.api.answers import EventResponse, ResultResponse
 from app.api.body import BodyCaps, read_edit, read_generation, read_variation
+from app.api.collection import accepted
 from app.api.deps import Caller, Caps, Wired
 from app.core.grants import Grant
 from app.core.request import ImageRequest
+from app.core.retry import Retry
 from app.wiring import Gateway
 
 Read = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
@@ -37,8 +39,18 @@ async def vary(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> 
 
 
 async def _buy(request: Request, caller: Grant, gateway: Gateway, wanted: ImageRequest) -> Response:
-    purchase = await gateway.buy(request.scope["state"]["request_id"], caller, wanted)
+    retry, later = Retry.of(request.headers), _prefers_later(request)
+    request_id = request.scope["state"]["request_id"]
+    purchase = await gateway.buyer.buy(request_id, caller, wanted, retry, collected=later)
+    if later:
+        return await accepted(request, gateway, purchase)
     if not wanted.stream:
         return ResultResponse(purchase, await purchase.bought(), gateway.settings.currency)
     events = purchase.events()
     return EventResponse(purchase, await anext(events), events)
+
+
+def _prefers_later(request: Request) -> bool:
+    """`Prefer: respond-async`, RFC 7240: the answer is collected later, whatever proxies think of long calls."""
+    wishes = ",".join(request.headers.getlist("prefer"))
+    return any(wish.strip().lower() == "respond-async" for wish in wishes.split(","))

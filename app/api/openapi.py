@@ -72,7 +72,7 @@ def _body(content: dict[str, Any]) -> dict[str, Any]:
 
 def _answers(ok: dict[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
     refusal = {"description": "Refused", "content": {"application/json": {"schema": _ERROR, "example": _EXAMPLE_ERROR}}}
-    return {200: ok} | dict.fromkeys(statuses, refusal)
+    return {200: ok, **dict.fromkeys(statuses, refusal)}
 
 
 _BOUGHT = {
@@ -131,6 +131,31 @@ MODEL: dict[str, Any] = {
     "responses": _answers(
         {"description": "The model.", "content": {"application/json": {"schema": _MODEL}}}, 401, 404, 429, 503
     ),
+    "openapi_extra": _KEY,
+}
+_REQUEST = {
+    "type": "object",
+    "required": ["id", "object", "state", "operation", "model", "n", "currency", "created_at"],
+    "properties": {
+        "id": {"type": "string"},
+        "object": {"const": "image.request"},
+        "state": {"enum": ["reserved", "dispatched", "settled", "released", "unknown"]},
+        "operation": {"enum": ["generation", "edit", "variation"]},
+        "model": {"type": "string"},
+        "n": {"type": "integer"},
+        "images": {"type": ["integer", "null"]},
+        "cost": {"type": ["string", "null"], "description": "A plain decimal."},
+        "currency": {"type": "string"},
+        "created_at": {"type": "integer", "description": "Seconds since the epoch."},
+        "dispatched_at": {"type": ["integer", "null"]},
+        "ended_at": {"type": ["integer", "null"]},
+        "error": {"type": ["object", "null"]},
+    },
+}
+_SHOWN = {"description": "State, cost and times.", "content": {"application/json": {"schema": _REQUEST}}}
+REQUEST: dict[str, Any] = {"responses": _answers(_SHOWN, 401, 404, 503), "openapi_extra": _KEY}
+REQUEST_RESULT: dict[str, Any] = {
+    "responses": _answers(_BOUGHT, 401, 404, 410, 424, 503) | {202: _SHOWN},
     "openapi_extra": _KEY,
 }
 HEALTH: dict[str, Any] = {"responses": {200: {"description": "Alive."}}}

@@ -5,10 +5,12 @@ import hmac
 import os
 import secrets
 from pathlib import Path
+from typing import Protocol
+
+from pydantic import SecretStr
 
 from app.core.keys import PEPPER_BYTES_MIN
 from app.errors import ConfigurationError
-from app.settings import Settings
 
 FILE = "secret_key"
 DISTINCT_CHARS_MIN = 8
@@ -25,7 +27,17 @@ _PLACEHOLDERS = (
 _CURE = 'Make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
 
 
-def load_pepper(settings: Settings) -> bytes:
+class PepperSettings(Protocol):
+    """The two settings that say where the pepper is."""
+
+    @property
+    def secret_key(self) -> SecretStr | None: ...
+
+    @property
+    def data_dir(self) -> Path: ...
+
+
+def load_pepper(settings: PepperSettings) -> bytes:
     """SECRET_KEY, or DATA_DIR/secret_key, which is made (mode 0600, whole or not at all) where there is none.
 
     Raises ConfigurationError, naming the cure, on one that is short or a placeholder, or a file that cannot be had.

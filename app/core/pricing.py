@@ -107,11 +107,14 @@ class PriceBook:
 
     def quote_micros(self, wanted: ImageRequest, instant_ms: int) -> int | None:
         """The most `wanted` can cost; None where no price covers it."""
+        return max(self.quotes_micros(wanted, instant_ms), default=None)
+
+    def quotes_micros(self, wanted: ImageRequest, instant_ms: int) -> frozenset[int]:
+        """What `wanted` can cost, one amount for each price its open fields allow."""
         rows = self.at(instant_ms)
-        amounts = [
+        return frozenset(
             row.amount.quote_micros(wanted.n) for facts in _possible(rows, wanted) if (row := _meant(rows, facts))
-        ]
-        return max(amounts, default=None)
+        )
 
     def cost_micros(self, facts: Facts, instant_ms: int, images: int, usage: Usage | None) -> int | None:
         """What `images` of such an answer cost; None where no price covers it."""

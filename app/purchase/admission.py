@@ -9,6 +9,7 @@ from app.core.grants import Grant
 from app.core.intervals import bounds_ms
 from app.core.limits import Limit
 from app.core.request import ImageRequest
+from app.core.retry import Retry
 from app.errors import InvalidApiKey, ModelNotAllowed, Overloaded, StoreUnavailable
 from app.purchase.background import Background
 from app.purchase.clock import Clock
@@ -16,7 +17,7 @@ from app.purchase.ending import certain
 from app.purchase.refusals import no_room, too_fast
 from app.rates import Charge, RateLimit, Rates, RateState
 from app.store.control_data import ControlData
-from app.store.purchases import Ending, Order, Purchases, Refused, Reserved, Slot, Stale
+from app.store.purchases import Duplicate, Ending, Order, Purchases, Refused, Reserved, Slot, Stale
 
 STALE_TRIES = 5
 INVALID_KEY = "Incorrect API key provided. Ask your administrator for a new one."
@@ -29,6 +30,14 @@ class Admitted:
     order: Order
     model: Model
     rates: tuple[RateState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """By what a request is known again."""
+
+    retry: Retry
+    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +54,22 @@ class Admission:
     process_id: str
     pepper: bytes
 
-    async def admit(self, request_id: str, grant: Grant, wanted: ImageRequest) -> Admitted:
-        """Reserve money, images and a place for `wanted`, all or nothing."""
+    async def admit(self, request_id: str, grant: Grant, wanted: ImageRequest, identity: Identity) -> Admitted | None:
+        """Reserve money, images and a place for `wanted`, all or nothing. None when its idempotency key is taken by now."""
         model = await self._allowed_model(grant, wanted)
-        order = self._order(request_id, grant, wanted, model)
-        states = await self._spend_rates(grant, wanted)
+        order = self._order(request_id, grant, wanted, model, identity)
+        states = await self.spend_rates(grant, wanted.model, images=wanted.n)
         for _ in range(STALE_TRIES):
             outcome = await self._reserve(order)
             if isinstance(outcome, Reserved):
                 return Admitted(order, model, states)
+            if isinstance(outcome, Duplicate):
+                return None
             if isinstance(outcome, Refused):
                 raise no_room(outcome, order.reserved_at_ms, self.zone, self.currency)
             grant = await self._reloaded(grant)
             model = await self._allowed_model(grant, wanted)
-            order = self._order(request_id, grant, wanted, model)
+            order = self._order(request_id, grant, wanted, model, identity)
         raise Overloaded("The settings of this gateway are being changed; nothing was bought. Try again in a moment.")
 
     async def _allowed_model(self, grant: Grant, wanted: ImageRequest) -> Model:
@@ -69,7 +80,7 @@ class Admission:
         model.check(wanted)
         return model
 
-    def _order(self, request_id: str, grant: Grant, wanted: ImageRequest, model: Model) -> Order:
+    def _order(self, request_id: str, grant: Grant, wanted: ImageRequest, model: Model, identity: Identity) -> Order:
         now_ms = self.clock.now_ms()
         counted = [limit for limit in grant.limits if not limit.is_rate and limit.applies_to(model.id)]
         prompt = str(wanted.fields.get("prompt", ""))
@@ -91,23 +102,27 @@ class Admission:
             reserved_at_ms=now_ms,
             revision=grant.revision,
             slots=tuple(Slot(limit, bounds_ms(limit.interval, now_ms, self.zone)[0]) for limit in counted),
+            idempotency_key=identity.retry.key,
+            fingerprint=identity.fingerprint,
+            tries=identity.retry.count + 1,
         )
 
-    async def _spend_rates(self, grant: Grant, wanted: ImageRequest) -> tuple[RateState, ...]:
-        rates = [limit for limit in grant.limits if limit.is_rate and limit.applies_to(wanted.model)]
+    async def spend_rates(self, grant: Grant, model: str, *, images: int) -> tuple[RateState, ...]:
+        """One request and so many images of every rate, all or none. Raises RateLimited."""
+        rates = [limit for limit in grant.limits if limit.is_rate and limit.applies_to(model)]
         if not rates:
             return ()
-        verdict = await self.rates.spend([_charge(limit, wanted.n) for limit in rates])
+        verdict = await self.rates.spend([_charge(limit, images) for limit in rates])
         if not verdict.granted:
-            raise too_fast(verdict, wanted.n)
+            raise too_fast(verdict, images)
         return verdict.states
 
-    async def _reserve(self, order: Order) -> Reserved | Refused | Stale:
+    async def _reserve(self, order: Order) -> Reserved | Refused | Stale | Duplicate:
         try:
             return await self.purchases.reserve(order)
         except StoreUnavailable:
             # The reservation may have been written all the same. Nothing was sent on it, so it is given back.
-            ending = Ending(at_ms=self.clock.now_ms(), http_status=503, error_code="store_unavailable")
+            ending = Ending(at_ms=self.clock.now_ms(), http_status=503, error_code=StoreUnavailable.code)
             release = self.purchases.release
             self.background.start(certain(lambda: release(order.request_id, ending, ("reserved",), order.owner)))
             raise
@@ -120,7 +135,7 @@ class Admission:
         return newer
 
 
-def _charge(limit: Limit, n: int) -> Charge:
+def _charge(limit: Limit, images: int) -> Charge:
     unit = "images" if limit.unit == "images" else "requests"
     rate = RateLimit(name=f"lim:{limit.id}", label=limit.label, unit=unit, amount=limit.amount)  # type: ignore[arg-type]
-    return Charge(rate, n if unit == "images" else 1)
+    return Charge(rate, images if unit == "images" else 1)

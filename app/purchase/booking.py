@@ -1,5 +1,6 @@
 """What an answer of the relay puts into the book."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -7,9 +8,12 @@ from app.core.catalog import AnswerFacts, Model
 from app.core.intervals import hour_start_ms, local_day
 from app.core.pricing import closed
 from app.core.request import ImageRequest
+from app.errors import GatewayError, UpstreamBadPayload
 from app.spool import Segments, Spool
-from app.store.purchases import Ending, Settlement
+from app.store.purchases import Ending, Room, Settlement, StoredResult
 from app.upstream.images import Images
+
+NOT_AN_IMAGE = "The upstream charged for this request, but what it sent is not an image."
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,17 @@ class Answered:
     images: Images
     segments: Segments
     spool: Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """A booked answer. `segments` lie partly in `spool`, which whoever sends it closes. `rooms` is None where the database
+    was away when it was booked: it will be booked, but what is left is not known yet."""
+
+    segments: Segments
+    spool: Spool
+    cost_micros: int
+    rooms: Sequence[Room] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +54,26 @@ class Told:
     upstream_ms: int | None
 
 
-def ended(told: Told, *, http_status: int | None, error_code: str | None = None) -> Ending:
-    """The end of a request as its row has it."""
-    return Ending(told.at_ms, http_status, error_code, told.upstream_request_id, told.upstream_ms)
+def ended(told: Told, error: GatewayError | None = None, *, answered: bool = True) -> Ending:
+    """The end of a request as its row has it; `answered` is False where nobody was there to be told."""
+    return Ending(
+        at_ms=told.at_ms,
+        http_status=None if not answered else 200 if error is None else error.status,
+        error_code=None if error is None else error.code,
+        error=None if error is None else error.told(),
+        upstream_request_id=told.upstream_request_id,
+        upstream_ms=told.upstream_ms,
+    )
 
 
-def settled(basis: Basis, wanted: ImageRequest, images: Images, told: Told, zone: ZoneInfo) -> Settlement:
+def settled(
+    basis: Basis, wanted: ImageRequest, images: Images, told: Told, zone: ZoneInfo, result: StoredResult | None
+) -> Settlement:
     """The price of the instant of the reservation, for the size and quality of the answer."""
     usage, bad = images.usage, images.bad_payload
     facts = AnswerFacts(len(images.items), images.size, images.quality, usage)
     return Settlement(
-        ending=ended(told, http_status=424 if bad else 200, error_code="upstream_bad_payload" if bad else None),
+        ending=ended(told, UpstreamBadPayload(NOT_AN_IMAGE) if bad else None),
         cost_micros=basis.model.cost_micros(wanted, basis.reserved_at_ms, basis.quote_micros, facts),
         images=len(images.items),
         hour_at_ms=hour_start_ms(basis.reserved_at_ms),
@@ -59,4 +83,5 @@ def settled(basis: Basis, wanted: ImageRequest, images: Images, told: Told, zone
         flag="bad_payload" if bad else "short" if images.short else None,
         input_tokens=usage.input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
+        result=result,
     )

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+from app.purchase.booking import Bought
 from app.purchase.channel import Channel
-from app.purchase.exchange import Bought
 from app.spool import segments_chunks
 
 KEEP_ALIVE_S = 15.0

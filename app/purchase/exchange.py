@@ -5,7 +5,7 @@ request is never sent again, whatever happens.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -24,15 +24,15 @@ from app.errors import (
 )
 from app.purchase.admission import Admitted
 from app.purchase.background import Background
-from app.purchase.booking import Answered, Basis, Told, ended, settled
+from app.purchase.booking import NOT_AN_IMAGE, Answered, Basis, Bought, Told, ended, settled
 from app.purchase.channel import Channel
 from app.purchase.clock import Clock
 from app.purchase.ending import certain
 from app.purchase.reading import read_answer, read_refusal
 from app.purchase.results import Results
 from app.purchase.streaming import read_events
-from app.spool import Segments, Spool
-from app.store.purchases import Ending, Purchases, Room
+from app.spool import Spool
+from app.store.purchases import Purchases
 from app.upstream.classify import Verdict, unknown
 from app.upstream.client import Answer, Broken, NotSent, Upstream
 
@@ -41,17 +41,6 @@ DISPATCH_TRIES = 3
 PAUSE_S = 0.1
 T = TypeVar("T")
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Bought:
-    """A booked answer. `segments` lie partly in `spool`, which whoever sends it closes. `rooms` is None where the database
-    was away when it was booked: it will be booked, but what is left is not known yet."""
-
-    segments: Segments
-    spool: Spool
-    cost_micros: int
-    rooms: Sequence[Room] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +65,10 @@ class Exchange:
     admitted: Admitted
     wanted: ImageRequest
     channel: Channel | None
+    expected: bool
+    """Somebody may well come for the answer again: it is kept longer."""
+    sent: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the dispatched mark stands, or it is clear that it never will."""
     spool: Spool = field(init=False)
     upstream_request_id: str | None = None
     dispatched_at_ms: int = 0
@@ -92,8 +85,10 @@ class Exchange:
         try:
             try:
                 await self._dispatch()
+                self.sent.set()
                 outcome = await self._outcome()
             finally:
+                self.sent.set()
                 self.wanted.close()
             return await self._book(outcome)
         except BaseException:
@@ -111,13 +106,14 @@ class Exchange:
                 break
             except StoreUnavailable:
                 await asyncio.sleep(PAUSE_S * 2**attempt)
-        unsent = self._ending(503, "store_unavailable")
-        self.parts.background.start(
-            certain(lambda: purchases.release(order.request_id, unsent, ("reserved", "dispatched"), order.owner))
-        )
-        raise StoreUnavailable(
+        unsent = StoreUnavailable(
             "The reservation did not hold until the request could be sent; nothing was bought. Try again."
         )
+        ending = ended(self._told(), unsent)
+        self.parts.background.start(
+            certain(lambda: purchases.release(order.request_id, ending, ("reserved", "dispatched"), order.owner))
+        )
+        raise unsent
 
     async def _outcome(self) -> Answered | Verdict:
         """What came of sending it. Never raises: whatever is not understood may have been charged."""
@@ -174,18 +170,22 @@ class Exchange:
         purchases, id = self.parts.purchases, self.request_id
         if isinstance(outcome, Verdict):
             end = purchases.release if outcome.outcome == "released" else purchases.give_up
-            ending = self._ending(outcome.error.status, outcome.error.code)
+            ending = ended(self._told(), outcome.error)
             self._report(outcome)
             await self._now_or_later(lambda: end(id, ending))
             raise outcome.error
         order = self.admitted.order
         basis = Basis(self.admitted.model, order.reserved_at_ms, order.quote_micros)
-        settlement = settled(basis, self.wanted, outcome.images, self._told(), self.parts.zone)
+        told = self._told()
+        result = self.parts.results.stored(
+            outcome.spool, told.at_ms, expected=self.expected or outcome.images.bad_payload
+        )
+        settlement = settled(basis, self.wanted, outcome.images, told, self.parts.zone, result)
         rooms = await self._now_or_later(lambda: purchases.settle(id, settlement))
         if outcome.images.bad_payload:
             with suppress(OSError):
                 self.spool.keep()
-            raise UpstreamBadPayload("The upstream charged for this request, but what it sent is not an image.")
+            raise UpstreamBadPayload(NOT_AN_IMAGE)
         return Bought(outcome.segments, outcome.spool, settlement.cost_micros, rooms)
 
     async def _now_or_later(self, book: Callable[[], Awaitable[T]]) -> T | None:
@@ -206,9 +206,6 @@ class Exchange:
     def _told(self) -> Told:
         now_ms = self.parts.clock.now_ms()
         return Told(now_ms, self.upstream_request_id, now_ms - self.dispatched_at_ms)
-
-    def _ending(self, http_status: int, code: str | None) -> Ending:
-        return ended(self._told(), http_status=http_status, error_code=code)
 
 
 def too_late(deadline_s: float) -> UpstreamOutcomeUnknown:

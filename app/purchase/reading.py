@@ -2,12 +2,16 @@
 
 from app.core.request import ImageRequest
 from app.purchase.booking import Answered
-from app.spool import Segments, Spool
+from app.spool import Segments, Slice, Spool, whole
 from app.upstream.answer import completed_events, images_response
 from app.upstream.classify import HEAD_BYTES, Verdict, classify_refusal, unknown
 from app.upstream.client import Answer
-from app.upstream.images import Images, read_images
+from app.upstream.events import EventReader, EventShaper
+from app.upstream.images import Images, read_images, together
 from app.upstream.skeleton import MalformedAnswer, Skeleton
+
+EVENT = b"event:"
+"""What stored events begin with, and JSON does not."""
 
 
 async def read_refusal(answer: Answer) -> Verdict:
@@ -31,6 +35,28 @@ async def read_answer(
         spool.write(chunk)
         skeleton.feed(chunk)
     return sound(skeleton, spool, wanted, created_s)
+
+
+def read_stored(spool: Spool, wanted: ImageRequest, created_s: int) -> Answered | None:
+    """A stored answer, read again; None where it is not whole. The same bytes give the same answer as the first time."""
+    if spool.read(Slice(0, len(EVENT))) == EVENT:
+        return _read_events(spool, wanted, created_s)
+    skeleton = Skeleton()
+    for chunk in whole(spool):
+        skeleton.feed(chunk)
+    answered = sound(skeleton, spool, wanted, created_s)
+    return answered if isinstance(answered, Answered) else None
+
+
+def _read_events(spool: Spool, wanted: ImageRequest, created_s: int) -> Answered | None:
+    """The completed events of a stream; whole when there is one for each image."""
+    reader, shaper = EventReader(), EventShaper(wanted, created_s)
+    events = [event for chunk in whole(spool) for event in reader.feed(chunk)]
+    shaped = [shaper.shape(event) for event in events]
+    completed = [each.images for each in shaped if each is not None and each.images is not None]
+    if not completed:
+        return None
+    return Answered(together(completed, wanted.n), [Slice(0, spool.size_bytes)], spool)
 
 
 def sound(skeleton: Skeleton, spool: Spool, wanted: ImageRequest, created_s: int) -> Answered | Verdict:

@@ -8,20 +8,22 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from app.core.request import ImageRequest
-from app.errors import ConfigurationError, GatewayError
-from app.purchase.booking import Answered, Basis, Told, ended, settled
+from app.errors import ConfigurationError, GatewayError, StoreUnavailable, UpstreamOutcomeUnknown
+from app.purchase.booking import Basis, Told, ended, settled
 from app.purchase.clock import Clock
-from app.purchase.reading import sound
+from app.purchase.reading import read_stored
+from app.purchase.replay import asked
 from app.purchase.results import Results
-from app.spool import Spool, whole
 from app.store.control_data import ControlData
-from app.store.processes import BEAT_S, SILENT_MS, Orphan, Processes
+from app.store.originals import Original
+from app.store.processes import BEAT_S, SILENT_MS, Processes
 from app.store.purchases import Purchases
-from app.upstream.skeleton import Skeleton
 
-LOST = "process_lost"
-"""The error code of rows whose process died: there was nobody left to answer."""
+UNSENT = "The gateway process that had taken this request on ended before it was sent; nothing was bought. Try again."
+LOST = UpstreamOutcomeUnknown(
+    "The gateway process that had sent this request ended before its answer was stored. The image may have been charged, so do "
+    "not send the request again; an administrator can look it up."
+)
 log = structlog.get_logger()
 
 
@@ -55,7 +57,7 @@ class Recovery:
             self._contact_since_s = self._contact_since_s or now_s
             if self.processes.database.is_sqlite or now_s - self._contact_since_s >= SILENT_MS / 1000:
                 await self.resolve_orphans()
-            self.results.prune()
+            await self.results.prune(self.clock.now_ms())
         except (GatewayError, ConfigurationError) as exc:
             self._contact_since_s = None
             log.warning("the database cannot be used", reason=str(exc))
@@ -72,52 +74,29 @@ class Recovery:
             )
         return len(orphans)
 
-    async def _resolve(self, orphan: Orphan) -> str:
+    async def _resolve(self, orphan: Original) -> str:
         """Never sent: released. Sent: settled if the whole answer is there, else unknown."""
         told = Told(self.clock.now_ms(), None, None)
-        lost = ended(told, http_status=None, error_code=LOST)
-        if orphan.state == "reserved" and await self.purchases.release(orphan.id, lost, ("reserved",)):
+        unsent, unknown = ended(told, StoreUnavailable(UNSENT), answered=False), ended(told, LOST, answered=False)
+        if orphan.state == "reserved" and await self.purchases.release(orphan.id, unsent, ("reserved",)):
             return "released"
         if await self._settle(orphan, told):
             return "settled"
-        await self.purchases.give_up(orphan.id, lost)
+        await self.purchases.give_up(orphan.id, unknown)
         return "unknown"
 
-    async def _settle(self, orphan: Orphan, told: Told) -> bool:
-        wanted, model = _asked(orphan), (await self.control_data.catalog()).models.get(orphan.model)
-        spool = self.results.open(orphan.id)
+    async def _settle(self, orphan: Original, told: Told) -> bool:
+        wanted, model = asked(orphan), (await self.control_data.catalog()).models.get(orphan.model)
+        spool = self.results.reread(orphan.id)
         if spool is None or model is None:
             return False
         try:
-            answered = await asyncio.to_thread(_reread, spool, wanted, orphan.reserved_at_ms // 1000)
+            answered = await asyncio.to_thread(read_stored, spool, wanted, orphan.reserved_at_ms // 1000)
             if answered is None:
                 return False
             basis = Basis(model, orphan.reserved_at_ms, orphan.quote_micros)
-            settlement = settled(basis, wanted, answered.images, told, self.zone)
+            result = self.results.stored(spool, told.at_ms, expected=True)
+            settlement = settled(basis, wanted, answered.images, told, self.zone, result)
             return await self.purchases.settle(orphan.id, settlement) is not None
         finally:
             spool.close()
-
-
-def _reread(spool: Spool, wanted: ImageRequest, created_s: int) -> Answered | None:
-    """A file that is there proves nothing: it may have been cut."""
-    skeleton = Skeleton()
-    for chunk in whole(spool):
-        skeleton.feed(chunk)
-    answered = sound(skeleton, spool, wanted, created_s)
-    return answered if isinstance(answered, Answered) else None
-
-
-def _asked(orphan: Orphan) -> ImageRequest:
-    """The facts of the request its row still knows: all that its price depends on."""
-    return ImageRequest(
-        operation=orphan.operation,
-        model=orphan.model,
-        n=orphan.n,
-        size=orphan.size,
-        quality=orphan.quality,
-        stream=orphan.stream,
-        partial_images=0,
-        prompt_chars=0,
-        fields={},
-    )

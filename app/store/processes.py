@@ -1,32 +1,15 @@
 """Which gateway processes live, and which rows their dead left behind. Beats are by the database's clock."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from app.core.request import Operation
 from app.store.engine import Database
+from app.store.originals import Original, original
 from app.store.tables import processes, requests
 
 BEAT_S = 10.0
 SILENT_MS = 30_000
-
-
-@dataclass(frozen=True, slots=True)
-class Orphan:
-    """A row whose process is dead; the facts its settlement needs."""
-
-    id: str
-    state: Literal["reserved", "dispatched"]
-    operation: Operation
-    model: str
-    n: int
-    size: str | None
-    quality: str | None
-    stream: bool
-    quote_micros: int
-    reserved_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +31,17 @@ class Processes:
                 await connection.execute(sa.insert(processes).values(row))
         return now_ms
 
-    async def orphans(self) -> list[Orphan]:
+    async def orphans(self) -> list[Original]:
         """Unfinished rows of the dead: of every other process on SQLite, of those silent for 30 s on PostgreSQL."""
         living = sa.select(processes.c.id).where(processes.c.id == self.id)
         if not self.database.is_sqlite:
             now_ms = await self.database.now_ms()
             living = sa.select(processes.c.id).where(processes.c.beat_at_ms > now_ms - SILENT_MS)
-        wanted = sa.select(*(requests.c[name] for name in Orphan.__dataclass_fields__)).where(
+        wanted = sa.select(*(requests.c[name] for name in Original.__dataclass_fields__)).where(
             requests.c.state.in_(("reserved", "dispatched")), requests.c.owner.not_in(living)
         )
         async with self.database.read() as connection:
-            return [_orphan(row) for row in (await connection.execute(wanted)).mappings()]
+            return [original(row) for row in (await connection.execute(wanted)).mappings()]
 
     async def forget_dead(self) -> None:
         """Drop the beats of processes that are long gone and own nothing unfinished any more."""
@@ -72,7 +55,3 @@ class Processes:
         """A process that ends in peace says so: what it could not finish is recovered at once."""
         async with self.database.transaction() as connection:
             await connection.execute(sa.delete(processes).where(processes.c.id == self.id))
-
-
-def _orphan(row: Any) -> Orphan:
-    return Orphan(**{**row, "stream": bool(row["stream"])})

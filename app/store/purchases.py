@@ -43,6 +43,9 @@ class Order:
     reserved_at_ms: int
     revision: int
     slots: tuple[Slot, ...]
+    idempotency_key: str | None = None
+    fingerprint: bytes | None = None
+    tries: int = 1
 
     @property
     def needs(self) -> Needs:
@@ -66,12 +69,16 @@ class Order:
             self.prompt_hmac,
             self.quote_micros,
             self.reserved_at_ms,
+            self.idempotency_key,
+            self.fingerprint,
+            self.tries,
+            self.reserved_at_ms,
         )
 
 
 ORDER_COLUMNS = (
     "id, owner, api_key_id, user_id, project_id, operation, model, n, size, quality, stream, prompt_chars, prompt_hmac, "
-    "quote_micros, reserved_at_ms"
+    "quote_micros, reserved_at_ms, idempotency_key, fingerprint, tries, tried_at_ms"
 )
 
 
@@ -95,6 +102,11 @@ class Stale:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The API key has used this idempotency key already: nothing was reserved."""
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """What is left of a limit after a settlement."""
 
@@ -110,8 +122,20 @@ class Ending:
     at_ms: int
     http_status: int | None
     error_code: str | None = None
+    error: dict[str, Any] | None = None
+    """What the client was told instead of images, to tell it again: see `GatewayError.told`."""
     upstream_request_id: str | None = None
     upstream_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """The relay's answer, kept: `body` where it is small, None where it lies in a file named by the request."""
+
+    body: bytes | None
+    body_bytes: int
+    created_at_ms: int
+    expires_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +152,13 @@ class Settlement:
     flag: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    result: StoredResult | None = None
 
 
 class Purchases(Protocol):
     """Raises StoreUnavailable or StorageFull when the database does not answer; what then happened to the row is not known."""
 
-    async def reserve(self, order: Order) -> Reserved | Refused | Stale:
+    async def reserve(self, order: Order) -> Reserved | Refused | Stale | Duplicate:
         """Write the row and hold on every counter, or do nothing. Counters that do not exist yet are opened."""
         ...
 
@@ -145,13 +170,14 @@ class Purchases(Protocol):
         ...
 
     async def settle(self, request_id: str, settlement: Settlement) -> Sequence[Room] | None:
-        """Book from dispatched or unknown, with the roll-up; None when it was neither."""
+        """Book from dispatched or unknown, with the roll-up and the result; None when it was neither."""
         ...
 
     async def release(
         self, request_id: str, ending: Ending, states: Sequence[State] = UNRESOLVED, owner: str | None = None
     ) -> bool:
-        """Give every hold back, from one of `states` (and of `owner`, where named). False when it was none of them."""
+        """Give every hold and the idempotency key back, from one of `states` (and of `owner`, where named). False when it was
+        none of them."""
         ...
 
     async def give_up(self, request_id: str, ending: Ending) -> bool:

@@ -4,19 +4,19 @@ Counters are locked first, in one order (by id, the organization's last), then t
 is written. "Update, then count the rows" would leak holds: a part of a statement that changes nothing does not undo the others.
 """
 
-import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+import json
+from collections.abc import Sequence
+from typing import Any
 
 import asyncpg
 
 from app.errors import StoreUnavailable
-from app.store.engine import AWAY, unavailability
+from app.store.engine import AWAY
+from app.store.postgresql import TRIES, Pool
 from app.store.purchases import (
     ORDER_COLUMNS,
     UNRESOLVED,
+    Duplicate,
     Ending,
     Order,
     Refused,
@@ -27,68 +27,47 @@ from app.store.purchases import (
     State,
 )
 
-T = TypeVar("T")
-STATEMENT_TIMEOUT_S = 10.0
-TRIES = 3
-
 
 class PostgresqlPurchases:
-    """`Purchases` over a pool of asyncpg connections; opens them when they are needed."""
+    """`Purchases` over a pool of connections."""
 
-    def __init__(self, url: str, connections_max: int):
-        self._url = url
-        self._connections_max = connections_max
-        self._pool: asyncpg.Pool | None = None
-        self._opening = asyncio.Lock()
+    def __init__(self, pool: Pool):
+        self._pool = pool
 
-    async def reserve(self, order: Order) -> Reserved | Refused | Stale:
+    async def reserve(self, order: Order) -> Reserved | Refused | Stale | Duplicate:
         for _ in range(TRIES):
-            outcome = await self._reserve(order)
+            try:
+                outcome = await self._reserve(order)
+            except asyncpg.UniqueViolationError:
+                return Duplicate()
             if outcome is not None:
                 return outcome
             await self._open_counters(order)
         raise StoreUnavailable(AWAY)
 
     async def dispatch(self, request_id: str, owner: str, at_ms: int) -> bool:
-        return await self._value(_DISPATCH, request_id, owner, at_ms) is not None
+        return await self._pool.value(_DISPATCH, request_id, owner, at_ms) is not None
 
     async def settle(self, request_id: str, settlement: Settlement) -> Sequence[Room] | None:
-        row = await self._end(
-            request_id,
-            "settled",
-            ("dispatched", "unknown"),
-            None,
-            settlement.ending,
-            settlement.cost_micros,
-            settlement.images,
-            settlement.size,
-            settlement.quality,
-            settlement.flag,
-            settlement.input_tokens,
-            settlement.output_tokens,
-            settlement.hour_at_ms,
-            settlement.day,
-        )
-        return (
-            None if row is None else [Room(unit, left) for unit, left in zip(row["units"], row["lefts"], strict=True)]
-        )
+        states: tuple[State, ...] = ("dispatched", "unknown")
+        row = await self._end(request_id, "settled", states, settlement.ending, booked=_booked(settlement))
+        return row and [Room(unit, left) for unit, left in zip(row["units"], row["lefts"], strict=True)]
 
     async def release(
         self, request_id: str, ending: Ending, states: Sequence[State] = UNRESOLVED, owner: str | None = None
     ) -> bool:
-        return await self._end(request_id, "released", states, owner, ending, *_NOTHING_BOOKED) is not None
+        return await self._end(request_id, "released", states, ending, owner) is not None
 
     async def give_up(self, request_id: str, ending: Ending) -> bool:
-        return await self._end(request_id, "unknown", ("dispatched",), None, ending, *_NOTHING_BOOKED) is not None
+        return await self._end(request_id, "unknown", ("dispatched",), ending) is not None
 
     async def close(self) -> None:
-        if self._pool is not None:
-            await self._pool.close()
+        await self._pool.close()
 
     async def _reserve(self, order: Order) -> Reserved | Refused | Stale | None:
         """None when a counter does not exist yet: one inserted in the same statement would be invisible to its UPDATE."""
         limit_ids, starts = _slots(order)
-        row = await self._row(_RESERVE, limit_ids, starts, order.revision, *order.row())
+        row = await self._pool.row(_RESERVE, limit_ids, starts, order.revision, *order.row())
         if row["granted"]:
             return Reserved()
         if row["revision"] != order.revision:
@@ -100,72 +79,52 @@ class PostgresqlPurchases:
         return Refused(tight, order.needs.of(tight.limit.unit), left[tight.limit.id])
 
     async def _open_counters(self, order: Order) -> None:
-        await self._value(_OPEN, *_slots(order))
+        await self._pool.value(_OPEN, *_slots(order))
 
     async def _end(
-        self, request_id: str, state: State, states: Sequence[State], owner: str | None, ending: Ending, *booked: Any
-    ) -> asyncpg.Record | None:
-        return await self._row(
-            _END,
-            request_id,
-            list(states),
-            owner,
-            state,
+        self,
+        request_id: str,
+        state: State,
+        states: Sequence[State],
+        ending: Ending,
+        owner: str | None = None,
+        booked: Sequence[Any] = (None,) * 13,
+    ) -> Any:
+        """None when no row was in one of `states`."""
+        error = None if ending.error is None else json.dumps(ending.error)
+        told = (
             ending.at_ms,
             ending.http_status,
             ending.error_code,
+            error,
             ending.upstream_request_id,
             ending.upstream_ms,
-            *booked,
         )
+        return await self._pool.row(_END, request_id, list(states), owner, state, *told, *booked)
 
-    async def _row(self, statement: str, *values: Any) -> Any:
-        return await self._try(lambda connection: connection.fetchrow(statement, *values))
 
-    async def _value(self, statement: str, *values: Any) -> Any:
-        return await self._try(lambda connection: connection.fetchval(statement, *values))
-
-    async def _try(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Deadlocks and serialization failures rolled back whole, so they are tried again; nothing else is."""
-        for attempt in range(TRIES):
-            async with self._connection() as connection:
-                try:
-                    return await work(connection)
-                except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-                    if attempt == TRIES - 1:
-                        raise
-            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
-        raise AssertionError("unreachable")
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        try:
-            pool = await self._open_pool()
-            async with pool.acquire(timeout=STATEMENT_TIMEOUT_S) as connection:
-                yield connection
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
-            raise (unavailability(exc) or exc) from exc
-        except (OSError, TimeoutError) as exc:
-            raise StoreUnavailable(AWAY) from exc
-
-    async def _open_pool(self) -> asyncpg.Pool:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._url,
-                    min_size=0,
-                    max_size=self._connections_max,
-                    command_timeout=STATEMENT_TIMEOUT_S,
-                    timeout=5.0,
-                )
-            return self._pool
+def _booked(settlement: Settlement) -> tuple[Any, ...]:
+    result = settlement.result
+    kept = (
+        (None,) * 4 if result is None else (result.body, result.body_bytes, result.created_at_ms, result.expires_at_ms)
+    )
+    return (
+        settlement.cost_micros,
+        settlement.images,
+        settlement.size,
+        settlement.quality,
+        settlement.flag,
+        settlement.input_tokens,
+        settlement.output_tokens,
+        settlement.hour_at_ms,
+        settlement.day,
+        *kept,
+    )
 
 
 def _slots(order: Order) -> tuple[list[int], list[int]]:
     return [slot.limit.id for slot in order.slots], [slot.starts_at_ms for slot in order.slots]
 
-
-_NOTHING_BOOKED = (None,) * 9
 
 _RESERVE = f"""
     WITH locked AS (
@@ -185,7 +144,7 @@ _RESERVE = f"""
         UPDATE counters c SET held = c.held + needed.amount FROM needed, verdict WHERE c.id = needed.id AND verdict.granted
     ), written AS (
         INSERT INTO requests ({ORDER_COLUMNS}, counter_ids, state)
-        SELECT $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+        SELECT $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
                (SELECT coalesce(array_agg(id), '{{}}') FROM locked), 'reserved'
         FROM verdict WHERE granted
     )
@@ -210,10 +169,11 @@ _END = """
     WITH before AS (
         SELECT * FROM requests WHERE id = $1 AND state = ANY($2::text[]) AND ($3::text IS NULL OR owner = $3) FOR UPDATE
     ), ended AS (
-        UPDATE requests r SET state = $4, ended_at_ms = $5, http_status = $6, error_code = $7,
-            upstream_request_id = coalesce($8, r.upstream_request_id), upstream_ms = coalesce($9, r.upstream_ms),
-            cost_micros = $10, images = $11, size = coalesce($12, r.size), quality = coalesce($13, r.quality), flag = $14,
-            input_tokens = $15, output_tokens = $16
+        UPDATE requests r SET state = $4, ended_at_ms = $5, http_status = $6, error_code = $7, error = $8::json,
+            upstream_request_id = coalesce($9, r.upstream_request_id), upstream_ms = coalesce($10, r.upstream_ms),
+            idempotency_key = CASE WHEN $4 = 'released' THEN NULL ELSE r.idempotency_key END,
+            cost_micros = $11, images = $12, size = coalesce($13, r.size), quality = coalesce($14, r.quality), flag = $15,
+            input_tokens = $16, output_tokens = $17
         FROM before WHERE r.id = before.id
         RETURNING r.*, before.state AS was
     ), locked AS (
@@ -234,7 +194,7 @@ _END = """
     ), rolled_up AS (
         INSERT INTO usage (hour_at_ms, day, project_id, user_id, api_key_id, model, operation, size, quality,
                            requests, images, cost_micros, input_tokens, output_tokens)
-        SELECT $17::bigint, $18::text, project_id, user_id, api_key_id, model, operation, coalesce(size, ''),
+        SELECT $18::bigint, $19::text, project_id, user_id, api_key_id, model, operation, coalesce(size, ''),
                coalesce(quality, ''), 1, images, cost_micros, coalesce(input_tokens, 0), coalesce(output_tokens, 0)
         FROM ended, (SELECT count(*) FROM booked) AS counters_first  -- every statement takes its locks in one order
         WHERE ended.state = 'settled'
@@ -243,6 +203,10 @@ _END = """
             cost_micros = usage.cost_micros + excluded.cost_micros,
             input_tokens = usage.input_tokens + excluded.input_tokens,
             output_tokens = usage.output_tokens + excluded.output_tokens
+    ), kept AS (
+        INSERT INTO results (request_id, body, body_bytes, created_at_ms, expires_at_ms)
+        SELECT id, $20::bytea, $21::bigint, $22::bigint, $23::bigint FROM ended
+        WHERE state = 'settled' AND $21::bigint IS NOT NULL ON CONFLICT DO NOTHING
     )
     SELECT (SELECT coalesce(array_agg(unit), '{}') FROM booked WHERE room IS NOT NULL) AS units,
            (SELECT coalesce(array_agg(room), '{}') FROM booked WHERE room IS NOT NULL) AS lefts

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from app.store.purchases import (
     ORDER_COLUMNS,
     UNRESOLVED,
+    Duplicate,
     Ending,
     Order,
     Refused,
@@ -26,7 +27,7 @@ class SqlitePurchases:
     def __init__(self, writer: Writer):
         self._writer = writer
 
-    async def reserve(self, order: Order) -> Reserved | Refused | Stale:
+    async def reserve(self, order: Order) -> Reserved | Refused | Stale | Duplicate:
         return await self._writer.run(lambda db: _reserve(db, order))
 
     async def dispatch(self, request_id: str, owner: str, at_ms: int) -> bool:
@@ -47,10 +48,12 @@ class SqlitePurchases:
         await self._writer.close()
 
 
-def _reserve(db: sqlite3.Connection, order: Order) -> Reserved | Refused | Stale:
+def _reserve(db: sqlite3.Connection, order: Order) -> Reserved | Refused | Stale | Duplicate:
     """What is read here cannot change before it is written. A refusal leaves at most newly opened, empty counters."""
     if db.execute("SELECT revision FROM organization").fetchone()[0] != order.revision:
         return Stale()
+    if order.idempotency_key is not None and db.execute(_KEYED, (order.api_key_id, order.idempotency_key)).fetchone():
+        return Duplicate()
     counter_ids = []
     for slot in order.slots:
         counter_id, left = _counter(db, slot)
@@ -91,6 +94,9 @@ def _settle(db: sqlite3.Connection, request_id: str, settlement: Settlement) -> 
     db.execute(_SPEND, (request_id,))
     _unhold(db, request_id, before)
     db.execute(_ROLL_UP, (settlement.hour_at_ms, settlement.day, request_id))
+    if (result := settlement.result) is not None:
+        kept = (request_id, result.body, result.body_bytes, result.created_at_ms, result.expires_at_ms)
+        db.execute(_KEEP, kept)
     return [Room(unit, left) for unit, left in db.execute(_ROOMS, (request_id,))]
 
 
@@ -101,6 +107,7 @@ def _release(
     if before is None:
         return False
     _end(db, request_id, "released", ending)
+    db.execute("UPDATE requests SET idempotency_key = NULL WHERE id = ?", (request_id,))
     _unhold(db, request_id, before)
     return True
 
@@ -127,6 +134,7 @@ def _end(db: sqlite3.Connection, request_id: str, state: State, ending: Ending) 
         ending.at_ms,
         ending.http_status,
         ending.error_code,
+        None if ending.error is None else json.dumps(ending.error),
         ending.upstream_request_id,
         ending.upstream_ms,
         request_id,
@@ -142,6 +150,11 @@ _COUNTER = """
     SELECT c.id, l.amount - c.spent - c.held FROM counters c JOIN limits l ON l.id = c.limit_id
     WHERE c.limit_id = ? AND c.starts_at_ms = ?
 """
+_KEYED = "SELECT 1 FROM requests WHERE api_key_id = ? AND idempotency_key = ?"
+_KEEP = """
+    INSERT INTO results (request_id, body, body_bytes, created_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO NOTHING
+"""
 _OPEN = "INSERT INTO counters (limit_id, starts_at_ms, spent, held) VALUES (?, ?, 0, 0)"
 _INSERT = f"""
     INSERT INTO requests ({ORDER_COLUMNS}, counter_ids, state)
@@ -152,7 +165,7 @@ _DISPATCH = """
         AND state IN ('reserved', 'dispatched')
 """
 _END = """
-    UPDATE requests SET state = ?, ended_at_ms = ?, http_status = ?, error_code = ?,
+    UPDATE requests SET state = ?, ended_at_ms = ?, http_status = ?, error_code = ?, error = ?,
         upstream_request_id = coalesce(?, upstream_request_id), upstream_ms = coalesce(?, upstream_ms) WHERE id = ?
 """
 _BOOK = """

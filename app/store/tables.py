@@ -159,11 +159,21 @@ requests = Table(
     Column("output_tokens", BigInteger),
     Column("http_status", Integer, comment="of the answer the client was given"),
     Column("error_code", Text),
+    Column("error", JSON, comment="what the client was told instead of images, for whoever asks again"),
     Column("upstream_request_id", Text),
     Column("reserved_at_ms", BigInteger, nullable=False, comment="also the instant of its price and of its intervals"),
     Column("dispatched_at_ms", BigInteger),
     Column("ended_at_ms", BigInteger, comment="settled, released or given up as unknown"),
     Column("upstream_ms", Integer, comment="from dispatch to the relay's last byte"),
+    Column("idempotency_key", Text, comment="the client's; a release frees it"),
+    Column("fingerprint", LargeBinary, comment="equal for requests that ask for the same"),
+    Column(
+        "tries", Integer, nullable=False, server_default="1", comment="of the client's call, as far as they came here"
+    ),
+    Column("tried_at_ms", BigInteger, comment="when the last of them came"),
+    Column(
+        "delivered_at_ms", BigInteger, comment="when the last byte of the answer was first handed over; never a state"
+    ),
     Index(None, "reserved_at_ms"),
     Index(None, "user_id", "reserved_at_ms"),
 )
@@ -176,6 +186,38 @@ unresolved = Index(
     postgresql_where=requests.c.state.in_(("reserved", "dispatched", "unknown")),
 )
 """What recovery looks for: a handful of rows however long the book."""
+
+idempotency = Index(
+    "uq_requests_idempotency_key",
+    requests.c.api_key_id,
+    requests.c.idempotency_key,
+    unique=True,
+    sqlite_where=requests.c.idempotency_key.is_not(None),
+    postgresql_where=requests.c.idempotency_key.is_not(None),
+)
+
+alike = Index("ix_requests_fingerprint", requests.c.fingerprint)
+
+results = Table(
+    "results",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("body", LargeBinary, comment="the relay's answer where it is small; NULL: in a file named by the request"),
+    Column("body_bytes", BigInteger, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False, index=True),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("api_key_id", Text, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("tries", Integer, nullable=False, comment="which try was refused: its retry buys, and joins nobody"),
+    Column("at_ms", BigInteger, nullable=False),
+    Index(None, "fingerprint"),
+)
 
 usage = Table(
     "usage",
@@ -203,4 +245,58 @@ processes = Table(
     Column("id", Text, primary_key=True),
     Column("started_at_ms", BigInteger, nullable=False),
     Column("beat_at_ms", BigInteger, nullable=False),
+)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("request_id", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False, comment="what led to it: short, late, settle, release or write_off"),
+    Column("cost_micros", BigInteger, nullable=False, comment="what it adds to the request's; may be negative"),
+    Column("images", BigInteger, nullable=False, comment="as cost_micros"),
+    Column("requests", BigInteger, nullable=False, comment="1 where a released request turned out to be charged"),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False, comment="who decided: a person, or the part of the gateway"),
+    Column("cause", Text, unique=True, comment="what is answered only once; NULL: may come again"),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+"""Append-only. Together with `requests` it is the book; a decision that moved no money is a row of zeros with its reason."""
+
+charges = Table(
+    "charges",
+    metadata,
+    Column("proof", Text, primary_key=True, comment="names one row of the relay's log for good"),
+    Column("request_id", Text, nullable=False, unique=True),
+    Column("points", BigInteger, nullable=False),
+    Column("charged_at_ms", BigInteger, nullable=False, comment="by the relay's clock"),
+    Column("matched_at_ms", BigInteger, nullable=False),
+)
+"""What reconciliation found in the relay's log: one charge of the relay proves one request, never a second."""
+
+short = Index(
+    "ix_requests_short",
+    requests.c.reserved_at_ms,
+    sqlite_where=requests.c.flag == "short",
+    postgresql_where=requests.c.flag == "short",
+)
+"""Whose charge reconciliation looks up."""
+
+drift = Table(
+    "drift",
+    metadata,
+    Column("day", Text, primary_key=True, comment="local"),
+    Column("model", Text, primary_key=True),
+    Column("booked_micros", BigInteger, nullable=False, comment="ours, corrections included"),
+    Column("billed_micros", BigInteger, nullable=False, comment="the relay's, at the configured rate"),
+    Column("billed_points", BigInteger, nullable=False),
+    Column("measured_at_ms", BigInteger, nullable=False),
+)
+
+reconciliation = Table(
+    "reconciliation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ran_at_ms", BigInteger, nullable=False, comment="whoever raises it may run: one replica at a time"),
+    CheckConstraint("id = 1", name="one"),
 )

@@ -86,6 +86,37 @@ def image_format(b64: str | LongString) -> str | None:
     return _format_of(start)
 
 
+def together(completed: list[Images], n: int) -> Images:
+    """One answer made of its events. Tokens add up: each event tells those of its own image."""
+    items = [item for images in completed for item in images.items]
+    told = [images.usage for images in completed]
+    usage = _sum([usage for usage in told if usage]) if all(told) else None
+    last = completed[-1]
+    return Images(
+        items=items,
+        usage=usage,
+        output_tokens_by_kind=None,
+        size=last.size,
+        quality=last.quality,
+        background=last.background,
+        output_format=last.output_format,
+        created=last.created,
+        short=len(items) < n,
+        bad_payload=not items,
+    )
+
+
+def _sum(usages: list[Usage]) -> Usage:
+    texts, images = [u.input_text_tokens for u in usages], [u.input_image_tokens for u in usages]
+    return Usage(
+        total_tokens=sum(u.total_tokens for u in usages),
+        input_tokens=sum(u.input_tokens for u in usages),
+        output_tokens=sum(u.output_tokens for u in usages),
+        input_text_tokens=None if None in texts else sum(t or 0 for t in texts),
+        input_image_tokens=None if None in images else sum(i or 0 for i in images),
+    )
+
+
 def _item(item: Any) -> dict[str, Any] | None:
     """What counts of an item of `data`; None where there is no image in it."""
     if not isinstance(item, dict):

@@ -21,7 +21,7 @@ from starlette.types import Message
 from app.api.body import BodyCaps, read_edit, read_generation, read_variation
 from app.api.data_urls import DataUrlReader
 from app.core.request import ImageRequest
-from app.errors import BadRequest, GatewayError, StorageFull
+from app.errors import BadRequest, GatewayError, InvalidValue, StorageFull
 from app.spool import Spool
 from tests.api.serving import Door, serving
 from tests.api.test_multipart import form, part
@@ -133,6 +133,31 @@ def test_json_without_data_urls_passes_through_unchanged(
         reader.feed(chunk)
 
     assert reader.finish() == body
+
+
+def pictures_of(body: bytes, *cuts: int) -> bytes:
+    """What comes out of the one data URL in `body`, a list of one image."""
+    spool = Spool(Path())
+    reader = DataUrlReader(spool, rest_bytes_max=MIB, file_bytes_max=MIB, files_max=1)
+    for chunk in cut(body, list(cuts)):
+        reader.feed(chunk)
+    _, files = reader.take(json.loads(reader.finish()))
+    return spool.read(files[0].piece)
+
+
+def test_a_data_url_fed_byte_by_byte_with_escaped_slashes_is_decoded() -> None:
+    data = b"\xff\xff\xff" * 20 + b"x"
+    body = json.dumps({"images": [{"image_url": data_url(data)}]}).replace("/", "\\/").encode()
+
+    assert pictures_of(body, *range(1, len(body))) == data
+
+
+def test_data_after_the_padding_is_refused_wherever_the_cut_falls() -> None:
+    body = json.dumps({"images": [{"image_url": "data:image/png;base64,QUI=QUJD"}]}).encode()
+
+    for at in range(len(body)):
+        with pytest.raises(InvalidValue):
+            pictures_of(body, at)
 
 
 async def test_a_json_edit_takes_a_mask_and_keeps_strings_that_only_look_like_data_urls(caps: BodyCaps) -> None:

@@ -42,10 +42,16 @@ def read(body: bytes, *cuts: int) -> tuple[FormReader, list[bytes]]:
 
 
 # Beginnings of the boundary inside the data are what a reader cut at random gets wrong.
-TRICKY = st.lists(
-    st.sampled_from([b"\r", b"\n", b"\r\n", b"--", b"-", b"\r\n--cut", b"\r\n--cut-her", b"cut-here", b"x", b"\0\xff"]),
-    max_size=30,
-).map(b"".join)
+TRICKY = (
+    st.lists(
+        st.sampled_from(
+            [b"\r", b"\n", b"\r\n", b"--", b"-", b"\r\n--cut", b"\r\n--cut-her", b"cut-here", b"x", b"\0\xff"]
+        ),
+        max_size=30,
+    )
+    .map(b"".join)
+    .filter(lambda data: b"\r\n--" + BOUNDARY not in data)
+)
 
 
 @given(first=TRICKY, second=TRICKY, text=st.text(), data=st.data())

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from app.core.intervals import Interval
 from app.core.limits import Limit, Scope, Unit
 from app.store.engine import Database
+from app.store.postgresql import Pool
 from app.store.purchases import Ending, Order, Purchases, Settlement, Slot
 from app.store.purchases_postgresql import PostgresqlPurchases
 from app.store.purchases_sqlite import SqlitePurchases
@@ -25,7 +26,7 @@ ENDING = Ending(at_ms=NOW_MS + 5_000, http_status=200)
 async def open_purchases(database: Database, connections_max: int = 10) -> AsyncIterator[Purchases]:
     where = database.where
     purchases: Purchases = (
-        SqlitePurchases(Writer(where.path)) if where.path else PostgresqlPurchases(where.url, connections_max)
+        SqlitePurchases(Writer(where.path)) if where.path else PostgresqlPurchases(Pool(where.url, connections_max))
     )
     try:
         yield purchases

@@ -1,0 +1,81 @@
+"""Requests that were sent for somebody: how far they are, and their answers for whoever comes for them."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from app.api import openapi
+from app.api.answers import EventResponse, ResultResponse
+from app.api.deps import Caller, Wired
+from app.core.money import decimal_text
+from app.purchase.buyer import Purchase
+from app.store.originals import Original
+from app.wiring import Gateway
+
+RETRY_AFTER_S = 5
+router = APIRouter(prefix="/images/requests", tags=["Images"])
+
+
+@router.get("/{request_id}", **openapi.REQUEST)
+async def retrieve_request(request_id: str, caller: Caller, gateway: Wired) -> JSONResponse:
+    """State, cost and times of a request of this API key; 404 for any other."""
+    return _shown(gateway, await gateway.buyer.replay.of_owner(caller, request_id))
+
+
+@router.get("/{request_id}/result", **openapi.REQUEST_RESULT)
+async def retrieve_result(request: Request, request_id: str, caller: Caller, gateway: Wired) -> Response:
+    """The answer of a request of this API key, as it was or would have been sent: 202 while there is none yet."""
+    original = await gateway.buyer.replay.of_owner(caller, request_id)
+    if not original.ended:
+        return _shown(gateway, original, status=202, path=request.url.path.removesuffix("/result"))
+    purchase = gateway.buyer.collect(original)
+    if not original.stream:
+        return ResultResponse(purchase, await purchase.bought(), gateway.settings.currency)
+    events = purchase.events()
+    return EventResponse(purchase, await anext(events), events)
+
+
+async def accepted(request: Request, gateway: Gateway, purchase: Purchase) -> Response:
+    """202 once the request has been sent; raises what it ended with before that."""
+    await purchase.accepted()
+    if purchase.channel is not None:
+        purchase.channel.leave()
+    original = await gateway.buyer.replay.originals.find(purchase.request_id)
+    assert original is not None, "it was reserved"
+    prefix = "/v1" if request.url.path.startswith("/v1/") else ""
+    return _shown(gateway, original, status=202, path=f"{prefix}{router.prefix}/{original.id}")
+
+
+def _shown(gateway: Gateway, original: Original, *, status: int = 200, path: str | None = None) -> JSONResponse:
+    """`path`: where to ask again."""
+    headers = {"cache-control": "no-store"}
+    if path is not None:
+        headers |= {"location": path, "retry-after": str(RETRY_AFTER_S)}
+    return JSONResponse(_document(original, gateway.settings.currency), status, headers)
+
+
+def _document(original: Original, currency: str) -> dict[str, Any]:
+    """Times in seconds since the epoch, as OpenAI's; money as a plain decimal."""
+    cost = None if original.cost_micros is None else decimal_text(original.cost_micros)
+    error = original.error and {name: original.error[name] for name in ("message", "type", "param", "code")}
+    return {
+        "id": original.id,
+        "object": "image.request",
+        "state": original.state,
+        "operation": original.operation,
+        "model": original.model,
+        "n": original.n,
+        "images": original.images,
+        "cost": cost,
+        "currency": currency,
+        "created_at": _seconds(original.reserved_at_ms),
+        "dispatched_at": _seconds(original.dispatched_at_ms),
+        "ended_at": _seconds(original.ended_at_ms),
+        "error": error,
+    }
+
+
+def _seconds(at_ms: int | None) -> int | None:
+    return None if at_ms is None else at_ms // 1000

@@ -1,0 +1,30 @@
+"""What a client says about having asked before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.errors import InvalidValue
+
+KEY_CHARS_MAX = 255
+COUNT_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """`key` is the Idempotency-Key of clients that set one; `count` is how many tries of this call came before (0: the first),
+    as the OpenAI SDKs tell in `x-stainless-retry-count`."""
+
+    key: str | None = None
+    count: int = 0
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> "Retry":
+        """Raises InvalidValue for an Idempotency-Key that is not 1 to 255 visible ASCII characters."""
+        key = headers.get("idempotency-key")
+        if key is not None and not (0 < len(key) <= KEY_CHARS_MAX and all("!" <= char <= "~" for char in key)):
+            raise InvalidValue(
+                f"Idempotency-Key must be 1 to {KEY_CHARS_MAX} visible ASCII characters; this one has {len(key)} or holds others.",
+                param="Idempotency-Key",
+            )
+        count = headers.get("x-stainless-retry-count", "")
+        return cls(key, min(int(count), COUNT_MAX) if count.isascii() and count.isdigit() and len(count) < 5 else 0)

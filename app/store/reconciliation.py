@@ -1,0 +1,199 @@
+"""What reconciliation reads and keeps: requests whose charge is in question, charges found for them, and drift by day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.request import Operation
+from app.store.engine import Database
+from app.store.purchases import State
+from app.store.tables import charges, corrections, drift, reconciliation, requests
+
+QUESTIONS_MAX = 500
+"""How many open questions of a kind one run takes on."""
+_IDS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """A request that went to the relay, with what its charge is recognised by and what its end needs."""
+
+    id: str
+    state: State
+    operation: Operation
+    model: str
+    n: int
+    size: str | None
+    quality: str | None
+    stream: bool
+    quote_micros: int
+    cost_micros: int | None
+    flag: str | None
+    http_status: int | None
+    error_code: str | None
+    error: dict[str, Any] | None
+    upstream_request_id: str | None
+    reserved_at_ms: int
+    dispatched_at_ms: int
+    upstream_ms: int | None
+    proof: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A row of the relay's log that is known to be the charge of a request."""
+
+    proof: str
+    request_id: str
+    points: int
+    charged_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRow:
+    """One local day of one model: our book and the relay's bill."""
+
+    day: str
+    model: str
+    booked_micros: int
+    billed_micros: int
+    billed_points: int
+    measured_at_ms: int
+
+
+async def may_run(database: Database, pause_ms: int) -> bool:
+    """Whether it is this process's turn: of all that ask, one in `pause_ms`, by the database's clock."""
+    now_ms = await database.now_ms()
+    due = reconciliation.c.ran_at_ms <= now_ms - pause_ms
+    async with database.transaction() as connection:
+        return bool((await connection.execute(sa.update(reconciliation).where(due).values(ran_at_ms=now_ms))).rowcount)
+
+
+async def unknown(connection: AsyncConnection, since_ms: int, until_ms: int) -> list[Dispatched]:
+    """Those of unknown outcome that were reserved then, oldest first."""
+    then = requests.c.reserved_at_ms >= since_ms, requests.c.reserved_at_ms < until_ms
+    return await _dispatched(connection, _DISPATCHED.where(requests.c.state == "unknown", *then).limit(QUESTIONS_MAX))
+
+
+async def short(connection: AsyncConnection, since_ms: int) -> list[Dispatched]:
+    """Those settled short whose charge was not found yet, of the ones reserved since then; newest first."""
+    open_ = requests.c.flag == "short", requests.c.state == "settled", charges.c.proof.is_(None)
+    select = _DISPATCHED.where(requests.c.reserved_at_ms >= since_ms, *open_)
+    newest = select.order_by(None).order_by(requests.c.reserved_at_ms.desc()).limit(QUESTIONS_MAX)
+    return await _dispatched(connection, newest)
+
+
+async def released_by_hand(connection: AsyncConnection, since_ms: int) -> list[Dispatched]:
+    """Those released on somebody's word since then, whose charge has not been found; oldest first."""
+    decided = sa.select(corrections.c.request_id).where(
+        corrections.c.kind == "release", corrections.c.created_at_ms >= since_ms
+    )
+    open_ = requests.c.id.in_(decided), requests.c.state == "released", charges.c.proof.is_(None)
+    return await _dispatched(connection, _DISPATCHED.where(*open_).limit(QUESTIONS_MAX))
+
+
+async def released(
+    connection: AsyncConnection, upstream_request_ids: Sequence[str], since_ms: int
+) -> list[Dispatched]:
+    """Released ones, reserved since then, whose relay's id is among these and whose charge has not been found."""
+    open_ = requests.c.state == "released", requests.c.reserved_at_ms >= since_ms, charges.c.proof.is_(None)
+    found = []
+    for start in range(0, len(upstream_request_ids), _IDS_AT_ONCE):
+        ids = upstream_request_ids[start : start + _IDS_AT_ONCE]
+        found += await _dispatched(connection, _DISPATCHED.where(*open_, requests.c.upstream_request_id.in_(ids)))
+    return found
+
+
+async def find(connection: AsyncConnection, request_id: str) -> Dispatched | None:
+    """None when there is none that went to the relay."""
+    found = await _dispatched(connection, _DISPATCHED.where(requests.c.id == request_id))
+    return found[0] if found else None
+
+
+async def around(connection: AsyncConnection, from_ms: int, until_ms: int, reserved_before_ms: int) -> list[Dispatched]:
+    """What was dispatched between these instants and may have been charged; `reserved_before_ms` is how long before that it
+    can have been reserved."""
+    select = _DISPATCHED.where(
+        requests.c.reserved_at_ms.between(from_ms - reserved_before_ms, until_ms),
+        requests.c.dispatched_at_ms.between(from_ms, until_ms),
+        sa.or_(requests.c.state != "released", _RELEASED_BY_HAND.is_not(None)),
+    )
+    return await _dispatched(connection, select)
+
+
+async def claim(database: Database, charge: Charge, now_ms: int) -> bool:
+    """Keep that this charge belongs to this request. False when it belongs to another, or the request has another."""
+    insert = sqlite_insert if database.is_sqlite else postgresql_insert
+    row = {name: getattr(charge, name) for name in Charge.__slots__} | {"matched_at_ms": now_ms}
+    own = sa.select(charges.c.proof).where(
+        charges.c.proof == charge.proof, charges.c.request_id == charge.request_id
+    )
+    async with database.transaction() as connection:
+        await connection.execute(insert(charges).values(row).on_conflict_do_nothing())
+        return (await connection.execute(own)).first() is not None
+
+
+async def booked(connection: AsyncConnection, from_ms: int, until_ms: int, lasts_ms: int) -> dict[str, int]:
+    """By model, what the relay finished between these instants cost in our book, corrections included. `lasts_ms` is the
+    longest a request can take."""
+    finished_at_ms = requests.c.dispatched_at_ms + sa.func.coalesce(requests.c.upstream_ms, 0)
+    within = (
+        requests.c.reserved_at_ms.between(from_ms - lasts_ms, until_ms),
+        finished_at_ms >= from_ms,
+        finished_at_ms < until_ms,
+    )
+    settled = sa.select(requests.c.model, requests.c.cost_micros).where(requests.c.state == "settled", *within)
+    corrected = (
+        sa.select(requests.c.model, corrections.c.cost_micros)
+        .join(corrections, corrections.c.request_id == requests.c.id)
+        .where(*within)
+    )
+    both = sa.union_all(settled, corrected).subquery()
+    total = sa.cast(sa.func.sum(both.c.cost_micros), sa.BigInteger)
+    rows = await connection.execute(sa.select(both.c.model, total).group_by(both.c.model))
+    return {model: cost for model, cost in rows if cost}
+
+
+async def save_drift(database: Database, rows: Sequence[DriftRow]) -> None:
+    """Over what was measured earlier."""
+    insert = sqlite_insert if database.is_sqlite else postgresql_insert
+    async with database.transaction() as connection:
+        for row in rows:
+            values = {name: getattr(row, name) for name in DriftRow.__slots__}
+            statement = insert(drift).values(values)
+            await connection.execute(
+                statement.on_conflict_do_update(index_elements=[drift.c.day, drift.c.model], set_=values)
+            )
+
+
+async def drift_rows(connection: AsyncConnection, days: int = 31) -> list[DriftRow]:
+    """The newest `days` days that were measured, newest first."""
+    newest = sa.select(drift.c.day).distinct().order_by(drift.c.day.desc()).limit(days)
+    select = sa.select(drift).where(drift.c.day.in_(newest)).order_by(drift.c.day.desc(), drift.c.model)
+    return [DriftRow(**row) for row in (await connection.execute(select)).mappings()]
+
+
+_RELEASED_BY_HAND = (
+    sa.select(sa.func.max(corrections.c.kind))
+    .where(corrections.c.request_id == requests.c.id, corrections.c.kind == "release")
+    .scalar_subquery()
+)
+_DISPATCHED = (
+    sa.select(
+        *(requests.c[name] for name in Dispatched.__slots__ if name != "proof"),
+        charges.c.proof,
+    )
+    .outerjoin(charges, charges.c.request_id == requests.c.id)
+    .where(requests.c.dispatched_at_ms.is_not(None))
+    .order_by(requests.c.reserved_at_ms, requests.c.id)
+)
+
+
+async def _dispatched(connection: AsyncConnection, select: sa.Select[Any]) -> list[Dispatched]:
+    rows = (await connection.execute(select)).mappings()
+    return [Dispatched(**{**row, "stream": bool(row["stream"])}) for row in rows]

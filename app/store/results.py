@@ -1,0 +1,54 @@
+"""Where the stored answers are, how long they are kept, and which may go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from app.store.engine import Database
+from app.store.purchases import StoredResult
+from app.store.tables import results
+
+PRUNE_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRows:
+    """The rows of `results`: the answer itself where it is small, else only that there is one."""
+
+    database: Database
+
+    async def find(self, request_id: str) -> StoredResult | None:
+        async with self.database.read() as connection:
+            found = await connection.execute(sa.select(results).where(results.c.request_id == request_id))
+            row = found.mappings().one_or_none()
+        if row is None:
+            return None
+        return StoredResult(row["body"], row["body_bytes"], row["created_at_ms"], row["expires_at_ms"])
+
+    async def expired(self, now_ms: int) -> list[str]:
+        """The first PRUNE_MAX that have been kept long enough."""
+        wanted = sa.select(results.c.request_id).where(results.c.expires_at_ms <= now_ms)
+        async with self.database.read() as connection:
+            rows = await connection.execute(wanted.order_by(results.c.expires_at_ms).limit(PRUNE_MAX))
+            return list(rows.scalars())
+
+    async def beyond(self, bytes_max: int, younger_than_ms: int) -> list[str]:
+        """The oldest that stand above `bytes_max` in all, but none made at or after `younger_than_ms`."""
+        newest_first = sa.func.sum(results.c.body_bytes).over(
+            order_by=(results.c.created_at_ms.desc(), results.c.request_id.desc())
+        )
+        running = sa.select(results.c.request_id, results.c.created_at_ms, newest_first.label("bytes")).subquery()
+        above = sa.select(running.c.request_id).where(
+            running.c.bytes > bytes_max, running.c.created_at_ms < younger_than_ms
+        )
+        async with self.database.read() as connection:
+            total = (await connection.execute(sa.select(sa.func.sum(results.c.body_bytes)))).scalar_one()
+            if (total or 0) <= bytes_max:
+                return []
+            return list((await connection.execute(above.order_by(running.c.created_at_ms).limit(PRUNE_MAX))).scalars())
+
+    async def forget(self, request_ids: Sequence[str]) -> None:
+        """Their requests answer `result_expired` from now on."""
+        async with self.database.transaction() as connection:
+            await connection.execute(sa.delete(results).where(results.c.request_id.in_(request_ids)))

@@ -1,0 +1,47 @@
+"""The bookkeeping of tries on PostgreSQL."""
+
+from app.store.originals import REMEMBER_MS
+from app.store.postgresql import Pool
+
+
+class PostgresqlRetries:
+    """`Retries` over the pool that also books."""
+
+    def __init__(self, pool: Pool):
+        self._pool = pool
+
+    async def adopt(self, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> str | None:
+        since_ms = now_ms - REMEMBER_MS
+        if await self._pool.value(_CONSUME, api_key_id, fingerprint, count, since_ms) is not None:
+            return None
+        found = await self._pool.value(_ADOPT, api_key_id, fingerprint, count, now_ms, since_ms)
+        return None if found is None else str(found)
+
+    async def note_refusal(self, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> None:
+        await self._pool.value(_FORGET, now_ms - REMEMBER_MS)
+        await self._pool.value(_NOTE, api_key_id, fingerprint, count + 1, now_ms)
+
+    async def delivered(self, request_ids: list[str], at_ms: int) -> None:
+        await self._pool.value(_DELIVERED, request_ids, at_ms)
+
+
+# A row that somebody else is about to take is waited for, and the next one taken then: skipping it would buy again.
+_CONSUME = """
+    DELETE FROM refusals WHERE id = (
+        SELECT id FROM refusals WHERE api_key_id = $1 AND fingerprint = $2 AND tries = $3 AND at_ms > $4
+        ORDER BY id LIMIT 1 FOR UPDATE
+    ) RETURNING id
+"""
+_ADOPT = """
+    UPDATE requests SET tries = $3 + 1, tried_at_ms = $4 WHERE id = (
+        SELECT id FROM requests
+        WHERE api_key_id = $1 AND fingerprint = $2 AND tries = $3 AND idempotency_key IS NULL AND state <> 'released'
+          AND (ended_at_ms IS NULL OR greatest(ended_at_ms, tried_at_ms) > $5)
+        ORDER BY delivered_at_ms IS NOT NULL, reserved_at_ms, id LIMIT 1 FOR UPDATE
+    ) RETURNING id
+"""
+_FORGET = "DELETE FROM refusals WHERE at_ms < $1"
+_NOTE = "INSERT INTO refusals (api_key_id, fingerprint, tries, at_ms) VALUES ($1, $2, $3, $4)"
+_DELIVERED = """
+    UPDATE requests SET delivered_at_ms = $2 WHERE id = ANY($1::text[]) AND delivered_at_ms IS NULL
+"""

@@ -1,0 +1,53 @@
+"""The bookkeeping of tries on SQLite, by the writer that also books."""
+
+import sqlite3
+
+from app.store.originals import REMEMBER_MS
+from app.store.writer import Writer
+
+
+class SqliteRetries:
+    """`Retries` over one writer thread."""
+
+    def __init__(self, writer: Writer):
+        self._writer = writer
+
+    async def adopt(self, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> str | None:
+        return await self._writer.run(lambda db: _adopt(db, api_key_id, fingerprint, count, now_ms))
+
+    async def note_refusal(self, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> None:
+        await self._writer.run(lambda db: _note(db, api_key_id, fingerprint, count, now_ms))
+
+    async def delivered(self, request_ids: list[str], at_ms: int) -> None:
+        rows = [(at_ms, request_id) for request_id in request_ids]
+        await self._writer.run(lambda db: db.executemany(_DELIVERED, rows).rowcount)
+
+
+def _adopt(db: sqlite3.Connection, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> str | None:
+    since_ms = now_ms - REMEMBER_MS
+    if db.execute(_CONSUME, (api_key_id, fingerprint, count, since_ms)).rowcount:
+        return None
+    row = db.execute(_ADOPT, (count + 1, now_ms, api_key_id, fingerprint, count, since_ms, count)).fetchone()
+    return row and str(row[0])
+
+
+def _note(db: sqlite3.Connection, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> None:
+    db.execute("DELETE FROM refusals WHERE at_ms < ?", (now_ms - REMEMBER_MS,))
+    db.execute(_NOTE, (api_key_id, fingerprint, count + 1, now_ms))
+
+
+_CONSUME = """
+    DELETE FROM refusals WHERE id = (
+        SELECT id FROM refusals WHERE api_key_id = ? AND fingerprint = ? AND tries = ? AND at_ms > ? ORDER BY id LIMIT 1
+    )
+"""
+_ADOPT = """
+    UPDATE requests SET tries = ?, tried_at_ms = ? WHERE id = (
+        SELECT id FROM requests
+        WHERE api_key_id = ? AND fingerprint = ? AND tries = ? AND idempotency_key IS NULL AND state <> 'released'
+          AND (ended_at_ms IS NULL OR max(ended_at_ms, tried_at_ms) > ?)
+        ORDER BY delivered_at_ms IS NOT NULL, reserved_at_ms, id LIMIT 1
+    ) AND tries = ? RETURNING id
+"""
+_NOTE = "INSERT INTO refusals (api_key_id, fingerprint, tries, at_ms) VALUES (?, ?, ?, ?)"
+_DELIVERED = "UPDATE requests SET delivered_at_ms = ? WHERE id = ? AND delivered_at_ms IS NULL"
