@@ -24,6 +24,7 @@ from app.rates import Rates, open_rates
 from app.settings import Settings
 from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
+from app.store.lock import Neighbours
 from app.store.originals import Originals, Retries
 from app.store.postgresql import Pool
 from app.store.processes import Processes
@@ -127,6 +128,7 @@ async def _close(gateway: Gateway) -> None:
     with suppress(GatewayError, ConfigurationError, TimeoutError):
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             await gateway.recovery.processes.leave()
+    gateway.recovery.neighbours.leave()
     await gateway.upstream.close()
     await gateway.rates.close()
     await gateway.purchases.close()
@@ -143,6 +145,7 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
     results = Results(_folder(data_dir / "results"), ResultRows(database), keeping)
     fitness = Fitness(database, pepper, settings.currency)
     processes = Processes(database, new_id("proc_"))
+    neighbours = Neighbours(_folder(data_dir / "processes"), processes.id)
     upstream = AiohttpUpstream(
         settings.upstream_base_url,
         settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else "",
@@ -162,16 +165,18 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
         settings.upstream_deadline_s,
         settings.upstream_answer_bytes_max,
     )
-    deliveries = Deliveries(retries, clock)
+    deliveries, replay = Deliveries(retries, clock), Replay(Originals(database), retries, results, clock)
     buyer = Buyer(
         admission,
         parts,
-        Replay(Originals(database), retries, results, clock),
+        replay,
         deliveries,
         in_flight_max=settings.in_flight_max,
         client_deadline_s=settings.client_deadline_s,
     )
-    recovery = Recovery(processes, purchases, results, control_data, clock, settings.zone, fitness.ensure)
+    recovery = Recovery(
+        processes, purchases, results, control_data, clock, settings.zone, neighbours, replay.running, fitness.ensure
+    )
     return Gateway(
         settings,
         data_dir,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from app.purchase.reading import read_stored
 from app.purchase.replay import asked
 from app.purchase.results import Results
 from app.store.control_data import ControlData
+from app.store.lock import Neighbours
 from app.store.originals import Original
 from app.store.processes import BEAT_S, SILENT_MS, Processes
 from app.store.purchases import Purchases
@@ -24,6 +25,7 @@ LOST = UpstreamOutcomeUnknown(
     "The gateway process that had sent this request ended before its answer was stored. The image may have been charged, so do "
     "not send the request again; an administrator can look it up."
 )
+STRAY_MS = 60_000
 log = structlog.get_logger()
 
 
@@ -38,14 +40,21 @@ class Recovery:
     control_data: ControlData
     clock: Clock
     zone: ZoneInfo
+    neighbours: Neighbours
+    running: Container[str]
+    """The requests this process has an exchange for."""
     ensure_fit: Callable[[], Awaitable[None]]
     """Asked at every turn before anything else: raises while the database may not be used."""
     _contact_since_s: float | None = field(default=None, init=False)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. A turn that fails for whatever reason is followed by another: without beats the others would take
+        this process for dead."""
         while True:
-            await self.turn()
+            try:
+                await self.turn()
+            except Exception as exc:
+                log.error("a turn of recovery failed", exc_info=exc)
             await asyncio.sleep(BEAT_S)
 
     async def turn(self) -> bool:
@@ -53,11 +62,9 @@ class Recovery:
         try:
             await self.ensure_fit()
             self.clock.set(await self.processes.beat())
-            now_s = time.monotonic()
-            self._contact_since_s = self._contact_since_s or now_s
-            if self.processes.database.is_sqlite or now_s - self._contact_since_s >= SILENT_MS / 1000:
-                await self.resolve_orphans()
+            await self.resolve_orphans()
             await self.results.prune(self.clock.now_ms())
+            await self.processes.forget_dead()
         except (GatewayError, ConfigurationError) as exc:
             self._contact_since_s = None
             log.warning("the database cannot be used", reason=str(exc))
@@ -66,20 +73,29 @@ class Recovery:
 
     async def resolve_orphans(self) -> int:
         """How many rows of dead processes have come to their end."""
-        orphans = await self.processes.orphans()
+        dead = self.neighbours.dead()
+        orphans = await self.processes.orphans(dead, of_silent=self._in_contact())
+        strays = await self.processes.strays(self.clock.now_ms() - STRAY_MS)
+        orphans += [stray for stray in strays if stray.id not in self.running]
         for orphan in orphans:
             outcome = await self._resolve(orphan)
             log.warning(
                 "recovered a request of a dead process", request_id=orphan.id, was=orphan.state, outcome=outcome
             )
+        self.neighbours.forget(dead)
         return len(orphans)
+
+    def _in_contact(self) -> bool:
+        now_s = time.monotonic()
+        self._contact_since_s = self._contact_since_s or now_s
+        return now_s - self._contact_since_s >= SILENT_MS / 1000
 
     async def _resolve(self, orphan: Original) -> str:
         """Never sent: released. Sent: settled if the whole answer is there, else unknown."""
         told = Told(self.clock.now_ms(), None, None)
         unsent, unknown = ended(told, StoreUnavailable(UNSENT), answered=False), ended(told, LOST, answered=False)
-        if orphan.state == "reserved" and await self.purchases.release(orphan.id, unsent, ("reserved",)):
-            return "released"
+        if orphan.state == "reserved":
+            return "released" if await self.purchases.release(orphan.id, unsent, ("reserved",)) else "gone on"
         if await self._settle(orphan, told):
             return "settled"
         await self.purchases.give_up(orphan.id, unknown)

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.catalog import Catalog, Model
+from app.core.catalog import Catalog
 from app.core.grants import Grant
 from app.core.limits import Limit
-from app.core.pricing import PerImage, PerToken, Price, PriceBook
 from app.store.engine import Database
-from app.store.tables import api_keys, limits, models, organization, prices, projects, users
+from app.store.prices import catalog as read_catalog
+from app.store.tables import api_keys, limits, organization, projects, users
 
 FRESH_S = 0.5
 GRANTS_MAX = 20_000
@@ -84,20 +84,8 @@ class ControlData:
         return grant
 
     async def _load_catalog(self, connection: AsyncConnection) -> Catalog:
-        rows = (
-            (await connection.execute(sa.select(models).order_by(models.c.created_at_ms, models.c.id))).mappings().all()
-        )
-        books = await price_books(connection)
-        self._catalog = catalog = Catalog({row["id"]: _model(row, books.get(row["id"], PriceBook(()))) for row in rows})
-        return catalog
-
-
-async def price_books(connection: AsyncConnection) -> dict[str, PriceBook]:
-    """Every model's prices, past and future ones too."""
-    rows: dict[str, list[Price]] = {}
-    for row in (await connection.execute(sa.select(prices).order_by(prices.c.id))).mappings():
-        rows.setdefault(row["model"], []).append(_price(row))
-    return {model: PriceBook(tuple(of_model)) for model, of_model in rows.items()}
+        self._catalog = loaded = await read_catalog(connection)
+        return loaded
 
 
 async def _revision(connection: AsyncConnection) -> int:
@@ -138,25 +126,6 @@ async def _limits(connection: AsyncConnection, key: Any) -> tuple[Limit, ...]:
     rows = (await connection.execute(wanted.order_by(limits.c.id))).mappings().all()
     found = [Limit(**row, owner=owners[row["scope"], row["scope_id"]]) for row in rows]
     return tuple(sorted(found, key=lambda limit: scopes.index((limit.scope, limit.scope_id))))
-
-
-def _model(row: Any, book: PriceBook) -> Model:
-    return Model(
-        id=row["id"],
-        operations=frozenset(row["operations"]),
-        sizes=tuple(row["sizes"]),
-        qualities=tuple(row["qualities"]),
-        refuses_response_format=bool(row["refuses_response_format"]),
-        created_at_ms=row["created_at_ms"],
-        prices=book,
-    )
-
-
-def _price(row: Any) -> Price:
-    per_token = (row["input_text_micros"], row["input_image_micros"], row["output_micros"], row["ceiling_micros"])
-    amount = PerToken(*per_token) if row["image_micros"] is None else PerImage(row["image_micros"])
-    names = {name: row[name] for name in ("id", "model", "operation", "size", "quality", "from_ms")}
-    return Price(**names, amount=amount)
 
 
 _GRANT = (

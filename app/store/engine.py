@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -143,6 +143,8 @@ def store_errors() -> Iterator[None]:
     """Turns what the drivers raise when the database is away, busy or full into the errors a client may read."""
     try:
         yield
+    except IntegrityError:
+        raise  # Its text quotes what people wrote, which may sound like anything.
     except DBAPIError as exc:
         if (unavailable := unavailability(exc.orig or exc)) is not None or isinstance(exc, InterfaceError):
             raise (unavailable or StoreUnavailable(AWAY)) from exc
@@ -181,4 +183,8 @@ _AWAY_WORDS = (
     "interfaceerror",
     "serializationerror",
     "deadlockdetected",
+    # SQLAlchemy keeps of a failed connection only the server's words: while it starts up or recovers, and when it is full.
+    "the database system is",
+    "too many clients",
+    "remaining connection slots",
 )

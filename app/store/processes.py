@@ -1,5 +1,6 @@
 """Which gateway processes live, and which rows their dead left behind. Beats are by the database's clock."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -31,14 +32,26 @@ class Processes:
                 await connection.execute(sa.insert(processes).values(row))
         return now_ms
 
-    async def orphans(self) -> list[Original]:
-        """Unfinished rows of the dead: of every other process on SQLite, of those silent for 30 s on PostgreSQL."""
-        living = sa.select(processes.c.id).where(processes.c.id == self.id)
+    async def orphans(self, dead: Sequence[str], *, of_silent: bool) -> list[Original]:
+        """Unfinished rows of the dead: of every other process on SQLite; on PostgreSQL of those in `dead` and, with
+        `of_silent`, of those that have not beaten for 30 s."""
+        lost = requests.c.owner != self.id
         if not self.database.is_sqlite:
             now_ms = await self.database.now_ms()
-            living = sa.select(processes.c.id).where(processes.c.beat_at_ms > now_ms - SILENT_MS)
+            beating = sa.select(processes.c.id).where(processes.c.beat_at_ms > now_ms - SILENT_MS)
+            silent = requests.c.owner.not_in(beating) if of_silent else sa.false()
+            lost = sa.and_(lost, sa.or_(requests.c.owner.in_(dead), silent))
         wanted = sa.select(*(requests.c[name] for name in Original.__dataclass_fields__)).where(
-            requests.c.state.in_(("reserved", "dispatched")), requests.c.owner.not_in(living)
+            requests.c.state.in_(("reserved", "dispatched")), lost
+        )
+        async with self.database.read() as connection:
+            return [original(row) for row in (await connection.execute(wanted)).mappings()]
+
+    async def strays(self, older_than_ms: int) -> list[Original]:
+        """Own rows still reserved after a time in which every request has been sent or refused: their reservation went
+        through unnoticed."""
+        wanted = sa.select(*(requests.c[name] for name in Original.__dataclass_fields__)).where(
+            requests.c.state == "reserved", requests.c.owner == self.id, requests.c.reserved_at_ms < older_than_ms
         )
         async with self.database.read() as connection:
             return [original(row) for row in (await connection.execute(wanted)).mappings()]

@@ -71,3 +71,13 @@ async def test_what_is_used_is_that_of_the_current_interval_only(database: Datab
         used = await limits.used(connection, {"month": 2_000, "lifetime": 0})
 
     assert used == {month.id: Used(5, 3), life.id: Used(14, 12)}
+
+
+async def test_an_old_day_that_began_with_the_current_month_is_not_today(database: Database) -> None:
+    daily = await set_limit(database, Place("organization", "", "", "micros", "day"), 100)
+    await insert_counter(database, daily.id, 2_000, spent=9, held=9)
+
+    async with database.read() as connection:
+        used = await limits.used(connection, {"month": 2_000, "day": 5_000})
+
+    assert used == {}

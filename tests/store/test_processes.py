@@ -30,7 +30,7 @@ async def test_own_rows_are_no_orphans(desk: Desk) -> None:
     await me.beat()
     await desk.purchases.reserve(order)
 
-    assert await me.orphans() == []
+    assert await me.orphans([], of_silent=True) == []
 
 
 async def test_rows_of_a_silent_process_are_orphans_and_finished_ones_are_not(desk: Desk) -> None:
@@ -41,7 +41,7 @@ async def test_rows_of_a_silent_process_are_orphans_and_finished_ones_are_not(de
         await insert_request(database, "user-1", "key_1", id=f"req_{number}", owner="proc_dead", state=state)
     await age(database, "proc_dead", SILENT_MS + 1_000)
 
-    orphans = await me.orphans()
+    orphans = await me.orphans([], of_silent=True)
 
     assert sorted((orphan.id, orphan.state) for orphan in orphans) == [("req_0", "reserved"), ("req_1", "dispatched")]
 
@@ -52,7 +52,7 @@ async def test_on_postgresql_a_process_that_still_beats_keeps_its_rows(desk: Des
     await me.beat()
     await insert_request(desk.database, "user-1", "key_1", owner="proc_other")
 
-    found = [orphan.id for orphan in await me.orphans()]
+    found = [orphan.id for orphan in await me.orphans([], of_silent=True)]
 
     assert found == (["req_1"] if desk.database.is_sqlite else []), "on SQLite the lock proves that nobody else lives"
 
@@ -65,7 +65,25 @@ async def test_a_process_that_left_in_peace_leaves_its_rows_at_once(desk: Desk) 
 
     await other.leave()
 
-    assert [orphan.id for orphan in await me.orphans()] == ["req_1"]
+    assert [orphan.id for orphan in await me.orphans([], of_silent=True)] == ["req_1"]
+
+
+async def test_a_process_known_to_be_dead_leaves_its_rows_before_it_has_been_silent(desk: Desk) -> None:
+    other, me = Processes(desk.database, "proc_other"), Processes(desk.database, "proc_me")
+    await other.beat()
+    await me.beat()
+    await insert_request(desk.database, "user-1", "key_1", owner="proc_other")
+
+    assert [orphan.id for orphan in await me.orphans(["proc_other"], of_silent=False)] == ["req_1"]
+
+
+async def test_own_rows_that_stay_reserved_for_long_are_strays(desk: Desk) -> None:
+    me = Processes(desk.database, "proc_me")
+    for number, state in enumerate(["reserved", "dispatched"]):
+        await insert_request(desk.database, "user-1", "key_1", id=f"req_{number}", owner="proc_me", state=state)
+    await insert_request(desk.database, "user-1", "key_1", id="req_new", owner="proc_me", reserved_at_ms=2 * 10**15)
+
+    assert [stray.id for stray in await me.strays(10**15)] == ["req_0"]
 
 
 async def test_only_the_long_dead_who_own_nothing_are_forgotten(desk: Desk) -> None:

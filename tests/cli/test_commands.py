@@ -1,0 +1,184 @@
+"""Every command, what it prints and what it leaves behind."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from app.store.engine import Database
+from tests.cli.conftest import Cli
+from tests.databases import insert_request, insert_usage
+
+
+def names(data: list[dict[str, Any]]) -> list[str]:
+    return [each["name"] for each in data]
+
+
+def test_users_are_created_listed_disabled_and_enabled(cli: Cli) -> None:
+    bo = cli("users create bo --email bo@example.com --json").json
+
+    assert bo["id"].startswith("user-")
+    assert (bo["name"], bo["email"], bo["disabled_at"]) == ("bo", "bo@example.com", None)
+    assert datetime.fromisoformat(bo["created_at"]).utcoffset() is not None
+    assert names(cli("users list --json").json["data"]) == ["bo", "lin"]
+    assert cli(f"users disable {bo['id']} --json").json["disabled_at"] is not None
+    assert cli("users enable bo --json").json["disabled_at"] is None
+
+
+def test_projects_are_created_and_listed(cli: Cli) -> None:
+    assert cli("projects create red --json").json["id"].startswith("proj_")
+    assert names(cli("projects list --json").json["data"]) == ["default", "red"]
+
+
+def test_a_key_is_printed_once_and_only_it_on_stdout(cli: Cli) -> None:
+    done = cli("keys create --user lin --name laptop --expires 90d --models gpt-image-1,imagen4")
+
+    assert done.out.startswith("sk-ig-") and done.out.count("\n") == 1
+    secret = done.out.strip()
+    for line in ("keys list --json", "keys list"):
+        assert secret not in cli(line).out
+    assert secret.encode() not in (cli.data / "imagegate.db").read_bytes()
+
+
+def test_a_created_key_is_an_id_and_a_key_as_json(cli: Cli) -> None:
+    created = cli("keys create --user lin --json").json
+
+    assert set(created) == {"id", "key"}
+    shown = cli(f"keys show {created['id']} --json").json
+    assert (shown["user"], shown["project"], shown["models"], shown["expires_at"]) == ("lin", "default", None, None)
+    assert (shown["status"], shown["last_four"]) == ("active", created["key"][-11:-7])
+    assert cli(f"keys revoke {created['id']} --json").json["status"] == "revoked"
+
+
+def test_limits_are_set_shown_and_removed(cli: Cli) -> None:
+    cli("limits set --user lin --spend 12.50 --spend-per month --images 100 --images-per day --requests-per-minute 10")
+    cli("limits set --user lin --concurrent 2 --requests 500 --requests-per week --images-per-minute 30")
+    cli("limits set --organization --spend 100 --spend-per lifetime --model gpt-image-1")
+
+    by = {(limit["unit"], limit["interval"]): limit for limit in cli("limits show --user lin --json").json["data"]}
+    month, rate = by["micros", "month"], by["requests", "minute"]
+    assert (month["amount_micros"], month["spent_micros"], month["held_micros"]) == (12_500_000, 0, 0)
+    assert (month["left_micros"], month["scope"], month["owner"], month["model"]) == (12_500_000, "user", "lin", None)
+    assert datetime.fromisoformat(month["resets_at"]).day == 1
+    assert (rate["amount"], rate["spent"], rate["resets_at"]) == (10, None, None)
+    assert {key: limit["amount"] for key, limit in by.items() if key != ("micros", "month")} == {
+        ("images", "day"): 100,
+        ("requests", "minute"): 10,
+        ("in_flight", None): 2,
+        ("requests", "week"): 500,
+        ("images", "minute"): 30,
+    }
+    cli("limits set --user lin --spend none --spend-per month --concurrent none")
+    assert len(cli("limits show --user lin --json").json["data"]) == 4
+    assert len(cli("limits show --json").json["data"]) == 5
+    [everybody] = cli("limits show --organization --json").json["data"]
+    assert (everybody["model"], everybody["scope_id"]) == ("gpt-image-1", None)
+
+
+def test_limits_of_projects_and_keys_go_by_name_and_id(cli: Cli) -> None:
+    key = cli("keys create --user lin --json").json["id"]
+    cli("limits set --project default --images 1 --images-per day")
+    cli(f"limits set --key {key} --images 2 --images-per day")
+
+    assert [limit["amount"] for limit in cli("limits show --project proj_default --json").json["data"]] == [1]
+    assert [limit["scope_id"] for limit in cli(f"limits show --key {key} --json").json["data"]] == [key]
+
+
+def test_prices_are_set_and_listed_with_those_in_force_marked(cli: Cli) -> None:
+    cli("prices set gpt-image-1 --per-image 0.5 --size 1024x1024 --quality high --operation edit --from 2099-12-01")
+    cli(
+        "prices set imagen4 --per-million-input-text 5 --per-million-input-image 10 --per-million-output 40",
+        "--ceiling-per-image",
+        "1.5",
+    )
+
+    data = cli("prices list --json").json["data"]
+
+    later = next(price for price in data if price["size"] == "1024x1024")
+    assert (later["per_image_micros"], later["quality"], later["operation"]) == (500_000, "high", "edit")
+    assert (later["from"], later["in_force"]) == ("2099-12-01T00:00:00+08:00", False)
+    tokens = next(price for price in data if price["model"] == "imagen4")
+    assert tokens["per_image_micros"] is None
+    assert [tokens[f"per_million_{kind}_micros"] for kind in ("input_text", "input_image", "output")] == [
+        5_000_000,
+        10_000_000,
+        40_000_000,
+    ]
+    assert (tokens["ceiling_per_image_micros"], tokens["in_force"]) == (1_500_000, True)
+    assert "0.08 CNY per image" in cli("prices list").out
+
+
+def test_usage_adds_up_by_what_is_asked_for(cli: Cli) -> None:
+    async def book(database: Database) -> None:
+        await insert_usage(database, model="gpt-image-1", cost_micros=1_000_000, day="2026-11-20")
+        await insert_usage(database, model="seedream-3.0", cost_micros=80_000, day="2026-11-21", images=2)
+
+    cli.database(book)
+
+    found = cli("usage --json --by model,day --since 2026-11-20 --until 2026-11-21").json
+    assert [(row["model"], row["day"], row["cost_micros"]) for row in found["data"]] == [
+        ("gpt-image-1", "2026-11-20", 1_000_000)
+    ]
+    total = cli("usage --json").json
+    assert (total["total"]["cost_micros"], total["total"]["images"], total["currency"]) == (1_080_000, 3, "CNY")
+    [row] = cli("usage --json --by user").json["data"]
+    assert (row["user"], row["user_id"]) == ("user-gone", "user-gone")
+    assert cli("usage").out.splitlines()[-1] == "total\t2\t3\t1.08 CNY\t0\t0"
+
+
+def test_usage_as_csv_has_plain_decimals_and_nothing_a_spreadsheet_would_execute(cli: Cli) -> None:
+    async def book(database: Database) -> None:
+        for hour, model in enumerate(("=1+1", "+1", "-1", "@SUM(A1)", "\tx", 'plain "a", b')):
+            await insert_usage(database, model=model, hour_at_ms=hour, cost_micros=10 - hour)
+
+    cli.database(book)
+
+    assert cli("usage --format csv").out.splitlines() == [
+        "model,requests,images,cost,input_tokens,output_tokens",
+        "'=1+1,1,1,0.00001,0,0",
+        "'+1,1,1,0.000009,0,0",
+        "'-1,1,1,0.000008,0,0",
+        "'@SUM(A1),1,1,0.000007,0,0",
+        "'\tx,1,1,0.000006,0,0",
+        '"plain ""a"", b",1,1,0.000005,0,0',
+    ]
+
+
+@pytest.fixture
+def booked(cli: Cli) -> Cli:
+    """Two requests of lin: one settled with a relay's id that would move the cursor, one still open."""
+    user = cli("users list --json").json["data"][0]["id"]
+    key = cli("keys create --user lin --json").json["id"]
+
+    async def book(database: Database) -> None:
+        settled = {"state": "settled", "cost_micros": 80_000, "upstream_request_id": "a\x1b[2Jb\tc", "http_status": 200}
+        await insert_request(database, user, key, id="req_1", ended_at_ms=1_795_000_001_500, **settled)
+        await insert_request(database, user, key, id="req_2", reserved_at_ms=1_795_000_000_001)
+
+    cli.database(book)
+    return cli
+
+
+def test_requests_are_listed_newest_first_and_shown(booked: Cli) -> None:
+    assert [request["id"] for request in booked("requests list --json").json["data"]] == ["req_2", "req_1"]
+    assert [request["id"] for request in booked("requests list --user lin --limit 1 --json").json["data"]] == ["req_2"]
+    shown = booked("requests show req_1 --json").json
+    assert (shown["cost_micros"], shown["total_ms"], shown["user"], shown["stream"]) == (80_000, 1_500, "lin", False)
+    assert shown["reserved_at"] == "2026-11-18T19:06:40+08:00"
+
+
+def test_what_a_terminal_would_obey_is_escaped(booked: Cli) -> None:
+    out = booked("requests show req_1").out
+
+    assert "upstream request id\ta\\x1b[2Jb\\tc" in out
+    assert "cost\t0.08 CNY" in out
+
+
+def test_the_schema_is_made_once_and_shown(empty_cli: Cli) -> None:
+    before = empty_cli("db current --json").json
+    assert (before["current"], before["up_to_date"]) == (None, False)
+    assert not empty_cli.data.exists()
+
+    first, second = empty_cli("db upgrade --json").json, empty_cli("db upgrade --json").json
+    assert first == second == empty_cli("db current --json").json
+    assert (first["current"], first["up_to_date"]) == (before["newest"], True)

@@ -1,0 +1,76 @@
+"""The real program, in a process of its own."""
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app import __version__
+from tests.cli.conftest import Cli
+
+PROGRAM = str(Path(sys.executable).with_name("imagegate"))
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IMAGEGATE_")}
+    yield {**kept, "IMAGEGATE_DATA_DIR": str(tmp_path / "data"), "COLUMNS": "200", "TERM": "xterm"}
+
+
+def imagegate(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PROGRAM, *words], env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_help_and_version_need_no_server_and_no_database(environment: dict[str, str]) -> None:
+    code = "import sys; from app.cli.root import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    for words in (
+        ["--help"],
+        ["--version"],
+        ["users", "--help"],
+        ["keys", "create", "--help"],
+        ["limits", "set", "--help"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.stdout
+        modules = set(done.stderr.split())
+        assert modules.isdisjoint({"fastapi", "starlette", "sqlalchemy", "alembic", "uvicorn", "aiohttp"})
+
+
+def test_the_version_is_the_packages(environment: dict[str, str]) -> None:
+    assert imagegate(environment, "--version").stdout == f"imagegate {__version__}\n"
+
+
+def test_exit_codes_reach_the_shell(cli: Cli, environment: dict[str, str]) -> None:
+    codes = [imagegate(environment, *line.split()).returncode for line in ("users create lin", "users lost", "--help")]
+
+    assert codes == [4, 2, 0]
+
+
+def test_a_table_is_drawn_on_a_terminal_and_not_for_a_pipe(cli: Cli, environment: dict[str, str]) -> None:
+    ours, theirs = pty.openpty()
+
+    subprocess.run([PROGRAM, "projects", "list"], env=environment, stdout=theirs, stderr=subprocess.DEVNULL, timeout=60)
+    os.close(theirs)
+    drawn = os.read(ours, 65536).decode()
+    os.close(ours)
+
+    assert "─" in drawn and "proj_default" in drawn
+    assert cli("projects list").out.startswith("id\tname\tcreated at\nproj_default\tdefault\t")
+
+
+def test_a_reader_who_leaves_early_gets_no_traceback(cli: Cli, environment: dict[str, str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+
+    done = subprocess.run(
+        [PROGRAM, "prices", "list"], env=environment, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    os.close(write)
+
+    assert "Traceback" not in done.stderr
