@@ -117,7 +117,7 @@ async def open_gateway(
         chores = [asyncio.create_task(chore()) for chore in (gateway.recovery.run, gateway.deliveries.run)]
         yield gateway
     finally:
-        await gateway.background.finish(settings.drain_s)
+        await gateway.background.finish(0 if gateway.buyer.closed and gateway.buyer.in_flight else settings.drain_s)
         for chore in chores:
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)

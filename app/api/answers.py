@@ -14,6 +14,7 @@ from app.core.money import decimal_text
 from app.errors import GatewayError, InternalError
 from app.purchase.booking import Bought
 from app.purchase.buyer import Purchase
+from app.purchase.crash import crash_point
 from app.purchase.refusals import rate_headers
 from app.spool import segments_bytes, segments_chunks
 
@@ -44,6 +45,7 @@ class ResultResponse(_SelfSending):
             "content-length": str(segments_bytes(segments)),
         }
         try:
+            crash_point("before_first_byte")
             await send(_start(headers))
             for chunk in segments_chunks(segments, spool):
                 await send(_piece(chunk))

@@ -92,6 +92,7 @@ class Server(uvicorn.Server):
         with suppress(TimeoutError):
             async with asyncio.timeout(self._drain_s):
                 await self._buyer.emptied()
+        self._buyer.close()
         self.should_exit = True
 
 

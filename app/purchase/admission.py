@@ -13,6 +13,7 @@ from app.core.retry import Retry
 from app.errors import InvalidApiKey, ModelNotAllowed, Overloaded, StoreUnavailable
 from app.purchase.background import Background
 from app.purchase.clock import Clock
+from app.purchase.crash import crash_point
 from app.purchase.ending import certain
 from app.purchase.refusals import no_room, too_fast
 from app.rates import Charge, RateLimit, Rates, RateState
@@ -119,7 +120,10 @@ class Admission:
 
     async def _reserve(self, order: Order) -> Reserved | Refused | Stale | Duplicate:
         try:
-            return await self.purchases.reserve(order)
+            crash_point("before_reserve")
+            outcome = await self.purchases.reserve(order)
+            crash_point("after_reserve")
+            return outcome
         except StoreUnavailable:
             # The reservation may have been written all the same. Nothing was sent on it, so it is given back.
             ending = Ending(at_ms=self.clock.now_ms(), http_status=503, error_code=StoreUnavailable.code)

@@ -38,12 +38,15 @@ class Purchase:
     channel: Channel | None
     sent: asyncio.Event
     _task: "asyncio.Task[Bought]"
+    _closing: "asyncio.Future[None]"
     _deliveries: Deliveries
 
     async def bought(self) -> Bought:
-        """The booked answer. Raises the GatewayError the exchange ended with, and a 424 after the client's deadline."""
-        done, _ = await asyncio.wait({self._task}, timeout=self.deadline_s)
-        if not done:
+        """The booked answer. Raises the GatewayError the exchange ended with, and a 424 after the client's deadline or when this
+        process can wait no longer."""
+        ends: set[asyncio.Future[Any]] = {self._task, self._closing}
+        await asyncio.wait(ends, timeout=self.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        if not self._task.done():
             raise self._explained(too_late(self.deadline_s))
         try:
             return self._task.result()
@@ -54,7 +57,7 @@ class Purchase:
         """The frames of a streamed answer. Raises as `bought` does, at any point."""
         assert self.channel is not None
         try:
-            async for frame in client_events(self._task, self.channel, self.deadline_s):
+            async for frame in client_events(self._task, self._closing, self.channel, self.deadline_s):
                 yield frame
         except GatewayError as exc:
             raise self._explained(exc) from None
@@ -98,6 +101,7 @@ class Buyer:
         self._in_flight = 0
         self._empty = asyncio.Event()
         self._empty.set()
+        self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.draining = False
 
     @property
@@ -107,6 +111,15 @@ class Buyer:
     async def emptied(self) -> None:
         """Wait until nothing is in flight."""
         await self._empty.wait()
+
+    def close(self) -> None:
+        """Let go of the clients that still wait: the process ends, and what it could not finish is recovered. Idempotent."""
+        if not self._closing.done():
+            self._closing.set_result(None)
+
+    @property
+    def closed(self) -> bool:
+        return self._closing.done()
 
     async def buy(
         self, request_id: str, grant: Grant, wanted: ImageRequest, retry: Retry, *, collected: bool = False
@@ -200,7 +213,9 @@ class Buyer:
     ) -> Purchase:
         task = self._parts.background.start(work, awaited=True)
         task.add_done_callback(self._let_out)
-        return Purchase(request_id, rates, replayed, self._client_deadline_s, channel, sent, task, self._deliveries)
+        return Purchase(
+            request_id, rates, replayed, self._client_deadline_s, channel, sent, task, self._closing, self._deliveries
+        )
 
     async def _note(self, refusal: GatewayError, grant: Grant, identity: Identity) -> None:
         """A client that will try again because of us must not be given somebody else's picture then."""

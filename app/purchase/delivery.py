@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from app.purchase.booking import Bought
 from app.purchase.channel import Channel
@@ -11,23 +12,26 @@ KEEP_ALIVE_S = 15.0
 KEEP_ALIVE = b": still working\n\n"
 
 
-async def client_events(task: asyncio.Task[Bought], channel: Channel, deadline_s: float) -> AsyncGenerator[bytes]:
+async def client_events(
+    task: "asyncio.Task[Bought]", closing: "asyncio.Future[None]", channel: Channel, deadline_s: float
+) -> AsyncGenerator[bytes]:
     """What a client of a stream is sent, with a comment every 15 s while nothing comes: proxies cut a silent one.
 
-    Raises the GatewayError the exchange ended with, and TimeoutError after `deadline_s`; the exchange goes on.
+    Raises the GatewayError the exchange ended with, and TimeoutError after `deadline_s` or once `closing` is done.
     """
     event = asyncio.ensure_future(channel.receive())
     ends_s = asyncio.get_running_loop().time() + deadline_s
     try:
         while not (task.done() and not event.done()):
-            await asyncio.wait({task, event}, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+            ends: set[asyncio.Future[Any]] = {task, closing, event}
+            await asyncio.wait(ends, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
             if event.done():
                 yield event.result()
                 event = asyncio.ensure_future(channel.receive())
                 await asyncio.sleep(0)  # Let it take what waits already, before the end of the exchange is looked at.
             elif not task.done():
                 yield KEEP_ALIVE
-            if asyncio.get_running_loop().time() > ends_s:
+            if asyncio.get_running_loop().time() > ends_s or (closing.done() and not task.done()):
                 raise TimeoutError
         bought = await task
         try:

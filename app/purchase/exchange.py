@@ -27,6 +27,7 @@ from app.purchase.background import Background
 from app.purchase.booking import NOT_AN_IMAGE, Answered, Basis, Bought, Told, ended, settled
 from app.purchase.channel import Channel
 from app.purchase.clock import Clock
+from app.purchase.crash import crash_point
 from app.purchase.ending import certain
 from app.purchase.reading import read_answer, read_refusal
 from app.purchase.results import Results
@@ -85,8 +86,10 @@ class Exchange:
         try:
             try:
                 await self._dispatch()
+                crash_point("after_dispatch")
                 self.sent.set()
                 outcome = await self._outcome()
+                crash_point("after_last_byte")
             finally:
                 self.sent.set()
                 self.wanted.close()
@@ -101,6 +104,7 @@ class Exchange:
         for attempt in range(DISPATCH_TRIES):
             self.dispatched_at_ms = self.parts.clock.now_ms()
             try:
+                crash_point("before_dispatch")
                 if await purchases.dispatch(order.request_id, order.owner, self.dispatched_at_ms):
                     return
                 break
@@ -172,7 +176,9 @@ class Exchange:
             end = purchases.release if outcome.outcome == "released" else purchases.give_up
             ending = ended(self._told(), outcome.error)
             self._report(outcome)
+            crash_point("before_release")
             await self._now_or_later(lambda: end(id, ending))
+            crash_point("after_release")
             raise outcome.error
         order = self.admitted.order
         basis = Basis(self.admitted.model, order.reserved_at_ms, order.quote_micros)
@@ -181,7 +187,9 @@ class Exchange:
             outcome.spool, told.at_ms, expected=self.expected or outcome.images.bad_payload
         )
         settlement = settled(basis, self.wanted, outcome.images, told, self.parts.zone, result)
+        crash_point("before_settle")
         rooms = await self._now_or_later(lambda: purchases.settle(id, settlement))
+        crash_point("after_settle")
         if outcome.images.bad_payload:
             with suppress(OSError):
                 self.spool.keep()
