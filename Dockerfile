@@ -10,7 +10,7 @@ COPY requirements.lock ./
 RUN python -m venv "$VIRTUAL_ENV" \
     && "$VIRTUAL_ENV/bin/pip" install --require-hashes --requirement requirements.lock
 
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml LICENSE README.md ./
 COPY migrations ./migrations
 COPY app ./app
 RUN "$VIRTUAL_ENV/bin/pip" install --no-deps --no-build-isolation .

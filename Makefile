@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 
-.PHONY: help run setup check test lock
+.PHONY: help run setup check test storm lock
 
 help:   ## Print this
 	@sed -n 's/^\([a-z]*\): *## /make \1	/p' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ check:  ## Formatting, lint, types, import rules
 
 test:   ## check, then the tests
 	@$(PYTHON) dev.py test
+
+storm:  ## Random requests, faults and kills, and whether the books held
+	@$(PYTHON) dev.py storm
 
 lock:   ## Resolve all dependencies anew (needs uv)
 	@$(PYTHON) dev.py lock

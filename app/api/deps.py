@@ -17,12 +17,13 @@ _NOBODY = b"\0" * 32
 MISSING_KEY = "You didn't provide an API key. Send it as: Authorization: Bearer YOUR_KEY"
 
 
-def wired(request: Request) -> Gateway:
+# Async though nothing is awaited: a plain function would be run in a thread, for every request.
+async def wired(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
     return gateway
 
 
-def body_caps(request: Request) -> BodyCaps:
+async def body_caps(request: Request) -> BodyCaps:
     caps: BodyCaps = request.app.state.body_caps
     return caps
 

@@ -115,7 +115,7 @@ def _run(body: Callable[..., Any], given: Globals, own: dict[str, Any]) -> None:
 
 def report(exc: GatewayError | ConfigurationError, home: Home | None, *, as_json: bool) -> int:
     """Say what went wrong, in the API's shape where JSON is asked for. Returns the exit code."""
-    message = _with_flags(str(exc), home.flags if home else "")
+    message = with_flags(str(exc), home.flags if home else "")
     if as_json:
         body = replace_message(exc, message)
         say(json.dumps(body if home is None else {**body, "using": home.where}, ensure_ascii=False))
@@ -144,6 +144,6 @@ def exit_code(exc: GatewayError | ConfigurationError) -> int:
     return {400: USAGE, 404: NOT_FOUND, 409: CONFLICT}.get(exc.status, FAILED)
 
 
-def _with_flags(message: str, flags: str) -> str:
+def with_flags(message: str, flags: str) -> str:
     """Commands in a message stand in backticks: let them lead to the same home."""
     return re.sub(r"`(imagegate [^`]*)`", lambda found: f"`{found[1]}{flags}`", message)

@@ -1,11 +1,20 @@
 """imagegate requests: the book."""
 
-from typing import Annotated
+import os
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli.command import Call, command
 from app.cli.output import Column, fields
+from app.cli.reconcile import purchases
+from app.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from app.control.decisions import Decisions, Word
+    from app.store.engine import Database
+    from app.store.requests import RequestRecord
 
 app = typer.Typer(help="The book: every request, its life and its cost.")
 _LISTED = (
@@ -51,6 +60,16 @@ _REQUEST = [
     Column("upstream_ms", "number"),
 ]
 
+_CORRECTION = [
+    Column("created_at_ms", "time"),
+    Column("kind"),
+    Column("cost_micros", "money"),
+    Column("images", "number"),
+    Column("requests", "number"),
+    Column("actor"),
+    Column("reason"),
+]
+
 
 @command(app, "list")
 async def list_(
@@ -71,9 +90,85 @@ async def list_(
 async def show(
     call: Call, request: Annotated[str, typer.Argument(metavar="ID", help="Like req_ and 28 digits.")]
 ) -> None:
-    """Show everything about one request."""
+    """Show everything about one request, with its corrections and what was decided about it."""
+    async with call.database() as database:
+        await _print(call, database, request)
+
+
+RequestId = Annotated[str, typer.Argument(metavar="ID", help="Of a request whose outcome is unknown.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="WHY", help="Kept beside the request, with your name.")]
+
+
+@command(app, "settle")
+async def settle(
+    call: Call,
+    request: RequestId,
+    reason: Reason,
+    cost: Annotated[
+        str | None, typer.Option(metavar="A", help="What it cost, like 1.00; the quote without it.")
+    ] = None,
+) -> None:
+    """Book an unknown request as charged: you know that the relay took money for it."""
+    from app.control.decisions import settle_by_hand
+    from app.core.money import micros
+
+    try:
+        cost_micros = None if cost is None else micros(cost)
+    except ValueError as exc:
+        raise InvalidValue(str(exc), param="cost") from None
+    await _decide(call, request, lambda decisions: settle_by_hand(decisions, request, _word(reason), cost_micros))
+
+
+@command(app, "release")
+async def release(call: Call, request: RequestId, reason: Reason) -> None:
+    """Give back what an unknown request holds: you know that the relay took nothing for it. If its charge turns up after all,
+    reconciliation posts a correction."""
+    from app.control.decisions import release_by_hand
+
+    await _decide(call, request, lambda decisions: release_by_hand(decisions, request, _word(reason)))
+
+
+@command(app, "write-off")
+async def write_off(call: Call, request: RequestId, reason: Reason) -> None:
+    """Give an unknown request up: nobody will find out. Its money counts as spent, at the quote, without a picture."""
+    from app.control.decisions import write_off
+
+    await _decide(call, request, lambda decisions: write_off(decisions, request, _word(reason)))
+
+
+async def _decide(
+    call: Call, request_id: str, decide: Callable[["Decisions"], Coroutine[Any, Any, "RequestRecord"]]
+) -> None:
+    from app.control.decisions import Decisions
+
+    async with call.database() as database, purchases(database) as money:
+        await decide(Decisions(database, money, call.home.settings.zone))
+        await _print(call, database, request_id)
+
+
+async def _print(call: Call, database: "Database", request_id: str) -> None:
     from app.control import requests
 
-    async with call.database() as database:
-        found = await requests.show_request(database, request)
-    call.out.one(_REQUEST, fields(found, total_ms=found.total_ms))
+    found = await requests.show_request(database, request_id)
+    mended = [fields(each) for each in await requests.corrections_of(database, request_id)]
+    record = fields(found, total_ms=found.total_ms)
+    if call.out.is_json:
+        listed = [call.out.as_json(_CORRECTION, each) for each in mended]
+        call.out.json({**call.out.as_json(_REQUEST, record), "corrections": listed})
+        return
+    call.out.one(_REQUEST, record)
+    if mended:
+        call.out.rows(_CORRECTION, mended)
+
+
+def _word(reason: str) -> "Word":
+    """The word of whoever is at this terminal."""
+    import getpass
+
+    from app.control.decisions import Word
+
+    try:
+        actor = getpass.getuser()
+    except (KeyError, OSError):  # In a container the user may have no name.
+        actor = f"uid {os.getuid()}"
+    return Word(f"{actor} (command line)", reason)

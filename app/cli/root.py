@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import db, keys, limits, prices, projects, requests, serve, usage, users
+from app.cli import (
+    audit,
+    db,
+    doctor,
+    keys,
+    limits,
+    prices,
+    projects,
+    reconcile,
+    requests,
+    serve,
+    usage,
+    users,
+)
 from app.cli.command import DataDir, FormatOption, Globals, Json, Sandbox, error_body
 from app.cli.output import Format, say
 
@@ -26,7 +39,10 @@ app.add_typer(limits.app, name="limits")
 app.add_typer(prices.app, name="prices")
 app.add_typer(usage.app)
 app.add_typer(requests.app, name="requests")
+app.add_typer(reconcile.app)
+app.add_typer(audit.app)
 app.add_typer(db.app, name="db")
+app.add_typer(doctor.app)
 
 
 def _version(wanted: bool) -> None:
@@ -59,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _usage_error(exc: typer.TyperException, arguments: Sequence[str]) -> int:
-    message = exc.format_message()
+    message = exc.format_message().replace("Value error, ", "")  # How pydantic, which typer asks, begins its own.
     if _wants_json(arguments):
         say(json.dumps(error_body(message, "invalid_request_error", "invalid_usage"), ensure_ascii=False))
     else:

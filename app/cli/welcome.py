@@ -32,7 +32,18 @@ def welcome(home: Home, host: str, port: int, first: FirstKey | None) -> str:
     lines += [f"For the OpenAI SDKs: base_url={url}/v1"]
     if first is not None:
         lines += ["", *_first_steps(home, url, first)]
-    return "\n".join([*lines, "", "Usage so far:", f"  {_command(home, 'usage --by model,user')}", ""])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Usage so far:",
+            f"  {_command(home, 'usage --by model,user')}",
+            "Something wrong?",
+            f"  {_command(home, 'doctor')}",
+            "Ctrl-C stops the gateway.",
+            "",
+        ]
+    )
 
 
 def _first_steps(home: Home, url: str, first: FirstKey) -> list[str]:

@@ -3,7 +3,9 @@
 from app.control.names import shown
 from app.control.people import the_user
 from app.errors import InvalidValue, NotFound
+from app.store import corrections
 from app.store import requests as store
+from app.store.corrections import CorrectionRecord
 from app.store.engine import Database
 from app.store.requests import RequestRecord
 
@@ -26,3 +28,9 @@ async def show_request(database: Database, request_id: str) -> RequestRecord:
     if request is None:
         raise NotFound(f"There is no request {shown(request_id)}. `imagegate requests list` shows them.", param="id")
     return request
+
+
+async def corrections_of(database: Database, request_id: str) -> list[CorrectionRecord]:
+    """What was added to the request and decided about it since, oldest first."""
+    async with database.read() as connection:
+        return await corrections.of_request(connection, request_id)

@@ -5,15 +5,17 @@ This is the way of everything but a request's money (`purchases.py`): control da
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from app.core.actors import GATEWAY, Actor
 from app.errors import ConfigurationError, StorageFull, StoreUnavailable
 from app.store.tables import organization
 
@@ -59,6 +61,12 @@ class Database:
 
     where: DatabaseUrl
     engine: AsyncEngine
+    actor: Actor = GATEWAY
+    """Whose changes `write` makes."""
+
+    def by(self, actor: Actor) -> "Database":
+        """The same database in the hands of `actor`: what is written through it is theirs in the log of changes."""
+        return replace(self, actor=actor)
 
     @property
     def is_sqlite(self) -> bool:
@@ -77,14 +85,15 @@ class Database:
         """Several statements, all or none of them."""
         with store_errors():
             async with self.engine.connect() as raw:
-                connection = await raw.execution_options(imagegate_write=True)
+                connection = await raw.execution_options(imagegate_write=True, imagegate_actor=self.actor)
                 async with connection.begin():
                     yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A control write: a transaction that raises the revision first, so that control writes come one after another
-        and every reservation made on older control data is refused and made anew."""
+        and every reservation made on older control data is refused and made anew. `store.audit_logs.note` says in the
+        same transaction what was changed."""
         async with self.transaction() as connection:
             await connection.execute(sa.update(organization).values(revision=organization.c.revision + 1))
             yield connection
@@ -146,6 +155,8 @@ def store_errors() -> Iterator[None]:
     except IntegrityError:
         raise  # Its text quotes what people wrote, which may sound like anything.
     except DBAPIError as exc:
+        if isinstance(exc.orig and exc.orig.__cause__, _NOT_LET_IN):
+            raise ConfigurationError(f"PostgreSQL says: {exc.orig}. Check IMAGEGATE_DATABASE_URL.") from exc
         if (unavailable := unavailability(exc.orig or exc)) is not None or isinstance(exc, InterfaceError):
             raise (unavailable or StoreUnavailable(AWAY)) from exc
         raise
@@ -153,6 +164,7 @@ def store_errors() -> Iterator[None]:
         raise StoreUnavailable(AWAY) from exc
 
 
+_NOT_LET_IN = (asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError)
 AWAY = "The database of the gateway does not answer; nothing was bought. Try again in a few seconds."
 FULL = "The disk of the gateway is full; nothing was bought. An administrator has to make room."
 
@@ -183,6 +195,7 @@ _AWAY_WORDS = (
     "interfaceerror",
     "serializationerror",
     "deadlockdetected",
+    "internalclienterror",  # What asyncpg says of a connection that is lost just as it is used.
     # SQLAlchemy keeps of a failed connection only the server's words: while it starts up or recovers, and when it is full.
     "the database system is",
     "too many clients",

@@ -57,7 +57,8 @@ class Pool:
                 yield connection
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
             raise (unavailability(exc) or exc) from exc
-        except (OSError, TimeoutError) as exc:
+        except (OSError, TimeoutError, asyncpg.InternalClientError) as exc:
+            # The last is what asyncpg says of a connection that is lost just as it is used.
             raise StoreUnavailable(AWAY) from exc
 
     async def _open_pool(self) -> asyncpg.Pool:

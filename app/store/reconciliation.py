@@ -42,6 +42,8 @@ class Dispatched:
     dispatched_at_ms: int
     upstream_ms: int | None
     proof: str | None
+    proof_points: int | None
+    """The charge that was found for it earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,7 @@ async def released_by_hand(connection: AsyncConnection, since_ms: int) -> list[D
     return await _dispatched(connection, _DISPATCHED.where(*open_).limit(QUESTIONS_MAX))
 
 
-async def released(
-    connection: AsyncConnection, upstream_request_ids: Sequence[str], since_ms: int
-) -> list[Dispatched]:
+async def released(connection: AsyncConnection, upstream_request_ids: Sequence[str], since_ms: int) -> list[Dispatched]:
     """Released ones, reserved since then, whose relay's id is among these and whose charge has not been found."""
     open_ = requests.c.state == "released", requests.c.reserved_at_ms >= since_ms, charges.c.proof.is_(None)
     found = []
@@ -126,16 +126,13 @@ async def around(connection: AsyncConnection, from_ms: int, until_ms: int, reser
     return await _dispatched(connection, select)
 
 
-async def claim(database: Database, charge: Charge, now_ms: int) -> bool:
+async def claim(connection: AsyncConnection, charge: Charge, now_ms: int) -> bool:
     """Keep that this charge belongs to this request. False when it belongs to another, or the request has another."""
-    insert = sqlite_insert if database.is_sqlite else postgresql_insert
+    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     row = {name: getattr(charge, name) for name in Charge.__slots__} | {"matched_at_ms": now_ms}
-    own = sa.select(charges.c.proof).where(
-        charges.c.proof == charge.proof, charges.c.request_id == charge.request_id
-    )
-    async with database.transaction() as connection:
-        await connection.execute(insert(charges).values(row).on_conflict_do_nothing())
-        return (await connection.execute(own)).first() is not None
+    await connection.execute(insert(charges).values(row).on_conflict_do_nothing())
+    own = charges.c.proof == charge.proof, charges.c.request_id == charge.request_id
+    return (await connection.execute(sa.select(charges.c.proof).where(*own))).first() is not None
 
 
 async def booked(connection: AsyncConnection, from_ms: int, until_ms: int, lasts_ms: int) -> dict[str, int]:
@@ -185,8 +182,9 @@ _RELEASED_BY_HAND = (
 )
 _DISPATCHED = (
     sa.select(
-        *(requests.c[name] for name in Dispatched.__slots__ if name != "proof"),
+        *(requests.c[name] for name in Dispatched.__slots__ if not name.startswith("proof")),
         charges.c.proof,
+        charges.c.points.label("proof_points"),
     )
     .outerjoin(charges, charges.c.request_id == requests.c.id)
     .where(requests.c.dispatched_at_ms.is_not(None))

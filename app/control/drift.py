@@ -1,0 +1,96 @@
+"""How far our book and the relay's bill are apart, by local day and model."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from app.control.matching import LATE_MS, SLACK_MS, Rules
+from app.core.intervals import bounds_ms, local_day
+from app.store import reconciliation as store
+from app.store.engine import Database
+from app.store.reconciliation import DriftRow
+from app.upstream.billing import Log, LogRow, micros_of
+
+DAYS = 8
+ALARM_PERCENT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """All models of a day together. `closed`: nothing of it can be under way any more, so a difference is one."""
+
+    day: str
+    booked_micros: int
+    billed_micros: int
+    closed: bool
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the two are more than a hundredth apart."""
+        apart, larger = abs(self.booked_micros - self.billed_micros), max(self.booked_micros, self.billed_micros)
+        return apart * 100 > larger * ALARM_PERCENT
+
+
+async def measure(
+    database: Database, log: Log, zone: ZoneInfo, rules: Rules, now_ms: int, *, every_day: bool
+) -> list[DriftRow]:
+    """The last days that the log covers whole. Unless `every_day`, without those that were closed when last measured."""
+    if log.oldest_at_ms is None:
+        return []
+    lasts_ms = rules.deadline_ms + LATE_MS
+    measured: list[DriftRow] = []
+    async with database.read() as connection:
+        known = {row.day: row.measured_at_ms for row in await store.drift_rows(connection, DAYS)}
+        for day, start_ms, end_ms in _days(log, zone, now_ms):
+            if not every_day and known.get(day, 0) > end_ms + lasts_ms:
+                continue
+            booked = await store.booked(connection, max(start_ms, log.oldest_at_ms - SLACK_MS), end_ms, lasts_ms)
+            billed = _billed(row for row in log.rows if start_ms <= row.at_ms < end_ms)
+            measured += _rows(day, booked, billed, rules, now_ms)
+    return measured
+
+
+def by_day(rows: Iterable[DriftRow], zone: ZoneInfo, rules: Rules, now_ms: int) -> list[Day]:
+    """Newest first."""
+    days: dict[str, list[DriftRow]] = defaultdict(list)
+    for row in rows:
+        days[row.day].append(row)
+    today = local_day(now_ms - rules.deadline_ms - LATE_MS, zone)
+    return [
+        Day(day, sum(row.booked_micros for row in rows), sum(row.billed_micros for row in rows), day < today)
+        for day, rows in sorted(days.items(), reverse=True)
+    ]
+
+
+def news(before: Sequence[Day], after: Sequence[Day]) -> list[Day]:
+    """Closed days that are over and were not just so before: what an alarm is for."""
+    known = set(before)
+    return [day for day in after if day.closed and day.is_over and day not in known]
+
+
+def _days(log: Log, zone: ZoneInfo, now_ms: int) -> Iterator[tuple[str, int, int]]:
+    """Today and backwards, as far as the log goes. A log that is cut shows its oldest day only in part."""
+    at_ms = now_ms
+    for _ in range(DAYS):
+        start_ms, end_ms = bounds_ms("day", at_ms, zone)
+        assert end_ms is not None and log.oldest_at_ms is not None
+        if end_ms <= log.oldest_at_ms or (log.cut and start_ms < log.oldest_at_ms):
+            return
+        yield local_day(at_ms, zone), start_ms, end_ms
+        at_ms = start_ms - 1
+
+
+def _billed(rows: Iterable[LogRow]) -> dict[str, int]:
+    points: dict[str, int] = defaultdict(int)
+    for row in rows:
+        points[row.model] += row.points
+    return points
+
+
+def _rows(day: str, booked: dict[str, int], billed: dict[str, int], rules: Rules, now_ms: int) -> list[DriftRow]:
+    def row(model: str) -> DriftRow:
+        points = billed.get(model, 0)
+        return DriftRow(day, model, booked.get(model, 0), micros_of(points, rules.micros_per_dollar), points, now_ms)
+
+    return [row(model) for model in sorted(booked.keys() | billed.keys())]

@@ -1,0 +1,202 @@
+"""Which row of the relay's log is the charge of which request. Pure rules, made to prove rather than to guess.
+
+A row that carries the relay's request id belongs to the request with that id. Without ids, model, time and amount must fit, and
+a match counts only where nothing else fits on either side. What stays ambiguous stays open, for a person to look at.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.store.purchases import State
+from app.upstream.billing import Log, LogRow, micros_of
+
+SLACK_MS: Final = 60_000
+"""How far the relay's clock may be from ours, its log a little late."""
+LATE_MS: Final = 600_000
+"""How long after the hard cap of an exchange its charge may still turn up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request that went to the relay. `costs_micros` are the amounts it may have been charged there, at our book's prices.
+
+    A settled one is taken to have been charged; `upstream_ms` is None where its end was not seen. `proof` names the row that
+    was found for it earlier.
+    """
+
+    id: str
+    state: State
+    model: str
+    dispatched_at_ms: int
+    upstream_ms: int | None
+    costs_micros: frozenset[int]
+    upstream_request_id: str | None = None
+    proof: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`deadline_ms` is the hard cap of an exchange, `micros_per_dollar` the price of 500,000 points."""
+
+    deadline_ms: int
+    micros_per_dollar: int
+
+    def is_ripe(self, dispatched_at_ms: int, now_ms: int) -> bool:
+        """Whether the charge of a request sent then would be in the log by now, if there is one."""
+        return now_ms > dispatched_at_ms + self.deadline_ms + LATE_MS
+
+    def window(self, sent: Sent) -> tuple[int, int]:
+        """When its charge can have been logged. Where we did not see the end, the relay may have worked on to the cap."""
+        seen_end = sent.state == "settled" and sent.upstream_ms is not None
+        lasted_ms = (sent.upstream_ms or 0) if seen_end else self.deadline_ms + LATE_MS
+        return sent.dispatched_at_ms - SLACK_MS, sent.dispatched_at_ms + lasted_ms + SLACK_MS
+
+    def fits(self, sent: Sent, row: LogRow) -> bool:
+        """Whether the row can be this request's charge, as far as model, time, amount and ids tell."""
+        start_ms, end_ms = self.window(sent)
+        ids_differ = bool(row.request_id and sent.upstream_request_id)  # Equal ids were matched before.
+        return (
+            row.model == sent.model
+            and start_ms <= row.at_ms <= end_ms
+            and not ids_differ
+            and any(abs(self.micros(row) - cost) <= self._point_micros for cost in sent.costs_micros)
+        )
+
+    def micros(self, row: LogRow) -> int:
+        return micros_of(row.points, self.micros_per_dollar)
+
+    @property
+    def _point_micros(self) -> int:
+        return micros_of(1, self.micros_per_dollar)
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """`found` has the row of each request that has just one; `free` are charges that belong to nobody for certain;
+    `bare` are settled requests for which no row could be told."""
+
+    found: Mapping[str, LogRow]
+    free: tuple[LogRow, ...]
+    bare: frozenset[str]
+
+
+def match(sent: Sequence[Sent], rows: Iterable[LogRow], rules: Rules) -> Matches:
+    """Rows are used once: those that prove a request already are out of the game."""
+    known = {each.proof for each in sent if each.proof}
+    charges = [row for row in rows if row.points > 0 and row.proof not in known]
+    open_ = [each for each in sent if each.proof is None]
+    found = _by_id(open_, charges)
+    taken = {row.proof for row in found.values()}
+    fits = _Fits.between(
+        [each for each in open_ if each.id not in found],
+        [row for row in charges if row.proof not in taken],
+        rules,
+    )
+    settled_rows = fits.take_settled(found)
+    taken |= settled_rows
+    fits.take_single(found)
+    taken |= {row.proof for row in found.values()}
+    free = tuple(row for row in charges if row.proof not in taken)
+    accounted = found.keys() | fits.accounted
+    bare = frozenset(each.id for each in open_ if each.state == "settled" and each.id not in accounted)
+    return Matches(found, free, bare)
+
+
+def why_not_released(
+    request: Sent, log: Log, matches: Matches, sent: Iterable[Sent], models: Iterable[str], rules: Rules
+) -> str | None:
+    """Why it is not proved that the relay never charged `request`; None when it is.
+
+    Proved means: the log reaches back beyond the request, every settled request of the model around it is found in the log,
+    and no charge is left over that could be its own. A charge for a model the catalog does not know could be anybody's.
+    """
+    start_ms, end_ms = rules.window(request)
+    if log.oldest_at_ms is None or log.oldest_at_ms >= start_ms:
+        return "the relay's log does not reach back beyond it"
+    known = set(models)
+    for row in matches.free:
+        if start_ms <= row.at_ms <= end_ms and (row.model == request.model or row.model not in known):
+            return "the relay's log has a charge that could be its own, or another's"
+    for other in sent:
+        overlaps = start_ms <= rules.window(other)[1] and rules.window(other)[0] <= end_ms
+        if other.id in matches.bare and other.model == request.model and overlaps:
+            return "the relay's log lacks a settled request of the same time"
+    return None
+
+
+def _by_id(sent: Iterable[Sent], rows: Iterable[LogRow]) -> dict[str, LogRow]:
+    """An id that stands on two rows or two requests proves neither."""
+    rows_of, requests_of = defaultdict(list), defaultdict(list)
+    for row in rows:
+        rows_of[row.request_id].append(row)
+    for each in sent:
+        requests_of[each.upstream_request_id or ""].append(each)
+    return {
+        requests_of[id][0].id: rows_of[id][0]
+        for id in rows_of.keys() & requests_of.keys() - {""}
+        if len(rows_of[id]) == len(requests_of[id]) == 1
+    }
+
+
+@dataclass(slots=True)
+class _Fits:
+    """Requests and rows without an id in common, and which fit which. What is settled for certain is taken out."""
+
+    requests: dict[str, Sent]
+    rows: dict[str, LogRow]
+    rows_of: dict[str, set[str]]
+    requests_of: dict[str, set[str]]
+    accounted: set[str]
+
+    @classmethod
+    def between(cls, sent: Sequence[Sent], rows: Sequence[LogRow], rules: Rules) -> "_Fits":
+        by_model = defaultdict(list)
+        for row in rows:
+            by_model[row.model].append(row)
+        fits = cls({each.id: each for each in sent}, {row.proof: row for row in rows}, {}, defaultdict(set), set())
+        for each in sent:
+            fits.rows_of[each.id] = {row.proof for row in by_model[each.model] if rules.fits(each, row)}
+            for proof in fits.rows_of[each.id]:
+                fits.requests_of[proof].add(each.id)
+        return fits
+
+    def take_settled(self, found: dict[str, LogRow]) -> set[str]:
+        """Settled requests were charged. Where as many rows fit a group of them as the group has members, the rows are
+        theirs, whichever is whose; the proofs of those rows."""
+        taken: set[str] = set()
+        for group, proofs in self._settled_groups():
+            if len(group) != len(proofs):
+                continue
+            if len(group) == 1 and self.requests_of[next(iter(proofs))] == group:
+                found[next(iter(group))] = self.rows[next(iter(proofs))]
+            self.accounted |= group
+            taken |= proofs
+        for proof in taken:
+            for id in self.requests_of.pop(proof, set()):
+                self.rows_of[id].discard(proof)
+        for id in self.accounted:
+            self.rows_of.pop(id, None)
+        return taken
+
+    def take_single(self, found: dict[str, LogRow]) -> None:
+        """One request and one row that fit each other and nothing else."""
+        for id, proofs in self.rows_of.items():
+            if len(proofs) == 1 and self.requests_of[next(iter(proofs))] == {id}:
+                found[id] = self.rows[next(iter(proofs))]
+
+    def _settled_groups(self) -> list[tuple[set[str], set[str]]]:
+        """Settled requests that share rows, with all rows that fit any of them."""
+        left = {id for id, each in self.requests.items() if each.state == "settled" and self.rows_of[id]}
+        groups = []
+        while left:
+            group, proofs, todo = set(), set(), [left.pop()]
+            while todo:
+                group.add(id := todo.pop())
+                proofs |= self.rows_of[id]
+                near = {other for proof in self.rows_of[id] for other in self.requests_of[proof]} & left
+                left -= near
+                todo += near
+            groups.append((group, proofs))
+        return groups

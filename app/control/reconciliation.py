@@ -1,0 +1,286 @@
+"""Our book against the relay's own accounts: unknown requests are ended on proof, charges that differ are corrected, and the
+drift between the two is measured by day."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from app.control import drift
+from app.control.decisions import Decisions, Word
+from app.control.drift import Day
+from app.control.matching import LATE_MS, SLACK_MS, Matches, Rules, Sent, match, why_not_released
+from app.core.catalog import Catalog
+from app.core.request import ImageRequest
+from app.store import corrections, prices
+from app.store import reconciliation as store
+from app.store.corrections import Correction
+from app.store.engine import Database
+from app.store.purchases import Purchases
+from app.store.reconciliation import Charge, Dispatched, DriftRow
+from app.upstream.billing import Accounts, Askable, Log, LogRow, read_accounts
+
+REACH_MS = 7 * 24 * 3_600_000
+"""How far back questions are looked into; what is older is only shown."""
+ACTOR = "reconciliation"
+TOO_YOUNG = "it is too young to be judged"
+NO_LOG = "the relay shows no log"
+OUT_OF_REACH = "the relay's log does not reach back to it"
+Action = Literal["settle", "release", "correct_short", "correct_late"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something done, or that would be done. `cost_micros` is what it adds to the book, `billed_micros` what the relay's log
+    says, None for a release."""
+
+    request_id: str
+    model: str
+    action: Action
+    cost_micros: int
+    billed_micros: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A request that stays unknown, and why."""
+
+    request_id: str
+    model: str
+    reserved_at_ms: int
+    quote_micros: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`days` and `drift` are newest first; `alarms` are the days that have just become more than a hundredth apart."""
+
+    dry_run: bool
+    accounts: Accounts
+    steps: tuple[Step, ...]
+    open: tuple[Open, ...]
+    days: tuple[Day, ...]
+    drift: tuple[DriftRow, ...]
+    alarms: tuple[Day, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A charge of the relay and the request it belongs to."""
+
+    request: Dispatched
+    row: LogRow
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    charged: list[_Found]
+    uncharged: list[Dispatched]
+    open: list[Open]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """Harmless to repeat and to run twice at once: every step is guarded, and a charge proves one request only."""
+
+    database: Database
+    purchases: Purchases
+    upstream: Askable
+    api_key: str
+    zone: ZoneInfo
+    rules: Rules
+
+    async def run(self, *, dry_run: bool = False, every_day: bool = False) -> Report:
+        """One pass. Raises StoreUnavailable or StorageFull; a relay that tells nothing is said in the report.
+
+        `every_day` measures days again that were closed when last measured.
+        """
+        accounts = await read_accounts(self.upstream, self.api_key)
+        now_ms = await self.database.now_ms()
+        judged = await self._judge(accounts.log, now_ms)
+        steps, left = await self._act(judged, dry_run)
+        days_before = await self._drift_by_day(now_ms)
+        if accounts.log is not None and not dry_run:
+            rows = await drift.measure(
+                self.database, accounts.log, self.zone, self.rules, now_ms, every_day=every_day or bool(steps)
+            )
+            await store.save_drift(self.database, rows)
+        async with self.database.read() as connection:
+            measured = await store.drift_rows(connection)
+        days = drift.by_day(measured, self.zone, self.rules, now_ms)
+        alarms = drift.news(days_before, days)
+        return Report(dry_run, accounts, tuple(steps), tuple(left), tuple(days), tuple(measured), tuple(alarms))
+
+    async def _drift_by_day(self, now_ms: int) -> list[Day]:
+        async with self.database.read() as connection:
+            return drift.by_day(await store.drift_rows(connection), self.zone, self.rules, now_ms)
+
+    async def _judge(self, log: Log | None, now_ms: int) -> _Judged:
+        """What the log says about every open question it reaches."""
+        reach_ms = now_ms - REACH_MS
+        since_ms = reach_ms if log is None else max(log.oldest_at_ms or 0, reach_ms)
+        async with self.database.read() as connection:
+            catalog = await prices.catalog(connection)
+            older = await store.unknown(connection, 0, since_ms)
+            unknown = await store.unknown(connection, since_ms, now_ms)
+            others = [*await store.short(connection, since_ms), *await store.released_by_hand(connection, since_ms)]
+        # A charge was found, and its request not ended: this process was killed in between.
+        judged = _Judged([_Found(each, _earlier(each)) for each in (*older, *unknown) if each.proof], [], [])
+        older, unknown = ([each for each in some if each.proof is None] for some in (older, unknown))
+        if log is None or not log.rows:
+            judged.open.extend(_open(each, NO_LOG) for each in (*older, *unknown))
+            return judged
+        judged.charged.extend(await self._charged_after_release(log))
+        judged.open.extend(_open(each, OUT_OF_REACH) for each in older)
+        ripe = [each for each in (*unknown, *others) if self.rules.is_ripe(each.dispatched_at_ms, now_ms)]
+        ripe_ids = {each.id for each in ripe}
+        judged.open.extend(_open(each, TOO_YOUNG) for each in unknown if each.id not in ripe_ids)
+        for group in _groups(ripe, self._lasts_ms):
+            await self._judge_group(group, log, catalog, judged)
+        return judged
+
+    @property
+    def _lasts_ms(self) -> int:
+        return self.rules.deadline_ms + LATE_MS + SLACK_MS
+
+    async def _judge_group(self, asked: Sequence[Dispatched], log: Log, catalog: Catalog, judged: _Judged) -> None:
+        """Questions near each other in time, among all that was sent around them."""
+        from_ms = asked[0].dispatched_at_ms - 2 * self._lasts_ms
+        until_ms = asked[-1].dispatched_at_ms + 2 * self._lasts_ms
+        async with self.database.read() as connection:
+            near = await store.around(connection, from_ms, until_ms, self._lasts_ms)
+        sent = [_sent(each, catalog) for each in near]
+        rows = [row for row in log.rows if from_ms - self._lasts_ms <= row.at_ms <= until_ms + self._lasts_ms]
+        matches = await asyncio.to_thread(match, sent, rows, self.rules)
+        for each in asked:
+            if (row := matches.found.get(each.id)) is not None:
+                judged.charged.append(_Found(each, row))
+            elif each.state == "unknown":
+                question = _sent(each, catalog)
+                why = why_not_released(question, log, matches, sent, catalog.models, self.rules)
+                if why is None:
+                    judged.uncharged.append(each)
+                else:
+                    judged.open.append(_open(each, _why_open(question, matches, rows, self.rules) or why))
+
+    async def _charged_after_release(self, log: Log) -> list[_Found]:
+        """The relay refused these in words that mean no charge, and then charged them under the very same id."""
+        rows = {row.request_id: row for row in log.rows if row.request_id and row.points > 0}
+        async with self.database.read() as connection:
+            requests = await store.released(connection, list(rows), (log.oldest_at_ms or 0) - self._lasts_ms)
+        return [_Found(each, rows[each.upstream_request_id or ""]) for each in requests]
+
+    async def _act(self, judged: _Judged, dry_run: bool) -> tuple[list[Step], list[Open]]:
+        steps, left = [], list(judged.open)
+        async with self.database.read() as connection:
+            catalog = await prices.catalog(connection)
+        for found in judged.charged:
+            step = self._step(found, catalog)
+            done = dry_run or await self._book(found, step)
+            if done and step is not None:
+                steps.append(step)
+            elif not done and found.request.state == "unknown":
+                left.append(_open(found.request, "its charge proves another request, or somebody decided meanwhile"))
+        for request in judged.uncharged:
+            step = Step(request.id, request.model, "release", 0, None, "the relay's log has no charge it could be")
+            if dry_run or await self._decisions.release(request, Word(ACTOR, step.reason)):
+                steps.append(step)
+        return steps, left
+
+    def _step(self, found: _Found, catalog: Catalog) -> Step | None:
+        """What a charge that was found leads to; None where the book has it right."""
+        request, billed = found.request, self.rules.micros(found.row)
+        reason = f"the relay's log has its charge: {found.row.points} points"
+        if request.state == "unknown":
+            cost = min(_quotes(request, catalog), key=lambda quote: abs(quote - billed), default=request.quote_micros)
+            return Step(request.id, request.model, "settle", cost, billed, reason)
+        if request.state == "released":
+            return Step(request.id, request.model, "correct_late", request.quote_micros, billed, reason)
+        lower = billed - (request.cost_micros or 0)
+        return Step(request.id, request.model, "correct_short", lower, billed, reason) if lower < 0 else None
+
+    async def _book(self, found: _Found, step: Step | None) -> bool:
+        """False when another request has the charge, or this one has ended meanwhile."""
+        request, row = found.request, found.row
+        proof = Charge(row.proof, request.id, row.points, row.at_ms)
+        now_ms = await self.database.now_ms()
+        if step is None:
+            async with self.database.transaction() as connection:
+                return await store.claim(connection, proof, now_ms)
+        if step.action == "settle":
+            word = Word(ACTOR, step.reason)
+            return await self._decisions.settle(request, "settle", step.cost_micros, "reconciled", word, proof)
+        if step.action == "correct_late":
+            late = corrections.late(request.id, step.cost_micros, 0, now_ms, step.reason, ACTOR)
+            return await self._decisions.correct(late, proof)
+        return await self._decisions.correct(_lower(step, now_ms), proof)
+
+    @property
+    def _decisions(self) -> Decisions:
+        return Decisions(self.database, self.purchases, self.zone)
+
+
+def _earlier(request: Dispatched) -> LogRow:
+    """The charge that was found for it by an earlier run."""
+    return LogRow(request.proof or "", request.dispatched_at_ms, request.model, request.proof_points or 0, "")
+
+
+def _sent(request: Dispatched, catalog: Catalog) -> Sent:
+    return Sent(
+        id=request.id,
+        state=request.state,
+        model=request.model,
+        dispatched_at_ms=request.dispatched_at_ms,
+        upstream_ms=request.upstream_ms,
+        costs_micros=_costs(request, catalog),
+        upstream_request_id=request.upstream_request_id,
+        proof=request.proof,
+    )
+
+
+def _costs(request: Dispatched, catalog: Catalog) -> frozenset[int]:
+    """Fewer images than asked may be billed as fewer."""
+    if request.state == "settled" and request.flag != "short":
+        return frozenset({request.cost_micros or 0})
+    whole = {request.cost_micros} if request.cost_micros is not None else _quotes(request, catalog)
+    return frozenset(cost * images // request.n for cost in whole for images in range(1, request.n + 1))
+
+
+def _quotes(request: Dispatched, catalog: Catalog) -> frozenset[int]:
+    """What the request can cost by our book."""
+    model = catalog.models.get(request.model)
+    facts = {name: getattr(request, name) for name in ("operation", "model", "n", "size", "quality", "stream")}
+    wanted = ImageRequest(**facts, partial_images=0, prompt_chars=0, fields={})
+    quotes = model.prices.quotes_micros(wanted, request.reserved_at_ms) if model else frozenset()
+    return quotes or frozenset({request.quote_micros})
+
+
+def _lower(step: Step, now_ms: int) -> Correction:
+    return Correction(
+        step.request_id, "short", step.reason, ACTOR, now_ms, step.cost_micros, cause=f"short:{step.request_id}"
+    )
+
+
+def _open(request: Dispatched, why: str) -> Open:
+    return Open(request.id, request.model, request.reserved_at_ms, request.quote_micros, why)
+
+
+def _why_open(question: Sent, matches: Matches, rows: Iterable[LogRow], rules: Rules) -> str | None:
+    """A better word than that something is left over: how many charges fit."""
+    free = {row.proof for row in matches.free}
+    fitting = sum(row.proof in free and rules.fits(question, row) for row in rows)
+    return f"{fitting} charge(s) in the relay's log fit it, and not it alone" if fitting else None
+
+
+def _groups(asked: Iterable[Dispatched], lasts_ms: int) -> list[list[Dispatched]]:
+    """Parted where so much time lies between two that they have nothing to do with each other."""
+    groups: list[list[Dispatched]] = []
+    for each in sorted(asked, key=lambda request: request.dispatched_at_ms):
+        if groups and each.dispatched_at_ms - groups[-1][-1].dispatched_at_ms <= 2 * lasts_ms:
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    return groups

@@ -1,0 +1,216 @@
+"""The book added up anew and compared with its caches. The database does the adding: what comes back is only what differs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.limits import Limit
+from app.store.tables import corrections, counters, limits, projects, requests, usage, users
+
+SUMS = ("requests", "images", "cost_micros", "input_tokens", "output_tokens")
+_KEY = ("hour_at_ms", "project_id", "user_id", "api_key_id", "model", "operation", "size", "quality")
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class CounterDifference:
+    """`limit` is None for a counter that requests hold on and that is not there."""
+
+    counter_id: int
+    limit: Limit | None
+    starts_at_ms: int | None
+    spent_expected: int
+    spent_found: int
+    held_expected: int
+    held_found: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDifference:
+    """A row of the roll-up; its days together. `key` and the sums are by name."""
+
+    key: dict[str, Any]
+    expected: dict[str, int]
+    found: dict[str, int]
+
+
+async def counter_differences(connection: AsyncConnection) -> list[CounterDifference]:
+    """Every counter whose spent or held is not what the requests on it and their corrections add up to."""
+    due = _due(connection.dialect.name)
+    spent, held = sa.func.coalesce(due.c.spent, 0), sa.func.coalesce(due.c.held, 0)
+    select = (
+        _LIMITS.add_columns(
+            sa.func.coalesce(counters.c.id, due.c.counter_id).label("counter_id"),
+            counters.c.starts_at_ms,
+            spent.label("spent_expected"),
+            sa.func.coalesce(counters.c.spent, 0).label("spent_found"),
+            held.label("held_expected"),
+            sa.func.coalesce(counters.c.held, 0).label("held_found"),
+        )
+        .select_from(
+            counters.join(due, due.c.counter_id == counters.c.id, full=True)
+            .outerjoin(limits, limits.c.id == counters.c.limit_id)
+            .outerjoin(projects, sa.and_(limits.c.scope == "project", projects.c.id == limits.c.scope_id))
+            .outerjoin(users, sa.and_(limits.c.scope == "user", users.c.id == limits.c.scope_id))
+        )
+        .where(
+            sa.or_(counters.c.id.is_(None), counters.c.spent != spent, counters.c.held != held),
+        )
+        .order_by("counter_id")
+    )
+    return [_counter_difference(row) for row in (await connection.execute(select)).mappings()]
+
+
+async def usage_differences(connection: AsyncConnection) -> list[UsageDifference]:
+    """Every row of the roll-up that is not what the settled requests and the corrections of its hour add up to.
+
+    Days of one hour are added up together: which day an hour belongs to depends on the timezone of its time.
+    """
+    both = sa.union_all(_booked("settled"), _corrected(), _found()).subquery()
+    sums = {
+        (side, name): sa.cast(sa.func.sum(sa.case((both.c.side == side, both.c[name]), else_=0)), sa.BigInteger)
+        for side in ("expected", "found")
+        for name in SUMS
+    }
+    key = [both.c[name] for name in _KEY]
+    select = (
+        sa.select(*key, *(amount.label(f"{side}_{name}") for (side, name), amount in sums.items()))
+        .group_by(*key)
+        .having(sa.or_(*(sums["expected", name] != sums["found", name] for name in SUMS)))
+        .order_by(*key)
+    )
+    return [_usage_difference(row) for row in (await connection.execute(select)).mappings()]
+
+
+async def hours_and_days(connection: AsyncConnection) -> list[tuple[int, str]]:
+    """Each hour of the roll-up with each day it is booked under."""
+    select = sa.select(usage.c.hour_at_ms, usage.c.day).distinct().order_by(usage.c.hour_at_ms, usage.c.day)
+    return [(hour, day) for hour, day in await connection.execute(select)]
+
+
+async def sizes(connection: AsyncConnection) -> dict[str, int]:
+    """How many rows of each kind were looked at."""
+    tables = {"requests": requests, "corrections": corrections, "counters": counters, "usage": usage}
+    counts = [sa.select(sa.func.count()).select_from(table).scalar_subquery() for table in tables.values()]
+    return dict(zip(tables, (await connection.execute(sa.select(*counts))).one(), strict=True))
+
+
+_OWNER = sa.func.coalesce(projects.c.name, users.c.name, limits.c.scope_id, "")
+_LIMITS = sa.select(*limits.c, _OWNER.label("owner"))
+
+
+def _due(dialect: str) -> sa.Subquery:
+    """What each counter ought to hold: by its limit's unit, from every request that names it and their corrections."""
+    parts = sa.union_all(_requests_by_counter(dialect), _corrections_by_counter(dialect)).subquery()
+    by_counter = sa.select(parts.c.counter_id, *(sa.func.sum(parts.c[name]).label(name) for name in _AMOUNTS)).group_by(
+        parts.c.counter_id
+    )
+    due = by_counter.subquery()
+    unit = limits.c.unit
+
+    def of_unit(prefix: str, in_flight: Any) -> sa.ColumnElement[int]:
+        amounts = {name: due.c[f"{prefix}_{name}"] for name in ("micros", "images", "requests")}
+        return sa.cast(sa.case({**amounts, "in_flight": in_flight}, value=unit, else_=0), sa.BigInteger)
+
+    return (
+        sa.select(due.c.counter_id, of_unit("spent", 0).label("spent"), of_unit("held", due.c.in_flight).label("held"))
+        .select_from(
+            due.outerjoin(counters, counters.c.id == due.c.counter_id).outerjoin(
+                limits, limits.c.id == counters.c.limit_id
+            )
+        )
+        .subquery()
+    )
+
+
+_AMOUNTS = (
+    "spent_micros",
+    "spent_images",
+    "spent_requests",
+    "held_micros",
+    "held_images",
+    "held_requests",
+    "in_flight",
+)
+
+
+def _requests_by_counter(dialect: str) -> sa.Select[Any]:
+    counter, spent = _counter_of_request(dialect), requests.c.state == "settled"
+    held = requests.c.state.in_(("reserved", "dispatched", "unknown"))
+    amounts = (
+        sa.case((spent, requests.c.cost_micros), else_=0),
+        sa.case((spent, requests.c.n), else_=0),
+        sa.case((spent, 1), else_=0),
+        sa.case((held, requests.c.quote_micros), else_=0),
+        sa.case((held, requests.c.n), else_=0),
+        sa.case((held, 1), else_=0),
+        sa.case((requests.c.state.in_(("reserved", "dispatched")), 1), else_=0),
+    )
+    return _summed(counter.c.value, amounts).select_from(requests.join(counter, sa.true())).group_by(counter.c.value)
+
+
+def _corrections_by_counter(dialect: str) -> sa.Select[Any]:
+    counter, zero = _counter_of_request(dialect), sa.literal(0)
+    amounts = (corrections.c.cost_micros, corrections.c.images, corrections.c.requests, zero, zero, zero, zero)
+    joined = corrections.join(requests, requests.c.id == corrections.c.request_id).join(counter, sa.true())
+    return _summed(counter.c.value, amounts).select_from(joined).group_by(counter.c.value)
+
+
+def _summed(counter_id: Any, amounts: Any) -> sa.Select[Any]:
+    sums = [sa.func.sum(amount).label(name) for name, amount in zip(_AMOUNTS, amounts, strict=True)]
+    return sa.select(counter_id.label("counter_id"), *sums)
+
+
+def _counter_of_request(dialect: str) -> sa.FromClause:
+    """A row for each counter a request holds on."""
+    if dialect == "postgresql":
+        column = sa.column("value", sa.BigInteger)
+        return sa.func.unnest(requests.c.counter_ids).table_valued(column).render_derived().lateral()
+    return sa.func.json_each(requests.c.counter_ids).table_valued(sa.column("value", sa.Integer))
+
+
+def _booked(state: str) -> sa.Select[Any]:
+    amounts = (sa.func.count(), *(sa.func.sum(sa.func.coalesce(requests.c[name], 0)) for name in SUMS[1:]))
+    return _of_hours("expected", amounts).where(requests.c.state == state)
+
+
+def _corrected() -> sa.Select[Any]:
+    amounts = (*(sa.func.sum(corrections.c[name]) for name in SUMS[:3]), sa.literal(0), sa.literal(0))
+    joined = corrections.join(requests, requests.c.id == corrections.c.request_id)
+    return _of_hours("expected", amounts).select_from(joined)
+
+
+def _of_hours(side: str, amounts: Any) -> sa.Select[Any]:
+    at_ms = requests.c.reserved_at_ms
+    key = [
+        (at_ms - at_ms % _HOUR_MS).label("hour_at_ms"),
+        *(requests.c[name] for name in _KEY[1:6]),
+        sa.func.coalesce(requests.c.size, "").label("size"),
+        sa.func.coalesce(requests.c.quality, "").label("quality"),
+    ]
+    grouped = [sa.text(str(place)) for place in range(1, len(key) + 1)]
+    return sa.select(*key, *_sides(side, amounts)).group_by(*grouped)
+
+
+def _found() -> sa.Select[Any]:
+    key = [usage.c[name] for name in _KEY]
+    return sa.select(*key, *_sides("found", [sa.func.sum(usage.c[name]) for name in SUMS])).group_by(*key)
+
+
+def _sides(side: str, amounts: Any) -> list[sa.ColumnElement[Any]]:
+    named = [sa.cast(amount, sa.BigInteger).label(name) for name, amount in zip(SUMS, amounts, strict=True)]
+    return [sa.literal(side).label("side"), *named]
+
+
+def _counter_difference(row: sa.RowMapping) -> CounterDifference:
+    known = {name: row[name] for name in Limit.__slots__}
+    limit = None if row["unit"] is None else Limit(**{**known, "amount": known["amount"] or 0})
+    own = {name: row[name] for name in CounterDifference.__slots__ if name != "limit"}
+    return CounterDifference(limit=limit, **own)
+
+
+def _usage_difference(row: sa.RowMapping) -> UsageDifference:
+    expected, found = ({name: int(row[f"{side}_{name}"]) for name in SUMS} for side in ("expected", "found"))
+    return UsageDifference({name: row[name] for name in _KEY}, expected, found)

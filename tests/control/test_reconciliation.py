@@ -1,0 +1,440 @@
+"""Our book against the accounts of a relay of either kind, over a socket, on either database."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+
+from app.control.audit import audit
+from app.control.decisions import Decisions, Word, release_by_hand
+from app.control.matching import Rules
+from app.control.reconciler import PAUSE_MS, Reconciler
+from app.control.reconciliation import NO_LOG, TOO_YOUNG, Reconciliation, Report
+from app.core.intervals import bounds_ms, hour_start_ms, local_day
+from app.core.limits import Limit
+from app.sandbox import Charge, RunningSandbox, SandboxOptions, running_sandbox
+from app.sandbox.records import Profile
+from app.store import corrections
+from app.store.engine import Database
+from app.store.purchases import Ending
+from app.store.reconciliation import may_run
+from app.store.tables import charges, reconciliation, requests
+from app.upstream.client import AiohttpUpstream
+from tests.gateways import RELAY_KEY, running_gateway
+from tests.store.purchasing import Desk, open_purchases, settlement
+
+ZONE = ZoneInfo("Asia/Shanghai")
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+YUAN = 1_000_000
+RULES = Rules(deadline_ms=30 * MINUTE, micros_per_dollar=YUAN)
+
+
+@dataclass
+class Scene:
+    """A book and a relay, and what happened on both sides: `at` counts milliseconds from two hours ago."""
+
+    desk: Desk
+    relay: RunningSandbox
+    reconciliation: Reconciliation
+    spend: Limit
+    start_ms: int
+    _ids: Any = field(default_factory=count)
+
+    async def unknown(self, at: int = 0, *, upstream_request_id: str | None = None, **given: Any) -> str:
+        id = await self._dispatched(at, **given)
+        ending = Ending(self.start_ms + at + 5000, 424, "upstream_outcome_unknown", None, upstream_request_id, 5000)
+        await self.desk.purchases.give_up(id, ending)
+        return id
+
+    async def settled(self, at: int = 0, cost: int = YUAN, **given: Any) -> str:
+        flag, upstream_request_id = given.pop("flag", None), given.pop("upstream_request_id", None)
+        id = await self._dispatched(at, **given)
+        end_ms = self.start_ms + at + 10_000
+        booked = settlement(
+            cost_micros=cost,
+            ending=Ending(end_ms, 200, None, None, upstream_request_id, 10_000),
+            flag=flag,
+            hour_at_ms=hour_start_ms(self.start_ms + at),
+            day=local_day(self.start_ms + at, ZONE),
+        )
+        await self.desk.purchases.settle(id, booked)
+        return id
+
+    async def released(self, at: int = 0, **given: Any) -> str:
+        upstream_request_id = given.pop("upstream_request_id", None)
+        id = await self._dispatched(at, **given)
+        ending = Ending(self.start_ms + at + 1000, 400, "moderation_blocked", None, upstream_request_id, 1000)
+        await self.desk.purchases.release(id, ending)
+        return id
+
+    def charge(self, at: int = 10_000, micros: int = YUAN, model: str = "gpt-image-1", request_id: str = "") -> None:
+        id = request_id or f"relay-{next(self._ids)}"
+        self.relay.sandbox.bill.append(Charge(id, model, "generation", 1, micros // 2, self.start_ms + at, 1))
+        self.relay.sandbox.bill.sort(key=lambda charge: charge.at_ms)
+
+    async def row(self, id: str) -> dict[str, Any]:
+        row = await self.desk.row(id)
+        assert row is not None
+        return row
+
+    async def run(self, **given: Any) -> Report:
+        report = await self.reconciliation.run(**given)
+        assert (await audit(self.desk.database, ZONE)).differences == ()
+        return report
+
+    async def _dispatched(self, at: int, **given: Any) -> str:
+        given = {"quote_micros": YUAN, "starts_at_ms": 0, "reserved_at_ms": self.start_ms + at} | given
+        order = await self.desk.order(self.spend, **given)
+        await self.desk.purchases.reserve(order)
+        await self.desk.purchases.dispatch(order.request_id, order.owner, self.start_ms + at)
+        return order.request_id
+
+
+@pytest.fixture(params=["C", "N"])
+def profile(request: pytest.FixtureRequest) -> Profile:
+    found: Profile = request.param
+    return found
+
+
+@pytest.fixture
+async def scene(database: Database, profile: Profile) -> AsyncIterator[Scene]:
+    """A relay whose log reaches back a day beyond the scene."""
+    options = SandboxOptions(RELAY_KEY, profile, latency_scale=0)
+    async with running_sandbox(options) as relay, open_purchases(database) as purchases:
+        upstream = AiohttpUpstream(relay.base_url, RELAY_KEY)
+        desk = Desk(database, purchases)
+        spend = await desk.limit("micros", 100 * YUAN)
+        work = Reconciliation(database, purchases, upstream, RELAY_KEY, ZONE, RULES)
+        scene = Scene(desk, relay, work, spend, await database.now_ms() - 2 * HOUR)
+        scene.charge(-24 * HOUR, model="flux-kontext-max")
+        yield scene
+        await upstream.close()
+
+
+only_c = pytest.mark.parametrize("profile", ["C"], indirect=True)
+only_n = pytest.mark.parametrize("profile", ["N"], indirect=True)
+
+
+def told(report: Report) -> list[tuple[str, str, int]]:
+    return [(step.request_id, step.action, step.cost_micros) for step in report.steps]
+
+
+async def test_an_unknown_request_with_one_charge_that_fits_is_settled_at_our_price(scene: Scene) -> None:
+    id = await scene.unknown()
+    scene.charge()
+
+    report = await scene.run()
+
+    assert told(report) == [(id, "settle", YUAN)]
+    row = await scene.row(id)
+    assert (row["state"], row["cost_micros"], row["images"], row["flag"]) == ("settled", YUAN, 0, "reconciled")
+    assert (row["http_status"], row["error_code"]) == (424, "upstream_outcome_unknown")  # what its client was told
+    assert await scene.desk.counter(scene.spend) == (YUAN, 0)
+    async with scene.desk.database.read() as connection:
+        [word] = await corrections.of_request(connection, id)
+    assert (word.kind, word.cost_micros, word.actor) == ("settle", 0, "reconciliation")
+    assert "500000 points" in word.reason
+
+
+async def test_an_unknown_request_whose_charge_cannot_be_in_the_log_is_released(scene: Scene) -> None:
+    id = await scene.unknown()
+
+    report = await scene.run()
+
+    assert told(report) == [(id, "release", 0)]
+    assert (await scene.row(id))["state"] == "released"
+    assert await scene.desk.counter(scene.spend) == (0, 0)
+
+
+async def test_a_dry_run_shows_the_same_and_changes_nothing(scene: Scene) -> None:
+    charged, uncharged = await scene.unknown(), await scene.unknown(-50 * MINUTE * 2)
+    scene.charge()
+
+    dry = await scene.run(dry_run=True)
+
+    assert [(await scene.row(id))["state"] for id in (charged, uncharged)] == ["unknown", "unknown"]
+    assert dry.drift == ()
+    assert told(await scene.run()) == told(dry) == [(charged, "settle", YUAN), (uncharged, "release", 0)]
+
+
+async def test_what_was_done_is_not_done_again(scene: Scene) -> None:
+    await scene.unknown()
+    scene.charge()
+    await scene.run()
+
+    report = await scene.run()
+
+    assert (report.steps, report.open) == ((), ())
+    assert await scene.desk.counter(scene.spend) == (YUAN, 0)
+
+
+@only_c
+async def test_two_requests_that_both_fit_stay_open_and_are_shown(scene: Scene) -> None:
+    ids = [await scene.unknown(), await scene.unknown(1000)]
+    scene.charge()
+
+    report = await scene.run()
+
+    assert report.steps == ()
+    assert [(each.request_id, each.why) for each in report.open] == [
+        (id, "1 charge(s) in the relay's log fit it, and not it alone") for id in ids
+    ]
+    assert await scene.desk.counter(scene.spend) == (0, 2 * YUAN)
+
+
+@only_n
+async def test_the_relays_request_id_tells_apart_what_time_and_amount_cannot(scene: Scene) -> None:
+    charged = await scene.unknown(upstream_request_id="aaa")
+    uncharged = await scene.unknown(1000, upstream_request_id="bbb")
+    scene.charge(request_id="aaa")
+
+    report = await scene.run()
+
+    assert told(report) == [(charged, "settle", YUAN), (uncharged, "release", 0)]
+
+
+async def test_a_charge_of_a_settled_request_proves_no_other(scene: Scene) -> None:
+    await scene.settled()
+    id = await scene.unknown(2000)
+    scene.charge(10_000)
+
+    assert told(await scene.run()) == [(id, "release", 0)]
+
+
+async def test_a_settled_request_that_the_log_lacks_stops_every_release_around_it(scene: Scene) -> None:
+    await scene.settled()
+    id = await scene.unknown(2000)
+
+    report = await scene.run()
+
+    assert (await scene.row(id))["state"] == "unknown"
+    assert [each.why for each in report.open] == ["the relay's log lacks a settled request of the same time"]
+
+
+async def test_a_log_that_begins_after_the_request_proves_nothing(scene: Scene) -> None:
+    scene.relay.sandbox.bill.clear()
+    await scene.unknown()
+    scene.charge(HOUR, model="seedream-3.0")
+
+    report = await scene.run()
+
+    assert report.steps == ()
+    assert [each.why for each in report.open] == ["the relay's log does not reach back to it"]
+
+
+async def test_nothing_young_is_touched(scene: Scene) -> None:
+    at = 2 * HOUR - 39 * MINUTE
+    id = await scene.unknown(at)
+    scene.charge(at + 10_000)
+
+    report = await scene.run()
+
+    assert report.steps == ()
+    assert [(each.request_id, each.why) for each in report.open] == [(id, TOO_YOUNG)]
+
+
+async def test_a_short_answer_that_was_billed_lower_is_corrected_once(scene: Scene) -> None:
+    id = await scene.settled(cost=3 * YUAN, quote_micros=3 * YUAN, n=3, flag="short", upstream_request_id="aaa")
+    scene.charge(micros=2 * YUAN, request_id="aaa")
+
+    reports = [await scene.run() for _ in range(2)]
+
+    assert [told(report) for report in reports] == [[(id, "correct_short", -YUAN)], []]
+    assert (await scene.row(id))["cost_micros"] == 3 * YUAN  # the book is append-only
+    assert await scene.desk.counter(scene.spend) == (2 * YUAN, 0)
+    [row] = await scene.desk.usage()
+    assert row["cost_micros"] == 2 * YUAN
+
+
+async def test_a_short_answer_that_was_billed_whole_stays_as_it_is(scene: Scene) -> None:
+    await scene.settled(cost=3 * YUAN, quote_micros=3 * YUAN, n=3, flag="short")
+    scene.charge(micros=3 * YUAN)
+
+    report = await scene.run()
+
+    assert report.steps == ()
+    assert await scene.desk.counter(scene.spend) == (3 * YUAN, 0)
+
+
+@only_n
+async def test_a_refused_request_that_was_charged_under_its_id_is_booked(scene: Scene) -> None:
+    id = await scene.released(upstream_request_id="aaa")
+    scene.charge(request_id="aaa")
+
+    reports = [await scene.run() for _ in range(2)]
+
+    assert [told(report) for report in reports] == [[(id, "correct_late", YUAN)], []]
+    assert await scene.desk.counter(scene.spend) == (YUAN, 0)
+
+
+async def test_a_request_released_by_hand_is_booked_when_its_charge_turns_up(scene: Scene) -> None:
+    id = await scene.unknown()
+    decisions = Decisions(scene.desk.database, scene.desk.purchases, ZONE)
+    async with scene.desk.database.transaction() as connection:  # The command shows the request with its people.
+        await connection.execute(sa.text("INSERT INTO users (id, name, created_at_ms) VALUES ('user-1', 'lin', 0)"))
+        await connection.execute(sa.text("INSERT INTO projects (id, name, created_at_ms) VALUES ('proj_1', 'red', 0)"))
+    await release_by_hand(decisions, id, Word("lin", "the relay's support says so"))
+    scene.charge()
+
+    report = await scene.run()
+
+    assert told(report) == [(id, "correct_late", YUAN)]
+    assert await scene.desk.counter(scene.spend) == (YUAN, 0)
+    assert (await scene.row(id))["state"] == "released"
+
+
+async def test_a_run_that_was_killed_between_claim_and_settlement_is_finished(scene: Scene) -> None:
+    id = await scene.unknown()
+    other = await scene.unknown(1000)
+    row = {"request_id": id, "points": 500_000, "charged_at_ms": scene.start_ms, "matched_at_ms": scene.start_ms}
+    scene.charge()
+    async with scene.desk.database.transaction() as connection:
+        await connection.execute(sa.insert(charges).values(row | {"proof": "found earlier"}))
+
+    report = await scene.run()
+
+    assert (id, "settle", YUAN) in told(report)
+    assert (await scene.row(id))["state"] == "settled"
+    assert (other, "settle", YUAN) in told(report)
+
+
+async def test_a_charge_proves_one_request_only(scene: Scene) -> None:
+    id = await scene.unknown()
+    scene.charge()
+    accounts = (await scene.run(dry_run=True)).accounts
+    assert accounts.log is not None
+    proof = accounts.log.rows[-1].proof
+    taken = {"proof": proof, "request_id": "req_of_another", "points": 1, "charged_at_ms": 1, "matched_at_ms": 1}
+    async with scene.desk.database.transaction() as connection:
+        await connection.execute(sa.insert(charges).values(taken))
+
+    report = await scene.run()
+
+    assert report.steps == ()
+    assert (await scene.row(id))["state"] == "unknown"
+    assert len(report.open) == 1
+
+
+async def test_a_relay_that_shows_no_log_is_said_and_everything_stays_open(scene: Scene) -> None:
+    id = await scene.unknown()
+    elsewhere = AiohttpUpstream(scene.relay.base_url + "/elsewhere", RELAY_KEY)
+
+    report = await replace(scene.reconciliation, upstream=elsewhere).run()
+    await elsewhere.close()
+
+    assert [(each.request_id, each.why) for each in report.open] == [(id, NO_LOG)]
+    assert len(report.accounts.missing) == 4
+
+
+async def test_drift_is_measured_by_day_and_model_and_kept(scene: Scene) -> None:
+    start_ms, _ = bounds_ms("day", scene.start_ms - 36 * HOUR, ZONE)
+    noon = start_ms + 12 * HOUR - scene.start_ms
+    scene.relay.sandbox.bill.clear()
+    scene.charge(noon - 20 * HOUR, model="flux-kontext-max")
+    for number in range(3):
+        await scene.settled(noon + number * MINUTE)
+        scene.charge(noon + number * MINUTE)
+    scene.charge(noon, micros=80_000, model="seedream-3.0")
+    day = local_day(start_ms, ZONE)
+
+    report = await scene.run()
+
+    rows = {
+        row.model: (row.booked_micros, row.billed_micros, row.billed_points) for row in report.drift if row.day == day
+    }
+    assert rows == {"gpt-image-1": (3 * YUAN, 3 * YUAN, 1_500_000), "seedream-3.0": (0, 80_000, 40_000)}
+    [found] = [each for each in report.days if each.day == day]
+    assert (found.booked_micros, found.billed_micros, found.closed, found.is_over) == (3 * YUAN, 3_080_000, True, True)
+    assert found in report.alarms
+    assert found not in (await scene.run()).alarms  # an alarm rings once
+
+
+async def test_the_days_a_log_does_not_cover_are_not_measured(scene: Scene) -> None:
+    scene.relay.sandbox.bill.clear()
+    await scene.settled(-48 * HOUR)
+    scene.charge(-10 * MINUTE)
+
+    report = await scene.run()
+
+    assert local_day(scene.start_ms - 48 * HOUR, ZONE) not in [row.day for row in report.drift]
+    assert all(row.booked_micros == 0 for row in report.drift)
+
+
+async def test_of_all_replicas_one_runs_in_five_minutes(scene: Scene) -> None:
+    async def fit() -> None: ...
+
+    replicas = [Reconciler(scene.reconciliation, fit) for _ in range(3)]
+
+    turns = [await replica.turn() for replica in replicas]
+
+    assert [turn is not None for turn in turns] == [True, False, False]
+    async with scene.desk.database.transaction() as connection:
+        earlier = {"ran_at_ms": reconciliation.c.ran_at_ms - PAUSE_MS}
+        await connection.execute(sa.update(reconciliation).values(earlier))
+    assert await may_run(scene.desk.database, PAUSE_MS)
+
+
+async def test_the_background_tells_what_it_did_and_of_missing_accounts_once(scene: Scene) -> None:
+    async def fit() -> None: ...
+
+    await scene.unknown()
+    elsewhere = AiohttpUpstream(scene.relay.base_url + "/elsewhere", RELAY_KEY)
+    reconciler = Reconciler(replace(scene.reconciliation, upstream=elsewhere), fit)
+    with capture_logs() as lines:
+        for _ in range(2):
+            await reconciler.turn()
+            async with scene.desk.database.transaction() as connection:
+                await connection.execute(sa.update(reconciliation).values(ran_at_ms=0))
+        reconciler.reconciliation = scene.reconciliation
+        await reconciler.turn()
+    await elsewhere.close()
+
+    assert [line["log_level"] for line in lines] == ["info", "info", "warning", "error"]
+    assert (lines[2]["action"], lines[3]["booked"], lines[3]["billed"]) == ("release", "0.00", "1.00")
+    assert RELAY_KEY not in str(lines)
+
+
+async def test_a_request_a_gateway_lost_sight_of_comes_to_its_end(
+    database: Database, profile: Profile, tmp_path: Path
+) -> None:
+    """Bought over a socket, cut by the relay; two hours later the relay's log tells which were charged."""
+    import httpx2
+
+    url = None if database.is_sqlite else database.where.url
+    data_dir = database.where.path.parent if database.where.path else tmp_path
+    async with (
+        running_sandbox(SandboxOptions(RELAY_KEY, profile, latency_scale=0)) as relay,
+        running_gateway(data_dir, relay.base_url, database_url=url) as running,
+    ):
+        key = await running.key()
+        await running.limit("user", "lin", "micros", "month", 10 * YUAN)
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key.key}"}) as client:
+            for hints, model in (
+                ("reset=mid_body", "gpt-image-1"),
+                ("reset=before_headers charged=0", "flux-kontext-pro"),
+            ):
+                body = {"model": model, "prompt": f"a cat [[sandbox {hints}]]"}
+                answer = await client.post(f"{running.url}/v1/images/generations", json=body)
+                assert answer.status_code == 424
+        async with database.transaction() as connection:
+            shifted = {name: requests.c[name] - 2 * HOUR for name in ("reserved_at_ms", "dispatched_at_ms")}
+            await connection.execute(sa.update(requests).values(shifted))
+        bill = relay.sandbox.bill
+        bill[:] = [replace(charge, at_ms=charge.at_ms - 2 * HOUR) for charge in bill]
+        bill.insert(0, Charge("old", "imagen4", "generation", 1, 1, bill[0].at_ms - HOUR, 1))
+        gateway = running.gateway
+        work = Reconciliation(database, gateway.purchases, gateway.upstream, RELAY_KEY, ZONE, RULES)
+
+        report = await work.run()
+
+        assert [step.action for step in report.steps] == ["settle", "release"]
+        [spend] = await running.counters()
+        assert (spend["spent"], spend["held"]) == (YUAN, 0)
+        assert (await audit(database, ZONE)).differences == ()
