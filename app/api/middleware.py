@@ -24,6 +24,7 @@ HEADERS_MAX = 100
 # Decoding makes these into other paths, or other programs read them as such: empty and dotted segments, parameters,
 # backslashes, control characters, slashes in disguise.
 _ODD_PATH = re.compile(rb"//|\\|;|\.\.|%(?:[01]|2e|2f|5c|7f)", re.IGNORECASE)
+_MODEL_PATH = re.compile(rb"(?:/v1)?/models/[^/]+\Z")
 _HOST = re.compile(rb"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
@@ -236,7 +237,10 @@ def _check_headers(scope: Scope) -> None:
 def _check_target(scope: Scope) -> None:
     if scope["method"] not in METHODS:
         raise MethodNotAllowed("This method is not supported.", headers={"allow": ", ".join(METHODS)})
-    if _ODD_PATH.search(_raw_path(scope)):
+    path = _raw_path(scope)
+    if _MODEL_PATH.match(path):
+        path = path.lower().replace(b"%2f", b"")  # The SDKs write the slash of a model's name so.
+    if _ODD_PATH.search(path):
         raise UnknownUrl("Unknown request URL: the path holds characters that no path here has. Check the base URL.")
 
 

@@ -1,0 +1,57 @@
+"""The OpenAI Python SDKs, each in an environment of its own, against a gateway over each kind of relay."""
+
+import asyncio
+import json
+import subprocess
+
+import pytest
+
+import dev
+from tests.contract.environments import python_with_openai
+from tests.contract.python_sdk import catalogue
+from tests.contract.stage import Stage
+
+MAJORS = (1, 2, 3)
+TIMEOUT_S = 240
+Results = dict[tuple[str, str], str | None]
+"""(relay profile, check) -> what failed in it, None where nothing did."""
+
+CASES = [(major, profile, name) for major in MAJORS for profile, name, _ in catalogue.entries(major)]
+
+
+@pytest.fixture(scope="module")
+async def outcomes(request: pytest.FixtureRequest, stage: Stage) -> dict[int, Results | BaseException]:
+    """By major version, of those a test was chosen of: one process each, all at once, since they mostly wait."""
+    here = [item for item in request.session.items if item.path == request.path]
+    majors = sorted({item.callspec.params["major"] for item in here})  # type: ignore[attr-defined]
+    found = await asyncio.gather(*(_run(stage, major) for major in majors), return_exceptions=True)
+    return dict(zip(majors, found, strict=True))
+
+
+@pytest.mark.parametrize(("major", "profile", "name"), CASES, ids=[f"openai{m}-{p}-{n}" for m, p, n in CASES])
+def test_with_the_python_sdk(outcomes: dict[int, Results | BaseException], major: int, profile: str, name: str) -> None:
+    results = outcomes[major]
+    if isinstance(results, BaseException):
+        raise results
+
+    failure = results.get((profile, name), "It did not run.")
+
+    if failure is not None:
+        pytest.fail(failure, pytrace=False)
+
+
+async def _run(stage: Stage, major: int) -> Results:
+    python = await asyncio.to_thread(python_with_openai, major)
+    described = json.dumps(await stage.described(f"python {major}"))
+    process = await asyncio.create_subprocess_exec(
+        *(python, "-m", "tests.contract.python_sdk.run"),
+        cwd=dev.ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    async with asyncio.timeout(TIMEOUT_S):
+        out, err = await process.communicate(described.encode())
+    assert process.returncode == 0, err.decode()
+    lines = [json.loads(line) for line in out.splitlines()]
+    return {(line["profile"], line["name"]): line["failure"] for line in lines}
