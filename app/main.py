@@ -12,6 +12,7 @@ from app.api.body import BodyCaps
 from app.api.errors import install_error_handlers
 from app.api.guard import Guard, too_many_calls
 from app.api.middleware import SandboxMark, wrap
+from app.api.organization import organization_router
 from app.settings import Settings
 from app.wiring import Gateway
 
@@ -23,14 +24,17 @@ def create_app(gateway: Gateway) -> ASGIApp:
         title="imagegate", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None
     )
     guard = Guard(
-        models_per_minute=settings.guard_models_per_minute, bad_keys_per_minute=settings.guard_bad_keys_per_minute
+        models_per_minute=settings.guard_models_per_minute,
+        admin_per_minute=settings.guard_admin_per_minute,
+        bad_keys_per_minute=settings.guard_bad_keys_per_minute,
     )
     api.state.gateway, api.state.body_caps = gateway, _body_caps(settings, gateway.data_dir)
     api.state.guard, api.state.limiter = guard, guard.limiter  # slowapi looks for the second by this name.
     api.add_exception_handler(RateLimitExceeded, too_many_calls)
     install_error_handlers(api)
+    public = _public(guard)  # Made once: a route that is guarded twice is counted twice.
     for prefix in ("/v1", ""):  # Clients disagree about where /v1 belongs.
-        api.include_router(_public(guard), prefix=prefix, include_in_schema=prefix == "/v1")
+        api.include_router(public, prefix=prefix, include_in_schema=prefix == "/v1")
     api.include_router(ops.router)
     return wrap(api if not gateway.sandbox else SandboxMark(api))
 
@@ -40,6 +44,7 @@ def _public(guard: Guard) -> APIRouter:
     router.include_router(images.router)
     router.include_router(collection.router)
     router.include_router(models.models_router(guard))
+    router.include_router(organization_router())
     return router
 
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from app.control.fitness import Fitness
+from app.control.matching import Rules
+from app.control.reconciler import Reconciler
+from app.control.reconciliation import Reconciliation
 from app.core.grants import Grant
 from app.core.ids import new_id
-from app.errors import ConfigurationError, GatewayError, StoreUnavailable
+from app.errors import GatewayError, StoreUnavailable
 from app.purchase.admission import Admission
 from app.purchase.background import Background
 from app.purchase.buyer import Buyer
@@ -25,16 +28,11 @@ from app.settings import Settings
 from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
 from app.store.lock import Neighbours
-from app.store.originals import Originals, Retries
-from app.store.postgresql import Pool
+from app.store.opening import open_book
+from app.store.originals import Originals
 from app.store.processes import Processes
 from app.store.purchases import Purchases
-from app.store.purchases_postgresql import PostgresqlPurchases
-from app.store.purchases_sqlite import SqlitePurchases
 from app.store.results import ResultRows
-from app.store.retries_postgresql import PostgresqlRetries
-from app.store.retries_sqlite import SqliteRetries
-from app.store.writer import Writer
 from app.upstream.client import AiohttpUpstream
 
 PROBE_TIMEOUT_S = 3.0
@@ -66,7 +64,8 @@ class Gateway:
     upstream: AiohttpUpstream
     background: Background
     recovery: Recovery
-    deliveries: Deliveries
+    chores: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
+    """What runs beside the requests, until the gateway closes."""
 
     async def grant(self, key_id: str) -> Grant | None:
         """What holds for a key; None when there is none. Raises StoreUnavailable."""
@@ -114,7 +113,7 @@ async def open_gateway(
         with suppress(StoreUnavailable):
             await gateway.fitness.ensure()
         await gateway.recovery.turn()
-        chores = [asyncio.create_task(chore()) for chore in (gateway.recovery.run, gateway.deliveries.run)]
+        chores = [asyncio.create_task(chore()) for chore in gateway.chores]
         yield gateway
     finally:
         await gateway.background.finish(0 if gateway.buyer.closed and gateway.buyer.in_flight else settings.drain_s)
@@ -125,7 +124,7 @@ async def open_gateway(
 
 
 async def _close(gateway: Gateway) -> None:
-    with suppress(GatewayError, ConfigurationError, TimeoutError):
+    with suppress(Exception):  # A courtesy to other replicas: whatever is wrong with the database, the rest is closed.
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             await gateway.recovery.processes.leave()
     gateway.recovery.neighbours.leave()
@@ -137,71 +136,61 @@ async def _close(gateway: Gateway) -> None:
 
 def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
     database, clock, background = open_database(where), Clock(), Background()
-    (purchases, retries), control_data = _book(where, settings), ControlData(database)
+    purchases, retries = open_book(where, settings.database_connections_max)
+    control_data, fitness = ControlData(database), Fitness(database, pepper, settings.currency)
     rates = open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
-    keeping = Keeping(
-        settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
-    )
-    results = Results(_folder(data_dir / "results"), ResultRows(database), keeping)
-    fitness = Fitness(database, pepper, settings.currency)
-    processes = Processes(database, new_id("proc_"))
+    upstream, results = _upstream(settings), _results(settings, data_dir, database)
+    processes, zone = Processes(database, new_id("proc_")), settings.zone
     neighbours = Neighbours(_folder(data_dir / "processes"), processes.id)
-    upstream = AiohttpUpstream(
+    admission = Admission(
+        control_data, rates, purchases, background, clock, zone, settings.currency, processes.id, pepper
+    )
+    caps = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
+    parts = Parts(upstream, purchases, results, background, clock, zone, *caps)
+    deliveries, replay = Deliveries(retries, clock), Replay(Originals(database), retries, results, clock)
+    buyer = Buyer(admission, parts, replay, deliveries, settings.in_flight_max, settings.client_deadline_s)
+    recovery = Recovery(
+        processes, purchases, results, control_data, clock, zone, neighbours, replay.running, fitness.ensure
+    )
+    rules = Rules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
+    reconciliation = Reconciliation(database, purchases, upstream, _relay_key(settings), zone, rules)
+    return Gateway(
+        settings=settings,
+        data_dir=data_dir,
+        pepper=pepper,
+        sandbox=sandbox,
+        database=database,
+        control_data=control_data,
+        rates=rates,
+        clock=clock,
+        fitness=fitness,
+        buyer=buyer,
+        purchases=purchases,
+        upstream=upstream,
+        background=background,
+        recovery=recovery,
+        chores=(recovery.run, deliveries.run, Reconciler(reconciliation, fitness.ensure).run),
+    )
+
+
+def _upstream(settings: Settings) -> AiohttpUpstream:
+    return AiohttpUpstream(
         settings.upstream_base_url,
-        settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else "",
+        _relay_key(settings),
         connect_timeout_s=settings.upstream_connect_timeout_s,
         read_timeout_s=settings.upstream_deadline_s,
     )
-    admission = Admission(
-        control_data, rates, purchases, background, clock, settings.zone, settings.currency, processes.id, pepper
-    )
-    parts = Parts(
-        upstream,
-        purchases,
-        results,
-        background,
-        clock,
-        settings.zone,
-        settings.upstream_deadline_s,
-        settings.upstream_answer_bytes_max,
-    )
-    deliveries, replay = Deliveries(retries, clock), Replay(Originals(database), retries, results, clock)
-    buyer = Buyer(
-        admission,
-        parts,
-        replay,
-        deliveries,
-        in_flight_max=settings.in_flight_max,
-        client_deadline_s=settings.client_deadline_s,
-    )
-    recovery = Recovery(
-        processes, purchases, results, control_data, clock, settings.zone, neighbours, replay.running, fitness.ensure
-    )
-    return Gateway(
-        settings,
-        data_dir,
-        pepper,
-        sandbox,
-        database,
-        control_data,
-        rates,
-        clock,
-        fitness,
-        buyer,
-        purchases,
-        upstream,
-        background,
-        recovery,
-        deliveries,
-    )
 
 
-def _book(where: DatabaseUrl, settings: Settings) -> tuple[Purchases, Retries]:
-    if where.path is not None:
-        writer = Writer(where.path)
-        return SqlitePurchases(writer), SqliteRetries(writer)
-    pool = Pool(where.url, settings.database_connections_max)
-    return PostgresqlPurchases(pool), PostgresqlRetries(pool)
+def _relay_key(settings: Settings) -> str:
+    return settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else ""
+
+
+def _results(settings: Settings, data_dir: Path, database: Database) -> Results:
+    keeping = Keeping(
+        settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
+    )
+    return Results(_folder(data_dir / "results"), ResultRows(database), keeping)
 
 
 def _folder(path: Path) -> Path:

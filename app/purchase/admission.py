@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from app.core.catalog import Model
-from app.core.grants import Grant
+from app.core.grants import Grant, allowed_model
 from app.core.intervals import bounds_ms
-from app.core.limits import Limit
 from app.core.request import ImageRequest
 from app.core.retry import Retry
-from app.errors import InvalidApiKey, ModelNotAllowed, Overloaded, StoreUnavailable
+from app.errors import InvalidApiKey, Overloaded, StoreUnavailable
 from app.purchase.background import Background
 from app.purchase.clock import Clock
 from app.purchase.crash import crash_point
 from app.purchase.ending import certain
 from app.purchase.refusals import no_room, too_fast
-from app.rates import Charge, RateLimit, Rates, RateState
+from app.rates import Rates, RateState, charge
 from app.store.control_data import ControlData
 from app.store.purchases import Duplicate, Ending, Order, Purchases, Refused, Reserved, Slot, Stale
 
@@ -74,12 +73,7 @@ class Admission:
         raise Overloaded("The settings of this gateway are being changed; nothing was bought. Try again in a moment.")
 
     async def _allowed_model(self, grant: Grant, wanted: ImageRequest) -> Model:
-        model = (await self.control_data.catalog()).model(wanted.model)
-        if not grant.may_use(model.id):
-            allowed = ", ".join(sorted(grant.models or ()))
-            raise ModelNotAllowed(f"This API key may not use {model.id}; it may use: {allowed}.", param="model")
-        model.check(wanted)
-        return model
+        return allowed_model(await self.control_data.catalog(), grant, wanted)
 
     def _order(self, request_id: str, grant: Grant, wanted: ImageRequest, model: Model, identity: Identity) -> Order:
         now_ms = self.clock.now_ms()
@@ -113,7 +107,7 @@ class Admission:
         rates = [limit for limit in grant.limits if limit.is_rate and limit.applies_to(model)]
         if not rates:
             return ()
-        verdict = await self.rates.spend([_charge(limit, images) for limit in rates])
+        verdict = await self.rates.spend([charge(limit, images=images) for limit in rates])
         if not verdict.granted:
             raise too_fast(verdict, images)
         return verdict.states
@@ -137,9 +131,3 @@ class Admission:
         if newer is None or not newer.usable_at(self.clock.now_ms()):
             raise InvalidApiKey(INVALID_KEY)
         return newer
-
-
-def _charge(limit: Limit, images: int) -> Charge:
-    unit = "images" if limit.unit == "images" else "requests"
-    rate = RateLimit(name=f"lim:{limit.id}", label=limit.label, unit=unit, amount=limit.amount)  # type: ignore[arg-type]
-    return Charge(rate, images if unit == "images" else 1)

@@ -10,7 +10,7 @@ from app.core.fingerprint import fingerprint
 from app.core.grants import Grant
 from app.core.request import ImageRequest
 from app.core.retry import Retry
-from app.errors import Draining, GatewayError, Overloaded
+from app.errors import Draining, GatewayError, Overloaded, StorageFull, StoreUnavailable
 from app.purchase.admission import Admission, Admitted, Identity
 from app.purchase.booking import Bought
 from app.purchase.channel import Channel
@@ -88,7 +88,6 @@ class Buyer:
         parts: Parts,
         replay: Replay,
         deliveries: Deliveries,
-        *,
         in_flight_max: int,
         client_deadline_s: float,
     ):
@@ -138,7 +137,8 @@ class Buyer:
                 raise
         except GatewayError as exc:
             wanted.close()
-            await self._note(exc, grant, identity)
+            if retry.count == 0:
+                await self._note(exc, grant, identity)
             raise
         except BaseException:
             wanted.close()
@@ -177,8 +177,13 @@ class Buyer:
             original = await self.replay.original(grant, identity.retry, identity.fingerprint)
             if original is not None:
                 return await self._attach(original, grant, wanted)
-            self._parts.results.check_room()
-            admitted = await self._admission.admit(request_id, grant, wanted, identity)
+            try:
+                self._parts.results.check_room()
+                admitted = await self._admission.admit(request_id, grant, wanted, identity)
+            except GatewayError as exc:
+                if identity.retry.count > 0:  # It has looked for its original by now, and there is none.
+                    await self._note(exc, grant, identity)
+                raise
             if admitted is not None:
                 return self._send(admitted, wanted, expected=collected or identity.retry.key is not None)
         raise Overloaded(
@@ -219,10 +224,14 @@ class Buyer:
 
     async def _note(self, refusal: GatewayError, grant: Grant, identity: Identity) -> None:
         """A client that will try again because of us must not be given somebody else's picture then."""
-        if refusal.retryable and identity.retry.key is None:
+        if not refusal.retryable or identity.retry.key is not None:
+            return
+        now_ms = self._parts.clock.now_ms()
+        note = self.replay.retries.note_refusal(grant.key_id, identity.fingerprint, identity.retry.count, now_ms)
+        writing = self._parts.background.start(note, awaited=True)
+        if not isinstance(refusal, StoreUnavailable | StorageFull):  # Those who were refused for it have waited enough.
             with suppress(GatewayError):
-                now_ms = self._parts.clock.now_ms()
-                await self.replay.retries.note_refusal(grant.key_id, identity.fingerprint, identity.retry.count, now_ms)
+                await writing
 
 
 def _set() -> asyncio.Event:

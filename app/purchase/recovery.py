@@ -26,6 +26,8 @@ LOST = UpstreamOutcomeUnknown(
     "not send the request again; an administrator can look it up."
 )
 STRAY_MS = 60_000
+RETRY_S = 2.0
+"""How soon a database that could not be used is asked again."""
 log = structlog.get_logger()
 
 
@@ -51,11 +53,12 @@ class Recovery:
         """Until cancelled. A turn that fails for whatever reason is followed by another: without beats the others would take
         this process for dead."""
         while True:
+            well = False
             try:
-                await self.turn()
+                well = await self.turn()
             except Exception as exc:
                 log.error("a turn of recovery failed", exc_info=exc)
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(BEAT_S if well else RETRY_S)
 
     async def turn(self) -> bool:
         """One beat, and what can be recovered now. False when the database could not be used."""

@@ -74,7 +74,8 @@ class Retries(Protocol):
         """The id of the original that the retry number `count` belongs to, which has one try more from now on; None when
         it has to buy: a refusal of ours came before it, or nothing did.
 
-        Of several alike the one that was not delivered comes first, then the oldest.
+        An original has had `count` tries, or fewer where some of them found nobody here. Of several alike the one with the most
+        tries comes first, then one that was not delivered, then the oldest.
         """
         ...
 

@@ -32,12 +32,13 @@ _CONSUME = """
         ORDER BY id LIMIT 1 FOR UPDATE
     ) RETURNING id
 """
+# Fewer tries than the client counts: those in between found nobody here.
 _ADOPT = """
     UPDATE requests SET tries = $3 + 1, tried_at_ms = $4 WHERE id = (
         SELECT id FROM requests
-        WHERE api_key_id = $1 AND fingerprint = $2 AND tries = $3 AND idempotency_key IS NULL AND state <> 'released'
+        WHERE api_key_id = $1 AND fingerprint = $2 AND tries <= $3 AND idempotency_key IS NULL AND state <> 'released'
           AND (ended_at_ms IS NULL OR greatest(ended_at_ms, tried_at_ms) > $5)
-        ORDER BY delivered_at_ms IS NOT NULL, reserved_at_ms, id LIMIT 1 FOR UPDATE
+        ORDER BY tries DESC, delivered_at_ms IS NOT NULL, reserved_at_ms, id LIMIT 1 FOR UPDATE
     ) RETURNING id
 """
 _FORGET = "DELETE FROM refusals WHERE at_ms < $1"

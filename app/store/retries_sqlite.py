@@ -27,7 +27,7 @@ def _adopt(db: sqlite3.Connection, api_key_id: str, fingerprint: bytes, count: i
     since_ms = now_ms - REMEMBER_MS
     if db.execute(_CONSUME, (api_key_id, fingerprint, count, since_ms)).rowcount:
         return None
-    row = db.execute(_ADOPT, (count + 1, now_ms, api_key_id, fingerprint, count, since_ms, count)).fetchone()
+    row = db.execute(_ADOPT, (count + 1, now_ms, api_key_id, fingerprint, count, since_ms)).fetchone()
     return row and str(row[0])
 
 
@@ -41,13 +41,14 @@ _CONSUME = """
         SELECT id FROM refusals WHERE api_key_id = ? AND fingerprint = ? AND tries = ? AND at_ms > ? ORDER BY id LIMIT 1
     )
 """
+# Fewer tries than the client counts: those in between found nobody here.
 _ADOPT = """
     UPDATE requests SET tries = ?, tried_at_ms = ? WHERE id = (
         SELECT id FROM requests
-        WHERE api_key_id = ? AND fingerprint = ? AND tries = ? AND idempotency_key IS NULL AND state <> 'released'
+        WHERE api_key_id = ? AND fingerprint = ? AND tries <= ? AND idempotency_key IS NULL AND state <> 'released'
           AND (ended_at_ms IS NULL OR max(ended_at_ms, tried_at_ms) > ?)
-        ORDER BY delivered_at_ms IS NOT NULL, reserved_at_ms, id LIMIT 1
-    ) AND tries = ? RETURNING id
+        ORDER BY tries DESC, delivered_at_ms IS NOT NULL, reserved_at_ms, id LIMIT 1
+    ) RETURNING id
 """
 _NOTE = "INSERT INTO refusals (api_key_id, fingerprint, tries, at_ms) VALUES (?, ?, ?, ?)"
 _DELIVERED = "UPDATE requests SET delivered_at_ms = ? WHERE id = ? AND delivered_at_ms IS NULL"

@@ -7,6 +7,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -79,32 +80,26 @@ class Writer:
             _deliver(batch)
             if last:
                 break
-        if self._connection is not None:
-            self._connection.close()
+        self._drop()
 
     def _commit(self, batch: list[_Job]) -> None:
-        if not self._transaction(batch) and len(batch) > 1:
-            for job in batch:
-                job.error = None
-                self._transaction([job])
-
-    def _transaction(self, batch: list[_Job]) -> bool:
         try:
             db = self._open()
             db.execute("BEGIN IMMEDIATE")
-            try:
-                for job in batch:
-                    job.result = job.work(db)
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-        except Exception as exc:
+        except Exception as exc:  # Locked, or not to be opened: trying one by one would only make all wait longer.
+            _fail(batch, exc)
+            self._drop()
+            return
+        if not _transaction(db, batch) and len(batch) > 1:
             for job in batch:
-                job.error = (unavailability(exc) if isinstance(exc, sqlite3.Error) else None) or exc
-            return False
-        return True
+                job.error = None
+                self._commit([job])
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -113,6 +108,27 @@ class Writer:
                 db.execute(f"PRAGMA {pragma}")
             self._connection = db
         return self._connection
+
+
+def _transaction(db: sqlite3.Connection, batch: list[_Job]) -> bool:
+    """All of `batch`, in the transaction that has begun. False when it was rolled back."""
+    try:
+        for job in batch:
+            job.result = job.work(db)
+        db.execute("COMMIT")
+    except Exception as exc:
+        _fail(batch, exc)
+        # What cannot even be rolled back fails at its next BEGIN, and is opened anew then.
+        with suppress(sqlite3.Error):
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        return False
+    return True
+
+
+def _fail(batch: list[_Job], exc: Exception) -> None:
+    for job in batch:
+        job.error = (unavailability(exc) if isinstance(exc, sqlite3.Error) else None) or exc
 
 
 def _deliver(batch: Iterable[_Job]) -> None:

@@ -224,6 +224,20 @@ async def test_each_original_is_joined_by_one_retry_of_each_number(client: Clien
     assert client.charges == 3
 
 
+async def test_a_retry_that_we_refused_itself_does_not_make_the_next_one_buy(client: Client) -> None:
+    await client.ask(SMALL, retry=0)
+    buyer = client.gateway.gateway.buyer
+    buyer.draining = True
+    refused = await client.ask(SMALL, retry=1)
+    buyer.draining = False
+
+    answer = await client.ask(SMALL, retry=2)
+
+    assert refused.status_code == 503
+    assert answer.headers["idempotent-replayed"] == "true"
+    assert client.charges == 1
+
+
 async def test_a_retry_of_an_unknown_outcome_is_told_so(client: Client) -> None:
     body = SMALL | {"prompt": "[[sandbox body=truncated]]"}
     await client.ask(body, retry=0)
