@@ -5,6 +5,7 @@
     python3 dev.py setup               only make .venv
     python3 dev.py check               formatting, lint, types, import rules
     python3 dev.py test [options]      check, then pytest with these options
+    python3 dev.py storm [options]     random requests, faults and kills, and whether the books held; --help tells more
     python3 dev.py lock [options]      resolve all dependencies anew, with uv; --upgrade takes the newest
 
 What they need is installed into .venv from a lock with hashes, by uv where it is on the PATH and by pip otherwise.
@@ -75,19 +76,24 @@ def test(options: list[str]) -> NoReturn:
     become("pytest", *options)
 
 
+def storm(options: list[str]) -> NoReturn:
+    prepare_project(DEV_LOCK)
+    become("python", "-m", "tests.storm", *options)
+
+
 def lock(options: list[str]) -> None:
     """Write every lock file. They name no index, so pip, uv and any mirror can install from them."""
     uv = shutil.which("uv") or sys.exit("imagegate: locks are made with uv, which is not on the PATH: pip install uv")
     compiling = [uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
     compiling += ["--no-header", "--no-emit-index-url", "--no-emit-find-links", *options]
-    groups = ["pyproject.toml", "--group", "build"]
+    groups = ["pyproject.toml", "--extra", "notify", "--extra", "s3", "--group", "build"]
     execute([*compiling, *groups, "--output-file", RUN_LOCK.name])
     execute([*compiling, *groups, "--group", "dev", "--constraint", RUN_LOCK.name, "--output-file", DEV_LOCK.name])
     for sdk_lock in SDK_LOCKS:
         execute([*compiling, str(sdk_lock.with_suffix(".in").relative_to(ROOT)), "--output-file", str(sdk_lock)])
 
 
-COMMANDS = {"run": run, "setup": setup, "check": check, "test": test, "lock": lock}
+COMMANDS = {"run": run, "setup": setup, "check": check, "test": test, "storm": storm, "lock": lock}
 
 
 def prepare_project(lock: Path) -> None:

@@ -84,6 +84,18 @@ class Settings(BaseSettings):
     result_bytes_max: Positive = Field(
         10_240 * MIB, description="Above this, the oldest stored answers go first, but none younger than 15 minutes."
     )
+    results_url: str | None = Field(
+        None,
+        description="`s3://bucket/prefix` for replicas that share no DATA_DIR: stored answers above 32 KiB go there, too, so that "
+        "each replica can replay them. What RESULTS_* leaves open comes from `AWS_*` variables of the environment, or from the "
+        "machine's role. Needs the extra `s3`, which both locks hold.",
+    )
+    results_endpoint: str | None = Field(
+        None, description="`https://host:port` of a store that is not Amazon's; `http://` is taken as well."
+    )
+    results_region: str | None = Field(None, description="The bucket's region; us-east-1 without it.")
+    results_access_key_id: str | None = Field(None, description="Who reads, writes and deletes there.")
+    results_secret_access_key: SecretStr | None = Field(None, description="The secret that goes with it.")
 
     disk_free_bytes_min: Positive = Field(
         64 * MIB, description="With less room left in DATA_DIR nothing new is bought: its answer could not be stored."
@@ -93,7 +105,24 @@ class Settings(BaseSettings):
     )
     timezone: str = Field("Asia/Shanghai", description="Where days, weeks and months begin and end.")
 
+    smtp_host: str | None = Field(None, description="The mail server that alerts leave by. Without it none is mailed.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Its port.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How the connection to it is encrypted; `tls` goes with port 465."
+    )
+    smtp_user: str | None = Field(None, description="To sign in with; without it nobody signs in.")
+    smtp_password: SecretStr | None = Field(None, description="To sign in with.")
+    smtp_from: str | None = Field(None, description="The sender of mails; `imagegate@` and SMTP_HOST without it.")
+    webhook_allow_http: bool = Field(False, description="Alerts may go to webhooks without TLS (`http://`) too.")
+    webhook_allow_private: bool = Field(
+        False, description="Alerts may go to webhooks inside your own network: to private and loopback addresses too."
+    )
+
     guard_models_per_minute: Positive = Field(600, description="GET /v1/models per client address.")
+    guard_admin_per_minute: Positive = Field(600, description="Calls under /v1/organization per client address.")
+    guard_own_per_minute: Positive = Field(
+        600, description="GET /v1/key, /v1/usage/images, /v1/costs and POST /v1/images/quote, each per client address."
+    )
     guard_bad_keys_per_minute: Positive = Field(60, description="Requests with a wrong key per client address.")
 
     sandbox_profile: Literal["C", "N"] = Field(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from app.control.alerting import Alerting
 from app.control.fitness import Fitness
 from app.control.matching import Rules
 from app.control.reconciler import Reconciler
@@ -15,13 +16,16 @@ from app.control.reconciliation import Reconciliation
 from app.core.grants import Grant
 from app.core.ids import new_id
 from app.errors import GatewayError, StoreUnavailable
+from app.notify.courier import Courier, Mailbox, WebhookRules
 from app.purchase.admission import Admission
 from app.purchase.background import Background
+from app.purchase.bucket import BucketAddress, BucketFiles, open_bucket
 from app.purchase.buyer import Buyer
 from app.purchase.clock import Clock
 from app.purchase.exchange import Parts
 from app.purchase.recovery import Recovery
 from app.purchase.replay import Deliveries, Replay
+from app.purchase.result_files import LocalFiles, ResultFiles
 from app.purchase.results import Keeping, Results
 from app.rates import Rates, open_rates
 from app.settings import Settings
@@ -30,7 +34,7 @@ from app.store.engine import AWAY, Database, DatabaseUrl, open_database
 from app.store.lock import Neighbours
 from app.store.opening import open_book
 from app.store.originals import Originals
-from app.store.processes import Processes
+from app.store.processes import Processes, elsewhere
 from app.store.purchases import Purchases
 from app.store.results import ResultRows
 from app.upstream.client import AiohttpUpstream
@@ -76,11 +80,13 @@ class Gateway:
     async def readiness(self) -> Readiness:
         """Asks every part, for a few seconds at most."""
         checks = {"database": await self._database(), "rates": await self.rates.check(), "disk": self._disk()}
+        if checks["database"] == "ok":
+            checks["results"] = await self._results()
         if self.buyer.draining:
             checks["shutdown"] = "draining"
         if checks["database"] != "ok" or self.buyer.draining:
             return Readiness("unready", checks)
-        well = checks["rates"] in ("memory", "redis") and checks["disk"] == "ok"
+        well = checks["rates"] in ("memory", "redis") and checks["disk"] == checks["results"] == "ok"
         return Readiness("ready" if well else "degraded", checks)
 
     async def _database(self) -> str:
@@ -92,6 +98,17 @@ class Gateway:
         except (GatewayError, TimeoutError):
             return "unreachable"
         return "ok"
+
+    async def _results(self) -> str:
+        """Whether other replicas can replay what this one has bought."""
+        if self.settings.results_url is not None:
+            return self.recovery.results.files.complaint or "ok"
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                others = await elsewhere(self.database, self.recovery.neighbours.met())
+        except (GatewayError, TimeoutError):
+            return "unknown"
+        return f"not shared with {others} other replica{'s' * (others > 1)}" if others else "ok"
 
     def _disk(self) -> str:
         free_bytes = shutil.disk_usage(self.data_dir).free
@@ -139,7 +156,7 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
     purchases, retries = open_book(where, settings.database_connections_max)
     control_data, fitness = ControlData(database), Fitness(database, pepper, settings.currency)
     rates = open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
-    upstream, results = _upstream(settings), _results(settings, data_dir, database)
+    upstream, results = _upstream(settings), _results(settings, data_dir, database, clock)
     processes, zone = Processes(database, new_id("proc_")), settings.zone
     neighbours = Neighbours(_folder(data_dir / "processes"), processes.id)
     admission = Admission(
@@ -169,7 +186,13 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
         upstream=upstream,
         background=background,
         recovery=recovery,
-        chores=(recovery.run, deliveries.run, Reconciler(reconciliation, fitness.ensure).run),
+        chores=(
+            recovery.run,
+            deliveries.run,
+            results.files.run,
+            Reconciler(reconciliation, fitness.ensure).run,
+            Alerting(database, courier_of(settings), zone, settings.currency, fitness.ensure).run,
+        ),
     )
 
 
@@ -186,13 +209,46 @@ def _relay_key(settings: Settings) -> str:
     return settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else ""
 
 
-def _results(settings: Settings, data_dir: Path, database: Database) -> Results:
+def _results(settings: Settings, data_dir: Path, database: Database, clock: Clock) -> Results:
     keeping = Keeping(
         settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
     )
-    return Results(_folder(data_dir / "results"), ResultRows(database), keeping)
+    local = LocalFiles(_folder(data_dir / "results"))
+    address = bucket_of(settings)
+    files: ResultFiles = (
+        local if address is None else BucketFiles(local, open_bucket(address), keeping.bytes_max, clock.now_ms)
+    )
+    return Results(files, ResultRows(database), keeping)
+
+
+def bucket_of(settings: Settings) -> BucketAddress | None:
+    """Where results go for all replicas; None where they stay in DATA_DIR."""
+    if settings.results_url is None:
+        return None
+    secret = settings.results_secret_access_key
+    return BucketAddress(
+        settings.results_url,
+        settings.results_endpoint,
+        settings.results_region,
+        settings.results_access_key_id,
+        secret.get_secret_value() if secret else None,
+    )
 
 
 def _folder(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+def courier_of(settings: Settings) -> Courier:
+    """Whoever takes alerts to their channels."""
+    password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
+    mailbox = Mailbox(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.smtp_security,
+        settings.smtp_user,
+        password,
+        settings.smtp_from,
+    )
+    return Courier(WebhookRules(settings.webhook_allow_http, settings.webhook_allow_private), mailbox)

@@ -19,6 +19,7 @@ TITLES = {
     "host": "Server",
     "json_bytes_max": "Requests and answers",
     "currency": "The book",
+    "smtp_host": "Alerts",
     "guard_models_per_minute": "Guard by client address",
     "sandbox_profile": "Sandbox and logs",
 }

@@ -13,8 +13,8 @@ from app.core.limits import Unit
 from app.core.money import decimal_text
 from app.errors import GatewayError, InternalError
 from app.purchase.booking import Bought
-from app.purchase.buyer import Purchase
 from app.purchase.crash import crash_point
+from app.purchase.purchase import Purchase
 from app.purchase.refusals import rate_headers
 from app.spool import segments_bytes, segments_chunks
 

@@ -10,7 +10,7 @@ from app.api import openapi
 from app.api.answers import EventResponse, ResultResponse
 from app.api.deps import Caller, Wired
 from app.core.money import decimal_text
-from app.purchase.buyer import Purchase
+from app.purchase.purchase import Purchase
 from app.store.originals import Original
 from app.wiring import Gateway
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app.api import openapi
@@ -14,6 +14,7 @@ from app.api.deps import Caller, Caps, Wired
 from app.core.grants import Grant
 from app.core.request import ImageRequest
 from app.core.retry import Retry
+from app.purchase.buyer import ClientGone
 from app.wiring import Gateway
 
 Read = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
@@ -41,7 +42,10 @@ async def vary(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> 
 async def _buy(request: Request, caller: Grant, gateway: Gateway, wanted: ImageRequest) -> Response:
     retry, later = Retry.of(request.headers), _prefers_later(request)
     request_id = request.scope["state"]["request_id"]
-    purchase = await gateway.buyer.buy(request_id, caller, wanted, retry, collected=later)
+    try:
+        purchase = await gateway.buyer.buy(request_id, caller, wanted, retry, request.is_disconnected, collected=later)
+    except ClientGone as exc:
+        raise ClientDisconnect from exc
     if later:
         return await accepted(request, gateway, purchase)
     if not wanted.stream:

@@ -36,7 +36,7 @@ async def examine(home: Home) -> list[Finding]:
     """Every check, in the order of what depends on what. Never raises for something that is amiss."""
     configuration = Finding("configuration", "ok", f"Read; the data is in {home.data_dir}.")
     relay, offered = await _relay(home)
-    return [configuration, *await _book(home, offered), await _redis(home), _disk(home), relay]
+    return [configuration, *await _book(home, offered), await _redis(home), *await _bucket(home), _disk(home), relay]
 
 
 async def _book(home: Home, offered: Sequence[str]) -> list[Finding]:
@@ -52,6 +52,8 @@ async def _book(home: Home, offered: Sequence[str]) -> list[Finding]:
         ("prices", lambda home, database: _prices(home, database, offered)),
         ("limits", _limits),
     ]
+    if home.settings.results_url is None:
+        checks.append(("results", _results))
     async with _database(home) as (database, first):
         findings = [first]
         if first.status == "ok":
@@ -157,6 +159,39 @@ async def _limits(home: Home, database: "Database") -> Finding:
         cure = home.command(f"limits set --user {shlex.quote(free[0])} --spend 20 --spend-per month")
         return Finding("limits", "warning", f"No limit of their own: {', '.join(free)}. Set one with: {cure}")
     return Finding("limits", "ok", f"Every user has one ({len(users)} in all).")
+
+
+async def _results(home: Home, database: "Database") -> Finding:
+    """Of those that have no bucket: whether others keep theirs elsewhere."""
+    from app.store.processes import elsewhere
+
+    folder = home.data_dir / "processes"
+    near = [path.name for path in folder.iterdir()] if folder.exists() else []
+    if others := await elsewhere(database, near):
+        message = (
+            f"{others} other gateway{'s' * (others > 1)} with a directory elsewhere: none can replay what another has bought. Let "
+            f"all share {home.data_dir}, or set IMAGEGATE_RESULTS_URL."
+        )
+        return Finding("results", "warning", message)
+    return Finding("results", "ok", f"Stored answers are kept in the database and in {home.data_dir / 'results'}.")
+
+
+async def _bucket(home: Home) -> list[Finding]:
+    """Of those that have one."""
+    from app.purchase.bucket import open_bucket
+    from app.wiring import bucket_of
+
+    address = bucket_of(home.settings)
+    if address is None:
+        return []
+    try:
+        wrong = await open_bucket(address).check()
+    except ConfigurationError as exc:
+        return [Finding("results", "failed", str(exc))]
+    if wrong is not None:
+        cure = "Look at IMAGEGATE_RESULTS_URL, _ENDPOINT and the keys; no picture is lost meanwhile."
+        return [Finding("results", "failed", f"{address.url} cannot be used: {wrong}. {cure}")]
+    return [Finding("results", "ok", f"{address.url} can be written to, read and cleared.")]
 
 
 async def _redis(home: Home) -> Finding:

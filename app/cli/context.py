@@ -15,7 +15,7 @@ SANDBOX_FOLDER = "sandbox"
 @dataclass(frozen=True, slots=True)
 class Home:
     """`settings` and `data_dir` are those in effect: in the sandbox a folder of its own in DATA_DIR, with its own SQLite
-    database and its own pepper, and no Redis. `data_dir` is absolute. `flags` begins with a space where it is not empty.
+    database and its own pepper, no Redis and no bucket. `data_dir` is absolute. `flags` begins with a space where it is not empty.
     """
 
     settings: "Settings"
@@ -45,7 +45,8 @@ def find_home(*, sandbox: bool, data_dir: str | None) -> Home:
     if sandbox:
         folder = folder / SANDBOX_FOLDER
         # Toy money never meets real limits, nor real keys, nor what the environment says about the real ones.
-        settings = settings.model_copy(update={"database_url": None, "redis_url": None, "secret_key": None})
+        real = ("database_url", "redis_url", "results_url", "secret_key")
+        settings = settings.model_copy(update=dict.fromkeys(real))
     settings = settings.model_copy(update={"data_dir": folder})
     url = settings.database_url.get_secret_value() if settings.database_url else None
     return Home(settings, folder, sandbox, _flags(sandbox, data_dir), DatabaseUrl.of(url, folder))

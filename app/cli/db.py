@@ -62,9 +62,10 @@ def _alone(home: Home) -> Iterator[None]:
 
 @asynccontextmanager
 async def _open(where: "DatabaseUrl") -> "AsyncIterator[Database]":
+    from app.cli.database import REPORT_S
     from app.store.engine import open_database
 
-    database = open_database(where)
+    database = open_database(where, REPORT_S)
     try:
         yield database
     finally:

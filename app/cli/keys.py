@@ -25,6 +25,7 @@ _KEY = (
     Column("created_at_ms", "time"),
     Column("expires_at_ms", "time", none="never"),
     Column("revoked_at_ms", "time"),
+    Column("last_used_at_ms", "time", table=False),
 )
 
 
@@ -83,6 +84,27 @@ async def revoke(call: Call, key: KeyId) -> None:
 
     async with call.database() as database:
         call.out.one(_KEY, _record(await keys.revoke_key(database, key), await database.now_ms()))
+
+
+@command(app, "rotate")
+async def rotate(
+    call: Call,
+    key: KeyId,
+    grace: Annotated[str, typer.Option(metavar="24h", help="How long the old secret goes on: 24h, 7d, 0h.")] = "24h",
+) -> None:
+    """Give a key a new secret and print it: this once and never again. Its limits and its history go on."""
+    from app.control import installation, keys
+    from app.control.dates import duration_s
+
+    async with call.database() as database:
+        pepper = installation.load_pepper(call.home.settings)
+        await installation.claim(database, pepper, call.home.settings.currency)
+        rotated = await keys.rotate_key(database, pepper, key, duration_s(grace, "grace"))
+    if call.out.is_json:
+        call.out.json({"id": rotated.id, "key": rotated.key})
+        return
+    print(rotated.key)
+    say(f"The line above is the new secret of {rotated.id}, never shown again. The old one works for {grace} more.")
 
 
 def _record(key: "KeyRecord", now_ms: int) -> dict[str, Any]:

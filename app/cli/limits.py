@@ -72,7 +72,7 @@ async def set_(
     """Set, change or remove limits, several at once; then show those of this scope and model."""
     from app.control import limits
 
-    where = _required(_scope(organization, project, user, key))
+    where = required_scope(chosen_scope(organization, project, user, key))
     wishes = [
         Wish("--spend", "micros", spend, _interval(spend_per)),
         Wish("--images", "images", images, _interval(images_per)),
@@ -101,13 +101,13 @@ async def show(
     """Show limits and what is spent, held and left in their current intervals: of one scope, or all."""
     from app.control import limits
 
-    where = _scope(organization, project, user, key)
+    where = chosen_scope(organization, project, user, key)
     async with call.database() as database:
         states = await limits.show_limits(database, call.home.settings.zone, where, model)
     _print(call.out, states)
 
 
-def _scope(organization: bool, project: str | None, user: str | None, key: str | None) -> "ScopeRef | None":
+def chosen_scope(organization: bool, project: str | None, user: str | None, key: str | None) -> "ScopeRef | None":
     from app.control.limits import ScopeRef
 
     named = {"project": project, "user": user, "key": key}
@@ -118,7 +118,7 @@ def _scope(organization: bool, project: str | None, user: str | None, key: str |
     return given[0] if given else None
 
 
-def _required(where: "ScopeRef | None") -> "ScopeRef":
+def required_scope(where: "ScopeRef | None") -> "ScopeRef":
     if where is None:
         raise InvalidValue("Name the scope: --organization, --project P, --user U or --key ID.")
     return where

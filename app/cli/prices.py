@@ -22,6 +22,11 @@ class Operation(StrEnum):
     variation = "variation"
 
 
+class DocumentFormat(StrEnum):
+    yaml = "yaml"
+    json = "json"
+
+
 Money = Annotated[str | None, typer.Option(metavar="0.08", help="An amount of money.")]
 _PRICE = [
     Column("model"),

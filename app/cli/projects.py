@@ -12,7 +12,7 @@ _PROJECT = (
     Column("id"),
     Column("name"),
     Column("created_at_ms", "time"),
-    Column("archived_at_ms", "time", table=False),
+    Column("archived_at_ms", "time"),
 )
 
 
@@ -21,16 +21,25 @@ async def create(
     call: Call, name: Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 visible characters, not taken yet.")]
 ) -> None:
     """Make a project."""
-    from app.control import people
+    from app.control import projects
 
     async with call.database() as database:
-        call.out.one(_PROJECT, fields(await people.create_project(database, name)))
+        call.out.one(_PROJECT, fields(await projects.create_project(database, name)))
 
 
 @command(app, "list")
 async def list_(call: Call) -> None:
     """Show all projects."""
-    from app.control import people
+    from app.control import projects
 
     async with call.database() as database:
-        call.out.rows(_PROJECT, [fields(project) for project in await people.list_projects(database)])
+        call.out.rows(_PROJECT, [fields(project) for project in await projects.list_projects(database)])
+
+
+@command(app, "archive")
+async def archive(call: Call, project: Annotated[str, typer.Argument(metavar="NAME", help="Name or id.")]) -> None:
+    """Let none of a project's keys buy any more, for good; its past stays in every report."""
+    from app.control import projects
+
+    async with call.database() as database:
+        call.out.one(_PROJECT, fields(await projects.archive_project(database, project)))

@@ -8,16 +8,21 @@ import typer
 
 from app import __version__
 from app.cli import (
+    admin_keys,
+    alerts,
     audit,
+    audit_log,
     db,
     doctor,
     keys,
     limits,
-    prices,
+    models,
+    price_book,
     projects,
     reconcile,
     requests,
     serve,
+    service_accounts,
     usage,
     users,
 )
@@ -34,13 +39,18 @@ app = typer.Typer(
 app.add_typer(serve.app)
 app.add_typer(users.app, name="users")
 app.add_typer(projects.app, name="projects")
+app.add_typer(service_accounts.app, name="service-accounts")
 app.add_typer(keys.app, name="keys")
+app.add_typer(admin_keys.app, name="admin-keys")
 app.add_typer(limits.app, name="limits")
-app.add_typer(prices.app, name="prices")
+app.add_typer(models.app, name="models")
+app.add_typer(price_book.app, name="prices")  # The same group, with what works on the whole book.
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(usage.app)
 app.add_typer(requests.app, name="requests")
 app.add_typer(reconcile.app)
 app.add_typer(audit.app)
+app.add_typer(audit_log.app)
 app.add_typer(db.app, name="db")
 app.add_typer(doctor.app)
 

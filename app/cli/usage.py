@@ -21,7 +21,6 @@ _SUMS = [
     Column("input_tokens", "number"),
     Column("output_tokens", "number"),
 ]
-FORMULA_STARTS = ("=", "+", "-", "@")
 
 
 @command(app, "usage", csv=True)
@@ -81,12 +80,8 @@ def _print_csv(columns: list[Column], records: list[dict[str, Any]]) -> None:
 
 def _csv_cell(column: Column, value: Any) -> str:
     from app.core.money import decimal_text
+    from app.core.spreadsheet import defused
 
     if column.kind == "money":
         return decimal_text(value)
     return str(value) if column.kind == "number" else defused("" if value is None else str(value))
-
-
-def defused(text: str) -> str:
-    """An apostrophe before anything a spreadsheet would execute."""
-    return f"'{text}" if text and (text.startswith(FORMULA_STARTS) or not text[0].isprintable()) else text

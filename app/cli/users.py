@@ -64,3 +64,12 @@ async def enable(call: Call, name: Name) -> None:
 
     async with call.database() as database:
         call.out.one(_USER, fields(await people.enable_user(database, name)))
+
+
+@command(app, "delete")
+async def delete(call: Call, name: Name) -> None:
+    """Delete a user and all their keys for good; what they used stays in every report."""
+    from app.control import leaving
+
+    async with call.database() as database:
+        call.out.one(_USER, fields(await leaving.delete_user(database, name)))

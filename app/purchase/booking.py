@@ -67,13 +67,20 @@ def ended(told: Told, error: GatewayError | None = None, *, answered: bool = Tru
 
 
 def settled(
-    basis: Basis, wanted: ImageRequest, images: Images, told: Told, zone: ZoneInfo, result: StoredResult | None
+    basis: Basis,
+    wanted: ImageRequest,
+    images: Images,
+    told: Told,
+    zone: ZoneInfo,
+    result: StoredResult | None,
+    *,
+    answered: bool = True,
 ) -> Settlement:
-    """The price of the instant of the reservation, for the size and quality of the answer."""
+    """The price of the instant of the reservation, for the size and quality of the answer. `answered` as in `ended`."""
     usage, bad = images.usage, images.bad_payload
     facts = AnswerFacts(len(images.items), images.size, images.quality, usage)
     return Settlement(
-        ending=ended(told, UpstreamBadPayload(NOT_AN_IMAGE) if bad else None),
+        ending=ended(told, UpstreamBadPayload(NOT_AN_IMAGE) if bad else None, answered=answered),
         cost_micros=basis.model.cost_micros(wanted, basis.reserved_at_ms, basis.quote_micros, facts),
         images=len(images.items),
         hour_at_ms=hour_start_ms(basis.reserved_at_ms),

@@ -1,10 +1,11 @@
 """The way of one image request: seen before? admitted? then an exchange that outlives the client who asked for it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+import structlog
 
 from app.core.fingerprint import fingerprint
 from app.core.grants import Grant
@@ -14,69 +15,30 @@ from app.errors import Draining, GatewayError, Overloaded, StorageFull, StoreUna
 from app.purchase.admission import Admission, Admitted, Identity
 from app.purchase.booking import Bought
 from app.purchase.channel import Channel
-from app.purchase.delivery import client_events
-from app.purchase.exchange import Exchange, Parts, too_late
-from app.purchase.refusals import rate_headers
+from app.purchase.ending import certain
+from app.purchase.exchange import Exchange, Parts
+from app.purchase.purchase import Purchase
 from app.purchase.replay import Deliveries, Replay
 from app.rates import RateState
 from app.store.originals import Original
+from app.store.purchases import Ending
 
 BUSY_RETRY_AFTER_S = 5
 DRAIN_RETRY_AFTER_S = 2
 ATTACH_TRIES = 5
+UNSENT = "The client had hung up before this request could be sent; nothing was bought. Try again."
+log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Purchase:
-    """A request under way, bought for this client or for one before it; it goes on, whoever waits for it."""
+class ClientGone(Exception):
+    """The client hung up before anything was sent for it; nothing was bought."""
 
-    request_id: str
-    """Of the request that buys: for a replay, the original's."""
-    rates: tuple[RateState, ...]
-    replayed: bool
-    deadline_s: float
-    channel: Channel | None
-    sent: asyncio.Event
-    _task: "asyncio.Task[Bought]"
-    _closing: "asyncio.Future[None]"
-    _deliveries: Deliveries
 
-    async def bought(self) -> Bought:
-        """The booked answer. Raises the GatewayError the exchange ended with, and a 424 after the client's deadline or when this
-        process can wait no longer."""
-        ends: set[asyncio.Future[Any]] = {self._task, self._closing}
-        await asyncio.wait(ends, timeout=self.deadline_s, return_when=asyncio.FIRST_COMPLETED)
-        if not self._task.done():
-            raise self._explained(too_late(self.deadline_s))
-        try:
-            return self._task.result()
-        except GatewayError as exc:
-            raise self._explained(exc) from None
+async def _stays() -> bool:
+    return False
 
-    async def events(self) -> AsyncGenerator[bytes]:
-        """The frames of a streamed answer. Raises as `bought` does, at any point."""
-        assert self.channel is not None
-        try:
-            async for frame in client_events(self._task, self._closing, self.channel, self.deadline_s):
-                yield frame
-        except GatewayError as exc:
-            raise self._explained(exc) from None
-        except TimeoutError:
-            raise self._explained(too_late(self.deadline_s)) from None
 
-    async def accepted(self) -> None:
-        """Wait until it has been sent. Raises the GatewayError it ended with before that."""
-        await self.sent.wait()
-        if self._task.done():
-            await self.bought()
-
-    def delivered(self) -> None:
-        """The last byte was handed over to a client that was still there."""
-        self._deliveries.note(self.request_id)
-
-    def _explained(self, error: GatewayError) -> GatewayError:
-        error.headers = rate_headers(self.rates) | error.headers
-        return error
+Left = Callable[[], Awaitable[bool]]
 
 
 class Buyer:
@@ -121,9 +83,17 @@ class Buyer:
         return self._closing.done()
 
     async def buy(
-        self, request_id: str, grant: Grant, wanted: ImageRequest, retry: Retry, *, collected: bool = False
+        self,
+        request_id: str,
+        grant: Grant,
+        wanted: ImageRequest,
+        retry: Retry,
+        left: Left = _stays,
+        *,
+        collected: bool = False,
     ) -> Purchase:
-        """Attach to the same request before this one, or admit `wanted` and send it. Raises the refusal.
+        """Attach to the same request before this one, or admit `wanted` and send it. Raises the refusal, and ClientGone when
+        `left` tells that the client has hung up before anything was sent: then nothing is.
 
         `wanted` is closed in any case, now or by its exchange. `collected`: the client will come for the answer later.
         """
@@ -131,7 +101,7 @@ class Buyer:
         try:
             self._let_in()
             try:
-                return await self._attach_or_buy(request_id, grant, wanted, identity, collected)
+                return await self._attach_or_buy(request_id, grant, wanted, identity, left, collected)
             except BaseException:
                 self._let_out()
                 raise
@@ -171,7 +141,13 @@ class Buyer:
             self._empty.set()
 
     async def _attach_or_buy(
-        self, request_id: str, grant: Grant, wanted: ImageRequest, identity: Identity, collected: bool
+        self,
+        request_id: str,
+        grant: Grant,
+        wanted: ImageRequest,
+        identity: Identity,
+        left: Left,
+        collected: bool,
     ) -> Purchase:
         for _ in range(ATTACH_TRIES):
             original = await self.replay.original(grant, identity.retry, identity.fingerprint)
@@ -185,10 +161,28 @@ class Buyer:
                     await self._note(exc, grant, identity)
                 raise
             if admitted is not None:
+                if identity.retry.key is None and await left() and await self._withdrawn(admitted):
+                    raise ClientGone
                 return self._send(admitted, wanted, expected=collected or identity.retry.key is not None)
         raise Overloaded(
             "Too many requests with this Idempotency-Key at once; nothing was bought for this one. Try again."
         )
+
+    async def _withdrawn(self, admitted: Admitted) -> bool:
+        """Its client has hung up while it was admitted, and may have asked again and bought before the reservation stood.
+
+        Nothing was sent on it, so it is given back. False when the retry has found it after all: then it is sent for that one.
+        """
+        order, parts = admitted.order, self._parts
+        try:
+            if not await self.replay.retries.disown(order.request_id, order.tries):
+                return False
+        except (StoreUnavailable, StorageFull):
+            log.warning("a reservation may have been joined, and is given back", request_id=order.request_id)
+        ending = Ending(parts.clock.now_ms(), None, StoreUnavailable.code, StoreUnavailable(UNSENT).told())
+        release = parts.purchases.release
+        parts.background.start(certain(lambda: release(order.request_id, ending, ("reserved",), order.owner)))
+        return True
 
     async def _attach(self, original: str, grant: Grant, wanted: ImageRequest) -> Purchase:
         """Counts as a request in the rates, not as images, and holds nothing."""

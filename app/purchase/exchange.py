@@ -108,7 +108,7 @@ class Exchange:
                 if await purchases.dispatch(order.request_id, order.owner, self.dispatched_at_ms):
                     return
                 break
-            except StoreUnavailable:
+            except (StoreUnavailable, StorageFull):
                 await asyncio.sleep(PAUSE_S * 2**attempt)
         unsent = StoreUnavailable(
             "The reservation did not hold until the request could be sent; nothing was bought. Try again."
@@ -187,6 +187,7 @@ class Exchange:
             outcome.spool, told.at_ms, expected=self.expected or outcome.images.bad_payload
         )
         settlement = settled(basis, self.wanted, outcome.images, told, self.parts.zone, result)
+        await self.parts.results.share(id, result)
         crash_point("before_settle")
         rooms = await self._now_or_later(lambda: purchases.settle(id, settlement))
         crash_point("after_settle")

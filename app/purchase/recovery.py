@@ -13,7 +13,9 @@ from app.purchase.booking import Basis, Told, ended, settled
 from app.purchase.clock import Clock
 from app.purchase.reading import read_stored
 from app.purchase.replay import asked
+from app.purchase.result_files import ResultAway
 from app.purchase.results import Results
+from app.spool import Spool
 from app.store.control_data import ControlData
 from app.store.lock import Neighbours
 from app.store.originals import Original
@@ -26,6 +28,8 @@ LOST = UpstreamOutcomeUnknown(
     "not send the request again; an administrator can look it up."
 )
 STRAY_MS = 60_000
+BUCKET_WAIT_MS = 3_600_000
+"""How long after it was reserved a request waits for a bucket that may hold its answer, before it is unknown."""
 RETRY_S = 2.0
 """How soon a database that could not be used is asked again."""
 log = structlog.get_logger()
@@ -80,13 +84,24 @@ class Recovery:
         orphans = await self.processes.orphans(dead, of_silent=self._in_contact())
         strays = await self.processes.strays(self.clock.now_ms() - STRAY_MS)
         orphans += [stray for stray in strays if stray.id not in self.running]
+        waiting = 0
         for orphan in orphans:
-            outcome = await self._resolve(orphan)
+            if waiting and orphan.state != "reserved":
+                waiting += 1
+                continue
+            try:
+                outcome = await self._resolve(orphan)
+            except ResultAway:
+                waiting += 1
+                continue
             log.warning(
                 "recovered a request of a dead process", request_id=orphan.id, was=orphan.state, outcome=outcome
             )
-        self.neighbours.forget(dead)
-        return len(orphans)
+        if waiting:
+            log.warning("requests of a dead process wait for the bucket with their answers", requests=waiting)
+        else:
+            self.neighbours.forget(dead)
+        return len(orphans) - waiting
 
     def _in_contact(self) -> bool:
         now_s = time.monotonic()
@@ -94,7 +109,7 @@ class Recovery:
         return now_s - self._contact_since_s >= SILENT_MS / 1000
 
     async def _resolve(self, orphan: Original) -> str:
-        """Never sent: released. Sent: settled if the whole answer is there, else unknown."""
+        """Never sent: released. Sent: settled if the whole answer is there, else unknown. Raises ResultAway."""
         told = Told(self.clock.now_ms(), None, None)
         unsent, unknown = ended(told, StoreUnavailable(UNSENT), answered=False), ended(told, LOST, answered=False)
         if orphan.state == "reserved":
@@ -106,7 +121,7 @@ class Recovery:
 
     async def _settle(self, orphan: Original, told: Told) -> bool:
         wanted, model = asked(orphan), (await self.control_data.catalog()).models.get(orphan.model)
-        spool = self.results.reread(orphan.id)
+        spool = await self._stored(orphan, told)
         if spool is None or model is None:
             return False
         try:
@@ -115,7 +130,18 @@ class Recovery:
                 return False
             basis = Basis(model, orphan.reserved_at_ms, orphan.quote_micros)
             result = self.results.stored(spool, told.at_ms, expected=True)
-            settlement = settled(basis, wanted, answered.images, told, self.zone, result)
+            settlement = settled(basis, wanted, answered.images, told, self.zone, result, answered=False)
+            await self.results.share(orphan.id, result)
             return await self.purchases.settle(orphan.id, settlement) is not None
         finally:
             spool.close()
+
+    async def _stored(self, orphan: Original, told: Told) -> Spool | None:
+        """What there is of its answer. Raises ResultAway while that cannot be told, for BUCKET_WAIT_MS."""
+        try:
+            async with asyncio.timeout(BEAT_S):
+                return await self.results.reread(orphan.id)
+        except (ResultAway, TimeoutError) as exc:
+            if told.at_ms - orphan.reserved_at_ms > BUCKET_WAIT_MS:
+                return None
+            raise ResultAway("The stored answer cannot be fetched right now.") from exc

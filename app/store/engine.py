@@ -20,6 +20,7 @@ from app.errors import ConfigurationError, StorageFull, StoreUnavailable
 from app.store.tables import organization
 
 BUSY_TIMEOUT_S = 5.0
+PATIENCE_S = 5.0
 SQLITE_FILE = "imagegate.db"
 
 
@@ -90,6 +91,18 @@ class Database:
                     yield connection
 
     @asynccontextmanager
+    async def rebuild(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may replace tables: SQLite drops one that others refer to only while it does not check that."""
+        with store_errors():
+            async with self.engine.connect() as raw:
+                connection = await raw.execution_options(imagegate_write=True, imagegate_rebuild=True)
+                try:
+                    async with connection.begin():
+                        yield connection
+                finally:
+                    await connection.invalidate()  # Nobody else works without foreign keys.
+
+    @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A control write: a transaction that raises the revision first, so that control writes come one after another
         and every reservation made on older control data is refused and made anew. `store.audit_logs.note` says in the
@@ -114,10 +127,14 @@ _NOW_MS = {
 }
 
 
-def open_database(where: DatabaseUrl) -> Database:
-    """Opens nothing yet: the first use does."""
+def open_database(where: DatabaseUrl, patience_s: float = PATIENCE_S) -> Database:
+    """Opens nothing yet: the first use does. On PostgreSQL no statement may take longer than `patience_s` seconds: a server
+    that hangs must not hold up those who wait behind."""
     if where.dialect == "postgresql":
-        engine = create_async_engine(where.sqlalchemy, pool_size=5, max_overflow=5, pool_timeout=5, pool_pre_ping=True)
+        waits = {"timeout": PATIENCE_S, "command_timeout": patience_s}
+        engine = create_async_engine(
+            where.sqlalchemy, pool_size=5, max_overflow=5, pool_timeout=5, pool_pre_ping=True, connect_args=waits
+        )
         return Database(where, engine)
     engine = create_async_engine(where.sqlalchemy, connect_args={"timeout": BUSY_TIMEOUT_S})
     sa.event.listen(engine.sync_engine, "connect", _sqlite_connected)
@@ -143,7 +160,10 @@ SQLITE_PRAGMAS = (
 
 def _sqlite_begin(connection: sa.Connection) -> None:
     """A deferred transaction that writes later fails with BUSY at once, whatever the timeout; an immediate one waits."""
-    writes = connection.get_execution_options().get("imagegate_write")
+    options = connection.get_execution_options()
+    if options.get("imagegate_rebuild"):
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # Inside a transaction it does nothing.
+    writes = options.get("imagegate_write")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
@@ -198,6 +218,7 @@ _AWAY_WORDS = (
     "internalclienterror",  # What asyncpg says of a connection that is lost just as it is used.
     # SQLAlchemy keeps of a failed connection only the server's words: while it starts up or recovers, and when it is full.
     "the database system is",
+    "terminating connection",
     "too many clients",
     "remaining connection slots",
 )

@@ -83,6 +83,11 @@ class Retries(Protocol):
         """Try number `count` was refused before anything was bought: the retry after it joins nobody."""
         ...
 
+    async def disown(self, request_id: str, tries: int) -> bool:
+        """Let nobody join a request any more that is reserved and not sent. False when somebody has joined it since it had
+        `tries`, or it is not there."""
+        ...
+
     async def delivered(self, request_ids: list[str], at_ms: int) -> None:
         """The last byte of these answers has been handed over; the first time counts."""
         ...

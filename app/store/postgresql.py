@@ -12,7 +12,7 @@ from app.errors import StoreUnavailable
 from app.store.engine import AWAY, unavailability
 
 T = TypeVar("T")
-STATEMENT_TIMEOUT_S = 10.0
+STATEMENT_TIMEOUT_S = 5.0
 TRIES = 3
 
 

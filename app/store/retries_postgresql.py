@@ -21,6 +21,9 @@ class PostgresqlRetries:
         await self._pool.value(_FORGET, now_ms - REMEMBER_MS)
         await self._pool.value(_NOTE, api_key_id, fingerprint, count + 1, now_ms)
 
+    async def disown(self, request_id: str, tries: int) -> bool:
+        return await self._pool.value(_DISOWN, request_id, tries) is not None
+
     async def delivered(self, request_ids: list[str], at_ms: int) -> None:
         await self._pool.value(_DELIVERED, request_ids, at_ms)
 
@@ -43,6 +46,7 @@ _ADOPT = """
 """
 _FORGET = "DELETE FROM refusals WHERE at_ms < $1"
 _NOTE = "INSERT INTO refusals (api_key_id, fingerprint, tries, at_ms) VALUES ($1, $2, $3, $4)"
+_DISOWN = "UPDATE requests SET fingerprint = NULL WHERE id = $1 AND state = 'reserved' AND tries = $2 RETURNING id"
 _DELIVERED = """
     UPDATE requests SET delivered_at_ms = $2 WHERE id = ANY($1::text[]) AND delivered_at_ms IS NULL
 """

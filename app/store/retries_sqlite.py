@@ -18,6 +18,9 @@ class SqliteRetries:
     async def note_refusal(self, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> None:
         await self._writer.run(lambda db: _note(db, api_key_id, fingerprint, count, now_ms))
 
+    async def disown(self, request_id: str, tries: int) -> bool:
+        return await self._writer.run(lambda db: db.execute(_DISOWN, (request_id, tries)).rowcount == 1)
+
     async def delivered(self, request_ids: list[str], at_ms: int) -> None:
         rows = [(at_ms, request_id) for request_id in request_ids]
         await self._writer.run(lambda db: db.executemany(_DELIVERED, rows).rowcount)
@@ -51,4 +54,5 @@ _ADOPT = """
     ) RETURNING id
 """
 _NOTE = "INSERT INTO refusals (api_key_id, fingerprint, tries, at_ms) VALUES (?, ?, ?, ?)"
+_DISOWN = "UPDATE requests SET fingerprint = NULL WHERE id = ? AND state = 'reserved' AND tries = ?"
 _DELIVERED = "UPDATE requests SET delivered_at_ms = ? WHERE id = ? AND delivered_at_ms IS NULL"

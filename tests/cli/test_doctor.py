@@ -16,6 +16,8 @@ from app.core.pricing import PerImage
 from app.sandbox import RunningSandbox
 from app.settings import Settings
 from app.store.engine import Database, DatabaseUrl
+from app.store.processes import Processes
+from tests.buckets import TestBucket
 from tests.gateways import PEPPER, RELAY_KEY, set_limit
 from tests.servers import RedisServer
 
@@ -60,6 +62,7 @@ async def test_a_gateway_without_a_fault_is_told_so(
             "clock",
             "prices",
             "limits",
+            "results",
             "redis",
             "disk",
             "relay",
@@ -178,6 +181,36 @@ async def test_several_replicas_want_a_redis(tmp_path: Path) -> None:
     where = DatabaseUrl.of("postgresql://gate:hush-hush@127.0.0.1:9/book", tmp_path)
 
     assert (await found(where, tmp_path))["redis"].status == "warning"
+
+
+async def test_a_bucket_is_tried_and_one_that_does_not_work_fails_with_the_settings_to_look_at(
+    tmp_path: Path, bucket: TestBucket
+) -> None:
+    where, good = DatabaseUrl.of(None, tmp_path), bucket.settings
+
+    well = (await found(where, tmp_path, **good))["results"]
+    missing = (await found(where, tmp_path, **good | {"results_url": "s3://no-such-bucket"}))["results"]
+    away = (await found(where, tmp_path, **good | {"results_endpoint": NOWHERE}))["results"]
+    wrong = (await found(where, tmp_path, **good | {"results_url": "https://bucket"}))["results"]
+
+    assert (well.status, missing.status, away.status, wrong.status) == ("ok", "failed", "failed", "failed")
+    assert "IMAGEGATE_RESULTS_URL" in missing.message
+    assert "like s3://bucket/prefix" in wrong.message
+    assert "\n" not in missing.message + away.message
+
+
+async def test_gateways_that_share_no_results_are_told_so(postgres_database: Database, tmp_path: Path) -> None:
+    (tmp_path / "processes").mkdir()
+    (tmp_path / "processes" / "proc_near").touch()
+    await Processes(postgres_database, "proc_near").beat()
+    near = (await found(postgres_database.where, tmp_path))["results"]
+    await Processes(postgres_database, "proc_far").beat()
+
+    far = (await found(postgres_database.where, tmp_path))["results"]
+
+    assert (near.status, far.status) == ("ok", "warning")
+    assert "1 other gateway" in far.message
+    assert "IMAGEGATE_RESULTS_URL" in far.message
 
 
 async def test_a_folder_that_cannot_be_written_to_fails(tmp_path: Path) -> None:

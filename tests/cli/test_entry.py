@@ -61,7 +61,7 @@ def test_a_table_is_drawn_on_a_terminal_and_not_for_a_pipe(cli: Cli, environment
     os.close(ours)
 
     assert "─" in drawn and "proj_default" in drawn
-    assert cli("projects list").out.startswith("id\tname\tcreated at\nproj_default\tdefault\t")
+    assert cli("projects list").out.startswith("id\tname\tcreated at\tarchived at\nproj_default\tdefault\t")
 
 
 def test_a_reader_who_leaves_early_gets_no_traceback(cli: Cli, environment: dict[str, str]) -> None:

@@ -10,9 +10,17 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
-from app.core.limits import Limit, Unit
+from app.core.limits import Limit, Scope, Unit
 from app.store.engine import DatabaseUrl, open_database
 from app.store.migrations import upgrade
 from app.store.purchases import UNRESOLVED, Duplicate, Order, Refused, Reserved, Stale, State
@@ -59,7 +67,7 @@ class Purchasing(RuleBasedStateMachine):
     @initialize(amounts=st.tuples(*(st.integers(0, 60), st.integers(0, 8), st.integers(0, 8), st.integers(0, 4))))
     def set_limits(self, amounts: tuple[int, ...]) -> None:
         for unit, amount in zip(UNITS, amounts, strict=True):
-            scope = "organization" if unit == "micros" else "user"
+            scope: Scope = "organization" if unit == "micros" else "user"
             self.limits.append(self.do(self.desk.limit(unit, amount, scope, "lifetime")))
 
     @rule(
@@ -214,8 +222,12 @@ def test_no_order_of_calls_brings_the_book_and_its_counters_apart(database_where
 
     asyncio.run(with_schema())
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: Purchasing(database_where),
+    class Here(Purchasing):
+        def __init__(self) -> None:
+            super().__init__(database_where)
+
+    run_state_machine_as_test(
+        Here,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,

@@ -1,0 +1,70 @@
+"""imagegate admin-keys: secrets for the administration API, and for nothing else."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.command import Call, command
+from app.cli.output import Column, fields, say
+
+if TYPE_CHECKING:
+    from app.store.admin_keys import AdminKeyRecord
+
+app = typer.Typer(help="Admin API keys: for /v1/organization, never for images.")
+_KEY = (
+    Column("id"),
+    Column("name"),
+    Column("role"),
+    Column("owner_name"),
+    Column("user_id", table=False),
+    Column("last_four"),
+    Column("created_at_ms", "time"),
+    Column("expires_at_ms", "time", none="never"),
+    Column("revoked_at_ms", "time", table=False),
+)
+
+
+@command(app, "create")
+async def create(
+    call: Call,
+    name: Annotated[str, typer.Option(metavar="N", help="What the key is for.")],
+    role: Annotated[str, typer.Option(metavar="R", help="owner, or reader: looks at everything, changes nothing.")] = (
+        "owner"
+    ),
+    user: Annotated[str | None, typer.Option(metavar="NAME", help="Whose it is: it stops working with them.")] = None,
+) -> None:
+    """Make an admin key and print it: this once and never again."""
+    from app.control import admin_keys, installation
+
+    wanted = admin_keys.WantedAdminKey(name, role, user)
+    async with call.database() as database:
+        pepper = installation.load_pepper(call.home.settings)
+        await installation.claim(database, pepper, call.home.settings.currency)
+        created = await admin_keys.create_admin_key(database, pepper, wanted)
+    if call.out.is_json:
+        call.out.json({"id": created.id, "key": created.key})
+        return
+    print(created.key)
+    say(f"This is {created.id}. The line above is the secret: it is stored nowhere and never shown again.")
+
+
+@command(app, "list")
+async def list_(call: Call) -> None:
+    """Show all admin keys that are not revoked; never their secrets."""
+    from app.control import admin_keys
+
+    async with call.database() as database:
+        call.out.rows(_KEY, [_record(key) for key in await admin_keys.all_admin_keys(database)])
+
+
+@command(app, "revoke")
+async def revoke(call: Call, key: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]) -> None:
+    """Let an admin key never work again."""
+    from app.control import admin_keys
+
+    async with call.database() as database:
+        call.out.one(_KEY, _record(await admin_keys.revoke_admin_key(database, key)))
+
+
+def _record(key: "AdminKeyRecord") -> dict[str, Any]:
+    return fields(key)

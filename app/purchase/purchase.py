@@ -1,0 +1,68 @@
+"""What a client waits for: an exchange, or the replay of one, that runs whoever waits for it."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import GatewayError
+from app.purchase.booking import Bought
+from app.purchase.channel import Channel
+from app.purchase.delivery import client_events
+from app.purchase.exchange import too_late
+from app.purchase.refusals import rate_headers
+from app.purchase.replay import Deliveries
+from app.rates import RateState
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """A request under way, bought for this client or for one before it; it goes on, whoever waits for it."""
+
+    request_id: str
+    """Of the request that buys: for a replay, the original's."""
+    rates: tuple[RateState, ...]
+    replayed: bool
+    deadline_s: float
+    channel: Channel | None
+    sent: asyncio.Event
+    _task: "asyncio.Task[Bought]"
+    _closing: "asyncio.Future[None]"
+    _deliveries: Deliveries
+
+    async def bought(self) -> Bought:
+        """The booked answer. Raises the GatewayError the exchange ended with, and a 424 after the client's deadline or when this
+        process can wait no longer."""
+        ends: set[asyncio.Future[Any]] = {self._task, self._closing}
+        await asyncio.wait(ends, timeout=self.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        if not self._task.done():
+            raise self._explained(too_late(self.deadline_s))
+        try:
+            return self._task.result()
+        except GatewayError as exc:
+            raise self._explained(exc) from None
+
+    async def events(self) -> AsyncGenerator[bytes]:
+        """The frames of a streamed answer. Raises as `bought` does, at any point."""
+        assert self.channel is not None
+        try:
+            async for frame in client_events(self._task, self._closing, self.channel, self.deadline_s):
+                yield frame
+        except GatewayError as exc:
+            raise self._explained(exc) from None
+        except TimeoutError:
+            raise self._explained(too_late(self.deadline_s)) from None
+
+    async def accepted(self) -> None:
+        """Wait until it has been sent. Raises the GatewayError it ended with before that."""
+        await self.sent.wait()
+        if self._task.done():
+            await self.bought()
+
+    def delivered(self) -> None:
+        """The last byte was handed over to a client that was still there."""
+        self._deliveries.note(self.request_id)
+
+    def _explained(self, error: GatewayError) -> GatewayError:
+        error.headers = rate_headers(self.rates) | error.headers
+        return error

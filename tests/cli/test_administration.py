@@ -1,0 +1,91 @@
+"""The commands around the administration API."""
+
+from tests.cli.conftest import Cli
+
+
+def test_an_admin_key_is_made_listed_and_revoked(cli: Cli) -> None:
+    made = cli("admin-keys create --name office --user lin --json").json
+    assert set(made) == {"id", "key"} and made["key"].startswith("sk-ig-admin-")
+    plain = cli("admin-keys create --name second --role reader")
+    assert plain.out.startswith("sk-ig-admin-") and "never shown again" in plain.err
+
+    listed = cli("admin-keys list --json").json["data"]
+
+    assert [(key["name"], key["role"], key["owner_name"]) for key in listed] == [
+        ("office", "owner", "lin"),
+        ("second", "reader", None),
+    ]
+    assert made["key"] not in cli("admin-keys list").out
+    cli("admin-keys revoke", made["id"])
+    assert [key["name"] for key in cli("admin-keys list --json").json["data"]] == ["second"]
+    assert cli("admin-keys revoke --json", made["id"], code=3).error["code"] == "not_found"
+    assert cli("admin-keys create --name x --role king --json", code=2).error["param"] == "role"
+
+
+def test_a_project_is_archived(cli: Cli) -> None:
+    cli("projects create red")
+
+    assert cli("projects archive red --json").json["archived_at"] is not None
+    cli("keys create --user lin --project red", code=4)
+    cli("projects archive default", code=4)
+    cli("projects archive blue", code=3)
+
+
+def test_a_service_account_is_made_listed_and_deleted(cli: Cli) -> None:
+    made = cli("service-accounts create ci --json").json
+    assert made["key"].startswith("sk-ig-") and made["role"] == "member"
+
+    assert [each["name"] for each in cli("service-accounts list --project default --json").json["data"]] == ["ci"]
+    assert [key["user"] for key in cli("keys list --json").json["data"]] == ["ci"]
+    cli("limits set --spend 5 --spend-per month --user", made["id"])
+    cli("service-accounts delete", made["id"])
+    assert cli("service-accounts list --json").json["data"] == []
+    assert cli("keys show --json", made["key_id"]).json["status"] == "revoked"
+    assert [user["name"] for user in cli("users list --json").json["data"]] == ["lin"]
+
+
+def test_a_key_is_rotated_and_stays_the_same_key(cli: Cli) -> None:
+    made = cli("keys create --user lin --json").json
+
+    rotated = cli("keys rotate --grace 7d --json", made["id"]).json
+
+    assert rotated["id"] == made["id"] and rotated["key"] != made["key"]
+    assert len(cli("keys list --json").json["data"]) == 1
+    assert cli("keys rotate", made["id"], "--grace", "soon", code=2).err
+    cli("keys revoke", made["id"])
+    cli("keys rotate", made["id"], code=4)
+
+
+def test_a_deleted_user_is_gone_and_the_name_is_free(cli: Cli) -> None:
+    key = cli("keys create --user lin --json").json
+
+    cli("users delete lin")
+
+    assert cli("users list --json").json["data"] == []
+    assert cli("keys show --json", key["id"]).json["status"] == "revoked"
+    cli("users disable lin", code=3)
+    cli("users create lin")
+
+
+def test_the_audit_log_tells_who_changed_what(cli: Cli) -> None:
+    cli("projects create red")
+    cli("limits set --project red --spend 5 --spend-per month")
+    cli("limits set --project red --spend 7 --spend-per month")
+
+    newest, *older = cli("audit-log --json").json["data"]
+
+    assert (newest["event"], newest["actor_kind"], newest["project"]) == ("limit.updated", "cli", "red")
+    assert newest["changed"] == "amount: 5000000 -> 7000000"
+    assert [each["event"] for each in older] == ["limit.updated", "project.created", "user.added"]
+    assert newest["actor"] and newest["actor_id"] == f"cli:{newest['actor']}"
+    assert len(cli("audit-log --limit 1 --json").json["data"]) == 1
+    assert [each["event"] for each in cli("audit-log --event project.created --json").json["data"]] == [
+        "project.created"
+    ]
+    assert "limit.updated" in cli("audit-log").out
+
+
+def test_the_secret_of_an_admin_key_is_not_in_the_database(cli: Cli) -> None:
+    made = cli("admin-keys create --name office --json").json
+
+    assert made["key"].encode() not in (cli.data / "imagegate.db").read_bytes()

@@ -1,0 +1,328 @@
+"""A gateway that dies at the worst moment: nothing is bought twice, nothing stays blocked, what was paid is in the book."""
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+
+from app.core.intervals import bounds_ms
+from app.sandbox import RunningSandbox
+from app.settings import Settings
+from app.store import limits as stored_limits
+from app.store.engine import SQLITE_FILE, Database, DatabaseUrl
+from app.store.purchases import Order, Reserved, Slot
+from app.store.tables import organization, processes
+from tests.databases import insert
+from tests.faults.conftest import StartGateway, StartProcess
+from tests.gateways import Running, book, new_key, prepare, set_limit
+from tests.money.books import ask, assert_bill_paid, assert_books_agree, opened, until, used, user_id
+
+QUOTE = 1_000_000
+ZONE = Settings(_env_file=None).zone
+Books = Callable[..., Database]
+
+
+async def is_in(database: Database, state: str, count: int = 1) -> bool:
+    return [row["state"] for row in await book(database)].count(state) == count
+
+
+async def only_row(database: Database) -> dict[str, object]:
+    [row] = await book(database)
+    return row
+
+
+async def limited_key(database: Database) -> str:
+    """A key with 10.00 a month, and a place for one request at a time."""
+    key = await new_key(database)
+    await set_limit(database, "user", "lin", "micros", "month", 10 * QUOTE)
+    await set_limit(database, "user", "lin", "in_flight", "lifetime", 1)
+    return key.key
+
+
+async def ask_and_be_left(client: httpx2.AsyncClient, prompt: str, **fields: object) -> None:
+    """A request whose gateway dies before it answers."""
+    with pytest.raises(httpx2.TransportError):
+        await ask(client, prompt, **fields)
+
+
+async def kill_while(books: Books, started: StartProcess, prompt: str, **fields: object) -> Database:
+    """kill -9 once the request is dispatched, and a start after it."""
+    process, database = await started(), books()
+    key = await limited_key(database)
+    async with opened(process.url, key) as client:
+        asking = asyncio.create_task(ask_and_be_left(client, prompt, **fields))
+        await until(lambda: is_in(database, "dispatched"))
+        await process.stop(signal.SIGKILL)
+        await asking
+    assert await used(database, "lin") == [(0, QUOTE)]
+    process = await started()
+    async with opened(process.url, key) as client:
+        answer = await ask(client)
+    assert answer.status_code == 200, "the place in flight was not given back"
+    return database
+
+
+async def test_a_request_that_was_sent_when_the_gateway_died_is_unknown_and_stays_held(
+    processes: StartProcess, books: Books, relay: RunningSandbox
+) -> None:
+    database = await kill_while(books, processes, "[[sandbox hang=1]] a cat")
+
+    lost, _ = await book(database)
+    assert (lost["state"], lost["http_status"], lost["cost_micros"]) == ("unknown", None, None)
+    assert await used(database, "lin") == [(QUOTE, QUOTE)]
+    assert await used(database, "lin", "in_flight") == [(0, 0)]
+    await assert_books_agree(database)
+    await assert_bill_paid(database, relay)
+
+
+async def test_an_answer_that_was_whole_when_the_gateway_died_is_settled(
+    processes: StartProcess, books: Books, relay: RunningSandbox, tmp_path: Path
+) -> None:
+    process, database = await processes(), books()
+    key = await limited_key(database)
+    async with opened(process.url, key) as client:
+        asking = asyncio.create_task(ask_and_be_left(client, "[[sandbox delay=0.6]] a cat", n=4))
+        await until(lambda: is_in(database, "dispatched"))
+        async with write_locked(tmp_path):  # The settlement waits, the answer is there.
+            await until(lambda: whole_result(tmp_path))
+            await process.stop(signal.SIGKILL)
+            await asking
+    await processes()
+
+    row = await only_row(database)
+    assert (row["state"], row["cost_micros"], row["images"]) == ("settled", 4 * QUOTE, 4)
+    assert await used(database, "lin") == [(4 * QUOTE, 0)]
+    assert await used(database, "lin", "in_flight") == [(0, 0)]
+    await assert_books_agree(database)
+    assert len(relay.sandbox.bill) == 1
+
+
+@asynccontextmanager
+async def write_locked(folder: Path) -> AsyncIterator[None]:
+    """Another program writes to the SQLite file, for as long as the block lasts."""
+    with contextlib.closing(
+        sqlite3.connect(folder / SQLITE_FILE, isolation_level=None, check_same_thread=False)
+    ) as other:
+        await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def whole_result(folder: Path) -> bool:
+    return any(path.read_bytes().endswith(b"}") for path in (folder / "results").glob("req_*"))
+
+
+async def test_an_answer_that_was_cut_by_the_crash_is_not_believed(
+    processes: StartProcess, books: Books, tmp_path: Path
+) -> None:
+    process, database = await processes(), books()
+    key = await limited_key(database)
+    async with opened(process.url, key) as client:
+        asking = asyncio.create_task(ask_and_be_left(client, "[[sandbox drip=6]] a cat", n=4))
+        await until(lambda: has_result(tmp_path))
+        await process.stop(signal.SIGKILL)
+        await asking
+    await processes()
+
+    assert (await only_row(database))["state"] == "unknown"
+    assert await used(database, "lin") == [(0, 4 * QUOTE)]
+
+
+async def has_result(folder: Path) -> bool:
+    return any((folder / "results").glob("req_*"))
+
+
+async def test_what_was_never_sent_is_given_back_whole(
+    tmp_path: Path, postgres_url: str, gateways: StartGateway, relay: RunningSandbox
+) -> None:
+    for url, folder in ((None, "a"), (postgres_url, "b")):
+        where = DatabaseUrl.of(url, tmp_path / folder)
+        (tmp_path / folder).mkdir()
+        await prepare(where)
+        running = await gateways(folder, database_url=url)
+        await limited_key(running.database)
+        order = await reserve(running, "proc_dead", "req_dead")
+        assert await used(running.database, "lin") == [(0, QUOTE)]
+        await mourn(running.database, "proc_dead", silent_s=31)
+
+        assert await running.gateway.recovery.turn()
+        if url is not None:  # This gateway has not been in contact long enough to judge others.
+            assert await used(running.database, "lin") == [(0, QUOTE)]
+            await long_in_contact(running)
+
+        row = await only_row(running.database)
+        assert (row["id"], row["state"], row["http_status"]) == (order.request_id, "released", None)
+        assert await used(running.database, "lin") == [(0, 0)]
+        assert await used(running.database, "lin", "in_flight") == [(0, 0)]
+        assert not await running.gateway.purchases.dispatch(order.request_id, order.owner, order.reserved_at_ms)
+        await assert_books_agree(running.database)
+    assert relay.sandbox.seen == []
+
+
+@pytest.mark.parametrize(("silent_s", "state"), [(25, "dispatched"), (31, "unknown")])
+async def test_a_replica_takes_over_what_another_left_only_after_30_s_of_its_silence(
+    postgres_url: str, gateways: StartGateway, silent_s: int, state: str
+) -> None:
+    running = await gateways(database_url=postgres_url)
+    await limited_key(running.database)
+    order = await reserve(running, "proc_other", "req_other")
+    assert await running.gateway.purchases.dispatch(order.request_id, order.owner, order.reserved_at_ms)
+    await mourn(running.database, "proc_other", silent_s)
+
+    await long_in_contact(running)
+
+    assert (await only_row(running.database))["state"] == state
+    assert await used(running.database, "lin") == [(0, QUOTE)]
+    assert await used(running.database, "lin", "in_flight") == [(0, int(state == "dispatched"))]
+
+
+async def test_of_two_replicas_that_recover_at_once_one_books(postgres_url: str, gateways: StartGateway) -> None:
+    first, second = await gateways("a", database_url=postgres_url), await gateways("b", database_url=postgres_url)
+    await limited_key(first.database)
+    await reserve(first, "proc_dead", "req_dead")
+    await mourn(first.database, "proc_dead", silent_s=60)
+
+    await asyncio.gather(long_in_contact(first), long_in_contact(second))
+
+    assert (await only_row(first.database))["state"] == "released"
+    assert await used(first.database, "lin") == [(0, 0)]
+
+
+async def reserve(running: Running, owner: str, request_id: str) -> Order:
+    """A reservation as a process that died would have left it."""
+    user = await user_id(running.database, "lin")
+    now_ms = await running.database.now_ms()
+    async with running.database.read() as connection:
+        limits = await stored_limits.of_scopes(connection, [("user", user)])
+        revision = (await connection.execute(sa.select(organization.c.revision))).scalar_one()
+    order = Order(
+        request_id=request_id,
+        owner=owner,
+        api_key_id="key_1",
+        user_id=user,
+        project_id="proj_default",
+        operation="generation",
+        model="gpt-image-1",
+        n=1,
+        size=None,
+        quality=None,
+        stream=False,
+        prompt_chars=5,
+        prompt_hmac=None,
+        quote_micros=QUOTE,
+        reserved_at_ms=now_ms,
+        revision=revision,
+        slots=tuple(Slot(limit, bounds_ms(limit.interval, now_ms, ZONE)[0]) for limit in limits),
+    )
+    assert isinstance(await running.gateway.purchases.reserve(order), Reserved)
+    return order
+
+
+async def mourn(database: Database, owner: str, silent_s: int) -> None:
+    """The last beat of a process was that long ago."""
+    then_ms = await database.now_ms() - silent_s * 1000
+    await insert(database, processes, {"id": owner, "started_at_ms": then_ms, "beat_at_ms": then_ms})
+
+
+async def long_in_contact(running: Running) -> None:
+    """What this gateway does once it has had 31 s of contact of its own."""
+    running.gateway.recovery._contact_since_s = asyncio.get_running_loop().time() - 31
+    await running.gateway.recovery.turn()
+
+
+# --- leaving in peace ------------------------------------------------------------------------------------------------
+
+
+async def test_a_gateway_that_is_told_to_go_finishes_what_it_has_begun(
+    processes: StartProcess, books: Books, relay: RunningSandbox
+) -> None:
+    process, database = await processes(), books()
+    key = await limited_key(database)
+    await set_limit(database, "user", "lin", "in_flight", "lifetime", None)
+    async with opened(process.url, key) as client:
+        asking = asyncio.create_task(ask(client, "[[sandbox delay=2.5]] a cat"))
+        await until(lambda: is_in(database, "dispatched"))
+        leaving = asyncio.create_task(process.stop(signal.SIGTERM))
+        await until(lambda: unready(client))
+        ready, alive, late = await client.get("/readyz"), await client.get("/healthz"), await ask(client)
+        again = asyncio.create_task(process.stop(signal.SIGTERM))
+        answer = await asking
+        code = await leaving
+        await again
+
+    assert (ready.status_code, ready.json()["checks"]["shutdown"], alive.status_code) == (503, "draining", 200)
+    assert (late.status_code, late.json()["error"]["code"]) == (503, "draining")
+    assert 1 <= int(late.headers["retry-after"]) <= 60
+    assert answer.status_code == 200
+    assert answer.json()["data"][0]["b64_json"]
+    assert code == 0
+    assert (await only_row(database))["state"] == "settled"
+    assert len(relay.sandbox.bill) == 1
+
+
+async def unready(client: httpx2.AsyncClient) -> bool:
+    return (await client.get("/readyz")).status_code == 503
+
+
+async def test_a_second_server_on_one_sqlite_directory_refuses(processes: StartProcess) -> None:
+    first = await processes()
+
+    with pytest.raises(AssertionError, match="Another imagegate"):
+        await processes()
+
+    async with opened(first.url) as client:
+        assert (await client.get("/readyz")).status_code == 200
+
+
+# --- clients that leave ----------------------------------------------------------------------------------------------
+
+
+async def send(running: Running, data: bytes, *, read_bytes: int = 0) -> None:
+    """Write, read so much, and be gone with a reset."""
+    host, port = running.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(data)
+    await writer.drain()
+    if read_bytes:
+        await reader.readexactly(read_bytes)
+    else:
+        await asyncio.sleep(0.15)
+    writer.transport.abort()
+
+
+def call(key: str, prompt: str, *, sent: float = 1.0) -> bytes:
+    """The bytes of a request, or the first part of its body."""
+    body = b'{"model": "gpt-image-1", "n": 4, "prompt": "%s"}' % prompt.encode()
+    head = f"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body[: int(len(body) * sent)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "prompt", "read_bytes", "state"),
+    [(0.0, "a cat", 0, None), (0.5, "a cat", 0, None), (1.0, "[[sandbox delay=0.5]] a cat", 0, "settled"),
+     (1.0, "a cat", 2000, "settled")],
+    ids=["before the body", "in the body", "while it waits", "in the answer"],
+)  # fmt: skip
+async def test_a_client_that_leaves_pays_for_what_was_sent_and_for_nothing_else(
+    gateways: StartGateway, relay: RunningSandbox, sent: float, prompt: str, read_bytes: int, state: str | None
+) -> None:
+    running = await gateways()
+    key = await limited_key(running.database)
+
+    await send(running, call(key, prompt, sent=sent), read_bytes=read_bytes)
+    await running.gateway.buyer.emptied()
+
+    assert [row["state"] for row in await running.rows()] == ([state] if state else [])
+    assert len(relay.sandbox.bill) == (1 if state else 0)
+    async with opened(running.url, key) as client:
+        assert (await ask(client)).status_code == 200
+    await assert_books_agree(running.database)
+    await assert_bill_paid(running.database, relay)
