@@ -86,6 +86,12 @@ class MissingParameter(BadRequest):
     code = "missing_required_parameter"
 
 
+class UnknownParameter(BadRequest):
+    """Administration API only: what is sent to the image endpoints is not ours to know."""
+
+    code = "unknown_parameter"
+
+
 class DuplicateKey(BadRequest):
     code = "duplicate_key"
 

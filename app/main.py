@@ -7,8 +7,9 @@ from slowapi.errors import RateLimitExceeded
 from starlette.types import ASGIApp
 
 from app import __version__
-from app.api import collection, images, models, ops
+from app.api import collection, images, models, ops, self_service
 from app.api.body import BodyCaps
+from app.api.documentation import install_documentation
 from app.api.errors import install_error_handlers
 from app.api.guard import Guard, too_many_calls
 from app.api.middleware import SandboxMark, wrap
@@ -26,6 +27,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
     guard = Guard(
         models_per_minute=settings.guard_models_per_minute,
         admin_per_minute=settings.guard_admin_per_minute,
+        own_per_minute=settings.guard_own_per_minute,
         bad_keys_per_minute=settings.guard_bad_keys_per_minute,
     )
     api.state.gateway, api.state.body_caps = gateway, _body_caps(settings, gateway.data_dir)
@@ -36,6 +38,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
     for prefix in ("/v1", ""):  # Clients disagree about where /v1 belongs.
         api.include_router(public, prefix=prefix, include_in_schema=prefix == "/v1")
     api.include_router(ops.router)
+    install_documentation(api)
     return wrap(api if not gateway.sandbox else SandboxMark(api))
 
 
@@ -44,6 +47,7 @@ def _public(guard: Guard) -> APIRouter:
     router.include_router(images.router)
     router.include_router(collection.router)
     router.include_router(models.models_router(guard))
+    router.include_router(self_service.self_service_router(guard))
     router.include_router(organization_router())
     return router
 

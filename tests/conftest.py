@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
+from tests.buckets import bucket, bucket_server
 from tests.databases import (
     database,
     database_kind,
@@ -19,6 +20,8 @@ from tests.gateways import RELAY_KEY
 from tests.servers import PostgresServer, RedisServer
 
 __all__ = [
+    "bucket",
+    "bucket_server",
     "database",
     "database_kind",
     "database_where",

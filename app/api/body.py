@@ -56,6 +56,17 @@ async def read_generation(request: Request, caps: BodyCaps) -> ImageRequest:
     return parameters.generation(_object(bytes(body)))
 
 
+async def read_json(request: Request, caps: BodyCaps) -> dict[str, Any]:
+    """A JSON object of the administration API; no body at all is an empty one. Raises as `read_generation` does."""
+    if request.headers.get("content-length") == "0" or not {"content-length", "transfer-encoding"} & {*request.headers}:
+        return {}
+    _content_type(request, JSON)
+    body = bytearray()
+    async for chunk in _chunks(request, caps.json_bytes_max, caps.idle_s):
+        body += chunk
+    return _object(bytes(body)) if body.strip() else {}
+
+
 async def read_edit(request: Request, caps: BodyCaps) -> ImageRequest:
     """The body of POST /v1/images/edits, multipart or JSON. The caller closes it; after an error nothing is open.
 
@@ -69,6 +80,21 @@ async def read_edit(request: Request, caps: BodyCaps) -> ImageRequest:
             return parameters.edit_json(fields, files, spool, **read_files)
         form = await _form(request, caps, spool, boundary)
         return parameters.edit(form.fields, form.files, spool, **read_files)
+
+
+async def read_quote(request: Request, caps: BodyCaps) -> ImageRequest:
+    """The body of a generation or of an edit: an edit is a form, or JSON that has `images`. As `read_edit`."""
+    content_type, boundary = _content_type(request, MULTIPART, JSON)
+    with _new_spool(caps) as spool:
+        read_files = {"images_max": caps.files_max, "pixels_max": caps.pixels_max}
+        if content_type == MULTIPART:
+            form = await _form(request, caps, spool, boundary)
+            return parameters.edit(form.fields, form.files, spool, **read_files)
+        fields, files = await _json_with_pictures(request, caps, spool)
+        if "images" in fields or files:
+            return parameters.edit_json(fields, files, spool, **read_files)
+        spool.close()
+        return parameters.generation(fields)
 
 
 async def read_variation(request: Request, caps: BodyCaps) -> ImageRequest:

@@ -54,5 +54,7 @@ async def _grant(gateway: Gateway, secret: str) -> Grant | None:
     if key_id is None:
         return None
     grant = await gateway.grant(key_id)
-    right = keys.matches(gateway.pepper, secret, grant.secret_hmac if grant else _NOBODY)
-    return grant if right and grant and grant.usable_at(gateway.clock.now_ms()) else None
+    now_ms = gateway.clock.now_ms()
+    hmacs = grant.hmacs_at(now_ms) if grant else [_NOBODY]
+    right = any(keys.matches(gateway.pepper, secret, hmac) for hmac in hmacs)
+    return grant if right and grant and grant.usable_at(now_ms) else None

@@ -1,6 +1,7 @@
 """The one place that turns an exception into HTTP, in OpenAI's words."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from app.errors import (
     InvalidValue,
     MethodNotAllowed,
     MissingParameter,
+    UnknownParameter,
     UnknownUrl,
 )
 
@@ -83,16 +85,23 @@ async def _validation_error(_: Request, exc: Exception) -> Response:
     """The first thing that is wrong, without the value that was sent."""
     assert isinstance(exc, RequestValidationError)
     first = exc.errors()[0]
-    param = ".".join(str(part) for part in first["loc"][1:]) or None
-    kind = first["type"]
-    message = f"{param or 'The body'}: {first['msg']}."
+    return error_response(validation_error({**first, "loc": first["loc"][1:]}))  # Without `body` or `query`.
+
+
+def validation_error(found: Mapping[str, Any]) -> BadRequest:
+    """What pydantic found wrong (an entry of its `errors()`), in our words and without the value that was sent."""
+    param = ".".join(str(part) for part in found["loc"]) or None
+    kind = found["type"]
+    message = f"{param or 'The body'}: {found['msg'].removeprefix('Value error, ').rstrip('.')}."
     if kind == "missing":
-        return error_response(MissingParameter(message, param=param))
+        return MissingParameter(message, param=param)
     if kind.startswith("json"):
-        return error_response(InvalidJson("The body is not valid JSON."))
+        return InvalidJson("The body is not valid JSON.")
+    if kind == "extra_forbidden":
+        return UnknownParameter(f"Unknown parameter: '{(param or '')[:100]}'.", param=param)
     if kind.endswith(("_type", "_parsing")):
-        return error_response(InvalidType(message, param=param))
-    return error_response(InvalidValue(message, param=param))
+        return InvalidType(message, param=param)
+    return InvalidValue(message, param=param)
 
 
 async def _client_left(_: Request, __: Exception) -> Response:

@@ -22,17 +22,30 @@ WINDOW_S = 60
 
 
 class Guard:
-    """Per client address and minute: `models_per_minute` lists of models, `bad_keys_per_minute` wrong keys."""
+    """Per client address and minute: `models_per_minute` lists of models, `admin_per_minute` calls of the administration
+    API, `own_per_minute` questions about one's own key, `bad_keys_per_minute` wrong keys."""
 
-    def __init__(self, *, models_per_minute: int, bad_keys_per_minute: int):
+    def __init__(self, *, models_per_minute: int, admin_per_minute: int, own_per_minute: int, bad_keys_per_minute: int):
         self.limiter = Limiter(key_func=get_remote_address, storage_uri="memory://")
         self._models = f"{models_per_minute}/minute"
+        self._own = f"{own_per_minute}/minute"
+        self._admin = parse(f"{admin_per_minute}/minute")
         self._bad_keys = parse(f"{bad_keys_per_minute}/minute")
 
     def models(self, route: Route) -> Route:
         """Decorates a route that lists models; the route must take `request`."""
         limited: Route = self.limiter.limit(self._models)(route)
         return limited
+
+    def own(self, route: Route) -> Route:
+        """Decorates a route that tells somebody about their own key; the route must take `request`."""
+        limited: Route = self.limiter.limit(self._own)(route)
+        return limited
+
+    def count_admin_call(self, request: Request) -> None:
+        """Raises RateLimited when this address calls the administration API too often."""
+        if not self.limiter.limiter.hit(self._admin, "admin", get_remote_address(request)):
+            raise _too_many(f"calls from your address ({self._admin.amount} per minute)")
 
     def count_bad_key(self, request: Request) -> None:
         """Raises RateLimited when this address has tried too many. A right key is never counted, nor refused here."""

@@ -24,7 +24,7 @@ HEADERS_MAX = 100
 # Decoding makes these into other paths, or other programs read them as such: empty and dotted segments, parameters,
 # backslashes, control characters, slashes in disguise.
 _ODD_PATH = re.compile(rb"//|\\|;|\.\.|%(?:[01]|2e|2f|5c|7f)", re.IGNORECASE)
-_MODEL_PATH = re.compile(rb"(?:/v1)?/models/[^/]+\Z")
+_MODEL_PATH = re.compile(rb"(?:/v1)?/(?:models|organization/projects/[^/]+/rate_limits)/[^/]+\Z")
 _HOST = re.compile(rb"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 

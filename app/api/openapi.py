@@ -2,7 +2,7 @@
 
 from typing import Any
 
-_ERROR = {
+ERROR = {
     "type": "object",
     "required": ["error"],
     "properties": {
@@ -71,7 +71,7 @@ def _body(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answers(ok: dict[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
-    refusal = {"description": "Refused", "content": {"application/json": {"schema": _ERROR, "example": _EXAMPLE_ERROR}}}
+    refusal = {"description": "Refused", "content": {"application/json": {"schema": ERROR, "example": _EXAMPLE_ERROR}}}
     return {200: ok, **dict.fromkeys(statuses, refusal)}
 
 
@@ -100,7 +100,10 @@ _REFERENCES = _object(
     "images",
 )
 
-SECURITY = {"apiKey": {"type": "http", "scheme": "bearer", "description": "An API key: sk-ig-..."}}
+SECURITY = {
+    "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key: sk-ig-..."},
+    "adminApiKey": {"type": "http", "scheme": "bearer", "description": "An admin API key: sk-ig-admin-..."},
+}
 GENERATIONS: dict[str, Any] = {
     "responses": _answers(_BOUGHT, *_REFUSALS),
     "openapi_extra": _KEY | _body({"application/json": _object(_PROMPT | _FACTS, "prompt")}),

@@ -24,6 +24,17 @@ def start_of_day_ms(text: str, field: str, zone: ZoneInfo) -> int:
     return int(midnight.astimezone(UTC).timestamp() * 1000)
 
 
+def instant_ms(text: str, field: str) -> int:
+    """`2026-12-01T08:00:00+08:00`; the offset must be there. Raises InvalidValue."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None or not 2000 <= found.year <= 2999:
+        raise InvalidValue(f"{shown(text)} is not an instant like 2026-12-01T08:00:00+08:00.", param=field)
+    return int(found.timestamp() * 1000)
+
+
 def expiry_ms(text: str, now_ms: int, zone: ZoneInfo) -> int:
     """`90d` and `12h` from now, or the beginning of a day like `2026-12-31`. Raises InvalidValue, also for the past."""
     if (duration := _DURATION.fullmatch(text)) is not None:
@@ -37,6 +48,15 @@ def expiry_ms(text: str, now_ms: int, zone: ZoneInfo) -> int:
             param="expires",
         )
     return at_ms
+
+
+def duration_s(text: str, field: str) -> int:
+    """Seconds of `90d`, `12h` or `0h`. Raises InvalidValue."""
+    if text in ("0h", "0d"):
+        return 0
+    if (found := _DURATION.fullmatch(text)) is None:
+        raise InvalidValue(f"{shown(text)} is not a time like 7d or 24h.", param=field)
+    return int(found[1]) * _UNIT_MS[found[2]] // 1000
 
 
 def _date(text: str, field: str) -> date:

@@ -9,6 +9,8 @@ from app.core.intervals import hour_start_ms, local_day
 from app.core.money import AMOUNT_MICROS_MAX
 from app.errors import Conflict, InvalidValue
 from app.store import corrections, reconciliation
+from app.store.audit_logs import Change
+from app.store.audit_logs import note as log_change
 from app.store.corrections import Correction, Kind
 from app.store.engine import Database
 from app.store.purchases import Ending, Purchases, Settlement
@@ -73,7 +75,15 @@ class Decisions:
         async with self.database.transaction() as connection:
             if proof is not None and not await reconciliation.claim(connection, proof, now_ms):
                 return None
-            return now_ms if await corrections.post_with(connection, note, self.zone, ("unknown",)) else None
+            if not await corrections.post_with(connection, note, self.zone, ("unknown",)):
+                return None
+            await log_change(connection, _logged(request, kind, word))
+            return now_ms
+
+
+def _logged(request: Dispatched, kind: Kind, word: Word) -> Change:
+    after = {"state": "released" if kind == "release" else "settled", "reason": word.reason, "decided_by": word.actor}
+    return Change(f"request.{kind}", request.id, {"state": request.state}, after)
 
 
 async def settle_by_hand(decisions: Decisions, request_id: str, word: Word, cost_micros: int | None) -> RequestRecord:

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from app.control.people import DEFAULT_PROJECT, add_user, the_project
+from app.control.keys import KeyFacts, add_key
+from app.control.limits import LimitChange, apply_limits
+from app.control.people import add_user
 from app.control.pepper import fingerprint, load_pepper
-from app.core import keys as secrets
+from app.control.projects import DEFAULT_PROJECT, the_project
 from app.core.ids import new_id
 from app.errors import ConfigurationError
-from app.store import keys, limits, organization
+from app.store import organization
 from app.store.engine import Database
-from app.store.keys import StoredKey
-from app.store.limits import Place
 from app.store.organization import Installation, User
 
 __all__ = ["FirstKey", "check_currency", "claim", "first_key", "load_pepper"]
@@ -18,6 +18,10 @@ __all__ = ["FirstKey", "check_currency", "claim", "first_key", "load_pepper"]
 FIRST_USER = "me"
 FIRST_SPEND_MICROS = 20_000_000
 FIRST_REQUESTS_PER_MINUTE = 10
+FIRST_LIMITS = (
+    LimitChange("micros", "month", FIRST_SPEND_MICROS),
+    LimitChange("requests", "minute", FIRST_REQUESTS_PER_MINUTE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +58,19 @@ async def check_currency(database: Database, currency: str) -> None:
 
 async def first_key(database: Database, pepper: bytes) -> FirstKey | None:
     """On an installation without users: a first one with a key and small limits. None where there is any user."""
-    now_ms, new = await database.now_ms(), secrets.new_key()
+    now_ms = await database.now_ms()
     async with database.read() as connection:
         if await organization.any_user(connection):
             return None
     async with database.write() as connection:
         if await organization.any_user(connection):
             return None
-        user = User(new_id("user-"), FIRST_USER, None, now_ms)
+        user = User(new_id("user-"), FIRST_USER, None, now_ms, role="owner")
         await add_user(connection, user)
         project = await the_project(connection, DEFAULT_PROJECT)
-        hashed = secrets.secret_hmac(pepper, new.secret)
-        stored = StoredKey(new.id, user.id, project.id, "first key", hashed, new.last_four, None, now_ms, None)
-        await keys.insert_key(connection, stored)
-        spend, rate = Place("user", user.id, "", "micros", "month"), Place("user", user.id, "", "requests", "minute")
-        await limits.set_amount(connection, spend, FIRST_SPEND_MICROS)
-        await limits.set_amount(connection, rate, FIRST_REQUESTS_PER_MINUTE)
-    return FirstKey(FIRST_USER, new.id, new.secret)
+        created = await add_key(connection, pepper, user, project, KeyFacts("first key", None, now_ms, None))
+        await apply_limits(connection, "user", user.id, None, FIRST_LIMITS)
+    return FirstKey(FIRST_USER, created.id, created.key)
 
 
 def _check_pepper(database: Database, found: Installation, pepper: bytes) -> None:

@@ -2,19 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.dates import expiry_ms
+from app.control.members import ensure_member
 from app.control.names import checked_name, shown
-from app.control.people import DEFAULT_PROJECT, the_project, the_user
+from app.control.people import active_user
+from app.control.projects import DEFAULT_PROJECT, active_project
 from app.core import keys as secrets
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store import keys as store
 from app.store import prices
+from app.store.audit_logs import Change, Facts, note
 from app.store.engine import Database
 from app.store.keys import KeyRecord, StoredKey
+from app.store.organization import Project, User
+
+GRACE_S_MAX = 30 * 86_400
+LIFETIME_S_MAX = 100 * 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +44,57 @@ class WantedKey:
     expires: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What a new key is, checked; `models` None means all."""
+
+    name: str
+    models: tuple[str, ...] | None
+    created_at_ms: int
+    expires_at_ms: int | None
+
+
 async def create_key(database: Database, pepper: bytes, zone: ZoneInfo, wanted: WantedKey) -> CreatedKey:
-    """Raises InvalidValue; NotFound for user, project or model; Conflict when user or project is not active."""
+    """Its user becomes a member of the project where that is not so yet.
+
+    Raises InvalidValue; NotFound for user, project or model; Conflict when user or project is not active.
+    """
     now_ms = await database.now_ms()
     name = None if wanted.name is None else checked_name(wanted.name)
     expires_at_ms = None if wanted.expires is None else expiry_ms(wanted.expires, now_ms, zone)
     async with database.write() as connection:
-        user_id, user_name = await _active_user(connection, wanted.user)
-        project_id = await _active_project(connection, wanted.project)
-        models = await _known_models(connection, wanted.models)
-        new = secrets.new_key()
-        stored = StoredKey(
-            id=new.id,
-            user_id=user_id,
-            project_id=project_id,
-            name=name or user_name,
-            secret_hmac=secrets.secret_hmac(pepper, new.secret),
-            last_four=new.last_four,
-            models=models,
-            created_at_ms=now_ms,
-            expires_at_ms=expires_at_ms,
+        user = await active_user(connection, wanted.user)
+        project = await active_project(connection, wanted.project)
+        models = await known_models(connection, wanted.models)
+        return await add_key(
+            connection, pepper, user, project, KeyFacts(name or user.name, models, now_ms, expires_at_ms)
         )
-        await store.insert_key(connection, stored)
+
+
+async def add_key(
+    connection: AsyncConnection, pepper: bytes, user: User, project: Project, facts: KeyFacts
+) -> CreatedKey:
+    """As part of a larger change; a person becomes a member. Raises Conflict for a service account of another project."""
+    if user.is_service_account and user.project_id != project.id:
+        message = f"The service account {shown(user.name)} belongs to another project."
+        raise Conflict(message, param="user")
+    if not user.is_service_account:  # Its role is its own matter: one without a role holds keys that do not work yet.
+        await ensure_member(connection, project, user, facts.created_at_ms)
+    new = secrets.new_key()
+    stored = StoredKey(
+        id=new.id,
+        user_id=user.id,
+        project_id=project.id,
+        name=facts.name,
+        secret_hmac=secrets.secret_hmac(pepper, new.secret),
+        last_four=new.last_four,
+        models=facts.models,
+        created_at_ms=facts.created_at_ms,
+        expires_at_ms=facts.expires_at_ms,
+    )
+    await store.insert_key(connection, stored)
+    key = await the_key(connection, new.id)
+    await note(connection, Change("api_key.created", key.id, None, key_facts(key), project.id))
     return CreatedKey(new.id, new.secret)
 
 
@@ -77,9 +114,41 @@ async def revoke_key(database: Database, key_id: str) -> KeyRecord:
     """Within a second no replica takes it any more; doing it twice keeps the first instant. Raises NotFound."""
     now_ms = await database.now_ms()
     async with database.write() as connection:
-        await the_key(connection, key_id)
-        await store.revoke(connection, key_id, now_ms)
+        key = await the_key(connection, key_id)
+        if key.revoked_at_ms is None:
+            await revoke_with(connection, key, now_ms)
         return await the_key(connection, key_id)
+
+
+async def revoke_with(connection: AsyncConnection, key: KeyRecord, now_ms: int) -> None:
+    """As part of a larger change."""
+    await store.revoke(connection, key.id, now_ms)
+    await note(connection, Change("api_key.deleted", key.id, key_facts(key), None, key.project_id))
+
+
+async def rotate_key(database: Database, pepper: bytes, key_id: str, grace_s: int) -> CreatedKey:
+    """A new secret for the same key: its id, limits, models and history stay. The old one works for `grace_s` more.
+
+    Raises NotFound; InvalidValue; Conflict for a key that is revoked or expired.
+    """
+    if not 0 <= grace_s <= GRACE_S_MAX:
+        message = f"The old secret may go on for 0 to {GRACE_S_MAX} seconds."
+        raise InvalidValue(message, param="grace_period_seconds")
+    now_ms = await database.now_ms()
+    async with database.write() as connection:
+        key = await the_key(connection, key_id)
+        check_alive(key, now_ms)
+        new = secrets.new_key(key.id)
+        hashed = secrets.secret_hmac(pepper, new.secret)
+        await store.rotate(connection, key.id, hashed, new.last_four, now_ms + grace_s * 1000)
+        await _log_update(connection, key)
+    return CreatedKey(new.id, new.secret)
+
+
+async def change_key(connection: AsyncConnection, key: KeyRecord, **values: Any) -> KeyRecord:
+    """Write these fields (name, models, expires_at_ms) and log the change."""
+    await store.update_key(connection, key.id, **values)
+    return await _log_update(connection, key)
 
 
 async def the_key(connection: AsyncConnection, key_id: str) -> KeyRecord:
@@ -92,22 +161,22 @@ async def the_key(connection: AsyncConnection, key_id: str) -> KeyRecord:
     return key
 
 
-async def _active_user(connection: AsyncConnection, name_or_id: str) -> tuple[str, str]:
-    user = await the_user(connection, name_or_id)
-    if user.disabled_at_ms is not None:
-        message = f"The user {shown(user.name)} is disabled; `imagegate users enable {user.id}` undoes that."
-        raise Conflict(message, param="user")
-    return user.id, user.name
+def check_alive(key: KeyRecord, now_ms: int) -> None:
+    """Raises Conflict for a key that will never work again."""
+    if (status := key.status_at(now_ms)) in ("revoked", "expired"):
+        raise Conflict(f"The key {key.id} is {status}; make a new one.", param="key")
 
 
-async def _active_project(connection: AsyncConnection, name_or_id: str) -> str:
-    project = await the_project(connection, name_or_id)
-    if project.archived_at_ms is not None:
-        raise Conflict(f"The project {shown(project.name)} is archived; choose another.", param="project")
-    return project.id
+def expiry_in_ms(expires_in_s: int, now_ms: int) -> int:
+    """Raises InvalidValue."""
+    if not 1 <= expires_in_s <= LIFETIME_S_MAX:
+        message = f"A key lasts from 1 to {LIFETIME_S_MAX} seconds; leave this out for one that does not expire."
+        raise InvalidValue(message, param="expires_in_seconds")
+    return now_ms + expires_in_s * 1000
 
 
-async def _known_models(connection: AsyncConnection, names: Sequence[str] | None) -> tuple[str, ...] | None:
+async def known_models(connection: AsyncConnection, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Without repetitions. Raises InvalidValue for one that is not in the catalog, and for an empty list."""
     if names is None:
         return None
     catalog = (await prices.catalog(connection)).models
@@ -119,3 +188,15 @@ async def _known_models(connection: AsyncConnection, names: Sequence[str] | None
             param="models",
         )
     return tuple(dict.fromkeys(names))
+
+
+def key_facts(key: KeyRecord) -> Facts:
+    """What the log of changes says of a key."""
+    names = ("name", "user_id", "project_id", "expires_at_ms", "last_four", "previous_until_ms")
+    return {**{name: getattr(key, name) for name in names}, "models": None if key.models is None else list(key.models)}
+
+
+async def _log_update(connection: AsyncConnection, before: KeyRecord) -> KeyRecord:
+    after = await the_key(connection, before.id)
+    await note(connection, Change("api_key.updated", after.id, key_facts(before), key_facts(after), after.project_id))
+    return after

@@ -8,13 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.keys import the_key
 from app.control.names import shown
-from app.control.people import the_project, the_user
+from app.control.people import the_user
+from app.control.projects import the_project
 from app.core.intervals import COUNTED, Interval, bounds_ms
 from app.core.limits import Limit, Scope, Unit
 from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS, decimal_text
 from app.errors import InvalidValue
 from app.store import limits as store
 from app.store import prices
+from app.store.audit_logs import Change, note
 from app.store.engine import Database
 from app.store.limits import Place, Used
 
@@ -71,14 +73,37 @@ async def set_limits(
         _check(change)
     async with database.write() as connection:
         scope_id = await _scope_id(connection, where)
-        await _check_model(connection, model)
-        for change in changes:
-            place = Place(where.scope, scope_id, model or "", change.unit, change.interval)
-            if change.amount is None:
-                await store.remove(connection, place)
-            else:
-                await store.set_amount(connection, place, change.amount)
+        await check_model(connection, model)
+        await apply_limits(connection, where.scope, scope_id, model, changes)
     return await show_limits(database, zone, where, model or "")
+
+
+async def apply_limits(
+    connection: AsyncConnection, scope: Scope, scope_id: str, model: str | None, changes: Sequence[LimitChange]
+) -> None:
+    """As part of a larger change, for a scope and model that are there; each change is logged. Raises InvalidValue."""
+    for change in changes:
+        _check(change)
+        place = Place(scope, scope_id, model or "", change.unit, change.interval)
+        before = await store.amount(connection, place)
+        if change.amount is None:
+            await store.remove(connection, place)
+        else:
+            await store.set_amount(connection, place, change.amount)
+        await note(connection, _logged(place, before, change.amount))
+
+
+def _logged(place: Place, before: int | None, after: int | None) -> Change:
+    """OpenAI's name for the rates of a project, and ours for everything else it has no name for."""
+    kind = "rate_limit" if place.scope == "project" and place.interval == "minute" else "limit"
+    facts = {name: getattr(place, name) for name in Place.__slots__}
+    return Change(
+        f"{kind}.{'deleted' if after is None else 'updated'}",
+        place.scope_id or place.scope,
+        None if before is None else {**facts, "amount": before},
+        None if after is None else {**facts, "amount": after},
+        place.scope_id if place.scope == "project" else None,
+    )
 
 
 async def show_limits(
@@ -95,8 +120,8 @@ async def show_limits(
             limits = await store.all_limits(connection)
         else:
             limits = await store.of_scopes(connection, [(where.scope, await _scope_id(connection, where))])
-        used = await store.used(connection, starts_ms)
-    wanted = [limit for limit in limits if model is None or limit.model == model]
+        wanted = [limit for limit in limits if model is None or limit.model == model]
+        used = await store.used(connection, starts_ms, [limit.id for limit in wanted])
     return [_state(limit, used.get(limit.id, Used()), now_ms, zone) for limit in wanted]
 
 
@@ -133,7 +158,8 @@ async def _scope_id(connection: AsyncConnection, where: ScopeRef) -> str:
             return (await the_key(connection, where.reference)).id
 
 
-async def _check_model(connection: AsyncConnection, model: str | None) -> None:
+async def check_model(connection: AsyncConnection, model: str | None) -> None:
+    """Raises InvalidValue for one that is not in the catalog; None is any model."""
     if model is None:
         return
     catalog = (await prices.catalog(connection)).models

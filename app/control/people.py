@@ -1,21 +1,41 @@
-"""Projects and users."""
+"""Users: people who may hold keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.names import checked_email, checked_name, reference, shown
 from app.core.ids import new_id
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, InvalidValue, NotFound
+from app.store import members
 from app.store import organization as store
+from app.store.audit_logs import Change, Facts, note
 from app.store.engine import Database
-from app.store.organization import Project, User
+from app.store.members import ProjectRole
+from app.store.organization import Role, User
+from app.store.pages import Cursor, Page
 
-DEFAULT_PROJECT = "default"
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
-async def create_user(database: Database, name: str, email: str | None = None) -> User:
-    """Raises InvalidValue, and Conflict when the name is taken."""
-    user = User(new_id("user-"), checked_name(name), checked_email(email), await database.now_ms())
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """What is None stays."""
+
+    role: str | None = None
+    name: str | None = None
+    email: str | None = None
+    disabled: bool | None = None
+
+
+async def create_user(database: Database, name: str, email: str | None = None, role: str = "reader") -> User:
+    """`role` is owner or reader. Raises InvalidValue, and Conflict when the name is taken."""
+    user = User(
+        new_id("user-"), checked_name(name), checked_email(email), await database.now_ms(), role=checked_role(role)
+    )
     async with database.write() as connection:
         await add_user(connection, user)
     return user
@@ -27,12 +47,27 @@ async def add_user(connection: AsyncConnection, user: User) -> None:
         await store.insert_user(connection, user)
     except IntegrityError:
         raise Conflict(f"There is a user {shown(user.name)} already; choose another name.", param="name") from None
+    event = "service_account.created" if user.is_service_account else "user.added"
+    await note(connection, Change(event, user.id, None, user_facts(user), user.project_id))
 
 
 async def list_users(database: Database) -> list[User]:
-    """By name."""
+    """People, by name."""
     async with database.read() as connection:
         return await store.list_users(connection)
+
+
+async def page_of_users(database: Database, cursor: Cursor, emails: Sequence[str] = ()) -> Page[User]:
+    """People, by creation; with `emails` only theirs. Raises InvalidValue for the cursor."""
+    async with database.read() as connection:
+        return await store.page_of_users(connection, cursor, emails)
+
+
+async def show_user(database: Database, name_or_id: str) -> tuple[User, list[tuple[str, str, ProjectRole]]]:
+    """A person, and id, name and role of each project they belong to. Raises NotFound."""
+    async with database.read() as connection:
+        user = await the_person(connection, name_or_id)
+        return user, await members.projects_of(connection, user.id)
 
 
 async def disable_user(database: Database, name_or_id: str) -> User:
@@ -45,44 +80,82 @@ async def enable_user(database: Database, name_or_id: str) -> User:
     return await _set_disabled(database, name_or_id, None)
 
 
-async def _set_disabled(database: Database, name_or_id: str, at_ms: int | None) -> User:
+async def modify_user(database: Database, name_or_id: str, change: UserChange) -> User:
+    """Raises NotFound; InvalidValue; Conflict when the name is taken."""
+    now_ms, values = await database.now_ms(), _values(change)
     async with database.write() as connection:
-        user = await the_user(connection, name_or_id)
-        if (user.disabled_at_ms is None) != (at_ms is None):
-            await store.set_disabled(connection, user.id, at_ms)
-        return await the_user(connection, user.id)
+        user = await the_person(connection, name_or_id)
+        if change.disabled is not None and change.disabled != (user.disabled_at_ms is not None):
+            values["disabled_at_ms"] = now_ms if change.disabled else None
+        return await change_user(connection, user, **values) if values else user
 
 
-async def create_project(database: Database, name: str) -> Project:
-    """Raises InvalidValue, and Conflict when the name is taken."""
-    project = Project(new_id("proj_"), checked_name(name), await database.now_ms())
-    async with database.write() as connection:
-        try:
-            await store.insert_project(connection, project)
-        except IntegrityError:
-            message = f"There is a project {shown(project.name)} already; choose another name."
-            raise Conflict(message, param="name") from None
-    return project
+def _values(change: UserChange) -> dict[str, object]:
+    values: dict[str, object] = {}
+    if change.role is not None:
+        values["role"] = checked_role(change.role)
+    if change.name is not None:
+        values["name"] = checked_name(change.name)
+    if change.email is not None:
+        values["email"] = checked_email(change.email)
+    return values
 
 
-async def list_projects(database: Database) -> list[Project]:
-    """By name."""
-    async with database.read() as connection:
-        return await store.list_projects(connection)
+async def change_user(connection: AsyncConnection, user: User, **values: object) -> User:
+    """Write these fields and log the change; nothing is logged where nothing changes. Raises Conflict for a taken name."""
+    try:
+        await store.update_user(connection, user.id, **values)
+    except IntegrityError:
+        raise Conflict(f"The name {shown(str(values.get('name')))} is taken; choose another.", param="name") from None
+    after = await store.find_user(connection, user.id)
+    assert after is not None
+    event = "service_account.updated" if user.is_service_account else "user.updated"
+    await note(connection, Change(event, user.id, user_facts(user), user_facts(after), user.project_id))
+    return after
 
 
 async def the_user(connection: AsyncConnection, name_or_id: str) -> User:
-    """Raises NotFound."""
+    """A user that is not deleted, or by its id a service account. Raises NotFound."""
     user = await store.find_user(connection, reference(name_or_id))
-    if user is None:
+    if user is None or user.deleted_at_ms is not None:
         raise NotFound(f"There is no user {shown(name_or_id)}. `imagegate users list` names them all.", param="user")
     return user
 
 
-async def the_project(connection: AsyncConnection, name_or_id: str) -> Project:
-    """Raises NotFound."""
-    project = await store.find_project(connection, reference(name_or_id))
-    if project is None:
-        message = f"There is no project {shown(name_or_id)}. `imagegate projects list` names them all."
-        raise NotFound(message, param="project")
-    return project
+async def the_person(connection: AsyncConnection, name_or_id: str) -> User:
+    """As `the_user`, without service accounts."""
+    user = await the_user(connection, name_or_id)
+    if user.is_service_account:
+        raise NotFound(f"There is no user {shown(name_or_id)}; it is a service account.", param="user")
+    return user
+
+
+async def active_user(connection: AsyncConnection, name_or_id: str) -> User:
+    """Raises NotFound, and Conflict for one that is disabled."""
+    user = await the_user(connection, name_or_id)
+    if user.disabled_at_ms is not None:
+        message = f"The user {shown(user.name)} is disabled; `imagegate users enable {user.id}` undoes that."
+        raise Conflict(message, param="user")
+    return user
+
+
+async def _set_disabled(database: Database, name_or_id: str, at_ms: int | None) -> User:
+    async with database.write() as connection:
+        user = await the_user(connection, name_or_id)
+        if (user.disabled_at_ms is None) == (at_ms is None):
+            return user
+        return await change_user(connection, user, disabled_at_ms=at_ms)
+
+
+def checked_role(text: str) -> Role:
+    """Raises InvalidValue."""
+    for role in ROLES:
+        if role == text:
+            return role
+    raise InvalidValue(f"The role is owner or reader; not {shown(text)}.", param="role")
+
+
+def user_facts(user: User) -> Facts:
+    """What the log of changes says of a user."""
+    facts = {"name": user.name, "email": user.email, "role": user.role, "disabled": user.disabled_at_ms is not None}
+    return facts if not user.is_service_account else {"name": user.name, "project_id": user.project_id}

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.control.dates import day, start_of_day_ms
+from app.control.dates import day, instant_ms, start_of_day_ms
 from app.control.names import shown
 from app.core.catalog import Model
 from app.core.intervals import local_day
@@ -16,6 +16,7 @@ from app.core.pricing import PerImage, PerToken, Price, closed
 from app.core.request import Operation
 from app.errors import InvalidValue
 from app.store import prices as store
+from app.store.audit_logs import Change, Facts, note
 from app.store.engine import Database
 from app.store.prices import NewPrice
 
@@ -29,7 +30,7 @@ _REFUSES_RESPONSE_FORMAT = ("gpt-image", "chatgpt-image")
 
 @dataclass(frozen=True, slots=True)
 class WantedPrice:
-    """None in operation, size or quality stands for any; `starts` is a day like `2026-12-01`, None is now."""
+    """None in operation, size or quality stands for any; `starts` is a day like `2026-12-01` or an instant, None is now."""
 
     model: str
     amount: PerImage | PerToken
@@ -54,15 +55,20 @@ async def set_price(database: Database, zone: ZoneInfo, wanted: WantedPrice) -> 
 
     An operation that is priced by name joins the operations of its model. Raises InvalidValue.
     """
-    operation = _check(wanted)
     async with database.write() as connection:
         # Asked inside: whatever was reserved before has an instant that is no later, and keeps the price it was quoted.
-        now_ms = await database.now_ms()
-        from_ms = now_ms + 1 if wanted.starts is None else _starts_ms(wanted.starts, now_ms, zone)
-        model = (await store.catalog(connection)).models.get(wanted.model)
-        does = await _enter(connection, wanted, operation, model, now_ms)
-        new = NewPrice(wanted.model, operation, wanted.size, wanted.quality, from_ms, wanted.amount)
-        price = await store.insert_price(connection, new, now_ms)
+        return await enter_price(connection, zone, wanted, await database.now_ms())
+
+
+async def enter_price(connection: AsyncConnection, zone: ZoneInfo, wanted: WantedPrice, now_ms: int) -> ListedPrice:
+    """As part of a larger change: `now_ms` is the database's, asked inside of it. Raises InvalidValue."""
+    operation = _check(wanted)
+    from_ms = now_ms + 1 if wanted.starts is None else _starts_ms(wanted.starts, now_ms, zone)
+    model = (await store.catalog(connection)).models.get(wanted.model)
+    does = await _enter(connection, wanted, operation, model, now_ms)
+    new = NewPrice(wanted.model, operation, wanted.size, wanted.quality, from_ms, wanted.amount)
+    price = await store.insert_price(connection, new, now_ms)
+    await note(connection, Change("price.created", f"price_{price.id}", None, _facts(price)))
     return ListedPrice(wanted.model, does, price, in_force=from_ms == now_ms + 1)
 
 
@@ -87,6 +93,7 @@ async def _enter(
         does = [operation] if operation else NEW_MODEL_DOES
         refuses = wanted.model.startswith(_REFUSES_RESPONSE_FORMAT)
         await store.insert_model(connection, wanted.model, does, refuses, now_ms)
+        await note(connection, Change("model.created", wanted.model, None, {"operations": list(does)}))
         return tuple(does)
     _check_listed("size", wanted.size, model.sizes, model.id)
     _check_listed("quality", wanted.quality, model.qualities, model.id)
@@ -94,6 +101,8 @@ async def _enter(
         return _ordered(model.operations)
     more = _ordered(model.operations | {operation})
     await store.set_operations(connection, model.id, list(more))
+    before, after = ({"operations": list(does)} for does in (_ordered(model.operations), more))
+    await note(connection, Change("model.updated", model.id, before, after))
     return more
 
 
@@ -133,13 +142,24 @@ def _check_listed(field: str, value: str | None, listed: tuple[str, ...], model:
         raise InvalidValue(f"{model} takes as {field}: {', '.join(listed)}; not {shown(value)}.", param=field)
 
 
+def starting_ms(text: str, zone: ZoneInfo) -> int:
+    """When a price counts from: the beginning of a day like `2026-12-01`, or an instant with its offset. Raises InvalidValue."""
+    return instant_ms(text, "from") if "T" in text else start_of_day_ms(text, "from", zone)
+
+
 def _starts_ms(text: str, now_ms: int, zone: ZoneInfo) -> int:
     today = local_day(now_ms, zone)
-    if day(text, "from") < today:
+    past = starting_ms(text, zone) < now_ms if "T" in text else day(text, "from") < today
+    if past:
         message = f"{text} is past: a price counts from today ({today}) or a later day on. Leave it out for now."
         raise InvalidValue(message, param="from")
-    return max(start_of_day_ms(text, "from", zone), now_ms + 1)
+    return max(starting_ms(text, zone), now_ms + 1)
 
 
 def _ordered(operations: frozenset[Operation]) -> tuple[Operation, ...]:
     return tuple(operation for operation in OPERATIONS if operation in operations)
+
+
+def _facts(price: Price) -> Facts:
+    named = {name: getattr(price, name) for name in ("model", "operation", "size", "quality", "from_ms")}
+    return {**named, **{name: getattr(price.amount, name) for name in price.amount.__slots__}}

@@ -1,16 +1,34 @@
 """Who is asking, and what holds for them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+from app.core.catalog import Catalog, Model
 from app.core.limits import Limit
+from app.core.request import ImageRequest
+from app.errors import ModelNotAllowed
+
+ModelMode = Literal["allow_list", "deny_list"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRule:
+    """What a project may use: nothing but `models`, or everything but them."""
+
+    mode: ModelMode
+    models: tuple[str, ...]
+
+    def allows(self, model: str) -> bool:
+        return (model in self.models) == (self.mode == "allow_list")
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """One API key with everything that bears on its requests, as of one `revision` of the control data.
 
-    `models` is None where the key may use every model of the catalog. `limits` are those of the key, its user, its project
-    and the organization, rates included.
+    `owner_disabled`: disabled, deleted, or no longer in the project.
+    `models` is None where the key itself may use every model of the catalog, `project_models` where its project may; what
+    both allow is allowed. `limits` are those of the key, its user, its project and the organization, rates included.
     """
 
     key_id: str
@@ -27,11 +45,35 @@ class Grant:
     project_archived: bool
     limits: tuple[Limit, ...]
     revision: int
+    previous_hmac: bytes | None = None
+    previous_until_ms: int | None = None
+    """The secret before the last rotation, and until when it works."""
+    project_models: ModelRule | None = None
 
     def usable_at(self, now_ms: int) -> bool:
         """Neither revoked nor expired, and its owner and project are active."""
         expired = self.expires_at_ms is not None and self.expires_at_ms <= now_ms
         return not (self.revoked or expired or self.owner_disabled or self.project_archived)
 
+    def hmacs_at(self, now_ms: int) -> list[bytes]:
+        """Of the secrets that work: the one in force, and for a while after a rotation the one before."""
+        if self.previous_hmac is None or self.previous_until_ms is None or self.previous_until_ms <= now_ms:
+            return [self.secret_hmac]
+        return [self.secret_hmac, self.previous_hmac]
+
     def may_use(self, model: str) -> bool:
-        return self.models is None or model in self.models
+        by_key = self.models is None or model in self.models
+        return by_key and (self.project_models is None or self.project_models.allows(model))
+
+
+def allowed_model(catalog: Catalog, grant: Grant, wanted: ImageRequest) -> Model:
+    """The model of a request, if this key may ask it for that.
+
+    Raises ModelNotFound, ModelNotAllowed, UnsupportedOperation, InvalidValue.
+    """
+    model = catalog.model(wanted.model)
+    if not grant.may_use(model.id):
+        allowed = ", ".join(sorted(name for name in catalog.models if grant.may_use(name))) or "none"
+        raise ModelNotAllowed(f"This API key may not use {model.id}; it may use: {allowed}.", param="model")
+    model.check(wanted)
+    return model

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 Interval = Literal["minute", "day", "week", "month", "lifetime"]
 """`minute` belongs to rates, which are not counted in the database; the others to counters."""
 
+HOUR_MS = 3_600_000
+
 COUNTED: tuple[Interval, ...] = get_args(Interval)[1:]
 
 
@@ -28,7 +30,7 @@ def local_day(at_ms: int, zone: ZoneInfo) -> str:
 
 def hour_start_ms(at_ms: int) -> int:
     """The start of the UTC hour that holds `at_ms`."""
-    return at_ms - at_ms % 3_600_000
+    return at_ms - at_ms % HOUR_MS
 
 
 def iso(at_ms: int, zone: ZoneInfo) -> str:

@@ -1,4 +1,4 @@
-"""API keys: `sk-ig-<id>-<32 random base62>-<checksum>`.
+"""API keys: `sk-ig-<id>-<32 random base62>-<checksum>`; admin API keys: `sk-ig-admin-<id>-<32 random base62>-<checksum>`.
 
 The checksum tells a typo from a guess before the database is asked. What is stored is the id, an HMAC-SHA256 of the whole
 key under the installation's pepper, and the last four characters of the random part.
@@ -11,6 +11,8 @@ import string
 import zlib
 from dataclasses import dataclass
 
+_PREFIX = "sk-ig-"
+_ADMIN_PREFIX = "sk-ig-admin-"
 _BASE62 = string.digits + string.ascii_letters
 _ID_ALPHABET = string.digits + string.ascii_lowercase
 _ID_LENGTH = 12
@@ -29,20 +31,38 @@ class NewKey:
     last_four: str
 
 
-def new_key() -> NewKey:
-    """A fresh key; 190 bits of it are random."""
-    short = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
-    random = "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_LENGTH))
-    body = f"sk-ig-{short}-{random}"
-    return NewKey(id=f"key_{short}", secret=f"{body}-{_checksum(body)}", last_four=random[-4:])
+def new_key(id: str | None = None) -> NewKey:
+    """A fresh key; 190 bits of it are random. With the `id` of a key that is there, a new secret for it."""
+    return _new(_PREFIX, id)
+
+
+def new_admin_key() -> NewKey:
+    """A fresh admin key; nothing that is one reads as the other."""
+    return _new(_ADMIN_PREFIX, None)
 
 
 def key_id(secret: str) -> str | None:
-    """The id a well-formed key carries; None when form or checksum is wrong."""
-    parts = secret.split("-")
-    if len(parts) != 5 or parts[:2] != ["sk", "ig"] or not secret.isascii():
+    """The id a well-formed API key carries; None when form or checksum is wrong, and for an admin key."""
+    return _id(_PREFIX, secret)
+
+
+def admin_key_id(secret: str) -> str | None:
+    """The id a well-formed admin API key carries; None when form or checksum is wrong, and for an API key."""
+    return _id(_ADMIN_PREFIX, secret)
+
+
+def _new(prefix: str, id: str | None) -> NewKey:
+    short = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)) if id is None else id.removeprefix("key_")
+    random = "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_LENGTH))
+    body = f"{prefix}{short}-{random}"
+    return NewKey(id=f"key_{short}", secret=f"{body}-{_checksum(body)}", last_four=random[-4:])
+
+
+def _id(prefix: str, secret: str) -> str | None:
+    parts = secret.removeprefix(prefix).split("-")
+    if len(parts) != 3 or not secret.startswith(prefix) or not secret.isascii():
         return None
-    short, random, checksum = parts[2:]
+    short, random, checksum = parts
     if len(short) != _ID_LENGTH or len(random) != _RANDOM_LENGTH:
         return None
     if not hmac.compare_digest(_checksum(secret[: -_CHECKSUM_LENGTH - 1]), checksum):

@@ -1,10 +1,10 @@
 """Requests and images per minute: memory or Redis, same rules."""
 
-from app.rates.limits import Charge, RateLimit, Rates, RateState, RateVerdict
+from app.rates.limits import Charge, RateLimit, Rates, RateState, RateVerdict, charge
 from app.rates.memory import MemoryRates
 from app.rates.redis import RedisRates, connect
 
-__all__ = ["Charge", "MemoryRates", "RateLimit", "RateState", "RateVerdict", "Rates", "RedisRates", "open_rates"]
+__all__ = ["Charge", "MemoryRates", "RateLimit", "RateState", "RateVerdict", "Rates", "RedisRates", "charge", "open_rates"]
 
 
 def open_rates(redis_url: str | None) -> Rates:

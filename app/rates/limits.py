@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from app.core.limits import Limit
+
 SECOND_US = 1_000_000
 WINDOW_US = 60 * SECOND_US
 
@@ -31,6 +33,13 @@ class Charge:
 
     limit: RateLimit
     cost: int
+
+
+def charge(limit: Limit, *, images: int, requests: int = 1) -> Charge:
+    """What so many images and requests take from a limit per minute; with both 0 it only looks."""
+    unit: Literal["requests", "images"] = "images" if limit.unit == "images" else "requests"
+    rate = RateLimit(name=f"lim:{limit.id}", label=limit.label, unit=unit, amount=limit.amount)
+    return Charge(rate, images if unit == "images" else requests)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.catalog import Catalog
-from app.core.grants import Grant
+from app.core.grants import Grant, ModelRule
 from app.core.limits import Limit
 from app.store.engine import Database
 from app.store.prices import catalog as read_catalog
-from app.store.tables import api_keys, limits, organization, projects, users
+from app.store.tables import api_keys, limits, model_permissions, organization, project_users, projects, users
 
 FRESH_S = 0.5
 GRANTS_MAX = 20_000
@@ -104,10 +104,13 @@ async def _grant(connection: AsyncConnection, row: Any, revision: int) -> Grant:
         models=None if row["models"] is None else frozenset(row["models"]),
         expires_at_ms=row["expires_at_ms"],
         revoked=row["revoked_at_ms"] is not None,
-        owner_disabled=row["disabled_at_ms"] is not None,
+        owner_disabled=row["disabled_at_ms"] is not None or row["deleted_at_ms"] is not None or row["role"] is None,
         project_archived=row["archived_at_ms"] is not None,
         limits=await _limits(connection, row),
         revision=revision,
+        previous_hmac=row["previous_hmac"],
+        previous_until_ms=row["previous_until_ms"],
+        project_models=None if row["mode"] is None else ModelRule(row["mode"], tuple(row["project_models"])),
     )
 
 
@@ -133,10 +136,19 @@ _GRANT = (
         api_keys,
         users.c.name.label("user_name"),
         users.c.disabled_at_ms,
+        users.c.deleted_at_ms,
+        project_users.c.role,
         projects.c.name.label("project_name"),
         projects.c.archived_at_ms,
+        model_permissions.c.mode,
+        model_permissions.c.models.label("project_models"),
     )
     .join(users, users.c.id == api_keys.c.user_id)
     .join(projects, projects.c.id == api_keys.c.project_id)
+    .outerjoin(
+        project_users,
+        sa.and_(project_users.c.project_id == api_keys.c.project_id, project_users.c.user_id == api_keys.c.user_id),
+    )
+    .outerjoin(model_permissions, model_permissions.c.project_id == api_keys.c.project_id)
     .where(api_keys.c.id == sa.bindparam("key_id"))
 )

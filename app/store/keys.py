@@ -6,7 +6,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store.tables import api_keys, projects, users
+from app.store.members import ProjectRole
+from app.store.organization import UserKind
+from app.store.pages import Cursor, Page, read_page
+from app.store.tables import api_keys, project_users, projects, requests, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,10 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key as it is shown."""
+    """A key as it is shown. `owner_role` is its owner's in the project, None for one who does not belong to it.
+
+    `previous_until_ms`: until then the secret before the last rotation works too.
+    """
 
     id: str
     name: str
@@ -39,15 +45,31 @@ class KeyRecord:
     created_at_ms: int
     expires_at_ms: int | None
     revoked_at_ms: int | None
+    previous_until_ms: int | None
+    last_used_at_ms: int | None
+    user_kind: UserKind
+    user_email: str | None
+    user_created_at_ms: int
     owner_disabled: bool
+    owner_role: ProjectRole | None
+    project_archived: bool
 
     def status_at(self, now_ms: int) -> str:
-        """`revoked`, `expired`, `owner disabled` or `active`."""
+        """`revoked`, `expired`, `owner disabled`, `owner not in project`, `project archived` or `active`."""
         if self.revoked_at_ms is not None:
             return "revoked"
         if self.expires_at_ms is not None and self.expires_at_ms <= now_ms:
             return "expired"
-        return "owner disabled" if self.owner_disabled else "active"
+        if self.owner_disabled:
+            return "owner disabled"
+        if self.owner_role is None:
+            return "owner not in project"
+        return "project archived" if self.project_archived else "active"
+
+    @property
+    def owner_has_access(self) -> bool:
+        """Whether its owner may act in its project now."""
+        return not self.owner_disabled and self.owner_role is not None and not self.project_archived
 
 
 async def insert_key(connection: AsyncConnection, key: StoredKey) -> None:
@@ -66,22 +88,78 @@ async def list_keys(connection: AsyncConnection) -> list[KeyRecord]:
     return await _records(connection, _SHOWN.order_by(api_keys.c.created_at_ms.desc(), api_keys.c.id))
 
 
+async def page_of_keys(
+    connection: AsyncConnection, project_id: str, cursor: Cursor, owner_has_access: bool | None = None
+) -> Page[KeyRecord]:
+    """Those of a project that are not revoked, by creation; with `owner_has_access` only such."""
+    select = _SHOWN.where(api_keys.c.project_id == project_id, api_keys.c.revoked_at_ms.is_(None))
+    if owner_has_access is not None:
+        select = select.where(_HAS_ACCESS if owner_has_access else sa.not_(_HAS_ACCESS))
+    return await read_page(connection, select, cursor, _record, (api_keys.c.created_at_ms, api_keys.c.id))
+
+
+async def keys_of_user(connection: AsyncConnection, user_id: str) -> list[KeyRecord]:
+    """Those of a user or service account that are not revoked."""
+    return await _records(connection, _SHOWN.where(api_keys.c.user_id == user_id, api_keys.c.revoked_at_ms.is_(None)))
+
+
+async def update_key(connection: AsyncConnection, key_id: str, **values: Any) -> None:
+    if "models" in values:
+        values["models"] = sa.null() if values["models"] is None else list(values["models"])
+    await connection.execute(sa.update(api_keys).where(api_keys.c.id == key_id).values(values))
+
+
+async def rotate(
+    connection: AsyncConnection, key_id: str, secret_hmac: bytes, last_four: str, previous_until_ms: int
+) -> None:
+    """The secret that was in force goes on until then, one before it no longer."""
+    values = {
+        "previous_hmac": api_keys.c.secret_hmac,
+        "previous_until_ms": previous_until_ms,
+        "secret_hmac": secret_hmac,
+        "last_four": last_four,
+    }
+    await update_key(connection, key_id, **values)
+
+
 async def revoke(connection: AsyncConnection, key_id: str, at_ms: int) -> None:
     """The first revocation stands."""
     fresh = sa.and_(api_keys.c.id == key_id, api_keys.c.revoked_at_ms.is_(None))
     await connection.execute(sa.update(api_keys).where(fresh).values(revoked_at_ms=at_ms))
 
 
-_owned = api_keys.join(users, users.c.id == api_keys.c.user_id).join(projects, projects.c.id == api_keys.c.project_id)
+_MEMBERSHIP = sa.and_(
+    project_users.c.project_id == api_keys.c.project_id, project_users.c.user_id == api_keys.c.user_id
+)
+_OWNED = (
+    api_keys.join(users, users.c.id == api_keys.c.user_id)
+    .join(projects, projects.c.id == api_keys.c.project_id)
+    .outerjoin(project_users, _MEMBERSHIP)
+)
+_DISABLED = sa.or_(users.c.disabled_at_ms.is_not(None), users.c.deleted_at_ms.is_not(None))
+_HAS_ACCESS = sa.and_(sa.not_(_DISABLED), project_users.c.role.is_not(None), projects.c.archived_at_ms.is_(None))
+_LAST_USED = (
+    sa.select(sa.func.max(requests.c.reserved_at_ms)).where(requests.c.api_key_id == api_keys.c.id).scalar_subquery()
+)
 _SHOWN = sa.select(
     *api_keys.c["id", "name", "user_id", "project_id", "last_four", "models", "created_at_ms", "expires_at_ms"],
-    api_keys.c.revoked_at_ms,
+    *api_keys.c["revoked_at_ms", "previous_until_ms"],
     users.c.name.label("user"),
+    users.c.kind.label("user_kind"),
+    users.c.email.label("user_email"),
+    users.c.created_at_ms.label("user_created_at_ms"),
     projects.c.name.label("project"),
-    users.c.disabled_at_ms.is_not(None).label("owner_disabled"),
-).select_from(_owned)
+    projects.c.archived_at_ms.is_not(None).label("project_archived"),
+    _DISABLED.label("owner_disabled"),
+    project_users.c.role.label("owner_role"),
+    _LAST_USED.label("last_used_at_ms"),
+).select_from(_OWNED)
 
 
 async def _records(connection: AsyncConnection, select: sa.Select[Any]) -> list[KeyRecord]:
-    rows = (dict(row) for row in (await connection.execute(select)).mappings())
-    return [KeyRecord(**{**row, "models": None if row["models"] is None else tuple(row["models"])}) for row in rows]
+    return [_record(row) for row in (await connection.execute(select)).mappings()]
+
+
+def _record(row: sa.RowMapping) -> KeyRecord:
+    flags = {name: bool(row[name]) for name in ("owner_disabled", "project_archived")}
+    return KeyRecord(**{**row, **flags, "models": None if row["models"] is None else tuple(row["models"])})

@@ -1,6 +1,6 @@
 """Limits as they are set, and how much of them is used."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,13 @@ class Used:
     held: int = 0
 
 
+async def amount(connection: AsyncConnection, place: Place) -> int | None:
+    """What is in force there; None for no limit."""
+    there = [limits.c[name] == value for name, value in _values(place).items()]
+    found: int | None = (await connection.execute(sa.select(limits.c.amount).where(*there))).scalar_one_or_none()
+    return found
+
+
 async def set_amount(connection: AsyncConnection, place: Place, amount: int) -> None:
     """Set or change one limit; its counters stay."""
     insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
@@ -58,14 +65,16 @@ async def of_scopes(connection: AsyncConnection, scopes: Iterable[tuple[str, str
     return await _limits(connection, _IN_FORCE.where(sa.or_(*stand)))
 
 
-async def used(connection: AsyncConnection, starts_ms: Mapping[Interval, int]) -> dict[int, Used]:
+async def used(
+    connection: AsyncConnection, starts_ms: Mapping[Interval, int], limit_ids: Collection[int]
+) -> dict[int, Used]:
     """By limit id: the counters of the intervals that start then. A limit without one has nothing spent or held."""
     current = [
         sa.and_(limits.c.interval == interval, counters.c.starts_at_ms == start)
         for interval, start in starts_ms.items()
     ]
     select = sa.select(counters.c.limit_id, counters.c.spent, counters.c.held)
-    joined = select.join(limits, limits.c.id == counters.c.limit_id).where(sa.or_(*current))
+    joined = select.join(limits, limits.c.id == counters.c.limit_id).where(limits.c.id.in_(limit_ids), sa.or_(*current))
     return {limit_id: Used(spent, held) for limit_id, spent, held in await connection.execute(joined)}
 
 

@@ -40,12 +40,18 @@ class Neighbours:
         """Takes the lock of the process `own`."""
         self._directory = directory
         self._own = directory / own
+        self._met: set[str] = {own}
         self._fd = os.open(self._own, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
 
     def dead(self) -> list[str]:
         """Their ids, until `forget`."""
-        return [path.name for path in self._directory.iterdir() if path != self._own and _free(path)]
+        return [path.name for path in self._look() if path != self._own and _free(path)]
+
+    def met(self) -> frozenset[str]:
+        """Everybody who is, or was seen, in this directory."""
+        self._look()
+        return frozenset(self._met)
 
     def forget(self, ids: Iterable[str]) -> None:
         for name in ids:
@@ -56,6 +62,11 @@ class Neighbours:
         with suppress(OSError):
             os.close(self._fd)
         self._own.unlink(missing_ok=True)
+
+    def _look(self) -> list[Path]:
+        paths = list(self._directory.iterdir())
+        self._met.update(path.name for path in paths)
+        return paths
 
 
 def _free(path: Path) -> bool:

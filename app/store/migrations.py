@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from app.errors import ConfigurationError
 from app.store.engine import Database
 
 
@@ -38,7 +39,7 @@ async def schema_state(database: Database) -> SchemaState:
 
 async def upgrade(database: Database) -> SchemaState:
     """Bring the schema to the newest version, in one transaction: killed halfway, nothing has happened."""
-    async with database.transaction() as connection:
+    async with database.rebuild() as connection:
         await connection.run_sync(_upgrade)
     return await schema_state(database)
 
@@ -47,6 +48,10 @@ def _upgrade(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7241947)"))  # Two upgrades at once: one waits.
     command.upgrade(_config(connection=connection), "head")
+    if connection.dialect.name == "sqlite" and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+        raise ConfigurationError(
+            f"The database refers to rows that are not there, so it stays as it was: {broken[:5]}."
+        )
 
 
 def _config(**attributes: Any) -> Config:

@@ -1,12 +1,17 @@
 """The installation itself, its projects and its users."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.store.pages import Cursor, Page, read_page
 from app.store.tables import organization, projects, users
+
+UserKind = Literal["person", "service_account"]
+Role = Literal["owner", "reader"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +33,21 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class User:
+    """A person, or a service account, which belongs to one project. A deleted one stays for the names in the book."""
+
     id: str
     name: str
     email: str | None
     created_at_ms: int
     disabled_at_ms: int | None = None
+    kind: UserKind = "person"
+    project_id: str | None = None
+    role: Role = "reader"
+    deleted_at_ms: int | None = None
+
+    @property
+    def is_service_account(self) -> bool:
+        return self.kind == "service_account"
 
 
 async def installation(connection: AsyncConnection) -> Installation:
@@ -56,9 +71,15 @@ async def insert_project(connection: AsyncConnection, project: Project) -> None:
     await connection.execute(sa.insert(projects).values(_values(project)))
 
 
+async def update_project(connection: AsyncConnection, project_id: str, **values: Any) -> None:
+    """Raises IntegrityError when the name is taken."""
+    await connection.execute(sa.update(projects).where(projects.c.id == project_id).values(values))
+
+
 async def find_project(connection: AsyncConnection, reference: str) -> Project | None:
     """By id or by name; no name looks like an id."""
-    row = await _find(connection, projects, reference)
+    wanted = sa.or_(projects.c.id == reference, projects.c.name == reference)
+    row = (await connection.execute(sa.select(projects).where(wanted))).mappings().one_or_none()
     return Project(**row) if row else None
 
 
@@ -67,34 +88,60 @@ async def list_projects(connection: AsyncConnection) -> list[Project]:
     return [Project(**row) for row in rows.mappings()]
 
 
+async def page_of_projects(connection: AsyncConnection, cursor: Cursor, include_archived: bool) -> Page[Project]:
+    """By creation."""
+    select = sa.select(projects)
+    if not include_archived:
+        select = select.where(projects.c.archived_at_ms.is_(None))
+    order = (projects.c.created_at_ms, projects.c.id)
+    return await read_page(connection, select, cursor, lambda row: Project(**row), order)
+
+
 async def insert_user(connection: AsyncConnection, user: User) -> None:
     """Raises IntegrityError when the name is taken."""
     await connection.execute(sa.insert(users).values(_values(user)))
 
 
+async def update_user(connection: AsyncConnection, user_id: str, **values: Any) -> None:
+    """Raises IntegrityError when the name is taken."""
+    await connection.execute(sa.update(users).where(users.c.id == user_id).values(values))
+
+
 async def find_user(connection: AsyncConnection, reference: str) -> User | None:
-    """By id or by name; no name looks like an id."""
-    row = await _find(connection, users, reference)
+    """By id, service accounts and deleted ones too; or by the name of a person. No name looks like an id."""
+    named = sa.and_(users.c.name == reference, users.c.kind == "person", users.c.deleted_at_ms.is_(None))
+    wanted = sa.select(users).where(sa.or_(users.c.id == reference, named))
+    row = (await connection.execute(wanted)).mappings().one_or_none()
     return User(**row) if row else None
 
 
+async def find_user_by_email(connection: AsyncConnection, email: str) -> list[User]:
+    """Everybody with this address: it need not be one."""
+    wanted = sa.select(users).where(_people(), sa.func.lower(users.c.email) == email.lower())
+    return [User(**row) for row in (await connection.execute(wanted)).mappings()]
+
+
 async def list_users(connection: AsyncConnection) -> list[User]:
-    rows = await connection.execute(sa.select(users).order_by(users.c.name))
+    """People, by name, without deleted ones."""
+    rows = await connection.execute(sa.select(users).where(_people()).order_by(users.c.name))
     return [User(**row) for row in rows.mappings()]
+
+
+async def page_of_users(connection: AsyncConnection, cursor: Cursor, emails: Sequence[str]) -> Page[User]:
+    """People, by creation; with `emails` only theirs."""
+    select = sa.select(users).where(_people())
+    if emails:
+        select = select.where(sa.func.lower(users.c.email).in_([email.lower() for email in emails]))
+    order = (users.c.created_at_ms, users.c.id)
+    return await read_page(connection, select, cursor, lambda row: User(**row), order)
 
 
 async def any_user(connection: AsyncConnection) -> bool:
     return (await connection.execute(sa.select(users.c.id).limit(1))).first() is not None
 
 
-async def set_disabled(connection: AsyncConnection, user_id: str, at_ms: int | None) -> None:
-    await connection.execute(sa.update(users).where(users.c.id == user_id).values(disabled_at_ms=at_ms))
-
-
-async def _find(connection: AsyncConnection, table: sa.Table, reference: str) -> dict[str, Any] | None:
-    wanted = sa.or_(table.c.id == reference, table.c.name == reference)
-    row = (await connection.execute(sa.select(table).where(wanted))).mappings().one_or_none()
-    return dict(row) if row else None
+def _people() -> sa.ColumnElement[bool]:
+    return sa.and_(users.c.kind == "person", users.c.deleted_at_ms.is_(None))
 
 
 def _values(thing: Project | User) -> dict[str, Any]:

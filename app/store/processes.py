@@ -1,6 +1,6 @@
 """Which gateway processes live, and which rows their dead left behind. Beats are by the database's clock."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -68,3 +68,13 @@ class Processes:
         """A process that ends in peace says so: what it could not finish is recovered at once."""
         async with self.database.transaction() as connection:
             await connection.execute(sa.delete(processes).where(processes.c.id == self.id))
+
+
+async def elsewhere(database: Database, near: Collection[str]) -> int:
+    """How many processes live that are none of `near`, those that share a data directory."""
+    if database.is_sqlite:
+        return 0
+    now_ms = await database.now_ms()
+    beating = sa.select(processes.c.id).where(processes.c.beat_at_ms > now_ms - SILENT_MS)
+    async with database.read() as connection:
+        return len(set((await connection.execute(beating)).scalars()) - set(near))

@@ -4,6 +4,7 @@ Instants are milliseconds since the epoch (`*_at_ms`), money is micros, booleans
 `requests` and `corrections` are the book; `counters` and `usage` are caches of it.
 """
 
+import sqlalchemy as sa
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -59,11 +60,44 @@ users = Table(
     "users",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
     Column("email", Text),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("disabled_at_ms", BigInteger),
+    Column("kind", Text, nullable=False, server_default="person", comment="person or service_account"),
+    Column("project_id", Text, ForeignKey(projects.c.id), comment="of a service account: where it belongs; else NULL"),
+    Column("role", Text, nullable=False, server_default="reader", comment="owner or reader of the organization"),
+    Column("deleted_at_ms", BigInteger, comment="for good; the row stays for the names in the book"),
 )
+"""Whoever may hold keys: people and service accounts."""
+
+person_names = Index(
+    "uq_users_name",
+    users.c.name,
+    unique=True,
+    sqlite_where=sa.and_(users.c.kind == "person", users.c.deleted_at_ms.is_(None)),
+    postgresql_where=sa.and_(users.c.kind == "person", users.c.deleted_at_ms.is_(None)),
+)
+"""The name of somebody deleted is free again."""
+
+service_account_names = Index(
+    "uq_users_service_account",
+    users.c.project_id,
+    users.c.name,
+    unique=True,
+    sqlite_where=sa.and_(users.c.kind == "service_account", users.c.deleted_at_ms.is_(None)),
+    postgresql_where=sa.and_(users.c.kind == "service_account", users.c.deleted_at_ms.is_(None)),
+)
+
+project_users = Table(
+    "project_users",
+    metadata,
+    Column("project_id", Text, ForeignKey(projects.c.id), primary_key=True),
+    Column("user_id", Text, ForeignKey(users.c.id), primary_key=True, index=True),
+    Column("role", Text, nullable=False, comment="owner or member"),
+    Column("added_at_ms", BigInteger, nullable=False),
+)
+"""Who belongs to which project, service accounts too: without a row here, keys of that user in that project do not work."""
 
 api_keys = Table(
     "api_keys",
@@ -78,7 +112,50 @@ api_keys = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger),
     Column("revoked_at_ms", BigInteger),
+    Column("previous_hmac", LargeBinary, comment="of the secret before the last rotation"),
+    Column("previous_until_ms", BigInteger, comment="until then that one works too"),
 )
+
+model_permissions = Table(
+    "model_permissions",
+    metadata,
+    Column("project_id", Text, ForeignKey(projects.c.id), primary_key=True),
+    Column("mode", Text, nullable=False, comment="allow_list or deny_list"),
+    Column("models", JSON, nullable=False, comment="a list of names"),
+)
+"""Which models a project may use; without a row here, every one."""
+
+admin_api_keys = Table(
+    "admin_api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("secret_hmac", LargeBinary, nullable=False),
+    Column("last_four", Text, nullable=False),
+    Column("role", Text, nullable=False, comment="owner, or reader: which changes nothing"),
+    Column("user_id", Text, ForeignKey(users.c.id), comment="whose key it is; NULL: nobody's in particular"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger),
+    Column("revoked_at_ms", BigInteger),
+)
+
+audit_logs = Table(
+    "audit_logs",
+    metadata,
+    Column("number", _Serial, primary_key=True, comment="in the order of the changes"),
+    Column("id", Text, nullable=False, unique=True),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("actor_kind", Text, nullable=False, comment="admin_api_key, session, cli or gateway"),
+    Column("actor_id", Text, nullable=False),
+    Column("actor_name", Text, nullable=False),
+    Column("actor_email", Text),
+    Column("event", Text, nullable=False, comment="like project.created"),
+    Column("target_id", Text, nullable=False, comment="what was changed"),
+    Column("project_id", Text, comment="the project it happened in; NULL: in none"),
+    Column("before", JSON, comment="NULL: it was not there"),
+    Column("after", JSON, comment="NULL: it is no longer there"),
+)
+"""Every change of control data, in the transaction of the change. Append-only; no secrets."""
 
 limits = Table(
     "limits",
@@ -176,6 +253,7 @@ requests = Table(
     ),
     Index(None, "reserved_at_ms"),
     Index(None, "user_id", "reserved_at_ms"),
+    Index(None, "api_key_id", "reserved_at_ms"),
 )
 
 unresolved = Index(
@@ -237,7 +315,9 @@ usage = Table(
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Index(None, "day"),
+    sqlite_with_rowid=False,
 )
+"""The roll-up. SQLite keeps its rows in the order of the key: a report reads one stretch of them."""
 
 processes = Table(
     "processes",
@@ -299,4 +379,55 @@ reconciliation = Table(
     Column("id", Integer, primary_key=True),
     Column("ran_at_ms", BigInteger, nullable=False, comment="whoever raises it may run: one replica at a time"),
     CheckConstraint("id = 1", name="one"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("scope", Text, nullable=False, comment="organization, project, user or key"),
+    Column("scope_id", Text, nullable=False, comment="empty for the organization"),
+    Column("model", Text, nullable=False, comment="empty for any"),
+    Column("unit", Text, nullable=False, comment="micros, images or requests"),
+    Column("interval", Text, nullable=False, comment="day, week, month or lifetime"),
+    Column("threshold", BigInteger, nullable=False, comment="in the unit: told when this much is used"),
+    Column("channels", JSON, nullable=False, comment="where to; with the secrets that takes"),
+    Column("plain", Integer, nullable=False, comment="1: spend of a month by mail, as OpenAI's alerts are"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("deleted_at_ms", BigInteger),
+)
+
+firings = Table(
+    "firings",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("alert_id", Text, ForeignKey(alerts.c.id), nullable=False),
+    Column("starts_at_ms", BigInteger, nullable=False, comment="of the interval; 0 for a lifetime"),
+    Column("threshold", BigInteger, nullable=False, comment="the alert's at the time"),
+    Column("used", BigInteger, nullable=False, comment="when it was noticed"),
+    Column("fired_at_ms", BigInteger, nullable=False),
+    UniqueConstraint("alert_id", "starts_at_ms", "threshold"),
+)
+"""An alert that was set off: once for each interval and threshold, by whichever replica is first."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("firing_id", Text, ForeignKey(firings.c.id), nullable=False, index=True),
+    Column("channel", JSON, nullable=False, comment="as the alert had it then"),
+    Column("state", Text, nullable=False, comment="pending, delivered, failed or dropped"),
+    Column("attempts", Integer, nullable=False),
+    Column(
+        "due_at_ms", BigInteger, nullable=False, comment="of the next attempt; in the future while one is under way"
+    ),
+    Column("ended_at_ms", BigInteger),
+    Column("error", Text, comment="of the last attempt; no secrets"),
+)
+
+due = Index(
+    "ix_deliveries_due",
+    deliveries.c.due_at_ms,
+    sqlite_where=deliveries.c.state == "pending",
+    postgresql_where=deliveries.c.state == "pending",
 )

@@ -156,20 +156,24 @@ class _Reader:
             return None
 
     async def document(self, path: str) -> Any:
-        """The JSON of a 200. Raises Unusable."""
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                answer = await self.upstream.get(path)
-                try:
-                    body = await _body(answer)
-                finally:
-                    await answer.close()
-        except (NotSent, Broken, TimeoutError) as exc:
-            raise Unusable(f"cannot be had: {type(exc).__name__}") from None
-        try:
-            return await asyncio.to_thread(json.loads, body)
-        except (ValueError, RecursionError):
-            raise Unusable("is not JSON") from None
+        return await read_document(self.upstream, path, self.timeout_s)
+
+
+async def read_document(upstream: Askable, path: str, timeout_s: float) -> Any:
+    """The JSON of a 200. Raises Unusable."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            answer = await upstream.get(path)
+            try:
+                body = await _body(answer)
+            finally:
+                await answer.close()
+    except (NotSent, Broken, TimeoutError) as exc:
+        raise Unusable(f"cannot be had: {type(exc).__name__}") from None
+    try:
+        return await asyncio.to_thread(json.loads, body)
+    except (ValueError, RecursionError):
+        raise Unusable("is not JSON") from None
 
 
 async def _body(answer: Answer) -> bytes:

@@ -47,7 +47,9 @@ def upgrade() -> None:
         "results",
         sa.Column("request_id", sa.Text(), nullable=False),
         sa.Column(
-            "body", sa.LargeBinary(), comment="the relay's answer where it is small; NULL: in a file named by the request"
+            "body",
+            sa.LargeBinary(),
+            comment="the relay's answer where it is small; NULL: in a file named by the request",
         ),
         sa.Column("body_bytes", sa.BigInteger(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),

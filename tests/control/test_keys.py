@@ -6,12 +6,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from app.control import keys, people
+from app.control import keys, people, projects
 from app.control.keys import WantedKey
 from app.core.keys import key_id, matches
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
-from app.store.tables import api_keys, projects
+from app.store.tables import api_keys
+from app.store.tables import projects as projects_table
 from tests.databases import revision
 
 PEPPER = b"0123456789abcdef" * 2
@@ -40,7 +41,7 @@ async def test_of_a_key_only_its_hmac_is_stored(lin: Database) -> None:
 
 
 async def test_a_key_is_shown_with_what_it_may(lin: Database) -> None:
-    red = await people.create_project(lin, "red")
+    red = await projects.create_project(lin, "red")
     created = await create(
         lin, project="red", name="laptop", models=["imagen4", "gpt-image-1", "imagen4"], expires="2d"
     )
@@ -101,7 +102,7 @@ async def test_nobody_gets_a_key_for_a_disabled_user(lin: Database) -> None:
 
 async def test_nobody_gets_a_key_in_an_archived_project(lin: Database) -> None:
     async with lin.write() as connection:
-        await connection.execute(sa.update(projects).values(archived_at_ms=1))
+        await connection.execute(sa.update(projects_table).values(archived_at_ms=1))
 
     with pytest.raises(Conflict, match="archived"):
         await create(lin)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.control import people
+from app.control import people, projects
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
 from tests.databases import revision
@@ -21,9 +21,9 @@ async def test_every_write_raises_the_revision_and_reading_does_not(database: Da
     before = await revision(database)
     await people.create_user(database, "lin")
     await people.disable_user(database, "lin")
-    await people.create_project(database, "red")
+    await projects.create_project(database, "red")
     await people.list_users(database)
-    await people.list_projects(database)
+    await projects.list_projects(database)
 
     assert await revision(database) == before + 3
 
@@ -36,11 +36,11 @@ async def test_of_many_users_of_one_name_one_is_made(database: Database) -> None
 
 
 async def test_a_refused_write_leaves_no_trace(database: Database) -> None:
-    await people.create_project(database, "red")
+    await projects.create_project(database, "red")
     before = await revision(database)
 
     with pytest.raises(Conflict, match="'red' already"):
-        await people.create_project(database, "red")
+        await projects.create_project(database, "red")
     assert await revision(database) == before
 
 
@@ -90,7 +90,7 @@ async def test_somebody_unknown_is_not_found(database: Database) -> None:
     ],
 )
 async def test_a_name_that_cannot_be_is_refused_by_field(database: Database, name: str) -> None:
-    for create in (people.create_user, people.create_project):
+    for create in (people.create_user, projects.create_project):
         with pytest.raises(InvalidValue) as refused:
             await create(database, name)
         assert refused.value.param == "name"

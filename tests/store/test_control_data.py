@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.control.keys import WantedKey, create_key, revoke_key
-from app.control.people import create_project, create_user, disable_user
+from app.control.people import create_user, disable_user
+from app.control.projects import create_project
 from app.core.pricing import PerImage
 from app.errors import StoreUnavailable
 from app.store.control_data import ControlData

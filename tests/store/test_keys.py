@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.store import keys, organization
+from app.store import keys, members, organization
 from app.store.engine import Database
 from app.store.keys import KeyRecord, StoredKey
 from app.store.organization import User
@@ -16,6 +16,7 @@ KEY = StoredKey("key_a", "user-1", "proj_default", "laptop", b"\0\1", "wxyz", ("
 async def owned(database: Database) -> Database:
     async with database.write() as connection:
         await organization.insert_user(connection, User("user-1", "lin", None, 1))
+        await members.add(connection, "proj_default", "user-1", "member", 1)
     return database
 
 
@@ -25,7 +26,25 @@ async def test_a_key_is_shown_with_its_names_and_never_its_hmac(owned: Database)
         found = await keys.find_key(connection, "key_a")
 
     assert found == KeyRecord(
-        "key_a", "laptop", "user-1", "lin", "proj_default", "default", "wxyz", ("gpt-image-1",), 10, 20, None, False
+        id="key_a",
+        name="laptop",
+        user_id="user-1",
+        user="lin",
+        project_id="proj_default",
+        project="default",
+        last_four="wxyz",
+        models=("gpt-image-1",),
+        created_at_ms=10,
+        expires_at_ms=20,
+        revoked_at_ms=None,
+        previous_until_ms=None,
+        last_used_at_ms=None,
+        user_kind="person",
+        user_email=None,
+        user_created_at_ms=1,
+        owner_disabled=False,
+        owner_role="member",
+        project_archived=False,
     )
 
 
@@ -62,7 +81,7 @@ async def test_a_status_says_why_a_key_does_not_work(owned: Database) -> None:
     async with owned.write() as connection:
         await keys.insert_key(connection, KEY)
         active = await keys.find_key(connection, "key_a")
-        await organization.set_disabled(connection, "user-1", 5)
+        await organization.update_user(connection, "user-1", disabled_at_ms=5)
         orphan = await keys.find_key(connection, "key_a")
         await keys.revoke(connection, "key_a", 12)
         revoked = await keys.find_key(connection, "key_a")

@@ -1,10 +1,13 @@
 """The migrations build the tables the code works with, on both databases."""
 
+import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from app.store.engine import Database
+from app.store import migrations
+from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import schema_state, upgrade
 from app.store.tables import metadata, organization
 
@@ -40,3 +43,45 @@ async def test_a_schema_of_a_newer_program_is_told_apart(database: Database) -> 
 async def test_there_is_one_organization_row_and_never_a_second(database: Database) -> None:
     async with database.read() as connection:
         assert (await connection.execute(sa.select(sa.func.count()).select_from(organization))).scalar_one() == 1
+
+
+async def test_whoever_held_a_key_before_there_were_members_still_may_use_it(database_where: DatabaseUrl) -> None:
+    old = open_database(database_where)
+    async with old.rebuild() as connection:
+        await connection.run_sync(lambda sync: command.upgrade(migrations._config(connection=sync), "0003"))
+    async with old.transaction() as connection:
+        for statement in _OF_VERSION_3:
+            await connection.execute(sa.text(statement))
+
+    state = await upgrade(old)
+
+    assert state.up_to_date
+    async with old.read() as connection:
+        users = (await connection.execute(sa.text("SELECT id, name, kind, role, deleted_at_ms FROM users"))).all()
+        members = (await connection.execute(sa.text("SELECT project_id, user_id, role FROM project_users"))).all()
+        keys = (await connection.execute(sa.text("SELECT id, user_id FROM api_keys ORDER BY id"))).all()
+    await old.close()
+    assert [*map(tuple, users)] == [("user-1", "lin", "person", "reader", None)]
+    assert [*map(tuple, members)] == [("proj_default", "user-1", "member")]
+    assert [*map(tuple, keys)] == [("key_1", "user-1"), ("key_2", "user-1")]
+
+
+_OF_VERSION_3 = (
+    "INSERT INTO users (id, name, created_at_ms) VALUES ('user-1', 'lin', 5)",
+    "INSERT INTO api_keys (id, user_id, project_id, name, secret_hmac, last_four, created_at_ms) "
+    "VALUES ('key_1', 'user-1', 'proj_default', 'a', '', 'wxyz', 7), ('key_2', 'user-1', 'proj_default', 'b', '', 'wxyz', 6)",
+)
+
+
+async def test_after_an_upgrade_no_row_may_refer_to_what_is_not_there(database_where: DatabaseUrl) -> None:
+    opened = open_database(database_where)
+    await upgrade(opened)
+
+    with pytest.raises(sa.exc.IntegrityError):
+        async with opened.transaction() as connection:
+            await connection.execute(
+                sa.text(
+                    "INSERT INTO project_users (project_id, user_id, role, added_at_ms) VALUES ('proj_default', 'x', 'member', 1)"
+                )
+            )
+    await opened.close()

@@ -62,7 +62,7 @@ async def test_users_come_by_name_with_their_disabling(database: Database) -> No
     async with database.write() as connection:
         await organization.insert_user(connection, LIN)
         await organization.insert_user(connection, User("user-2", "bo", None, 6))
-        await organization.set_disabled(connection, "user-1", 77)
+        await organization.update_user(connection, "user-1", disabled_at_ms=77)
 
     async with database.read() as connection:
         found = await organization.list_users(connection)

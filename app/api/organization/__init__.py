@@ -1,0 +1,50 @@
+"""OpenAI's Administration API, under /organization. Its words and shapes live in this package only.
+
+What OpenAI has here and this gateway lacks has no route: 404 `unknown_url`.
+"""
+
+from fastapi import APIRouter
+
+from app.api.organization import (
+    admin_api_keys,
+    alerts,
+    audit_logs,
+    model_permissions,
+    prices,
+    project_api_keys,
+    project_users,
+    projects,
+    rate_limits,
+    service_accounts,
+    spend_alerts,
+    spend_limits,
+    usage,
+    users,
+)
+
+__all__ = ["organization_router"]
+
+_RESOURCES = (
+    admin_api_keys.router,
+    users.router,
+    projects.router,
+    project_users.router,
+    service_accounts.router,
+    project_api_keys.router,
+    rate_limits.router,
+    model_permissions.router,
+    spend_limits.router,
+    spend_alerts.router,
+    alerts.router,
+    prices.router,
+    usage.router,
+    audit_logs.router,
+)
+
+
+def organization_router() -> APIRouter:
+    """The routes under /organization, for admin API keys. Each resource is a module that offers `router`; add it above."""
+    router = APIRouter(prefix="/organization")
+    for resource in _RESOURCES:
+        router.include_router(resource)
+    return router

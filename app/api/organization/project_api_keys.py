@@ -1,0 +1,113 @@
+"""/organization/projects/{project_id}/api_keys: the keys of a project."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query
+
+from app.api.organization import shapes
+from app.api.organization.bodies import Body, Scopes, body, takes
+from app.api.organization.deps import Admin, AdminWriter
+from app.api.organization.pages import After, Limit, listed
+from app.control import keys
+from app.control import project_keys as control
+from app.control.limits import LimitChange
+from app.control.project_keys import KeyChange, WantedProjectKey
+from app.core.intervals import Interval
+from app.core.limits import Unit
+from app.core.money import HUNDREDTH_MICROS
+from app.store.pages import Cursor
+
+router = APIRouter(prefix="/projects/{project_id}/api_keys", tags=["Project API keys"])
+GRACE_S = 86_400
+_UNITS: dict[str, Unit] = {"spend": "micros", "images": "images", "requests": "requests", "in_flight": "in_flight"}
+
+
+class KeyLimit(Body):
+    """`amount` is hundredths of the book's currency for spend; `interval` is minute (not for spend), day, week, month or
+    lifetime, and lifetime for in_flight."""
+
+    unit: Literal["spend", "images", "requests", "in_flight"]
+    interval: Interval = "lifetime"
+    amount: int
+    model: str | None = None
+
+    def change(self) -> LimitChange:
+        amount = self.amount * HUNDREDTH_MICROS if self.unit == "spend" else self.amount
+        return LimitChange(_UNITS[self.unit], self.interval, amount)
+
+
+class ApiKeyCreate(Body):
+    user_id: str
+    name: str | None = None
+    expires_in_seconds: int | None = None
+    models: list[str] | None = None
+    limits: list[KeyLimit] | None = None
+    scopes: Scopes = None
+
+
+class ApiKeyUpdate(Body):
+    expires_in_seconds: int | None = None
+    scopes: Scopes = None
+    name: str | None = None
+    models: list[str] | None = None
+
+
+class ApiKeyRotate(Body):
+    grace_period_seconds: int = GRACE_S
+
+
+@router.post("", **takes(ApiKeyCreate))
+async def create_project_api_key(
+    admin: AdminWriter, project_id: str, wanted: Annotated[ApiKeyCreate, Depends(body(ApiKeyCreate))]
+) -> dict[str, Any]:
+    """Ours. A key for a user or service account; its `value` is shown this once. A user becomes a member of the project."""
+    limits = [(limit.model, limit.change()) for limit in wanted.limits or []]
+    order = WantedProjectKey(wanted.user_id, wanted.name, wanted.expires_in_seconds, wanted.models, limits)
+    created = await control.create_project_key(admin.database, admin.gateway.pepper, project_id, order)
+    return {**shapes.project_api_key(await keys.show_key(admin.database, created.id)), "value": created.key}
+
+
+@router.get("")
+async def list_project_api_keys(
+    admin: Admin,
+    project_id: str,
+    after: After = None,
+    limit: Limit = 20,
+    owner_project_access: Annotated[Literal["active", "inactive", "any"], Query()] = "any",
+) -> dict[str, Any]:
+    """By creation, without deleted ones; by whether their owner may act in the project."""
+    access = {"active": True, "inactive": False}.get(owner_project_access)
+    page = await control.page_of_project_keys(admin.database, project_id, Cursor(after, limit), access)
+    return listed(page, shapes.project_api_key)
+
+
+@router.get("/{api_key_id}")
+async def retrieve_project_api_key(admin: Admin, project_id: str, api_key_id: str) -> dict[str, Any]:
+    """One of them; never its value."""
+    return shapes.project_api_key(await control.show_project_key(admin.database, project_id, api_key_id))
+
+
+@router.post("/{api_key_id}", **takes(ApiKeyUpdate))
+async def modify_project_api_key(
+    admin: AdminWriter, project_id: str, api_key_id: str, wanted: Annotated[ApiKeyUpdate, Depends(body(ApiKeyUpdate))]
+) -> dict[str, Any]:
+    """Another expiry. Ours: `name`, and `models`, where an empty list allows every model again."""
+    change = KeyChange(wanted.name, wanted.expires_in_seconds, wanted.models)
+    return shapes.project_api_key(await control.change_project_key(admin.database, project_id, api_key_id, change))
+
+
+@router.delete("/{api_key_id}")
+async def delete_project_api_key(admin: AdminWriter, project_id: str, api_key_id: str) -> dict[str, Any]:
+    """It never works again."""
+    key = await control.delete_project_key(admin.database, project_id, api_key_id)
+    return shapes.deleted("organization.project.api_key", key.id)
+
+
+@router.post("/{api_key_id}/rotate", **takes(ApiKeyRotate))
+async def rotate_project_api_key(
+    admin: AdminWriter, project_id: str, api_key_id: str, wanted: Annotated[ApiKeyRotate, Depends(body(ApiKeyRotate))]
+) -> dict[str, Any]:
+    """Ours. A new `value` for the same key, whose limits and history go on; the old one works for the grace period too."""
+    await control.show_project_key(admin.database, project_id, api_key_id)
+    rotated = await keys.rotate_key(admin.database, admin.gateway.pepper, api_key_id, wanted.grace_period_seconds)
+    return {**shapes.project_api_key(await keys.show_key(admin.database, rotated.id)), "value": rotated.key}

@@ -1,0 +1,65 @@
+"""/organization/projects/{project_id}/users: who belongs to a project."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from app.api.organization import shapes
+from app.api.organization.bodies import Body, body, takes
+from app.api.organization.deps import Admin, AdminWriter
+from app.api.organization.pages import After, Limit, listed
+from app.control import members as control
+from app.store.pages import Cursor
+
+router = APIRouter(prefix="/projects/{project_id}/users", tags=["Project users"])
+
+
+class ProjectUserCreate(Body):
+    role: str
+    user_id: str | None = None
+    email: str | None = None
+
+
+class ProjectUserUpdate(Body):
+    role: str | None = None
+
+
+@router.post("", **takes(ProjectUserCreate))
+async def create_project_user(
+    admin: AdminWriter, project_id: str, wanted: Annotated[ProjectUserCreate, Depends(body(ProjectUserCreate))]
+) -> dict[str, Any]:
+    """Add somebody by `user_id` or `email`, as owner or member."""
+    added = await control.add_member(admin.database, project_id, wanted.role, wanted.user_id, wanted.email)
+    return shapes.project_user(added)
+
+
+@router.get("")
+async def list_project_users(admin: Admin, project_id: str, after: After = None, limit: Limit = 20) -> dict[str, Any]:
+    """By when they were added."""
+    return listed(await control.page_of_members(admin.database, project_id, Cursor(after, limit)), shapes.project_user)
+
+
+@router.get("/{user_id}")
+async def retrieve_project_user(admin: Admin, project_id: str, user_id: str) -> dict[str, Any]:
+    """One of them."""
+    return shapes.project_user(await control.show_member(admin.database, project_id, user_id))
+
+
+@router.post("/{user_id}", **takes(ProjectUserUpdate))
+async def modify_project_user(
+    admin: AdminWriter,
+    project_id: str,
+    user_id: str,
+    wanted: Annotated[ProjectUserUpdate, Depends(body(ProjectUserUpdate))],
+) -> dict[str, Any]:
+    """Another role: owner or member."""
+    if wanted.role is None:
+        return shapes.project_user(await control.show_member(admin.database, project_id, user_id))
+    return shapes.project_user(await control.set_member_role(admin.database, project_id, user_id, wanted.role))
+
+
+@router.delete("/{user_id}")
+async def delete_project_user(admin: AdminWriter, project_id: str, user_id: str) -> dict[str, Any]:
+    """Their keys in this project stop working, and work again when they are added again."""
+    member = await control.remove_member(admin.database, project_id, user_id)
+    return shapes.deleted("organization.project.user", member.id)

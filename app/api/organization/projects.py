@@ -1,0 +1,66 @@
+"""/organization/projects: teams and cost centres."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from app.api.organization import shapes
+from app.api.organization.bodies import Body, Lacking, body, takes
+from app.api.organization.deps import Admin, AdminWriter
+from app.api.organization.pages import After, Limit, listed
+from app.control import projects as control
+from app.store.pages import Cursor
+
+router = APIRouter(prefix="/projects", tags=["Projects"])
+
+
+class ProjectCreate(Body):
+    name: str
+    external_key_id: Lacking = None
+    geography: Lacking = None
+    residency: Lacking = None
+
+
+class ProjectUpdate(Body):
+    name: str | None = None
+    external_key_id: Lacking = None
+    geography: Lacking = None
+
+
+@router.post("", **takes(ProjectCreate))
+async def create_project(
+    admin: AdminWriter, wanted: Annotated[ProjectCreate, Depends(body(ProjectCreate))]
+) -> dict[str, Any]:
+    """Names are taken once here, so that each can stand for its project on the command line and in reports."""
+    return shapes.project(await control.create_project(admin.database, wanted.name))
+
+
+@router.get("")
+async def list_projects(
+    admin: Admin, after: After = None, limit: Limit = 20, include_archived: bool = False
+) -> dict[str, Any]:
+    """By creation."""
+    page = await control.page_of_projects(admin.database, Cursor(after, limit), include_archived=include_archived)
+    return listed(page, shapes.project)
+
+
+@router.get("/{project_id}")
+async def retrieve_project(admin: Admin, project_id: str) -> dict[str, Any]:
+    """One of them, archived or not."""
+    return shapes.project(await control.show_project(admin.database, project_id))
+
+
+@router.post("/{project_id}", **takes(ProjectUpdate))
+async def modify_project(
+    admin: AdminWriter, project_id: str, wanted: Annotated[ProjectUpdate, Depends(body(ProjectUpdate))]
+) -> dict[str, Any]:
+    """Another name."""
+    if wanted.name is None:
+        return shapes.project(await control.show_project(admin.database, project_id))
+    return shapes.project(await control.rename_project(admin.database, project_id, wanted.name))
+
+
+@router.post("/{project_id}/archive")
+async def archive_project(admin: AdminWriter, project_id: str) -> dict[str, Any]:
+    """For good: its keys buy nothing any more. Its past stays in every report."""
+    return shapes.project(await control.archive_project(admin.database, project_id))

@@ -1,0 +1,76 @@
+"""Usage as a table for spreadsheets: ids with names beside them, amounts as plain decimals, no cell that is a formula."""
+
+import asyncio
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from starlette.responses import Response
+
+from app.api.organization.usage_queries import SOURCE, ImagesCsvQuery
+from app.control import buckets
+from app.control.buckets import Bucket, Field, Names, Period, Portion, Width
+from app.core.money import decimal_text
+from app.core.spreadsheet import defused
+from app.errors import InvalidValue
+from app.store.engine import Database
+
+BUCKETS_MAX: dict[Width, int] = {"1d": 1100, "1h": 24 * 31, "1m": 1440}
+"""Three years of days, a month of hours, a day of minutes."""
+_SUMS = ("requests", "images", "cost", "currency", "input_tokens", "output_tokens")
+_NAMED: Mapping[Field, str] = {"project_id": "project", "user_id": "user", "api_key_id": "api_key"}
+
+
+async def csv_answer(database: Database, asked: ImagesCsvQuery, currency: str) -> Response:
+    """The whole period at once. Raises InvalidValue for one that is too long."""
+    wanted, most = asked.wanted(), BUCKETS_MAX[asked.bucket_width]
+    period = Period(asked.start_time, asked.end_time, asked.bucket_width, most)
+    page = await buckets.read_buckets(database, period, wanted)
+    if page.next_page is not None:
+        message = f"This is more than {most} buckets of {asked.bucket_width}: ask for less time, or for wider buckets."
+        raise InvalidValue(message, param="start_time")
+    names = await buckets.read_names(database)
+    rows = _rows(page.buckets, wanted.by, names, currency)
+    text = await asyncio.to_thread(_written, _head(wanted.by), rows)
+    body = text.encode("utf-8-sig" if asked.bom else "utf-8")
+    disposition = {"content-disposition": 'attachment; filename="usage-images.csv"'}
+    return Response(body, headers=disposition, media_type="text/csv; charset=utf-8")
+
+
+def _head(by: Sequence[Field]) -> list[str]:
+    columns = [[_NAMED[field], field] if field in _NAMED else [_plain(field)] for field in by]
+    return ["start_time", "end_time", *(name for column in columns for name in column), *_SUMS]
+
+
+def _rows(found: Sequence[Bucket], by: Sequence[Field], names: Names, currency: str) -> Iterator[list[str]]:
+    known = {"project_id": names.projects, "user_id": names.users, "api_key_id": names.keys}
+    for bucket in found:
+        for portion in bucket.portions:
+            cells = [_iso(bucket.start_ms), _iso(bucket.end_ms)]
+            for field, value in zip(by, portion.values, strict=True):
+                cells += [defused(known[field].get(value, ""))] if field in _NAMED else []
+                cells.append(defused(f"{SOURCE}{value}" if field == "operation" else value))
+            yield [*cells, *_sums(portion, currency)]
+
+
+def _sums(portion: Portion, currency: str) -> list[str]:
+    sums = portion.sums
+    cost = decimal_text(sums.cost_micros)
+    return [str(sums.requests), str(sums.images), cost, currency, str(sums.input_tokens), str(sums.output_tokens)]
+
+
+def _written(head: list[str], rows: Iterator[list[str]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\r\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _plain(field: Field) -> str:
+    return "source" if field == "operation" else field
+
+
+def _iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

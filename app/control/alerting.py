@@ -1,0 +1,142 @@
+"""Alerts at work in a gateway: what was reached is noticed, and messages go out. Every replica does it; one is first."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.alerts import Alert, message
+from app.core.intervals import local_day
+from app.errors import ConfigurationError, GatewayError
+from app.notify.courier import Courier, NotDelivered
+from app.store import alerts as store
+from app.store import deliveries
+from app.store.deliveries import Claim
+from app.store.engine import Database
+
+PAUSE_S = 3.0
+OLDER_MS = 600_000
+"""How long the sum of days before yesterday is kept: only reconciliation changes them."""
+LEASE_MS = 120_000
+"""Longer than the longest attempt: after it somebody else may try, because whoever claimed the message may be dead."""
+AT_ONCE = 8
+BACKOFF_S = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
+"""After each failed attempt; after the last one it is given up, 16 hours after the first."""
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Alerting:
+    """Looks every few seconds: one query for alerts, and where there are any one over the roll-up of two days. Nothing of it
+    raises; what cannot be done now is done later."""
+
+    database: Database
+    courier: Courier
+    zone: ZoneInfo
+    currency: str
+    ensure_fit: Callable[[], Awaitable[None]]
+    """Raises while the database may not be used."""
+    pause_s: float = PAUSE_S
+    _older: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict, init=False)
+    """Sums of days before yesterday, and until when they count: by alert, first day and first day not in it."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await asyncio.gather(self._again_and_again(self.notice), self._again_and_again(self.deliver))
+
+    async def notice(self) -> int:
+        """Set off what has been reached; how many alerts. Raises GatewayError."""
+        now_ms = await self.database.now_ms()
+        recent = _day_before(local_day(now_ms, self.zone))
+        async with self.database.read() as connection:
+            alerts = await store.all_alerts(connection)
+            if not alerts:
+                return 0
+            starts = {alert.id: alert.starts(now_ms, self.zone) for alert in alerts}
+            done = await store.fired(connection, [starts_ms for starts_ms, _ in starts.values()])
+            armed = [alert for alert in alerts if (alert.id, starts[alert.id][0], alert.threshold) not in done]
+            rows = await store.used_since(connection, recent) if armed else []
+            used = {
+                alert.id: alert.used(rows, max(starts[alert.id][1], recent))
+                + await self._used_before(connection, alert, starts[alert.id][1], recent, now_ms)
+                for alert in armed
+            }
+        reached = [alert for alert in armed if used[alert.id] >= alert.threshold]
+        return sum([await self._fire(alert, starts[alert.id][0], used[alert.id], now_ms) for alert in reached])
+
+    async def deliver(self) -> int:
+        """Send what is due; how many messages were tried. Raises GatewayError."""
+        tried = 0
+        while claims := [claim for _ in range(AT_ONCE) if (claim := await self._claim()) is not None]:
+            tried += len(claims)
+            await asyncio.gather(*(self._send(claim) for claim in claims))
+        return tried
+
+    async def _used_before(self, connection: AsyncConnection, alert: Alert, since: str, until: str, now_ms: int) -> int:
+        if since >= until:
+            return 0
+        key = (alert.id, since, until)
+        found = self._older.get(key)
+        if found is None or found[1] <= now_ms:
+            self._older = {kept: value for kept, value in self._older.items() if value[1] > now_ms}
+            found = await store.used_between(connection, alert, since, until), now_ms + OLDER_MS
+            self._older[key] = found
+        return found[0]
+
+    async def _fire(self, alert: Alert, starts_at_ms: int, used: int, now_ms: int) -> bool:
+        async with self.database.transaction() as connection:
+            firing_id = await deliveries.fire(connection, alert, starts_at_ms, used, now_ms)
+        if firing_id is not None:
+            log.info(
+                "alert", alert_id=alert.id, firing_id=firing_id, unit=alert.unit, threshold=alert.threshold, used=used
+            )
+        return firing_id is not None
+
+    async def _claim(self) -> Claim | None:
+        now_ms = await self.database.now_ms()
+        async with self.database.read() as connection:
+            if not await deliveries.any_due(connection, now_ms):
+                return None
+        async with self.database.transaction() as connection:
+            return await deliveries.claim(connection, now_ms, LEASE_MS)
+
+    async def _send(self, claim: Claim) -> None:
+        try:
+            await self.courier.send(claim.channel, message(claim.id, claim.firing, self.currency, self.zone))
+        except NotDelivered as exc:
+            await self._failed(claim, exc)
+            return
+        now_ms = await self.database.now_ms()
+        async with self.database.transaction() as connection:
+            await deliveries.ended(connection, claim, "delivered", None, now_ms)
+
+    async def _failed(self, claim: Claim, exc: NotDelivered) -> None:
+        over = exc.final or claim.attempts > len(BACKOFF_S)
+        about = {"alert_id": claim.firing.alert.id, "delivery_id": claim.id, "channel": claim.channel.type}
+        (log.error if over else log.warning)("an alert was not delivered", **about, reason=exc.reason, given_up=over)
+        now_ms = await self.database.now_ms()
+        async with self.database.transaction() as connection:
+            if over:
+                await deliveries.ended(connection, claim, "failed", exc.reason, now_ms)
+            else:
+                due_ms = now_ms + BACKOFF_S[claim.attempts - 1] * 1000
+                await deliveries.postponed(connection, claim, exc.reason, due_ms)
+
+    async def _again_and_again(self, turn: Callable[[], Awaitable[int]]) -> None:
+        while True:
+            try:
+                await self.ensure_fit()
+                await turn()
+            except (GatewayError, ConfigurationError) as exc:
+                log.warning("alerts have to wait", reason=str(exc))
+            except Exception:
+                log.exception("alerts failed")
+            await asyncio.sleep(self.pause_s)
+
+
+def _day_before(day: str) -> str:
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()

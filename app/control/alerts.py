@@ -1,0 +1,234 @@
+"""Alerts: who is told when so much is used."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.control.keys import the_key
+from app.control.limits import AMOUNT_MAX, ScopeRef, check_model
+from app.control.names import checked_email, shown
+from app.control.people import the_user
+from app.control.projects import the_project
+from app.core.alerts import Alert, AlertUnit, Channel
+from app.core.ids import new_id
+from app.core.intervals import COUNTED, Interval
+from app.core.limits import Scope
+from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS, decimal_text
+from app.errors import InvalidValue, NotFound
+from app.notify.courier import Courier, NotDelivered
+from app.notify.webhook import is_webhook_secret, new_webhook_secret
+from app.store import alerts as store
+from app.store import deliveries
+from app.store.audit_logs import Change, Facts, note
+from app.store.deliveries import FiringRecord
+from app.store.engine import Database
+from app.store.pages import Cursor, Page
+
+UNITS: tuple[AlertUnit, ...] = get_args(AlertUnit)
+CHANNELS_MAX = 10
+RECIPIENTS_MAX = 50
+PREFIX_CHARS_MAX = 64
+FIRINGS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class WantedAlert:
+    """`threshold` is in the unit, of money in micros and whole hundredths. A webhook without a secret gets a new one."""
+
+    where: ScopeRef
+    unit: AlertUnit
+    interval: Interval
+    threshold: int
+    channels: tuple[Channel, ...]
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChange:
+    """None: stays as it is. A webhook whose URL was there before keeps its secret."""
+
+    threshold: int | None = None
+    channels: tuple[Channel, ...] | None = None
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """`plain`: only those that are as OpenAI's spend alerts. `scope_id` is an id, empty for the organization."""
+
+    scope: Scope | None = None
+    scope_id: str | None = None
+    plain: bool = False
+
+
+async def create_alert(database: Database, courier: Courier, wanted: WantedAlert) -> Alert:
+    """It is set off at once where so much is used already. Raises InvalidValue; NotFound for its scope."""
+    _check_amount(wanted.unit, wanted.interval, wanted.threshold)
+    channels = await _checked(courier, wanted.channels, ())
+    now_ms = await database.now_ms()
+    async with database.write() as connection:
+        scope_id = await _scope_id(connection, wanted.where)
+        await check_model(connection, wanted.model)
+        alert = Alert(
+            new_id("alert_"),
+            wanted.where.scope,
+            scope_id,
+            wanted.model or "",
+            wanted.unit,
+            wanted.interval,
+            wanted.threshold,
+            channels,
+            now_ms,
+        )
+        await store.insert_alert(connection, alert)
+        alert = await _the_alert(connection, alert.id, AlertFilter())
+        await note(connection, Change("alert.created", alert.id, None, _facts(alert), _project(alert)))
+    return alert
+
+
+async def change_alert(
+    database: Database, courier: Courier, alert_id: str, change: AlertChange, among: AlertFilter | None = None
+) -> Alert:
+    """A new threshold may be reached in this interval again. Raises NotFound, InvalidValue."""
+    known = await show_alert(database, alert_id, among)
+    channels = None if change.channels is None else await _checked(courier, change.channels, known.channels)
+    async with database.write() as connection:
+        before = await _the_alert(connection, alert_id, among)
+        after = replace(
+            before,
+            threshold=before.threshold if change.threshold is None else change.threshold,
+            interval=change.interval or before.interval,
+            channels=channels or before.channels,
+        )
+        _check_amount(after.unit, after.interval, after.threshold)
+        await store.update_alert(connection, after)
+        event = Change("alert.updated", alert_id, _facts(before), _facts(after), _project(after))
+        await note(connection, event)
+    return after
+
+
+async def delete_alert(database: Database, alert_id: str, among: AlertFilter | None = None) -> Alert:
+    """What it has set off and not yet sent is dropped. Raises NotFound."""
+    now_ms = await database.now_ms()
+    async with database.write() as connection:
+        alert = await _the_alert(connection, alert_id, among)
+        await store.delete_alert(connection, alert_id, now_ms)
+        await note(connection, Change("alert.deleted", alert_id, _facts(alert), None, _project(alert)))
+    return alert
+
+
+async def show_alert(database: Database, alert_id: str, among: AlertFilter | None = None) -> Alert:
+    """Raises NotFound, also for one that is not `among` those asked for."""
+    async with database.read() as connection:
+        return await _the_alert(connection, alert_id, among)
+
+
+async def page_of_alerts(database: Database, cursor: Cursor, among: AlertFilter) -> Page[Alert]:
+    """By creation. Raises InvalidValue for the cursor."""
+    async with database.read() as connection:
+        return await store.page_of_alerts(
+            connection, cursor, scope=among.scope, scope_id=among.scope_id, plain=among.plain
+        )
+
+
+async def list_alerts(database: Database) -> list[Alert]:
+    """Every one, by creation."""
+    async with database.read() as connection:
+        found = await store.all_alerts(connection)
+    return sorted(found, key=lambda alert: (alert.created_at_ms, alert.id))
+
+
+async def firings(database: Database, alert_id: str) -> list[FiringRecord]:
+    """What set it off lately, newest first, and how the messages went. Raises NotFound."""
+    async with database.read() as connection:
+        await _the_alert(connection, alert_id, None)
+        return await deliveries.firings_of(connection, alert_id, FIRINGS_SHOWN)
+
+
+async def _the_alert(connection: AsyncConnection, alert_id: str, among: AlertFilter | None) -> Alert:
+    alert, wanted = await store.find_alert(connection, alert_id), among or AlertFilter()
+    if (
+        alert is None
+        or (wanted.scope is not None and alert.scope != wanted.scope)
+        or (wanted.scope_id is not None and alert.scope_id != wanted.scope_id)
+        or (wanted.plain and not alert.is_plain)
+    ):
+        raise NotFound(
+            f"There is no alert {shown(alert_id)}. `imagegate alerts list` shows them all.", param="alert_id"
+        )
+    return alert
+
+
+async def _scope_id(connection: AsyncConnection, where: ScopeRef) -> str:
+    match where.scope:
+        case "organization":
+            return ""
+        case "project":
+            return (await the_project(connection, where.reference)).id
+        case "user":
+            return (await the_user(connection, where.reference)).id
+        case "key":
+            return (await the_key(connection, where.reference)).id
+
+
+def _check_amount(unit: AlertUnit, interval: Interval, threshold: int) -> None:
+    if interval not in COUNTED:
+        raise InvalidValue(f"An alert is per {', '.join(COUNTED)}; not per {interval}.", param="interval")
+    most = AMOUNT_MICROS_MAX if unit == "micros" else AMOUNT_MAX
+    if not 1 <= threshold <= most or (unit == "micros" and threshold % HUNDREDTH_MICROS):
+        least, text = ("0.01", decimal_text(most)) if unit == "micros" else ("1", str(most))
+        also = ", in whole hundredths" if unit == "micros" else ""
+        raise InvalidValue(f"The threshold goes from {least} to {text}{also}.", param="threshold_amount")
+
+
+async def _checked(courier: Courier, channels: Sequence[Channel], before: Sequence[Channel]) -> tuple[Channel, ...]:
+    if not 1 <= len(channels) <= CHANNELS_MAX:
+        raise InvalidValue(f"An alert has 1 to {CHANNELS_MAX} notification channels.", param="notification_channels")
+    return tuple([await _checked_one(courier, channel, before) for channel in channels])
+
+
+async def _checked_one(courier: Courier, channel: Channel, before: Sequence[Channel]) -> Channel:
+    if channel.type == "email":
+        return _checked_mail(channel)
+    try:
+        await asyncio.to_thread(courier.check, channel)
+    except NotDelivered as exc:
+        raise InvalidValue(exc.reason, param="url") from None
+    if channel.type != "webhook":
+        return channel
+    if channel.secret and not is_webhook_secret(channel.secret):
+        message = "The secret of a webhook is whsec_ and 24 to 64 bytes in base64; leave it out and one is made."
+        raise InvalidValue(message, param="secret")
+    kept = next((each.secret for each in before if each.type == "webhook" and each.url == channel.url), None)
+    return replace(channel, secret=channel.secret or kept or new_webhook_secret())
+
+
+def _checked_mail(channel: Channel) -> Channel:
+    if not 1 <= len(channel.recipients) <= RECIPIENTS_MAX:
+        raise InvalidValue(f"A mail goes to 1 to {RECIPIENTS_MAX} recipients.", param="recipients")
+    for recipient in channel.recipients:
+        checked_email(recipient)
+        if not recipient.isascii() or "," in recipient:
+            raise InvalidValue(
+                f"The email {shown(recipient)} is not an address like lin@example.com.", param="recipients"
+            )
+    prefix = channel.subject_prefix
+    if prefix is not None and not (len(prefix) <= PREFIX_CHARS_MAX and (prefix.isprintable() or not prefix)):
+        message = f"A subject prefix has at most {PREFIX_CHARS_MAX} visible characters."
+        raise InvalidValue(message, param="subject_prefix")
+    return channel
+
+
+def _project(alert: Alert) -> str | None:
+    return alert.scope_id if alert.scope == "project" else None
+
+
+def _facts(alert: Alert) -> Facts:
+    names = ("scope", "scope_id", "model", "unit", "interval", "threshold")
+    return {
+        **{name: getattr(alert, name) for name in names},
+        "channels": [channel.public() for channel in alert.channels],
+    }

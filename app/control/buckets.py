@@ -1,0 +1,117 @@
+"""Usage and costs by time, for the administration API and everybody's own figures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from app.core.intervals import HOUR_MS
+from app.errors import InvalidValue
+from app.store import buckets as store
+from app.store.buckets import Field, Names, Portion, Span, Wanted
+from app.store.engine import Database
+
+__all__ = ["Bucket", "BucketPage", "Field", "Names", "Period", "Portion", "Wanted", "Width", "read_buckets"]
+
+Width = Literal["1m", "1h", "1d"]
+WIDTHS_MS: dict[Width, int] = {"1m": 60_000, "1h": HOUR_MS, "1d": 24 * HOUR_MS}
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What is asked for: seconds since the epoch, `end_s` None for up to now, and how many buckets of it at most.
+
+    `page` is the `next_page` of the answer before.
+    """
+
+    start_s: int
+    end_s: int | None
+    width: Width
+    buckets_max: int
+    page: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """From `start_ms` (inclusive) to `end_ms` (exclusive)."""
+
+    start_ms: int
+    end_ms: int
+    portions: tuple[Portion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPage:
+    """Every bucket, empty ones too. `next_page` is None at the end."""
+
+    buckets: tuple[Bucket, ...]
+    next_page: str | None
+
+
+async def read_buckets(database: Database, period: Period, wanted: Wanted) -> BucketPage:
+    """Buckets are cut where UTC cuts minutes, hours and days.
+
+    The first begins with the hour (of minutes: with the minute) of the start, and the last ends with that of the end: finer
+    than that usage is not kept. A period of no time is empty. Raises InvalidValue for the page.
+    """
+    whole = _span(period, await database.now_ms())
+    if whole.start_ms >= whole.end_ms:
+        return BucketPage((), None)
+    if period.page is not None:
+        whole = replace(whole, start_ms=_continued(period.page, whole))
+    bounds = list(_bounds(whole, period.buckets_max))
+    span = replace(whole, end_ms=bounds[-1][1])
+    async with database.read() as connection:
+        found = await store.portions(connection, span, wanted)
+    return BucketPage(tuple(_filled(bounds, found, span)), _next_page(span.end_ms, whole.end_ms))
+
+
+async def read_names(database: Database) -> Names:
+    """Of projects, users and keys, also of those that are gone."""
+    async with database.read() as connection:
+        return await store.names(connection)
+
+
+def bucket_count(period: Period, now_ms: int) -> int:
+    """How many buckets the whole period has."""
+    span = _span(period, now_ms)
+    return max(0, -(-span.end_ms // span.width_ms) - span.start_ms // span.width_ms)
+
+
+def _span(period: Period, now_ms: int) -> Span:
+    width_ms = WIDTHS_MS[period.width]
+    kept_ms = min(width_ms, HOUR_MS)
+    start_ms = period.start_s * 1000 // kept_ms * kept_ms
+    if period.end_s is None:
+        return Span(start_ms, now_ms // width_ms * width_ms + width_ms, width_ms)
+    return Span(start_ms, -(-period.end_s * 1000 // kept_ms) * kept_ms, width_ms)
+
+
+def _continued(page: str, span: Span) -> int:
+    digits = page.removeprefix("page_")
+    at_ms = int(digits) * 1000 if digits.isascii() and digits.isdigit() and len(digits) <= 12 else -1
+    if page == digits or at_ms % span.width_ms or not span.start_ms < at_ms < span.end_ms:
+        message = "This page does not continue that question: send next_page as it came, and all else as before."
+        raise InvalidValue(message, param="page")
+    return at_ms
+
+
+def _next_page(end_ms: int, last_ms: int) -> str | None:
+    return f"page_{end_ms // 1000}" if end_ms < last_ms else None
+
+
+def _bounds(span: Span, buckets_max: int) -> Iterator[tuple[int, int]]:
+    start_ms = span.start_ms
+    for _ in range(buckets_max):
+        if start_ms >= span.end_ms:
+            return
+        end_ms = min(start_ms // span.width_ms * span.width_ms + span.width_ms, span.end_ms)
+        yield start_ms, end_ms
+        start_ms = end_ms
+
+
+def _filled(bounds: list[tuple[int, int]], found: list[Portion], span: Span) -> Iterator[Bucket]:
+    by_bucket: dict[int, list[Portion]] = {}
+    for portion in found:
+        by_bucket.setdefault(portion.at_ms, []).append(portion)
+    for start_ms, end_ms in bounds:
+        yield Bucket(start_ms, end_ms, tuple(by_bucket.get(start_ms // span.width_ms * span.width_ms, ())))

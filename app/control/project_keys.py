@@ -1,0 +1,115 @@
+"""API keys as a project's: made for somebody in it with everything that shall hold for them, found by it, changed in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.control.keys import (
+    CreatedKey,
+    KeyFacts,
+    add_key,
+    change_key,
+    check_alive,
+    expiry_in_ms,
+    known_models,
+    revoke_with,
+    the_key,
+)
+from app.control.limits import LimitChange, apply_limits, check_model
+from app.control.names import checked_name
+from app.control.people import active_user
+from app.control.projects import active_project, the_project
+from app.errors import NotFound
+from app.store import keys as store
+from app.store.engine import Database
+from app.store.keys import KeyRecord
+from app.store.pages import Cursor, Page
+
+
+@dataclass(frozen=True, slots=True)
+class WantedProjectKey:
+    """`user` is a person or service account by id, or a person by name; each limit is for one model or (None) for any."""
+
+    user: str
+    name: str | None = None
+    expires_in_s: int | None = None
+    models: Sequence[str] | None = None
+    limits: Sequence[tuple[str | None, LimitChange]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """What is None stays; an empty `models` allows every model again."""
+
+    name: str | None = None
+    expires_in_s: int | None = None
+    models: Sequence[str] | None = None
+
+
+async def create_project_key(
+    database: Database, pepper: bytes, project_id: str, wanted: WantedProjectKey
+) -> CreatedKey:
+    """Key and limits in one write: it never works without them. Raises InvalidValue, NotFound, Conflict."""
+    now_ms = await database.now_ms()
+    name = None if wanted.name is None else checked_name(wanted.name)
+    expires_at_ms = None if wanted.expires_in_s is None else expiry_in_ms(wanted.expires_in_s, now_ms)
+    async with database.write() as connection:
+        project = await active_project(connection, project_id)
+        user = await active_user(connection, wanted.user)
+        models = await known_models(connection, wanted.models)
+        facts = KeyFacts(name or user.name, models, now_ms, expires_at_ms)
+        created = await add_key(connection, pepper, user, project, facts)
+        for model, change in wanted.limits:
+            await check_model(connection, model)
+            await apply_limits(connection, "key", created.id, model, [change])
+    return created
+
+
+async def page_of_project_keys(
+    database: Database, project_id: str, cursor: Cursor, owner_has_access: bool | None = None
+) -> Page[KeyRecord]:
+    """Those that are not revoked, by creation. Raises NotFound, and InvalidValue for the cursor."""
+    async with database.read() as connection:
+        project = await the_project(connection, project_id)
+        return await store.page_of_keys(connection, project.id, cursor, owner_has_access)
+
+
+async def show_project_key(database: Database, project_id: str, key_id: str) -> KeyRecord:
+    """Raises NotFound, also for a revoked one and for one of another project."""
+    async with database.read() as connection:
+        return await the_project_key(connection, project_id, key_id)
+
+
+async def change_project_key(database: Database, project_id: str, key_id: str, change: KeyChange) -> KeyRecord:
+    """Raises InvalidValue; NotFound; Conflict for an expired key."""
+    now_ms = await database.now_ms()
+    values: dict[str, object] = {}
+    if change.name is not None:
+        values["name"] = checked_name(change.name)
+    if change.expires_in_s is not None:
+        values["expires_at_ms"] = expiry_in_ms(change.expires_in_s, now_ms)
+    async with database.write() as connection:
+        key = await the_project_key(connection, project_id, key_id)
+        check_alive(key, now_ms)
+        if change.models is not None:
+            values["models"] = await known_models(connection, change.models or None)
+        return await change_key(connection, key, **values) if values else key
+
+
+async def delete_project_key(database: Database, project_id: str, key_id: str) -> KeyRecord:
+    """Within a second no replica takes it any more. Raises NotFound, also for one that is revoked already."""
+    now_ms = await database.now_ms()
+    async with database.write() as connection:
+        key = await the_project_key(connection, project_id, key_id)
+        await revoke_with(connection, key, now_ms)
+    return key
+
+
+async def the_project_key(connection: AsyncConnection, project_id: str, key_id: str) -> KeyRecord:
+    """Raises NotFound."""
+    project = await the_project(connection, project_id)
+    key = await the_key(connection, key_id)
+    if key.project_id != project.id or key.revoked_at_ms is not None:
+        raise NotFound(f"There is no key {key.id} in this project.", param="key")
+    return key

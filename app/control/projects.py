@@ -1,0 +1,104 @@
+"""Projects: teams and cost centres; every key belongs to one."""
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.control.names import checked_name, reference, shown
+from app.core.ids import new_id
+from app.errors import Conflict, NotFound
+from app.store import organization as store
+from app.store.audit_logs import Change, Facts, note
+from app.store.engine import Database
+from app.store.organization import Project
+from app.store.pages import Cursor, Page
+
+DEFAULT_PROJECT = "default"
+DEFAULT_PROJECT_ID = "proj_default"
+
+
+async def create_project(database: Database, name: str) -> Project:
+    """Raises InvalidValue, and Conflict when the name is taken."""
+    project = Project(new_id("proj_"), checked_name(name), await database.now_ms())
+    async with database.write() as connection:
+        try:
+            await store.insert_project(connection, project)
+        except IntegrityError:
+            raise _taken(project.name) from None
+        await note(connection, Change("project.created", project.id, None, _facts(project), project.id))
+    return project
+
+
+async def list_projects(database: Database) -> list[Project]:
+    """By name, archived ones too."""
+    async with database.read() as connection:
+        return await store.list_projects(connection)
+
+
+async def page_of_projects(database: Database, cursor: Cursor, *, include_archived: bool = False) -> Page[Project]:
+    """By creation. Raises InvalidValue for the cursor."""
+    async with database.read() as connection:
+        return await store.page_of_projects(connection, cursor, include_archived)
+
+
+async def show_project(database: Database, name_or_id: str) -> Project:
+    """Raises NotFound."""
+    async with database.read() as connection:
+        return await the_project(connection, name_or_id)
+
+
+async def rename_project(database: Database, name_or_id: str, name: str) -> Project:
+    """The book shows the new name for the past too. Raises NotFound; InvalidValue; Conflict: taken, or archived."""
+    checked = checked_name(name)
+    async with database.write() as connection:
+        project = await active_project(connection, name_or_id)
+        return await _change(connection, "project.updated", project, name=checked)
+
+
+async def archive_project(database: Database, name_or_id: str) -> Project:
+    """For good: its keys buy nothing any more, its past stays. Doing it twice keeps the first instant.
+
+    Raises NotFound, and Conflict for the default project, where the command line makes keys.
+    """
+    now_ms = await database.now_ms()
+    async with database.write() as connection:
+        project = await the_project(connection, name_or_id)
+        if project.archived_at_ms is not None:
+            return project
+        if project.id == DEFAULT_PROJECT_ID:
+            raise Conflict("The default project cannot be archived.", param="project")
+        return await _change(connection, "project.archived", project, archived_at_ms=now_ms)
+
+
+async def the_project(connection: AsyncConnection, name_or_id: str) -> Project:
+    """Archived ones too. Raises NotFound."""
+    project = await store.find_project(connection, reference(name_or_id))
+    if project is None:
+        message = f"There is no project {shown(name_or_id)}. `imagegate projects list` names them all."
+        raise NotFound(message, param="project")
+    return project
+
+
+async def active_project(connection: AsyncConnection, name_or_id: str) -> Project:
+    """Raises NotFound, and Conflict for an archived one."""
+    project = await the_project(connection, name_or_id)
+    if project.archived_at_ms is not None:
+        raise Conflict(f"The project {shown(project.name)} is archived; choose another.", param="project")
+    return project
+
+
+async def _change(connection: AsyncConnection, event: str, project: Project, **values: object) -> Project:
+    try:
+        await store.update_project(connection, project.id, **values)
+    except IntegrityError:
+        raise _taken(str(values["name"])) from None
+    after = await the_project(connection, project.id)
+    await note(connection, Change(event, project.id, _facts(project), _facts(after), project.id))
+    return after
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"There is a project {shown(name)} already; choose another name.", param="name")
+
+
+def _facts(project: Project) -> Facts:
+    return {"name": project.name, "archived": project.archived_at_ms is not None}

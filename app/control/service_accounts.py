@@ -1,0 +1,122 @@
+"""Service accounts: non-persons that hold keys in one project. Wherever a limit or report says user, they count as one."""
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.control.keys import CreatedKey, KeyFacts, add_key, expiry_in_ms
+from app.control.leaving import leave
+from app.control.members import checked_project_role
+from app.control.names import checked_name, shown
+from app.control.people import add_user, change_user, the_user
+from app.control.projects import active_project, the_project
+from app.core.ids import new_id
+from app.errors import InvalidValue, NotFound
+from app.store import members
+from app.store import service_accounts as store
+from app.store.audit_logs import Change, note
+from app.store.engine import Database
+from app.store.organization import Project, User
+from app.store.pages import Cursor, Page
+from app.store.service_accounts import ServiceAccount
+
+
+@dataclass(frozen=True, slots=True)
+class WantedServiceAccount:
+    """`only`: without a key and without a role, so that keys made later do not work until it has one."""
+
+    name: str
+    only: bool = False
+    expires_in_s: int | None = None
+
+
+async def create_service_account(
+    database: Database, pepper: bytes, project_id: str, wanted: WantedServiceAccount
+) -> tuple[ServiceAccount, CreatedKey | None]:
+    """With its first key. Raises InvalidValue; NotFound; Conflict: the name is taken in the project, or it is archived."""
+    if wanted.only and wanted.expires_in_s is not None:
+        message = "A service account made without a key cannot be given one that expires; leave out one of the two."
+        raise InvalidValue(message, param="expires_in_seconds")
+    name, now_ms = checked_name(wanted.name), await database.now_ms()
+    expires_at_ms = None if wanted.expires_in_s is None else expiry_in_ms(wanted.expires_in_s, now_ms)
+    async with database.write() as connection:
+        project = await active_project(connection, project_id)
+        user = User(new_id("user-"), name, None, now_ms, kind="service_account", project_id=project.id)
+        await add_user(connection, user)
+        key = None
+        if not wanted.only:
+            await members.add(connection, project.id, user.id, "member", now_ms)
+            key = await add_key(connection, pepper, user, project, KeyFacts(name, None, now_ms, expires_at_ms))
+        return await the_service_account(connection, project, user.id), key
+
+
+async def create_key_of(
+    database: Database, pepper: bytes, project_id: str, account_id: str, name: str | None, expires_in_s: int | None
+) -> CreatedKey:
+    """Another key for it. Raises InvalidValue, NotFound, Conflict."""
+    now_ms = await database.now_ms()
+    named = None if name is None else checked_name(name)
+    expires_at_ms = None if expires_in_s is None else expiry_in_ms(expires_in_s, now_ms)
+    async with database.write() as connection:
+        project = await active_project(connection, project_id)
+        account = await the_service_account(connection, project, account_id)
+        user = await the_user(connection, account.id)
+        facts = KeyFacts(named or account.name, None, now_ms, expires_at_ms)
+        return await add_key(connection, pepper, user, project, facts)
+
+
+async def list_service_accounts(database: Database, project: str | None = None) -> list[ServiceAccount]:
+    """Of one project or of all, by creation. Raises NotFound."""
+    async with database.read() as connection:
+        project_id = None if project is None else (await the_project(connection, project)).id
+        return await store.all_of(connection, project_id)
+
+
+async def page_of_service_accounts(database: Database, project_id: str, cursor: Cursor) -> Page[ServiceAccount]:
+    """By creation. Raises NotFound, and InvalidValue for the cursor."""
+    async with database.read() as connection:
+        return await store.page(connection, (await the_project(connection, project_id)).id, cursor)
+
+
+async def show_service_account(database: Database, project_id: str, account_id: str) -> ServiceAccount:
+    """Raises NotFound."""
+    async with database.read() as connection:
+        return await the_service_account(connection, await the_project(connection, project_id), account_id)
+
+
+async def change_service_account(
+    database: Database, project_id: str, account_id: str, name: str | None, role: str | None
+) -> ServiceAccount:
+    """What is None stays. Raises InvalidValue; NotFound; Conflict: the name is taken, or the project archived."""
+    checked = None if name is None else checked_name(name)
+    now_ms, in_project = await database.now_ms(), None if role is None else checked_project_role(role)
+    async with database.write() as connection:
+        project = await active_project(connection, project_id)
+        account = await the_service_account(connection, project, account_id)
+        if checked is not None:
+            await change_user(connection, await the_user(connection, account.id), name=checked)
+        if in_project is not None:
+            await members.add(connection, project.id, account.id, in_project, now_ms)
+            await members.set_role(connection, project.id, account.id, in_project)
+            roles = {"role": account.role}, {"role": in_project}
+            await note(connection, Change("service_account.updated", account.id, *roles, project.id))
+        return await the_service_account(connection, project, account_id)
+
+
+async def delete_service_account(database: Database, project_id: str, account_id: str) -> ServiceAccount:
+    """For good, with its keys; what it used stays in the book under its name. Raises NotFound."""
+    now_ms = await database.now_ms()
+    async with database.write() as connection:
+        project = await the_project(connection, project_id)
+        account = await the_service_account(connection, project, account_id)
+        await leave(connection, await the_user(connection, account.id), now_ms)
+    return replace(account, role=None)
+
+
+async def the_service_account(connection: AsyncConnection, project: Project, account_id: str) -> ServiceAccount:
+    """Raises NotFound."""
+    account = await store.find(connection, project.id, account_id)
+    if account is None:
+        message = f"There is no service account {shown(account_id)} in the project {shown(project.name)}."
+        raise NotFound(message, param="service_account_id")
+    return account

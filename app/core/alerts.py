@@ -1,0 +1,160 @@
+"""Alerts: when so much of something is used, somebody is told, once for each interval and threshold."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from app.core.intervals import Interval, bounds_ms, iso, local_day
+from app.core.limits import Scope
+from app.core.money import decimal_text
+
+AlertUnit = Literal["micros", "images", "requests"]
+ChannelType = Literal["email", "webhook", "chat"]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where a message goes: mail to `recipients`, a POST to `url` signed with `secret`, or a chat robot named by `url`.
+
+    The URL of a chat robot is a secret itself: `scheme://token`.
+    """
+
+    type: ChannelType
+    recipients: tuple[str, ...] = ()
+    subject_prefix: str | None = None
+    url: str = ""
+    secret: str = ""
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Channel":
+        return cls(**{**stored, "recipients": tuple(stored.get("recipients", ()))})
+
+    def as_json(self) -> dict[str, Any]:
+        """With its secrets, for the database. Only what is set."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {name: list(value) if name == "recipients" else value for name, value in fields.items() if value}
+
+    def public(self) -> dict[str, Any]:
+        """Without its secrets, for people and logs."""
+        shown = {name: value for name, value in self.as_json().items() if name != "secret"}
+        if self.type == "chat":
+            shown["url"] = f"{self.url.partition('://')[0]}://***"
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """`scope_id` is empty for the organization, `model` for any. `owner` is the name people know the scope by."""
+
+    id: str
+    scope: Scope
+    scope_id: str
+    model: str
+    unit: AlertUnit
+    interval: Interval
+    threshold: int
+    channels: tuple[Channel, ...]
+    created_at_ms: int
+    owner: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """What OpenAI's own spend alerts can say: spend of a month, of the organization or a project, by mail."""
+        what = (self.unit, self.interval, self.model) == ("micros", "month", "")
+        return what and self.scope in ("organization", "project") and [c.type for c in self.channels] == ["email"]
+
+    def counts(self, row: "UsedRow") -> bool:
+        """Whether this usage is of what it watches, whenever it was."""
+        theirs = {"organization": "", "project": row.project_id, "user": row.user_id, "key": row.api_key_id}
+        return theirs[self.scope] == self.scope_id and self.model in ("", row.model)
+
+    def used(self, rows: Iterable["UsedRow"], since: str, until: str | None = None) -> int:
+        """Of the local days from `since` on, before `until`."""
+        days = (row for row in rows if row.day >= since and (until is None or row.day < until))
+        return sum(row.of(self.unit) for row in days if self.counts(row))
+
+    def starts(self, now_ms: int, zone: ZoneInfo) -> tuple[int, str]:
+        """When its current interval began, and on which local day; a lifetime at 0, on any."""
+        starts_ms, _ = bounds_ms(self.interval, now_ms, zone)
+        return starts_ms, "" if self.interval == "lifetime" else local_day(starts_ms, zone)
+
+
+@dataclass(frozen=True, slots=True)
+class UsedRow:
+    """A part of the roll-up: what one key used of one model on one local day."""
+
+    day: str
+    project_id: str
+    user_id: str
+    api_key_id: str
+    model: str
+    cost_micros: int
+    images: int
+    requests: int
+
+    def of(self, unit: AlertUnit) -> int:
+        amount: int = getattr(self, "cost_micros" if unit == "micros" else unit)
+        return amount
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """What set an alert off. `starts_at_ms` is when its interval began; 0 for a lifetime."""
+
+    id: str
+    alert: Alert
+    starts_at_ms: int
+    threshold: int
+    used: int
+    fired_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a channel is told. `id` is the same however often it is sent: whoever gets it twice can tell."""
+
+    id: str
+    title: str
+    text: str
+    document: dict[str, Any]
+
+
+def message(delivery_id: str, firing: Firing, currency: str, zone: ZoneInfo) -> Message:
+    """The words for people, and the document for programs."""
+    alert = firing.alert
+    what = {"micros": "spend", "images": "images", "requests": "requests"}[alert.unit]
+    whose = "the organization" if alert.scope == "organization" else f"{alert.scope} {alert.owner or alert.scope_id}"
+    of = f" of {alert.model}" if alert.model else ""
+    when = _WHEN[alert.interval]
+    title = f"{what.capitalize()}{of} by {whose} {when} reached {_shown(firing.threshold, alert, currency)}"
+    since = f" since {iso(firing.starts_at_ms, zone)}" if firing.starts_at_ms else ""
+    text = f"{title}.\n\nUsed{since}: {_shown(firing.used, alert, currency)}.\nNoticed at {iso(firing.fired_at_ms, zone)}.\n"
+    return Message(delivery_id, title, text, _document(firing, currency, zone, title))
+
+
+_WHEN = {"day": "today", "week": "this week", "month": "this month", "lifetime": "in all"}
+
+
+def _document(firing: Firing, currency: str, zone: ZoneInfo, title: str) -> dict[str, Any]:
+    alert, is_money = firing.alert, firing.alert.unit == "micros"
+    data = {
+        "alert_id": alert.id,
+        "firing_id": firing.id,
+        "title": title,
+        "scope": alert.scope,
+        "scope_id": alert.scope_id or None,
+        "scope_name": alert.owner or None,
+        "model": alert.model or None,
+        "unit": "spend" if is_money else alert.unit,
+        "interval": alert.interval,
+        "interval_starts_at": firing.starts_at_ms // 1000 if firing.starts_at_ms else None,
+        "currency": currency if is_money else None,
+        "threshold": decimal_text(firing.threshold) if is_money else str(firing.threshold),
+        "used": decimal_text(firing.used) if is_money else str(firing.used),
+    }
+    return {"type": "alert.fired", "timestamp": iso(firing.fired_at_ms, zone), "data": data}
+
+
+def _shown(amount: int, alert: Alert, currency: str) -> str:
+    return f"{decimal_text(amount)} {currency}" if alert.unit == "micros" else f"{amount} {alert.unit}"

@@ -1,0 +1,61 @@
+"""Mail over SMTP."""
+
+import asyncio
+import smtplib
+import ssl
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.utils import formatdate
+from typing import Literal
+
+from app.core.alerts import Channel, Message
+from app.notify.outcome import NotDelivered
+
+TIMEOUT_S = 15
+SmtpSecurity = Literal["starttls", "tls", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """The server that mail leaves by; without a `host` there is none."""
+
+    host: str | None = None
+    port: int = 587
+    security: SmtpSecurity = "starttls"
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    sender: str | None = None
+
+    async def send(self, channel: Channel, message: Message) -> None:
+        """To all recipients in one mail. Raises NotDelivered."""
+        if not self.host:
+            raise NotDelivered("No mail server is set: IMAGEGATE_SMTP_HOST.")
+        mail = _mail(self.sender or f"imagegate@{self.host}", channel, message)
+        try:
+            await asyncio.to_thread(self._send, self.host, mail)
+        except (smtplib.SMTPException, OSError) as exc:
+            code = getattr(exc, "smtp_code", None)
+            told = f"{type(exc).__name__}{f' {code}' if code else ''}"
+            raise NotDelivered(f"The mail server did not take it: {told}.") from None
+
+    def _send(self, host: str, mail: EmailMessage) -> None:
+        context = ssl.create_default_context()
+        if self.security == "tls":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(host, self.port, timeout=TIMEOUT_S, context=context)
+        else:
+            server = smtplib.SMTP(host, self.port, timeout=TIMEOUT_S)
+        with server:
+            if self.security == "starttls":
+                server.starttls(context=context)
+            if self.user is not None:
+                server.login(self.user, self.password or "")
+            server.send_message(mail)
+
+
+def _mail(sender: str, channel: Channel, message: Message) -> EmailMessage:
+    mail = EmailMessage()
+    mail["Subject"] = " ".join(filter(None, (channel.subject_prefix, message.title)))
+    mail["From"], mail["To"] = sender, ", ".join(channel.recipients)
+    mail["Date"], mail["Message-ID"] = formatdate(), f"<{message.id}@{sender.rpartition('@')[2]}>"
+    mail.set_content(message.text)
+    return mail

@@ -1,0 +1,121 @@
+"""The log of every change of control data: written in the transaction of the change, never altered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.actors import Actor
+from app.core.ids import new_id
+from app.store.pages import Cursor, Page, read_page
+from app.store.tables import audit_logs, projects
+
+Facts = Mapping[str, Any]
+"""What something is, as JSON can say it, by names of ours. Never a secret."""
+
+_NOW_MS = {
+    "sqlite": "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
+    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`event` is OpenAI's name where it has one (`project.created`). `before` None: it was not there; `after` None: it is gone."""
+
+    event: str
+    target_id: str
+    before: Facts | None
+    after: Facts | None
+    project_id: str | None = None
+
+
+async def note(connection: AsyncConnection, *changes: Change) -> None:
+    """Log changes that are made in this transaction of `Database.write`; the actor is that database's. One that changes
+    nothing is not logged."""
+    sync = connection.sync_connection
+    assert sync is not None
+    actor: Actor = sync.get_execution_options()["imagegate_actor"]
+    rows = [_row(change, actor) for change in changes if change.before != change.after]
+    for row in rows:
+        now_ms: sa.ColumnElement[int] = sa.literal_column(_NOW_MS[connection.dialect.name])
+        await connection.execute(sa.insert(audit_logs).values(**row, at_ms=now_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedChange:
+    """A change as it is shown. `project` is its project's name today."""
+
+    id: str
+    at_ms: int
+    actor: Actor
+    event: str
+    target_id: str
+    project_id: str | None
+    project: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which changes: each list that is not empty narrows, to any of its values. `from_ms` inclusive, `until_ms` exclusive."""
+
+    events: Sequence[str] = ()
+    actor_ids: Sequence[str] = ()
+    actor_emails: Sequence[str] = ()
+    project_ids: Sequence[str] = ()
+    target_ids: Sequence[str] = ()
+    from_ms: int | None = None
+    until_ms: int | None = None
+
+
+async def page_of_changes(connection: AsyncConnection, cursor: Cursor, wanted: Wanted) -> Page[LoggedChange]:
+    """In the order in which they were made."""
+    order = (audit_logs.c.number, audit_logs.c.id)
+    return await read_page(connection, _SHOWN.where(*_conditions(wanted)), cursor, _logged, order)
+
+
+_SHOWN: sa.Select[Any] = sa.select(audit_logs, projects.c.name.label("project")).select_from(
+    audit_logs.outerjoin(projects, projects.c.id == audit_logs.c.project_id)
+)
+
+
+def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    table = audit_logs.c
+    among = {
+        table.event: wanted.events,
+        table.actor_id: wanted.actor_ids,
+        table.actor_email: wanted.actor_emails,
+        table.project_id: wanted.project_ids,
+        table.target_id: wanted.target_ids,
+    }
+    conditions: list[sa.ColumnElement[bool]] = [column.in_(values) for column, values in among.items() if values]
+    if wanted.from_ms is not None:
+        conditions.append(table.at_ms >= wanted.from_ms)
+    if wanted.until_ms is not None:
+        conditions.append(table.at_ms < wanted.until_ms)
+    return conditions
+
+
+def _logged(row: sa.RowMapping) -> LoggedChange:
+    actor = Actor(row["actor_kind"], row["actor_id"], row["actor_name"], row["actor_email"])
+    names = ("id", "at_ms", "event", "target_id", "project_id", "project", "before", "after")
+    return LoggedChange(actor=actor, **{name: row[name] for name in names})
+
+
+def _row(change: Change, actor: Actor) -> dict[str, Any]:
+    return {
+        "id": new_id("audit_log-"),
+        "actor_kind": actor.kind,
+        "actor_id": actor.id,
+        "actor_name": actor.name,
+        "actor_email": actor.email,
+        "event": change.event,
+        "target_id": change.target_id,
+        "project_id": change.project_id,
+        "before": sa.null() if change.before is None else dict(change.before),
+        "after": sa.null() if change.after is None else dict(change.after),
+    }

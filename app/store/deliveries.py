@@ -1,0 +1,156 @@
+"""What alerts set off, and the messages that go out for it: each at least once, by whichever replica claims it."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.alerts import Alert, Channel, Firing
+from app.core.ids import new_id
+from app.store.alerts import ALERTS, OWNER, alert_of
+from app.store.tables import alerts, deliveries, firings
+
+DeliveryState = Literal["pending", "delivered", "failed", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A message that is ours to send until `due_at_ms`; then anybody may try again."""
+
+    id: str
+    firing: Firing
+    channel: Channel
+    attempts: int
+    due_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """As it is shown. `channel` has no secrets."""
+
+    id: str
+    channel: dict[str, Any]
+    state: DeliveryState
+    attempts: int
+    due_at_ms: int
+    ended_at_ms: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FiringRecord:
+    id: str
+    starts_at_ms: int
+    threshold: int
+    used: int
+    fired_at_ms: int
+    deliveries: tuple[Delivery, ...]
+
+
+async def fire(connection: AsyncConnection, alert: Alert, starts_at_ms: int, used: int, now_ms: int) -> str | None:
+    """Set an alert off, with a message for each channel. None when somebody was first for this interval and threshold, or
+    the alert has been changed since."""
+    firing_id = new_id("firing_")
+    values = sa.select(
+        *(sa.literal(value) for value in (firing_id, alert.id, starts_at_ms, alert.threshold, used, now_ms))
+    ).where(
+        sa.exists().where(
+            alerts.c.id == alert.id, alerts.c.threshold == alert.threshold, alerts.c.deleted_at_ms.is_(None)
+        )
+    )
+    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    columns = ["id", "alert_id", "starts_at_ms", "threshold", "used", "fired_at_ms"]
+    statement = insert(firings).from_select(columns, values).on_conflict_do_nothing()
+    if (await connection.execute(statement)).rowcount != 1:
+        return None
+    rows = [_new_delivery(firing_id, channel, now_ms) for channel in alert.channels]
+    await connection.execute(sa.insert(deliveries), rows)
+    return firing_id
+
+
+async def any_due(connection: AsyncConnection, now_ms: int) -> bool:
+    """Whether anything waits to be sent: a look that locks nothing."""
+    due = sa.select(deliveries.c.id).where(deliveries.c.state == "pending", deliveries.c.due_at_ms <= now_ms)
+    return (await connection.execute(due.limit(1))).first() is not None
+
+
+async def claim(connection: AsyncConnection, now_ms: int, lease_ms: int) -> Claim | None:
+    """The message that has been due longest, ours for `lease_ms`; None when none is due or others took them all."""
+    due = sa.and_(deliveries.c.state == "pending", deliveries.c.due_at_ms <= now_ms)
+    found = (await connection.execute(_DUE.where(due).order_by(deliveries.c.due_at_ms).limit(8))).mappings().all()
+    for row in found:
+        gone = row["deleted_at_ms"] is not None
+        taken = {"state": "dropped", "ended_at_ms": now_ms} if gone else {"due_at_ms": now_ms + lease_ms}
+        mine = sa.and_(deliveries.c.id == row["delivery_id"], due, deliveries.c.due_at_ms == row["due_at_ms"])
+        attempts = row["attempts"] + (not gone)
+        update = sa.update(deliveries).where(mine).values(**taken, attempts=attempts)
+        if (await connection.execute(update)).rowcount == 1 and not gone:
+            return _claim(row, attempts, now_ms + lease_ms)
+    return None
+
+
+async def ended(connection: AsyncConnection, claim: Claim, state: DeliveryState, error: str | None, at_ms: int) -> None:
+    """How a claimed message went, for good. A claim that ran out meanwhile ends nothing unless it was delivered."""
+    there = sa.and_(deliveries.c.id == claim.id, deliveries.c.state == "pending")
+    mine = there if state == "delivered" else sa.and_(there, deliveries.c.due_at_ms == claim.due_at_ms)
+    await connection.execute(sa.update(deliveries).where(mine).values(state=state, error=error, ended_at_ms=at_ms))
+
+
+async def postponed(connection: AsyncConnection, claim: Claim, error: str, due_at_ms: int) -> None:
+    """To be tried again then."""
+    mine = sa.and_(
+        deliveries.c.id == claim.id, deliveries.c.state == "pending", deliveries.c.due_at_ms == claim.due_at_ms
+    )
+    await connection.execute(sa.update(deliveries).where(mine).values(error=error, due_at_ms=due_at_ms))
+
+
+async def firings_of(connection: AsyncConnection, alert_id: str, limit: int) -> list[FiringRecord]:
+    """The newest first, with how their messages went."""
+    select = sa.select(firings).where(firings.c.alert_id == alert_id)
+    newest = select.order_by(firings.c.fired_at_ms.desc(), firings.c.id.desc()).limit(limit)
+    found = (await connection.execute(newest)).mappings().all()
+    went = sa.select(deliveries).where(deliveries.c.firing_id.in_([row["id"] for row in found]))
+    rows = (await connection.execute(went.order_by(deliveries.c.id))).mappings().all()
+    names = ("id", "starts_at_ms", "threshold", "used", "fired_at_ms")
+    return [
+        FiringRecord(
+            **{name: row[name] for name in names},
+            deliveries=tuple(_delivery(each) for each in rows if each["firing_id"] == row["id"]),
+        )
+        for row in found
+    ]
+
+
+_DUE: sa.Select[Any] = (
+    sa.select(
+        deliveries.c.id.label("delivery_id"),
+        *deliveries.c["channel", "attempts", "due_at_ms"],
+        firings.c.id.label("firing_id"),
+        *firings.c["starts_at_ms", "used", "fired_at_ms"],
+        firings.c.threshold.label("fired_threshold"),
+        alerts,
+        OWNER,
+    )
+    .select_from(deliveries.join(firings, firings.c.id == deliveries.c.firing_id))
+    .join(ALERTS, alerts.c.id == firings.c.alert_id)
+)
+
+
+def _claim(row: sa.RowMapping, attempts: int, due_at_ms: int) -> Claim:
+    firing = Firing(
+        row["firing_id"], alert_of(row), row["starts_at_ms"], row["fired_threshold"], row["used"], row["fired_at_ms"]
+    )
+    return Claim(row["delivery_id"], firing, Channel.from_json(row["channel"]), attempts, due_at_ms)
+
+
+def _new_delivery(firing_id: str, channel: Channel, now_ms: int) -> dict[str, Any]:
+    fresh = {"id": new_id("msg_"), "firing_id": firing_id, "channel": channel.as_json()}
+    return {**fresh, "state": "pending", "attempts": 0, "due_at_ms": now_ms}
+
+
+def _delivery(row: sa.RowMapping) -> Delivery:
+    names = ("id", "state", "attempts", "due_at_ms", "ended_at_ms", "error")
+    return Delivery(**{name: row[name] for name in names}, channel=Channel.from_json(row["channel"]).public())

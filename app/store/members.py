@@ -1,0 +1,72 @@
+"""Who belongs to which project."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.pages import Cursor, Page, read_page
+from app.store.tables import project_users, projects, users
+
+ProjectRole = Literal["owner", "member"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person in a project."""
+
+    id: str
+    name: str
+    email: str | None
+    role: ProjectRole
+    added_at_ms: int
+
+
+async def add(connection: AsyncConnection, project_id: str, user_id: str, role: ProjectRole, at_ms: int) -> bool:
+    """Whether the user was not in it yet; whoever was keeps role and date."""
+    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    row = {"project_id": project_id, "user_id": user_id, "role": role, "added_at_ms": at_ms}
+    result = await connection.execute(insert(project_users).values(row).on_conflict_do_nothing())
+    return result.rowcount > 0
+
+
+async def set_role(connection: AsyncConnection, project_id: str, user_id: str, role: ProjectRole) -> None:
+    await connection.execute(sa.update(project_users).where(_is(project_id, user_id)).values(role=role))
+
+
+async def remove(connection: AsyncConnection, project_id: str, user_id: str) -> None:
+    await connection.execute(sa.delete(project_users).where(_is(project_id, user_id)))
+
+
+async def find(connection: AsyncConnection, project_id: str, user_id: str) -> Member | None:
+    row = (await connection.execute(_SHOWN.where(_is(project_id, user_id)))).mappings().one_or_none()
+    return None if row is None else Member(**row)
+
+
+async def page(connection: AsyncConnection, project_id: str, cursor: Cursor) -> Page[Member]:
+    """By when they were added."""
+    select = _SHOWN.where(project_users.c.project_id == project_id)
+    own = project_users.c.project_id == project_id
+    order = (project_users.c.added_at_ms, project_users.c.user_id)
+    return await read_page(connection, select, cursor, lambda row: Member(**row), order, among=own)
+
+
+async def projects_of(connection: AsyncConnection, user_id: str) -> list[tuple[str, str, ProjectRole]]:
+    """Id, name and the user's role in each, by name."""
+    joined = sa.select(projects.c.id, projects.c.name, project_users.c.role).join_from(project_users, projects)
+    rows = await connection.execute(joined.where(project_users.c.user_id == user_id).order_by(projects.c.name))
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def _is(project_id: str, user_id: str) -> sa.ColumnElement[bool]:
+    return sa.and_(project_users.c.project_id == project_id, project_users.c.user_id == user_id)
+
+
+_SHOWN: sa.Select[Any] = (
+    sa.select(*users.c["id", "name", "email"], *project_users.c["role", "added_at_ms"])
+    .join_from(project_users, users)
+    .where(users.c.kind == "person", users.c.deleted_at_ms.is_(None))
+)

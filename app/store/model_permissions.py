@@ -1,0 +1,28 @@
+"""Which models a project may use, as it is kept."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.grants import ModelRule
+from app.store.tables import model_permissions
+
+
+async def find_rule(connection: AsyncConnection, project_id: str) -> ModelRule | None:
+    """None where the project may use every model."""
+    wanted = sa.select(model_permissions.c.mode, model_permissions.c.models)
+    row = (await connection.execute(wanted.where(model_permissions.c.project_id == project_id))).one_or_none()
+    return None if row is None else ModelRule(row[0], tuple(row[1]))
+
+
+async def set_rule(connection: AsyncConnection, project_id: str, rule: ModelRule) -> None:
+    """In place of the one before."""
+    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    values = {"mode": rule.mode, "models": list(rule.models)}
+    statement = insert(model_permissions).values(project_id=project_id, **values)
+    await connection.execute(statement.on_conflict_do_update(index_elements=["project_id"], set_=values))
+
+
+async def remove_rule(connection: AsyncConnection, project_id: str) -> None:
+    await connection.execute(sa.delete(model_permissions).where(model_permissions.c.project_id == project_id))

@@ -1,0 +1,55 @@
+"""Service accounts: rows of `users` that belong to one project."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.members import ProjectRole
+from app.store.pages import Cursor, Page, read_page
+from app.store.tables import project_users, users
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """`role` is its role in its project; with None its keys do not work."""
+
+    id: str
+    name: str
+    project_id: str
+    role: ProjectRole | None
+    created_at_ms: int
+    disabled_at_ms: int | None
+
+
+async def find(connection: AsyncConnection, project_id: str, account_id: str) -> ServiceAccount | None:
+    wanted = _SHOWN.where(users.c.project_id == project_id, users.c.id == account_id)
+    row = (await connection.execute(wanted)).mappings().one_or_none()
+    return None if row is None else ServiceAccount(**row)
+
+
+async def page(connection: AsyncConnection, project_id: str, cursor: Cursor) -> Page[ServiceAccount]:
+    """By creation."""
+    select = _SHOWN.where(users.c.project_id == project_id)
+    order = (users.c.created_at_ms, users.c.id)
+    return await read_page(connection, select, cursor, lambda row: ServiceAccount(**row), order)
+
+
+async def all_of(connection: AsyncConnection, project_id: str | None) -> list[ServiceAccount]:
+    """Of a project or of all, by creation."""
+    select = _SHOWN if project_id is None else _SHOWN.where(users.c.project_id == project_id)
+    rows = await connection.execute(select.order_by(users.c.created_at_ms, users.c.id))
+    return [ServiceAccount(**row) for row in rows.mappings()]
+
+
+_SHOWN: sa.Select[Any] = (
+    sa.select(*users.c["id", "name", "project_id", "created_at_ms", "disabled_at_ms"], project_users.c.role)
+    .select_from(
+        users.outerjoin(
+            project_users,
+            sa.and_(project_users.c.user_id == users.c.id, project_users.c.project_id == users.c.project_id),
+        )
+    )
+    .where(users.c.kind == "service_account", users.c.deleted_at_ms.is_(None))
+)
