@@ -40,6 +40,8 @@ from app.store.results import ResultRows
 from app.upstream.client import AiohttpUpstream
 
 PROBE_TIMEOUT_S = 3.0
+LOST_S = 120.0
+"""Beyond an exchange's deadline: for others to notice that its process is dead, and to end its requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,11 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
         control_data, rates, purchases, background, clock, zone, settings.currency, processes.id, pepper
     )
     caps = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
-    parts = Parts(upstream, purchases, results, background, clock, zone, *caps)
-    deliveries, replay = Deliveries(retries, clock), Replay(Originals(database), retries, results, clock)
+    parts = Parts(upstream, database, purchases, results, background, clock, zone, *caps)
+    deliveries, replay = (
+        Deliveries(retries, clock),
+        Replay(Originals(database), retries, results, clock, settings.upstream_deadline_s + LOST_S),
+    )
     buyer = Buyer(admission, parts, replay, deliveries, settings.in_flight_max, settings.client_deadline_s)
     recovery = Recovery(
         processes, purchases, results, control_data, clock, zone, neighbours, replay.running, fitness.ensure

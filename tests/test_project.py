@@ -15,9 +15,10 @@ import dev
 LOCKS = sorted([*dev.ROOT.glob("requirements*.lock"), *dev.ROOT.glob("tests/contract/*.lock")])
 NPM_LOCKS = sorted(dev.ROOT.glob("tests/contract/*/package-lock.json"))
 PROJECT = tomllib.loads((dev.ROOT / "pyproject.toml").read_text())
+EXTRAS = [wanted for extra in PROJECT["project"]["optional-dependencies"].values() for wanted in extra]
 DECLARED = {
-    dev.RUN_LOCK: [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["build"]],
-    dev.DEV_LOCK: [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]],
+    dev.RUN_LOCK: [*PROJECT["project"]["dependencies"], *EXTRAS, *PROJECT["dependency-groups"]["build"]],
+    dev.DEV_LOCK: [*PROJECT["project"]["dependencies"], *EXTRAS, *PROJECT["dependency-groups"]["dev"]],
 }
 
 

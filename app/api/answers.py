@@ -36,7 +36,7 @@ class ResultResponse(_SelfSending):
     def __init__(self, purchase: Purchase, bought: Bought, currency: str):
         self._bought = bought
         self._purchase = purchase
-        self._sent_headers = _common(purchase) | cost_headers(bought, currency)
+        self._sent_headers = common_headers(purchase) | cost_headers(bought, currency)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         segments, spool = self._bought.segments, self._bought.spool
@@ -62,7 +62,7 @@ class EventResponse(_SelfSending):
         self._first = first
         self._events = events
         self._purchase = purchase
-        self._sent_headers = _common(purchase)
+        self._sent_headers = common_headers(purchase)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = self._sent_headers | {
@@ -85,9 +85,10 @@ class EventResponse(_SelfSending):
         await send(_piece(b"", more=False))
 
 
-def _common(purchase: Purchase) -> dict[str, str]:
-    replayed = {"idempotent-replayed": "true"} if purchase.replayed else {}
-    return rate_headers(purchase.rates) | replayed
+def common_headers(purchase: Purchase) -> dict[str, str]:
+    """The rates; of a replay also that it is one, and of which request."""
+    original = {"idempotent-replayed": "true", "x-imagegate-request-id": purchase.request_id}
+    return rate_headers(purchase.rates) | (original if purchase.replayed else {})
 
 
 async def _note_delivery(purchase: Purchase, scope: Scope, receive: Receive) -> None:

@@ -15,7 +15,6 @@ from app.api.data_urls import DataUrlReader
 from app.api.multipart import FormReader
 from app.core import parameters, strict_json
 from app.core.request import ImageRequest
-from app.core.uploads import FilePart
 from app.errors import BadRequest, BodyTooLarge, InvalidType, StorageFull, UnsupportedMediaType
 from app.spool import Spool
 
@@ -76,7 +75,8 @@ async def read_edit(request: Request, caps: BodyCaps) -> ImageRequest:
     with _new_spool(caps) as spool:
         read_files = {"images_max": caps.files_max, "pixels_max": caps.pixels_max}
         if content_type == JSON:
-            fields, files = await _json_with_pictures(request, caps, spool)
+            reader, asked = await _json_read(request, caps, spool)
+            fields, files = reader.take(asked)
             return parameters.edit_json(fields, files, spool, **read_files)
         form = await _form(request, caps, spool, boundary)
         return parameters.edit(form.fields, form.files, spool, **read_files)
@@ -90,11 +90,12 @@ async def read_quote(request: Request, caps: BodyCaps) -> ImageRequest:
         if content_type == MULTIPART:
             form = await _form(request, caps, spool, boundary)
             return parameters.edit(form.fields, form.files, spool, **read_files)
-        fields, files = await _json_with_pictures(request, caps, spool)
-        if "images" in fields or files:
-            return parameters.edit_json(fields, files, spool, **read_files)
-        spool.close()
-        return parameters.generation(fields)
+        reader, asked = await _json_read(request, caps, spool)
+        if "images" not in asked:
+            spool.close()
+            return parameters.generation(asked)
+        fields, files = reader.take(asked)
+        return parameters.edit_json(fields, files, spool, **read_files)
 
 
 async def read_variation(request: Request, caps: BodyCaps) -> ImageRequest:
@@ -133,7 +134,8 @@ async def _form(request: Request, caps: BodyCaps, spool: Spool, boundary: bytes)
     return form
 
 
-async def _json_with_pictures(request: Request, caps: BodyCaps, spool: Spool) -> tuple[dict[str, Any], list[FilePart]]:
+async def _json_read(request: Request, caps: BodyCaps, spool: Spool) -> tuple[DataUrlReader, dict[str, Any]]:
+    """A JSON object whose pictures lie in `spool`: the reader knows which was which."""
     reader = DataUrlReader(
         spool,
         rest_bytes_max=caps.json_bytes_max,
@@ -142,7 +144,7 @@ async def _json_with_pictures(request: Request, caps: BodyCaps, spool: Spool) ->
     )
     async for chunk in _chunks(request, caps.edit_json_bytes_max, caps.idle_s):
         reader.feed(chunk)
-    return reader.take(_object(reader.finish()))
+    return reader, _object(reader.finish())
 
 
 def _object(body: bytes) -> dict[str, Any]:

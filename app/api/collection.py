@@ -1,5 +1,6 @@
 """Requests that were sent for somebody: how far they are, and their answers for whoever comes for them."""
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -7,14 +8,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.api import openapi
-from app.api.answers import EventResponse, ResultResponse
+from app.api.answers import EventResponse, ResultResponse, common_headers
 from app.api.deps import Caller, Wired
 from app.core.money import decimal_text
+from app.errors import GatewayError
 from app.purchase.purchase import Purchase
 from app.store.originals import Original
 from app.wiring import Gateway
 
 RETRY_AFTER_S = 5
+OBJECT = "image.request"
 router = APIRouter(prefix="/images/requests", tags=["Images"])
 
 
@@ -42,18 +45,23 @@ async def accepted(request: Request, gateway: Gateway, purchase: Purchase) -> Re
     await purchase.accepted()
     if purchase.channel is not None:
         purchase.channel.leave()
-    original = await gateway.buyer.replay.originals.find(purchase.request_id)
-    assert original is not None, "it was reserved"
+    document: dict[str, Any] = {"id": purchase.request_id, "object": OBJECT, "state": "dispatched"}
+    with suppress(GatewayError):  # It has been sent: from here on no error may sound as if it had not.
+        original = await gateway.buyer.replay.originals.find(purchase.request_id)
+        document = _document(original, gateway.settings.currency) if original is not None else document
     prefix = "/v1" if request.url.path.startswith("/v1/") else ""
-    return _shown(gateway, original, status=202, path=f"{prefix}{router.prefix}/{original.id}")
+    headers = common_headers(purchase) | _later(f"{prefix}{router.prefix}/{purchase.request_id}")
+    return JSONResponse(document, 202, headers)
 
 
 def _shown(gateway: Gateway, original: Original, *, status: int = 200, path: str | None = None) -> JSONResponse:
     """`path`: where to ask again."""
-    headers = {"cache-control": "no-store"}
-    if path is not None:
-        headers |= {"location": path, "retry-after": str(RETRY_AFTER_S)}
+    headers = {"cache-control": "no-store"} if path is None else _later(path)
     return JSONResponse(_document(original, gateway.settings.currency), status, headers)
+
+
+def _later(path: str) -> dict[str, str]:
+    return {"cache-control": "no-store", "location": path, "retry-after": str(RETRY_AFTER_S)}
 
 
 def _document(original: Original, currency: str) -> dict[str, Any]:
@@ -62,7 +70,7 @@ def _document(original: Original, currency: str) -> dict[str, Any]:
     error = original.error and {name: original.error[name] for name in ("message", "type", "param", "code")}
     return {
         "id": original.id,
-        "object": "image.request",
+        "object": OBJECT,
         "state": original.state,
         "operation": original.operation,
         "model": original.model,

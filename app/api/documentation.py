@@ -92,6 +92,9 @@ def _calls(dependant: Dependant) -> Iterator[Any]:
 def _complete(operation: dict[str, Any], context: RouteContext, method: str) -> None:
     answers, guard = operation["responses"], guard_of(context)
     answers.pop("422", None)
+    for status, told in (getattr(context, "responses", None) or {}).items():
+        if "content" in told:  # As the route says it: FastAPI leaves out every null of an example.
+            answers[str(status)]["content"] = told["content"]
     if guard is None:
         return
     operation["security"] = guard

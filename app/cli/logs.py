@@ -14,15 +14,17 @@ _NEVER = frozenset({"authorization", "api_key", "secret", "secret_key", "passwor
 
 def set_up_logs(*, as_json: bool) -> None:
     """For the whole process; the standard library's loggers (uvicorn's, aiohttp's) come out in the same form."""
-    shape: Any = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    for_people = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
+    shape: Any = structlog.processors.JSONRenderer() if as_json else for_people
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
     ]
-    last: list[Any] = [structlog.processors.format_exc_info, redact, shape] if as_json else [redact, shape]
+    # A traceback becomes text before it is looked through, and without local variables: secrets are among them.
+    last: list[Any] = [structlog.processors.format_exc_info, redact, shape]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -38,6 +39,8 @@ def serve(
         update={name: value for name, value in (("host", host), ("port", port)) if value is not None}
     )
     _check_relay_key(call.home)
+    if hasattr(signal, "SIGHUP"):  # A closed terminal must not end exchanges that are paid for.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_up_logs(as_json=settings.log_json)
     with _alone(call.home), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(call.home, settings))

@@ -32,7 +32,7 @@ def instant_ms(text: str, field: str) -> int:
         found = None
     if found is None or found.tzinfo is None or not 2000 <= found.year <= 2999:
         raise InvalidValue(f"{shown(text)} is not an instant like 2026-12-01T08:00:00+08:00.", param=field)
-    return int(found.timestamp() * 1000)
+    return round(found.timestamp() * 1000)
 
 
 def expiry_ms(text: str, now_ms: int, zone: ZoneInfo) -> int:

@@ -9,7 +9,7 @@ from app.control.names import shown
 from app.control.prices import ListedPrice, WantedPrice
 from app.core.intervals import iso
 from app.core.money import decimal_text, micros
-from app.core.pricing import PerImage, PerToken
+from app.core.pricing import PerImage, PerToken, Price
 from app.errors import InvalidValue
 
 DocumentFormat = Literal["yaml", "json"]
@@ -19,6 +19,7 @@ NAMES = ("operation", "size", "quality")
 PER_IMAGE = "per_image"
 PER_TOKEN = ("per_million_input_text", "per_million_input_image", "per_million_output", "ceiling_per_image")
 _FIELDS = {"model", *NAMES, PER_IMAGE, *PER_TOKEN, "from"}
+LONG_AGO = "2000-01-01"
 _NOTHING = ("", "null", "~")
 
 
@@ -38,8 +39,11 @@ def read_document(text: str, format: DocumentFormat, currency: str) -> list[Want
 
 
 def write_document(listed: Sequence[ListedPrice], format: DocumentFormat, zone: ZoneInfo, currency: str) -> str:
-    """Every row of the book, past and future ones too, so that reading it again changes nothing."""
-    rows = [_row(price, zone) for price in listed if price.price is not None]
+    """Every price that was, is or will be in force, so that reading it again changes nothing."""
+    book = [each.price for each in listed if each.price is not None]
+    # Of two for the same case and start only the later one ever counts.
+    lasting = {(price.model, price.operation, price.size, price.quality, price.from_ms): price for price in book}
+    rows = [_row(price, book, zone) for price in lasting.values()]
     document = {"currency": currency, "prices": rows}
     if format == "json":
         return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
@@ -106,12 +110,19 @@ def _text(value: Any, where: str = "currency") -> str | None:
     return value.strip()
 
 
-def _row(listed: ListedPrice, zone: ZoneInfo) -> dict[str, Any]:
-    price = listed.price
-    assert price is not None
+def _row(price: Price, book: Sequence[Price], zone: ZoneInfo) -> dict[str, Any]:
+    """A price that was there from the beginning says so only where another has come after it: without `from` it counts now."""
     names = {name: value for name in NAMES if (value := getattr(price, name)) is not None}
-    starts = {"from": iso_exact(price.from_ms, zone)} if price.from_ms else {}
+    starts = {}
+    if price.from_ms:
+        starts = {"from": iso_exact(price.from_ms, zone)}
+    elif any(_same(price, other) and other.from_ms > 0 for other in book):
+        starts = {"from": LONG_AGO}
     return {"model": price.model, **names, **amount_fields(price.amount), **starts}
+
+
+def _same(one: Price, other: Price) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in ("model", *NAMES))
 
 
 def iso_exact(at_ms: int, zone: ZoneInfo) -> str:

@@ -16,6 +16,8 @@ class Retry:
 
     key: str | None = None
     count: int = 0
+    counting: bool = False
+    """Whether it tells at all: then it will try again by itself."""
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> "Retry":
@@ -27,4 +29,5 @@ class Retry:
                 param="Idempotency-Key",
             )
         count = headers.get("x-stainless-retry-count", "")
-        return cls(key, min(int(count), COUNT_MAX) if count.isascii() and count.isdigit() and len(count) < 5 else 0)
+        counting = count.isascii() and count.isdigit() and len(count) < 5
+        return cls(key, min(int(count), COUNT_MAX) if counting else 0, counting)

@@ -9,7 +9,7 @@ from app.core.grants import Grant, allowed_model
 from app.core.intervals import bounds_ms
 from app.core.request import ImageRequest
 from app.core.retry import Retry
-from app.errors import InvalidApiKey, Overloaded, StoreUnavailable
+from app.errors import InvalidApiKey, Overloaded, StorageFull, StoreUnavailable
 from app.purchase.background import Background
 from app.purchase.clock import Clock
 from app.purchase.crash import crash_point
@@ -118,7 +118,7 @@ class Admission:
             outcome = await self.purchases.reserve(order)
             crash_point("after_reserve")
             return outcome
-        except StoreUnavailable:
+        except (StoreUnavailable, StorageFull):
             # The reservation may have been written all the same. Nothing was sent on it, so it is given back.
             ending = Ending(at_ms=self.clock.now_ms(), http_status=503, error_code=StoreUnavailable.code)
             release = self.purchases.release

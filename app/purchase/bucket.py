@@ -7,6 +7,8 @@ away costs nobody a picture: it is settled all the same, and uploaded from its f
 import asyncio
 import os
 import random
+import re
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -37,7 +39,6 @@ PARTS_AT_ONCE = 2
 UPLOADS_AT_ONCE = 8
 FETCHES_AT_ONCE = 16
 PAUSE_S, PAUSE_S_MAX = 1.0, 30.0
-TRIAL = "imagegate-trial"
 log = structlog.get_logger()
 
 
@@ -77,12 +78,13 @@ class Bucket:
             await self._store.delete_async(names)
 
     async def check(self) -> str | None:
-        """Write, read and remove a small object; what went wrong, None when all went well."""
+        """Write, read and remove a small object of its own; what went wrong, None when all went well."""
+        name = f"trial_{secrets.token_hex(8)}"
         try:
             async with asyncio.timeout(TRIAL_S):
-                await self._store.put_async(TRIAL, b"imagegate")
-                await self._store.get_async(TRIAL)
-                await self._store.delete_async(TRIAL)
+                await self._store.put_async(name, b"imagegate")
+                await self._store.get_async(name)
+                await self._store.delete_async(name)
         except Exception as exc:
             return reason(exc)
         return None
@@ -244,7 +246,7 @@ class BucketFiles:
     def _say(self, wrong: str) -> None:
         if self.complaint is None:
             log.error("the bucket for results does not work; answers are uploaded later", reason=wrong)
-        self.complaint = f"the bucket does not work: {wrong}"
+        self.complaint = "the bucket does not work"  # Anybody may read it at /readyz: the reason is in the log.
 
 
 def open_bucket(address: BucketAddress) -> Bucket:
@@ -263,9 +265,8 @@ def open_bucket(address: BucketAddress) -> Bucket:
         "secret_access_key": address.secret_access_key,
     }
     config = cast("S3Config", {name: value for name, value in given.items() if value is not None})
-    options: ClientConfig = {"connect_timeout": "3s", "read_timeout": "5s", "timeout": "60s"}
-    if (address.endpoint or "").startswith("http://"):
-        options["allow_http"] = True
+    # The endpoint decides about TLS.
+    options: ClientConfig = {"allow_http": True, "connect_timeout": "3s", "read_timeout": "5s", "timeout": "60s"}
     try:
         if not address.url.startswith("s3://"):
             raise ValueError(address.url)
@@ -281,6 +282,9 @@ def open_bucket(address: BucketAddress) -> Bucket:
 
 
 def reason(exc: BaseException) -> str:
-    """The first line of what obstore said: behind it come its inner parts."""
-    said = str(exc).strip().splitlines() or [type(exc).__name__]
-    return "no answer" if isinstance(exc, TimeoutError) else said[0].strip()
+    """The code of the store's own answer, else the first line of what obstore said: behind it come its inner parts."""
+    if isinstance(exc, TimeoutError):
+        return "no answer"
+    if code := re.search(r"<Code>(\w+)</Code>", str(exc)):
+        return f"the store says {code[1]}"
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0].strip()

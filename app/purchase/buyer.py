@@ -1,6 +1,7 @@
 """The way of one image request: seen before? admitted? then an exchange that outlives the client who asked for it."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -23,7 +24,8 @@ from app.rates import RateState
 from app.store.originals import Original
 from app.store.purchases import Ending
 
-BUSY_RETRY_AFTER_S = 5
+BUSY_RETRY_AFTER_S_MAX = 10
+"""Not all at once: whoever was turned away together would come back together."""
 DRAIN_RETRY_AFTER_S = 2
 ATTACH_TRIES = 5
 UNSENT = "The client had hung up before this request could be sent; nothing was bought. Try again."
@@ -99,7 +101,8 @@ class Buyer:
         """
         identity = Identity(retry, fingerprint(wanted))
         try:
-            self._let_in()
+            self._check_open()
+            self._count()
             try:
                 return await self._attach_or_buy(request_id, grant, wanted, identity, left, collected)
             except BaseException:
@@ -120,7 +123,7 @@ class Buyer:
         self._count()
         return self._start(original.id, (), Channel() if original.stream else None, _set(), answer, replayed=True)
 
-    def _let_in(self) -> None:
+    def _check_open(self) -> None:
         if self.draining:
             message = "This gateway is shutting down; nothing was bought. Try again: another one takes over."
             raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S)
@@ -128,8 +131,7 @@ class Buyer:
             message = (
                 f"This gateway works on {self._in_flight_max} images already; nothing was bought. Try again shortly."
             )
-            raise Overloaded(message, retry_after_s=BUSY_RETRY_AFTER_S)
-        self._count()
+            raise Overloaded(message, retry_after_s=random.randint(1, BUSY_RETRY_AFTER_S_MAX))
 
     def _count(self) -> None:
         self._in_flight += 1
@@ -218,7 +220,7 @@ class Buyer:
 
     async def _note(self, refusal: GatewayError, grant: Grant, identity: Identity) -> None:
         """A client that will try again because of us must not be given somebody else's picture then."""
-        if not refusal.retryable or identity.retry.key is not None:
+        if not refusal.retryable or identity.retry.key is not None or not identity.retry.counting:
             return
         now_ms = self._parts.clock.now_ms()
         note = self.replay.retries.note_refusal(grant.key_id, identity.fingerprint, identity.retry.count, now_ms)

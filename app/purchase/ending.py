@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import structlog
 
-from app.errors import StorageFull, StoreUnavailable
+from app.errors import GatewayError
 
 T = TypeVar("T")
 FIRST_PAUSE_S = 0.2
@@ -22,7 +22,9 @@ async def certain(step: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await step()
-        except (StoreUnavailable, StorageFull) as exc:
+        except GatewayError as exc:
             log.warning("the database refuses a booking; trying again", error=exc.code, pause_s=round(pause_s, 1))
+        except Exception as exc:  # Whatever it is, giving up would leave money held for ever.
+            log.error("a booking fails; trying again", pause_s=round(pause_s, 1), exc_info=exc)
         await asyncio.sleep(pause_s * random.uniform(0.5, 1))
         pause_s = min(pause_s * 2, PAUSE_S_MAX)

@@ -5,7 +5,7 @@ request is never sent again, whatever happens.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -15,11 +15,11 @@ import structlog
 
 from app.core.request import ImageRequest
 from app.errors import (
+    GatewayError,
     InternalError,
     StorageFull,
     StoreUnavailable,
     UpstreamBadPayload,
-    UpstreamOutcomeUnknown,
     UpstreamUnreachable,
 )
 from app.purchase.admission import Admitted
@@ -31,11 +31,14 @@ from app.purchase.crash import crash_point
 from app.purchase.ending import certain
 from app.purchase.reading import read_answer, read_refusal
 from app.purchase.results import Results
-from app.purchase.streaming import read_events
+from app.purchase.streaming import answered, read_events
 from app.spool import Spool
-from app.store.purchases import Purchases
+from app.store import corrections
+from app.store.engine import Database
+from app.store.purchases import Purchases, Room, Settlement
 from app.upstream.classify import Verdict, unknown
 from app.upstream.client import Answer, Broken, NotSent, Upstream
+from app.upstream.images import Images
 
 CONNECT_TRIES = 3
 DISPATCH_TRIES = 3
@@ -49,6 +52,7 @@ class Parts:
     """What every exchange of a gateway works with."""
 
     upstream: Upstream
+    database: Database
     purchases: Purchases
     results: Results
     background: Background
@@ -70,6 +74,8 @@ class Exchange:
     """Somebody may well come for the answer again: it is kept longer."""
     sent: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the dispatched mark stands, or it is clear that it never will."""
+    completed: list[Images] = field(default_factory=list)
+    """Of a stream, so far."""
     spool: Spool = field(init=False)
     upstream_request_id: str | None = None
     dispatched_at_ms: int = 0
@@ -130,15 +136,20 @@ class Exchange:
                 "released", UpstreamUnreachable("The upstream cannot be reached; nothing was bought. Try again.")
             )
         except TimeoutError:
-            return unknown(f"The upstream did not finish within {self.parts.deadline_s:.0f} s.")
+            return self._so_far() or unknown(f"The upstream did not finish within {self.parts.deadline_s:.0f} s.")
         except Broken:
-            return unknown("The connection to the upstream broke off after the request had been sent.")
+            cut = "The connection to the upstream broke off after the request had been sent."
+            return self._so_far() or unknown(cut)
         except OSError as exc:
             log.error("the answer could not be stored", request_id=self.request_id, error=exc.strerror)
-            return unknown("The gateway had no room left to store the upstream's answer.")
+            return self._so_far() or unknown("The gateway had no room left to store the upstream's answer.")
         except Exception:
             log.exception("the exchange failed", request_id=self.request_id)
             return Verdict("unknown", InternalError("The gateway made a mistake while it read the upstream's answer."))
+
+    def _so_far(self) -> Answered | None:
+        """The images of a stream that were complete when it ended too soon: the client has them."""
+        return answered(self.completed, [], self.spool, self.wanted) if self.completed else None
 
     async def _converse(self) -> Answered | Verdict:
         answer = await self._send()
@@ -150,7 +161,7 @@ class Exchange:
             if answer.status != 200 or "html" in answer.content_type:
                 return await read_refusal(answer)
             if self.channel is not None and "event-stream" in answer.content_type:
-                return await read_events(answer, self.spool, self.wanted, created_s, self.channel)
+                return await read_events(answer, self.spool, self.wanted, created_s, self.channel, self.completed)
             return await read_answer(answer, self.spool, self.wanted, created_s, self.parts.answer_bytes_max)
         finally:
             await answer.close()
@@ -189,7 +200,7 @@ class Exchange:
         settlement = settled(basis, self.wanted, outcome.images, told, self.parts.zone, result)
         await self.parts.results.share(id, result)
         crash_point("before_settle")
-        rooms = await self._now_or_later(lambda: purchases.settle(id, settlement))
+        rooms = await self._now_or_later(lambda: self._settle(settlement))
         crash_point("after_settle")
         if outcome.images.bad_payload:
             with suppress(OSError):
@@ -198,15 +209,36 @@ class Exchange:
         return Bought(outcome.segments, outcome.spool, settlement.cost_micros, rooms)
 
     async def _now_or_later(self, book: Callable[[], Awaitable[T]]) -> T | None:
-        """What `book` returned; None when the database refused, and it will be tried until it goes through."""
+        """What `book` returned; None when it failed, for whatever reason, and will be tried until it goes through."""
         try:
             return await book()
-        except (StoreUnavailable, StorageFull):
+        except Exception as exc:
+            if not isinstance(exc, GatewayError):
+                log.error("a booking failed", request_id=self.request_id, exc_info=exc)
             with suppress(OSError):  # A full disk must not keep the picture from the client.
-                self.spool.keep()
-                self.spool.sync()
+                await asyncio.to_thread(self._keep)
             self.parts.background.start(certain(book))
             return None
+
+    def _keep(self) -> None:
+        self.spool.keep()
+        self.spool.sync()
+
+    async def _settle(self, settlement: Settlement) -> Sequence[Room] | None:
+        """Book it; where others have given the request back meanwhile, as a correction: what was charged is a fact."""
+        rooms = await self.parts.purchases.settle(self.request_id, settlement)
+        if rooms is None:
+            at_ms = self.parts.clock.now_ms()
+            late = corrections.late(
+                self.request_id,
+                settlement.cost_micros,
+                settlement.images,
+                at_ms,
+                "the answer came after it was released",
+            )
+            if await corrections.post(self.parts.database, late, self.parts.zone, ("released",)):
+                log.error("a released request was charged after all", request_id=self.request_id)
+        return rooms
 
     def _report(self, verdict: Verdict) -> None:
         write = log.error if verdict.alarm else log.warning
@@ -215,11 +247,3 @@ class Exchange:
     def _told(self) -> Told:
         now_ms = self.parts.clock.now_ms()
         return Told(now_ms, self.upstream_request_id, now_ms - self.dispatched_at_ms)
-
-
-def too_late(deadline_s: float) -> UpstreamOutcomeUnknown:
-    """For a client that has waited long enough; the exchange goes on and is booked."""
-    return UpstreamOutcomeUnknown(
-        f"The upstream has not answered within {deadline_s:.0f} s. The request goes on and may be charged, so do not send it "
-        "again; an administrator can look it up."
-    )

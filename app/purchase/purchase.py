@@ -5,11 +5,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from app.errors import GatewayError
+from app.errors import GatewayError, UpstreamOutcomeUnknown
 from app.purchase.booking import Bought
 from app.purchase.channel import Channel
 from app.purchase.delivery import client_events
-from app.purchase.exchange import too_late
 from app.purchase.refusals import rate_headers
 from app.purchase.replay import Deliveries
 from app.rates import RateState
@@ -36,7 +35,7 @@ class Purchase:
         ends: set[asyncio.Future[Any]] = {self._task, self._closing}
         await asyncio.wait(ends, timeout=self.deadline_s, return_when=asyncio.FIRST_COMPLETED)
         if not self._task.done():
-            raise self._explained(too_late(self.deadline_s))
+            raise self._explained(self._too_late())
         try:
             return self._task.result()
         except GatewayError as exc:
@@ -51,7 +50,7 @@ class Purchase:
         except GatewayError as exc:
             raise self._explained(exc) from None
         except TimeoutError:
-            raise self._explained(too_late(self.deadline_s)) from None
+            raise self._explained(self._too_late()) from None
 
     async def accepted(self) -> None:
         """Wait until it has been sent. Raises the GatewayError it ended with before that."""
@@ -62,6 +61,13 @@ class Purchase:
     def delivered(self) -> None:
         """The last byte was handed over to a client that was still there."""
         self._deliveries.note(self.request_id)
+
+    def _too_late(self) -> GatewayError:
+        ended = "This gateway is shutting down" if self._closing.done() else f"{self.deadline_s:.0f} s have passed"
+        return UpstreamOutcomeUnknown(
+            f"{ended} without an answer. The request goes on and may be charged, so do not send it again; once it has ended, "
+            f"its answer can be fetched from /v1/images/requests/{self.request_id}/result."
+        )
 
     def _explained(self, error: GatewayError) -> GatewayError:
         error.headers = rate_headers(self.rates) | error.headers

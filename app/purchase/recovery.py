@@ -94,6 +94,12 @@ class Recovery:
             except ResultAway:
                 waiting += 1
                 continue
+            except GatewayError:
+                raise
+            except Exception as exc:  # One that cannot be resolved must not keep the others waiting.
+                log.error("a request of a dead process cannot be recovered", request_id=orphan.id, exc_info=exc)
+                dead = []
+                continue
             log.warning(
                 "recovered a request of a dead process", request_id=orphan.id, was=orphan.state, outcome=outcome
             )

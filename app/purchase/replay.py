@@ -1,9 +1,12 @@
 """The same request again: attach to it while it runs, or replay what came of it. Nothing is bought here."""
 
 import asyncio
+import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import structlog
 
 from app.core.grants import Grant
 from app.core.request import ImageRequest
@@ -15,6 +18,7 @@ from app.errors import (
     NotFound,
     ResultExpired,
     StoreUnavailable,
+    UpstreamOutcomeUnknown,
     told_again,
 )
 from app.purchase.booking import Answered, Bought
@@ -25,6 +29,11 @@ from app.store.originals import Original, Originals, Retries
 
 LOOK_S = 0.25
 LOOK_S_MAX = 2.0
+STUCK = (
+    "The request this one repeats has not ended in all the time it may take. It may be charged, so do not send it again; an "
+    "administrator can look it up."
+)
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,8 @@ class Replay:
     retries: Retries
     results: Results
     clock: Clock
+    wait_s: float
+    """Longer than any exchange lasts: what has not ended by then is stuck."""
     running: MutableMapping[str, "asyncio.Task[Bought]"] = field(default_factory=dict)
 
     async def original(self, grant: Grant, retry: Retry, fingerprint: bytes) -> str | None:
@@ -86,10 +97,10 @@ class Replay:
         return found
 
     async def _ended(self, request_id: str) -> Original:
-        pause_s = LOOK_S
-        while True:
+        pause_s, ends_s = LOOK_S, time.monotonic() + self.wait_s
+        while time.monotonic() < ends_s:
             if (task := self.running.get(request_id)) is not None:
-                await asyncio.wait({task})
+                await asyncio.wait({task}, timeout=self.wait_s)
             try:
                 original = await self.originals.find(request_id)
             except StoreUnavailable:
@@ -98,6 +109,7 @@ class Replay:
                 return original
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, LOOK_S_MAX)
+        raise UpstreamOutcomeUnknown(STUCK)
 
 
 def asked(original: Original) -> ImageRequest:
@@ -145,5 +157,8 @@ class Deliveries:
         if noted:
             try:
                 await self._retries.delivered(sorted(noted), self._clock.now_ms())
-            except GatewayError:
+            except Exception as exc:
+                if not isinstance(exc, GatewayError):
+                    log.error("deliveries cannot be noted", exc_info=exc)
                 self._waiting |= noted
+                self._wake.set()

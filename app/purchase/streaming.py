@@ -9,32 +9,36 @@ from collections.abc import AsyncIterator
 from app.core.request import ImageRequest
 from app.purchase.booking import Answered
 from app.purchase.channel import Channel
-from app.spool import Spool
+from app.spool import Segments, Spool
 from app.upstream.classify import Verdict, unknown
-from app.upstream.client import Answer, Broken
+from app.upstream.client import Answer
 from app.upstream.events import EventReader, EventShaper, Shaped
 from app.upstream.images import Images, together
 
+NO_IMAGE = "The upstream's stream ended without an image."
+
 
 async def read_events(
-    answer: Answer, spool: Spool, wanted: ImageRequest, created_s: int, channel: Channel
+    answer: Answer, spool: Spool, wanted: ImageRequest, created_s: int, channel: Channel, completed: list[Images]
 ) -> Answered | Verdict:
-    """Pass events on until the last image is complete. Raises Broken when the stream is cut before the first is."""
-    completed: list[Images] = []
-    try:
-        async for shaped in _shaped(answer, wanted, created_s):
-            if shaped.images is not None:
-                completed.append(shaped.images)
-                spool.write(shaped.frame)
-            if shaped.kind == "error" or len(completed) == wanted.n:
-                return _end(completed, shaped, spool, wanted)
+    """Pass events on until the last image is complete; `completed` fills on the way. Raises Broken when the stream is cut."""
+    async for shaped in _shaped(answer, wanted, created_s):
+        if shaped.images is not None:
+            completed.append(shaped.images)
+            spool.write(shaped.frame)
+        if len(completed) == wanted.n:
+            return answered(completed, [shaped.frame], spool, wanted)
+        if shaped.kind == "error" and shaped.images is None:
+            assert shaped.error is not None
+            return answered(completed, [], spool, wanted) if completed else Verdict("unknown", shaped.error)
+        if shaped.frame:
             await channel.send(shaped.frame)
-    except Broken:
-        if not completed:
-            raise
-    if not completed:
-        return unknown("The upstream's stream ended without an image.")
-    return Answered(together(completed, wanted.n), [], spool)
+    return answered(completed, [], spool, wanted) if completed else unknown(NO_IMAGE)
+
+
+def answered(completed: list[Images], last: Segments, spool: Spool, wanted: ImageRequest) -> Answered:
+    """What a stream has brought; `last` is what the client still gets of it."""
+    return Answered(together(completed, wanted.n), last, spool)
 
 
 async def _shaped(answer: Answer, wanted: ImageRequest, created_s: int) -> AsyncIterator[Shaped]:
@@ -46,11 +50,3 @@ async def _shaped(answer: Answer, wanted: ImageRequest, created_s: int) -> Async
     for event in reader.finish():
         if (shaped := shaper.shape(event)) is not None:
             yield shaped
-
-
-def _end(completed: list[Images], last: Shaped, spool: Spool, wanted: ImageRequest) -> Answered | Verdict:
-    """The stream has said its last word: an error, or the image that was still missing."""
-    if completed:
-        return Answered(together(completed, wanted.n), [last.frame], spool)
-    assert last.error is not None
-    return Verdict("unknown", last.error)

@@ -4,7 +4,17 @@ from app.rates.limits import Charge, RateLimit, Rates, RateState, RateVerdict, c
 from app.rates.memory import MemoryRates
 from app.rates.redis import RedisRates, connect
 
-__all__ = ["Charge", "MemoryRates", "RateLimit", "RateState", "RateVerdict", "Rates", "RedisRates", "charge", "open_rates"]
+__all__ = [
+    "Charge",
+    "MemoryRates",
+    "RateLimit",
+    "RateState",
+    "RateVerdict",
+    "Rates",
+    "RedisRates",
+    "charge",
+    "open_rates",
+]
 
 
 def open_rates(redis_url: str | None) -> Rates:

@@ -64,13 +64,15 @@ async def portions(connection: AsyncConnection, span: Span, wanted: Wanted) -> l
         select = select.where(source.c[name].in_(values))
     if wanted.items:
         select = select.where(sa.tuple_(source.c.model, source.c.operation).in_(wanted.items))
-    select = select.group_by(bucket, *groups).order_by(bucket, sa.desc("sum_cost_micros"), *groups)
-    return [_portion(row, len(groups)) for row in await connection.execute(select)]
+    rows = await connection.execute(select.group_by(bucket, *groups))
+    found = [_portion(row, len(groups)) for row in rows]
+    return sorted(found, key=lambda portion: (portion.at_ms, -portion.sums.cost_micros, portion.values))
 
 
 async def names(connection: AsyncConnection) -> Names:
     async def of(table: sa.Table) -> dict[str, str]:
-        return dict(await connection.execute(sa.select(table.c.id, table.c.name)))
+        rows = (await connection.execute(sa.select(table.c.id, table.c.name))).all()
+        return {row.id: row.name for row in rows}
 
     return Names(await of(projects), await of(users), await of(api_keys))
 

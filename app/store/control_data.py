@@ -15,11 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.catalog import Catalog
 from app.core.grants import Grant, ModelRule
 from app.core.limits import Limit
-from app.store.engine import Database
+from app.errors import StoreUnavailable
+from app.store.engine import AWAY, Database
 from app.store.prices import catalog as read_catalog
 from app.store.tables import api_keys, limits, model_permissions, organization, project_users, projects, users
 
 FRESH_S = 0.5
+FAILED_S = 1.0
 GRANTS_MAX = 20_000
 T = TypeVar("T")
 
@@ -32,6 +34,7 @@ class ControlData:
         self._lock = asyncio.Lock()
         self._revision = -1
         self._checked_s = float("-inf")
+        self._failed_s = float("-inf")
         self._grants: dict[str, Grant | None] = {}
         self._catalog: Catalog | None = None
 
@@ -60,8 +63,14 @@ class ControlData:
             asked_s = time.monotonic()
             if asked_s - self._checked_s < FRESH_S:  # Somebody else just did.
                 return
-            async with self._database.read() as connection:
-                self._adopt(await _revision(connection))
+            if asked_s - self._failed_s < FAILED_S:  # Nobody waits in line only to be told the same.
+                raise StoreUnavailable(AWAY)
+            try:
+                async with self._database.read() as connection:
+                    self._adopt(await _revision(connection))
+            except StoreUnavailable:
+                self._failed_s = time.monotonic()
+                raise
             self._checked_s = asked_s
 
     async def _load(self, load: Callable[[AsyncConnection], Awaitable[T]]) -> T:

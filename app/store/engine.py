@@ -180,7 +180,8 @@ def store_errors() -> Iterator[None]:
         if (unavailable := unavailability(exc.orig or exc)) is not None or isinstance(exc, InterfaceError):
             raise (unavailable or StoreUnavailable(AWAY)) from exc
         raise
-    except (PoolTimeout, OSError) as exc:
+    except (PoolTimeout, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
+        # asyncpg's own come through as they are when a connection is lost while it is being made.
         raise StoreUnavailable(AWAY) from exc
 
 
@@ -191,6 +192,8 @@ FULL = "The disk of the gateway is full; nothing was bought. An administrator ha
 
 def unavailability(exc: BaseException) -> StoreUnavailable | StorageFull | None:
     """StorageFull or StoreUnavailable for what a driver raised, None for an error of ours such as a broken constraint."""
+    if str(getattr(exc, "sqlstate", None) or "").startswith(_AWAY_STATES):
+        return StoreUnavailable(AWAY)
     text = f"{type(exc).__name__} {exc}".lower()
     if any(word in text for word in ("disk is full", "disk full", "diskfull", "no space left")):
         return StorageFull(FULL)
@@ -199,6 +202,8 @@ def unavailability(exc: BaseException) -> StoreUnavailable | StorageFull | None:
     return None
 
 
+# Connection lost, wrong login after a rotation, a standby, no resources, cancelled or shut down, a broken system.
+_AWAY_STATES = ("08", "28", "25006", "40001", "40P01", "53200", "53300", "53400", "55P03", "57", "58")
 _AWAY_WORDS = (
     "locked",
     "disk i/o",

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,6 +44,7 @@ class Neighbours:
         self._met: set[str] = {own}
         self._fd = os.open(self._own, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
+        os.pwrite(self._fd, _boot().encode(), 0)
 
     def dead(self) -> list[str]:
         """Their ids, until `forget`."""
@@ -75,9 +77,19 @@ def _free(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
+        if os.pread(fd, 64, 0).decode(errors="replace") != _boot():
+            return False  # Of another machine: its locks may not be seen here, so its beats decide.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     finally:
         os.close(fd)
     return True
+
+
+def _boot() -> str:
+    """Tells one running system from another; empty where it cannot be told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()

@@ -12,6 +12,8 @@ from app.store.tables import requests
 
 REMEMBER_MS = 120_000
 """A retry comes within seconds of the try before it; one that comes later is a new wish."""
+LONGEST_MS = 7_200_000
+"""No call of a client lasts longer, whatever was found out about its request since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Retries(Protocol):
         it has to buy: a refusal of ours came before it, or nothing did.
 
         An original has had `count` tries, or fewer where some of them found nobody here. Of several alike the one with the most
-        tries comes first, then one that was not delivered, then the oldest.
+        tries comes first, then one that was not delivered, then the oldest; if that one was released, it is bought anew.
         """
         ...
 

@@ -55,6 +55,8 @@ class Pool:
             pool = await self._open_pool()
             async with pool.acquire(timeout=STATEMENT_TIMEOUT_S) as connection:
                 yield connection
+        except asyncpg.IntegrityConstraintViolationError:
+            raise  # Its text quotes what clients wrote, which may sound like anything.
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
             raise (unavailability(exc) or exc) from exc
         except (OSError, TimeoutError, asyncpg.InternalClientError) as exc:

@@ -1,6 +1,6 @@
 """The bookkeeping of tries on PostgreSQL."""
 
-from app.store.originals import REMEMBER_MS
+from app.store.originals import LONGEST_MS, REMEMBER_MS
 from app.store.postgresql import Pool
 
 
@@ -14,8 +14,8 @@ class PostgresqlRetries:
         since_ms = now_ms - REMEMBER_MS
         if await self._pool.value(_CONSUME, api_key_id, fingerprint, count, since_ms) is not None:
             return None
-        found = await self._pool.value(_ADOPT, api_key_id, fingerprint, count, now_ms, since_ms)
-        return None if found is None else str(found)
+        row = await self._pool.row(_ADOPT, api_key_id, fingerprint, count, now_ms, since_ms, now_ms - LONGEST_MS)
+        return None if row is None or row["state"] == "released" else str(row["id"])
 
     async def note_refusal(self, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> None:
         await self._pool.value(_FORGET, now_ms - REMEMBER_MS)
@@ -39,10 +39,11 @@ _CONSUME = """
 _ADOPT = """
     UPDATE requests SET tries = $3 + 1, tried_at_ms = $4 WHERE id = (
         SELECT id FROM requests
-        WHERE api_key_id = $1 AND fingerprint = $2 AND tries <= $3 AND idempotency_key IS NULL AND state <> 'released'
+        WHERE api_key_id = $1 AND fingerprint = $2 AND tries <= $3 AND (state <> 'released' OR tries = $3)
+          AND idempotency_key IS NULL AND reserved_at_ms > $6
           AND (ended_at_ms IS NULL OR greatest(ended_at_ms, tried_at_ms) > $5)
         ORDER BY tries DESC, delivered_at_ms IS NOT NULL, reserved_at_ms, id LIMIT 1 FOR UPDATE
-    ) RETURNING id
+    ) RETURNING id, state
 """
 _FORGET = "DELETE FROM refusals WHERE at_ms < $1"
 _NOTE = "INSERT INTO refusals (api_key_id, fingerprint, tries, at_ms) VALUES ($1, $2, $3, $4)"

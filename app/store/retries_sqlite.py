@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from app.store.originals import REMEMBER_MS
+from app.store.originals import LONGEST_MS, REMEMBER_MS
 from app.store.writer import Writer
 
 
@@ -30,8 +30,9 @@ def _adopt(db: sqlite3.Connection, api_key_id: str, fingerprint: bytes, count: i
     since_ms = now_ms - REMEMBER_MS
     if db.execute(_CONSUME, (api_key_id, fingerprint, count, since_ms)).rowcount:
         return None
-    row = db.execute(_ADOPT, (count + 1, now_ms, api_key_id, fingerprint, count, since_ms)).fetchone()
-    return row and str(row[0])
+    values = (count + 1, now_ms, api_key_id, fingerprint, count, count, now_ms - LONGEST_MS, since_ms)
+    row = db.execute(_ADOPT, values).fetchone()
+    return None if row is None or row[1] == "released" else str(row[0])
 
 
 def _note(db: sqlite3.Connection, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> None:
@@ -48,10 +49,11 @@ _CONSUME = """
 _ADOPT = """
     UPDATE requests SET tries = ?, tried_at_ms = ? WHERE id = (
         SELECT id FROM requests
-        WHERE api_key_id = ? AND fingerprint = ? AND tries <= ? AND idempotency_key IS NULL AND state <> 'released'
+        WHERE api_key_id = ? AND fingerprint = ? AND tries <= ? AND (state <> 'released' OR tries = ?)
+          AND idempotency_key IS NULL AND reserved_at_ms > ?
           AND (ended_at_ms IS NULL OR max(ended_at_ms, tried_at_ms) > ?)
         ORDER BY tries DESC, delivered_at_ms IS NOT NULL, reserved_at_ms, id LIMIT 1
-    ) RETURNING id
+    ) RETURNING id, state
 """
 _NOTE = "INSERT INTO refusals (api_key_id, fingerprint, tries, at_ms) VALUES (?, ?, ?, ?)"
 _DISOWN = "UPDATE requests SET fingerprint = NULL WHERE id = ? AND state = 'reserved' AND tries = ?"

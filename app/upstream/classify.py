@@ -103,7 +103,7 @@ def unknown(what_happened: str, *, alarm: bool = False) -> Verdict:
 def error_text(error: Any) -> str:
     """What the relay's error object, or whatever stands in its place, says; cleaned, perhaps empty."""
     message = error.get("message") if isinstance(error, dict) else error
-    return clean_message(message) if isinstance(message, str) else ""
+    return clean_message(message).rstrip(".。") if isinstance(message, str) else ""
 
 
 def _too_many(refusal: _Refusal, retry_after_s: int | None) -> Verdict:

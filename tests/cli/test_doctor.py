@@ -194,6 +194,7 @@ async def test_a_bucket_is_tried_and_one_that_does_not_work_fails_with_the_setti
     wrong = (await found(where, tmp_path, **good | {"results_url": "https://bucket"}))["results"]
 
     assert (well.status, missing.status, away.status, wrong.status) == ("ok", "failed", "failed", "failed")
+    assert "NoSuchBucket" in missing.message
     assert "IMAGEGATE_RESULTS_URL" in missing.message
     assert "like s3://bucket/prefix" in wrong.message
     assert "\n" not in missing.message + away.message

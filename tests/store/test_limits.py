@@ -68,7 +68,7 @@ async def test_what_is_used_is_that_of_the_current_interval_only(database: Datab
     await insert_counter(database, life.id, 0, spent=14, held=12)
 
     async with database.read() as connection:
-        used = await limits.used(connection, {"month": 2_000, "lifetime": 0})
+        used = await limits.used(connection, {"month": 2_000, "lifetime": 0}, [month.id, life.id])
 
     assert used == {month.id: Used(5, 3), life.id: Used(14, 12)}
 
@@ -78,6 +78,6 @@ async def test_an_old_day_that_began_with_the_current_month_is_not_today(databas
     await insert_counter(database, daily.id, 2_000, spent=9, held=9)
 
     async with database.read() as connection:
-        used = await limits.used(connection, {"month": 2_000, "day": 5_000})
+        used = await limits.used(connection, {"month": 2_000, "day": 5_000}, [daily.id])
 
     assert used == {}

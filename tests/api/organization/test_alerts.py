@@ -7,6 +7,8 @@ import pytest
 from app.control.alerts import CHANNELS_MAX
 from tests.api.organization.conftest import Office
 
+# apprise looks for a module that Python 3.13 no longer has.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 MAIL = {"type": "email", "recipients": ["a@example.com"]}
 SPEND: dict[str, Any] = {
     "currency": "CNY",
@@ -152,7 +154,6 @@ async def test_a_plain_alert_is_in_both_lists(office: Office) -> None:
         {"more": 1},
     ],
 )
-@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 async def test_an_alert_that_cannot_be_is_a_400(office: Office, given: dict[str, Any]) -> None:
     body = {"threshold_amount": 5, "notification_channels": [MAIL]} | given
 

@@ -1,5 +1,7 @@
 """Which models a project may use."""
 
+from collections.abc import Mapping
+
 from tests.api.organization.conftest import Office
 
 PATH = "/projects/proj_default/model_permissions"
@@ -83,7 +85,7 @@ async def test_changes_are_logged_and_what_changes_nothing_is_not(office: Office
 
 
 async def test_what_cannot_be_is_refused(office: Office) -> None:
-    async def refused(body: dict[str, object], path: str = PATH) -> tuple[int, str, str | None]:
+    async def refused(body: Mapping[str, object], path: str = PATH) -> tuple[int, str, str | None]:
         return await office.refused("POST", path, body)
 
     good = {"mode": "allow_list", "model_ids": ["gpt-image-1"]}

@@ -1,10 +1,13 @@
 """What everybody may ask with their own API key."""
 
 import asyncio
+import base64
+import io
 from typing import Any
 
 import httpx2
 import pytest
+from PIL import Image
 
 from app.sandbox import RunningSandbox
 from tests.api.organization.conftest import Office
@@ -87,7 +90,9 @@ async def test_a_quote_tells_the_price_and_what_would_be_left_and_buys_nothing(o
         True,
         None,
     ]
-    figures = [[each[name] for name in ("unit", "interval", "needed", "left", "left_after")] for each in quote["limits"]]
+    figures = [
+        [each[name] for name in ("unit", "interval", "needed", "left", "left_after")] for each in quote["limits"]
+    ]
     assert figures == [["images", "minute", 2, 5, 3], ["micros", "month", 160_000, 1_000_000, 840_000]]
     assert await office.running.rows() == []
     assert await office.running.counters() == []
@@ -119,12 +124,15 @@ async def test_a_rate_is_asked_before_a_quota(office: Office) -> None:
     assert quote["refused_by"]["interval"] == "minute"
 
 
-async def test_an_edit_is_quoted_as_a_form_and_as_json(office: Office, picture: bytes) -> None:
+async def test_an_edit_is_quoted_as_a_form_and_as_json(office: Office) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(file, "png")
+    picture = file.getvalue()
     created = await office.running.key()
     fields = {"model": "gpt-image-1", "prompt": "make it night"}
 
     form = await ask(office, created.key, "POST", "/v1/images/quote", data=fields, files={"image": ("a.png", picture)})
-    inline = {"images": [{"image_url": "data:image/png;base64," + __import__("base64").b64encode(picture).decode()}]}
+    inline = {"images": [{"image_url": "data:image/png;base64," + base64.b64encode(picture).decode()}]}
     as_json = await ask(office, created.key, "POST", "/v1/images/quote", json=fields | inline)
 
     for answer in (form, as_json):
@@ -188,7 +196,7 @@ async def test_only_an_api_key_that_works_is_answered(office: Office, path: str)
     assert (await ask(office, "nonsense", "GET", path)).status_code == 401
 
 
-async def test_the_guard_by_address_holds_for_each_of_them(anyio_backend: str, tmp_path: Any, relay: RunningSandbox) -> None:
+async def test_the_guard_by_address_holds_for_each_of_them(tmp_path: Any, relay: RunningSandbox) -> None:
     async with running_gateway(tmp_path, relay.base_url, guard_own_per_minute=2) as running:
         headers = {"Authorization": f"Bearer {(await running.key()).key}"}
         async with httpx2.AsyncClient(base_url=running.url, headers=headers, verify=False) as http:

@@ -1,0 +1,92 @@
+"""The API's own documentation: whole, and shown without anything from elsewhere."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from app.sandbox import RunningSandbox
+from tests.gateways import Running, running_gateway
+
+PUBLIC = {"/healthz", "/readyz"}
+KEYLESS_REFUSALS = {"401", "429", "503"}
+
+
+@pytest.fixture
+async def served(tmp_path: Path, relay: RunningSandbox) -> AsyncIterator[tuple[Running, httpx2.AsyncClient]]:
+    async with (
+        running_gateway(tmp_path, relay.base_url, guard_bad_keys_per_minute=10_000) as running,
+        httpx2.AsyncClient(base_url=running.url, verify=False, timeout=30) as http,
+    ):
+        yield running, http
+
+
+async def operations(http: httpx2.AsyncClient) -> list[tuple[str, str, dict[str, Any]]]:
+    document = (await http.get("/openapi.json")).json()
+    return [
+        (method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+async def test_every_operation_is_described_and_says_who_may_call_it_and_how_it_refuses(
+    served: tuple[Running, httpx2.AsyncClient],
+) -> None:
+    found = await operations(served[1])
+
+    assert len(found) > 40
+    for method, path, operation in found:
+        where = f"{method} {path}"
+        answers = operation["responses"]
+        assert operation["summary"] and operation["description"], where
+        assert "422" not in answers and "200" in answers, where
+        assert ("security" in operation) is (path not in PUBLIC), where
+        if path not in PUBLIC:
+            assert answers.keys() >= KEYLESS_REFUSALS - {"429"}, where
+        if path.startswith("/v1/organization"):
+            assert operation["security"] == [{"adminApiKey": []}], where
+            assert answers.keys() >= KEYLESS_REFUSALS, where
+            assert ("403" in answers) is (method != "get"), where
+        if "{" in path:
+            assert "404" in answers, where
+
+
+async def test_every_refusal_has_the_shape_and_an_example(served: tuple[Running, httpx2.AsyncClient]) -> None:
+    for method, path, operation in await operations(served[1]):
+        for status, answer in operation["responses"].items():
+            if status[0] in "45" and path not in PUBLIC:
+                content = answer["content"]["application/json"]
+                assert set(content["example"]["error"]) == {"message", "type", "param", "code"}, (method, path, status)
+
+
+async def test_without_a_key_no_route_answers_but_the_public_ones(
+    served: tuple[Running, httpx2.AsyncClient],
+) -> None:
+    for method, path, _ in await operations(served[1]):
+        answer = await served[1].request(method, re.sub(r"\{[^}]*\}", "x", path))
+        assert (answer.status_code == 401) is (path not in PUBLIC), (method, path, answer.status_code)
+
+
+async def test_no_reference_in_the_document_leads_nowhere(served: tuple[Running, httpx2.AsyncClient]) -> None:
+    text = (await served[1].get("/openapi.json")).text
+    document = (await served[1].get("/openapi.json")).json()
+
+    for name in set(re.findall(r'"#/components/schemas/([^"]+)"', text)):
+        assert name in document["components"].get("schemas", {}), name
+    assert "#/$defs/" not in text
+
+
+async def test_the_page_and_every_file_of_it_come_from_here(served: tuple[Running, httpx2.AsyncClient]) -> None:
+    page = await served[1].get("/docs")
+
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(links) == 3
+    for link in links:
+        assert link.startswith("/docs/assets/"), link
+        assert (await served[1].get(link)).status_code == 200
+    assert "://" not in page.text.replace("http://www.w3.org", "")
+    assert (await served[1].get("/redoc")).status_code == 404
