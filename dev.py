@@ -71,9 +71,10 @@ def check(_options: list[str]) -> None:
 
 
 def test(options: list[str]) -> NoReturn:
+    """Without options every test, on all cores; a file stays on one, for what its tests share."""
     check([])
     say("pytest")
-    become("pytest", *options)
+    become("pytest", *(options or ["-n", "auto", "--dist", "loadfile"]))
 
 
 def storm(options: list[str]) -> NoReturn:

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from tests.buckets import bucket, bucket_server
@@ -30,6 +31,16 @@ __all__ = [
     "sqlite_database",
     "sqlite_template",
 ]
+
+
+# The default shows every local variable of a traceback, for minutes.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -77,16 +78,14 @@ async def running_gateway(
     await prepare(where)
     sock = listen("127.0.0.1", 0)
     async with open_gateway(chosen, where, data_dir, pepper) as gateway:
-        started = asyncio.Event()
-        server = Server(create_app(gateway), gateway.buyer, 5.0, started.set)
-        server.capture_signals = _no_signals  # type: ignore[method-assign]  # The test run keeps its own.
-        serving = asyncio.create_task(server.serve([sock]))
-        await started.wait()
+        server = Server(create_app(gateway), gateway.buyer, 5.0, lambda: None)
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup([sock])  # Without its main loop, which takes the signals and looks ten times a second.
         try:
             yield Running(f"http://127.0.0.1:{sock.getsockname()[1]}", gateway)
         finally:
-            server.should_exit = True
-            await serving
+            await server.shutdown([sock])
 
 
 class GatewayProcess:
@@ -178,6 +177,9 @@ async def gateway_process(data_dir: Path, upstream_url: str, **settings: Any) ->
 
 async def prepare(where: DatabaseUrl) -> None:
     """A database with its schema, as `imagegate db upgrade` leaves it."""
+    if where.path is not None and not where.path.exists():
+        where.path.write_bytes(await _new_sqlite_file())
+        return
     database = open_database(where)
     await upgrade(database)
     await database.close()
@@ -216,7 +218,17 @@ async def all_counters(database: Database) -> list[dict[str, Any]]:
         return [dict(row) for row in (await connection.execute(sa.select(counters).order_by(counters.c.id))).mappings()]
 
 
-def _no_signals() -> Any:
-    import contextlib
+_new_file: bytes = b""
 
-    return contextlib.nullcontext()
+
+async def _new_sqlite_file() -> bytes:
+    """Made once in a run: migrating takes longer than most tests."""
+    global _new_file
+    if not _new_file:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "new.db"
+            database = open_database(DatabaseUrl("sqlite", path=path))
+            await upgrade(database)
+            await database.close()
+            _new_file = path.read_bytes()
+    return _new_file

@@ -7,11 +7,8 @@ from typing import get_args
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.control.keys import the_key
-from app.control.limits import AMOUNT_MAX, ScopeRef, check_model
+from app.control.limits import AMOUNT_MAX, ScopeRef, check_model, scope_id_of
 from app.control.names import checked_email, shown
-from app.control.people import the_user
-from app.control.projects import the_project
 from app.core.alerts import Alert, AlertUnit, Channel
 from app.core.ids import new_id
 from app.core.intervals import COUNTED, Interval
@@ -70,7 +67,7 @@ async def create_alert(database: Database, courier: Courier, wanted: WantedAlert
     channels = await _checked(courier, wanted.channels, ())
     now_ms = await database.now_ms()
     async with database.write() as connection:
-        scope_id = await _scope_id(connection, wanted.where)
+        scope_id = await scope_id_of(connection, wanted.where)
         await check_model(connection, wanted.model)
         alert = Alert(
             new_id("alert_"),
@@ -160,18 +157,6 @@ async def _the_alert(connection: AsyncConnection, alert_id: str, among: AlertFil
             f"There is no alert {shown(alert_id)}. `imagegate alerts list` shows them all.", param="alert_id"
         )
     return alert
-
-
-async def _scope_id(connection: AsyncConnection, where: ScopeRef) -> str:
-    match where.scope:
-        case "organization":
-            return ""
-        case "project":
-            return (await the_project(connection, where.reference)).id
-        case "user":
-            return (await the_user(connection, where.reference)).id
-        case "key":
-            return (await the_key(connection, where.reference)).id
 
 
 def _check_amount(unit: AlertUnit, interval: Interval, threshold: int) -> None:

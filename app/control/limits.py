@@ -72,7 +72,7 @@ async def set_limits(
     for change in changes:
         _check(change)
     async with database.write() as connection:
-        scope_id = await _scope_id(connection, where)
+        scope_id = await scope_id_of(connection, where)
         await check_model(connection, model)
         await apply_limits(connection, where.scope, scope_id, model, changes)
     return await show_limits(database, zone, where, model or "")
@@ -119,7 +119,7 @@ async def show_limits(
         if where is None:
             limits = await store.all_limits(connection)
         else:
-            limits = await store.of_scopes(connection, [(where.scope, await _scope_id(connection, where))])
+            limits = await store.of_scopes(connection, [(where.scope, await scope_id_of(connection, where))])
         wanted = [limit for limit in limits if model is None or limit.model == model]
         used = await store.used(connection, starts_ms, [limit.id for limit in wanted])
     return [_state(limit, used.get(limit.id, Used()), now_ms, zone) for limit in wanted]
@@ -146,7 +146,8 @@ def _check(change: LimitChange) -> None:
         raise InvalidValue("A spend limit has at most two decimal places, like 12.50.", param="micros")
 
 
-async def _scope_id(connection: AsyncConnection, where: ScopeRef) -> str:
+async def scope_id_of(connection: AsyncConnection, where: ScopeRef) -> str:
+    """Empty for the organization. Raises NotFound."""
     match where.scope:
         case "organization":
             return ""

@@ -1,0 +1,58 @@
+"""Every table, for SQLite and PostgreSQL alike. `migrations/` builds them; a test compares the two.
+
+Instants are milliseconds since the epoch (`*_at_ms`), money is micros, booleans are instants or NULL: they also tell when.
+`requests` and `corrections` are the book; `counters` and `usage` are caches of it.
+"""
+
+from app.store.tables.alerting import alerts, deliveries, due, firings
+from app.store.tables.base import metadata
+from app.store.tables.book import alike, idempotency, refusals, requests, results, unresolved
+from app.store.tables.control import counters, limits, models, prices
+from app.store.tables.people import (
+    admin_api_keys,
+    api_keys,
+    audit_logs,
+    model_permissions,
+    organization,
+    person_names,
+    project_users,
+    projects,
+    service_account_names,
+    users,
+)
+from app.store.tables.reports import charges, corrections, drift, processes, reconciliation, short, usage
+
+__all__ = [
+    "admin_api_keys",
+    "alerts",
+    "alike",
+    "api_keys",
+    "audit_logs",
+    "charges",
+    "corrections",
+    "counters",
+    "deliveries",
+    "drift",
+    "due",
+    "firings",
+    "idempotency",
+    "limits",
+    "metadata",
+    "model_permissions",
+    "models",
+    "organization",
+    "person_names",
+    "prices",
+    "processes",
+    "project_users",
+    "projects",
+    "reconciliation",
+    "refusals",
+    "requests",
+    "results",
+    "service_account_names",
+    "short",
+    "unresolved",
+    "usage",
+    "users",
+]
