@@ -66,12 +66,15 @@ class ControlData:
             if asked_s - self._failed_s < FAILED_S:  # Nobody waits in line only to be told the same.
                 raise StoreUnavailable(AWAY)
             try:
-                async with self._database.read() as connection:
-                    self._adopt(await _revision(connection))
+                self._adopt(await self._read_revision())
             except StoreUnavailable:
                 self._failed_s = time.monotonic()
                 raise
             self._checked_s = asked_s
+
+    async def _read_revision(self) -> int:
+        async with self._database.read() as connection:
+            return await _revision(connection)
 
     async def _load(self, load: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Read something of the newest revision; what was kept of an older one is dropped."""
