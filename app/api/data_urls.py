@@ -16,11 +16,12 @@ from app.spool import Slice, Spool
 
 # Up to the comma. Some encoders write `/` as `\/`, in the type and in the base64 alike.
 _HEAD = re.compile(rb"data:[\w.+/\\;=-]{0,100};base64,", re.IGNORECASE)
+# Possessive quantifiers stand behind single characters only: behind groups, Python before 3.11.5 matches them wrongly.
 # Whole strings that are no data URLs, and what stands between them: the bulk of a body without data URLs.
-_STRINGS = re.compile(rb'(?:[^"]*+"(?!data:)[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.IGNORECASE | re.DOTALL)
+_STRINGS = re.compile(rb'(?:[^"]*+"(?!data:)[^"\\]*+(?:\\.[^"\\]*+)*")*', re.IGNORECASE | re.DOTALL)
 # The next place in a string where something may happen; an escape together with what it escapes.
 _UNDECIDED = re.compile(rb'["\\,]')
-_DECIDED = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+(["\\])', re.DOTALL)
+_DECIDED = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*', re.DOTALL)
 _HEAD_BYTES_MAX = 120
 
 
@@ -80,10 +81,10 @@ class DataUrlReader:
             self._escaped = False
             self.rest += data[at : at + 1]
             return at + 1
-        stop = _UNDECIDED.search(data, at) if self._undecided else _DECIDED.match(data, at)
-        end = len(data) if stop is None else stop.end()
+        place = self._next_place(data, at)
+        end = min(place + 1, len(data))
         self.rest += data[at:end]
-        mark = b"" if stop is None else bytes(self.rest[-1:])
+        mark = data[place:end]
         if mark == b'"':
             self._state = self._outside
         elif mark == b"\\":
@@ -93,6 +94,14 @@ class DataUrlReader:
         elif len(self.rest) - self._string_at > _HEAD_BYTES_MAX:
             self._undecided = False
         return end
+
+    def _next_place(self, data: bytes, at: int) -> int:
+        """Where something happens in a string, or the end of `data`."""
+        if not self._undecided:
+            decided = _DECIDED.match(data, at)
+            return at if decided is None else decided.end()
+        stop = _UNDECIDED.search(data, at)
+        return len(data) if stop is None else stop.start()
 
     def _decide(self) -> None:
         self._undecided = False

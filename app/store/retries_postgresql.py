@@ -36,8 +36,11 @@ _CONSUME = """
     ) RETURNING id
 """
 # Fewer tries than the client counts: those in between found nobody here.
+# A released one is followed once: what is bought instead of it is the original from then on.
 _ADOPT = """
-    UPDATE requests SET tries = $3 + 1, tried_at_ms = $4 WHERE id = (
+    UPDATE requests SET tries = $3 + 1, tried_at_ms = $4,
+        fingerprint = CASE state WHEN 'released' THEN NULL ELSE fingerprint END
+    WHERE id = (
         SELECT id FROM requests
         WHERE api_key_id = $1 AND fingerprint = $2 AND tries <= $3 AND (state <> 'released' OR tries = $3)
           AND idempotency_key IS NULL AND reserved_at_ms > $6

@@ -46,8 +46,11 @@ _CONSUME = """
     )
 """
 # Fewer tries than the client counts: those in between found nobody here.
+# A released one is followed once: what is bought instead of it is the original from then on.
 _ADOPT = """
-    UPDATE requests SET tries = ?, tried_at_ms = ? WHERE id = (
+    UPDATE requests SET tries = ?, tried_at_ms = ?,
+        fingerprint = CASE state WHEN 'released' THEN NULL ELSE fingerprint END
+    WHERE id = (
         SELECT id FROM requests
         WHERE api_key_id = ? AND fingerprint = ? AND tries <= ? AND (state <> 'released' OR tries = ?)
           AND idempotency_key IS NULL AND reserved_at_ms > ?

@@ -20,7 +20,9 @@ REST_BYTES_MAX: Final = 1024 * 1024
 NESTING_MAX: Final = 64
 
 _BACKSLASH: Final = 0x5C
-_CONTENT: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_CONTENT: Final = re.compile(
+    rb'(?:[^"\\]++|\\.)*', re.DOTALL
+)  # Python before 3.11.5 matches possessive groups wrongly.
 """What may stand in a string, as far as it goes; slower than `find`, so only used next to a backslash."""
 
 

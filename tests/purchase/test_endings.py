@@ -91,6 +91,19 @@ async def test_the_retry_of_a_released_try_does_not_take_an_older_delivered_pict
     assert len(client.relay.sandbox.seen) == 3
 
 
+async def test_what_is_bought_instead_of_a_released_try_is_the_original_of_the_next_one(client: Client) -> None:
+    await client.ask(SMALL, retry=0)
+    async with client.gateway.database.transaction() as connection:  # As if the relay had refused it.
+        await connection.execute(sa.update(requests).values(state="released", delivered_at_ms=None))
+    bought = await client.ask(SMALL, retry=1)
+
+    answer = await client.ask(SMALL, retry=2)
+
+    assert answer.headers["idempotent-replayed"] == "true"
+    assert answer.content == bought.content
+    assert len(client.relay.sandbox.seen) == 2
+
+
 async def test_a_refusal_of_a_client_that_does_not_count_is_not_noted(client: Client) -> None:
     await client.gateway.limit("user", "lin", "requests", "minute", 1)
     await client.ask(SMALL)
