@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import structlog
 
+from app.cli.server import allow_many_files
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from tests.buckets import bucket, bucket_server
 from tests.databases import (
@@ -32,6 +33,8 @@ __all__ = [
     "sqlite_template",
 ]
 
+
+allow_many_files()  # Crowds of clients live in this process.
 
 # The default shows every local variable of a traceback, for minutes.
 structlog.configure(

@@ -67,11 +67,12 @@ def _alone(home: Home) -> Iterator[None]:
 
 
 async def _serve(home: Home, settings: "Settings") -> None:
-    from app.cli.server import Server, listen
+    from app.cli.server import Server, allow_many_files, listen
     from app.control.pepper import load_pepper
     from app.main import create_app
     from app.wiring import open_gateway
 
+    allow_many_files()
     pepper = load_pepper(settings)
     first = await _first_start(home, pepper)
     with contextlib.closing(listen(settings.host, settings.port)) as sock:
