@@ -18,6 +18,9 @@ from app.purchase.buyer import Buyer
 
 HEADERS_TIMEOUT_S = 10.0
 SEND_TIMEOUT_S = 60
+KEEP_ALIVE_S = 75
+"""Longer than clients and proxies keep an idle connection (the SDKs: 5 s, nginx: 60 s): else we would close one just as a request
+comes on it, and its client would try again."""
 BACKLOG = 2048
 OPEN_FILES = 65_536
 log = structlog.get_logger()
@@ -66,6 +69,7 @@ class Server(uvicorn.Server):
             access_log=False,
             log_config=None,
             server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SEND_TIMEOUT_S,
         )
         super().__init__(config)
