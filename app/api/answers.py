@@ -3,9 +3,9 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 import structlog
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -38,7 +38,7 @@ class ResultResponse(_SelfSending):
         self._purchase = purchase
         self._sent_headers = common_headers(purchase) | cost_headers(bought, currency)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         segments, spool = self._bought.segments, self._bought.spool
         headers = self._sent_headers | {
             "content-type": "application/json",
@@ -47,10 +47,13 @@ class ResultResponse(_SelfSending):
         try:
             crash_point("before_first_byte")
             await send(_start(headers))
+            unsent = b""
             for chunk in segments_chunks(segments, spool):
-                await send(_piece(chunk))
-            await _note_delivery(self._purchase, scope, receive)
-            await send(_piece(b"", more=False))
+                if unsent:
+                    await send(_piece(unsent))
+                unsent = chunk
+            _note_delivery(self._purchase, receive)
+            await send(_piece(unsent, more=False))
         finally:
             spool.close()
 
@@ -64,7 +67,7 @@ class EventResponse(_SelfSending):
         self._purchase = purchase
         self._sent_headers = common_headers(purchase)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         headers = self._sent_headers | {
             "content-type": "text/event-stream; charset=utf-8",
             "cache-control": "no-cache",
@@ -76,7 +79,7 @@ class EventResponse(_SelfSending):
             async with aclosing(self._events) as events:
                 async for frame in events:
                     await send(_piece(frame))
-            await _note_delivery(self._purchase, scope, receive)
+            _note_delivery(self._purchase, receive)
         except GatewayError as exc:
             await send(_piece(error_frame(exc)))
         except Exception as exc:
@@ -91,10 +94,25 @@ def common_headers(purchase: Purchase) -> dict[str, str]:
     return rate_headers(purchase.rates) | (original if purchase.replayed else {})
 
 
-async def _note_delivery(purchase: Purchase, scope: Scope, receive: Receive) -> None:
+def _note_delivery(purchase: Purchase, receive: Receive) -> None:
     """Before the last byte: afterwards the server says of every client that it has left."""
-    if not await Request(scope, receive).is_disconnected():
+    if not has_left(receive):
         purchase.delivered()
+
+
+def has_left(receive: Receive) -> bool:
+    """Whether the client of a request whose body was read has hung up by now.
+
+    As Starlette's `is_disconnected`, a fiftieth of its cost: `receive` is taken as far as it goes without waiting.
+    """
+    coming: Any = receive()
+    try:
+        coming.send(None)
+    except StopIteration as ended:
+        return bool(ended.value["type"] == "http.disconnect")
+    finally:
+        coming.close()
+    return False
 
 
 def error_frame(exc: GatewayError) -> bytes:

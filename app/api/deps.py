@@ -32,8 +32,9 @@ Wired = Annotated[Gateway, Depends(wired)]
 Caps = Annotated[BodyCaps, Depends(body_caps)]
 
 
-async def caller(request: Request, gateway: Wired) -> Grant:
+async def caller(request: Request) -> Grant:
     """The key in `Authorization: Bearer ...`, and nowhere else. Raises InvalidApiKey, RateLimited, StoreUnavailable."""
+    gateway = await wired(request)
     given = request.headers.getlist("authorization")
     scheme, _, secret = (given[0] if len(given) == 1 else "").partition(" ")
     grant = await _grant(gateway, secret.strip(" ")) if scheme.lower() == "bearer" else None

@@ -38,25 +38,27 @@ def install_documentation(api: FastAPI) -> None:
         return known
 
     api.openapi = document  # type: ignore[method-assign]  # The way FastAPI documents.
-
-    @api.get("/openapi.json", include_in_schema=False)
-    async def openapi_json() -> JSONResponse:
-        return JSONResponse(document())
-
-    @api.get("/docs", include_in_schema=False)
-    async def docs(request: Request) -> HTMLResponse:
-        root = str(request.scope.get("root_path", ""))
-        return get_swagger_ui_html(
-            openapi_url=f"{root}/openapi.json",
-            title=api.title,
-            swagger_js_url=f"{root}{_ASSETS}/swagger-ui-bundle.js",
-            swagger_css_url=f"{root}{_ASSETS}/swagger-ui.css",
-            swagger_favicon_url=f"{root}{_ASSETS}/favicon.png",
-            swagger_ui_parameters={"docExpansion": "none", "persistAuthorization": False},
-        )
-
+    api.get("/openapi.json", include_in_schema=False)(openapi_json)
+    api.get("/docs", include_in_schema=False)(docs)
     files = resources.files("fastapi_offline") / "static"
     api.mount(_ASSETS, StaticFiles(directory=str(files)), name="docs assets")
+
+
+# Not inside of the above: FastAPI remembers every function that is a route, and with a closure the whole application.
+async def openapi_json(request: Request) -> JSONResponse:
+    return JSONResponse(request.app.openapi())
+
+
+async def docs(request: Request) -> HTMLResponse:
+    root = str(request.scope.get("root_path", ""))
+    return get_swagger_ui_html(
+        openapi_url=f"{root}/openapi.json",
+        title=request.app.title,
+        swagger_js_url=f"{root}{_ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}{_ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"{root}{_ASSETS}/favicon.png",
+        swagger_ui_parameters={"docExpansion": "none", "persistAuthorization": False},
+    )
 
 
 def openapi_document(api: FastAPI) -> dict[str, Any]:

@@ -7,43 +7,48 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app.api import openapi
-from app.api.answers import EventResponse, ResultResponse
+from app.api.answers import EventResponse, ResultResponse, has_left
 from app.api.body import BodyCaps, read_edit, read_generation, read_variation
 from app.api.collection import accepted
-from app.api.deps import Caller, Caps, Wired
+from app.api.deps import Caller, body_caps, wired
 from app.core.grants import Grant
 from app.core.request import ImageRequest
 from app.core.retry import Retry
 from app.purchase.buyer import ClientGone
-from app.wiring import Gateway
 
 Read = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
 router = APIRouter(prefix="/images", tags=["Images"])
 
 
 @router.post("/generations", **openapi.GENERATIONS)
-async def generate(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> Response:
+async def generate(request: Request, caller: Caller) -> Response:
     """Create images from a prompt. Fields this gateway has no opinion on go to the relay as they came."""
-    return await _buy(request, caller, gateway, await read_generation(request, caps))
+    return await _buy(request, caller, read_generation)
 
 
 @router.post("/edits", **openapi.EDITS)
-async def edit(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> Response:
+async def edit(request: Request, caller: Caller) -> Response:
     """Edit one or more images by a prompt: a multipart form, or JSON with data URLs."""
-    return await _buy(request, caller, gateway, await read_edit(request, caps))
+    return await _buy(request, caller, read_edit)
 
 
 @router.post("/variations", **openapi.VARIATIONS)
-async def vary(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> Response:
+async def vary(request: Request, caller: Caller) -> Response:
     """Variations of an image, for models whose catalog entry allows it; none does by default."""
-    return await _buy(request, caller, gateway, await read_variation(request, caps))
+    return await _buy(request, caller, read_variation)
 
 
-async def _buy(request: Request, caller: Grant, gateway: Gateway, wanted: ImageRequest) -> Response:
+# What a route depends on costs as much as what it does: the key is asked for, and the rest is taken from the application.
+async def _buy(request: Request, caller: Grant, read: Read) -> Response:
+    gateway, wanted = await wired(request), await read(request, await body_caps(request))
     retry, later = Retry.of(request.headers), _prefers_later(request)
     request_id = request.scope["state"]["request_id"]
+
+    async def left() -> bool:
+        return has_left(request.receive)
+
     try:
-        purchase = await gateway.buyer.buy(request_id, caller, wanted, retry, request.is_disconnected, collected=later)
+        purchase = await gateway.buyer.buy(request_id, caller, wanted, retry, left, collected=later)
     except ClientGone as exc:
         raise ClientDisconnect from exc
     if later:

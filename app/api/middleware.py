@@ -25,6 +25,7 @@ HEADERS_MAX = 100
 # backslashes, control characters, slashes in disguise.
 _ODD_PATH = re.compile(rb"//|\\|;|\.\.|%(?:[01]|2e|2f|5c|7f)", re.IGNORECASE)
 _MODEL_PATH = re.compile(rb"(?:/v1)?/(?:models|organization/projects/[^/]+/rate_limits)/[^/]+\Z")
+_CHECKED = (b"host", b"content-length", b"transfer-encoding", b"connection")
 _HOST = re.compile(rb"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
@@ -218,19 +219,21 @@ def _check_size(scope: Scope) -> None:
 
 
 def _check_headers(scope: Scope) -> None:
-    headers: Headers = scope["headers"]
-    hosts = [value for name, value in headers if name == b"host"]
+    told: dict[bytes, list[bytes]] = {name: [] for name in _CHECKED}
+    for name, value in scope["headers"]:
+        if name in told:
+            told[name].append(value)
+        if b"\0" in value:
+            raise BadRequest("A header holds a NUL byte; remove it.")
+    hosts, lengths = told[b"host"], told[b"content-length"]
     if (scope["http_version"] != "1.0" or hosts) and (len(hosts) != 1 or not _HOST.fullmatch(hosts[0])):
         raise BadRequest("The request needs one Host header with a name and, if any, a port.")
-    lengths = [value for name, value in headers if name == b"content-length"]
     if len(lengths) > 1 or not all(value.isdigit() for value in lengths):
         raise BadRequest("Content-Length must come once, as a whole number.")
-    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    codings = [value.strip().lower() for value in told[b"transfer-encoding"]]
     if codings and (codings != [b"chunked"] or lengths):
         raise BadRequest("Transfer-Encoding must be 'chunked' alone, and without Content-Length.")
-    if any(b"\0" in value for _, value in headers):
-        raise BadRequest("A header holds a NUL byte; remove it.")
-    if any(name == b"connection" and b"upgrade" in value.lower() for name, value in headers):
+    if any(b"upgrade" in value.lower() for value in told[b"connection"]):
         raise BadRequest("Connection upgrades are not supported; speak plain HTTP/1.1.")
 
 

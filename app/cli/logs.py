@@ -52,4 +52,6 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 def plain(text: str) -> str:
     """One line without secrets: a terminal shows what was meant, and nothing else."""
     blotted = _SECRETS.sub("[redacted]", text)
+    if blotted.isprintable():
+        return blotted
     return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in blotted)

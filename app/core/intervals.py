@@ -1,12 +1,14 @@
 """The intervals of limits, cut in the configured timezone."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
 Interval = Literal["minute", "day", "week", "month", "lifetime"]
 """`minute` belongs to rates, which are not counted in the database; the others to counters."""
 
+MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 
 COUNTED: tuple[Interval, ...] = get_args(Interval)[1:]
@@ -17,15 +19,12 @@ def bounds_ms(interval: Interval, at_ms: int, zone: ZoneInfo) -> tuple[int, int 
 
     A day is the local calendar day, so it may last 23 or 25 hours; a week starts on Monday.
     """
-    if interval == "lifetime":
-        return 0, None
-    start = _start(interval, datetime.fromtimestamp(at_ms / 1000, zone))
-    return _ms(start), _ms(_next(interval, start))
+    return (0, None) if interval == "lifetime" else _bounds_ms(interval, at_ms // MINUTE_MS, zone)
 
 
 def local_day(at_ms: int, zone: ZoneInfo) -> str:
     """`2026-11-21`: the local day that holds `at_ms`."""
-    return datetime.fromtimestamp(at_ms / 1000, zone).date().isoformat()
+    return _local_day(at_ms // MINUTE_MS, zone)
 
 
 def hour_start_ms(at_ms: int) -> int:
@@ -36,6 +35,18 @@ def hour_start_ms(at_ms: int) -> int:
 def iso(at_ms: int, zone: ZoneInfo) -> str:
     """ISO 8601 with the zone's offset, to the second."""
     return datetime.fromtimestamp(at_ms // 1000, zone).isoformat()
+
+
+# Every request asks, and days begin at whole minutes everywhere: the calendar is looked up once a minute.
+@lru_cache(maxsize=128)
+def _bounds_ms(interval: Interval, minute: int, zone: ZoneInfo) -> tuple[int, int]:
+    start = _start(interval, datetime.fromtimestamp(minute * 60, zone))
+    return _ms(start), _ms(_next(interval, start))
+
+
+@lru_cache(maxsize=128)
+def _local_day(minute: int, zone: ZoneInfo) -> str:
+    return datetime.fromtimestamp(minute * 60, zone).date().isoformat()
 
 
 def _start(interval: Interval, local: datetime) -> datetime:

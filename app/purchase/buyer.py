@@ -64,7 +64,8 @@ class Buyer:
         self._in_flight = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting: set[asyncio.Future[None]] = set()
+        self.closed = False
         self.draining = False
 
     @property
@@ -77,12 +78,10 @@ class Buyer:
 
     def close(self) -> None:
         """Let go of the clients that still wait: the process ends, and what it could not finish is recovered. Idempotent."""
-        if not self._closing.done():
-            self._closing.set_result(None)
-
-    @property
-    def closed(self) -> bool:
-        return self._closing.done()
+        self.closed = True
+        for closing in self._waiting:
+            closing.set_result(None)
+        self._waiting.clear()
 
     async def buy(
         self,
@@ -126,7 +125,8 @@ class Buyer:
     def _check_open(self) -> None:
         if self.draining:
             message = "This gateway is shutting down; nothing was bought. Try again: another one takes over."
-            raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S)
+            # On this connection the client would come back to this very process, and be turned away until it gives up.
+            raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S, headers={"connection": "close"})
         if self._in_flight >= self._in_flight_max:
             message = (
                 f"This gateway works on {self._in_flight_max} images already; nothing was bought. Try again shortly."
@@ -214,9 +214,21 @@ class Buyer:
     ) -> Purchase:
         task = self._parts.background.start(work, awaited=True)
         task.add_done_callback(self._let_out)
+        closing = self._closing(task)
         return Purchase(
-            request_id, rates, replayed, self._client_deadline_s, channel, sent, task, self._closing, self._deliveries
+            request_id, rates, replayed, self._client_deadline_s, channel, sent, task, closing, self._deliveries
         )
+
+    def _closing(self, task: asyncio.Task[Bought]) -> asyncio.Future[None]:
+        """Done once nobody can be waited with any more. One each: whoever stops waiting for one that a thousand share looks
+        through them all."""
+        closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.closed:
+            closing.set_result(None)
+        else:
+            self._waiting.add(closing)
+            task.add_done_callback(lambda _: self._waiting.discard(closing))
+        return closing
 
     async def _note(self, refusal: GatewayError, grant: Grant, identity: Identity) -> None:
         """A client that will try again because of us must not be given somebody else's picture then."""

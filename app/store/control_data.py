@@ -88,6 +88,8 @@ class ControlData:
             self._grants.clear()
 
     async def _load_grant(self, connection: AsyncConnection, key_id: str) -> Grant | None:
+        if key_id in self._grants:  # Somebody else has asked for it while we waited for our turn.
+            return self._grants[key_id]
         if len(self._grants) >= GRANTS_MAX:
             self._grants.clear()
         row = (await connection.execute(_GRANT, {"key_id": key_id})).mappings().one_or_none()
@@ -96,8 +98,9 @@ class ControlData:
         return grant
 
     async def _load_catalog(self, connection: AsyncConnection) -> Catalog:
-        self._catalog = loaded = await read_catalog(connection)
-        return loaded
+        if self._catalog is None:
+            self._catalog = await read_catalog(connection)
+        return self._catalog
 
 
 async def _revision(connection: AsyncConnection) -> int:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from app.store.purchases import (
     ORDER_COLUMNS,
@@ -54,32 +55,29 @@ def _reserve(db: sqlite3.Connection, order: Order) -> Reserved | Refused | Stale
         return Stale()
     if order.idempotency_key is not None and db.execute(_KEYED, (order.api_key_id, order.idempotency_key)).fetchone():
         return Duplicate()
-    counter_ids = []
-    for slot in order.slots:
-        counter_id, left = _counter(db, slot)
+    holds = []
+    for slot, (counter_id, left) in zip(order.slots, _counters(db, order.slots), strict=True):
         if left < (needed := order.needs.of(slot.limit.unit)):
             return Refused(slot, needed, left)
-        counter_ids.append(counter_id)
-    holds = [(order.needs.of(slot.limit.unit), id) for slot, id in zip(order.slots, counter_ids, strict=True)]
-    db.executemany("UPDATE counters SET held = held + ? WHERE id = ?", holds)
-    db.execute(_INSERT, (*order.row(), json.dumps(counter_ids)))
+        holds.append((counter_id, needed))
+    db.execute(_HOLD, (json.dumps(holds),))
+    db.execute(_INSERT, (*order.row(), json.dumps([counter_id for counter_id, _ in holds])))
     return Reserved()
 
 
-def _counter(db: sqlite3.Connection, slot: Slot) -> tuple[int, int]:
-    """Its id and what is left in it; opened where it did not exist."""
-    row = db.execute(_COUNTER, (slot.limit.id, slot.starts_at_ms)).fetchone()
-    if row is None:
-        db.execute(_OPEN, (slot.limit.id, slot.starts_at_ms))
-        row = db.execute(_COUNTER, (slot.limit.id, slot.starts_at_ms)).fetchone()
-    return row[0], row[1]
+def _counters(db: sqlite3.Connection, slots: Sequence[Slot]) -> list[tuple[int, int]]:
+    """For each slot its counter and what is left in it. Those that did not exist are opened."""
+    wanted = json.dumps([(slot.limit.id, slot.starts_at_ms) for slot in slots])
+    found: list[tuple[int, int]] = db.execute(_COUNTERS, (wanted,)).fetchall()
+    if len(found) < len(slots):
+        db.execute(_OPEN, (wanted,))
+        found = db.execute(_COUNTERS, (wanted,)).fetchall()
+    return found
 
 
 def _settle(db: sqlite3.Connection, request_id: str, settlement: Settlement) -> list[Room] | None:
-    before = _state(db, request_id, ("dispatched", "unknown"))
-    if before is None:
-        return None
-    _end(db, request_id, "settled", settlement.ending)
+    """The counters first: their holds go by the state the request was in."""
+    lefts = db.execute(_SPEND, (settlement.cost_micros, request_id)).fetchall()
     booked = (
         settlement.cost_micros,
         settlement.images,
@@ -88,16 +86,14 @@ def _settle(db: sqlite3.Connection, request_id: str, settlement: Settlement) -> 
         settlement.flag,
         settlement.input_tokens,
         settlement.output_tokens,
-        request_id,
     )
-    db.execute(_BOOK, booked)
-    db.execute(_SPEND, (request_id,))
-    _unhold(db, request_id, before)
+    if db.execute(_SETTLE, (*_ended("settled", settlement.ending), *booked, request_id)).rowcount == 0:
+        return None
     db.execute(_ROLL_UP, (settlement.hour_at_ms, settlement.day, request_id))
     if (result := settlement.result) is not None:
         kept = (request_id, result.body, result.body_bytes, result.created_at_ms, result.expires_at_ms)
         db.execute(_KEEP, kept)
-    return [Room(unit, left) for unit, left in db.execute(_ROOMS, (request_id,))]
+    return [Room(unit, left) for unit, left in lefts if left is not None]
 
 
 def _release(
@@ -129,7 +125,12 @@ def _state(db: sqlite3.Connection, request_id: str, states: Sequence[State], own
 
 
 def _end(db: sqlite3.Connection, request_id: str, state: State, ending: Ending) -> None:
-    values = (
+    db.execute(_END, (*_ended(state, ending), request_id))
+
+
+def _ended(state: State, ending: Ending) -> tuple[Any, ...]:
+    """The values of _ENDED."""
+    return (
         state,
         ending.at_ms,
         ending.http_status,
@@ -137,25 +138,31 @@ def _end(db: sqlite3.Connection, request_id: str, state: State, ending: Ending) 
         None if ending.error is None else json.dumps(ending.error),
         ending.upstream_request_id,
         ending.upstream_ms,
-        request_id,
     )
-    db.execute(_END, values)
 
 
 def _unhold(db: sqlite3.Connection, request_id: str, before: State) -> None:
     db.execute(_UNHOLD, (int(before != "unknown"), request_id))  # An unknown one has left its in-flight limits already.
 
 
-_COUNTER = """
-    SELECT c.id, l.amount - c.spent - c.held FROM counters c JOIN limits l ON l.id = c.limit_id
-    WHERE c.limit_id = ? AND c.starts_at_ms = ?
+_COUNTERS = """
+    SELECT c.id, l.amount - c.spent - c.held FROM json_each(?) slot
+    JOIN counters c ON c.limit_id = json_extract(slot.value, '$[0]') AND c.starts_at_ms = json_extract(slot.value, '$[1]')
+    JOIN limits l ON l.id = c.limit_id ORDER BY slot.key
 """
 _KEYED = "SELECT 1 FROM requests WHERE api_key_id = ? AND idempotency_key = ?"
 _KEEP = """
     INSERT INTO results (request_id, body, body_bytes, created_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO NOTHING
 """
-_OPEN = "INSERT INTO counters (limit_id, starts_at_ms, spent, held) VALUES (?, ?, 0, 0)"
+_OPEN = """
+    INSERT INTO counters (limit_id, starts_at_ms, spent, held)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), 0, 0 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING
+"""
+_HOLD = """
+    UPDATE counters SET held = held + json_extract(hold.value, '$[1]') FROM json_each(?) hold
+    WHERE counters.id = json_extract(hold.value, '$[0]')
+"""
 _INSERT = f"""
     INSERT INTO requests ({ORDER_COLUMNS}, counter_ids, state)
     VALUES ({"?, " * len(ORDER_COLUMNS.split(","))} ?, 'reserved')
@@ -164,19 +171,23 @@ _DISPATCH = """
     UPDATE requests SET state = 'dispatched', dispatched_at_ms = ? WHERE id = ? AND owner = ?
         AND state IN ('reserved', 'dispatched')
 """
-_END = """
-    UPDATE requests SET state = ?, ended_at_ms = ?, http_status = ?, error_code = ?, error = ?,
-        upstream_request_id = coalesce(?, upstream_request_id), upstream_ms = coalesce(?, upstream_ms) WHERE id = ?
+_ENDED = """
+    state = ?, ended_at_ms = ?, http_status = ?, error_code = ?, error = ?,
+    upstream_request_id = coalesce(?, upstream_request_id), upstream_ms = coalesce(?, upstream_ms)
 """
-_BOOK = """
-    UPDATE requests SET cost_micros = ?, images = ?, size = coalesce(?, size), quality = coalesce(?, quality), flag = ?,
-        input_tokens = ?, output_tokens = ? WHERE id = ?
-"""
+_END = f"UPDATE requests SET {_ENDED} WHERE id = ?"  # noqa: S608  (constants only)
+_SETTLE = f"""
+    UPDATE requests SET {_ENDED}, cost_micros = ?, images = ?, size = coalesce(?, size), quality = coalesce(?, quality),
+        flag = ?, input_tokens = ?, output_tokens = ? WHERE id = ? AND state IN ('dispatched', 'unknown')
+"""  # noqa: S608  (constants only)
 _SPEND = """
-    UPDATE counters SET spent = counters.spent
-        + CASE l.unit WHEN 'micros' THEN r.cost_micros WHEN 'images' THEN r.n WHEN 'requests' THEN 1 ELSE 0 END
-    FROM requests r, limits l
-    WHERE r.id = ? AND l.id = counters.limit_id AND counters.id IN (SELECT value FROM json_each(r.counter_ids))
+    UPDATE counters SET
+        spent = spent + CASE l.unit WHEN 'micros' THEN ? WHEN 'images' THEN r.n WHEN 'requests' THEN 1 ELSE 0 END,
+        held = held - CASE l.unit WHEN 'micros' THEN r.quote_micros WHEN 'images' THEN r.n WHEN 'requests' THEN 1
+            ELSE r.state <> 'unknown' END
+    FROM requests r, json_each(r.counter_ids) hold, limits l
+    WHERE r.id = ? AND r.state IN ('dispatched', 'unknown') AND counters.id = hold.value AND l.id = counters.limit_id
+    RETURNING (SELECT unit FROM limits WHERE id = limit_id), (SELECT amount FROM limits WHERE id = limit_id) - spent - held
 """
 _UNHOLD = """
     UPDATE counters SET held = counters.held
@@ -200,8 +211,4 @@ _ROLL_UP = """
         cost_micros = usage.cost_micros + excluded.cost_micros,
         input_tokens = usage.input_tokens + excluded.input_tokens,
         output_tokens = usage.output_tokens + excluded.output_tokens
-"""
-_ROOMS = """
-    SELECT l.unit, l.amount - c.spent - c.held FROM requests r, json_each(r.counter_ids) held
-    JOIN counters c ON c.id = held.value JOIN limits l ON l.id = c.limit_id WHERE r.id = ? AND l.amount IS NOT NULL
 """

@@ -56,9 +56,7 @@ class Skeleton:
     """
 
     def __init__(self) -> None:
-        self._nonce = secrets.token_hex(
-            16
-        )  # Nobody can send a string that looks like a marker: it is drawn per answer.
+        self._nonce = ""
         self._long: dict[str, LongString] = {}
         self._rest = bytearray()
         self._string: _OpenString | None = None
@@ -67,6 +65,13 @@ class Skeleton:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes. About 0.1 ms per 2 MB of base64."""
+        if self._fed_bytes + len(data) <= SHORT_BYTES_MAX:  # So far nothing in it can be long.
+            self._rest += data
+            self._fed_bytes += len(data)
+            return
+        if self._nonce == "":  # Drawn per answer, so that nobody can send a string that looks like a marker.
+            self._nonce = secrets.token_hex(16)
+            data, self._rest, self._fed_bytes = bytes(self._rest) + data, bytearray(), 0
         at = 0
         while at < len(data) and self._fault is None:
             at = self._outside(data, at) if self._string is None else self._inside(self._string, data, at)
@@ -197,16 +202,21 @@ class _OpenString:
 
 def encode(document: Any) -> Segments:
     """`document` as compact JSON, its LongStrings as slices of what was fed. The same document gives the same bytes."""
-    nonce = secrets.token_hex(16)
+    nonce = ""
     long_strings: list[LongString] = []
 
     def marker(value: Any) -> str:
+        nonlocal nonce
         if not isinstance(value, LongString):
             raise TypeError(f"{type(value).__name__} is not JSON")
+        nonce = nonce or secrets.token_hex(16)
         long_strings.append(value)
         return nonce
 
-    first, *others = compact_json(document, default=marker).split(nonce.encode())
+    text = compact_json(document, default=marker)
+    if not long_strings:
+        return [text]
+    first, *others = text.split(nonce.encode())
     segments: Segments = [first]
     for string, after in zip(long_strings, others, strict=True):
         segments += (string.piece, after)
