@@ -62,8 +62,45 @@ _FILES = {"type": "array", "items": {"type": "string", "format": "binary"}, "max
 _REFERENCE = {"type": "object", "required": ["image_url"], "properties": {"image_url": {"type": "string"}}}
 
 
-def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    return {"schema": {"type": "object", "required": list(required), "properties": properties}}
+_PNG = "iVBORw0KGgo..."
+_GENERATED = {"created": 1795996800, "data": [{"b64_json": _PNG}], "size": "1024x1024", "output_format": "png"}
+_EVENTS = (
+    "event: image_generation.partial_image\n"
+    f'data: {{"type": "image_generation.partial_image", "partial_image_index": 0, "b64_json": "{_PNG}"}}\n\n'
+    "event: image_generation.completed\n"
+    f'data: {{"type": "image_generation.completed", "b64_json": "{_PNG}", "size": "1024x1024"}}\n\n'
+)
+_WANTED = {"model": "gpt-image-1", "prompt": "A lighthouse at dusk", "n": 1, "size": "1024x1024"}
+_FORM = {"model": "gpt-image-1", "prompt": "Make it night", "image": "@lighthouse.png"}
+_BY_REFERENCE = {
+    "model": "gpt-image-1",
+    "prompt": "Make it night",
+    "images": [{"image_url": f"data:image/png;base64,{_PNG}"}],
+}
+_MODEL_SHOWN = {"id": "seedream-3.0", "object": "model", "created": 1795996800, "owned_by": "imagegate"}
+_REQUEST_SHOWN = {
+    "id": "req_01a1ff32beb40ea6e55605530862",
+    "object": "image.request",
+    "state": "settled",
+    "operation": "generation",
+    "model": "gpt-image-1",
+    "n": 1,
+    "images": 1,
+    "cost": "1.00",
+    "currency": "CNY",
+    "created_at": 1795996800,
+    "dispatched_at": 1795996800,
+    "ended_at": 1795996821,
+    "error": None,
+}
+_UNDER_WAY = {**_REQUEST_SHOWN, "state": "dispatched", "images": None, "cost": None, "ended_at": None}
+
+
+def _object(properties: dict[str, Any], *required: str, example: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "schema": {"type": "object", "required": list(required), "properties": properties},
+        "example": example,
+    }
 
 
 def _body(content: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +114,10 @@ def _answers(ok: dict[str, Any], *statuses: int) -> dict[int | str, dict[str, An
 
 _BOUGHT = {
     "description": "The images. With `stream: true`, events `*.partial_image` and `*.completed` instead.",
-    "content": {"application/json": {"schema": _IMAGES}, "text/event-stream": {"schema": {"type": "string"}}},
+    "content": {
+        "application/json": {"schema": _IMAGES, "example": _GENERATED},
+        "text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS},
+    },
 }
 _REFUSALS = (400, 401, 403, 404, 413, 415, 424, 429, 500, 502, 503)
 _MODEL = {
@@ -92,12 +132,16 @@ _MODEL = {
 }
 _KEY: dict[str, Any] = {"security": [{"apiKey": []}]}
 _MULTIPART = _object(
-    _PROMPT | _FACTS | {"image": _FILES, "mask": {"type": "string", "format": "binary"}}, "prompt", "image"
+    _PROMPT | _FACTS | {"image": _FILES, "mask": {"type": "string", "format": "binary"}},
+    "prompt",
+    "image",
+    example=_FORM,
 )
 _REFERENCES = _object(
     _PROMPT | _FACTS | {"images": {"type": "array", "items": _REFERENCE, "maxItems": 16}, "mask": _REFERENCE},
     "prompt",
     "images",
+    example=_BY_REFERENCE,
 )
 
 SECURITY = {
@@ -106,7 +150,7 @@ SECURITY = {
 }
 GENERATIONS: dict[str, Any] = {
     "responses": _answers(_BOUGHT, *_REFUSALS),
-    "openapi_extra": _KEY | _body({"application/json": _object(_PROMPT | _FACTS, "prompt")}),
+    "openapi_extra": _KEY | _body({"application/json": _object(_PROMPT | _FACTS, "prompt", example=_WANTED)}),
 }
 EDITS: dict[str, Any] = {
     "responses": _answers(_BOUGHT, *_REFUSALS),
@@ -114,14 +158,20 @@ EDITS: dict[str, Any] = {
 }
 VARIATIONS: dict[str, Any] = {
     "responses": _answers(_BOUGHT, *_REFUSALS),
-    "openapi_extra": _KEY | _body({"multipart/form-data": _object(_FACTS | {"image": _FILES}, "image")}),
+    "openapi_extra": _KEY
+    | _body(
+        {"multipart/form-data": _object(_FACTS | {"image": _FILES}, "image", example={"image": "@lighthouse.png"})}
+    ),
 }
 MODELS: dict[str, Any] = {
     "responses": _answers(
         {
             "description": "The models.",
             "content": {
-                "application/json": _object({"object": {"const": "list"}, "data": {"type": "array", "items": _MODEL}})
+                "application/json": _object(
+                    {"object": {"const": "list"}, "data": {"type": "array", "items": _MODEL}},
+                    example={"object": "list", "data": [_MODEL_SHOWN]},
+                )
             },
         },
         401,
@@ -132,7 +182,11 @@ MODELS: dict[str, Any] = {
 }
 MODEL: dict[str, Any] = {
     "responses": _answers(
-        {"description": "The model.", "content": {"application/json": {"schema": _MODEL}}}, 401, 404, 429, 503
+        {"description": "The model.", "content": {"application/json": {"schema": _MODEL, "example": _MODEL_SHOWN}}},
+        401,
+        404,
+        429,
+        503,
     ),
     "openapi_extra": _KEY,
 }
@@ -155,11 +209,27 @@ _REQUEST = {
         "error": {"type": ["object", "null"]},
     },
 }
-_SHOWN = {"description": "State, cost and times.", "content": {"application/json": {"schema": _REQUEST}}}
+
+
+def _shown(description: str, example: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": _REQUEST, "example": example}}}
+
+
+_SHOWN = _shown("State, cost and times.", _REQUEST_SHOWN)
+_LATER = _shown("There is no answer yet.", _UNDER_WAY)
 REQUEST: dict[str, Any] = {"responses": _answers(_SHOWN, 401, 404, 503), "openapi_extra": _KEY}
 REQUEST_RESULT: dict[str, Any] = {
-    "responses": _answers(_BOUGHT, 401, 404, 410, 424, 503) | {202: _SHOWN},
+    "responses": _answers(_BOUGHT, 401, 404, 410, 424, 503) | {202: _LATER},
     "openapi_extra": _KEY,
 }
-HEALTH: dict[str, Any] = {"responses": {200: {"description": "Alive."}}}
-READY: dict[str, Any] = {"responses": {200: {"description": "Served."}, 503: {"description": "Not served now."}}}
+
+
+def _told(description: str, example: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"example": example}}}
+
+
+_CHECKS = {"database": "ok", "rates": "memory", "disk": "ok", "results": "ok"}
+_READY = {"status": "ready", "sandbox": False, "checks": _CHECKS}
+_UNREADY = {"status": "unready", "sandbox": False, "checks": {**_CHECKS, "database": "unreachable"}}
+HEALTH: dict[str, Any] = {"responses": {200: _told("Alive.", {"status": "ok"})}}
+READY: dict[str, Any] = {"responses": {200: _told("Served.", _READY), 503: _told("Not served now.", _UNREADY)}}

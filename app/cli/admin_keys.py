@@ -1,14 +1,11 @@
 """imagegate admin-keys: secrets for the administration API, and for nothing else."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from app.cli.command import Call, command
 from app.cli.output import Column, fields, say
-
-if TYPE_CHECKING:
-    from app.store.admin_keys import AdminKeyRecord
 
 app = typer.Typer(help="Admin API keys: for /v1/organization, never for images.")
 _KEY = (
@@ -34,13 +31,10 @@ async def create(
     user: Annotated[str | None, typer.Option(metavar="NAME", help="Whose it is: it stops working with them.")] = None,
 ) -> None:
     """Make an admin key and print it: this once and never again."""
-    from app.control import admin_keys, installation
+    from app.control.admin_keys import WantedAdminKey
 
-    wanted = admin_keys.WantedAdminKey(name, role, user)
-    async with call.database() as database:
-        pepper = installation.load_pepper(call.home.settings)
-        await installation.claim(database, pepper, call.home.settings.currency)
-        created = await admin_keys.create_admin_key(database, pepper, wanted)
+    async with call.administration() as administration:
+        created = await administration.create_admin_key(WantedAdminKey(name, role, user))
     if call.out.is_json:
         call.out.json({"id": created.id, "key": created.key})
         return
@@ -51,20 +45,12 @@ async def create(
 @command(app, "list")
 async def list_(call: Call) -> None:
     """Show all admin keys that are not revoked; never their secrets."""
-    from app.control import admin_keys
-
-    async with call.database() as database:
-        call.out.rows(_KEY, [_record(key) for key in await admin_keys.all_admin_keys(database)])
+    async with call.administration() as administration:
+        call.out.rows(_KEY, [fields(key) for key in await administration.list_admin_keys()])
 
 
 @command(app, "revoke")
 async def revoke(call: Call, key: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]) -> None:
     """Let an admin key never work again."""
-    from app.control import admin_keys
-
-    async with call.database() as database:
-        call.out.one(_KEY, _record(await admin_keys.revoke_admin_key(database, key)))
-
-
-def _record(key: "AdminKeyRecord") -> dict[str, Any]:
-    return fields(key)
+    async with call.administration() as administration:
+        call.out.one(_KEY, fields(await administration.revoke_admin_key(key)))

@@ -52,15 +52,14 @@ async def create(
 ) -> None:
     """Tell somebody once an interval when so much is used, at once where it is already. Prints the secrets of webhooks, now and
     never again."""
-    from app.control import alerts
-    from app.wiring import courier_of
+    from app.control.alerts import WantedAlert
 
     where = required_scope(chosen_scope(organization, project, user, key))
     unit, threshold = _threshold({"micros": spend, "images": images, "requests": requests})
     channels = _channels(mail or [], subject_prefix, webhook or [], chat or [])
-    wanted = alerts.WantedAlert(where, unit, per.value, threshold, channels, model)
-    async with call.database() as database:
-        alert = await alerts.create_alert(database, courier_of(call.home.settings), wanted)
+    wanted = WantedAlert(where, unit, per.value, threshold, channels, model)
+    async with call.administration() as administration:
+        alert = await administration.create_alert(wanted)
     secrets = {channel.url: channel.secret for channel in alert.channels if channel.secret}
     if call.out.is_json:
         call.out.json({**_json(call.out, alert), "secrets": secrets})
@@ -74,10 +73,8 @@ async def create(
 @command(app, "list")
 async def list_(call: Call) -> None:
     """Show all alerts, without secrets."""
-    from app.control import alerts
-
-    async with call.database() as database:
-        found = await alerts.list_alerts(database)
+    async with call.administration() as administration:
+        found = await administration.list_alerts()
     if call.out.is_json:
         call.out.json({"data": [_json(call.out, alert) for alert in found]})
     else:
@@ -87,10 +84,8 @@ async def list_(call: Call) -> None:
 @command(app, "delete")
 async def delete(call: Call, alert_id: Annotated[str, typer.Argument(metavar="ID", help="Its id.")]) -> None:
     """Delete an alert, and what it has not sent yet."""
-    from app.control import alerts
-
-    async with call.database() as database:
-        alert = await alerts.delete_alert(database, alert_id)
+    async with call.administration() as administration:
+        alert = await administration.delete_alert(alert_id)
     call.out.json(_json(call.out, alert)) if call.out.is_json else call.out.rows(_ALERT, [_record(call.out, alert)])
 
 

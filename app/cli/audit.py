@@ -15,7 +15,7 @@ _DIFFERENCES = [
 ]
 
 
-@command(app, "audit")
+@command(app, "audit", here_only=True)
 async def audit(call: Call) -> None:
     """Recompute every counter and every row of the usage roll-up from requests and corrections. Changes nothing; exits with 1
     on any difference and names it. Amounts of money are in micros."""

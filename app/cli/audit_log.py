@@ -35,13 +35,9 @@ async def audit_log(
     target: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only changes of this.")] = None,
 ) -> None:
     """Show who changed what through the API, the command line or the console."""
-    from app.control.audit_logs import Wanted, page_of_changes
-    from app.store.pages import Cursor
-
-    async with call.database() as database:
-        wanted = Wanted(events=event or (), target_ids=target or ())
-        page = await page_of_changes(database, Cursor(limit=limit, descending=True), wanted)
-    call.out.rows(_CHANGE, [_record(change) for change in page.records])
+    async with call.administration() as administration:
+        changes = await administration.changes(limit, event or (), target or ())
+    call.out.rows(_CHANGE, [_record(change) for change in changes])
 
 
 def _record(change: "LoggedChange") -> dict[str, Any]:

@@ -5,17 +5,19 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
 from app.cli.context import Home, find_home
 from app.cli.output import Format, Output, say
-from app.errors import ConfigurationError, GatewayError
+from app.cli.remote.address import Address, find_address, url_in_effect
+from app.errors import BadRequest, ConfigurationError, GatewayError
 
 if TYPE_CHECKING:
+    from app.cli.administration import Administration
     from app.store.engine import Database
 
 P = ParamSpec("P")
@@ -24,6 +26,16 @@ FAILED, USAGE, NOT_FOUND, CONFLICT = 1, 2, 3, 4
 
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Work in the sandbox: toy money, apart from the real book.")]
 DataDir = Annotated[str | None, typer.Option("--data-dir", metavar="D", help="The directory, instead of DATA_DIR.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", metavar="URL", help="A gateway elsewhere, instead of IMAGEGATE_URL; see IMAGEGATE_ADMIN_KEY."
+    ),
+]
+AdminKeyFile = Annotated[
+    str | None,
+    typer.Option("--admin-key-file", metavar="F", help="Holds the admin key, instead of IMAGEGATE_ADMIN_KEY."),
+]
 Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 FormatOption = Annotated[Format | None, typer.Option("--format", help="How to print; csv: of usage only.")]
 
@@ -34,58 +46,91 @@ class Globals:
 
     sandbox: bool = False
     data_dir: str | None = None
+    url: str | None = None
+    admin_key_file: str | None = None
     format: Format | None = None
 
     def over(self, before: "Globals | None") -> "Globals":
         if before is None:
             return self
-        return Globals(
-            self.sandbox or before.sandbox,
-            before.data_dir if self.data_dir is None else self.data_dir,
-            self.format or before.format,
-        )
+        return Globals(*(_after(getattr(self, each.name), getattr(before, each.name)) for each in fields(self)))
+
+    def place(self) -> Home | Address:
+        """Raises BadRequest for two places at once, ConfigurationError for what is missing."""
+        address = find_address(self.url, self.admin_key_file)
+        if address is None:
+            return find_home(sandbox=self.sandbox, data_dir=self.data_dir)
+        if self.sandbox or self.data_dir is not None:
+            message = "--url (or IMAGEGATE_URL) is a gateway elsewhere, --sandbox and --data-dir are here: which? --url '' is here."
+            raise BadRequest(message, code="invalid_usage")
+        return address
+
+
+def _after(given: Any, before: Any) -> Any:
+    return before if given in (None, False) else given
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a command is given besides its own options."""
 
-    home: Home
+    place: Home | Address
     out: Output
+    elsewhere: "Administration | None" = None
+
+    def administration(self) -> "AbstractAsyncContextManager[Administration]":
+        """Of the database here, which is there and up to date (otherwise ConfigurationError), or of the gateway elsewhere."""
+        if self.elsewhere is not None:
+            return nullcontext(self.elsewhere)
+        from app.cli.local import local
+
+        return local(self.home)
 
     def database(self) -> "AbstractAsyncContextManager[Database]":
-        """The database, which is there and up to date; otherwise ConfigurationError."""
+        """The database, which is there and up to date; otherwise ConfigurationError. For commands that are `here_only`."""
         from app.cli.database import opened
 
         return opened(self.home)
+
+    @property
+    def home(self) -> Home:
+        """For commands that are `here_only`."""
+        assert isinstance(self.place, Home)
+        return self.place
 
 
 Body = Callable[Concatenate[Call, P], Coroutine[Any, Any, None] | None]
 
 
-def command(app: typer.Typer, name: str, *, csv: bool = False) -> Callable[[Body[P]], Body[P]]:
-    """Makes a function a command. It gets a Call first; async ones are run; what it raises is told and becomes an exit code."""
+def command(app: typer.Typer, name: str, *, csv: bool = False, here_only: bool = False) -> Callable[[Body[P]], Body[P]]:
+    """Makes a function a command. It gets a Call first; async ones are run; what it raises is told and becomes an exit code.
+
+    `here_only`: it needs the database or the machine itself. Every other one must be async.
+    """
 
     def register(body: Body[P]) -> Body[P]:
-        app.command(name)(_wrapped(body, csv))
+        app.command(name)(_wrapped(body, csv, here_only))
         return body
 
     return register
 
 
-def _wrapped(body: Body[P], csv: bool) -> Callable[..., None]:
+def _wrapped(body: Body[P], csv: bool, here_only: bool) -> Callable[..., None]:
     def run(
         context: typer.Context,
         sandbox: Sandbox = False,
         data_dir: DataDir = None,
+        url: Url = None,
+        admin_key_file: AdminKeyFile = None,
         json_: Json = False,
         format_: FormatOption = None,
         **own: Any,
     ) -> None:
-        given = Globals(sandbox, data_dir, Format.json if json_ else format_).over(context.obj)
+        own_globals = Globals(sandbox, data_dir, url, admin_key_file, Format.json if json_ else format_)
+        given = own_globals.over(context.obj)
         if given.format is Format.csv and not csv:
             raise typer.BadParameter("only `imagegate usage` writes csv; take table or json.", param_hint="--format")
-        _run(body, given, own)
+        _run(body, given, own, context.command_path if here_only else None)
 
     # Typer reads options off the signature: the common ones and then those of the body, without its Call.
     common = [each for each in inspect.signature(run).parameters.values() if each.kind is not each.VAR_KEYWORD]
@@ -97,28 +142,57 @@ def _wrapped(body: Body[P], csv: bool) -> Callable[..., None]:
     return run
 
 
-def _run(body: Callable[..., Any], given: Globals, own: dict[str, Any]) -> None:
-    home: Home | None = None
+def _run(body: Callable[..., Any], given: Globals, own: dict[str, Any], here_only: str | None) -> None:
+    place: Home | Address | None = None
     try:
-        home = find_home(sandbox=given.sandbox, data_dir=given.data_dir)
-        out = Output(given.format or Format.table, home.settings.zone, home.settings.currency)
-        if not out.is_json:
-            say(f"imagegate: using {home.where}")
-        result = body(Call(home, out), **own)
-        if inspect.iscoroutine(result):
-            asyncio.run(result)
-        if out.is_json:  # Only now: an error must leave one JSON document on stderr and nothing beside it.
-            say(f"imagegate: using {home.where}")
+        if here_only is not None and url_in_effect(given.url):
+            raise _not_elsewhere(here_only)
+        place = given.place()
+        is_json = given.format is Format.json
+        if not is_json:
+            _say_where(place)
+        _work(body, place, given.format or Format.table, own)
+        if is_json:  # Only now: an error must leave one JSON document on stderr and nothing beside it.
+            _say_where(place)
     except (GatewayError, ConfigurationError) as exc:
-        raise typer.Exit(report(exc, home, as_json=given.format is Format.json)) from exc
+        raise typer.Exit(report(exc, place, as_json=given.format is Format.json)) from exc
 
 
-def report(exc: GatewayError | ConfigurationError, home: Home | None, *, as_json: bool) -> int:
+def _work(body: Callable[..., Any], place: Home | Address, format: Format, own: dict[str, Any]) -> None:
+    if isinstance(place, Address):
+        asyncio.run(_elsewhere(body, place, format, own))
+        return
+    result = body(Call(place, Output(format, place.settings.zone, place.settings.currency)), **own)
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
+
+
+async def _elsewhere(body: Callable[..., Any], address: Address, format: Format, own: dict[str, Any]) -> None:
+    from app.cli.remote.administration import Remote
+    from app.cli.remote.client import connected
+
+    async with connected(address) as (client, installation):
+        out = Output(format, installation.zone, installation.currency)
+        await body(Call(address, out, Remote(client, installation)), **own)
+
+
+def _not_elsewhere(command_path: str) -> BadRequest:
+    message = f"{command_path} works on the machine of the gateway only: run it there, without --url and IMAGEGATE_URL."
+    return BadRequest(message, code="invalid_usage")
+
+
+def _say_where(place: Home | Address) -> None:
+    say(f"imagegate: using {place.where}")
+    if isinstance(place, Address) and place.warning is not None:
+        say(f"imagegate: warning: {place.warning}")
+
+
+def report(exc: GatewayError | ConfigurationError, place: Home | Address | None, *, as_json: bool) -> int:
     """Say what went wrong, in the API's shape where JSON is asked for. Returns the exit code."""
-    message = with_flags(str(exc), home.flags if home else "")
+    message = with_flags(str(exc), place.flags if place else "")
     if as_json:
         body = replace_message(exc, message)
-        say(json.dumps(body if home is None else {**body, "using": home.where}, ensure_ascii=False))
+        say(json.dumps(body if place is None else {**body, "using": place.where}, ensure_ascii=False))
     else:
         say(f"imagegate: {message}")
     return exit_code(exc)

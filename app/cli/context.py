@@ -1,4 +1,4 @@
-"""Where a command works: the settings as it was called, and its directory and database."""
+"""Where a command works beside its database: the settings as it was called, and its directory and database."""
 
 import shlex
 from dataclasses import dataclass

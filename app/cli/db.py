@@ -19,7 +19,7 @@ app = typer.Typer(help="The schema of the database.")
 _STATE = (Column("current", none="none"), Column("newest"), Column("up_to_date"))
 
 
-@command(app, "upgrade")
+@command(app, "upgrade", here_only=True)
 async def upgrade(call: Call) -> None:
     """Bring the schema to this program's version; on SQLite, make the database where there is none."""
     from app.control.fitness import check_schema
@@ -33,7 +33,7 @@ async def upgrade(call: Call) -> None:
     _print(call, state)
 
 
-@command(app, "current")
+@command(app, "current", here_only=True)
 async def current(call: Call) -> None:
     """Show the version of the schema, and the newest one this program knows. Changes nothing."""
     from app.cli.database import exists

@@ -14,7 +14,7 @@ _COLUMNS = (Column("check"), Column("status"), Column("message"))
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
-@command(app, "doctor")
+@command(app, "doctor", here_only=True)
 async def doctor(call: Call) -> None:
     """Check configuration, database, Redis, disk, relay, prices and limits, and say what to do. Changes nothing."""
     findings = await examine(call.home)

@@ -1,14 +1,11 @@
 """imagegate keys: secrets that act for a user in a project."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from app.cli.command import Call, command
 from app.cli.output import Column, fields, say
-
-if TYPE_CHECKING:
-    from app.store.keys import KeyRecord
 
 app = typer.Typer(help="API keys: made once, shown once, revoked for good.")
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, like key_ and 12 characters.")]
@@ -44,13 +41,11 @@ async def create(
     models: Annotated[str | None, typer.Option(metavar="A,B", help="Only these models of the catalog.")] = None,
 ) -> None:
     """Make a key and print it: this once and never again."""
-    from app.control import installation, keys
+    from app.control.keys import WantedKey
 
-    wanted = keys.WantedKey(user, project, name, None if models is None else _split(models), expires)
-    async with call.database() as database:
-        pepper = installation.load_pepper(call.home.settings)
-        await installation.claim(database, pepper, call.home.settings.currency)
-        created = await keys.create_key(database, pepper, call.home.settings.zone, wanted)
+    wanted = WantedKey(user, project, name, None if models is None else _split(models), expires)
+    async with call.administration() as administration:
+        created = await administration.create_key(wanted)
     if call.out.is_json:
         call.out.json({"id": created.id, "key": created.key})
         return
@@ -61,29 +56,22 @@ async def create(
 @command(app, "list")
 async def list_(call: Call) -> None:
     """Show all keys, newest first; never their secrets."""
-    from app.control import keys
-
-    async with call.database() as database:
-        now_ms = await database.now_ms()
-        call.out.rows(_KEY, [_record(key, now_ms) for key in await keys.list_keys(database)])
+    async with call.administration() as administration:
+        call.out.rows(_KEY, [fields(key) for key in await administration.list_keys()])
 
 
 @command(app, "show")
 async def show(call: Call, key: KeyId) -> None:
     """Show one key; never its secret."""
-    from app.control import keys
-
-    async with call.database() as database:
-        call.out.one(_KEY, _record(await keys.show_key(database, key), await database.now_ms()))
+    async with call.administration() as administration:
+        call.out.one(_KEY, fields(await administration.show_key(key)))
 
 
 @command(app, "revoke")
 async def revoke(call: Call, key: KeyId) -> None:
     """Let a key never work again."""
-    from app.control import keys
-
-    async with call.database() as database:
-        call.out.one(_KEY, _record(await keys.revoke_key(database, key), await database.now_ms()))
+    async with call.administration() as administration:
+        call.out.one(_KEY, fields(await administration.revoke_key(key)))
 
 
 @command(app, "rotate")
@@ -93,22 +81,15 @@ async def rotate(
     grace: Annotated[str, typer.Option(metavar="24h", help="How long the old secret goes on: 24h, 7d, 0h.")] = "24h",
 ) -> None:
     """Give a key a new secret and print it: this once and never again. Its limits and its history go on."""
-    from app.control import installation, keys
     from app.control.dates import duration_s
 
-    async with call.database() as database:
-        pepper = installation.load_pepper(call.home.settings)
-        await installation.claim(database, pepper, call.home.settings.currency)
-        rotated = await keys.rotate_key(database, pepper, key, duration_s(grace, "grace"))
+    async with call.administration() as administration:
+        rotated = await administration.rotate_key(key, duration_s(grace, "grace"))
     if call.out.is_json:
         call.out.json({"id": rotated.id, "key": rotated.key})
         return
     print(rotated.key)
     say(f"The line above is the new secret of {rotated.id}, never shown again. The old one works for {grace} more.")
-
-
-def _record(key: "KeyRecord", now_ms: int) -> dict[str, Any]:
-    return fields(key, status=key.status_at(now_ms))
 
 
 def _split(text: str) -> list[str]:

@@ -1,6 +1,6 @@
 """imagegate limits: what may be spent and used, and how much of it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -70,8 +70,6 @@ async def set_(
     concurrent: Amount = None,
 ) -> None:
     """Set, change or remove limits, several at once; then show those of this scope and model."""
-    from app.control import limits
-
     where = required_scope(chosen_scope(organization, project, user, key))
     wishes = [
         Wish("--spend", "micros", spend, _interval(spend_per)),
@@ -84,8 +82,8 @@ async def set_(
     changes = [change for wish in wishes if (change := _change(wish)) is not None]
     if not changes:
         raise InvalidValue("Say what to limit, for example --spend 12.50 --spend-per month.")
-    async with call.database() as database:
-        states = await limits.set_limits(database, call.home.settings.zone, where, model, changes)
+    async with call.administration() as administration:
+        states = await administration.set_limits(where, model, changes)
     _print(call.out, states)
 
 
@@ -99,11 +97,9 @@ async def show(
     model: Model = None,
 ) -> None:
     """Show limits and what is spent, held and left in their current intervals: of one scope, or all."""
-    from app.control import limits
-
     where = chosen_scope(organization, project, user, key)
-    async with call.database() as database:
-        states = await limits.show_limits(database, call.home.settings.zone, where, model)
+    async with call.administration() as administration:
+        states = await administration.show_limits(where, model)
     _print(call.out, states)
 
 
@@ -157,7 +153,7 @@ def _amount(unit: "Unit", text: str, param: str) -> int:
         raise InvalidValue(f"{exc}; `none` removes the limit.", param=param) from None
 
 
-def _print(out: Output, states: "list[LimitState]") -> None:
+def _print(out: Output, states: "Sequence[LimitState]") -> None:
     if out.is_json:
         out.json({"data": [_json(out, state) for state in states]})
         return

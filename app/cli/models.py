@@ -30,10 +30,8 @@ async def list_(
     project: Annotated[str | None, typer.Option(metavar="P", help="Also tell what this one may use.")] = None,
 ) -> None:
     """Show the catalog; with --project, whether that project may use each model."""
-    from app.control import models
-
-    async with call.database() as database:
-        rows = await models.list_models(database, project)
+    async with call.administration() as administration:
+        rows = await administration.list_models(project)
     columns = _MODEL if project is None else (*_MODEL, Column("allowed"))
     call.out.rows(columns, [fields(row) for row in rows])
 
@@ -60,13 +58,10 @@ async def deny(call: Call, project: Project, models: Models = None) -> None:
 
 
 async def _set(call: Call, project: str, mode: "ModelMode | None", names: list[str]) -> None:
-    from app.control import models
+    from app.control.models import ModelRule
 
-    async with call.database() as database:
-        if mode is None:
-            await models.remove_rule(database, project)
-        else:
-            await models.set_rule(database, project, mode, names)
-        rule = await models.show_rule(database, project)
-    shown = {"project": project, "mode": rule.mode if rule else None, "models": list(rule.models) if rule else []}
+    rule = None if mode is None else ModelRule(mode, tuple(dict.fromkeys(names)))
+    async with call.administration() as administration:
+        await administration.set_model_rule(project, rule)
+    shown = {"project": project, "mode": mode, "models": list(rule.models) if rule else []}
     call.out.one(_PERMISSIONS, shown)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +15,6 @@ from app.errors import ConfigurationError, InvalidValue
 
 if TYPE_CHECKING:
     from app.control.price_import import Imported
-    from app.control.prices import WantedPrice
     from app.upstream.client import AiohttpUpstream
 
 __all__ = ["app"]
@@ -38,31 +37,27 @@ async def export(
     as_: Annotated[DocumentFormat | None, typer.Option("--as", help="yaml, or json (also with --json).")] = None,
 ) -> None:
     """Print the whole book, its past and its future, as a document that can be imported again."""
-    from app.control import price_files, prices
-
-    settings = call.home.settings
-    async with call.database() as database:
-        listed = await prices.list_prices(database)
-    format: price_files.DocumentFormat = as_.value if as_ else ("json" if call.out.is_json else "yaml")
-    print(price_files.write_document(listed, format, settings.zone, settings.currency), end="")
+    format: Literal["yaml", "json"] = as_.value if as_ else ("json" if call.out.is_json else "yaml")
+    async with call.administration() as administration:
+        print(await administration.export_prices(format), end="")
 
 
 @command(app, "import")
 async def import_(call: Call, file: File) -> None:
     """Set what of a file is not in the book yet: all of it or, when anything in it is wrong, nothing."""
-    _print(call.out, await _imported(call, await _read(call, file), dry_run=False), "set")
+    _print(call.out, await _imported(call, file, dry_run=False), "set")
 
 
 @command(app, "check")
 async def check(call: Call, file: File) -> None:
     """Say what importing a file would set, and change nothing; exits with 1 when it would set anything."""
-    found = await _imported(call, await _read(call, file), dry_run=True)
+    found = await _imported(call, file, dry_run=True)
     _print(call.out, found, "would be set")
     if found.steps:
         raise typer.Exit(FAILED)
 
 
-@command(app, "sync")
+@command(app, "sync", here_only=True)
 async def sync(
     call: Call,
     apply: Annotated[bool, typer.Option("--apply", help="Set the prices that differ, from now on.")] = False,
@@ -90,22 +85,13 @@ async def sync(
         say(f"imagegate: nothing is set yet; `{call.home.command('prices sync --apply')}` does it.")
 
 
-async def _imported(call: Call, entries: "list[WantedPrice]", *, dry_run: bool) -> "Imported":
-    from app.control import price_import
-
-    async with call.database() as database:
-        return await price_import.import_prices(database, call.home.settings.zone, entries, dry_run=dry_run)
-
-
-async def _read(call: Call, file: str) -> "list[WantedPrice]":
-    from app.control import price_files
-
+async def _imported(call: Call, file: str, *, dry_run: bool) -> "Imported":
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")  # noqa: ASYNC240  (nobody waits)
     except (OSError, UnicodeDecodeError) as exc:
         raise InvalidValue(f"{file} cannot be read: {type(exc).__name__}.", param="file") from None
-    format: price_files.DocumentFormat = "json" if file.endswith(".json") else "yaml"
-    return price_files.read_document(text, format, call.home.settings.currency)
+    async with call.administration() as administration:
+        return await administration.import_prices(text, "json" if file.endswith(".json") else "yaml", dry_run=dry_run)
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """imagegate prices: what models cost, from a date on."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,10 +44,8 @@ _PRICE = [
 @command(app, "list")
 async def list_(call: Call) -> None:
     """Show the price book and which rows are in force now; models without a price too."""
-    from app.control import prices
-
-    async with call.database() as database:
-        _print(call.out, await prices.list_prices(database))
+    async with call.administration() as administration:
+        _print(call.out, await administration.list_prices())
 
 
 @command(app, "set")
@@ -69,7 +68,7 @@ async def set_(
     ] = None,
 ) -> None:
     """Price a model per image, or per token with a ceiling per image."""
-    from app.control import prices
+    from app.control.prices import WantedPrice
 
     tokens = {
         "--per-million-input-text": per_million_input_text,
@@ -78,9 +77,9 @@ async def set_(
         "--ceiling-per-image": ceiling_per_image,
     }
     amount = _amount(per_image, tokens)
-    wanted = prices.WantedPrice(model, amount, operation.value if operation else None, size, quality, from_)
-    async with call.database() as database:
-        listed = await prices.set_price(database, call.home.settings.zone, wanted)
+    wanted = WantedPrice(model, amount, operation.value if operation else None, size, quality, from_)
+    async with call.administration() as administration:
+        listed = await administration.set_price(wanted)
     call.out.json(_json(call.out, listed)) if call.out.is_json else _print(call.out, [listed])
     say(f"{model} is in the catalog for: {', '.join(listed.operations)}.") if not call.out.is_json else None
 
@@ -107,7 +106,7 @@ def _micros(text: str, option: str) -> int:
         raise InvalidValue(f"{option}: {exc}.", param=option[2:].replace("-", "_")) from None
 
 
-def _print(out: Output, listed: "list[ListedPrice]") -> None:
+def _print(out: Output, listed: "Sequence[ListedPrice]") -> None:
     if out.is_json:
         out.json({"data": [_json(out, price) for price in listed]})
     else:

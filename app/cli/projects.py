@@ -21,25 +21,19 @@ async def create(
     call: Call, name: Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 visible characters, not taken yet.")]
 ) -> None:
     """Make a project."""
-    from app.control import projects
-
-    async with call.database() as database:
-        call.out.one(_PROJECT, fields(await projects.create_project(database, name)))
+    async with call.administration() as administration:
+        call.out.one(_PROJECT, fields(await administration.create_project(name)))
 
 
 @command(app, "list")
 async def list_(call: Call) -> None:
     """Show all projects."""
-    from app.control import projects
-
-    async with call.database() as database:
-        call.out.rows(_PROJECT, [fields(project) for project in await projects.list_projects(database)])
+    async with call.administration() as administration:
+        call.out.rows(_PROJECT, [fields(project) for project in await administration.list_projects()])
 
 
 @command(app, "archive")
 async def archive(call: Call, project: Annotated[str, typer.Argument(metavar="NAME", help="Name or id.")]) -> None:
     """Let none of a project's keys buy any more, for good; its past stays in every report."""
-    from app.control import projects
-
-    async with call.database() as database:
-        call.out.one(_PROJECT, fields(await projects.archive_project(database, project)))
+    async with call.administration() as administration:
+        call.out.one(_PROJECT, fields(await administration.archive_project(project)))

@@ -48,7 +48,7 @@ _DRIFT = [
 ]
 
 
-@command(app, "reconcile")
+@command(app, "reconcile", here_only=True)
 async def reconcile(
     call: Call,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,

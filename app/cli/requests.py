@@ -71,7 +71,7 @@ _CORRECTION = [
 ]
 
 
-@command(app, "list")
+@command(app, "list", here_only=True)
 async def list_(
     call: Call,
     user: Annotated[str | None, typer.Option(metavar="U", help="Only of this user: name or id.")] = None,
@@ -86,7 +86,7 @@ async def list_(
     call.out.rows(columns, [fields(request, total_ms=request.total_ms) for request in found])
 
 
-@command(app, "show")
+@command(app, "show", here_only=True)
 async def show(
     call: Call, request: Annotated[str, typer.Argument(metavar="ID", help="Like req_ and 28 digits.")]
 ) -> None:
@@ -99,7 +99,7 @@ RequestId = Annotated[str, typer.Argument(metavar="ID", help="Of a request whose
 Reason = Annotated[str, typer.Option("--reason", metavar="WHY", help="Kept beside the request, with your name.")]
 
 
-@command(app, "settle")
+@command(app, "settle", here_only=True)
 async def settle(
     call: Call,
     request: RequestId,
@@ -119,7 +119,7 @@ async def settle(
     await _decide(call, request, lambda decisions: settle_by_hand(decisions, request, _word(reason), cost_micros))
 
 
-@command(app, "release")
+@command(app, "release", here_only=True)
 async def release(call: Call, request: RequestId, reason: Reason) -> None:
     """Give back what an unknown request holds: you know that the relay took nothing for it. If its charge turns up after all,
     reconciliation posts a correction."""
@@ -128,7 +128,7 @@ async def release(call: Call, request: RequestId, reason: Reason) -> None:
     await _decide(call, request, lambda decisions: release_by_hand(decisions, request, _word(reason)))
 
 
-@command(app, "write-off")
+@command(app, "write-off", here_only=True)
 async def write_off(call: Call, request: RequestId, reason: Reason) -> None:
     """Give an unknown request up: nobody will find out. Its money counts as spent, at the quote, without a picture."""
     from app.control.decisions import write_off

@@ -26,7 +26,7 @@ from app.cli import (
     usage,
     users,
 )
-from app.cli.command import DataDir, FormatOption, Globals, Json, Sandbox, error_body
+from app.cli.command import AdminKeyFile, DataDir, FormatOption, Globals, Json, Sandbox, Url, error_body
 from app.cli.output import Format, say
 
 app = typer.Typer(
@@ -66,11 +66,13 @@ def _imagegate(
     context: typer.Context,
     sandbox: Sandbox = False,
     data_dir: DataDir = None,
+    url: Url = None,
+    admin_key_file: AdminKeyFile = None,
     json_: Json = False,
     format_: FormatOption = None,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    context.obj = Globals(sandbox, data_dir, Format.json if json_ else format_)
+    context.obj = Globals(sandbox, data_dir, url, admin_key_file, Format.json if json_ else format_)
 
 
 def run(arguments: Sequence[str]) -> int:

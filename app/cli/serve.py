@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@command(app, "serve")
+@command(app, "serve", here_only=True)
 def serve(
     call: Call,
     host: Annotated[str | None, typer.Option("--host", metavar="H", help="Instead of HOST.")] = None,
@@ -67,7 +67,7 @@ def _alone(home: Home) -> Iterator[None]:
 
 
 async def _serve(home: Home, settings: "Settings") -> None:
-    from app.cli.server import Server, allow_many_files, listen
+    from app.cli.server import Server, allow_many_files, listen, settle_memory
     from app.control.pepper import load_pepper
     from app.main import create_app
     from app.wiring import open_gateway
@@ -80,7 +80,12 @@ async def _serve(home: Home, settings: "Settings") -> None:
             _relay(home, settings) as settings,
             open_gateway(settings, home.database_url, home.data_dir, pepper, sandbox=home.sandbox) as gateway,
         ):
-            server = Server(create_app(gateway), gateway.buyer, settings.drain_s, lambda: _tell(home, sock, first))
+
+            def started() -> None:
+                settle_memory()
+                _tell(home, sock, first)
+
+            server = Server(create_app(gateway), gateway.buyer, settings.drain_s, started)
             await server.serve([sock])
 
 

@@ -25,14 +25,8 @@ async def create(
     project: Project = "default",
 ) -> None:
     """Make a service account and print its key: this once and never again."""
-    from app.control import installation
-    from app.control.service_accounts import WantedServiceAccount, create_service_account
-
-    async with call.database() as database:
-        pepper = installation.load_pepper(call.home.settings)
-        await installation.claim(database, pepper, call.home.settings.currency)
-        account, key = await create_service_account(database, pepper, project, WantedServiceAccount(name))
-    assert key is not None
+    async with call.administration() as administration:
+        account, key = await administration.create_service_account(project, name)
     if call.out.is_json:
         call.out.json({**call.out.as_json(_ACCOUNT, fields(account)), "key_id": key.id, "key": key.key})
         return
@@ -45,10 +39,8 @@ async def list_(
     call: Call, project: Annotated[str | None, typer.Option(metavar="P", help="Only of this project.")] = None
 ) -> None:
     """Show the service accounts of all projects, or of one."""
-    from app.control.service_accounts import list_service_accounts
-
-    async with call.database() as database:
-        accounts = await list_service_accounts(database, project)
+    async with call.administration() as administration:
+        accounts = await administration.list_service_accounts(project)
         call.out.rows(_ACCOUNT, [fields(account) for account in accounts])
 
 
@@ -59,7 +51,5 @@ async def delete(
     project: Project = "default",
 ) -> None:
     """Delete a service account and its keys for good; what it used stays in the book."""
-    from app.control.service_accounts import delete_service_account
-
-    async with call.database() as database:
-        call.out.one(_ACCOUNT, fields(await delete_service_account(database, project, account)))
+    async with call.administration() as administration:
+        call.out.one(_ACCOUNT, fields(await administration.delete_service_account(project, account)))

@@ -35,11 +35,9 @@ async def usage(
     ] = "model",
 ) -> None:
     """Show what was used and what it cost."""
-    from app.control import usage
-
     names = [name.strip() for name in by.split(",") if name.strip()]
-    async with call.database() as database:
-        report = await usage.report(database, names, since, until)
+    async with call.administration() as administration:
+        report = await administration.usage(names, since, until)
     columns = [column for name in report.by for column in _columns(name)] + _SUMS
     records = _records(report)
     if call.out.format is Format.csv:

@@ -26,50 +26,40 @@ async def create(
     email: Annotated[str | None, typer.Option(metavar="E", help="Where to reach them.")] = None,
 ) -> None:
     """Make a user, without a limit and without a key."""
-    from app.control import people
-
-    async with call.database() as database:
-        user = await people.create_user(database, name, email)
+    async with call.administration() as administration:
+        user = await administration.create_user(name, email)
     call.out.one(_USER, fields(user))
     if not call.out.is_json:
         quoted = shlex.quote(user.name)
         say(
-            f"No limit holds for this user yet. {call.home.command(f'limits set --user {quoted} --spend 20 --spend-per month')}"
+            f"No limit holds for this user yet. {call.place.command(f'limits set --user {quoted} --spend 20 --spend-per month')}"
         )
-        say(f"A key: {call.home.command(f'keys create --user {quoted}')}")
+        say(f"A key: {call.place.command(f'keys create --user {quoted}')}")
 
 
 @command(app, "list")
 async def list_(call: Call) -> None:
     """Show all users."""
-    from app.control import people
-
-    async with call.database() as database:
-        call.out.rows(_USER, [fields(user) for user in await people.list_users(database)])
+    async with call.administration() as administration:
+        call.out.rows(_USER, [fields(user) for user in await administration.list_users()])
 
 
 @command(app, "disable")
 async def disable(call: Call, name: Name) -> None:
     """Let none of a user's keys work any more."""
-    from app.control import people
-
-    async with call.database() as database:
-        call.out.one(_USER, fields(await people.disable_user(database, name)))
+    async with call.administration() as administration:
+        call.out.one(_USER, fields(await administration.disable_user(name)))
 
 
 @command(app, "enable")
 async def enable(call: Call, name: Name) -> None:
     """Let a disabled user's keys work again."""
-    from app.control import people
-
-    async with call.database() as database:
-        call.out.one(_USER, fields(await people.enable_user(database, name)))
+    async with call.administration() as administration:
+        call.out.one(_USER, fields(await administration.enable_user(name)))
 
 
 @command(app, "delete")
 async def delete(call: Call, name: Name) -> None:
     """Delete a user and all their keys for good; what they used stays in every report."""
-    from app.control import leaving
-
-    async with call.database() as database:
-        call.out.one(_USER, fields(await leaving.delete_user(database, name)))
+    async with call.administration() as administration:
+        call.out.one(_USER, fields(await administration.delete_user(name)))

@@ -65,7 +65,7 @@ class Alerting:
                 + await self._used_before(connection, alert, starts[alert.id][1], recent, now_ms)
                 for alert in armed
             }
-        reached = [alert for alert in armed if used[alert.id] >= alert.threshold]
+        reached = [alert for alert in armed if used[alert.id] >= max(alert.threshold, 1)]
         return sum([await self._fire(alert, starts[alert.id][0], used[alert.id], now_ms) for alert in reached])
 
     async def deliver(self) -> int:

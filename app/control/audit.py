@@ -32,10 +32,10 @@ class Audit:
 
 
 async def audit(database: Database, zone: ZoneInfo) -> Audit:
-    """Recompute every counter and every row of the roll-up from requests and corrections, in one snapshot. Changes nothing."""
+    """Recompute every counter and every row of the roll-ups from requests and corrections, in one snapshot. Changes nothing."""
     async with database.read() as connection:
         counters = await store.counter_differences(connection)
-        rows = await store.usage_differences(connection)
+        rows = [*await store.usage_differences(connection), *await store.usage_day_differences(connection)]
         days = await store.hours_and_days(connection)
         looked_at = await store.sizes(connection)
     found = [*_of_counters(counters, zone), *_of_rows(rows, zone), *_of_days(days, zone)]
@@ -78,8 +78,9 @@ def _of_rows(differing: list[UsageDifference], zone: ZoneInfo) -> list[Differenc
 
 
 def _row_name(key: dict[str, Any], zone: ZoneInfo) -> str:
-    named = ", ".join(str(key[name]) for name in key if name != "hour_at_ms" and key[name])
-    return f"hour {iso(key['hour_at_ms'], zone)}, {named}"
+    starts, *names = key
+    named = ", ".join(str(key[name]) for name in names if key[name])
+    return f"{starts.removesuffix('_at_ms')} {iso(key[starts], zone)}, {named}"
 
 
 def _of_days(days: list[tuple[int, str]], zone: ZoneInfo) -> list[Difference]:

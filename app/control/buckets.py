@@ -1,13 +1,15 @@
 """Usage and costs by time, for the administration API and everybody's own figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal
 
 from app.core.intervals import HOUR_MS
 from app.errors import InvalidValue
 from app.store import buckets as store
-from app.store.buckets import Field, Names, Portion, Span, Wanted
+from app.store.buckets import Field, Names, Portion, Row, Span, Wanted
 from app.store.engine import Database
 
 __all__ = ["Bucket", "BucketPage", "Field", "Names", "Period", "Portion", "Wanted", "Width", "read_buckets"]
@@ -36,7 +38,12 @@ class Bucket:
 
     start_ms: int
     end_ms: int
-    portions: tuple[Portion, ...]
+    rows: Sequence[Row]
+
+    @property
+    def portions(self) -> tuple[Portion, ...]:
+        """The dearest first. Made each time: ask once."""
+        return tuple(map(Portion.of, self.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +116,7 @@ def _bounds(span: Span, buckets_max: int) -> Iterator[tuple[int, int]]:
         start_ms = end_ms
 
 
-def _filled(bounds: list[tuple[int, int]], found: list[Portion], span: Span) -> Iterator[Bucket]:
-    by_bucket: dict[int, list[Portion]] = {}
-    for portion in found:
-        by_bucket.setdefault(portion.at_ms, []).append(portion)
+def _filled(bounds: list[tuple[int, int]], found: list[Row], span: Span) -> Iterator[Bucket]:
+    by_bucket = {at_ms: list(rows) for at_ms, rows in groupby(found, key=itemgetter(0))}
     for start_ms, end_ms in bounds:
-        yield Bucket(start_ms, end_ms, tuple(by_bucket.get(start_ms // span.width_ms * span.width_ms, ())))
+        yield Bucket(start_ms, end_ms, by_bucket.get(start_ms // span.width_ms * span.width_ms, ()))

@@ -65,17 +65,20 @@ class LimitState:
 async def set_limits(
     database: Database, zone: ZoneInfo, where: ScopeRef, model: str | None, changes: Sequence[LimitChange]
 ) -> list[LimitState]:
-    """All the changes or none, in one write; returns what then holds at this scope for this model.
+    """All the changes or none, in one write; returns what holds then at this scope for this model, whoever else sets them at the
+    same time.
 
     Raises InvalidValue; NotFound for scope or model.
     """
     for change in changes:
         _check(change)
+    now_ms = await database.now_ms()
     async with database.write() as connection:
         scope_id = await scope_id_of(connection, where)
         await check_model(connection, model)
         await apply_limits(connection, where.scope, scope_id, model, changes)
-    return await show_limits(database, zone, where, model or "")
+        found = await store.of_scopes(connection, [(where.scope, scope_id)])
+        return await _states(connection, [limit for limit in found if limit.model == (model or "")], now_ms, zone)
 
 
 async def apply_limits(
@@ -114,15 +117,21 @@ async def show_limits(
     Raises NotFound for the scope.
     """
     now_ms = await database.now_ms()
-    starts_ms = {interval: bounds_ms(interval, now_ms, zone)[0] for interval in COUNTED}
     async with database.read() as connection:
         if where is None:
             limits = await store.all_limits(connection)
         else:
             limits = await store.of_scopes(connection, [(where.scope, await scope_id_of(connection, where))])
         wanted = [limit for limit in limits if model is None or limit.model == model]
-        used = await store.used(connection, starts_ms, [limit.id for limit in wanted])
-    return [_state(limit, used.get(limit.id, Used()), now_ms, zone) for limit in wanted]
+        return await _states(connection, wanted, now_ms, zone)
+
+
+async def _states(
+    connection: AsyncConnection, limits: Sequence[Limit], now_ms: int, zone: ZoneInfo
+) -> list[LimitState]:
+    starts_ms = {interval: bounds_ms(interval, now_ms, zone)[0] for interval in COUNTED}
+    used = await store.used(connection, starts_ms, [limit.id for limit in limits])
+    return [_state(limit, used.get(limit.id, Used()), now_ms, zone) for limit in limits]
 
 
 def _state(limit: Limit, used: Used, now_ms: int, zone: ZoneInfo) -> LimitState:

@@ -20,7 +20,7 @@ from app.control.limits import LimitChange, apply_limits, check_model
 from app.control.names import checked_name
 from app.control.people import active_user
 from app.control.projects import active_project, the_project
-from app.errors import NotFound
+from app.errors import Conflict, InvalidValue, NotFound
 from app.store import keys as store
 from app.store.engine import Database
 from app.store.keys import KeyRecord
@@ -29,22 +29,26 @@ from app.store.pages import Cursor, Page
 
 @dataclass(frozen=True, slots=True)
 class WantedProjectKey:
-    """`user` is a person or service account by id, or a person by name; each limit is for one model or (None) for any."""
+    """`user` is a person or service account by id, or a person by name; each limit is for one model or (None) for any.
+    `read_only`: it may look, and use no model."""
 
     user: str
     name: str | None = None
     expires_in_s: int | None = None
     models: Sequence[str] | None = None
     limits: Sequence[tuple[str | None, LimitChange]] = ()
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """What is None stays; an empty `models` allows every model again."""
+    """What is None stays; an empty `models` allows every model again. `read_only`: it may look, and use no
+    model, until that is taken back."""
 
     name: str | None = None
     expires_in_s: int | None = None
     models: Sequence[str] | None = None
+    read_only: bool | None = None
 
 
 async def create_project_key(
@@ -57,7 +61,7 @@ async def create_project_key(
     async with database.write() as connection:
         project = await active_project(connection, project_id)
         user = await active_user(connection, wanted.user)
-        models = await known_models(connection, wanted.models)
+        models = await _models(connection, wanted.models, wanted.read_only)
         facts = KeyFacts(name or user.name, models, now_ms, expires_at_ms)
         created = await add_key(connection, pepper, user, project, facts)
         for model, change in wanted.limits:
@@ -92,9 +96,28 @@ async def change_project_key(database: Database, project_id: str, key_id: str, c
     async with database.write() as connection:
         key = await the_project_key(connection, project_id, key_id)
         check_alive(key, now_ms)
-        if change.models is not None:
-            values["models"] = await known_models(connection, change.models or None)
+        if change.models is not None or change.read_only is not None:
+            values["models"] = await _changed_models(connection, key, change)
         return await change_key(connection, key, **values) if values else key
+
+
+async def _changed_models(connection: AsyncConnection, key: KeyRecord, change: KeyChange) -> tuple[str, ...] | None:
+    """Taking read-only back leaves a key that may use every model, so a list of models is never lost to it unsaid."""
+    if change.models is not None:
+        return await _models(connection, change.models or None, bool(change.read_only))
+    if change.read_only and key.models:
+        message = f"The key {key.id} has a list of models, which would be forgotten; send models: [] with it to say so."
+        raise Conflict(message, param="scopes")
+    if change.read_only:
+        return ()
+    return key.models or None
+
+
+async def _models(connection: AsyncConnection, wanted: Sequence[str] | None, read_only: bool) -> tuple[str, ...] | None:
+    """As a key has them: None for all of the catalog, none at all for one that is read-only. Raises InvalidValue."""
+    if read_only and wanted:
+        raise InvalidValue("A key that only looks has no models to use; leave out scopes or models.", param="models")
+    return () if read_only else await known_models(connection, wanted)
 
 
 async def delete_project_key(database: Database, project_id: str, key_id: str) -> KeyRecord:

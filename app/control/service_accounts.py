@@ -11,7 +11,7 @@ from app.control.names import checked_name, shown
 from app.control.people import add_user, change_user, the_user
 from app.control.projects import active_project, the_project
 from app.core.ids import new_id
-from app.errors import InvalidValue, NotFound
+from app.errors import NotFound
 from app.store import members
 from app.store import service_accounts as store
 from app.store.audit_logs import Change, note
@@ -23,20 +23,27 @@ from app.store.service_accounts import ServiceAccount
 
 @dataclass(frozen=True, slots=True)
 class WantedServiceAccount:
-    """`only`: without a key and without a role, so that keys made later do not work until it has one."""
+    """`only`: without a key and without a role, so that keys made later do not work until it has one; `expires_in_s` is the
+    key's, and says nothing where there is none."""
 
     name: str
     only: bool = False
     expires_in_s: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WantedServiceAccountKey:
+    """`read_only`: it may look, and use no model."""
+
+    name: str | None = None
+    expires_in_s: int | None = None
+    read_only: bool = False
+
+
 async def create_service_account(
     database: Database, pepper: bytes, project_id: str, wanted: WantedServiceAccount
 ) -> tuple[ServiceAccount, CreatedKey | None]:
     """With its first key. Raises InvalidValue; NotFound; Conflict: the name is taken in the project, or it is archived."""
-    if wanted.only and wanted.expires_in_s is not None:
-        message = "A service account made without a key cannot be given one that expires; leave out one of the two."
-        raise InvalidValue(message, param="expires_in_seconds")
     name, now_ms = checked_name(wanted.name), await database.now_ms()
     expires_at_ms = None if wanted.expires_in_s is None else expiry_in_ms(wanted.expires_in_s, now_ms)
     async with database.write() as connection:
@@ -51,17 +58,18 @@ async def create_service_account(
 
 
 async def create_key_of(
-    database: Database, pepper: bytes, project_id: str, account_id: str, name: str | None, expires_in_s: int | None
+    database: Database, pepper: bytes, project_id: str, account_id: str, wanted: WantedServiceAccountKey
 ) -> CreatedKey:
     """Another key for it. Raises InvalidValue, NotFound, Conflict."""
     now_ms = await database.now_ms()
-    named = None if name is None else checked_name(name)
-    expires_at_ms = None if expires_in_s is None else expiry_in_ms(expires_in_s, now_ms)
+    named = None if wanted.name is None else checked_name(wanted.name)
+    expires_at_ms = None if wanted.expires_in_s is None else expiry_in_ms(wanted.expires_in_s, now_ms)
     async with database.write() as connection:
         project = await active_project(connection, project_id)
         account = await the_service_account(connection, project, account_id)
         user = await the_user(connection, account.id)
-        facts = KeyFacts(named or account.name, None, now_ms, expires_at_ms)
+        models = () if wanted.read_only else None
+        facts = KeyFacts(named or account.name, models, now_ms, expires_at_ms)
         return await add_key(connection, pepper, user, project, facts)
 
 

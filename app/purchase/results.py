@@ -3,6 +3,7 @@
 A file is not synced: it survives the process, and after a power cut it is read again before it is believed.
 """
 
+import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ class Results:
     async def prune(self, now_ms: int) -> int:
         """Remove what has been kept long enough, then the oldest above the cap; how many went. What a bucket does not let go
         of keeps its row, and is tried again."""
-        pruned = self.files.tidy(2 * self.keeping.long_s)
+        pruned = await asyncio.to_thread(self.files.tidy, 2 * self.keeping.long_s)  # It looks at every file there is.
         gone = await self.rows.expired(now_ms)
         gone += await self.rows.beyond(self.keeping.bytes_max, now_ms - YOUNG_MS)
         if not gone:

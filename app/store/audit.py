@@ -1,5 +1,6 @@
 """The book added up anew and compared with its caches. The database does the adding: what comes back is only what differs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,11 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.limits import Limit
-from app.store.tables import corrections, counters, limits, projects, requests, usage, users
+from app.store.tables import corrections, counters, limits, projects, requests, usage, usage_days, users
 
 SUMS = ("requests", "images", "cost_micros", "input_tokens", "output_tokens")
 _KEY = ("hour_at_ms", "project_id", "user_id", "api_key_id", "model", "operation", "size", "quality")
+_DAY_KEY = ("day_at_ms", "project_id", "user_id", "api_key_id", "model", "operation", "size")
 _HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class CounterDifference:
 
 @dataclass(frozen=True, slots=True)
 class UsageDifference:
-    """A row of the roll-up; its days together. `key` and the sums are by name."""
+    """A row of a roll-up; of that by hour, its days together. `key` and the sums are by name."""
 
     key: dict[str, Any]
     expected: dict[str, int]
@@ -68,20 +71,34 @@ async def usage_differences(connection: AsyncConnection) -> list[UsageDifference
 
     Days of one hour are added up together: which day an hour belongs to depends on the timezone of its time.
     """
-    both = sa.union_all(_booked("settled"), _corrected(), _found()).subquery()
+    return await _differing(connection, _KEY, _booked("settled"), _corrected(), _found(usage, _KEY))
+
+
+async def usage_day_differences(connection: AsyncConnection) -> list[UsageDifference]:
+    """Every row of the roll-up by day that is not what the roll-up by hour adds up to."""
+    at_ms = usage.c.hour_at_ms
+    key = [(at_ms - at_ms % _DAY_MS).label("day_at_ms"), *(usage.c[name] for name in _DAY_KEY[1:])]
+    of_hours = sa.select(*key, *_sides("expected", [sa.func.sum(usage.c[name]) for name in SUMS])).group_by(*key)
+    return await _differing(connection, _DAY_KEY, of_hours, _found(usage_days, _DAY_KEY))
+
+
+async def _differing(
+    connection: AsyncConnection, key_names: Sequence[str], *sides: sa.Select[Any]
+) -> list[UsageDifference]:
+    both = sa.union_all(*sides).subquery()
     sums = {
         (side, name): sa.cast(sa.func.sum(sa.case((both.c.side == side, both.c[name]), else_=0)), sa.BigInteger)
         for side in ("expected", "found")
         for name in SUMS
     }
-    key = [both.c[name] for name in _KEY]
+    key = [both.c[name] for name in key_names]
     select = (
         sa.select(*key, *(amount.label(f"{side}_{name}") for (side, name), amount in sums.items()))
         .group_by(*key)
         .having(sa.or_(*(sums["expected", name] != sums["found", name] for name in SUMS)))
         .order_by(*key)
     )
-    return [_usage_difference(row) for row in (await connection.execute(select)).mappings()]
+    return [_usage_difference(row, key_names) for row in (await connection.execute(select)).mappings()]
 
 
 async def hours_and_days(connection: AsyncConnection) -> list[tuple[int, str]]:
@@ -194,9 +211,9 @@ def _of_hours(side: str, amounts: Any) -> sa.Select[Any]:
     return sa.select(*key, *_sides(side, amounts)).group_by(*grouped)
 
 
-def _found() -> sa.Select[Any]:
-    key = [usage.c[name] for name in _KEY]
-    return sa.select(*key, *_sides("found", [sa.func.sum(usage.c[name]) for name in SUMS])).group_by(*key)
+def _found(table: sa.Table, key_names: Sequence[str]) -> sa.Select[Any]:
+    key = [table.c[name] for name in key_names]
+    return sa.select(*key, *_sides("found", [sa.func.sum(table.c[name]) for name in SUMS])).group_by(*key)
 
 
 def _sides(side: str, amounts: Any) -> list[sa.ColumnElement[Any]]:
@@ -211,6 +228,6 @@ def _counter_difference(row: sa.RowMapping) -> CounterDifference:
     return CounterDifference(limit=limit, **own)
 
 
-def _usage_difference(row: sa.RowMapping) -> UsageDifference:
+def _usage_difference(row: sa.RowMapping, key_names: Sequence[str]) -> UsageDifference:
     expected, found = ({name: int(row[f"{side}_{name}"]) for name in SUMS} for side in ("expected", "found"))
-    return UsageDifference({name: row[name] for name in _KEY}, expected, found)
+    return UsageDifference({name: row[name] for name in key_names}, expected, found)

@@ -1,17 +1,20 @@
-"""Usage by time: sums in buckets of minutes, hours or days, from the roll-up; of minutes from the book itself."""
+"""Usage by time: sums in buckets of minutes, hours or days, from the roll-ups; of minutes from the book itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.intervals import HOUR_MS
-from app.store.tables import api_keys, corrections, projects, requests, usage, users
+from app.store.tables import api_keys, corrections, projects, requests, usage, usage_days, users
 from app.store.usage import Sums
 
 Field = Literal["project_id", "user_id", "api_key_id", "model", "operation", "size"]
+Row = Sequence[Any]
+"""A Portion as the database gave it: its instant, values and sums in a row."""
+DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,26 @@ class Wanted:
     items: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Portion:
+class Portion(NamedTuple):
     """What falls into the bucket that holds `at_ms`; `values` are those of the fields grouped by, in their order."""
 
     at_ms: int
     values: tuple[str, ...]
-    sums: Sums
+    requests: int
+    images: int
+    cost_micros: int
+    input_tokens: int
+    output_tokens: int
+
+    @classmethod
+    def of(cls, row: Row) -> "Portion":
+        """Not before it is looked at: a month by key and size has tens of thousands of rows."""
+        values_end = len(row) - len(Sums.__slots__)
+        return cls(row[0], tuple(row[1:values_end]), *row[values_end:])
+
+    @property
+    def sums(self) -> Sums:
+        return Sums(*self[2:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +69,9 @@ class Names:
     keys: Mapping[str, str]
 
 
-async def portions(connection: AsyncConnection, span: Span, wanted: Wanted) -> list[Portion]:
-    """By time, then the dearest first; where nothing was used there is none."""
-    source = _roll_up() if span.width_ms >= HOUR_MS else _book(span)
-    bucket = (source.c.at_ms - source.c.at_ms % span.width_ms).label("bucket")
-    groups = [source.c[name] for name in wanted.by]
-    sums = [sa.cast(sa.func.sum(source.c[name]), sa.BigInteger).label(f"sum_{name}") for name in Sums.__slots__]
-    select = sa.select(bucket, *groups, *sums).where(source.c.at_ms >= span.start_ms, source.c.at_ms < span.end_ms)
-    for name, values in wanted.only.items():
-        select = select.where(source.c[name].in_(values))
-    if wanted.items:
-        select = select.where(sa.tuple_(source.c.model, source.c.operation).in_(wanted.items))
-    rows = await connection.execute(select.group_by(bucket, *groups))
-    found = [_portion(row, len(groups)) for row in rows]
-    return sorted(found, key=lambda portion: (portion.at_ms, -portion.sums.cost_micros, portion.values))
+async def portions(connection: AsyncConnection, span: Span, wanted: Wanted) -> list[Row]:
+    """By time, then the dearest first; where nothing was used there is none. `Portion.of` reads a row."""
+    return [row for stretch in _stretches(span) for row in await _rows(connection, stretch, span.width_ms, wanted)]
 
 
 async def names(connection: AsyncConnection) -> Names:
@@ -77,14 +82,45 @@ async def names(connection: AsyncConnection) -> Names:
     return Names(await of(projects), await of(users), await of(api_keys))
 
 
-def _portion(row: sa.Row[Any], fields: int) -> Portion:
-    return Portion(row[0], tuple(row[1 : 1 + fields]), Sums(*row[1 + fields :]))
+class _Stretch(NamedTuple):
+    """A part of a span, and where to read it; `step_ms` is how far apart the source's instants are."""
+
+    source: sa.FromClause
+    step_ms: int
+    start_ms: int
+    end_ms: int
 
 
-def _roll_up() -> sa.Subquery:
-    return sa.select(
-        usage.c.hour_at_ms.label("at_ms"), *_same(usage), *(usage.c[name] for name in Sums.__slots__)
-    ).subquery()
+def _stretches(span: Span) -> list[_Stretch]:
+    """In the order of time. Of days, the whole ones are read by day; those that the span cuts, by hour."""
+    start_ms, end_ms = span.start_ms, span.end_ms
+    if span.width_ms < HOUR_MS:
+        return [_Stretch(_book(span), 1, start_ms, end_ms)]
+    if span.width_ms < DAY_MS:
+        return [_Stretch(_HOURS, HOUR_MS, start_ms, end_ms)]
+    first_ms = min(-(-start_ms // DAY_MS) * DAY_MS, end_ms)
+    last_ms = max(end_ms // DAY_MS * DAY_MS, first_ms)
+    stretches = (
+        _Stretch(_HOURS, HOUR_MS, start_ms, first_ms),
+        _Stretch(_DAYS, DAY_MS, first_ms, last_ms),
+        _Stretch(_HOURS, HOUR_MS, last_ms, end_ms),
+    )
+    return [stretch for stretch in stretches if stretch.start_ms < stretch.end_ms]
+
+
+async def _rows(connection: AsyncConnection, stretch: _Stretch, width_ms: int, wanted: Wanted) -> Sequence[Row]:
+    columns = stretch.source.c
+    # What is grouped by the key itself need not be sorted first.
+    bucket = columns.at_ms if stretch.step_ms == width_ms else columns.at_ms - columns.at_ms % width_ms
+    groups = [columns[name] for name in wanted.by]
+    sums = {name: sa.cast(sa.func.sum(columns[name]), sa.BigInteger) for name in Sums.__slots__}
+    within = (columns.at_ms >= stretch.start_ms, columns.at_ms < stretch.end_ms)
+    select = sa.select(bucket, *groups, *sums.values()).where(*within).group_by(bucket, *groups)
+    for name, values in wanted.only.items():
+        select = select.where(columns[name].in_(values))
+    if wanted.items:
+        select = select.where(sa.tuple_(columns.model, columns.operation).in_(wanted.items))
+    return (await connection.execute(select.order_by(bucket, sums["cost_micros"].desc(), *groups))).all()
 
 
 def _book(span: Span) -> sa.Subquery:
@@ -103,3 +139,11 @@ def _book(span: Span) -> sa.Subquery:
 def _same(table: sa.Table) -> list[sa.ColumnElement[str]]:
     columns = [table.c[name] for name in ("project_id", "user_id", "api_key_id", "model", "operation")]
     return [*columns, sa.func.coalesce(table.c.size, "").label("size") if table is requests else table.c.size]
+
+
+_HOURS = sa.select(
+    usage.c.hour_at_ms.label("at_ms"), *_same(usage), *(usage.c[name] for name in Sums.__slots__)
+).subquery()
+_DAYS = sa.select(
+    usage_days.c.day_at_ms.label("at_ms"), *_same(usage_days), *(usage_days.c[name] for name in Sums.__slots__)
+).subquery()

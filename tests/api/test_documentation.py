@@ -63,6 +63,14 @@ async def test_every_refusal_has_the_shape_and_an_example(served: tuple[Running,
                 assert set(content["example"]["error"]) == {"message", "type", "param", "code"}, (method, path, status)
 
 
+async def test_every_answer_and_every_body_has_an_example(served: tuple[Running, httpx2.AsyncClient]) -> None:
+    for method, path, operation in await operations(served[1]):
+        told = [answer for status, answer in operation["responses"].items() if status[0] == "2"]
+        for part in [*told, operation.get("requestBody", {"content": {"none": {"example": "needed"}}})]:
+            for content_type, content in part["content"].items():
+                assert content.get("example"), (method, path, content_type)
+
+
 async def test_without_a_key_no_route_answers_but_the_public_ones(
     served: tuple[Running, httpx2.AsyncClient],
 ) -> None:

@@ -38,9 +38,9 @@ def test_an_alert_on_spend_is_in_money(cli: Cli) -> None:
         "--organization --spend 1",
         "--organization --spend 1 --images 2 --mail a@example.com",
         "--organization --spend free --mail a@example.com",
-        "--organization --spend 1 --mail nobody",
+        "--organization --spend 1 --mail nobody@",
         "--organization --spend 1 --webhook http://example.com/",
-        "--organization --images 0 --mail a@example.com",
+        "--organization --images -1 --mail a@example.com",
         "--organization --user lin --images 1 --mail a@example.com",
     ],
 )

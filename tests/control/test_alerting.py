@@ -103,6 +103,15 @@ async def test_an_alert_is_set_off_once_and_told_to_every_channel(database: Data
     assert await states(database) == [("delivered", 1)] * 2
 
 
+async def test_at_zero_it_is_set_off_by_the_first_use_and_not_before(database: Database) -> None:
+    work = alerting(database, Noting())
+    await alert(database, 0)
+
+    assert await work.notice() == 0
+    await used(database, cost_micros=10)
+    assert (await work.notice(), await work.notice()) == (1, 0)
+
+
 async def test_many_replicas_at_once_set_it_off_and_tell_it_once(database: Database) -> None:
     courier = Noting()
     works = [alerting(database, courier) for _ in range(6)]

@@ -6,9 +6,12 @@ What OpenAI has here and this gateway lacks has no route: 404 `unknown_url`.
 from fastapi import APIRouter
 
 from app.api.organization import (
+    across_projects,
     admin_api_keys,
     alerts,
     audit_logs,
+    installation,
+    limits,
     model_permissions,
     prices,
     project_api_keys,
@@ -19,6 +22,7 @@ from app.api.organization import (
     spend_alerts,
     spend_limits,
     usage,
+    usage_report,
     users,
 )
 
@@ -39,6 +43,10 @@ _RESOURCES = (
     prices.router,
     usage.router,
     audit_logs.router,
+    installation.router,
+    across_projects.router,
+    limits.router,
+    usage_report.router,
 )
 
 

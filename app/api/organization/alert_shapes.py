@@ -37,7 +37,13 @@ class ChatChannel(Body):
     url: Text
 
 
-class SpendAlertBody(Body):
+_MAIL = {"type": "email", "recipients": ["finance@example.com"]}
+_SPEND = {"currency": "CNY", "interval": "month", "threshold_amount": 80000, "notification_channel": _MAIL}
+_HOOK = {"type": "webhook", "url": "https://example.com/hook"}
+_DAILY = {"scope": "user", "scope_id": "lin", "unit": "images", "interval": "day", "threshold_amount": 100}
+
+
+class SpendAlertBody(Body, json_schema_extra={"example": _SPEND}):
     """What OpenAI's create and modify say; all of it every time."""
 
     currency: Annotated[str, Field(max_length=8)]
@@ -51,7 +57,7 @@ Channels = Annotated[list[AnyChannel], Field(min_length=1, max_length=10)]
 Counted = Literal["day", "week", "month", "lifetime"]
 
 
-class AlertCreateBody(Body):
+class AlertCreateBody(Body, json_schema_extra={"example": {**_DAILY, "notification_channels": [_HOOK]}}):
     """`threshold_amount` is in hundredths of the book's currency for spend, else a number of images or requests."""
 
     scope: Literal["organization", "project", "user", "key"] = "organization"
@@ -64,7 +70,7 @@ class AlertCreateBody(Body):
     notification_channels: Channels
 
 
-class AlertModifyBody(Body):
+class AlertModifyBody(Body, json_schema_extra={"example": {"threshold_amount": 200}}):
     """What is left out stays. A webhook whose URL stays keeps its secret."""
 
     interval: Counted | None = None

@@ -15,7 +15,7 @@ from app.api.organization.alert_shapes import (
 )
 from app.api.organization.bodies import body
 from app.api.organization.deps import Admin, Administrator, AdminWriter
-from app.api.organization.pages import After, Limit, list_object, listed
+from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
 from app.api.organization.shapes import deleted
 from app.control import alerts
 from app.control.alerts import AlertChange, AlertFilter, WantedAlert
@@ -61,7 +61,7 @@ async def create_alert(
 async def list_alerts(
     caller: Admin,
     after: After = None,
-    limit: Limit = 20,
+    limit: Limit = LIMIT,
     scope: Scopes = None,
     scope_id: Annotated[str | None, Query(max_length=200, description="Only those of this one.")] = None,
 ) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 
+from app.api.organization import resource_examples as examples
 from app.api.organization.deps import Admin
-from app.api.organization.pages import After, Limit, list_object, listed, seconds_of, values_of
+from app.api.organization.pages import LIMIT, After, Limit, list_object, listed, seconds_of, values_of
 from app.api.organization.shapes import Shape, seconds
 from app.control.audit_logs import LoggedChange, Wanted, page_of_changes
 from app.core.actors import Actor
@@ -15,13 +16,13 @@ from app.store.pages import Cursor
 router = APIRouter(prefix="/audit_logs", tags=["Audit logs"])
 
 
-@router.get("")
+@router.get("", **examples.answers(examples.listed(examples.AUDIT_LOG), 400))
 async def list_audit_logs(
     request: Request,
     admin: Admin,
     after: After = None,
     before: After = None,
-    limit: Limit = 20,
+    limit: Limit = LIMIT,
     tenant_only: Annotated[bool, Query(description="There are no such events here.")] = False,
 ) -> dict[str, Any]:
     """Newest first. `event_types`, `actor_ids`, `actor_emails`, `project_ids`, `resource_ids` may be given many times;

@@ -11,6 +11,7 @@ from app.api.deps import Caps
 from app.api.errors import validation_error
 
 T = TypeVar("T", bound=BaseModel)
+READ_ONLY = "api.all.read"
 
 
 class Body(BaseModel):
@@ -35,20 +36,22 @@ def body(model: type[T]) -> Callable[[Request, Caps], Awaitable[T]]:
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
     """For a route's decorator: what its documentation says of the body."""
-    schema = model.model_json_schema()
-    content = {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}
-    return {"openapi_extra": {"requestBody": {"content": content}}}
+    schema = model.model_json_schema(by_alias=True)
+    example = {"example": schema.pop("example")} if "example" in schema else {}
+    content = {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {})), **example}}
+    return {"openapi_extra": {"requestBody": {"required": True, "content": content}}}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """Each `$ref` replaced by what it means: the document has no place for the definitions of a body read by hand."""
+    """Each `$ref` replaced by what it means: the document has no place for the definitions of a body read by hand. What
+    would refer to them by name, a discriminator, goes."""
     if isinstance(schema, list):
         return [_inlined(each, definitions) for each in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
         return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {name: _inlined(value, definitions) for name, value in schema.items()}
+    return {name: _inlined(value, definitions) for name, value in schema.items() if name != "discriminator"}
 
 
 def _refuse(value: Any) -> None:
@@ -56,14 +59,16 @@ def _refuse(value: Any) -> None:
         raise ValueError("this gateway has nothing of the kind; leave it out")
 
 
-def _refuse_scopes(value: list[str] | None) -> list[str] | None:
-    if value:
-        raise ValueError("keys have no scopes here, only models; leave it out")
+def _known_scopes(value: list[str] | None) -> list[str] | None:
+    if value not in (None, [], [READ_ONLY]):
+        raise ValueError(
+            f"scopes are [] for all permissions or ['{READ_ONLY}']; which models a key may use is told by models"
+        )
     return value
 
 
 Lacking = Annotated[None, BeforeValidator(_refuse)]
 """A field of OpenAI's for something this gateway does not have: null says nothing and is taken, a value is a 400."""
 
-Scopes = Annotated[list[str] | None, AfterValidator(_refuse_scopes)]
-"""An empty list means all permissions, which is what every key here has."""
+Scopes = Annotated[list[str] | None, AfterValidator(_known_scopes)]
+"""OpenAI's: an empty list means all permissions, `api.all.read` looking only. Its finer scopes are a 400."""

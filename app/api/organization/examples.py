@@ -118,11 +118,7 @@ def answers(
     example: dict[str, Any], *statuses: int, body: type[BaseModel] | None = None, extension: bool = False
 ) -> dict[str, Any]:
     """For a route: what a good answer looks like, what it takes, and what it may refuse with besides 401, 429 and 503."""
-    spec = described(example, *statuses, extension=extension)
-    if body is not None:
-        schema = _whole(body.model_json_schema(by_alias=True))
-        spec["openapi_extra"]["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    return spec
+    return described(example, *statuses, body=body, extension=extension)
 
 
 def imports() -> dict[str, Any]:
@@ -130,20 +126,3 @@ def imports() -> dict[str, Any]:
     spec = answers(IMPORTED, 400, 403, extension=True)
     spec["openapi_extra"]["requestBody"] = PRICE_BOOK_BODY
     return spec
-
-
-def _whole(schema: dict[str, Any]) -> dict[str, Any]:
-    """With every part where it is used: definitions beside the schema would be lost in the larger document."""
-    parts = schema.pop("$defs", {})
-
-    def put(node: Any) -> Any:
-        if isinstance(node, list):
-            return [put(each) for each in node]
-        if not isinstance(node, dict):
-            return node
-        if (name := str(node.get("$ref", "")).removeprefix("#/$defs/")) in parts:
-            return put(parts[name])
-        return {key: put(value) for key, value in node.items() if key != "discriminator"}
-
-    whole: dict[str, Any] = put(schema)
-    return whole

@@ -17,7 +17,7 @@ _EXAMPLE = {"object": "project.model_permissions", "mode": "allow_list", "model_
 _DELETED = {"object": "project.model_permissions.deleted", "deleted": True}
 
 
-class ModelPermissions(Body):
+class ModelPermissions(Body, json_schema_extra={"example": {"mode": "allow_list", "model_ids": ["gpt-image-1"]}}):
     mode: ModelMode = Field(description="`allow_list`: nothing but these models. `deny_list`: everything but these.")
     model_ids: list[str] = Field(max_length=MODELS_MAX, description="Models of the catalog.")
 

@@ -4,17 +4,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Query
+from pydantic import AfterValidator
 from starlette.requests import Request
 
 from app.errors import InvalidValue
 from app.store.pages import Page
 
+LIMIT = 20
 LIMIT_MAX = 100
 LIST_MAX = 100
 T = TypeVar("T")
 
 After = Annotated[str | None, Query(max_length=200, description="The id of the last object you have.")]
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many to return: 1 to 100.")]
+Limit = Annotated[
+    int,
+    AfterValidator(lambda count: count or LIMIT),
+    Query(
+        ge=0,
+        le=LIMIT_MAX,
+        description="How many to return: 1 to 100. 0, as clients write what was never set, is the default.",
+    ),
+]
 
 
 def listed(page: Page[T], show: Callable[[T], Mapping[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from app.api.deps import Caps
 from app.api.organization import examples
 from app.api.organization.bodies import Body, body
 from app.api.organization.deps import Admin, Administrator, AdminWriter
-from app.api.organization.pages import After, Limit, list_object
+from app.api.organization.pages import LIMIT, After, Limit, list_object
 from app.api.organization.shapes import seconds
 from app.control import price_files, price_import, prices
 from app.control.price_import import Imported
@@ -25,7 +25,7 @@ Amount = Annotated[str, Field(max_length=32)]
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
-class PriceBody(Body):
+class PriceBody(Body, json_schema_extra={"example": {"model": "imagen4", "per_image": "0.20", "from": "2026-12-01"}}):
     """Either `per_image`, or the four per token; amounts are plain decimals as texts. `from` is a day like `2026-12-01` or an
     instant with its offset; without it the price counts from now."""
 
@@ -45,7 +45,7 @@ class PriceBody(Body):
 async def list_prices(
     caller: Admin,
     after: After = None,
-    limit: Limit = 20,
+    limit: Limit = LIMIT,
     model: Annotated[str | None, Query(max_length=128, description="Only of this model.")] = None,
     in_force: Annotated[bool | None, Query(description="Only those in force now, or only the others.")] = None,
 ) -> dict[str, Any]:

@@ -4,27 +4,28 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
+from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
-from app.api.organization.bodies import Body, body, takes
+from app.api.organization.bodies import Body, body
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.pages import After, Limit, listed
+from app.api.organization.pages import LIMIT, After, Limit, listed
 from app.control import members as control
 from app.store.pages import Cursor
 
 router = APIRouter(prefix="/projects/{project_id}/users", tags=["Project users"])
 
 
-class ProjectUserCreate(Body):
+class ProjectUserCreate(Body, json_schema_extra={"example": {"email": "lin@example.com", "role": "member"}}):
     role: str
     user_id: str | None = None
     email: str | None = None
 
 
-class ProjectUserUpdate(Body):
+class ProjectUserUpdate(Body, json_schema_extra={"example": {"role": "owner"}}):
     role: str | None = None
 
 
-@router.post("", **takes(ProjectUserCreate))
+@router.post("", **examples.answers(examples.MEMBER, 400, 403, 404, 409, body=ProjectUserCreate))
 async def create_project_user(
     admin: AdminWriter, project_id: str, wanted: Annotated[ProjectUserCreate, Depends(body(ProjectUserCreate))]
 ) -> dict[str, Any]:
@@ -33,19 +34,21 @@ async def create_project_user(
     return shapes.project_user(added)
 
 
-@router.get("")
-async def list_project_users(admin: Admin, project_id: str, after: After = None, limit: Limit = 20) -> dict[str, Any]:
+@router.get("", **examples.answers(examples.listed(examples.MEMBER), 400, 404))
+async def list_project_users(
+    admin: Admin, project_id: str, after: After = None, limit: Limit = LIMIT
+) -> dict[str, Any]:
     """By when they were added."""
     return listed(await control.page_of_members(admin.database, project_id, Cursor(after, limit)), shapes.project_user)
 
 
-@router.get("/{user_id}")
+@router.get("/{user_id}", **examples.answers(examples.MEMBER, 404))
 async def retrieve_project_user(admin: Admin, project_id: str, user_id: str) -> dict[str, Any]:
     """One of them."""
     return shapes.project_user(await control.show_member(admin.database, project_id, user_id))
 
 
-@router.post("/{user_id}", **takes(ProjectUserUpdate))
+@router.post("/{user_id}", **examples.answers(examples.MEMBER, 400, 403, 404, 409, body=ProjectUserUpdate))
 async def modify_project_user(
     admin: AdminWriter,
     project_id: str,
@@ -58,7 +61,7 @@ async def modify_project_user(
     return shapes.project_user(await control.set_member_role(admin.database, project_id, user_id, wanted.role))
 
 
-@router.delete("/{user_id}")
+@router.delete("/{user_id}", **examples.answers(examples.gone(examples.MEMBER), 403, 404))
 async def delete_project_user(admin: AdminWriter, project_id: str, user_id: str) -> dict[str, Any]:
     """Their keys in this project stop working, and work again when they are added again."""
     member = await control.remove_member(admin.database, project_id, user_id)

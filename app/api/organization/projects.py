@@ -4,30 +4,31 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
+from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
-from app.api.organization.bodies import Body, Lacking, body, takes
+from app.api.organization.bodies import Body, Lacking, body
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.pages import After, Limit, listed
+from app.api.organization.pages import LIMIT, After, Limit, listed
 from app.control import projects as control
 from app.store.pages import Cursor
 
 router = APIRouter(prefix="/projects", tags=["Projects"])
 
 
-class ProjectCreate(Body):
+class ProjectCreate(Body, json_schema_extra={"example": {"name": "web"}}):
     name: str
     external_key_id: Lacking = None
     geography: Lacking = None
     residency: Lacking = None
 
 
-class ProjectUpdate(Body):
+class ProjectUpdate(Body, json_schema_extra={"example": {"name": "website"}}):
     name: str | None = None
     external_key_id: Lacking = None
     geography: Lacking = None
 
 
-@router.post("", **takes(ProjectCreate))
+@router.post("", **examples.answers(examples.PROJECT, 400, 403, 409, body=ProjectCreate))
 async def create_project(
     admin: AdminWriter, wanted: Annotated[ProjectCreate, Depends(body(ProjectCreate))]
 ) -> dict[str, Any]:
@@ -35,22 +36,22 @@ async def create_project(
     return shapes.project(await control.create_project(admin.database, wanted.name))
 
 
-@router.get("")
+@router.get("", **examples.answers(examples.listed(examples.PROJECT), 400))
 async def list_projects(
-    admin: Admin, after: After = None, limit: Limit = 20, include_archived: bool = False
+    admin: Admin, after: After = None, limit: Limit = LIMIT, include_archived: bool = False
 ) -> dict[str, Any]:
     """By creation."""
     page = await control.page_of_projects(admin.database, Cursor(after, limit), include_archived=include_archived)
     return listed(page, shapes.project)
 
 
-@router.get("/{project_id}")
+@router.get("/{project_id}", **examples.answers(examples.PROJECT, 404))
 async def retrieve_project(admin: Admin, project_id: str) -> dict[str, Any]:
     """One of them, archived or not."""
     return shapes.project(await control.show_project(admin.database, project_id))
 
 
-@router.post("/{project_id}", **takes(ProjectUpdate))
+@router.post("/{project_id}", **examples.answers(examples.PROJECT, 400, 403, 404, 409, body=ProjectUpdate))
 async def modify_project(
     admin: AdminWriter, project_id: str, wanted: Annotated[ProjectUpdate, Depends(body(ProjectUpdate))]
 ) -> dict[str, Any]:
@@ -60,7 +61,7 @@ async def modify_project(
     return shapes.project(await control.rename_project(admin.database, project_id, wanted.name))
 
 
-@router.post("/{project_id}/archive")
+@router.post("/{project_id}/archive", **examples.answers(examples.ARCHIVED, 403, 404, 409))
 async def archive_project(admin: AdminWriter, project_id: str) -> dict[str, Any]:
     """For good: its keys buy nothing any more. Its past stays in every report."""
     return shapes.project(await control.archive_project(admin.database, project_id))

@@ -40,7 +40,7 @@ _Limit = Annotated[int, QueryField(ge=0, le=LIMIT_MAX, description="How many to 
 _Amount = Annotated[int | None, Field(ge=0, le=UNLIMITED)]
 
 
-class RateLimit(Body):
+class RateLimit(Body, json_schema_extra={"example": {"max_requests_per_1_minute": 20, "max_images_per_1_minute": 10}}):
     """What is left out stays as it is; 1000000000 removes a limit."""
 
     max_requests_per_1_minute: _Amount = None

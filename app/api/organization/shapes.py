@@ -6,6 +6,7 @@ made it (`value`), otherwise `redacted_value`. Fields that OpenAI does not have 
 
 from typing import Any
 
+from app.api.organization.bodies import READ_ONLY
 from app.store.admin_keys import AdminKeyRecord
 from app.store.keys import KeyRecord
 from app.store.members import Member, ProjectRole
@@ -132,6 +133,7 @@ def project_api_key(key: KeyRecord) -> Shape:
         "owner": _owner(key),
         "owner_project_access": "active" if key.owner_has_access else "inactive",
         "models": None if key.models is None else list(key.models),  # ours, down to the end
+        "scopes": [READ_ONLY] if key.models == () else [],
         "previous_value_expires_at": seconds(key.previous_until_ms),
     }
 

@@ -8,7 +8,7 @@ from app.api.organization import examples
 from app.api.organization.alert_shapes import SpendAlertBody, channel_of, check_currency, spend_alert
 from app.api.organization.bodies import body
 from app.api.organization.deps import Admin, Administrator, AdminWriter
-from app.api.organization.pages import After, listed
+from app.api.organization.pages import LIMIT, After, Limit, listed
 from app.api.organization.shapes import deleted
 from app.control import alerts, projects
 from app.control.alerts import AlertChange, AlertFilter, WantedAlert
@@ -23,7 +23,6 @@ router = APIRouter(tags=["Spend alerts"])
 Given = Annotated[SpendAlertBody, Depends(body(SpendAlertBody))]
 Before = Annotated[str | None, Query(max_length=200, description="The id of the first object you have.")]
 Order = Annotated[Literal["asc", "desc"], Query(description="By creation.")]
-Limit = Annotated[int, Query(ge=0, le=100, description="How many to return: 0 to 100.")]
 
 
 @router.post("/spend_alerts", **examples.answers(examples.SPEND_ALERT, 400, 403, body=SpendAlertBody))
@@ -34,7 +33,7 @@ async def create_spend_alert(caller: AdminWriter, given: Given) -> dict[str, Any
 
 @router.get("/spend_alerts", **examples.answers(examples.listed(examples.SPEND_ALERT), 400))
 async def list_spend_alerts(
-    caller: Admin, after: After = None, before: Before = None, limit: Limit = 20, order: Order = "asc"
+    caller: Admin, after: After = None, before: Before = None, limit: Limit = LIMIT, order: Order = "asc"
 ) -> dict[str, Any]:
     """The organization's spend alerts. Those of another interval, unit or channel are under `/alerts`."""
     return await _list(caller, "organization", "", Cursor(after, limit, order == "desc", before))
@@ -76,7 +75,7 @@ async def list_project_spend_alerts(
     project_id: str,
     after: After = None,
     before: Before = None,
-    limit: Limit = 20,
+    limit: Limit = LIMIT,
     order: Order = "asc",
 ) -> dict[str, Any]:
     """The project's spend alerts."""

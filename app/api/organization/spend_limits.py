@@ -22,7 +22,9 @@ router = APIRouter()
 SpendInterval = Literal["day", "week", "month", "lifetime"]
 
 
-class SpendLimit(Body):
+class SpendLimit(
+    Body, json_schema_extra={"example": {"currency": "CNY", "interval": "month", "threshold_amount": 20000}}
+):
     """An amount of money."""
 
     currency: str = Field(max_length=10, description="That of the book: nothing is converted.")
@@ -30,7 +32,7 @@ class SpendLimit(Body):
     threshold_amount: int = Field(ge=0, le=AMOUNT_MICROS_MAX // HUNDREDTH_MICROS, description="In hundredths.")
 
 
-class ImageQuota(Body):
+class ImageQuota(Body, json_schema_extra={"example": {"interval": "day", "threshold_amount": 200}}):
     """A number of images."""
 
     interval: SpendInterval

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
+from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
-from app.api.organization.bodies import Body, Lacking, body, takes
+from app.api.organization.bodies import Body, Lacking, body
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.pages import After, Limit, listed, values_of
+from app.api.organization.pages import LIMIT, After, Limit, listed, values_of
 from app.control import leaving, people
 from app.control.people import UserChange
 from app.store.pages import Cursor
@@ -16,13 +17,13 @@ from app.store.pages import Cursor
 router = APIRouter(prefix="/users", tags=["Users"])
 
 
-class UserCreate(Body):
+class UserCreate(Body, json_schema_extra={"example": {"name": "lin", "email": "lin@example.com"}}):
     name: str
     email: str | None = None
     role: str = "reader"
 
 
-class UserUpdate(Body):
+class UserUpdate(Body, json_schema_extra={"example": {"role": "owner"}}):
     role: str | None = None
     role_id: Lacking = None
     developer_persona: Lacking = None
@@ -32,27 +33,27 @@ class UserUpdate(Body):
     disabled: bool | None = None
 
 
-@router.post("", **takes(UserCreate))
+@router.post("", **examples.answers(examples.USER, 400, 403, 409, body=UserCreate, extension=True))
 async def create_user(admin: AdminWriter, wanted: Annotated[UserCreate, Depends(body(UserCreate))]) -> dict[str, Any]:
     """Ours: OpenAI invites. A user without a key, a project or a limit."""
     return shapes.user(await people.create_user(admin.database, wanted.name, wanted.email, wanted.role))
 
 
-@router.get("")
-async def list_users(request: Request, admin: Admin, after: After = None, limit: Limit = 20) -> dict[str, Any]:
+@router.get("", **examples.answers(examples.listed(examples.USER), 400))
+async def list_users(request: Request, admin: Admin, after: After = None, limit: Limit = LIMIT) -> dict[str, Any]:
     """People, by creation; with `emails` only theirs."""
     page = await people.page_of_users(admin.database, Cursor(after, limit), values_of(request, "emails"))
     return listed(page, shapes.user)
 
 
-@router.get("/{user_id}")
+@router.get("/{user_id}", **examples.answers(examples.USER_WITH_PROJECTS, 404))
 async def retrieve_user(admin: Admin, user_id: str) -> dict[str, Any]:
     """One of them, with the projects they belong to."""
     user, projects = await people.show_user(admin.database, user_id)
     return {**shapes.user(user), "projects": shapes.user_projects(projects)}
 
 
-@router.post("/{user_id}", **takes(UserUpdate))
+@router.post("/{user_id}", **examples.answers(examples.USER, 400, 403, 404, 409, body=UserUpdate))
 async def modify_user(
     admin: AdminWriter, user_id: str, wanted: Annotated[UserUpdate, Depends(body(UserUpdate))]
 ) -> dict[str, Any]:
@@ -61,7 +62,7 @@ async def modify_user(
     return shapes.user(await people.modify_user(admin.database, user_id, change))
 
 
-@router.delete("/{user_id}")
+@router.delete("/{user_id}", **examples.answers(examples.gone(examples.USER), 403, 404))
 async def delete_user(admin: AdminWriter, user_id: str) -> dict[str, Any]:
     """For good, with their keys. What they used stays in every report, under their name."""
     return shapes.deleted("organization.user", (await leaving.delete_user(admin.database, user_id)).id)

@@ -20,7 +20,7 @@ from app.store.tables.people import (
     service_account_names,
     users,
 )
-from app.store.tables.reports import charges, corrections, drift, processes, reconciliation, short, usage
+from app.store.tables.reports import charges, corrections, drift, processes, reconciliation, short, usage, usage_days
 
 __all__ = [
     "admin_api_keys",
@@ -54,5 +54,6 @@ __all__ = [
     "short",
     "unresolved",
     "usage",
+    "usage_days",
     "users",
 ]

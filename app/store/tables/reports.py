@@ -27,6 +27,28 @@ usage = Table(
 )
 """The roll-up. SQLite keeps its rows in the order of the key: a report reads one stretch of them."""
 
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("day_at_ms", BigInteger, primary_key=True, comment="start of the UTC day"),
+    Column("api_key_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("operation", Text, primary_key=True),
+    Column("size", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("project_id", Text, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("images", BigInteger, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The roll-up by days of UTC, a tenth of the rows. Triggers of the database keep it: nobody else writes it.
+
+By key first: reports by key have the most results, and on SQLite need no sorting so.
+"""
+
 processes = Table(
     "processes",
     metadata,

@@ -1,5 +1,6 @@
 """A gateway with an office in front of it: whoever calls the administration API, with the key that makes them who they are."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,13 @@ class Office:
         body = {"model": "seedream-3.0", "prompt": "a lighthouse"}
         headers = {"Authorization": f"Bearer {key}"}
         return (await self.http.post("/v1/images/generations", json=body, headers=headers)).status_code
+
+    async def is_refused_within_a_second(self, key: str) -> bool:
+        """Whether an API key gets 401, a second from now at the latest."""
+        async with asyncio.timeout(1.0):
+            while await self.image(key) != 401:
+                await asyncio.sleep(0.05)
+        return True
 
     async def events(self, **query: Any) -> list[tuple[str, str]]:
         """Event and target of every logged change that matches, oldest first."""

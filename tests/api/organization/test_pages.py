@@ -27,7 +27,30 @@ async def test_an_empty_list_has_no_ids(office: Office) -> None:
     }
 
 
-@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"after": "proj_nothing"}])
+async def test_a_limit_of_zero_is_the_default(office: Office) -> None:
+    """As clients write what was never set; the SDK's own tests send it to every list."""
+    for number in range(20):
+        await office.post("/projects", name=f"p{number}")
+    project = "/projects/proj_default"
+    of_project = [
+        f"{project}/{name}" for name in ("users", "service_accounts", "api_keys", "rate_limits", "spend_alerts")
+    ]
+
+    for path in (
+        "/admin_api_keys",
+        "/users",
+        "/projects",
+        *of_project,
+        "/spend_alerts",
+        "/alerts",
+        "/prices",
+        "/audit_logs",
+    ):
+        assert await office.get(path, limit=0) == await office.get(path), path
+    assert len((await office.get("/projects", limit=0))["data"]) == 20
+
+
+@pytest.mark.parametrize("query", [{"limit": -1}, {"limit": 101}, {"limit": "x"}, {"after": "proj_nothing"}])
 async def test_a_wrong_page_is_refused(office: Office, query: dict[str, str]) -> None:
     status, _, param = await office.refused("GET", "/projects", **query)
 

@@ -1,0 +1,9 @@
+"""Instants of the API are whole seconds, ours are milliseconds."""
+
+
+def required_ms(at_s: int) -> int:
+    return at_s * 1000
+
+
+def at_ms(at_s: int | None) -> int | None:
+    return None if at_s is None else at_s * 1000

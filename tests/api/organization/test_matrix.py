@@ -1,0 +1,218 @@
+"""Every route of the application x every kind of caller: only the intended cells succeed, and objects of others are not there."""
+
+import base64
+import io
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from PIL import Image
+
+from app.main import create_app
+from app.store.tables import admin_api_keys, api_keys
+from tests.api.organization.conftest import Office
+from tests.api.organization.matrix import ROWS, Row
+
+API_KEYS = ("A", "B", "service account")
+ADMINS = ("reader", "owner")
+NAME = re.compile(r"{([^}]+)}")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`keys` by who holds them, in the order in which they call: whoever succeeds comes last. `objects` by name."""
+
+    office: Office
+    keys: dict[str, str]
+    objects: dict[str, str]
+
+    async def call(self, row: Row, caller: str, **instead: str) -> httpx2.Response:
+        """`instead`: other objects in places of the path."""
+        named = {name: self.objects[row.at.get(name, name.partition(":")[0])] for name in NAME.findall(row.path)}
+        path = NAME.sub(lambda name: (named | instead)[name[1]], row.path)
+        key = self.keys[caller]
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        body = None if row.body is None else self._filled(row.body)
+        return await self.office.http.request(row.method, path, headers=headers, params=row.query, json=body)
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: self._filled(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self._filled(each) for each in value]
+        return NAME.sub(lambda name: self.objects[name[1]], value) if isinstance(value, str) else value
+
+
+def expected(row: Row, caller: str) -> int:
+    """What a cell of the matrix must answer."""
+    if row.door == "public":
+        return row.status
+    if row.door == "admin":
+        if caller not in ADMINS:
+            return 401
+        return row.status if caller == "owner" or row.method == "GET" else 403
+    if caller not in API_KEYS:
+        return 401
+    return row.status if row.door == "own" or caller == "A" else 404
+
+
+async def test_only_the_intended_cells_succeed(world: World) -> None:
+    wrong = {}
+    for row in ROWS:
+        for caller in world.keys:
+            answer = await world.call(row, caller)
+            if answer.status_code != expected(row, caller):
+                wrong[row.method, row.path, caller] = (answer.status_code, expected(row, caller), answer.text[:200])
+
+    assert wrong == {}
+    log = (await world.office.get("/audit_logs", limit=100))["data"]
+    assert {each["actor"]["name"] for each in log if each["actor"]["kind"] == "admin_api_key"} == {"the owner's"}
+
+
+async def test_what_is_not_there_is_404_for_whoever_may_ask(world: World) -> None:
+    for row in ROWS:
+        for name in NAME.findall(row.path):
+            caller = "owner" if row.door == "admin" else "A"
+            answer = await world.call(row, caller, **{name: "nothing"})
+            assert answer.status_code == 404, (row.method, row.path, name, answer.text)
+            assert answer.json()["error"]["code"] in ("not_found", "model_not_found")
+
+
+async def test_what_is_in_one_project_is_not_in_another(world: World) -> None:
+    found = 0
+    for row in ROWS:
+        names = NAME.findall(row.path)
+        if "project_id" in names and len(names) > 1 and not row.shared:
+            answer = await world.call(row, "owner", project_id=world.objects["other_project"])
+            assert answer.status_code == 404, (row.method, row.path, answer.text)
+            found += 1
+    assert found > 15
+    for alert in ("project_alert", "our_alert"):  # Nor are alerts of one kind among those of another.
+        answer = await world.office.call("GET", f"/spend_alerts/{world.objects[alert]}")
+        assert answer.status_code == 404, alert
+
+
+async def test_every_route_has_a_row(office: Office) -> None:
+    routes = _routes(office)
+    plain = {(method, path) for method, path in routes if not path.startswith("/v1/")}
+    public = {(row.method, row.path) for row in ROWS if row.door == "public"}
+
+    assert {(row.method, row.path) for row in ROWS} == routes - plain | public
+    assert len({(row.method, row.path) for row in ROWS}) == len(ROWS)
+    # Each is there without /v1 too, as the same route behind the same door.
+    assert plain - public == {(method, path.removeprefix("/v1")) for method, path in routes - plain}
+
+
+async def test_without_v1_the_doors_are_the_same(world: World) -> None:
+    for row in ROWS:
+        if row.door != "public":
+            path = NAME.sub("nothing", row.path.removeprefix("/v1"))
+            answer = await world.office.http.request(row.method, path, headers={"Authorization": "Bearer sk-1"})
+            assert answer.status_code == 401, (row.method, path)
+
+
+@pytest.fixture
+async def world(office: Office) -> World:
+    """Two projects, with people, machines and keys, and what has become of some of them."""
+    red = (await office.post("/projects", name="red"))["id"]
+    users = {name: (await office.post("/users", name=name))["id"] for name in ("lin", "bo", "mei", "eve", "al")}
+    key_a = await _key(office, red, users["lin"])
+    account = await office.post(f"/projects/{red}/service_accounts", name="ci")
+    objects = {
+        "project_id": red,
+        "other_project": (await office.post("/projects", name="blue"))["id"],
+        "spare_project": (await office.post("/projects", name="grey"))["id"],
+        "user_id": users["lin"],
+        "other_user": users["bo"],
+        "spare_user": users["mei"],
+        "member": users["al"],
+        "service_account_id": (await office.post(f"/projects/{red}/service_accounts", name="spare"))["id"],
+        "api_key_id": (await _key(office, red, users["lin"]))["id"],
+        "own_key": key_a["id"],
+        "key_id": (await office.post("/admin_api_keys", name="spare"))["id"],
+        "rate_limit_id": "rl-seedream-3.0",
+        "model": "seedream-3.0",
+        "picture": _picture(),
+        "request_id": await _bought(office, key_a["value"]),
+    }
+    await office.post(f"/projects/{red}/users", user_id=users["al"], role="member")
+    objects |= await _alerts(office, red)
+    working = {"A": key_a["value"], "B": (await _key(office, "proj_default", users["bo"]))["value"]}
+    working |= {"service account": account["api_key"]["value"], "reader": await office.reader(), "owner": office.owner}
+    return World(office, await _useless(office, red, users["eve"]) | working, objects)
+
+
+async def _useless(office: Office, project: str, user: str) -> dict[str, str]:
+    """Keys that never get in anywhere, by what is wrong with them."""
+    keys = {name: await _key(office, project, user) for name in ("revoked", "expired")}
+    admins = {name: await office.post("/admin_api_keys", name=name) for name in ("revoked admin", "expired admin")}
+    await office.delete(f"/projects/{project}/api_keys/{keys['revoked']['id']}")
+    await office.delete(f"/admin_api_keys/{admins['revoked admin']['id']}")
+    async with office.running.database.write() as connection:
+        for table, made in ((api_keys, keys["expired"]), (admin_api_keys, admins["expired admin"])):
+            own = table.c.id == made["id"]
+            await connection.execute(sa.update(table).where(own).values(expires_at_ms=1))
+    leaver = await office.post("/users", name="somebody who left")
+    left = await _key(office, project, leaver["id"])
+    await office.delete(f"/users/{leaver['id']}")
+    past = (await office.post("/projects", name="past"))["id"]
+    archived = await office.post(f"/projects/{past}/service_accounts", name="ci")
+    await office.post(f"/projects/{past}/archive")
+    return {
+        "nobody": "",
+        "malformed": "sk-1",
+        **{name: made["value"] for name, made in (keys | admins).items()},
+        "of a deleted user": left["value"],
+        "of an archived project": archived["api_key"]["value"],
+    }
+
+
+async def _alerts(office: Office, project: str) -> dict[str, str]:
+    mail = {"type": "email", "recipients": ["a@example.com"]}
+    given: dict[str, Any] = {
+        "currency": "CNY",
+        "interval": "month",
+        "threshold_amount": 5,
+        "notification_channel": mail,
+    }
+    ours = await office.post("/alerts", unit="images", threshold_amount=9, notification_channels=[mail])
+    return {
+        "alert": (await office.post("/spend_alerts", **given))["id"],
+        "project_alert": (await office.post(f"/projects/{project}/spend_alerts", **given))["id"],
+        "our_alert": ours["id"],
+    }
+
+
+async def _key(office: Office, project: str, user: str) -> Any:
+    return await office.post(f"/projects/{project}/api_keys", user_id=user)
+
+
+async def _bought(office: Office, key: str) -> str:
+    body = {"model": "seedream-3.0", "prompt": "a lighthouse of A's"}
+    answer = await office.http.post("/v1/images/generations", json=body, headers={"Authorization": f"Bearer {key}"})
+    assert answer.status_code == 200, answer.text
+    return answer.headers["x-request-id"]
+
+
+def _picture() -> str:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(file, "png")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _routes(office: Office) -> set[tuple[str, str]]:
+    """Method and path of each, mounted files left out."""
+    app: Any = create_app(office.running.gateway)
+    while not isinstance(app, FastAPI):
+        app = next(inner for name in ("app", "_app") if (inner := getattr(app, name, None)) is not None)
+    return {
+        (method, context.path or "")
+        for context in iter_route_contexts(app.routes)
+        for method in context.methods or ()
+        if method != "HEAD"
+    }

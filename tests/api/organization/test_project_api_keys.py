@@ -1,0 +1,133 @@
+"""The keys of a project through the administration API, and what that does to their images."""
+
+import asyncio
+
+from tests.api.organization.conftest import Office
+
+
+async def test_a_key_is_made_with_all_that_shall_hold_for_it(office: Office) -> None:
+    lin = await office.post("/users", name="lin")
+    limits = [{"unit": "spend", "interval": "month", "amount": 8}, {"unit": "images", "interval": "day", "amount": 5}]
+
+    key = await office.post(
+        "/projects/proj_default/api_keys",
+        user_id=lin["id"],
+        name="laptop",
+        expires_in_seconds=3600,
+        models=["seedream-3.0"],
+        limits=limits,
+    )
+
+    assert (key["name"], key["models"], key["redacted_value"]) == (
+        "laptop",
+        ["seedream-3.0"],
+        f"sk-ig-...{key['value'][-11:-7]}",
+    )
+    assert await office.image(key["value"]) == 200
+    assert await office.image(key["value"]) == 429  # 0.08 of 0.08 is spent.
+
+
+async def test_a_key_with_a_limit_that_cannot_be_is_not_made_at_all(office: Office) -> None:
+    lin = await office.post("/users", name="lin")
+    path = "/projects/proj_default/api_keys"
+    wrong = [{"unit": "spend", "interval": "minute", "amount": 8}]
+
+    assert (await office.refused("POST", path, {"user_id": lin["id"], "limits": wrong}))[0] == 400
+    assert (await office.get(path))["data"] == []
+
+
+async def test_a_key_is_changed_and_deleted(office: Office) -> None:
+    lin = await office.post("/users", name="lin")
+    path = "/projects/proj_default/api_keys"
+    key = await office.post(path, user_id=lin["id"], models=["seedream-3.0"])
+
+    changed = await office.post(f"{path}/{key['id']}", expires_in_seconds=60, scopes=[], name="new", models=[])
+    assert (changed["name"], changed["models"]) == ("new", None)
+    assert changed["expires_at"] - key["created_at"] in range(59, 70)
+    scopes = {"scopes": ["api.images.write"]}
+    assert await office.refused("POST", f"{path}/{key['id']}", scopes) == (400, "invalid_value", "scopes")
+
+    assert (await office.delete(f"{path}/{key['id']}"))["object"] == "organization.project.api_key.deleted"
+    assert await office.is_refused_within_a_second(key["value"])
+    assert (await office.refused("DELETE", f"{path}/{key['id']}"))[0] == 404
+    assert (await office.get(path))["data"] == []
+
+
+async def test_a_read_only_key_looks_and_buys_nothing_until_that_is_taken_back(office: Office) -> None:
+    lin = await office.post("/users", name="lin")
+    path = "/projects/proj_default/api_keys"
+    key = await office.post(path, user_id=lin["id"])
+    read_only = {"scopes": ["api.all.read"]}
+
+    assert (await office.post(f"{path}/{key['id']}", **read_only))["scopes"] == ["api.all.read"]
+    await asyncio.sleep(0.6)
+    assert await office.image(key["value"]) == 403
+    headers = {"Authorization": f"Bearer {key['value']}"}
+    assert (await office.http.get("/v1/key", headers=headers)).json()["models"] == []
+    assert (await office.post(f"{path}/{key['id']}", scopes=[]))["scopes"] == []
+    await asyncio.sleep(0.6)
+    assert await office.image(key["value"]) == 200
+
+    account = await office.post("/projects/proj_default/service_accounts", name="ci")
+    keys = f"/projects/proj_default/service_accounts/{account['id']}/api_keys"
+    made = [await office.post(path, user_id=lin["id"], **read_only), await office.post(keys, **read_only)]
+    assert [await office.image(each["value"]) for each in made] == [403, 403]
+
+
+async def test_a_list_of_models_is_not_lost_to_read_only_unsaid(office: Office) -> None:
+    lin = await office.post("/users", name="lin")
+    path = "/projects/proj_default/api_keys"
+    key = await office.post(path, user_id=lin["id"], models=["seedream-3.0"])
+    read_only = {"scopes": ["api.all.read"]}
+
+    assert await office.refused("POST", f"{path}/{key['id']}", read_only) == (409, "conflict", "scopes")
+    both = {**read_only, "models": ["seedream-3.0"]}
+    assert await office.refused("POST", f"{path}/{key['id']}", both) == (400, "invalid_value", "models")
+    assert (await office.post(f"{path}/{key['id']}", scopes=[]))["models"] == ["seedream-3.0"]
+    assert (await office.post(f"{path}/{key['id']}", **read_only, models=[]))["models"] == []
+
+
+async def test_while_a_rotation_is_under_way_both_secrets_work_and_share_one_limit(office: Office) -> None:
+    lin = await office.post("/users", name="lin")
+    path = "/projects/proj_default/api_keys"
+    limit = [{"unit": "images", "interval": "day", "amount": 2}]
+    key = await office.post(path, user_id=lin["id"], limits=limit)
+
+    rotated = await office.post(f"{path}/{key['id']}/rotate", grace_period_seconds=600)
+
+    assert rotated["id"] == key["id"] and rotated["value"] != key["value"]
+    assert rotated["previous_value_expires_at"] is not None
+    await asyncio.sleep(0.6)
+    assert [await office.image(each) for each in (key["value"], rotated["value"])] == [200, 200]
+    assert [await office.image(each) for each in (key["value"], rotated["value"])] == [429, 429]
+
+
+async def test_after_the_grace_period_only_the_new_secret_works(office: Office) -> None:
+    lin = await office.post("/users", name="lin")
+    path = "/projects/proj_default/api_keys"
+    key = await office.post(path, user_id=lin["id"])
+
+    leaked = await office.post(f"{path}/{key['id']}/rotate", grace_period_seconds=0)
+    assert await office.is_refused_within_a_second(key["value"])
+    assert await office.image(leaked["value"]) == 200
+    second = await office.post(f"{path}/{key['id']}/rotate")
+    third = await office.post(f"{path}/{key['id']}/rotate", grace_period_seconds=600)
+    await asyncio.sleep(0.6)
+
+    made = (leaked, second, third)
+    assert [await office.image(each["value"]) for each in made] == [401, 200, 200]
+    wrong = {"grace_period_seconds": -1}
+    assert (await office.refused("POST", f"{path}/{key['id']}/rotate", wrong))[2] == "grace_period_seconds"
+
+
+async def test_nothing_that_is_shown_later_has_a_secret_in_it(office: Office) -> None:
+    lin = await office.post("/users", name="lin")
+    key = await office.post("/projects/proj_default/api_keys", user_id=lin["id"])
+    account = await office.post("/projects/proj_default/service_accounts", name="ci")
+    rotated = await office.post(f"/projects/proj_default/api_keys/{key['id']}/rotate")
+    admin = await office.post("/admin_api_keys", name="second")
+    secrets = [key["value"], account["api_key"]["value"], rotated["value"], admin["value"], office.owner]
+
+    for path in ("/projects/proj_default/api_keys", "/admin_api_keys", "/audit_logs"):
+        text = (await office.call("GET", path)).text
+        assert not any(secret[:40] in text for secret in secrets), path

@@ -1,0 +1,173 @@
+"""A gateway to speak to from afar, commands run here and there, and a stranger that answers whatever it is told to."""
+
+import asyncio
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.cli.conftest import Cli, Done
+from tests.gateways import PEPPER, running_gateway
+
+KEY = "sk-ig-admin-only-for-tests-0123456789"
+HERE_ONLY = """\
+serve
+audit
+reconcile
+doctor
+db upgrade
+db current
+prices sync
+requests list
+requests show req_x
+requests settle req_x --reason why
+requests release req_x --reason why
+requests write-off req_x --reason why
+"""
+"""Commands, one in each line, that need the database or the machine itself."""
+BOOK = """\
+currency: CNY
+prices:
+- {model: seedream-3.0, per_image: 0.08}
+- {model: flux-kontext-pro, per_image: 0.25}
+- {model: gpt-image-1, quality: high, per_image: 1.50, from: 2098-01-01}
+"""
+_IDS = re.compile(r"\b((?:user-|proj_|key_|alert_)(?!default)[0-9a-z]{8,})\b")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d")
+_LAST_FOUR = re.compile(r'("last_four": "|last four\t).{4}')
+_SECRET = re.compile(r"(?:sk-ig-|whsec_)[\w+/=-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The same commands, on a database here and on a gateway elsewhere. There, the settings of this machine are other ones."""
+
+    cli: Cli
+    monkeypatch: pytest.MonkeyPatch
+    url: str
+    key: str
+
+    def here(self, line: str, *more: str, code: int | None = 0) -> Done:
+        return self._run({"SECRET_KEY": PEPPER.decode()}, line, more, code)
+
+    def there(self, line: str, *more: str, code: int | None = 0, key: str | None = None) -> Done:
+        settings = {"URL": self.url, "ADMIN_KEY": key or self.key, "TIMEZONE": "UTC", "CURRENCY": "USD"}
+        return self._run({**settings, "DATA_DIR": "nowhere"}, line, more, code)
+
+    def _run(self, settings: dict[str, str], line: str, more: tuple[str, ...], code: int | None) -> Done:
+        with self.monkeypatch.context() as patched:
+            for name, value in settings.items():
+                patched.setenv(f"IMAGEGATE_{name}", value)
+            return self.cli(line, *more, code=code)
+
+
+def both_sides(cli: Cli, monkeypatch: pytest.MonkeyPatch, folder: str) -> Iterator[Sides]:
+    """The gateway's data directory is `folder`; the settings lead the commands here to it, too."""
+    monkeypatch.setenv("IMAGEGATE_SECRET_KEY", PEPPER.decode())
+    monkeypatch.setenv("IMAGEGATE_DATA_DIR", str(cli.folder / folder))
+    cli("db upgrade")
+    key = cli("admin-keys create --name far --json").json["key"]
+    (cli.folder / "book.yaml").write_text(BOOK)
+    (cli.folder / "dollars.yaml").write_text(BOOK.replace("CNY", "USD"))
+    with gateway_in_a_thread(cli.folder / folder) as url:
+        yield Sides(cli, monkeypatch, url, key)
+
+
+@contextmanager
+def gateway_in_a_thread(data_dir: Path) -> Iterator[str]:
+    """Its address. It has no relay."""
+    loop, ready, found = asyncio.new_event_loop(), threading.Event(), []
+    done = asyncio.Event()
+
+    async def serve() -> None:
+        async with running_gateway(data_dir, "http://127.0.0.1:9", guard_admin_per_minute=100_000) as running:
+            found.append(running.url)
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(60)
+        with capture_logs():  # They would stand between what the commands print.
+            yield found[0]
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join(60)
+        loop.close()
+
+
+@dataclass(slots=True)
+class Masks:
+    """What is new each time (ids, secrets, instants) under names that are the same each time: `key_1` is the first key seen."""
+
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def filled(self, line: str) -> str:
+        """`{key_1}` in a line becomes the id."""
+        for id, name in self.seen.items():
+            line = line.replace(f"{{{name}}}", id)
+        assert "{" not in line, line
+        return line
+
+    def masked(self, text: str) -> str:
+        for id in _IDS.findall(text):
+            kind = re.split("[-_]", id)[0]
+            count = sum(name.startswith(kind) for name in self.seen.values())
+            self.seen.setdefault(id, f"{kind}_{count + 1}")
+        text = _TIME.sub("<time>", _SECRET.sub("<secret>", text))
+        text = _LAST_FOUR.sub(r"\1<last>", text)
+        return _IDS.sub(lambda found: self.seen[found[0]], text)
+
+
+@dataclass(slots=True)
+class Stranger:
+    """Answers every call with `status` and `body`; `asked` is what came, line and headers."""
+
+    url: str
+    status: int = 200
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def stranger() -> Iterator[Stranger]:
+    told = Stranger("")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            told.asked.append(f"{self.requestline}\n{self.headers}")
+            self.send_response(told.status)
+            body = told.body.encode()
+            for name, value in {**told.headers, "content-length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    told.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield told
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(20)
+
+
+def key_file(cli: Cli, key: str = KEY) -> str:
+    """The path of a file that holds it."""
+    path = cli.folder / "key"
+    path.write_text(f"{key}\n")
+    return str(path)

@@ -1,0 +1,290 @@
+"""Commands for a gateway elsewhere: the same words, the same output."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+
+from app.cli.root import app
+from app.control.people import create_user
+from app.store.engine import Database
+from tests.cli.conftest import Cli, Done
+from tests.cli.remote import HERE_ONLY, Masks, Sides, both_sides, key_file
+from tests.databases import insert_usage
+
+FORMS = ("", "--json")
+SEED = """\
+users create lin --email lin@example.com
+users create bo
+users create aki
+projects create red
+projects create blue
+keys create --user lin --project red --name posters --models gpt-image-1,seedream-3.0 --expires 90d
+keys create --user lin
+keys create --user bo --project blue --expires 2098-12-31
+keys revoke {key_2}
+users disable bo
+service-accounts create ci
+service-accounts create press --project red
+projects archive blue
+admin-keys create --name dashboard --role reader --user lin
+limits set --organization --spend 1000 --spend-per month --concurrent 20
+limits set --project red --requests-per-minute 60 --images 500 --images-per day
+limits set --user lin --spend 12.50 --spend-per week --requests 40 --requests-per day
+limits set --user lin --model gpt-image-1 --images 10 --images-per lifetime
+limits set --key {key_1} --images-per-minute 6
+models allow --project red gpt-image-1 seedream-3.0
+alerts create --organization --spend 800 --mail finance@example.com --subject-prefix [images]
+alerts create --user lin --images 100 --per day --model gpt-image-1 --webhook https://8.8.8.8/hook
+prices set gpt-image-1 --quality high --per-image 1.5 --from 2099-01-01
+prices set flux-kontext-max --size 1024x1024 --per-image 0.123456
+prices set by-tokens --operation generation --per-million-input-text 5 --per-million-input-image 10 \
+--per-million-output 40 --ceiling-per-image 1.50
+"""
+READS = """\
+users list
+projects list
+service-accounts list
+service-accounts list --project red
+keys list
+keys show {key_1}
+keys show {key_2}
+admin-keys list
+limits show
+limits show --organization
+limits show --project red
+limits show --user lin
+limits show --user lin --model gpt-image-1
+limits show --key {key_1}
+models list
+models list --project red
+alerts list
+prices list
+prices export
+prices export --as json
+prices check book.yaml
+usage
+usage --format csv
+usage --by day,project,user,key,model,operation,size,quality
+usage --by key --since 2026-11-21 --until 2026-11-22
+usage --by ,
+audit-log
+audit-log --limit 1000
+audit-log --event project.created --event user.added
+audit-log --target {key_2}
+"""
+WRITES = """\
+users create lin --email lin@example.com
+users create lin
+users create user-x
+users create bo
+users disable bo
+users enable bo
+users disable nobody
+users delete bo
+users delete bo
+projects create red
+projects create red
+projects create blue
+projects archive blue
+projects archive blue
+projects archive default
+service-accounts create ci --project red
+service-accounts create ci --project nowhere
+service-accounts list --project nowhere
+service-accounts delete {user_3} --project red
+service-accounts delete {user_3} --project red
+keys create --user lin --name posters --models gpt-image-1 --expires 12h
+keys create --user lin --project red --expires 2098-12-31
+keys create --user nobody
+keys create --user lin --project blue
+keys create --user lin --models ,
+keys create --user lin --models unknown
+keys create --user lin --expires never
+keys rotate {key_2} --grace 7d
+keys rotate {key_2} --grace 90d
+keys revoke {key_2}
+keys revoke {key_2}
+keys rotate {key_2}
+keys show key_x
+limits set --organization --spend 100 --spend-per month
+limits set --user lin --spend 12.5 --spend-per day --images 9 --images-per week --concurrent 2 --requests-per-minute 5
+limits set --user lin --spend none --spend-per day
+limits set --user nobody --images-per-minute 3
+limits set --user lin --model unknown --images-per-minute 3
+limits set --key {key_2} --model gpt-image-1 --requests 3 --requests-per lifetime
+limits show --project nowhere
+models allow --project red gpt-image-1 seedream-3.0 gpt-image-1
+models deny --project red imagen4
+models deny --project red unknown
+models allow --project red --all
+models allow --project nowhere --all
+models list --project nowhere
+alerts create --project red --spend 80.5 --per week --mail a@example.com --mail b@example.com
+alerts create --user lin --images 5 --webhook https://8.8.8.8/hook
+alerts create --user nobody --images 5 --mail a@example.com
+alerts create --user lin --images 5 --webhook ftp://8.8.8.8/hook
+alerts delete {alert_1}
+alerts delete {alert_1}
+prices set imagen4 --per-image 0.2
+prices set imagen4 --per-image 0.2 --from 2020-01-01
+prices set imagen4 --size auto --per-image 0.2
+prices set new-model --operation edit --per-image 0.000001 --from 2098-06-01
+prices check book.yaml
+prices import book.yaml
+prices import book.yaml
+prices import dollars.yaml
+admin-keys create --name office --user lin
+admin-keys create --name office --role king
+admin-keys revoke {key_4}
+admin-keys revoke {key_4}
+usage --by planet
+usage --since yesterday
+"""
+
+
+@pytest.fixture
+def sides(empty_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sides]:
+    """Both on one database, the data directory of `cli`."""
+    yield from both_sides(empty_cli, monkeypatch, "data")
+
+
+def test_whatever_is_read_looks_the_same_from_afar(sides: Sides) -> None:
+    masks = Masks()
+    for line in SEED.splitlines():
+        done = sides.here(masks.filled(line))
+        masks.masked(done.out + done.err)
+    sides.cli.database(_usage)
+
+    for line in READS.splitlines():
+        for form in FORMS if "csv" not in line else FORMS[:1]:
+            command = masks.filled(f"{line} {form}")
+            here, there = sides.here(command, code=None), sides.there(command, code=None)
+            assert (there.code, there.out) == (here.code, here.out), command
+            assert _words(there) == _words(here), command
+
+
+async def _usage(database: Database) -> None:
+    await insert_usage(database, model="gpt-image-1", cost_micros=1_234_567, day="2026-11-20", size="1024x1024")
+    await insert_usage(database, model="seedream-3.0", cost_micros=80_000, day="2026-11-21", images=2, quality="=high")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_whatever_is_done_from_afar_is_told_as_if_it_were_done_here(
+    empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    for there in both_sides(empty_cli, monkeypatch, "there"):
+        monkeypatch.setenv("IMAGEGATE_DATA_DIR", str(empty_cli.folder / "here"))
+        empty_cli("db upgrade")
+        empty_cli("admin-keys create --name far")
+        ours, theirs = Masks(), Masks()
+
+        for line in WRITES.splitlines():
+            here_done = there.here(f"{ours.filled(line)} {form}", code=None)
+            there_done = there.there(f"{theirs.filled(line)} {form}", code=None)
+            assert _told(there_done, theirs) == _told(here_done, ours), line
+
+        assert len(ours.seen) > 9
+        for line in ("users list", "keys list", "limits show", "alerts list", "prices list", "models list"):
+            done = [_told(run(f"{line} --json"), masks) for run, masks in ((there.here, ours), (there.there, theirs))]
+            assert done[0] == done[1], line
+
+
+def _told(done: Done, masks: Masks) -> tuple[int, str, str]:
+    return done.code, masks.masked(done.out), masks.masked(_words(done))
+
+
+def _words(done: Done) -> str:
+    """What stands on stderr, without where."""
+    lines = [line for line in done.err.splitlines() if not line.startswith("imagegate: using ")]
+    return "\n".join(json.dumps(json.loads(line)["error"]) if line.startswith("{") else line for line in lines)
+
+
+def test_every_command_is_compared_here_or_belongs_to_the_machine() -> None:
+    lines = (SEED + READS + WRITES + HERE_ONLY).splitlines()
+
+    never = [name for name in _commands() if not any(line.startswith(name) for line in lines)]
+
+    assert never == []
+    assert len(_commands()) > 40
+
+
+def _commands() -> list[str]:
+    root: Any = typer.main.get_command(app)
+    return [
+        f"{name} {inner}".strip()
+        for name, command in root.commands.items()
+        for inner in getattr(command, "commands", {"": None})
+    ]
+
+
+def test_the_url_and_the_key_may_be_options_and_printed_commands_keep_them(sides: Sides) -> None:
+    file = key_file(sides.cli, sides.key)
+    sides.monkeypatch.setenv("IMAGEGATE_DATA_DIR", "nowhere")
+
+    made = sides.cli("users create lin --admin-key-file", file, "--url", f"{sides.url}/v1/")
+    again = sides.cli("users --help")
+    missing = sides.cli("--url", sides.url, "--admin-key-file", file, "users", "disable", "bo", code=3)
+
+    flags = f"--url {sides.url}/v1/ --admin-key-file {file}"
+    assert f"imagegate keys create --user lin {flags}" in made.err and f"using {sides.url}\n" in made.err
+    assert f"`imagegate users list {flags.replace('/v1/', '')}`" in missing.err
+    assert again.out and not (sides.cli.folder / "nowhere").exists()
+
+
+def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(sides: Sides) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        sides.monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    assert sides.there("users list").out
+
+
+def test_the_audit_log_names_the_admin_key(sides: Sides) -> None:
+    sides.there("projects create red")
+
+    [change] = sides.there("audit-log --event project.created --json").json["data"]
+
+    assert (change["actor_kind"], change["actor"]) == ("admin_api_key", "far")
+
+
+def test_a_reader_looks_and_is_told_what_it_takes_to_change(sides: Sides) -> None:
+    reader = sides.there("admin-keys create --name looks --role reader --json").json["key"]
+
+    assert sides.there("projects list", key=reader).out
+    done = sides.there("projects create red --json", key=reader, code=1)
+
+    assert done.error["code"] == "permission_denied" and "owner's key into IMAGEGATE_ADMIN_KEY" in done.err
+    assert sides.here("projects list --json").json == sides.there("projects list --json").json
+
+
+def test_a_wrong_key_is_told_with_the_cure_and_never_repeated(sides: Sides) -> None:
+    for wrong in ("sk-ig-admin-wrong-wrong-wrong", sides.key[:-1] + ("x" if sides.key[-1] != "x" else "y")):
+        for form in FORMS:
+            done = sides.there(f"users list {form}", key=wrong, code=1)
+            assert "IMAGEGATE_ADMIN_KEY" in done.err and "imagegate admin-keys create" in done.err
+            assert wrong not in done.err + done.out
+
+
+def test_a_name_that_cannot_stand_in_a_url_is_refused_and_its_id_works(sides: Sides) -> None:
+    made = sides.there("projects create --json", "a/b").json
+
+    assert "give its id" in sides.there("projects archive a/b", code=2).err
+    assert sides.there("projects archive --json", made["id"]).json["archived_at"] is not None
+    assert sides.there("users create --json", "林 #1?%2F").json["name"] == "林 #1?%2F"
+    assert sides.there("users disable --json", "林 #1?%2F").json["disabled_at"] is not None
+
+
+def test_long_lists_are_read_to_their_end(sides: Sides) -> None:
+    sides.cli.database(_crowd)
+
+    assert len(sides.there("users list --json").json["data"]) == 205
+    for limit in (1, 100, 101, 205, 1000):
+        lines = [run(f"audit-log --json --limit {limit}").out for run in (sides.here, sides.there)]
+        assert lines[0] == lines[1]
+
+
+async def _crowd(database: Database) -> None:
+    for number in range(205):
+        await create_user(database, f"user {number:03}")
