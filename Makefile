@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 
-.PHONY: help run setup check test storm lock
+.PHONY: help run setup check test storm bench lock
 
 help:   ## Print this
 	@sed -n 's/^\([a-z]*\): *## /make \1	/p' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test:   ## check, then the tests
 
 storm:  ## Random requests, faults and kills, and whether the books held
 	@$(PYTHON) dev.py storm
+
+bench:  ## What the gateway costs, beside nginx and a direct connection
+	@$(PYTHON) dev.py bench
 
 lock:   ## Resolve all dependencies anew (needs uv)
 	@$(PYTHON) dev.py lock

@@ -6,6 +6,7 @@
     python3 dev.py check               formatting, lint, types, import rules
     python3 dev.py test [options]      check, then pytest with these options
     python3 dev.py storm [options]     random requests, faults and kills, and whether the books held; --help tells more
+    python3 dev.py bench [options]     what the gateway costs, beside nginx and a direct connection; --help tells more
     python3 dev.py lock [options]      resolve all dependencies anew, with uv; --upgrade takes the newest
 
 What they need is installed into .venv from a lock with hashes, by uv where it is on the PATH and by pip otherwise.
@@ -82,6 +83,11 @@ def storm(options: list[str]) -> NoReturn:
     become("python", "-m", "tests.storm", *options)
 
 
+def bench(options: list[str]) -> NoReturn:
+    prepare_project(DEV_LOCK)
+    become("python", "-m", "benchmarks", *options)
+
+
 def lock(options: list[str]) -> None:
     """Write every lock file. They name no index, so pip, uv and any mirror can install from them."""
     uv = shutil.which("uv") or sys.exit("imagegate: locks are made with uv, which is not on the PATH: pip install uv")
@@ -94,7 +100,7 @@ def lock(options: list[str]) -> None:
         execute([*compiling, str(sdk_lock.with_suffix(".in").relative_to(ROOT)), "--output-file", str(sdk_lock)])
 
 
-COMMANDS = {"run": run, "setup": setup, "check": check, "test": test, "storm": storm, "lock": lock}
+COMMANDS = {"run": run, "setup": setup, "check": check, "test": test, "storm": storm, "bench": bench, "lock": lock}
 
 
 def prepare_project(lock: Path) -> None:

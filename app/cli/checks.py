@@ -94,7 +94,7 @@ async def _asked(home: Home, check: str, finding: Awaitable[Finding]) -> Finding
 async def _schema(home: Home, database: "Database") -> Finding:
     from app.control.fitness import check_schema
     from app.control.installation import check_currency
-    from app.store.migrations import schema_state
+    from app.store.schema import schema_state
 
     state = await schema_state(database)
     check_schema(state)

@@ -11,7 +11,7 @@ from app.control.installation import check_currency
 from app.core.actors import Actor
 from app.errors import ConfigurationError
 from app.store.engine import Database, open_database
-from app.store.migrations import schema_state
+from app.store.schema import schema_state
 
 REPORT_S = 600.0
 """An audit of a long book takes its time, and so does a migration; nobody waits behind them."""

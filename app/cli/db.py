@@ -13,7 +13,7 @@ from app.cli.output import Column, say
 
 if TYPE_CHECKING:
     from app.store.engine import Database, DatabaseUrl
-    from app.store.migrations import SchemaState
+    from app.store.schema import SchemaState
 
 app = typer.Typer(help="The schema of the database.")
 _STATE = (Column("current", none="none"), Column("newest"), Column("up_to_date"))
@@ -24,10 +24,11 @@ async def upgrade(call: Call) -> None:
     """Bring the schema to this program's version; on SQLite, make the database where there is none."""
     from app.control.fitness import check_schema
     from app.store import migrations
+    from app.store.schema import schema_state
 
     with _alone(call.home):
         async with _open(call.home.database_url) as database:
-            if not (before := await migrations.schema_state(database)).known:
+            if not (before := await schema_state(database)).known:
                 check_schema(before)  # Written by a newer program: there is no way back.
             state = await migrations.upgrade(database)
     _print(call, state)
@@ -37,13 +38,13 @@ async def upgrade(call: Call) -> None:
 async def current(call: Call) -> None:
     """Show the version of the schema, and the newest one this program knows. Changes nothing."""
     from app.cli.database import exists
-    from app.store import migrations
     from app.store.engine import DatabaseUrl
+    from app.store.schema import schema_state
 
     # Opening the file would make it: an empty database in memory answers in its place.
     where = call.home.database_url if exists(call.home) else DatabaseUrl("sqlite", path=Path(":memory:"))
     async with _open(where) as database:
-        _print(call, await migrations.schema_state(database))
+        _print(call, await schema_state(database))
 
 
 @contextmanager

@@ -96,13 +96,15 @@ async def _first_start(home: Home, pepper: bytes) -> "FirstKey | None":
     from app.control.fitness import check_not_newer
     from app.control.installation import claim, first_key
     from app.store.engine import open_database
-    from app.store.migrations import schema_state, upgrade
+    from app.store.schema import schema_state
 
     database = open_database(home.database_url)
     try:
         state = await schema_state(database)
         check_not_newer(state)
         if not state.up_to_date:
+            from app.store.migrations import upgrade
+
             await upgrade(database)
         await claim(database, pepper, home.settings.currency)
         return await first_key(database, pepper)

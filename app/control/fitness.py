@@ -3,7 +3,7 @@
 from app.control.installation import claim
 from app.errors import ConfigurationError, StoreUnavailable
 from app.store.engine import Database
-from app.store.migrations import SchemaState, schema_state
+from app.store.schema import SchemaState, schema_state
 
 
 class Fitness:

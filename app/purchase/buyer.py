@@ -26,7 +26,8 @@ from app.store.purchases import Ending
 
 BUSY_RETRY_AFTER_S_MAX = 10
 """Not all at once: whoever was turned away together would come back together."""
-DRAIN_RETRY_AFTER_S = 2
+DRAIN_RETRY_AFTER_S = 5
+"""An SDK comes back twice: whoever balances the load has seen by then that this process is not ready any more."""
 ATTACH_TRIES = 5
 UNSENT = "The client had hung up before this request could be sent; nothing was bought. Try again."
 log = structlog.get_logger()

@@ -2,7 +2,6 @@
 
 from app.rates.limits import Charge, RateLimit, Rates, RateState, RateVerdict, charge
 from app.rates.memory import MemoryRates
-from app.rates.redis import RedisRates, connect
 
 __all__ = [
     "Charge",
@@ -11,7 +10,6 @@ __all__ = [
     "RateState",
     "RateVerdict",
     "Rates",
-    "RedisRates",
     "charge",
     "open_rates",
 ]
@@ -22,4 +20,8 @@ def open_rates(redis_url: str | None) -> Rates:
 
     Raises ValueError for a URL that is no Redis URL. A Redis that is not there is no error.
     """
-    return MemoryRates() if redis_url is None else RedisRates(connect(redis_url))
+    if redis_url is None:
+        return MemoryRates()
+    from app.rates.redis import RedisRates, connect  # 16 MiB, for those who have one.
+
+    return RedisRates(connect(redis_url))

@@ -1,40 +1,14 @@
-"""The schema's history: where this database stands, and bringing it up to date."""
+"""Bringing the schema up to date."""
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from app.errors import ConfigurationError
 from app.store.engine import Database
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaState:
-    """`current` is None on an empty database. `known` tells whether this program has a migration of that name."""
-
-    current: str | None
-    newest: str
-    known: bool
-
-    @property
-    def up_to_date(self) -> bool:
-        return self.current == self.newest
-
-
-async def schema_state(database: Database) -> SchemaState:
-    """Raises StoreUnavailable when the database cannot be asked."""
-    async with database.read() as connection:
-        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
-    script = ScriptDirectory.from_config(_config())
-    newest = script.get_current_head() or ""
-    known = current is None or any(step.revision == current for step in script.walk_revisions())
-    return SchemaState(current, newest, known)
+from app.store.schema import SchemaState, migrations_folder, schema_state
 
 
 async def upgrade(database: Database) -> SchemaState:
@@ -56,13 +30,6 @@ def _upgrade(connection: sa.Connection) -> None:
 
 def _config(**attributes: Any) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.attributes.update(attributes)
     return config
-
-
-def _folder() -> Path:
-    """Inside the installed package, or beside it in a checkout."""
-    app = Path(__file__).parents[1]
-    inside = app / "migrations"
-    return inside if inside.is_dir() else app.parent / "migrations"

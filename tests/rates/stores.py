@@ -4,7 +4,8 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
-from app.rates import Charge, MemoryRates, RateLimit, Rates, RedisRates
+from app.rates import Charge, MemoryRates, RateLimit, Rates
+from app.rates.redis import RedisRates
 
 START_US = 1_700_000_000_123_456
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from structlog.testing import capture_logs
 
-from app.rates import Charge, MemoryRates, RedisRates, open_rates
-from app.rates.redis import connect
+from app.rates import Charge, MemoryRates, open_rates
+from app.rates.redis import RedisRates, connect
 from tests.rates.stores import FakeClock, granted_times, requests
 from tests.servers import RedisServer, free_port
 

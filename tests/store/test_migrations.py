@@ -5,10 +5,12 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from app.store import migrations
 from app.store.engine import Database, DatabaseUrl, open_database
-from app.store.migrations import schema_state, upgrade
+from app.store.migrations import upgrade
+from app.store.schema import schema_state
 from app.store.tables import metadata, organization
 
 
@@ -85,3 +87,13 @@ async def test_after_an_upgrade_no_row_may_refer_to_what_is_not_there(database_w
                 )
             )
     await opened.close()
+
+
+async def test_alembic_names_the_same_version(database: Database) -> None:
+    script = ScriptDirectory.from_config(migrations._config())
+
+    state = await schema_state(database)
+
+    async with database.read() as connection:
+        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    assert (state.newest, state.current) == (script.get_current_head(), current)

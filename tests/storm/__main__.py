@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import importlib
 import json
 import logging
 import sys
@@ -16,8 +17,18 @@ from tests.storm.run import Options, Outcome, run_seed
 from tests.storm.stage import set_stage
 from tests.storm.story import tell
 
+EXPERIMENTS = {
+    "clients": "tests.storm.clients",
+    "killed-client": "tests.storm.killed_client",
+    "handover": "tests.storm.handover",
+}
+"""Each has options of its own: `python3 dev.py storm clients --help`."""
+
 
 def main() -> int:
+    if sys.argv[1:2] and sys.argv[1] in EXPERIMENTS:
+        experiment = importlib.import_module(EXPERIMENTS[sys.argv[1]])
+        return int(experiment.main(sys.argv[2:]))
     given = _parser().parse_args()
     if given.prove is not None:
         from tests.storm.prove import prove
@@ -50,7 +61,8 @@ async def _storm(given: argparse.Namespace, folder: Path) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python3 dev.py storm", description=__doc__)
+    more = f"Experiments with options of their own: {', '.join(EXPERIMENTS)}."
+    parser = argparse.ArgumentParser(prog="python3 dev.py storm", description=__doc__, epilog=more)
     parser.add_argument("--seed", type=int, default=1, help="the first one")
     parser.add_argument("--seeds", type=int, default=1, help="how many, one after another")
     parser.add_argument("--processes", type=int, default=3, help="gateways; on SQLite there is one")

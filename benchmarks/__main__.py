@@ -1,0 +1,136 @@
+"""`python3 dev.py bench`: what the gateway costs, beside nginx and a direct connection, in interleaved rounds.
+
+`bench micro` measures its pieces one by one, `bench reports` what usage and cost queries take over a long book.
+Loopback only; nothing is asserted. The books are checked after every measurement, and what does not agree is printed.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from benchmarks.compare import checked_out
+from benchmarks.medians import Row, rows
+from benchmarks.plot import draw
+from benchmarks.processes import Upstream, running_upstream
+from benchmarks.results import about_this_run, write_json
+from benchmarks.rounds import Bench, Measurement, say
+from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.table import comparison, table
+from benchmarks.targets import ROOT, Direct, Imagegate, Nginx, Target, nginx_program, stop_all
+from tests.servers import PostgresServer, RedisServer
+
+TARGETS = ("direct", "nginx", "sqlite", "postgresql", "two")
+BEFORE, AFTER = "before", "after"
+
+
+class DurablePostgres(PostgresServer):
+    """One that keeps what it has committed, as a real one does; the tests' own is faster."""
+
+    def _command(self) -> list[str | Path]:
+        durable = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
+        return [*super()._command(), *(word for setting in durable for word in ("-c", setting))]
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # What was started is stopped then, too.
+    try:
+        return _main()
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main() -> int:
+    parts = {"micro": "benchmarks.micro", "reports": "benchmarks.reports"}
+    if len(sys.argv) > 1 and sys.argv[1] in parts:
+        from importlib import import_module
+
+        return int(import_module(parts[sys.argv[1]]).main(sys.argv[2:]))
+    given = _parser().parse_args()
+    with tempfile.TemporaryDirectory(prefix="imagegate-bench-", ignore_cleanup_errors=True) as folder:
+        return asyncio.run(_bench(given, Path(folder)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = [scenario.name for scenario in SCENARIOS]
+    parser = argparse.ArgumentParser(
+        prog="python3 dev.py bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="scenarios:\n" + "\n".join(f"  {scenario.name:8} {scenario.what}" for scenario in SCENARIOS),
+    )  # fmt: skip
+    parser.add_argument("--scenario", action="append", choices=names, help="one of them; may be given again; else all")
+    parser.add_argument("--target", action="append", choices=TARGETS, help="as --scenario")
+    parser.add_argument("--rounds", type=int, default=3, help="the median counts")
+    parser.add_argument("--compare", metavar="REF", help="this checkout against that commit, on SQLite")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every measurement")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="a plot for the README")
+    return parser
+
+
+async def _bench(given: argparse.Namespace, folder: Path) -> int:
+    scenarios = [one for one in SCENARIOS if one.name in (given.scenario or [one.name])]
+    found: list[Measurement] = []
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(running_upstream())
+        if given.compare:
+            targets = await _both(stack, given.compare, folder, upstream.port)
+        else:
+            targets = await _targets(stack, given.target or list(TARGETS), folder, upstream)
+        stack.push_async_callback(stop_all, targets)
+        bench = Bench(targets, upstream, folder)
+        for target in targets:
+            say(f"starting {target.name}")
+            await bench.prepare(target)
+        for scenario in scenarios:
+            measured = await bench.run(scenario, given.rounds)
+            found += measured
+            _print(scenario, rows(measured), compared=bool(given.compare))
+    if given.json:
+        write_json(given.json, about_this_run(given.rounds), found)
+    if given.svg:
+        given.svg.write_text(
+            draw({scenario: rows([m for m in found if m.scenario == scenario.name]) for scenario in scenarios})
+        )
+    return 0
+
+
+def _print(scenario: Scenario, found: list[Row], *, compared: bool) -> None:
+    print(f"\n{scenario.name}: {scenario.what}")
+    print(comparison(scenario, found) if compared else table(scenario, found), flush=True)
+
+
+async def _targets(stack: AsyncExitStack, names: list[str], folder: Path, upstream: Upstream) -> list[Target]:
+    targets: list[Target] = []
+    if "direct" in names:
+        targets.append(Direct(upstream.port))
+    if "nginx" in names and (program := nginx_program()):
+        targets.append(Nginx(program, folder / "nginx", upstream.port))
+    elif "nginx" in names:
+        say("there is no nginx on the PATH or in IMAGEGATE_BENCH_NGINX; going on without")
+    gateways = [Imagegate("imagegate", folder / "sqlite", upstream.port)] if "sqlite" in names else []
+    if counts := [count for name, count in (("postgresql", 1), ("two", 2)) if name in names]:
+        postgres = stack.enter_context(DurablePostgres())
+        redis = stack.enter_context(RedisServer())
+        for count in counts:
+            url = await postgres.create_database()
+            name = "imagegate, PostgreSQL + Redis" if count == 1 else "two of them"
+            own = folder / f"postgresql{count}"
+            database = f"{redis.url[:-1]}{count}"  # Of its own in the same Redis.
+            gateways.append(Imagegate(name, own, upstream.port, database_url=url, redis_url=database, processes=count))
+    await asyncio.gather(*(gateway.set_up() for gateway in gateways))
+    return [*targets, *gateways]
+
+
+async def _both(stack: AsyncExitStack, ref: str, folder: Path, upstream_port: int) -> list[Target]:
+    before = await stack.enter_async_context(checked_out(ref, folder / "checkout"))
+    gateways = [
+        Imagegate(name, folder / name, upstream_port, root=root) for name, root in ((BEFORE, before), (AFTER, ROOT))
+    ]
+    await asyncio.gather(*(gateway.set_up() for gateway in gateways))
+    return list(gateways)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""The relay of the benchmarks, a process of its own: `python -m benchmarks.upstream`.
+
+It prints its port. Then each line on stdin says how to answer from now on, and is answered with what has come since the last one.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import uvloop
+
+from benchmarks.http import Message
+from benchmarks.scenarios import Manner, picture
+
+DRIPS_PER_S = 10
+_NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came: POSTs, and the bytes of their bodies."""
+
+    calls: int = 0
+    body_bytes: int = 0
+
+
+class Relay:
+    """Answers every POST in one manner."""
+
+    def __init__(self) -> None:
+        self.heard = Heard()
+        self.behave(Manner())
+
+    def behave(self, manner: Manner) -> Heard:
+        """What was heard until now."""
+        self.manner, heard, self.heard = manner, self.heard, Heard()
+        self.answer = memoryview(_answer(manner.image_bytes))
+        return heard
+
+
+class Exchange(asyncio.Protocol):
+    """One connection to the relay."""
+
+    def __init__(self, relay: Relay):
+        self._relay = relay
+        self._message = Message()
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._message.takes(data):
+            message, self._message = self._message, Message()
+            self._respond(message)
+
+    def _respond(self, message: Message) -> None:
+        if not message.first_line.startswith(b"POST "):
+            self._transport.write(_NOT_FOUND)  # The gateway asks for the relay's log now and then.
+            return
+        relay = self._relay
+        relay.heard.calls += 1
+        relay.heard.body_bytes += message.body_bytes
+        if not relay.manner.delay_s and not relay.manner.drip_s:
+            self._transport.write(relay.answer)
+            return
+        drips = max(1, round(relay.manner.drip_s * DRIPS_PER_S))
+        width = -(-len(relay.answer) // drips)
+        loop = asyncio.get_running_loop()
+        for number in range(drips):
+            drip = relay.answer[number * width : (number + 1) * width]
+            loop.call_later(relay.manner.delay_s + number / DRIPS_PER_S, self._transport.write, drip)
+
+
+def image_answer(image_bytes: int) -> bytes:
+    """The body of an answer with one image; with its address where `image_bytes` is 0."""
+    item = {"url": "https://relay.test/" + "x" * 120}
+    if image_bytes:
+        item = {"b64_json": base64.b64encode(picture(image_bytes, seed=0)).decode()}
+    return json.dumps({"created": 1_796_083_200, "data": [item]}).encode()
+
+
+def _answer(image_bytes: int) -> bytes:
+    body = image_answer(image_bytes)
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+async def _serve() -> None:
+    relay, loop = Relay(), asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Exchange(relay), "127.0.0.1", 0, backlog=2048)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        print(json.dumps(asdict(relay.behave(Manner(**json.loads(line))))), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve())
