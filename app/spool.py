@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 128 * 1024
+"""What is read back at a time, and waits in memory for each client that is being sent its picture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from app.store.engine import SQLITE_FILE, Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
+from app.store.schema import SchemaState
 from app.store.tables import counters, metadata, prices, requests, usage
 from tests.servers import PostgresServer
 
@@ -29,6 +30,7 @@ class PostgresTemplate:
     """One database with its schema, and the rows it begins with."""
 
     url: str
+    version: str
     seed: dict[str, list[dict[str, Any]]]
 
 
@@ -37,8 +39,8 @@ async def postgres_template(anyio_backend: str, postgres_server: PostgresServer)
     """Making a database takes PostgreSQL half a second, emptying one a tenth of that."""
     postgres_server.ensure_running()
     url = await postgres_server.create_database()
-    await _upgraded(DatabaseUrl("postgresql", url=url))
-    yield PostgresTemplate(url, await _rows(url))
+    state = await _upgraded(DatabaseUrl("postgresql", url=url))
+    yield PostgresTemplate(url, state.newest, await _rows(url))
     postgres_server.ensure_running()
     await postgres_server.drop_database(url)
 
@@ -81,10 +83,11 @@ def database_where(request: pytest.FixtureRequest, database_kind: str, tmp_path:
     return DatabaseUrl.of(None if database_kind == "sqlite" else request.getfixturevalue("postgres_url"), tmp_path)
 
 
-async def _upgraded(where: DatabaseUrl) -> None:
+async def _upgraded(where: DatabaseUrl) -> SchemaState:
     database = open_database(where)
-    await upgrade(database)
+    state = await upgrade(database)
     await database.close()
+    return state
 
 
 async def _rows(url: str) -> dict[str, list[dict[str, Any]]]:
@@ -108,6 +111,7 @@ async def _as_in_the_beginning(template: PostgresTemplate) -> None:
     async with database.engine.begin() as connection:
         await connection.execute(sa.text(_THROW_OUT))
         await connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = :it"), {"it": template.version})
         for table in metadata.sorted_tables:
             if template.seed[table.name]:
                 await connection.execute(sa.insert(table), template.seed[table.name])

@@ -40,20 +40,16 @@ class ResultResponse(_SelfSending):
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         segments, spool = self._bought.segments, self._bought.spool
-        headers = self._sent_headers | {
-            "content-type": "application/json",
-            "content-length": str(segments_bytes(segments)),
-        }
+        unsent = segments_bytes(segments)
+        headers = self._sent_headers | {"content-type": "application/json", "content-length": str(unsent)}
         try:
             crash_point("before_first_byte")
             await send(_start(headers))
-            unsent = b""
             for chunk in segments_chunks(segments, spool):
-                if unsent:
-                    await send(_piece(unsent))
-                unsent = chunk
-            _note_delivery(self._purchase, receive)
-            await send(_piece(unsent, more=False))
+                unsent -= len(chunk)
+                if unsent == 0:
+                    _note_delivery(self._purchase, receive)
+                await send(_piece(chunk, more=unsent > 0))
         finally:
             spool.close()
 

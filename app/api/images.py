@@ -1,8 +1,10 @@
 """The image endpoints. No route decides anything: refusals arrive as exceptions."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -10,36 +12,50 @@ from app.api import openapi
 from app.api.answers import EventResponse, ResultResponse, has_left
 from app.api.body import BodyCaps, read_edit, read_generation, read_variation
 from app.api.collection import accepted
-from app.api.deps import Caller, body_caps, wired
+from app.api.deps import Caller, body_caps, caller, wired
 from app.core.grants import Grant
 from app.core.request import ImageRequest
 from app.core.retry import Retry
 from app.purchase.buyer import ClientGone
 
 Read = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
-router = APIRouter(prefix="/images", tags=["Images"])
+
+
+class ImageRoute(APIRoute):
+    """Documented by FastAPI, and called without it: what solves any route's parameters costs more than these two."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        endpoint = self.endpoint
+
+        async def handle(request: Request) -> Response:
+            response: Response = await endpoint(request, await caller(request))
+            return response
+
+        return handle
+
+
+router = APIRouter(prefix="/images", tags=["Images"], route_class=ImageRoute)
 
 
 @router.post("/generations", **openapi.GENERATIONS)
-async def generate(request: Request, caller: Caller) -> Response:
+async def generate(request: Request, grant: Caller) -> Response:
     """Create images from a prompt. Fields this gateway has no opinion on go to the relay as they came."""
-    return await _buy(request, caller, read_generation)
+    return await _buy(request, grant, read_generation)
 
 
 @router.post("/edits", **openapi.EDITS)
-async def edit(request: Request, caller: Caller) -> Response:
+async def edit(request: Request, grant: Caller) -> Response:
     """Edit one or more images by a prompt: a multipart form, or JSON with data URLs."""
-    return await _buy(request, caller, read_edit)
+    return await _buy(request, grant, read_edit)
 
 
 @router.post("/variations", **openapi.VARIATIONS)
-async def vary(request: Request, caller: Caller) -> Response:
+async def vary(request: Request, grant: Caller) -> Response:
     """Variations of an image, for models whose catalog entry allows it; none does by default."""
-    return await _buy(request, caller, read_variation)
+    return await _buy(request, grant, read_variation)
 
 
-# What a route depends on costs as much as what it does: the key is asked for, and the rest is taken from the application.
-async def _buy(request: Request, caller: Grant, read: Read) -> Response:
+async def _buy(request: Request, grant: Grant, read: Read) -> Response:
     gateway, wanted = await wired(request), await read(request, await body_caps(request))
     retry, later = Retry.of(request.headers), _prefers_later(request)
     request_id = request.scope["state"]["request_id"]
@@ -48,7 +64,7 @@ async def _buy(request: Request, caller: Grant, read: Read) -> Response:
         return has_left(request.receive)
 
     try:
-        purchase = await gateway.buyer.buy(request_id, caller, wanted, retry, left, collected=later)
+        purchase = await gateway.buyer.buy(request_id, grant, wanted, retry, left, collected=later)
     except ClientGone as exc:
         raise ClientDisconnect from exc
     if later:

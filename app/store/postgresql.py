@@ -16,6 +16,13 @@ STATEMENT_TIMEOUT_S = 5.0
 TRIES = 3
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """Changes nothing of its session, so nothing has to be put back: asyncpg would send a statement for it after each of ours."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
 class Pool:
     """One statement at a time, each a transaction of its own. Raises StoreUnavailable or StorageFull."""
 
@@ -64,13 +71,16 @@ class Pool:
             raise StoreUnavailable(AWAY) from exc
 
     async def _open_pool(self) -> asyncpg.Pool:
+        if self._pool is not None:
+            return self._pool
         async with self._opening:
-            if self._pool is None:
+            if self._pool is None:  # Nobody else has opened it meanwhile.
                 self._pool = await asyncpg.create_pool(
                     self._url,
                     min_size=0,
                     max_size=self._connections_max,
                     command_timeout=STATEMENT_TIMEOUT_S,
                     timeout=5.0,
+                    connection_class=_Connection,
                 )
             return self._pool

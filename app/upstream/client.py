@@ -16,6 +16,8 @@ from app.upstream.skeleton import compact_json
 
 IDLE_CONNECTION_S: Final = 15
 """Kept connections are closed by us after this long, before the relay closes them under our feet."""
+READ_BYTES: Final = 256 * 1024
+"""What is taken from the relay's connection at a time."""
 _HEADER_LINE_BYTES_MAX: Final = 16 * 1024
 _HEADERS_MAX: Final = 128
 
@@ -88,7 +90,7 @@ class AiohttpUpstream:
             timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout_s, sock_read=read_timeout_s),
             auto_decompress=False,
             trust_env=False,
-            read_bufsize=CHUNK_BYTES,
+            read_bufsize=READ_BYTES,
             max_line_size=_HEADER_LINE_BYTES_MAX,
             max_field_size=_HEADER_LINE_BYTES_MAX,
             max_headers=_HEADERS_MAX,
