@@ -43,14 +43,19 @@ class ControlData:
         await self._refresh()
         if key_id in self._grants:
             return self._grants[key_id]
-        return await self._load(lambda connection: self._load_grant(connection, key_id))
+        async with self._lock:
+            if key_id not in self._grants:  # A thousand that come at once are answered by what the first of them read.
+                await self._load(lambda connection: self._load_grant(connection, key_id))
+            return self._grants[key_id]
 
     async def catalog(self) -> Catalog:
         """Every model and its prices."""
         await self._refresh()
-        if self._catalog is not None:
-            return self._catalog
-        return await self._load(self._load_catalog)
+        if (kept := self._catalog) is not None:
+            return kept
+        async with self._lock:
+            kept = self._catalog
+            return kept if kept is not None else await self._load(self._load_catalog)
 
     def expire(self) -> None:
         """Read the revision again before the next answer."""
@@ -77,8 +82,8 @@ class ControlData:
             return await _revision(connection)
 
     async def _load(self, load: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Read something of the newest revision; what was kept of an older one is dropped."""
-        async with self._lock, self._database.read() as connection:
+        """Read something of the newest revision, while the lock is held; what was kept of an older one is dropped."""
+        async with self._database.read() as connection:
             self._adopt(await _revision(connection))
             return await load(connection)
 
@@ -88,8 +93,6 @@ class ControlData:
             self._grants.clear()
 
     async def _load_grant(self, connection: AsyncConnection, key_id: str) -> Grant | None:
-        if key_id in self._grants:  # Somebody else has asked for it while we waited for our turn.
-            return self._grants[key_id]
         if len(self._grants) >= GRANTS_MAX:
             self._grants.clear()
         row = (await connection.execute(_GRANT, {"key_id": key_id})).mappings().one_or_none()
@@ -98,9 +101,8 @@ class ControlData:
         return grant
 
     async def _load_catalog(self, connection: AsyncConnection) -> Catalog:
-        if self._catalog is None:
-            self._catalog = await read_catalog(connection)
-        return self._catalog
+        self._catalog = loaded = await read_catalog(connection)
+        return loaded
 
 
 async def _revision(connection: AsyncConnection) -> int:

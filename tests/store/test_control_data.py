@@ -1,9 +1,11 @@
 """What is known of keys and prices, and how soon a change is."""
 
+import asyncio
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy as sa
 
 from app.control.keys import WantedKey, create_key, revoke_key
 from app.control.people import create_user, disable_user
@@ -103,6 +105,23 @@ async def test_a_database_that_is_not_there_refuses_instead_of_guessing(tmp_path
         await ControlData(away).grant("key_0")
 
     await away.close()
+
+
+async def test_those_who_ask_at_once_are_answered_by_one_reading(database: Database) -> None:
+    key = await new_key(database, "lin")
+    control_data = ControlData(database)
+    await control_data.catalog()
+    statements: list[str] = []
+    sa.event.listen(
+        database.engine.sync_engine,
+        "before_cursor_execute",
+        lambda _, __, statement, *___: statements.append(statement),
+    )
+
+    grants = await asyncio.gather(*(control_data.grant(key.id) for _ in range(50)))
+
+    assert {grant.key_id for grant in grants if grant} == {key.id}
+    assert len(statements) < 10
 
 
 async def test_every_control_write_raises_the_revision_once(database: Database) -> None:
