@@ -7,7 +7,8 @@ what was needed and what is left. Anything that is not a GatewayError is a bug a
 can have moved. The OpenAI SDKs retry 408, 409, 429 and every 5xx three times unless that header stops them.
 """
 
-from typing import Any
+import copy
+from typing import Any, Self
 
 
 class GatewayError(Exception):
@@ -42,6 +43,10 @@ class GatewayError(Exception):
     def body(self) -> dict[str, Any]:
         """OpenAI's error object: all four keys, always."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+    def anew(self) -> Self:
+        """The same to raise for another client: one that is kept would hold on to all that its tracebacks have seen."""
+        return copy.copy(self)
 
     def told(self) -> dict[str, Any]:
         """Everything its client is told, for `told_again`."""

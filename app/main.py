@@ -34,16 +34,14 @@ def create_app(gateway: Gateway) -> ASGIApp:
     api.state.guard, api.state.limiter = guard, guard.limiter  # slowapi looks for the second by this name.
     api.add_exception_handler(RateLimitExceeded, too_many_calls)
     install_error_handlers(api)
-    public = _public(guard)  # Made once: a route that is guarded twice is counted twice.
+    # Made once: a route that is guarded twice is counted twice. The images first, and not a level deeper: each costs every request.
+    routers = (images.router, _public(guard))
     for prefix in ("/v1", ""):  # Clients disagree about where /v1 belongs.
-        for router in (
-            images.router,
-            public,
-        ):  # The images first, and not a level deeper: each level costs every request.
+        for router in routers:
             api.include_router(router, prefix=prefix, include_in_schema=prefix == "/v1")
     api.include_router(ops.router)
     install_documentation(api)
-    return wrap(api if not gateway.sandbox else SandboxMark(api))
+    return wrap(api if not gateway.sandbox else SandboxMark(api), leaving=lambda: gateway.buyer.draining)
 
 
 def _public(guard: Guard) -> APIRouter:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -32,11 +33,13 @@ _HOST = re.compile(rb"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNO
 class RequestId:
     """Gives each request `scope["state"]["request_id"]`, and its answer `x-request-id` and `openai-processing-ms`.
 
-    An id that the client sends is not used. Headers already set by the application stay.
+    An id that the client sends is not used. Headers already set by the application stay. Once this process is `leaving`, each
+    answer closes its connection: on it the client would come back to this very process, and be turned away.
     """
 
-    def __init__(self, app: ASGIApp):
+    def __init__(self, app: ASGIApp, leaving: Callable[[], bool]):
         self.app = app
+        self.leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,6 +54,8 @@ class RequestId:
                 processing_ms = int((time.perf_counter() - started_s) * 1000)
                 _set_default(headers, b"x-request-id", request_id.encode())
                 _set_default(headers, b"openai-processing-ms", str(processing_ms).encode())
+                if self.leaving():
+                    _set_default(headers, b"connection", b"close")
                 message = {**message, "headers": headers}
             await send(message)
 
@@ -201,9 +206,9 @@ class SandboxMark:
         await self.app(scope, receive, send_marked)
 
 
-def wrap(app: ASGIApp) -> ASGIApp:
+def wrap(app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> ASGIApp:
     """All of them around `app`, in their order."""
-    return RequestId(AccessLog(FrameGuard(UnreadBody(InternalErrors(app)))))
+    return RequestId(AccessLog(FrameGuard(UnreadBody(InternalErrors(app)))), leaving)
 
 
 def _check_size(scope: Scope) -> None:

@@ -10,6 +10,7 @@ Interval = Literal["minute", "day", "week", "month", "lifetime"]
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 COUNTED: tuple[Interval, ...] = get_args(Interval)[1:]
 

@@ -126,8 +126,7 @@ class Buyer:
     def _check_open(self) -> None:
         if self.draining:
             message = "This gateway is shutting down; nothing was bought. Try again: another one takes over."
-            # On this connection the client would come back to this very process, and be turned away until it gives up.
-            raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S, headers={"connection": "close"})
+            raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S)
         if self._in_flight >= self._in_flight_max:
             message = (
                 f"This gateway works on {self._in_flight_max} images already; nothing was bought. Try again shortly."

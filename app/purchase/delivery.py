@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from app.errors import GatewayError
 from app.purchase.booking import Bought
 from app.purchase.channel import Channel
 from app.spool import segments_chunks
@@ -33,7 +34,9 @@ async def client_events(
                 yield KEEP_ALIVE
             if asyncio.get_running_loop().time() > ends_s or (closing.done() and not task.done()):
                 raise TimeoutError
-        bought = await task
+        if isinstance(error := task.exception(), GatewayError):
+            raise error.anew()
+        bought = task.result()
         try:
             for chunk in segments_chunks(bought.segments, bought.spool):
                 yield chunk

@@ -190,7 +190,7 @@ class Exchange:
             crash_point("before_release")
             await self._now_or_later(lambda: end(id, ending))
             crash_point("after_release")
-            raise outcome.error
+            raise outcome.error.anew()  # A local that is raised is a cycle, and would keep all of this.
         order = self.admitted.order
         basis = Basis(self.admitted.model, order.reserved_at_ms, order.quote_micros)
         told = self._told()

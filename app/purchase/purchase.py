@@ -36,10 +36,9 @@ class Purchase:
         await asyncio.wait(ends, timeout=self.deadline_s, return_when=asyncio.FIRST_COMPLETED)
         if not self._task.done():
             raise self._explained(self._too_late())
-        try:
-            return self._task.result()
-        except GatewayError as exc:
-            raise self._explained(exc) from None
+        if isinstance(error := self._task.exception(), GatewayError):
+            raise self._explained(error.anew())
+        return self._task.result()
 
     async def events(self) -> AsyncGenerator[bytes]:
         """The frames of a streamed answer. Raises as `bought` does, at any point."""
@@ -48,7 +47,7 @@ class Purchase:
             async for frame in client_events(self._task, self._closing, self.channel, self.deadline_s):
                 yield frame
         except GatewayError as exc:
-            raise self._explained(exc) from None
+            raise self._explained(exc.anew()) from None
         except TimeoutError:
             raise self._explained(self._too_late()) from None
 

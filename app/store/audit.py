@@ -7,14 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.core.intervals import DAY_MS, HOUR_MS
 from app.core.limits import Limit
 from app.store.tables import corrections, counters, limits, projects, requests, usage, usage_days, users
 
 SUMS = ("requests", "images", "cost_micros", "input_tokens", "output_tokens")
 _KEY = ("hour_at_ms", "project_id", "user_id", "api_key_id", "model", "operation", "size", "quality")
 _DAY_KEY = ("day_at_ms", "project_id", "user_id", "api_key_id", "model", "operation", "size")
-_HOUR_MS = 3_600_000
-_DAY_MS = 24 * _HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ async def usage_differences(connection: AsyncConnection) -> list[UsageDifference
 async def usage_day_differences(connection: AsyncConnection) -> list[UsageDifference]:
     """Every row of the roll-up by day that is not what the roll-up by hour adds up to."""
     at_ms = usage.c.hour_at_ms
-    key = [(at_ms - at_ms % _DAY_MS).label("day_at_ms"), *(usage.c[name] for name in _DAY_KEY[1:])]
+    key = [(at_ms - at_ms % DAY_MS).label("day_at_ms"), *(usage.c[name] for name in _DAY_KEY[1:])]
     of_hours = sa.select(*key, *_sides("expected", [sa.func.sum(usage.c[name]) for name in SUMS])).group_by(*key)
     return await _differing(connection, _DAY_KEY, of_hours, _found(usage_days, _DAY_KEY))
 
@@ -202,7 +201,7 @@ def _corrected() -> sa.Select[Any]:
 def _of_hours(side: str, amounts: Any) -> sa.Select[Any]:
     at_ms = requests.c.reserved_at_ms
     key = [
-        (at_ms - at_ms % _HOUR_MS).label("hour_at_ms"),
+        (at_ms - at_ms % HOUR_MS).label("hour_at_ms"),
         *(requests.c[name] for name in _KEY[1:6]),
         sa.func.coalesce(requests.c.size, "").label("size"),
         sa.func.coalesce(requests.c.quality, "").label("quality"),

@@ -7,14 +7,13 @@ from typing import Any, Literal, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.intervals import HOUR_MS
+from app.core.intervals import DAY_MS, HOUR_MS
 from app.store.tables import api_keys, corrections, projects, requests, usage, usage_days, users
 from app.store.usage import Sums
 
 Field = Literal["project_id", "user_id", "api_key_id", "model", "operation", "size"]
 Row = Sequence[Any]
 """A Portion as the database gave it: its instant, values and sums in a row."""
-DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)

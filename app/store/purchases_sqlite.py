@@ -187,7 +187,8 @@ _SPEND = """
             ELSE r.state <> 'unknown' END
     FROM requests r, json_each(r.counter_ids) hold, limits l
     WHERE r.id = ? AND r.state IN ('dispatched', 'unknown') AND counters.id = hold.value AND l.id = counters.limit_id
-    RETURNING (SELECT unit FROM limits WHERE id = limit_id), (SELECT amount FROM limits WHERE id = limit_id) - spent - held
+    RETURNING (SELECT unit FROM limits WHERE limits.id = counters.limit_id),
+        (SELECT amount FROM limits WHERE limits.id = counters.limit_id) - spent - held
 """
 _UNHOLD = """
     UPDATE counters SET held = counters.held

@@ -20,9 +20,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("day_at_ms", *KEY, name=op.f("pk_usage_days")),
         sqlite_with_rowid=False,
     )
-    op.execute(_FILL)
+    # First the triggers: making them waits for whoever writes, and keeps others from it until all is filled.
     for statement in _SQLITE if op.get_bind().dialect.name == "sqlite" else _POSTGRESQL:
         op.execute(sa.text(statement))
+    op.execute(_FILL)
 
 
 def _day(row: str) -> str:
@@ -35,17 +36,21 @@ _FILL = f"""
     SELECT {_day("")}, {", ".join(KEY)}, {", ".join(f"sum({name})" for name in SUMS)} FROM usage
     GROUP BY {_day("")}, {", ".join(KEY)}
 """  # noqa: S608  (constants only)
-_ADD = f"""
-    INSERT INTO usage_days ({_COLUMNS}) VALUES ({_day("NEW.")}, {", ".join(f"NEW.{name}" for name in (*KEY, *SUMS))})
-    ON CONFLICT (day_at_ms, {", ".join(KEY)}) DO UPDATE SET
-        {", ".join(f"{name} = usage_days.{name} + excluded.{name}" for name in SUMS)};
-"""  # noqa: S608  (constants only)
+
+
+def _add(sums: str) -> str:
+    """An upsert, also where a row is changed: a day that is missing must not swallow what follows."""
+    return f"""
+        INSERT INTO usage_days ({_COLUMNS}) VALUES ({_day("NEW.")}, {", ".join(f"NEW.{name}" for name in KEY)}, {sums})
+        ON CONFLICT (day_at_ms, {", ".join(KEY)}) DO UPDATE SET
+            {", ".join(f"{name} = usage_days.{name} + excluded.{name}" for name in SUMS)};
+    """  # noqa: S608  (constants only)
+
+
+_ADD = _add(", ".join(f"NEW.{name}" for name in SUMS))
+_CHANGE = _add(", ".join(f"NEW.{name} - OLD.{name}" for name in SUMS))
 _OF_ROW = " AND ".join((f"day_at_ms = {_day('OLD.')}", *(f"{name} = OLD.{name}" for name in KEY)))
 _TAKE = f"UPDATE usage_days SET {', '.join(f'{name} = {name} - OLD.{name}' for name in SUMS)} WHERE {_OF_ROW};"  # noqa: S608
-_CHANGE = (
-    f"UPDATE usage_days SET {', '.join(f'{name} = {name} + NEW.{name} - OLD.{name}' for name in SUMS)} WHERE {_OF_ROW};"  # noqa: S608
-)
-
 _SQLITE = (
     f"CREATE TRIGGER usage_added AFTER INSERT ON usage BEGIN {_ADD} END",
     f"CREATE TRIGGER usage_changed AFTER UPDATE ON usage BEGIN {_CHANGE} END",

@@ -8,10 +8,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from app.store import migrations
+from app.store.audit import usage_day_differences
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
 from app.store.schema import schema_state
-from app.store.tables import metadata, organization
+from app.store.tables import metadata, organization, usage_days
 
 
 async def test_the_migrations_build_the_tables_of_the_code(database: Database) -> None:
@@ -97,3 +98,28 @@ async def test_alembic_names_the_same_version(database: Database) -> None:
     async with database.read() as connection:
         current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
     assert (state.newest, state.current) == (script.get_current_head(), current)
+
+
+async def test_usage_from_before_there_were_days_is_in_them(database_where: DatabaseUrl) -> None:
+    old = open_database(database_where)
+    async with old.rebuild() as connection:
+        await connection.run_sync(lambda sync: command.upgrade(migrations._config(connection=sync), "0006"))
+    async with old.transaction() as connection:
+        await connection.execute(sa.text(_USAGE_OF_TWO_DAYS))
+
+    await upgrade(old)
+
+    async with old.read() as connection:
+        days = (await connection.execute(sa.select(*usage_days.c["day_at_ms", "requests", "cost_micros"]))).all()
+        assert await usage_day_differences(connection) == []
+    await old.close()
+    assert sorted(map(tuple, days)) == [(0, 3, 30), (86_400_000, 1, 40)]
+
+
+_USAGE_OF_TWO_DAYS = """
+    INSERT INTO usage (hour_at_ms, day, project_id, user_id, api_key_id, model, operation, size, quality,
+                       requests, images, cost_micros, input_tokens, output_tokens)
+    VALUES (0, '1970-01-01', 'p', 'u', 'k', 'm', 'generation', '', '', 1, 1, 10, 0, 0),
+           (0, '1970-01-01', 'p', 'u', 'k', 'm', 'generation', '', 'high', 2, 2, 20, 0, 0),
+           (86400000, '1970-01-02', 'p', 'u', 'k', 'm', 'generation', '', '', 1, 1, 40, 0, 0)
+"""

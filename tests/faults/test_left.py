@@ -1,0 +1,64 @@
+"""A client that hangs up in the middle, over a real connection, and what is left of requests that failed."""
+
+import asyncio
+import gc
+import json
+import sqlite3
+from pathlib import Path
+
+from app.purchase.exchange import Exchange
+from app.sandbox import RunningSandbox
+from app.store.engine import SQLITE_FILE
+from tests.faults.conftest import StartGateway
+from tests.gateways import running_gateway
+from tests.money.books import GENERATIONS, ask, opened, until
+
+
+async def test_nothing_is_sent_for_a_client_that_hangs_up_while_the_database_is_locked(
+    gateways: StartGateway, relay: RunningSandbox, tmp_path: Path
+) -> None:
+    running = await gateways()
+    key, buyer = (await running.key()).key, running.gateway.buyer
+    async with opened(running.url, key) as client:
+        await ask(client)  # Who the key belongs to is known from here on, also while the database is locked.
+        lock = sqlite3.connect(tmp_path / SQLITE_FILE, isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        host, _, port = running.url.removeprefix("http://").partition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(_request(key))
+        await until(lambda: _is(buyer.in_flight == 1))
+        writer.close()
+        await writer.wait_closed()
+        lock.execute("ROLLBACK")
+        lock.close()
+        await until(lambda: _is(buyer.in_flight == 0))
+        await running.gateway.background.finish(5)
+
+    assert [row["state"] for row in await running.rows()] == ["settled", "released"]
+    assert len(relay.sandbox.bill) == 1
+
+
+async def test_a_request_that_failed_is_not_kept_in_memory_until_somebody_looks_for_garbage(tmp_path: Path) -> None:
+    async with running_gateway(tmp_path, "http://127.0.0.1:9") as running:
+        gc.disable()
+        try:
+            async with opened(running.url, (await running.key()).key) as client:
+                answers = [await ask(client) for _ in range(5)]
+            kept = sum(isinstance(thing, Exchange) for thing in gc.get_objects())
+        finally:
+            gc.enable()
+
+    assert {answer.status_code for answer in answers} == {503}
+    assert kept == 0
+
+
+async def _is(true: bool) -> bool:
+    return true
+
+
+def _request(key: str) -> bytes:
+    body = json.dumps({"model": "gpt-image-1", "prompt": "nobody waits for this"}).encode()
+    head = (
+        f"POST {GENERATIONS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
+    )
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
