@@ -24,7 +24,7 @@ KEEP_ALIVE_S = 75
 comes on it, and its client would try again."""
 BACKLOG = 2048
 OPEN_FILES = 65_536
-GARBAGE_OBJECTS = 5_000
+GARBAGE_OBJECTS = 10_000
 """How many new objects make Python look for cycles: its own 700 is a sixth of the work of a small request. Much more would keep
 the bodies of requests that failed in memory: asyncio's and aiohttp's exceptions are cycles, of some 200 objects each."""
 log = structlog.get_logger()
