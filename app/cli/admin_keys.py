@@ -28,7 +28,13 @@ async def create(
     role: Annotated[str, typer.Option(metavar="R", help="owner, or reader: looks at everything, changes nothing.")] = (
         "owner"
     ),
-    user: Annotated[str | None, typer.Option(metavar="NAME", help="Whose it is: it stops working with them.")] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Whose it is: it stops working with them. With --url, by default whose the calling key is; here nobody's.",
+        ),
+    ] = None,
 ) -> None:
     """Make an admin key and print it: this once and never again."""
     from app.control.admin_keys import WantedAdminKey

@@ -17,7 +17,7 @@ _KEY = (
     Column("project"),
     Column("project_id", table=False),
     Column("last_four"),
-    Column("models", none="all"),
+    Column("models", none="all", empty="none (read-only)"),
     Column("status"),
     Column("created_at_ms", "time"),
     Column("expires_at_ms", "time", none="never"),

@@ -21,12 +21,13 @@ class Format(StrEnum):
 class Column:
     """A field of a record. Money is in micros and its key ends with `_micros`, time in milliseconds and `_ms`.
 
-    `none` is what a table shows for None. With `table=False` only JSON has it.
+    `none` is what a table shows for None, `empty` for a list with nothing in it. With `table=False` only JSON has it.
     """
 
     key: str
     kind: Literal["text", "number", "money", "time"] = "text"
     none: str = ""
+    empty: str = ""
     table: bool = True
 
     @property
@@ -91,7 +92,7 @@ class Output:
             return self.time(value)
         if isinstance(value, bool):
             return "yes" if value else "no"
-        return ", ".join(value) if isinstance(value, list | tuple) else visible(str(value))
+        return ", ".join(value) or column.empty if isinstance(value, list | tuple) else visible(str(value))
 
     def money(self, amount_micros: int) -> str:
         """`0.08 CNY`."""

@@ -23,7 +23,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True, slots=True)
 class UserChange:
-    """What is None stays."""
+    """What is None stays. A service account can only be `disabled`, or not."""
 
     role: str | None = None
     name: str | None = None
@@ -84,7 +84,7 @@ async def modify_user(database: Database, name_or_id: str, change: UserChange) -
     """Raises NotFound; InvalidValue; Conflict when the name is taken."""
     now_ms, values = await database.now_ms(), _values(change)
     async with database.write() as connection:
-        user = await the_person(connection, name_or_id)
+        user = await (the_person if values or change.disabled is None else the_user)(connection, name_or_id)
         if change.disabled is not None and change.disabled != (user.disabled_at_ms is not None):
             values["disabled_at_ms"] = now_ms if change.disabled else None
         return await change_user(connection, user, **values) if values else user
@@ -157,5 +157,5 @@ def checked_role(text: str) -> Role:
 
 def user_facts(user: User) -> Facts:
     """What the log of changes says of a user."""
-    facts = {"name": user.name, "email": user.email, "role": user.role, "disabled": user.disabled_at_ms is not None}
-    return facts if not user.is_service_account else {"name": user.name, "project_id": user.project_id}
+    own = {"project_id": user.project_id} if user.is_service_account else {"email": user.email, "role": user.role}
+    return {"name": user.name, **own, "disabled": user.disabled_at_ms is not None}

@@ -42,8 +42,8 @@ class WantedProjectKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """What is None stays; an empty `models` allows every model again. `read_only`: it may look, and use no
-    model, until that is taken back."""
+    """What is None stays; an empty `models` allows every model again. `read_only`: it may look, and use no model, until
+    that is taken back; by `models` alone it never is."""
 
     name: str | None = None
     expires_in_s: int | None = None
@@ -102,7 +102,13 @@ async def change_project_key(database: Database, project_id: str, key_id: str, c
 
 
 async def _changed_models(connection: AsyncConnection, key: KeyRecord, change: KeyChange) -> tuple[str, ...] | None:
-    """Taking read-only back leaves a key that may use every model, so a list of models is never lost to it unsaid."""
+    """Taking read-only back leaves a key that may use every model, so a list of models is never lost to it unsaid; nor is
+    read-only by a key's own models, which are an empty list, sent back to it."""
+    if key.models == () and change.read_only is None:
+        if change.models:
+            message = f"The key {key.id} only looks; send scopes: [] with it to let it use these models."
+            raise Conflict(message, param="models")
+        return ()
     if change.models is not None:
         return await _models(connection, change.models or None, bool(change.read_only))
     if change.read_only and key.models:

@@ -128,11 +128,13 @@ class Masks:
 
 @dataclass(slots=True)
 class Stranger:
-    """Answers every call with `status` and `body`; `asked` is what came, line and headers."""
+    """Answers calls with `first`, one after another, and every further one with `status` and `body`; `asked` is what came,
+    line and headers."""
 
     url: str
     status: int = 200
     body: str = ""
+    first: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
@@ -144,12 +146,15 @@ def stranger() -> Iterator[Stranger]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             told.asked.append(f"{self.requestline}\n{self.headers}")
-            self.send_response(told.status)
-            body = told.body.encode()
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(200 if told.first else told.status)
+            body = (told.first.pop(0) if told.first else told.body).encode()
             for name, value in {**told.headers, "content-length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_DELETE = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from app.control.keys import list_keys
+from app.control.project_keys import KeyChange, change_project_key
 from app.store.engine import Database
 from tests.cli.conftest import Cli
 from tests.databases import insert_request, insert_usage
@@ -48,6 +50,23 @@ def test_a_created_key_is_an_id_and_a_key_as_json(cli: Cli) -> None:
     assert (shown["user"], shown["project"], shown["models"], shown["expires_at"]) == ("lin", "default", None, None)
     assert (shown["status"], shown["last_four"]) == ("active", created["key"][-11:-7])
     assert cli(f"keys revoke {created['id']} --json").json["status"] == "revoked"
+
+
+def test_a_read_only_key_is_told_from_one_that_may_use_every_model(cli: Cli) -> None:
+    for name in ("looks", "buys"):
+        cli(f"keys create --user lin --name {name}")
+    cli.database(_read_only)
+
+    lines = cli("keys list").out.splitlines()
+
+    shown = {line.split("\t")[1]: line.split("\t")[5] for line in lines[1:]}
+    assert shown == {"looks": "none (read-only)", "buys": "all"}
+    assert {key["name"]: key["models"] for key in cli("keys list --json").json["data"]} == {"looks": [], "buys": None}
+
+
+async def _read_only(database: Database) -> None:
+    [key] = [key for key in await list_keys(database) if key.name == "looks"]
+    await change_project_key(database, key.project_id, key.id, KeyChange(read_only=True))
 
 
 def test_limits_are_set_shown_and_removed(cli: Cli) -> None:

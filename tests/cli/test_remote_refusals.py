@@ -5,8 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.api.organization import examples
+from app.api.organization.resource_examples import API_KEY_OF_ALL
 from tests.cli.conftest import Cli
 from tests.cli.remote import HERE_ONLY, KEY, Stranger, key_file, stranger
+
+INSTALLATION = json.dumps({"object": "organization.installation", "currency": "CNY", "timezone": "UTC"})
 
 
 @pytest.fixture
@@ -23,6 +27,11 @@ def speaker() -> Iterator[Stranger]:
         (502, "<html>bad gateway</html>", {}, "answers 502"),
         (200, "<html>please sign in</html>", {}, "not as imagegate does"),
         (200, '["something else"]', {}, "not as imagegate does"),
+        (200, '{"object": "organization.installation"}', {}, "not as imagegate does"),
+        (200, INSTALLATION.replace("UTC", "Nowhere/Else"), {}, "not as imagegate does"),
+        (200, INSTALLATION, {}, "not as imagegate does"),
+        (502, "", {"location": "https://[sign.in/?secret=1"}, "answers 502, and not as imagegate does"),
+        (302, "", {"location": "https://[sign.in/?secret=1"}, "answers 302, and not as imagegate does"),
         (302, "", {"location": "https://user:pw@sign.in/?secret=1"}, "leads to https://sign.in, and"),
         (429, '{"error": {"message": "Too many.", "type": "requests", "param": null, "code": "c"}}', {}, "Too many."),
     ],
@@ -37,7 +46,69 @@ def test_whoever_else_answers_is_told_apart(
 
     assert says in done.error["message"]
     assert KEY not in done.err and "pw" not in done.err and "secret=1" not in done.err
-    assert len(speaker.asked) == 1
+    assert len(speaker.asked) == (2 if body == INSTALLATION else 1)
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["[]", "null", "{}", '{"data": 5}', '{"data": [{}]}', '{"data": [null], "has_more": false}', '{"data": []}'],
+)
+@pytest.mark.parametrize("line", ["users list", "keys list", "limits show", "models list", "audit-log", "usage"])
+def test_an_answer_of_another_shape_is_told_and_is_no_crash(
+    empty_cli: Cli, speaker: Stranger, line: str, page: str
+) -> None:
+    speaker.first, speaker.body = [INSTALLATION], page
+    one_page = page == '{"data": []}' and line in ("limits show", "models list")
+
+    done = empty_cli(f"{line} --json --url {speaker.url} --admin-key-file", key_file(empty_cli), code=not one_page)
+
+    assert one_page or done.error["code"] == "gateway_unreachable"
+
+
+def test_a_change_that_cannot_be_shown_is_said_to_be_made(empty_cli: Cli, speaker: Stranger) -> None:
+    price, key = json.dumps(examples.PRICE), json.dumps(API_KEY_OF_ALL)
+    lines = {
+        "prices set imagen4 --per-image 0.2": ([INSTALLATION, price], "The price is set; only showing it failed."),
+        "keys revoke key_4f8c1n0a2b7m": (
+            [INSTALLATION, key, "{}"],
+            "The key key_4f8c1n0a2b7m is revoked; only showing",
+        ),
+    }
+    for line, (first, says) in lines.items():
+        for status, body in ((502, "<html>bad gateway</html>"), (200, '{"data": []}')):
+            speaker.first, speaker.status, speaker.body = [*first], status, body
+            done = empty_cli(f"{line} --json --url {speaker.url} --admin-key-file", key_file(empty_cli), code=1)
+            assert says in done.error["message"] and "Try again" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://u:hush@127.0.0.1:1"),
+        ("https_proxy", "ftp://u:hush@127.0.0.1:1"),
+        ("SSL_CERT_FILE", "/nowhere/hush"),
+    ],
+)
+def test_a_proxy_or_authority_that_cannot_be_used_is_named(
+    empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    for each in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(each, raising=False)
+        monkeypatch.delenv(each.lower(), raising=False)
+    monkeypatch.setenv(name, value)
+
+    done = empty_cli("users list --json --url https://gateway.invalid --admin-key-file", key_file(empty_cli), code=1)
+
+    assert done.error["code"] == "configuration_error" and "hush" not in done.err
+    assert done.error["message"].startswith(f"{name} cannot be used")
+
+
+def test_what_is_not_text_is_refused(empty_cli: Cli, speaker: Stranger) -> None:
+    speaker.body = INSTALLATION
+    more = ("--url", speaker.url, "--admin-key-file", key_file(empty_cli))
+
+    for line in ("users create", "users disable"):
+        assert "not text" in empty_cli(line, "\udcff", *more, code=2).err
 
 
 def test_nobody_there_is_told_with_the_address(empty_cli: Cli) -> None:
@@ -93,9 +164,12 @@ def test_an_unencrypted_way_to_another_machine_is_warned_of(empty_cli: Cli, url:
 
 def test_a_secret_given_for_an_id_never_leaves(empty_cli: Cli, speaker: Stranger) -> None:
     secret = "sk-ig-abcdefghijkl-secret"
-    speaker.body = json.dumps({"object": "organization.installation", "currency": "CNY", "timezone": "UTC"})
-    for line in ("keys show", "keys revoke", "limits show --key", "admin-keys revoke", "alerts delete"):
-        done = empty_cli(f"{line} {secret} --url {speaker.url} --admin-key-file", key_file(empty_cli), code=3)
+    speaker.body = INSTALLATION
+    with_ids = ("keys show", "keys revoke", "limits show --key", "admin-keys revoke", "alerts delete")
+    lists = ("audit-log --target", "audit-log --target key_x --target", "audit-log --event", "usage --by")
+    inside = (f"usage --by model,{secret}", f"models list --project x,{secret}")
+    for line in (*(f"{line} {secret}" for line in (*with_ids, *lists)), *inside):
+        done = empty_cli(f"{line} --url {speaker.url} --admin-key-file", key_file(empty_cli), code=3)
         assert "is a secret, and not an id" in done.err and secret not in done.err
 
     assert {asked.split()[1] for asked in speaker.asked} == {"/v1/organization/installation"}

@@ -15,6 +15,7 @@ from app.api.organization.alert_shapes import (
 )
 from app.api.organization.bodies import body
 from app.api.organization.deps import Admin, Administrator, AdminWriter
+from app.api.organization.docs import described
 from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
 from app.api.organization.shapes import deleted
 from app.control import alerts
@@ -27,12 +28,12 @@ from app.store.pages import Cursor
 from app.wiring import courier_of
 
 router = APIRouter(prefix="/alerts", tags=["Alerts (extension)"])
-Scopes = Annotated[
+ScopeFilter = Annotated[
     Literal["organization", "project", "user", "key"] | None, Query(description="Only those of such scopes.")
 ]
 
 
-@router.post("", **examples.answers(examples.ALERT_CREATED, 400, 403, 404, body=AlertCreateBody, extension=True))
+@router.post("", **described(examples.ALERT_CREATED, 400, 403, 404, body=AlertCreateBody, extension=True))
 async def create_alert(
     caller: AdminWriter, given: Annotated[AlertCreateBody, Depends(body(AlertCreateBody))]
 ) -> dict[str, Any]:
@@ -57,12 +58,12 @@ async def create_alert(
     return alert_object(alert, settings.currency, secrets=True)
 
 
-@router.get("", **examples.answers(examples.listed(examples.ALERT), 400, extension=True))
+@router.get("", **described(list_object([examples.ALERT]), 400, extension=True))
 async def list_alerts(
     caller: Admin,
     after: After = None,
     limit: Limit = LIMIT,
-    scope: Scopes = None,
+    scope: ScopeFilter = None,
     scope_id: Annotated[str | None, Query(max_length=200, description="Only those of this one.")] = None,
 ) -> dict[str, Any]:
     """Every alert, those of OpenAI's form too, by creation."""
@@ -70,13 +71,13 @@ async def list_alerts(
     return listed(page, lambda alert: _shown(caller, alert))
 
 
-@router.get("/{alert_id}", **examples.answers(examples.ALERT, 404, extension=True))
+@router.get("/{alert_id}", **described(examples.ALERT, 404, extension=True))
 async def retrieve_alert(caller: Admin, alert_id: str) -> dict[str, Any]:
     """One of them."""
     return _shown(caller, await alerts.show_alert(caller.database, alert_id))
 
 
-@router.get("/{alert_id}/firings", **examples.answers(examples.listed(examples.FIRING), 404, extension=True))
+@router.get("/{alert_id}/firings", **described(list_object([examples.FIRING]), 404, extension=True))
 async def list_firings(caller: Admin, alert_id: str) -> dict[str, Any]:
     """What set it off lately, newest first, 20 at most, and how each message went."""
     alert = await alerts.show_alert(caller.database, alert_id)
@@ -85,7 +86,7 @@ async def list_firings(caller: Admin, alert_id: str) -> dict[str, Any]:
 
 @router.post(
     "/{alert_id}",
-    **examples.answers(examples.ALERT_CREATED, 400, 403, 404, body=AlertModifyBody, extension=True),
+    **described(examples.ALERT_CREATED, 400, 403, 404, body=AlertModifyBody, extension=True),
 )
 async def modify_alert(
     caller: AdminWriter, alert_id: str, given: Annotated[AlertModifyBody, Depends(body(AlertModifyBody))]
@@ -103,7 +104,7 @@ async def modify_alert(
     return alert_object(after, settings.currency, secrets=channels is not None)
 
 
-@router.delete("/{alert_id}", **examples.answers(examples.deleted("organization.alert"), 403, 404, extension=True))
+@router.delete("/{alert_id}", **described(examples.deleted("organization.alert"), 403, 404, extension=True))
 async def delete_alert(caller: AdminWriter, alert_id: str) -> dict[str, Any]:
     """Delete it, and what it has not sent yet."""
     await alerts.delete_alert(caller.database, alert_id)

@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from app.api.organization import resource_examples as examples
 from app.api.organization.deps import Admin
+from app.api.organization.docs import described
 from app.api.organization.pages import LIMIT, After, Limit, list_object, listed, seconds_of, values_of
 from app.api.organization.shapes import Shape, seconds
 from app.control.audit_logs import LoggedChange, Wanted, page_of_changes
@@ -16,7 +17,7 @@ from app.store.pages import Cursor
 router = APIRouter(prefix="/audit_logs", tags=["Audit logs"])
 
 
-@router.get("", **examples.answers(examples.listed(examples.AUDIT_LOG), 400))
+@router.get("", **described(list_object([examples.AUDIT_LOG]), 400))
 async def list_audit_logs(
     request: Request,
     admin: Admin,

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from app.api.organization.docs import described
 
 _MAIL = {"type": "email", "recipients": ["finance@example.com"], "subject_prefix": "[imagegate]"}
@@ -104,25 +102,13 @@ IMPORTED: dict[str, Any] = {
 }
 
 
-def listed(item: dict[str, Any]) -> dict[str, Any]:
-    """A list with this one in it."""
-    return {"object": "list", "data": [item], "first_id": item["id"], "last_id": item["id"], "has_more": False}
-
-
 def deleted(object: str) -> dict[str, Any]:
     """The answer to a DELETE."""
     return {"id": SPEND_ALERT["id"], "object": f"{object}.deleted", "deleted": True}
 
 
-def answers(
-    example: dict[str, Any], *statuses: int, body: type[BaseModel] | None = None, extension: bool = False
-) -> dict[str, Any]:
-    """For a route: what a good answer looks like, what it takes, and what it may refuse with besides 401, 429 and 503."""
-    return described(example, *statuses, body=body, extension=extension)
-
-
 def imports() -> dict[str, Any]:
     """For the route that takes a price book."""
-    spec = answers(IMPORTED, 400, 403, extension=True)
+    spec = described(IMPORTED, 400, 403, extension=True)
     spec["openapi_extra"]["requestBody"] = PRICE_BOOK_BODY
     return spec

@@ -1,6 +1,6 @@
 """/organization/limits: every limit there can be, of any scope, model, unit and interval (an extension)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
@@ -8,19 +8,16 @@ from pydantic import Field
 from app.api.organization.bodies import Body, body
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.docs import described
+from app.api.organization.limit_bodies import UNIT_NAMES, LimitSet, step_of
 from app.api.organization.pages import list_object
 from app.api.organization.shapes import seconds
 from app.control import limits
-from app.control.limits import LimitChange, LimitState, ScopeRef
-from app.core.intervals import Interval
-from app.core.limits import Scope, Unit
-from app.core.money import HUNDREDTH_MICROS
+from app.control.limits import LimitState, ScopeRef
+from app.core.limits import Scope
 from app.errors import InvalidValue
 
 router = APIRouter(prefix="/limits", tags=["Limits (extension)"])
 CHANGES_MAX = 100
-_UNITS: dict[str, Unit] = {"spend": "micros", "images": "images", "requests": "requests", "in_flight": "in_flight"}
-_NAMES = {unit: name for name, unit in _UNITS.items()}
 _EXAMPLE = {
     "object": "organization.limit",
     "id": "limit_3",
@@ -38,19 +35,6 @@ _EXAMPLE = {
 }
 _ScopeId = Annotated[str | None, Query(max_length=200, description="A project or user by id or name, a key by id.")]
 _Model = Annotated[str | None, Query(max_length=128, description="Only those for this one; empty: those for any.")]
-
-
-class LimitSet(Body):
-    """`amount` is hundredths of the book's currency for spend, and null to remove the limit; `interval` is minute (not for
-    spend), day, week, month or lifetime, and lifetime for in_flight."""
-
-    unit: Literal["spend", "images", "requests", "in_flight"]
-    interval: Interval = "lifetime"
-    amount: int | None
-
-    def change(self) -> LimitChange:
-        step = HUNDREDTH_MICROS if self.unit == "spend" else 1
-        return LimitChange(_UNITS[self.unit], self.interval, None if self.amount is None else self.amount * step)
 
 
 _SPEND = {"unit": "spend", "interval": "month", "amount": 20000}
@@ -95,7 +79,7 @@ def _listed(states: list[LimitState]) -> dict[str, Any]:
 
 def _shown(state: LimitState) -> dict[str, Any]:
     limit = state.limit
-    unit, step = ("_micros", HUNDREDTH_MICROS) if limit.unit == "micros" else ("", 1)
+    unit = "_micros" if limit.unit == "micros" else ""
     return {
         "object": "organization.limit",
         "id": f"limit_{limit.id}",
@@ -103,9 +87,9 @@ def _shown(state: LimitState) -> dict[str, Any]:
         "scope_id": limit.scope_id or None,
         "scope_name": limit.owner or None,
         "model": limit.model or None,
-        "unit": _NAMES[limit.unit],
+        "unit": UNIT_NAMES[limit.unit],
         "interval": limit.interval,
-        "amount": limit.amount // step,
+        "amount": limit.amount // step_of(limit.unit),
         f"used{unit}": state.spent,
         f"held{unit}": state.held,
         f"left{unit}": state.left,

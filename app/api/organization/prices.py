@@ -13,6 +13,7 @@ from app.api.deps import Caps
 from app.api.organization import examples
 from app.api.organization.bodies import Body, body
 from app.api.organization.deps import Admin, Administrator, AdminWriter
+from app.api.organization.docs import described
 from app.api.organization.pages import LIMIT, After, Limit, list_object
 from app.api.organization.shapes import seconds
 from app.control import price_files, price_import, prices
@@ -41,7 +42,7 @@ class PriceBody(Body, json_schema_extra={"example": {"model": "imagen4", "per_im
     starts: Annotated[str | None, Field(alias="from", max_length=40)] = None
 
 
-@router.get("", **examples.answers(examples.listed(examples.PRICE), 400, extension=True))
+@router.get("", **described(list_object([examples.PRICE]), 400, extension=True))
 async def list_prices(
     caller: Admin,
     after: After = None,
@@ -66,7 +67,7 @@ async def list_prices(
     return list_object(wanted[begin : begin + limit], len(wanted) > begin + limit)
 
 
-@router.post("", **examples.answers(examples.PRICE, 400, 403, body=PriceBody, extension=True))
+@router.post("", **described(examples.PRICE, 400, 403, body=PriceBody, extension=True))
 async def set_price(caller: AdminWriter, given: Annotated[PriceBody, Depends(body(PriceBody))]) -> dict[str, Any]:
     """Price a model from now or a later day on; a new one is in the catalog then. The past is never recalculated."""
     fields = given.model_dump()
@@ -75,7 +76,7 @@ async def set_price(caller: AdminWriter, given: Annotated[PriceBody, Depends(bod
     return _shown(caller, await prices.set_price(caller.database, caller.gateway.settings.zone, wanted))
 
 
-@router.get("/export", response_class=Response, **examples.answers(examples.PRICE_BOOK, extension=True))
+@router.get("/export", response_class=Response, **described(examples.PRICE_BOOK, extension=True))
 async def export_prices(
     caller: Admin, format: Annotated[Literal["json", "yaml"], Query(description="json or yaml.")] = "json"
 ) -> Response:

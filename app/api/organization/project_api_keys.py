@@ -8,33 +8,16 @@ from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
 from app.api.organization.bodies import READ_ONLY, Body, Scopes, body
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.pages import LIMIT, After, Limit, listed
+from app.api.organization.docs import described
+from app.api.organization.limit_bodies import KeyLimit
+from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
 from app.control import keys
 from app.control import project_keys as control
-from app.control.limits import LimitChange
 from app.control.project_keys import KeyChange, WantedProjectKey
-from app.core.intervals import Interval
-from app.core.limits import Unit
-from app.core.money import HUNDREDTH_MICROS
 from app.store.pages import Cursor
 
 router = APIRouter(prefix="/projects/{project_id}/api_keys", tags=["Project API keys"])
 GRACE_S = 86_400
-_UNITS: dict[str, Unit] = {"spend": "micros", "images": "images", "requests": "requests", "in_flight": "in_flight"}
-
-
-class KeyLimit(Body):
-    """`amount` is hundredths of the book's currency for spend; `interval` is minute (not for spend), day, week, month or
-    lifetime, and lifetime for in_flight."""
-
-    unit: Literal["spend", "images", "requests", "in_flight"]
-    interval: Interval = "lifetime"
-    amount: int
-    model: str | None = None
-
-    def change(self) -> LimitChange:
-        amount = self.amount * HUNDREDTH_MICROS if self.unit == "spend" else self.amount
-        return LimitChange(_UNITS[self.unit], self.interval, amount)
 
 
 _LIMIT = {"unit": "images", "interval": "day", "amount": 100}
@@ -67,7 +50,7 @@ class ApiKeyRotate(Body, json_schema_extra={"example": {"grace_period_seconds": 
     grace_period_seconds: int = GRACE_S
 
 
-@router.post("", **examples.answers(examples.API_KEY_CREATED, 400, 403, 404, 409, body=ApiKeyCreate, extension=True))
+@router.post("", **described(examples.API_KEY_CREATED, 400, 403, 404, 409, body=ApiKeyCreate, extension=True))
 async def create_project_api_key(
     admin: AdminWriter, project_id: str, wanted: Annotated[ApiKeyCreate, Depends(body(ApiKeyCreate))]
 ) -> dict[str, Any]:
@@ -79,7 +62,7 @@ async def create_project_api_key(
     return {**shapes.project_api_key(await keys.show_key(admin.database, created.id)), "value": created.key}
 
 
-@router.get("", **examples.answers(examples.listed(examples.API_KEY), 400, 404))
+@router.get("", **described(list_object([examples.API_KEY]), 400, 404))
 async def list_project_api_keys(
     admin: Admin,
     project_id: str,
@@ -93,24 +76,24 @@ async def list_project_api_keys(
     return listed(page, shapes.project_api_key)
 
 
-@router.get("/{api_key_id}", **examples.answers(examples.API_KEY, 404))
+@router.get("/{api_key_id}", **described(examples.API_KEY, 404))
 async def retrieve_project_api_key(admin: Admin, project_id: str, api_key_id: str) -> dict[str, Any]:
     """One of them; never its value."""
     return shapes.project_api_key(await control.show_project_key(admin.database, project_id, api_key_id))
 
 
-@router.post("/{api_key_id}", **examples.answers(examples.API_KEY, 400, 403, 404, 409, body=ApiKeyUpdate))
+@router.post("/{api_key_id}", **described(examples.API_KEY, 400, 403, 404, 409, body=ApiKeyUpdate))
 async def modify_project_api_key(
     admin: AdminWriter, project_id: str, api_key_id: str, wanted: Annotated[ApiKeyUpdate, Depends(body(ApiKeyUpdate))]
 ) -> dict[str, Any]:
     """Another expiry; with `scopes: ["api.all.read"]` it may look and buy nothing, with `[]` everything again. Ours: `name`,
-    and `models`, where an empty list allows every model again."""
+    and `models`, where an empty list allows every model again, but not to a key that only looks."""
     read_only = None if wanted.scopes is None else wanted.scopes == [READ_ONLY]
     change = KeyChange(wanted.name, wanted.expires_in_seconds, wanted.models, read_only)
     return shapes.project_api_key(await control.change_project_key(admin.database, project_id, api_key_id, change))
 
 
-@router.delete("/{api_key_id}", **examples.answers(examples.gone(examples.API_KEY), 403, 404))
+@router.delete("/{api_key_id}", **described(examples.gone(examples.API_KEY), 403, 404))
 async def delete_project_api_key(admin: AdminWriter, project_id: str, api_key_id: str) -> dict[str, Any]:
     """It never works again."""
     key = await control.delete_project_key(admin.database, project_id, api_key_id)
@@ -119,7 +102,7 @@ async def delete_project_api_key(admin: AdminWriter, project_id: str, api_key_id
 
 @router.post(
     "/{api_key_id}/rotate",
-    **examples.answers(examples.API_KEY_ROTATED, 400, 403, 404, 409, body=ApiKeyRotate, extension=True),
+    **described(examples.API_KEY_ROTATED, 400, 403, 404, 409, body=ApiKeyRotate, extension=True),
 )
 async def rotate_project_api_key(
     admin: AdminWriter, project_id: str, api_key_id: str, wanted: Annotated[ApiKeyRotate, Depends(body(ApiKeyRotate))]

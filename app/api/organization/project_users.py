@@ -8,7 +8,8 @@ from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
 from app.api.organization.bodies import Body, body
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.pages import LIMIT, After, Limit, listed
+from app.api.organization.docs import described
+from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
 from app.control import members as control
 from app.store.pages import Cursor
 
@@ -25,7 +26,7 @@ class ProjectUserUpdate(Body, json_schema_extra={"example": {"role": "owner"}}):
     role: str | None = None
 
 
-@router.post("", **examples.answers(examples.MEMBER, 400, 403, 404, 409, body=ProjectUserCreate))
+@router.post("", **described(examples.MEMBER, 400, 403, 404, 409, body=ProjectUserCreate))
 async def create_project_user(
     admin: AdminWriter, project_id: str, wanted: Annotated[ProjectUserCreate, Depends(body(ProjectUserCreate))]
 ) -> dict[str, Any]:
@@ -34,7 +35,7 @@ async def create_project_user(
     return shapes.project_user(added)
 
 
-@router.get("", **examples.answers(examples.listed(examples.MEMBER), 400, 404))
+@router.get("", **described(list_object([examples.MEMBER]), 400, 404))
 async def list_project_users(
     admin: Admin, project_id: str, after: After = None, limit: Limit = LIMIT
 ) -> dict[str, Any]:
@@ -42,13 +43,13 @@ async def list_project_users(
     return listed(await control.page_of_members(admin.database, project_id, Cursor(after, limit)), shapes.project_user)
 
 
-@router.get("/{user_id}", **examples.answers(examples.MEMBER, 404))
+@router.get("/{user_id}", **described(examples.MEMBER, 404))
 async def retrieve_project_user(admin: Admin, project_id: str, user_id: str) -> dict[str, Any]:
     """One of them."""
     return shapes.project_user(await control.show_member(admin.database, project_id, user_id))
 
 
-@router.post("/{user_id}", **examples.answers(examples.MEMBER, 400, 403, 404, 409, body=ProjectUserUpdate))
+@router.post("/{user_id}", **described(examples.MEMBER, 400, 403, 404, 409, body=ProjectUserUpdate))
 async def modify_project_user(
     admin: AdminWriter,
     project_id: str,
@@ -61,7 +62,7 @@ async def modify_project_user(
     return shapes.project_user(await control.set_member_role(admin.database, project_id, user_id, wanted.role))
 
 
-@router.delete("/{user_id}", **examples.answers(examples.gone(examples.MEMBER), 403, 404))
+@router.delete("/{user_id}", **described(examples.gone(examples.MEMBER), 403, 404))
 async def delete_project_user(admin: AdminWriter, project_id: str, user_id: str) -> dict[str, Any]:
     """Their keys in this project stop working, and work again when they are added again."""
     member = await control.remove_member(admin.database, project_id, user_id)

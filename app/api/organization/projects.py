@@ -8,7 +8,8 @@ from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
 from app.api.organization.bodies import Body, Lacking, body
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.pages import LIMIT, After, Limit, listed
+from app.api.organization.docs import described
+from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
 from app.control import projects as control
 from app.store.pages import Cursor
 
@@ -28,7 +29,7 @@ class ProjectUpdate(Body, json_schema_extra={"example": {"name": "website"}}):
     geography: Lacking = None
 
 
-@router.post("", **examples.answers(examples.PROJECT, 400, 403, 409, body=ProjectCreate))
+@router.post("", **described(examples.PROJECT, 400, 403, 409, body=ProjectCreate))
 async def create_project(
     admin: AdminWriter, wanted: Annotated[ProjectCreate, Depends(body(ProjectCreate))]
 ) -> dict[str, Any]:
@@ -36,7 +37,7 @@ async def create_project(
     return shapes.project(await control.create_project(admin.database, wanted.name))
 
 
-@router.get("", **examples.answers(examples.listed(examples.PROJECT), 400))
+@router.get("", **described(list_object([examples.PROJECT]), 400))
 async def list_projects(
     admin: Admin, after: After = None, limit: Limit = LIMIT, include_archived: bool = False
 ) -> dict[str, Any]:
@@ -45,13 +46,13 @@ async def list_projects(
     return listed(page, shapes.project)
 
 
-@router.get("/{project_id}", **examples.answers(examples.PROJECT, 404))
+@router.get("/{project_id}", **described(examples.PROJECT, 404))
 async def retrieve_project(admin: Admin, project_id: str) -> dict[str, Any]:
     """One of them, archived or not."""
     return shapes.project(await control.show_project(admin.database, project_id))
 
 
-@router.post("/{project_id}", **examples.answers(examples.PROJECT, 400, 403, 404, 409, body=ProjectUpdate))
+@router.post("/{project_id}", **described(examples.PROJECT, 400, 403, 404, 409, body=ProjectUpdate))
 async def modify_project(
     admin: AdminWriter, project_id: str, wanted: Annotated[ProjectUpdate, Depends(body(ProjectUpdate))]
 ) -> dict[str, Any]:
@@ -61,7 +62,7 @@ async def modify_project(
     return shapes.project(await control.rename_project(admin.database, project_id, wanted.name))
 
 
-@router.post("/{project_id}/archive", **examples.answers(examples.ARCHIVED, 403, 404, 409))
+@router.post("/{project_id}/archive", **described(examples.ARCHIVED, 403, 404, 409))
 async def archive_project(admin: AdminWriter, project_id: str) -> dict[str, Any]:
     """For good: its keys buy nothing any more. Its past stays in every report."""
     return shapes.project(await control.archive_project(admin.database, project_id))

@@ -3,14 +3,11 @@
 from typing import Any
 
 from app.api.organization import shapes
-from app.api.organization.examples import answers, listed
 from app.store.admin_keys import AdminKeyRecord
 from app.store.keys import KeyRecord
 from app.store.members import Member
 from app.store.organization import Project, User
 from app.store.service_accounts import ServiceAccount
-
-__all__ = ["answers", "gone", "listed"]
 
 AT_MS = 1_795_996_800_000
 LATER_MS = AT_MS + 90 * 86_400_000
@@ -60,9 +57,11 @@ PROJECT = shapes.project(_WEB)
 ARCHIVED = shapes.project(Project(_WEB.id, _WEB.name, AT_MS, LATER_MS))
 MEMBER = shapes.project_user(Member(_LIN.id, _LIN.name, _LIN.email, "member", AT_MS))
 SERVICE_ACCOUNT = shapes.service_account(_CI)
+SERVICE_ACCOUNT_OF_ALL = shapes.service_account_of_all(_CI)
 SERVICE_ACCOUNT_KEY = shapes.service_account_api_key(_KEY, _VALUE)
 SERVICE_ACCOUNT_CREATED = {**SERVICE_ACCOUNT, "api_key": SERVICE_ACCOUNT_KEY}
 API_KEY = shapes.project_api_key(_KEY)
+API_KEY_OF_ALL = shapes.api_key_of_all(_KEY, AT_MS)
 API_KEY_CREATED = {**API_KEY, "value": _VALUE}
 API_KEY_ROTATED = {**API_KEY_CREATED, "previous_value_expires_at": AT_MS // 1000 + 86_400}
 ADMIN_KEY = shapes.admin_api_key(_ADMIN_KEY)

@@ -8,7 +8,8 @@ from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
 from app.api.organization.bodies import READ_ONLY, Body, Scopes, body
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.pages import LIMIT, After, Limit, listed
+from app.api.organization.docs import described
+from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
 from app.control import keys
 from app.control import service_accounts as control
 from app.control.service_accounts import WantedServiceAccount, WantedServiceAccountKey
@@ -34,7 +35,7 @@ class ServiceAccountKeyCreate(Body, json_schema_extra={"example": {"name": "seco
     scopes: Scopes = None
 
 
-@router.post("", **examples.answers(examples.SERVICE_ACCOUNT_CREATED, 400, 403, 404, 409, body=ServiceAccountCreate))
+@router.post("", **described(examples.SERVICE_ACCOUNT_CREATED, 400, 403, 404, 409, body=ServiceAccountCreate))
 async def create_service_account(
     admin: AdminWriter, project_id: str, wanted: Annotated[ServiceAccountCreate, Depends(body(ServiceAccountCreate))]
 ) -> dict[str, Any]:
@@ -48,7 +49,7 @@ async def create_service_account(
     return shape
 
 
-@router.get("", **examples.answers(examples.listed(examples.SERVICE_ACCOUNT), 400, 404))
+@router.get("", **described(list_object([examples.SERVICE_ACCOUNT]), 400, 404))
 async def list_service_accounts(
     admin: Admin, project_id: str, after: After = None, limit: Limit = LIMIT
 ) -> dict[str, Any]:
@@ -57,14 +58,14 @@ async def list_service_accounts(
     return listed(page, shapes.service_account)
 
 
-@router.get("/{service_account_id}", **examples.answers(examples.SERVICE_ACCOUNT, 404))
+@router.get("/{service_account_id}", **described(examples.SERVICE_ACCOUNT, 404))
 async def retrieve_service_account(admin: Admin, project_id: str, service_account_id: str) -> dict[str, Any]:
     """One of them."""
     return shapes.service_account(await control.show_service_account(admin.database, project_id, service_account_id))
 
 
 @router.post(
-    "/{service_account_id}", **examples.answers(examples.SERVICE_ACCOUNT, 400, 403, 404, 409, body=ServiceAccountUpdate)
+    "/{service_account_id}", **described(examples.SERVICE_ACCOUNT, 400, 403, 404, 409, body=ServiceAccountUpdate)
 )
 async def modify_service_account(
     admin: AdminWriter,
@@ -79,7 +80,7 @@ async def modify_service_account(
     return shapes.service_account(changed)
 
 
-@router.delete("/{service_account_id}", **examples.answers(examples.gone(examples.SERVICE_ACCOUNT), 403, 404))
+@router.delete("/{service_account_id}", **described(examples.gone(examples.SERVICE_ACCOUNT), 403, 404))
 async def delete_service_account(admin: AdminWriter, project_id: str, service_account_id: str) -> dict[str, Any]:
     """For good, with its keys. What it used stays in every report, under its name."""
     account = await control.delete_service_account(admin.database, project_id, service_account_id)
@@ -88,7 +89,7 @@ async def delete_service_account(admin: AdminWriter, project_id: str, service_ac
 
 @router.post(
     "/{service_account_id}/api_keys",
-    **examples.answers(examples.SERVICE_ACCOUNT_KEY, 400, 403, 404, 409, body=ServiceAccountKeyCreate),
+    **described(examples.SERVICE_ACCOUNT_KEY, 400, 403, 404, 409, body=ServiceAccountKeyCreate),
 )
 async def create_service_account_api_key(
     admin: AdminWriter,

@@ -110,6 +110,11 @@ def service_account(account: ServiceAccount) -> Shape:
     }
 
 
+def service_account_of_all(account: ServiceAccount) -> Shape:
+    """Among those of all projects."""
+    return {**service_account(account), "project_id": account.project_id}
+
+
 def service_account_api_key(key: KeyRecord, value: str) -> Shape:
     return {
         "object": "organization.project.service_account.api_key",
@@ -135,6 +140,16 @@ def project_api_key(key: KeyRecord) -> Shape:
         "models": None if key.models is None else list(key.models),  # ours, down to the end
         "scopes": [READ_ONLY] if key.models == () else [],
         "previous_value_expires_at": seconds(key.previous_until_ms),
+    }
+
+
+def api_key_of_all(key: KeyRecord, now_ms: int) -> Shape:
+    """Among those of all projects, revoked ones too."""
+    return {
+        **project_api_key(key),
+        "project": {"id": key.project_id, "name": key.project},
+        "status": key.status_at(now_ms),
+        "revoked_at": seconds(key.revoked_at_ms),
     }
 
 

@@ -8,7 +8,8 @@ from app.api.organization import examples
 from app.api.organization.alert_shapes import SpendAlertBody, channel_of, check_currency, spend_alert
 from app.api.organization.bodies import body
 from app.api.organization.deps import Admin, Administrator, AdminWriter
-from app.api.organization.pages import LIMIT, After, Limit, listed
+from app.api.organization.docs import described
+from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
 from app.api.organization.shapes import deleted
 from app.control import alerts, projects
 from app.control.alerts import AlertChange, AlertFilter, WantedAlert
@@ -25,13 +26,13 @@ Before = Annotated[str | None, Query(max_length=200, description="The id of the 
 Order = Annotated[Literal["asc", "desc"], Query(description="By creation.")]
 
 
-@router.post("/spend_alerts", **examples.answers(examples.SPEND_ALERT, 400, 403, body=SpendAlertBody))
+@router.post("/spend_alerts", **described(examples.SPEND_ALERT, 400, 403, body=SpendAlertBody))
 async def create_spend_alert(caller: AdminWriter, given: Given) -> dict[str, Any]:
     """Tell these recipients when the organization has spent so much in a month. Sent once a month."""
     return await _create(caller, ScopeRef("organization"), given)
 
 
-@router.get("/spend_alerts", **examples.answers(examples.listed(examples.SPEND_ALERT), 400))
+@router.get("/spend_alerts", **described(list_object([examples.SPEND_ALERT]), 400))
 async def list_spend_alerts(
     caller: Admin, after: After = None, before: Before = None, limit: Limit = LIMIT, order: Order = "asc"
 ) -> dict[str, Any]:
@@ -39,19 +40,19 @@ async def list_spend_alerts(
     return await _list(caller, "organization", "", Cursor(after, limit, order == "desc", before))
 
 
-@router.get("/spend_alerts/{alert_id}", **examples.answers(examples.SPEND_ALERT, 404))
+@router.get("/spend_alerts/{alert_id}", **described(examples.SPEND_ALERT, 404))
 async def retrieve_spend_alert(caller: Admin, alert_id: str) -> dict[str, Any]:
     """One of them."""
     return _shown(caller, await alerts.show_alert(caller.database, alert_id, _among("organization", "")))
 
 
-@router.post("/spend_alerts/{alert_id}", **examples.answers(examples.SPEND_ALERT, 400, 403, 404, body=SpendAlertBody))
+@router.post("/spend_alerts/{alert_id}", **described(examples.SPEND_ALERT, 400, 403, 404, body=SpendAlertBody))
 async def modify_spend_alert(caller: AdminWriter, alert_id: str, given: Given) -> dict[str, Any]:
     """Change it. A new threshold may be reached in the same month once more."""
     return await _modify(caller, alert_id, given, _among("organization", ""))
 
 
-@router.delete("/spend_alerts/{alert_id}", **examples.answers(examples.deleted("organization.spend_alert"), 403, 404))
+@router.delete("/spend_alerts/{alert_id}", **described(examples.deleted("organization.spend_alert"), 403, 404))
 async def delete_spend_alert(caller: AdminWriter, alert_id: str) -> dict[str, Any]:
     """Delete it, and what it has not sent yet."""
     await alerts.delete_alert(caller.database, alert_id, _among("organization", ""))
@@ -60,16 +61,14 @@ async def delete_spend_alert(caller: AdminWriter, alert_id: str) -> dict[str, An
 
 @router.post(
     "/projects/{project_id}/spend_alerts",
-    **examples.answers(examples.PROJECT_SPEND_ALERT, 400, 403, 404, body=SpendAlertBody),
+    **described(examples.PROJECT_SPEND_ALERT, 400, 403, 404, body=SpendAlertBody),
 )
 async def create_project_spend_alert(caller: AdminWriter, project_id: str, given: Given) -> dict[str, Any]:
     """Tell these recipients when the project has spent so much in a month. Sent once a month."""
     return await _create(caller, ScopeRef("project", project_id), given)
 
 
-@router.get(
-    "/projects/{project_id}/spend_alerts", **examples.answers(examples.listed(examples.PROJECT_SPEND_ALERT), 400, 404)
-)
+@router.get("/projects/{project_id}/spend_alerts", **described(list_object([examples.PROJECT_SPEND_ALERT]), 400, 404))
 async def list_project_spend_alerts(
     caller: Admin,
     project_id: str,
@@ -83,7 +82,7 @@ async def list_project_spend_alerts(
     return await _list(caller, "project", project.id, Cursor(after, limit, order == "desc", before))
 
 
-@router.get("/projects/{project_id}/spend_alerts/{alert_id}", **examples.answers(examples.PROJECT_SPEND_ALERT, 404))
+@router.get("/projects/{project_id}/spend_alerts/{alert_id}", **described(examples.PROJECT_SPEND_ALERT, 404))
 async def retrieve_project_spend_alert(caller: Admin, project_id: str, alert_id: str) -> dict[str, Any]:
     """One of them."""
     return _shown(caller, await alerts.show_alert(caller.database, alert_id, _among("project", project_id)))
@@ -91,7 +90,7 @@ async def retrieve_project_spend_alert(caller: Admin, project_id: str, alert_id:
 
 @router.post(
     "/projects/{project_id}/spend_alerts/{alert_id}",
-    **examples.answers(examples.PROJECT_SPEND_ALERT, 400, 403, 404, body=SpendAlertBody),
+    **described(examples.PROJECT_SPEND_ALERT, 400, 403, 404, body=SpendAlertBody),
 )
 async def modify_project_spend_alert(
     caller: AdminWriter, project_id: str, alert_id: str, given: Given
@@ -102,7 +101,7 @@ async def modify_project_spend_alert(
 
 @router.delete(
     "/projects/{project_id}/spend_alerts/{alert_id}",
-    **examples.answers(examples.deleted("project.spend_alert"), 403, 404),
+    **described(examples.deleted("project.spend_alert"), 403, 404),
 )
 async def delete_project_spend_alert(caller: AdminWriter, project_id: str, alert_id: str) -> dict[str, Any]:
     """Delete it, and what it has not sent yet."""

@@ -54,9 +54,14 @@ def url_in_effect(url: str | None) -> str:
 def find_address(url: str | None, key_file: str | None) -> Address | None:
     """From the options as given and the environment; None for the database here.
 
-    Raises BadRequest for a URL that cannot be one, ConfigurationError for a key that is missing.
+    Raises BadRequest for a URL that cannot be one and for a key without a URL, ConfigurationError for a key that is missing.
     """
     if not (given := url_in_effect(url)):
+        if key_file is not None and url is None:
+            message = (
+                f"--admin-key-file is for a gateway elsewhere: which? Give --url or {URL_VARIABLE}; --url '' is here."
+            )
+            raise BadRequest(message, code="invalid_usage")
         return None
     flags = [] if url is None else ["--url", url]
     flags += [] if key_file is None else ["--admin-key-file", key_file]

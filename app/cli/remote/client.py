@@ -1,8 +1,9 @@
 """The administration API of a gateway elsewhere, asked over HTTP; what it refuses is raised as it would be here."""
 
+import os
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -12,11 +13,23 @@ import httpx2
 
 from app import __version__
 from app.cli.remote.address import KEY_VARIABLE, Address
-from app.errors import GatewayError, InvalidApiKey, InvalidValue, NotFound, PermissionDenied, UnknownUrl
+from app.errors import (
+    ConfigurationError,
+    GatewayError,
+    InvalidApiKey,
+    InvalidValue,
+    NotFound,
+    PermissionDenied,
+    UnknownUrl,
+)
 
 TIMEOUT = httpx2.Timeout(120.0, connect=10.0)
 """A report over years takes its time."""
 PAGE = 100
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What reading an answer of another shape raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +42,29 @@ class Client:
 
     async def installation(self) -> "Installation":
         found = await self.get("installation")
-        if not isinstance(found, dict) or found.get("object") != "organization.installation":
-            raise self._stranger(200)
-        return Installation(found["currency"], ZoneInfo(found["timezone"]))
+        with self.reading():
+            if found["object"] != "organization.installation":
+                raise self.stranger(200)
+            return Installation(found["currency"], ZoneInfo(found["timezone"]))
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around whatever takes an answer apart. Raises GatewayError for one that is not as imagegate's."""
+        try:
+            yield
+        except _UNREADABLE as exc:
+            raise self.stranger(200) from exc
+
+    @contextmanager
+    def after(self, change: str) -> Iterator[None]:
+        """Around a look at what was changed: where it fails, the GatewayError says that `change` is made all the same."""
+        try:
+            with self.reading():
+                yield
+        except GatewayError as exc:
+            reason = exc.message.removesuffix(" Try again.")
+            message = f"{change}; only showing it failed. Do not do it again. {reason}"
+            raise GatewayError(message, status=exc.status, code=exc.code, type=exc.type) from exc
 
     async def get(self, *path: str, **query: Any) -> Any:
         """Parameters that are None are left out."""
@@ -67,11 +100,13 @@ class Client:
     ) -> httpx2.Response:
         params = {name: value for name, value in (query or {}).items() if value is not None}
         _check_secrets(*path, *params.values())
-        url = "/".join([f"{self.address.url}/v1/organization", *map(_segment, path)])
         try:
+            url = "/".join([f"{self.address.url}/v1/organization", *map(_segment, path)])
             answer = await self.http.request(method, url, params=params, **body)
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             raise self._silence(method, exc) from None  # The request, and its key with it, hangs on the exception.
+        except UnicodeEncodeError:
+            raise InvalidValue("What is given is not text: it holds bytes of another encoding than UTF-8.") from None
         if answer.is_success:
             return answer
         raise self._refusal(answer)
@@ -80,7 +115,7 @@ class Client:
         try:
             return answer.json()
         except ValueError:
-            raise self._stranger(answer.status_code) from None
+            raise self.stranger(answer.status_code) from None
 
     def _silence(self, method: str, exc: Exception) -> GatewayError:
         url, reason = self.address.url, f"{type(exc).__name__}: {exc}".removesuffix(": ")
@@ -96,7 +131,7 @@ class Client:
         url, status = self.address.url, answer.status_code
         error = _error(answer)
         if error is None:
-            return self._stranger(status, answer.headers.get("location"))
+            return self.stranger(status, answer.headers.get("location"))
         message, code = str(error["message"]), error["code"]
         match status, code:
             case 401, _:
@@ -111,9 +146,9 @@ class Client:
                 )
         return GatewayError(message, param=error["param"], code=code, type=error["type"], status=status)
 
-    def _stranger(self, status: int, location: str | None = None) -> GatewayError:
-        to = urlsplit(location or "")
-        leads = f" and leads to {to.scheme}://{to.hostname}" if to.hostname else ""
+    def stranger(self, status: int, location: str | None = None) -> GatewayError:
+        """Somebody else answers."""
+        leads = _host(location)
         message = f"{self.address.url} answers {status}{leads}, and not as imagegate does. Look at the URL, and at what stands"
         return GatewayError(f"{message} between.", status=502, code="gateway_unreachable")
 
@@ -128,13 +163,30 @@ class Installation:
 
 @asynccontextmanager
 async def connected(address: Address) -> AsyncIterator[tuple[Client, Installation]]:
-    """One connection for a whole command, asked first who is there. Raises GatewayError."""
+    """One connection for a whole command, asked first who is there. Raises GatewayError, and ConfigurationError for a proxy
+    or certificate authority of the environment that cannot be used."""
+    async with _http(address) as http:
+        client = Client(http, address)
+        yield client, await client.installation()
+
+
+def _http(address: Address) -> httpx2.AsyncClient:
     headers = {"authorization": f"Bearer {address.key}", "user-agent": f"imagegate/{__version__}"}
     # A proxy out of the environment is for elsewhere: it would get the admin key, unencrypted, and cannot come back here.
     near = address.is_loopback
-    async with httpx2.AsyncClient(headers=headers, timeout=TIMEOUT, trust_env=not near) as http:
-        client = Client(http, address)
-        yield client, await client.installation()
+    try:
+        return httpx2.AsyncClient(headers=headers, timeout=TIMEOUT, trust_env=not near)
+    except OSError as exc:  # Of the file; ssl.SSLError is one, too.
+        message = f"{_set_of(_AUTHORITIES)} cannot be used: {type(exc).__name__}. It names a file or directory of certificates."
+        raise ConfigurationError(message) from None
+    except (ImportError, ValueError, httpx2.InvalidURL):  # Its message may hold the password of the proxy.
+        message = f"{_set_of(_PROXIES)} cannot be used: a proxy is like http://proxy.example.com:3128; SOCKS is not supported."
+        raise ConfigurationError(message) from None
+
+
+def _set_of(names: tuple[str, ...]) -> str:
+    """Those of them that the environment has, as they are written there."""
+    return ", ".join(name for name in os.environ if name.upper() in names) or " or ".join(names)
 
 
 def _error(answer: httpx2.Response) -> dict[str, Any] | None:
@@ -153,7 +205,17 @@ def _segment(text: str) -> str:
     return quote(text, safe="")
 
 
+def _host(location: str | None) -> str:
+    """What a redirect may be told by: it can hold a password."""
+    try:
+        to = urlsplit(location or "")
+    except ValueError:
+        return ""
+    return f" and leads to {to.scheme}://{to.hostname}" if to.hostname else ""
+
+
 def _check_secrets(*values: Any) -> None:
-    """URLs are logged everywhere."""
-    if any(re.match(r"\s*sk-", str(value)) for value in values):
+    """URLs are logged everywhere. A value may be a list, or hold several with commas between."""
+    each = [str(item) for value in values for item in (value if isinstance(value, list | tuple) else [value])]
+    if any(re.search(r"(^|[\s,])sk-", text) for text in each):
         raise NotFound("That is a secret, and not an id; an id of a key is like key_ and 12 characters.", param="key")

@@ -27,7 +27,7 @@ class Keys:
         return CreatedKey(made["id"], made["value"])
 
     async def list_keys(self) -> Sequence[ShownKey]:
-        return [_key(each) for each in (await self.client.get("api_keys"))["data"]]
+        return [_key(each) async for each in self.client.every("api_keys")]
 
     async def show_key(self, key_id: str) -> ShownKey:
         return _key(await self.client.get("api_keys", key_id))
@@ -36,7 +36,8 @@ class Keys:
         key = await self.show_key(key_id)
         if key.revoked_at_ms is None:
             await self.client.delete("projects", key.project_id, "api_keys", key.id)
-        return await self.show_key(key.id)
+        with self.client.after(f"The key {key.id} is revoked"):
+            return await self.show_key(key.id)
 
     async def rotate_key(self, key_id: str, grace_s: int) -> CreatedKey:
         key = await self.show_key(key_id)

@@ -55,8 +55,8 @@ class Projects:
         return _account(made, project_id), CreatedKey(made["api_key"]["id"], made["api_key"]["value"])
 
     async def list_service_accounts(self, project: str | None) -> Sequence[ServiceAccount]:
-        found = await self.client.get("service_accounts", project=project)
-        return [_account(each, each["project_id"]) for each in found["data"]]
+        found = self.client.every("service_accounts", project=project)
+        return [_account(each, each["project_id"]) async for each in found]
 
     async def delete_service_account(self, project: str, account_id: str) -> ServiceAccount:
         project_id = (await self.client.get("projects", project))["id"]

@@ -25,8 +25,9 @@ class Prices:
     async def set_price(self, wanted: WantedPrice) -> ListedPrice:
         names = {name: getattr(wanted, name) for name in ("model", "operation", "size", "quality")}
         made = await self.client.post("prices", **names, **amount_fields(wanted.amount), **{"from": wanted.starts})
-        catalog = (await self.client.get("models"))["data"]
-        return _listed(next(model for model in catalog if model["id"] == wanted.model), made)
+        with self.client.after("The price is set"):
+            catalog = {model["id"]: model for model in (await self.client.get("models"))["data"]}
+            return _listed(catalog[made["model"]], made)
 
     async def export_prices(self, format: DocumentFormat) -> str:
         return await self.client.text("prices", "export", format=format)

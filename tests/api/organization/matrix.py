@@ -16,6 +16,7 @@ OURS = {"threshold_amount": 100, "notification_channels": [MAIL]}
 SPEND = {"currency": "CNY", "interval": "month", "threshold_amount": 100_000}
 QUOTA = {"interval": "month", "threshold_amount": 1000}
 IMAGE = {"model": "seedream-3.0", "prompt": "a lighthouse"}
+EDIT = {**IMAGE, "model": "gpt-image-1", "images": [{"image_url": "{picture}"}]}
 PRICE = {"model": "imagen4", "per_image": "0.20"}
 RECENT = {"start_time": int(time.time()) - 3600}
 SINCE = {**RECENT, "limit": 1}
@@ -25,7 +26,8 @@ SINCE = {**RECENT, "limit": 1}
 class Row:
     """`body` is a good one; `{names}` in it and in the path are objects of the test's world. `at` says which object stands for
     a name of the path where it is not the one of that name: `spare` ones are there to be deleted. `status` is what whoever
-    gets in is answered. `shared`: what the last name of the path stands for is in every project."""
+    gets in is answered. `shared`: what the last name of the path stands for is in every project. `looking`:
+    what an API key that only looks is answered, where that is something else: no model is there for it."""
 
     method: str
     path: str
@@ -35,6 +37,7 @@ class Row:
     at: dict[str, str] = field(default_factory=dict)
     status: int = 200
     shared: bool = False
+    looking: int | None = None
 
 
 def _limits(path: str) -> list[Row]:
@@ -62,13 +65,13 @@ ROWS = [
     Row("GET", "/openapi.json", "public"),
     Row("GET", "/docs", "public"),
     Row("GET", "/v1/models", "own"),
-    Row("GET", "/v1/models/{model:path}", "own", at={"model:path": "model"}),
+    Row("GET", "/v1/models/{model:path}", "own", at={"model:path": "model"}, looking=404),
     Row("GET", "/v1/key", "own"),
     Row("GET", "/v1/usage/images", "own", query=SINCE),
     Row("GET", "/v1/costs", "own", query=SINCE),
-    Row("POST", "/v1/images/quote", "own", IMAGE),
-    Row("POST", "/v1/images/generations", "own", IMAGE),
-    Row("POST", "/v1/images/edits", "own", {**IMAGE, "model": "gpt-image-1", "images": [{"image_url": "{picture}"}]}),
+    Row("POST", "/v1/images/quote", "own", IMAGE, looking=403),
+    Row("POST", "/v1/images/generations", "own", IMAGE, looking=403),
+    Row("POST", "/v1/images/edits", "own", EDIT, looking=403),
     # No model does it, and it takes forms only: whoever gets in is told so.
     Row("POST", "/v1/images/variations", "own", IMAGE, status=415),
     Row("GET", "/v1/images/requests/{request_id}", "mine"),

@@ -42,3 +42,28 @@ async def test_service_accounts_are_listed_with_their_project(office: Office) ->
     assert [(each["name"], each["project_id"]) for each in every] == [("ci", "proj_default"), ("press", red["id"])]
     assert (await office.get("/service_accounts", project="red"))["data"] == every[1:]
     assert await office.refused("GET", "/service_accounts", project="blue") == (404, "not_found", "project")
+
+
+async def test_both_lists_are_read_piece_by_piece(office: Office) -> None:
+    for name in ("a", "b", "c"):
+        await office.post("/projects/proj_default/service_accounts", name=name)
+
+    for path in ("/api_keys", "/service_accounts"):
+        whole = await office.get(path)
+        first = await office.get(path, limit=2)
+        rest = await office.get(path, limit=2, after=first["last_id"])
+        assert first["data"] + rest["data"] == whole["data"] and len(first["data"]) == 2
+        assert [each["has_more"] for each in (whole, first, rest)] == [False, True, False]
+        assert await office.refused("GET", path, after="nothing") == (400, "invalid_value", "after")
+        assert (await office.refused("GET", path, limit=101))[0] == 400
+
+
+async def test_what_the_documentation_shows_is_what_is_answered(office: Office) -> None:
+    await office.post("/projects/proj_default/service_accounts", name="ci")
+    document = (await office.http.get("/openapi.json")).json()
+
+    for path in ("/api_keys", "/service_accounts"):
+        ok = document["paths"][f"/v1/organization{path}"]["get"]["responses"]["200"]
+        [example] = ok["content"]["application/json"]["example"]["data"]
+        [answered] = (await office.get(path))["data"]
+        assert list(example) == list(answered)

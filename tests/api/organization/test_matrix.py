@@ -18,7 +18,7 @@ from app.store.tables import admin_api_keys, api_keys
 from tests.api.organization.conftest import Office
 from tests.api.organization.matrix import ROWS, Row
 
-API_KEYS = ("A", "B", "service account")
+API_KEYS = ("read-only", "A", "B", "service account")
 ADMINS = ("reader", "owner")
 NAME = re.compile(r"{([^}]+)}")
 
@@ -58,6 +58,8 @@ def expected(row: Row, caller: str) -> int:
         return row.status if caller == "owner" or row.method == "GET" else 403
     if caller not in API_KEYS:
         return 401
+    if caller == "read-only" and row.looking is not None:
+        return row.looking
     return row.status if row.door == "own" or caller == "A" else 404
 
 
@@ -142,7 +144,12 @@ async def world(office: Office) -> World:
     }
     await office.post(f"/projects/{red}/users", user_id=users["al"], role="member")
     objects |= await _alerts(office, red)
-    working = {"A": key_a["value"], "B": (await _key(office, "proj_default", users["bo"]))["value"]}
+    looks = await office.post(f"/projects/{red}/api_keys", user_id=users["lin"], scopes=["api.all.read"])
+    working = {
+        "read-only": looks["value"],
+        "A": key_a["value"],
+        "B": (await _key(office, "proj_default", users["bo"]))["value"],
+    }
     working |= {"service account": account["api_key"]["value"], "reader": await office.reader(), "owner": office.owner}
     return World(office, await _useless(office, red, users["eve"]) | working, objects)
 

@@ -87,6 +87,20 @@ async def test_a_list_of_models_is_not_lost_to_read_only_unsaid(office: Office) 
     assert (await office.post(f"{path}/{key['id']}", **read_only, models=[]))["models"] == []
 
 
+async def test_a_read_only_key_stays_so_when_its_own_fields_are_sent_back(office: Office) -> None:
+    lin = await office.post("/users", name="lin")
+    path = "/projects/proj_default/api_keys"
+    key = await office.post(path, user_id=lin["id"], scopes=["api.all.read"])
+
+    echoed = await office.post(f"{path}/{key['id']}", name="x", models=key["models"])
+    assert (echoed["name"], echoed["models"], echoed["scopes"]) == ("x", [], ["api.all.read"])
+    some = {"models": ["seedream-3.0"]}
+    assert await office.refused("POST", f"{path}/{key['id']}", some) == (409, "conflict", "models")
+    assert await office.image(key["value"]) == 403
+
+    assert (await office.post(f"{path}/{key['id']}", scopes=[], **some))["models"] == ["seedream-3.0"]
+
+
 async def test_while_a_rotation_is_under_way_both_secrets_work_and_share_one_limit(office: Office) -> None:
     lin = await office.post("/users", name="lin")
     path = "/projects/proj_default/api_keys"

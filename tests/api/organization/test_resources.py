@@ -159,3 +159,18 @@ async def test_a_service_account_is_no_person_and_belongs_to_its_project(office:
     assert (await office.refused("POST", f"/projects/{red['id']}/api_keys", {"user_id": made["id"]}))[0] == 409
     assert (await office.post(f"/projects/{red['id']}/service_accounts", name="ci"))["name"] == "ci"
     assert (await office.refused("POST", f"/projects/{red['id']}/service_accounts", {"name": "ci"}))[0] == 409
+
+
+async def test_a_service_account_is_disabled_like_a_person_and_otherwise_not_among_them(office: Office) -> None:
+    account = await office.post("/projects/proj_default/service_accounts", name="ci")
+    path, value = f"/users/{account['id']}", account["api_key"]["value"]
+
+    assert (await office.post(path, disabled=True))["is_service_account"] is True
+    assert await office.is_refused_within_a_second(value)
+    [change] = (await office.get("/audit_logs", **{"event_types[]": "service_account.updated"}))["data"]
+    assert change["service_account.updated"]["changes_requested"] == {"disabled": True}
+    assert (await office.post(path, disabled=False))["disabled"] is False
+
+    for fields in ({}, {"role": "owner"}, {"disabled": True, "name": "robot"}):
+        assert (await office.refused("POST", path, fields))[:2] == (404, "not_found")
+    assert (await office.refused("GET", path))[0] == 404
