@@ -1,4 +1,4 @@
-"""Four gateway processes on one PostgreSQL: the promises hold where nothing is shared but the database."""
+"""Four gateway processes on one PostgreSQL: the promises hold where nothing is shared but the database. And the one of SQLite."""
 
 import asyncio
 import base64
@@ -21,15 +21,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-async def city(postgres_url: str, tmp_path: Path) -> AsyncIterator[Town]:
+async def city(database_where: DatabaseUrl, tmp_path: Path) -> AsyncIterator[Town]:
     """They share a directory, as replicas with shared storage do."""
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(running_sandbox(SandboxOptions(RELAY_KEY, latency_scale=0)))
-        where = DatabaseUrl.of(postgres_url, tmp_path)
-        await prepare(where)
-        starts = [gateway_process(tmp_path, relay.base_url, database_url=postgres_url) for _ in range(4)]
+        await prepare(database_where)
+        url = None if database_where.path else database_where.url
+        starts = [gateway_process(tmp_path, relay.base_url, database_url=url) for _ in range(4 if url else 1)]
         processes = [await stack.enter_async_context(start) for start in starts]
-        database = open_database(where)
+        database = open_database(database_where)
         stack.push_async_callback(database.close)
         yield Town([process.url for process in processes], database, relay, [0])
 
