@@ -13,13 +13,13 @@ import asyncpg
 from app.control.keys import KeyFacts, add_key
 from app.control.limits import LimitChange, ScopeRef, set_limits
 from app.control.projects import DEFAULT_PROJECT, active_project
-from app.core.intervals import bounds_ms, hour_start_ms, local_day
+from app.core.intervals import DAY_MS, bounds_ms, hour_start_ms, local_day
 from app.settings import Settings
 from app.store.engine import Database
 from app.store.organization import User, insert_user
 from benchmarks.rounds import say
 
-DAYS, DAY_MS = 31, 86_400_000
+DAYS = 31
 PEPPER = b"a pepper for the benchmarks, long enough"
 ZONE = Settings(_env_file=None).zone
 MODELS = ("gpt-image-1", "seedream-3.0", "flux-kontext-pro", "flux-kontext-max", "imagen4")

@@ -26,9 +26,10 @@ from app.api.organization.usage_queries import BUCKETS, CostsField, CostsQuery, 
 from app.cli.server import settle_memory
 from app.control.audit import audit
 from app.control.buckets import Width
+from app.core.intervals import DAY_MS
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
-from benchmarks.ledger import DAY_MS, DAYS, PEPPER, STRESS, TEAM, ZONE, Crowd, Person, fill
+from benchmarks.ledger import DAYS, PEPPER, STRESS, TEAM, ZONE, Crowd, Person, fill
 from benchmarks.results import about_this_run
 from benchmarks.rounds import say
 from benchmarks.table import aligned

@@ -7,11 +7,12 @@ import pytest
 import sqlalchemy as sa
 
 from app.control.audit import audit
+from app.core.intervals import DAY_MS
 from app.store.engine import Database
 from app.store.tables import requests
 from benchmarks.books import Books, complaint
 from benchmarks.http import Message
-from benchmarks.ledger import DAY_MS, ZONE, Crowd, fill
+from benchmarks.ledger import ZONE, Crowd, fill
 from benchmarks.load import Tally
 from benchmarks.medians import rows
 from benchmarks.plot import draw

@@ -37,7 +37,7 @@ class Purchase:
         if not self._task.done():
             raise self._explained(self._too_late())
         if isinstance(error := self._task.exception(), GatewayError):
-            raise self._explained(error.anew())
+            raise self._explained(error)
         return self._task.result()
 
     async def events(self) -> AsyncGenerator[bytes]:
@@ -47,7 +47,7 @@ class Purchase:
             async for frame in client_events(self._task, self._closing, self.channel, self.deadline_s):
                 yield frame
         except GatewayError as exc:
-            raise self._explained(exc.anew()) from None
+            raise self._explained(exc) from None
         except TimeoutError:
             raise self._explained(self._too_late()) from None
 
@@ -69,5 +69,7 @@ class Purchase:
         )
 
     def _explained(self, error: GatewayError) -> GatewayError:
-        error.headers = rate_headers(self.rates) | error.headers
-        return error
+        """A copy, with the rates of this client: others may wait for the same exchange."""
+        explained = error.anew()
+        explained.headers = rate_headers(self.rates) | error.headers
+        return explained

@@ -1,6 +1,5 @@
 """Replicas that share no directory share their answers through a bucket, and a bucket that fails costs nobody a picture."""
 
-import asyncio
 import os
 import shutil
 import sys
@@ -24,6 +23,7 @@ from app.store.engine import Database, DatabaseUrl, open_database
 from app.wiring import bucket_of
 from tests.buckets import TestBucket
 from tests.gateways import Running, book, gateway_process, new_key, prepare, running_gateway
+from tests.money.books import until
 
 SMALL = {"model": "seedream-3.0", "prompt": "a lighthouse"}
 LARGE = {"model": "gpt-image-1", "prompt": "a lighthouse"}
@@ -65,12 +65,6 @@ async def ready(gateway: Running) -> dict[str, Any]:
     async with httpx2.AsyncClient(base_url=gateway.url) as http:
         answer: dict[str, Any] = (await http.get("/readyz")).json()
         return answer
-
-
-async def until(happened: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not await happened():
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("body", [LARGE, LARGE | {"n": 2}, LARGE | {"stream": True}], ids=["one", "two", "stream"])

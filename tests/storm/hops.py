@@ -12,13 +12,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tests.storm.arrivals import marker_of, read_request
 from tests.storm.faults import reset
 
 HOST = "127.0.0.1"
 PIECE_BYTES = 1 << 16
-UNMARKED = "unmarked"
-_MARKER = re.compile(rb"storm-[0-9a-z-]+")
-_BODY_BYTES_MAX = 8 * 1024 * 1024
 
 
 @dataclass
@@ -95,9 +93,8 @@ class Hop:
         writer.close()
 
     async def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Passage:
-        head, body = await _read(reader)
-        found = _MARKER.search(body)
-        marker = found[0].decode() if found else UNMARKED
+        head, body = await read_request(reader)
+        marker = marker_of(body)
         self.arrivals[marker] += 1
         where = urlsplit(self.target)
         assert where.hostname is not None and where.port is not None
@@ -136,15 +133,6 @@ async def _left(reader: asyncio.StreamReader) -> None:
     """Returns when the client has hung up; it says nothing more before it has its answer."""
     with suppress(OSError):
         await reader.read(1)
-
-
-async def _read(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = re.search(rb"(?im)^content-length: *(\d+)", head)
-    size = int(length[1]) if length else 0
-    if size > _BODY_BYTES_MAX:
-        raise ValueError("too large")
-    return head, await reader.readexactly(size)
 
 
 def _closing(head: bytes) -> bytes:

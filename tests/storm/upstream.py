@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.storm.arrivals import marker_of, read_request
 from tests.storm.faults import FAULTS, Wire, reset
 from tests.storm.pictures import Asked
 
@@ -27,8 +28,6 @@ PRICES_MICROS = {"gpt-image-1": 1_000_000, "flux-kontext-pro": 200_000, "seedrea
 UNREAD_SHARE = 0.01
 """Of connections that are reset before anything was read from them."""
 DEAF_S = 0.4
-_MARKER = re.compile(rb"storm-[0-9a-z-]+")
-_BODY_BYTES_MAX = 8 * 1024 * 1024
 
 
 @dataclass
@@ -53,7 +52,7 @@ class Relay:
         return None
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = self._arrived(*await _read(reader))
+        asked = self._arrived(*await read_request(reader))
         chance = random.Random(f"{self.seed}/{asked.marker}/{asked.arrival}")
         names = list(FAULTS)
         [name] = chance.choices(names, [FAULTS[name].weight for name in names])
@@ -64,8 +63,7 @@ class Relay:
 
     def _arrived(self, head: bytes, body: bytes) -> Asked:
         headers = {name.lower(): value for name, value in re.findall(rb"(?m)^([\w-]+): *(.*?)\r?$", head)}
-        found = _MARKER.search(body)
-        marker = found[0].decode() if found else "unmarked"
+        marker = marker_of(body)
         self.arrivals[marker] += 1
         operation = "edit" if b"/images/edits" in head.split(b"\r\n", 1)[0] else "generation"
         facts = _facts(body, headers.get(b"content-type", b""))
@@ -92,15 +90,6 @@ class Relay:
             "charged": charged,
         }
         os.write(self.bill, json.dumps(line).encode() + b"\n")
-
-
-async def _read(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = re.search(rb"(?im)^content-length: *(\d+)", head)
-    size = int(length[1]) if length else 0
-    if size > _BODY_BYTES_MAX:
-        raise ValueError("too large")
-    return head, await reader.readexactly(size)
 
 
 def _facts(body: bytes, content_type: bytes) -> dict[str, Any]:
