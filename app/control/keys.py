@@ -20,6 +20,7 @@ from app.store.audit_logs import Change, Facts, note
 from app.store.engine import Database
 from app.store.keys import KeyRecord, StoredKey
 from app.store.organization import Project, User
+from app.store.pages import Cursor, Page
 
 GRACE_S_MAX = 30 * 86_400
 LIFETIME_S_MAX = 100 * 365 * 86_400
@@ -102,6 +103,12 @@ async def list_keys(database: Database) -> list[KeyRecord]:
     """Newest first, revoked and expired ones too."""
     async with database.read() as connection:
         return await store.list_keys(connection)
+
+
+async def page_of_keys(database: Database, cursor: Cursor) -> Page[KeyRecord]:
+    """Those of every project by creation, revoked and expired ones too. Raises InvalidValue for the cursor."""
+    async with database.read() as connection:
+        return await store.page_of_all_keys(connection, cursor)
 
 
 async def show_key(database: Database, key_id: str) -> KeyRecord:

@@ -1,10 +1,8 @@
 """Who belongs to which project. Keys of somebody who does not belong to their project do not work."""
 
-from typing import get_args
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.control.names import shown
+from app.control.names import checked_name, shown
 from app.control.people import active_user
 from app.control.projects import active_project, the_project
 from app.errors import Conflict, InvalidValue, NotFound
@@ -12,17 +10,19 @@ from app.store import members as store
 from app.store import organization
 from app.store.audit_logs import Change, note
 from app.store.engine import Database
-from app.store.members import Member, ProjectRole
+from app.store.members import Member
 from app.store.organization import Project, User
 from app.store.pages import Cursor, Page
 
-PROJECT_ROLES: tuple[ProjectRole, ...] = get_args(ProjectRole)
+NO_ROLE = "none"
+"""OpenAI's word where somebody has none; nobody is given it."""
 
 
 async def add_member(
     database: Database, project_id: str, role: str, user: str | None = None, email: str | None = None
 ) -> Member:
-    """By name or id, or by an e-mail address that is one person's. Whoever belongs to it already gets the role.
+    """By name or id, or by an e-mail address that is one person's; given both, they are the same person's. Whoever belongs
+    to it already gets the role.
 
     Raises InvalidValue; NotFound; Conflict for an archived project and a disabled user.
     """
@@ -57,7 +57,7 @@ async def show_member(database: Database, project_id: str, user_id: str) -> Memb
 
 
 async def set_member_role(database: Database, project_id: str, user_id: str, role: str) -> Member:
-    """owner or member of the project. Raises NotFound, InvalidValue, Conflict for an archived project."""
+    """As in `checked_project_role`. Raises NotFound, InvalidValue, Conflict for an archived project."""
     checked = checked_project_role(role)
     async with database.write() as connection:
         project = await active_project(connection, project_id)
@@ -83,35 +83,42 @@ async def the_member(connection: AsyncConnection, project_id: str, user_id: str)
     return member
 
 
-def checked_project_role(text: str) -> ProjectRole:
-    """Raises InvalidValue."""
-    for role in PROJECT_ROLES:
-        if role == text:
-            return role
-    raise InvalidValue(f"The role in a project is owner or member; not {shown(text)}.", param="role")
+def checked_project_role(text: str) -> str:
+    """owner or member, or any other word that can be a name: kept as it came, granting nothing. Raises InvalidValue."""
+    if text == NO_ROLE:
+        message = f"{NO_ROLE} stands for somebody without a role in the project; give one, or remove the user from it."
+        raise InvalidValue(message, param="role")
+    return checked_name(text, "role")
 
 
-async def _with_role(connection: AsyncConnection, project_id: str, user_id: str, role: ProjectRole) -> Member:
+async def _with_role(connection: AsyncConnection, project_id: str, user_id: str, role: str) -> Member:
     before = await the_member(connection, project_id, user_id)
     await store.set_role(connection, project_id, user_id, role)
     await note(connection, Change("user.updated", user_id, {"role": before.role}, {"role": role}, project_id))
     return await the_member(connection, project_id, user_id)
 
 
-async def _added(connection: AsyncConnection, project: Project, user_id: str, role: ProjectRole) -> None:
+async def _added(connection: AsyncConnection, project: Project, user_id: str, role: str) -> None:
     await note(connection, Change("user.added", user_id, None, {"role": role}, project.id))
 
 
 async def _person(connection: AsyncConnection, user: str | None, email: str | None) -> User:
-    if (user is None) == (email is None):
-        raise InvalidValue("Name the user by either user_id or email.", param="user_id")
-    if user is not None:
-        found = await active_user(connection, user)
-        if found.is_service_account:
-            raise Conflict("A service account belongs to its own project only.", param="user_id")
-        return found
-    there = await organization.find_user_by_email(connection, email or "")
+    if user is None:
+        return await _person_at(connection, email)
+    found = await active_user(connection, user)
+    if found.is_service_account:
+        raise Conflict("A service account belongs to its own project only.", param="user_id")
+    if email is not None and email.lower() != (found.email or "").lower():
+        message = f"The user {shown(found.name)} has another e-mail address than {shown(email)}; give one of the two."
+        raise InvalidValue(message, param="email")
+    return found
+
+
+async def _person_at(connection: AsyncConnection, email: str | None) -> User:
+    if email is None:
+        raise InvalidValue("Name the user by user_id or email.", param="user_id")
+    there = await organization.find_user_by_email(connection, email)
     if len(there) != 1:
         many = f"{len(there)} users have" if there else "No user has"
-        raise NotFound(f"{many} the e-mail address {shown(email or '')}; give a user_id.", param="email")
+        raise NotFound(f"{many} the e-mail address {shown(email)}; give a user_id.", param="email")
     return await active_user(connection, there[0].id)

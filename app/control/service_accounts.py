@@ -1,24 +1,26 @@
 """Service accounts: non-persons that hold keys in one project. Wherever a limit or report says user, they count as one."""
 
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.keys import CreatedKey, KeyFacts, add_key, expiry_in_ms
 from app.control.leaving import leave
-from app.control.members import checked_project_role
 from app.control.names import checked_name, shown
 from app.control.people import add_user, change_user, the_user
 from app.control.projects import active_project, the_project
 from app.core.ids import new_id
-from app.errors import NotFound
+from app.errors import InvalidValue, NotFound
 from app.store import members
 from app.store import service_accounts as store
 from app.store.audit_logs import Change, note
 from app.store.engine import Database
 from app.store.organization import Project, User
 from app.store.pages import Cursor, Page
-from app.store.service_accounts import ServiceAccount
+from app.store.service_accounts import AccountRole, ServiceAccount
+
+ROLES: tuple[AccountRole, ...] = get_args(AccountRole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,11 @@ async def list_service_accounts(database: Database, project: str | None = None) 
         return await store.all_of(connection, project_id)
 
 
-async def page_of_service_accounts(database: Database, project_id: str, cursor: Cursor) -> Page[ServiceAccount]:
-    """By creation. Raises NotFound, and InvalidValue for the cursor."""
+async def page_of_service_accounts(database: Database, project: str | None, cursor: Cursor) -> Page[ServiceAccount]:
+    """Of one project or of all, by creation. Raises NotFound, and InvalidValue for the cursor."""
     async with database.read() as connection:
-        return await store.page(connection, (await the_project(connection, project_id)).id, cursor)
+        project_id = None if project is None else (await the_project(connection, project)).id
+        return await store.page(connection, project_id, cursor)
 
 
 async def show_service_account(database: Database, project_id: str, account_id: str) -> ServiceAccount:
@@ -97,7 +100,7 @@ async def change_service_account(
 ) -> ServiceAccount:
     """What is None stays. Raises InvalidValue; NotFound; Conflict: the name is taken, or the project archived."""
     checked = None if name is None else checked_name(name)
-    now_ms, in_project = await database.now_ms(), None if role is None else checked_project_role(role)
+    now_ms, in_project = await database.now_ms(), None if role is None else _role(role)
     async with database.write() as connection:
         project = await active_project(connection, project_id)
         account = await the_service_account(connection, project, account_id)
@@ -128,3 +131,10 @@ async def the_service_account(connection: AsyncConnection, project: Project, acc
         message = f"There is no service account {shown(account_id)} in the project {shown(project.name)}."
         raise NotFound(message, param="service_account_id")
     return account
+
+
+def _role(text: str) -> AccountRole:
+    for role in ROLES:
+        if role == text:
+            return role
+    raise InvalidValue(f"The role of a service account is owner or member; not {shown(text)}.", param="role")

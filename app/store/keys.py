@@ -6,7 +6,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store.members import ProjectRole
 from app.store.organization import UserKind
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import api_keys, project_users, projects, requests, users
@@ -51,7 +50,7 @@ class KeyRecord:
     user_email: str | None
     user_created_at_ms: int
     owner_disabled: bool
-    owner_role: ProjectRole | None
+    owner_role: str | None
     project_archived: bool
 
     def status_at(self, now_ms: int) -> str:
@@ -85,7 +84,12 @@ async def find_key(connection: AsyncConnection, key_id: str) -> KeyRecord | None
 
 async def list_keys(connection: AsyncConnection) -> list[KeyRecord]:
     """Newest first."""
-    return await _records(connection, _SHOWN.order_by(api_keys.c.created_at_ms.desc(), api_keys.c.id))
+    return await _records(connection, _SHOWN.order_by(*(column.desc() for column in _BY_CREATION)))
+
+
+async def page_of_all_keys(connection: AsyncConnection, cursor: Cursor) -> Page[KeyRecord]:
+    """Those of every project, revoked ones too, by creation."""
+    return await read_page(connection, _SHOWN, cursor, _record, _BY_CREATION)
 
 
 async def page_of_keys(
@@ -95,7 +99,7 @@ async def page_of_keys(
     select = _SHOWN.where(api_keys.c.project_id == project_id, api_keys.c.revoked_at_ms.is_(None))
     if owner_has_access is not None:
         select = select.where(_HAS_ACCESS if owner_has_access else sa.not_(_HAS_ACCESS))
-    return await read_page(connection, select, cursor, _record, (api_keys.c.created_at_ms, api_keys.c.id))
+    return await read_page(connection, select, cursor, _record, _BY_CREATION)
 
 
 async def keys_of_user(connection: AsyncConnection, user_id: str) -> list[KeyRecord]:
@@ -128,6 +132,7 @@ async def revoke(connection: AsyncConnection, key_id: str, at_ms: int) -> None:
     await connection.execute(sa.update(api_keys).where(fresh).values(revoked_at_ms=at_ms))
 
 
+_BY_CREATION = (api_keys.c.created_at_ms, api_keys.c.id)
 _MEMBERSHIP = sa.and_(
     project_users.c.project_id == api_keys.c.project_id, project_users.c.user_id == api_keys.c.user_id
 )

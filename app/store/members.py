@@ -1,7 +1,7 @@
 """Who belongs to which project."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -11,21 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import project_users, projects, users
 
-ProjectRole = Literal["owner", "member"]
-
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person in a project."""
+    """A person in a project. `role` is owner, member, or a word of somebody's own: no role grants more than another."""
 
     id: str
     name: str
     email: str | None
-    role: ProjectRole
+    role: str
     added_at_ms: int
 
 
-async def add(connection: AsyncConnection, project_id: str, user_id: str, role: ProjectRole, at_ms: int) -> bool:
+async def add(connection: AsyncConnection, project_id: str, user_id: str, role: str, at_ms: int) -> bool:
     """Whether the user was not in it yet; whoever was keeps role and date."""
     insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     row = {"project_id": project_id, "user_id": user_id, "role": role, "added_at_ms": at_ms}
@@ -33,7 +31,7 @@ async def add(connection: AsyncConnection, project_id: str, user_id: str, role: 
     return result.rowcount > 0
 
 
-async def set_role(connection: AsyncConnection, project_id: str, user_id: str, role: ProjectRole) -> None:
+async def set_role(connection: AsyncConnection, project_id: str, user_id: str, role: str) -> None:
     await connection.execute(sa.update(project_users).where(_is(project_id, user_id)).values(role=role))
 
 
@@ -54,7 +52,7 @@ async def page(connection: AsyncConnection, project_id: str, cursor: Cursor) -> 
     return await read_page(connection, select, cursor, lambda row: Member(**row), order, among=own)
 
 
-async def projects_of(connection: AsyncConnection, user_id: str) -> list[tuple[str, str, ProjectRole]]:
+async def projects_of(connection: AsyncConnection, user_id: str) -> list[tuple[str, str, str]]:
     """Id, name and the user's role in each, by name."""
     joined = sa.select(projects.c.id, projects.c.name, project_users.c.role).join_from(project_users, projects)
     rows = await connection.execute(joined.where(project_users.c.user_id == user_id).order_by(projects.c.name))

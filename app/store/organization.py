@@ -11,7 +11,6 @@ from app.store.pages import Cursor, Page, read_page
 from app.store.tables import organization, projects, users
 
 UserKind = Literal["person", "service_account"]
-Role = Literal["owner", "reader"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,10 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person, or a service account, which belongs to one project. A deleted one stays for the names in the book."""
+    """A person, or a service account, which belongs to one project. A deleted one stays for the names in the book.
+
+    `role` is owner, reader, or a word of somebody's own: no role of a user grants more than another.
+    """
 
     id: str
     name: str
@@ -42,7 +44,7 @@ class User:
     disabled_at_ms: int | None = None
     kind: UserKind = "person"
     project_id: str | None = None
-    role: Role = "reader"
+    role: str = "reader"
     deleted_at_ms: int | None = None
 
     @property

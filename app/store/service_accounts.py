@@ -1,14 +1,16 @@
 """Service accounts: rows of `users` that belong to one project."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store.members import ProjectRole
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import project_users, users
+
+AccountRole = Literal["owner", "member"]
+"""OpenAI's, which has no others for service accounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class ServiceAccount:
     id: str
     name: str
     project_id: str
-    role: ProjectRole | None
+    role: AccountRole | None
     created_at_ms: int
     disabled_at_ms: int | None
 
@@ -29,20 +31,22 @@ async def find(connection: AsyncConnection, project_id: str, account_id: str) ->
     return None if row is None else ServiceAccount(**row)
 
 
-async def page(connection: AsyncConnection, project_id: str, cursor: Cursor) -> Page[ServiceAccount]:
-    """By creation."""
-    select = _SHOWN.where(users.c.project_id == project_id)
-    order = (users.c.created_at_ms, users.c.id)
-    return await read_page(connection, select, cursor, lambda row: ServiceAccount(**row), order)
+async def page(connection: AsyncConnection, project_id: str | None, cursor: Cursor) -> Page[ServiceAccount]:
+    """Of a project or of all, by creation."""
+    return await read_page(connection, _of(project_id), cursor, lambda row: ServiceAccount(**row), _BY_CREATION)
 
 
 async def all_of(connection: AsyncConnection, project_id: str | None) -> list[ServiceAccount]:
     """Of a project or of all, by creation."""
-    select = _SHOWN if project_id is None else _SHOWN.where(users.c.project_id == project_id)
-    rows = await connection.execute(select.order_by(users.c.created_at_ms, users.c.id))
+    rows = await connection.execute(_of(project_id).order_by(*_BY_CREATION))
     return [ServiceAccount(**row) for row in rows.mappings()]
 
 
+def _of(project_id: str | None) -> sa.Select[Any]:
+    return _SHOWN if project_id is None else _SHOWN.where(users.c.project_id == project_id)
+
+
+_BY_CREATION = (users.c.created_at_ms, users.c.id)
 _SHOWN: sa.Select[Any] = (
     sa.select(*users.c["id", "name", "project_id", "created_at_ms", "disabled_at_ms"], project_users.c.role)
     .select_from(

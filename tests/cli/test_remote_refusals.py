@@ -82,25 +82,35 @@ def test_a_change_that_cannot_be_shown_is_said_to_be_made(empty_cli: Cli, speake
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "url"),
     [
-        ("ALL_PROXY", "socks5://u:hush@127.0.0.1:1"),
-        ("https_proxy", "ftp://u:hush@127.0.0.1:1"),
-        ("SSL_CERT_FILE", "/nowhere/hush"),
+        ("ALL_PROXY", "socks5://u:hush@127.0.0.1:1", "https://gateway.invalid"),
+        ("https_proxy", "ftp://u:hush@127.0.0.1:1", "https://gateway.invalid"),
+        ("SSL_CERT_FILE", "/nowhere/hush", "https://gateway.invalid"),
+        ("SSL_CERT_FILE", "/nowhere/hush", "https://localhost:1"),
     ],
 )
 def test_a_proxy_or_authority_that_cannot_be_used_is_named(
-    empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, value: str, url: str
 ) -> None:
     for each in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(each, raising=False)
         monkeypatch.delenv(each.lower(), raising=False)
     monkeypatch.setenv(name, value)
 
-    done = empty_cli("users list --json --url https://gateway.invalid --admin-key-file", key_file(empty_cli), code=1)
+    done = empty_cli(f"users list --json --url {url} --admin-key-file", key_file(empty_cli), code=1)
 
     assert done.error["code"] == "configuration_error" and "hush" not in done.err
     assert done.error["message"].startswith(f"{name} cannot be used")
+
+
+def test_what_is_not_encrypted_needs_no_authority(
+    empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, speaker: Stranger
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    speaker.first, speaker.body = [INSTALLATION], '{"data": [], "has_more": false}'
+
+    assert empty_cli(f"users list --json --url {speaker.url} --admin-key-file", key_file(empty_cli)).json["data"] == []
 
 
 def test_what_is_not_text_is_refused(empty_cli: Cli, speaker: Stranger) -> None:

@@ -8,6 +8,7 @@ from app.store import keys, members, organization
 from app.store.engine import Database
 from app.store.keys import KeyRecord, StoredKey
 from app.store.organization import User
+from app.store.pages import Cursor
 
 KEY = StoredKey("key_a", "user-1", "proj_default", "laptop", b"\0\1", "wxyz", ("gpt-image-1",), 10, 20)
 
@@ -64,6 +65,20 @@ async def test_keys_come_newest_first(owned: Database) -> None:
         found = await keys.list_keys(connection)
 
     assert [key.id for key in found] == ["key_3", "key_2", "key_1"]
+
+
+async def test_pages_of_keys_made_in_one_instant_are_the_whole_list(owned: Database) -> None:
+    async with owned.write() as connection:
+        for number in range(5):
+            await keys.insert_key(connection, replace(KEY, id=f"key_{number}", created_at_ms=number // 3))
+        whole = await keys.list_keys(connection)
+        pages = [await keys.page_of_all_keys(connection, Cursor(None, 2, descending=True))]
+        while pages[-1].has_more:
+            cursor = Cursor(pages[-1].records[-1].id, 2, descending=True)
+            pages.append(await keys.page_of_all_keys(connection, cursor))
+
+    assert [len(page.records) for page in pages] == [2, 2, 1]
+    assert [key for page in pages for key in page.records] == whole
 
 
 async def test_the_first_revocation_stands(owned: Database) -> None:

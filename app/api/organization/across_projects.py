@@ -8,8 +8,10 @@ from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
 from app.api.organization.deps import Admin
 from app.api.organization.docs import described
-from app.api.organization.pages import LIMIT, After, Limit, list_object, part_of
+from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
 from app.control import keys, service_accounts
+from app.store.keys import KeyRecord
+from app.store.pages import Cursor
 
 router = APIRouter(tags=["Keys and service accounts of all projects (extension)"])
 
@@ -18,8 +20,11 @@ router = APIRouter(tags=["Keys and service accounts of all projects (extension)"
 async def list_api_keys(caller: Admin, after: After = None, limit: Limit = LIMIT) -> dict[str, Any]:
     """Every API key, newest first: with its project, `status` and, where it is revoked, since when."""
     now_ms = await caller.database.now_ms()
-    part, has_more = part_of(await keys.list_keys(caller.database), after, limit)
-    return list_object([shapes.api_key_of_all(key, now_ms) for key in part], has_more)
+
+    def shown(key: KeyRecord) -> dict[str, Any]:
+        return shapes.api_key_of_all(key, now_ms)
+
+    return listed(await keys.page_of_keys(caller.database, Cursor(after, limit, descending=True)), shown)
 
 
 @router.get("/api_keys/{api_key_id}", **described(examples.API_KEY_OF_ALL, 404, extension=True))
@@ -36,5 +41,5 @@ async def list_service_accounts(
     project: Annotated[str | None, Query(max_length=200, description="Only of this one: its id or its name.")] = None,
 ) -> dict[str, Any]:
     """Every service account, by creation."""
-    part, has_more = part_of(await service_accounts.list_service_accounts(caller.database, project), after, limit)
-    return list_object(list(map(shapes.service_account_of_all, part)), has_more)
+    page = await service_accounts.page_of_service_accounts(caller.database, project, Cursor(after, limit))
+    return listed(page, shapes.service_account_of_all)

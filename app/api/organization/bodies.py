@@ -3,15 +3,24 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
+from starlette.responses import Response
 
 from app.api.body import read_json
 from app.api.deps import Caps
 from app.api.errors import validation_error
 
 T = TypeVar("T", bound=BaseModel)
-READ_ONLY = "api.all.read"
+IGNORED_HEADER = "x-imagegate-ignored"
+IMAGE_SCOPES = frozenset({"api.model.request", "model.request", "api.model.images.request"})
+"""What OpenAI calls the permission to make images: the first in its SDK (`audit_log_list_response.py`), the others where it
+refuses ("Missing scopes: ...")."""
+IGNORED = object()
+"""Marks a field of OpenAI's that is taken and does nothing here: an answer to a body in which it is not null names it."""
+Ignored = Annotated[
+    str | None, Field(description=f"Taken, and does nothing here; `{IGNORED_HEADER}` names it."), IGNORED
+]
 
 
 class Body(BaseModel):
@@ -20,18 +29,26 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def body(model: type[T]) -> Callable[[Request, Caps], Awaitable[T]]:
+def body(model: type[T]) -> Callable[[Request, Caps, Response], Awaitable[T]]:
     """For `Annotated[ProjectCreate, Depends(body(ProjectCreate))]`. Stands after `AdminWriter`, so that who may not write is
-    told so, and nobody else's body is read."""
+    told so, and nobody else's body is read. The answer names the fields in it that do nothing."""
 
-    async def read(request: Request, caps: Caps) -> T:
+    async def read(request: Request, caps: Caps, response: Response) -> T:
         found = await read_json(request, caps)
         try:
-            return model.model_validate(found)
+            wanted = model.model_validate(found)
         except ValidationError as exc:
             raise validation_error(exc.errors(include_url=False, include_input=False)[0]) from None
+        if names := [name for name in found if name in ignored_by(model) and found[name] is not None]:
+            response.headers[IGNORED_HEADER] = ", ".join(names)
+        return wanted
 
     return read
+
+
+def ignored_by(model: type[BaseModel]) -> set[str]:
+    """The fields that do nothing."""
+    return {name for name, field in model.model_fields.items() if IGNORED in field.metadata}
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
@@ -54,21 +71,10 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
     return {name: _inlined(value, definitions) for name, value in schema.items() if name != "discriminator"}
 
 
-def _refuse(value: Any) -> None:
-    if value is not None:
-        raise ValueError("this gateway has nothing of the kind; leave it out")
+def only_looks(scopes: list[str] | None) -> bool:
+    """Whether a key with these may buy no images. Null and an empty list are every permission, as at OpenAI."""
+    return bool(scopes) and IMAGE_SCOPES.isdisjoint(scopes or ())
 
 
-def _known_scopes(value: list[str] | None) -> list[str] | None:
-    if value not in (None, [], [READ_ONLY]):
-        raise ValueError(
-            f"scopes are [] for all permissions or ['{READ_ONLY}']; which models a key may use is told by models"
-        )
-    return value
-
-
-Lacking = Annotated[None, BeforeValidator(_refuse)]
-"""A field of OpenAI's for something this gateway does not have: null says nothing and is taken, a value is a 400."""
-
-Scopes = Annotated[list[str] | None, AfterValidator(_known_scopes)]
-"""OpenAI's: an empty list means all permissions, `api.all.read` looking only. Its finer scopes are a 400."""
+Scopes = Annotated[list[str] | None, Field(description="Read `scopes` of the answer for what the key may do.")]
+"""OpenAI's: see `only_looks`. A scope that is not known here grants nothing."""

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.api import openapi
-from app.api.organization.bodies import takes
+from app.api.organization.bodies import IGNORED_HEADER, ignored_by, takes
 
 ADMIN: list[dict[str, list[str]]] = [{"adminApiKey": []}]
 OWN: list[dict[str, list[str]]] = [{"apiKey": []}]
@@ -19,6 +19,7 @@ _REFUSED: dict[int, tuple[str, str, str | None]] = {
     429: ("rate_limit_exceeded", "Too many calls from your address (600 per minute). Try again in a minute.", None),
     503: ("store_unavailable", "The database of the gateway does not answer. Try again in a few seconds.", None),
 }
+_IGNORED = {"description": "What was sent and does nothing here.", "schema": {"type": "string"}}
 _TYPES = {429: "requests", 503: "server_error"}
 
 
@@ -33,10 +34,12 @@ def described(
 ) -> dict[str, Any]:
     """Keyword arguments for a route: an example of its answer, what it may refuse with besides 401, 429 and 503, and what it
     reads by hand."""
-    ok = {"description": "As asked.", "content": {content: {"example": example}}}
+    ok: dict[str, Any] = {"description": "As asked.", "content": {content: {"example": example}}}
     extra: dict[str, Any] = {"security": security}
     if body is not None:
         extra |= takes(body)["openapi_extra"]
+        if ignored_by(body):
+            ok["headers"] = {IGNORED_HEADER: _IGNORED}
     if query is not None:
         extra["parameters"] = parameters(query)
     if extension:

@@ -1,7 +1,7 @@
 """Lists as OpenAI's: `object`, `data`, `first_id`, `last_id`, `has_more`; `after` and `limit` to go on."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Query
 from pydantic import AfterValidator
@@ -15,13 +15,6 @@ LIMIT_MAX = 100
 LIST_MAX = 100
 T = TypeVar("T")
 
-
-class _Named(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-N = TypeVar("N", bound=_Named)
 
 After = Annotated[str | None, Query(max_length=200, description="The id of the last object you have.")]
 Limit = Annotated[
@@ -49,17 +42,6 @@ def list_object(data: Sequence[Mapping[str, Any]], has_more: bool = False) -> di
         "last_id": data[-1]["id"] if data else None,
         "has_more": has_more,
     }
-
-
-def part_of(records: Sequence[N], after: str | None, limit: int) -> tuple[Sequence[N], bool]:
-    """A piece of a list that is read whole, and whether there is more. Raises InvalidValue for a cursor that is not in it."""
-    begin = 0
-    if after is not None:
-        begin = next((place for place, record in enumerate(records, 1) if record.id == after), 0)
-        if not begin:
-            message = "There is nothing with the id that after names; give one out of the list."
-            raise InvalidValue(message, param="after")
-    return records[begin : begin + limit], begin + limit < len(records)
 
 
 def values_of(request: Request, name: str) -> list[str]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 
 from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
-from app.api.organization.bodies import READ_ONLY, Body, Scopes, body
+from app.api.organization.bodies import Body, Scopes, body, only_looks
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.docs import described
 from app.api.organization.limit_bodies import KeyLimit
@@ -56,7 +56,7 @@ async def create_project_api_key(
 ) -> dict[str, Any]:
     """Ours. A key for a user or service account; its `value` is shown this once. A user becomes a member of the project."""
     limits = [(limit.model, limit.change()) for limit in wanted.limits or []]
-    read_only = wanted.scopes == [READ_ONLY]
+    read_only = only_looks(wanted.scopes)
     order = WantedProjectKey(wanted.user_id, wanted.name, wanted.expires_in_seconds, wanted.models, limits, read_only)
     created = await control.create_project_key(admin.database, admin.gateway.pepper, project_id, order)
     return {**shapes.project_api_key(await keys.show_key(admin.database, created.id)), "value": created.key}
@@ -86,9 +86,10 @@ async def retrieve_project_api_key(admin: Admin, project_id: str, api_key_id: st
 async def modify_project_api_key(
     admin: AdminWriter, project_id: str, api_key_id: str, wanted: Annotated[ApiKeyUpdate, Depends(body(ApiKeyUpdate))]
 ) -> dict[str, Any]:
-    """Another expiry; with `scopes: ["api.all.read"]` it may look and buy nothing, with `[]` everything again. Ours: `name`,
-    and `models`, where an empty list allows every model again, but not to a key that only looks."""
-    read_only = None if wanted.scopes is None else wanted.scopes == [READ_ONLY]
+    """Another expiry. With `scopes: []` it may do everything, and with any of `api.model.request`, `model.request` and
+    `api.model.images.request` too; with others alone, as `["api.all.read"]`, it looks and buys nothing: `scopes` of the answer
+    says which. Ours: `name`, and `models`, where an empty list allows every model again, but not to a key that only looks."""
+    read_only = None if wanted.scopes is None else only_looks(wanted.scopes)
     change = KeyChange(wanted.name, wanted.expires_in_seconds, wanted.models, read_only)
     return shapes.project_api_key(await control.change_project_key(admin.database, project_id, api_key_id, change))
 

@@ -30,8 +30,10 @@ class ProjectUserUpdate(Body, json_schema_extra={"example": {"role": "owner"}}):
 async def create_project_user(
     admin: AdminWriter, project_id: str, wanted: Annotated[ProjectUserCreate, Depends(body(ProjectUserCreate))]
 ) -> dict[str, Any]:
-    """Add somebody by `user_id` or `email`, as owner or member."""
-    added = await control.add_member(admin.database, project_id, wanted.role, wanted.user_id, wanted.email)
+    """Add somebody by `user_id` or `email`, or both where they are the same person's; without either, whose admin key it is.
+    `role` is owner or member, or a word of your own; none grants more than another here."""
+    user = wanted.user_id if wanted.user_id or wanted.email else admin.key.user_id
+    added = await control.add_member(admin.database, project_id, wanted.role, user, wanted.email)
     return shapes.project_user(added)
 
 
@@ -56,7 +58,7 @@ async def modify_project_user(
     user_id: str,
     wanted: Annotated[ProjectUserUpdate, Depends(body(ProjectUserUpdate))],
 ) -> dict[str, Any]:
-    """Another role: owner or member."""
+    """Another role: owner or member, or a word of your own."""
     if wanted.role is None:
         return shapes.project_user(await control.show_member(admin.database, project_id, user_id))
     return shapes.project_user(await control.set_member_role(admin.database, project_id, user_id, wanted.role))

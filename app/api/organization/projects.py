@@ -1,12 +1,13 @@
 """/organization/projects: teams and cost centres."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
+from pydantic import BeforeValidator
 
 from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
-from app.api.organization.bodies import Body, Lacking, body
+from app.api.organization.bodies import IGNORED, Body, Ignored, body
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.docs import described
 from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
@@ -16,17 +17,23 @@ from app.store.pages import Cursor
 router = APIRouter(prefix="/projects", tags=["Projects"])
 
 
+def _no_region(value: Any) -> Any:
+    if value not in (None, "GLOBAL"):
+        raise ValueError("this gateway keeps data where it stands, and promises no region; leave it out, or say GLOBAL")
+    return value
+
+
 class ProjectCreate(Body, json_schema_extra={"example": {"name": "web"}}):
     name: str
-    external_key_id: Lacking = None
-    geography: Lacking = None
-    residency: Lacking = None
+    external_key_id: Ignored = None
+    geography: Ignored = None
+    residency: Annotated[Literal["GLOBAL"] | None, BeforeValidator(_no_region), IGNORED] = None
 
 
 class ProjectUpdate(Body, json_schema_extra={"example": {"name": "website"}}):
     name: str | None = None
-    external_key_id: Lacking = None
-    geography: Lacking = None
+    external_key_id: Ignored = None
+    geography: Ignored = None
 
 
 @router.post("", **described(examples.PROJECT, 400, 403, 409, body=ProjectCreate))

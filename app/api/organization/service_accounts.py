@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 
 from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
-from app.api.organization.bodies import READ_ONLY, Body, Scopes, body
+from app.api.organization.bodies import Body, Scopes, body, only_looks
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.docs import described
 from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
@@ -97,7 +97,7 @@ async def create_service_account_api_key(
     service_account_id: str,
     wanted: Annotated[ServiceAccountKeyCreate, Depends(body(ServiceAccountKeyCreate))],
 ) -> dict[str, Any]:
-    """Another key for it; its `value` is shown this once."""
-    order = WantedServiceAccountKey(wanted.name, wanted.expires_in_seconds, wanted.scopes == [READ_ONLY])
+    """Another key for it; its `value` is shown this once. `scopes` as where keys are modified."""
+    order = WantedServiceAccountKey(wanted.name, wanted.expires_in_seconds, only_looks(wanted.scopes))
     created = await control.create_key_of(admin.database, admin.gateway.pepper, project_id, service_account_id, order)
     return shapes.service_account_api_key(await keys.show_key(admin.database, created.id), created.key)

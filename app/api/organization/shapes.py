@@ -6,10 +6,9 @@ made it (`value`), otherwise `redacted_value`. Fields that OpenAI does not have 
 
 from typing import Any
 
-from app.api.organization.bodies import READ_ONLY
 from app.store.admin_keys import AdminKeyRecord
 from app.store.keys import KeyRecord
-from app.store.members import Member, ProjectRole
+from app.store.members import Member
 from app.store.organization import Project, User
 from app.store.service_accounts import ServiceAccount
 
@@ -74,7 +73,7 @@ def user(user: User) -> Shape:
     }
 
 
-def user_projects(projects: list[tuple[str, str, ProjectRole]]) -> Shape:
+def user_projects(projects: list[tuple[str, str, str]]) -> Shape:
     return {"object": "list", "data": [{"id": id, "name": name, "role": role} for id, name, role in projects]}
 
 
@@ -86,6 +85,8 @@ def project(project: Project) -> Shape:
         "created_at": seconds(project.created_at_ms),
         "archived_at": seconds(project.archived_at_ms),
         "status": "active" if project.archived_at_ms is None else "archived",
+        "external_key_id": None,
+        "residency": None,
     }
 
 
@@ -123,6 +124,7 @@ def service_account_api_key(key: KeyRecord, value: str) -> Shape:
         "created_at": seconds(key.created_at_ms),
         "expires_at": seconds(key.expires_at_ms),
         "value": value,
+        "scopes": _scopes(key),  # ours
     }
 
 
@@ -138,7 +140,7 @@ def project_api_key(key: KeyRecord) -> Shape:
         "owner": _owner(key),
         "owner_project_access": "active" if key.owner_has_access else "inactive",
         "models": None if key.models is None else list(key.models),  # ours, down to the end
-        "scopes": [READ_ONLY] if key.models == () else [],
+        "scopes": _scopes(key),
         "previous_value_expires_at": seconds(key.previous_until_ms),
     }
 
@@ -151,6 +153,11 @@ def api_key_of_all(key: KeyRecord, now_ms: int) -> Shape:
         "status": key.status_at(now_ms),
         "revoked_at": seconds(key.revoked_at_ms),
     }
+
+
+def _scopes(key: KeyRecord) -> list[str]:
+    """What the key may do, whatever was asked for."""
+    return ["api.all.read"] if key.models == () else []
 
 
 def _owner(key: KeyRecord) -> Shape:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from app.api.organization import resource_examples as examples
 from app.api.organization import shapes
-from app.api.organization.bodies import Body, Lacking, body
+from app.api.organization.bodies import Body, Ignored, body
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.docs import described
 from app.api.organization.pages import LIMIT, After, Limit, list_object, listed, values_of
@@ -26,9 +26,9 @@ class UserCreate(Body, json_schema_extra={"example": {"name": "lin", "email": "l
 
 class UserUpdate(Body, json_schema_extra={"example": {"role": "owner"}}):
     role: str | None = None
-    role_id: Lacking = None
-    developer_persona: Lacking = None
-    technical_level: Lacking = None
+    role_id: Ignored = None
+    developer_persona: Ignored = None
+    technical_level: Ignored = None
     name: str | None = None
     email: str | None = None
     disabled: bool | None = None
@@ -58,8 +58,8 @@ async def retrieve_user(admin: Admin, user_id: str) -> dict[str, Any]:
 async def modify_user(
     admin: AdminWriter, user_id: str, wanted: Annotated[UserUpdate, Depends(body(UserUpdate))]
 ) -> dict[str, Any]:
-    """`role` is owner or reader. Ours: `name`, `email`, and `disabled`, which stops all their keys and can be undone: this one
-    alone also of a service account."""
+    """`role` is owner or reader, or a word of your own; none grants anything here. Ours: `name`, `email`, and `disabled`, which
+    stops all their keys and can be undone: this one alone also of a service account."""
     change = UserChange(wanted.role, wanted.name, wanted.email, wanted.disabled)
     return shapes.user(await people.modify_user(admin.database, user_id, change))
 

@@ -39,9 +39,13 @@ class Address:
             return host == "localhost" or host.endswith(".localhost")
 
     @property
+    def is_encrypted(self) -> bool:
+        return urlsplit(self.url).scheme == "https"
+
+    @property
     def warning(self) -> str | None:
         """What is amiss with going there."""
-        if self.is_loopback or urlsplit(self.url).scheme == "https":
+        if self.is_loopback or self.is_encrypted:
             return None
         return f"{self.url} is not encrypted: whoever is on the way can read the admin key. Use https://."
 

@@ -173,9 +173,11 @@ async def connected(address: Address) -> AsyncIterator[tuple[Client, Installatio
 def _http(address: Address) -> httpx2.AsyncClient:
     headers = {"authorization": f"Bearer {address.key}", "user-agent": f"imagegate/{__version__}"}
     # A proxy out of the environment is for elsewhere: it would get the admin key, unencrypted, and cannot come back here.
+    # A certificate authority out of it is for here, too, and where nothing is encrypted nobody asks for one.
     near = address.is_loopback
     try:
-        return httpx2.AsyncClient(headers=headers, timeout=TIMEOUT, trust_env=not near)
+        authorities = httpx2.create_ssl_context(trust_env=not near or address.is_encrypted)
+        return httpx2.AsyncClient(headers=headers, timeout=TIMEOUT, trust_env=not near, verify=authorities)
     except OSError as exc:  # Of the file; ssl.SSLError is one, too.
         message = f"{_set_of(_AUTHORITIES)} cannot be used: {type(exc).__name__}. It names a file or directory of certificates."
         raise ConfigurationError(message) from None

@@ -58,6 +58,20 @@ async def test_both_lists_are_read_piece_by_piece(office: Office) -> None:
         assert (await office.refused("GET", path, limit=101))[0] == 400
 
 
+async def test_keys_made_meanwhile_neither_hide_one_nor_show_one_twice(office: Office) -> None:
+    path = "/projects/proj_default/api_keys"
+    lin = await office.post("/users", name="lin")
+    made = [(await office.post(path, user_id=lin["id"]))["id"] for _ in range(4)]
+
+    first = await office.get("/api_keys", limit=2)
+    await office.post(path, user_id=lin["id"])
+    await office.delete(f"{path}/{first['last_id']}")
+    rest = await office.get("/api_keys", limit=2, after=first["last_id"])
+
+    assert [each["id"] for each in first["data"] + rest["data"]] == made[::-1]
+    assert rest["has_more"] is False
+
+
 async def test_what_the_documentation_shows_is_what_is_answered(office: Office) -> None:
     await office.post("/projects/proj_default/service_accounts", name="ci")
     document = (await office.http.get("/openapi.json")).json()

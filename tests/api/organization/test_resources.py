@@ -92,12 +92,59 @@ async def test_a_user_who_leaves_a_project_buys_nothing_there_and_again_after_co
 
 
 async def test_who_joins_a_project_is_named_in_one_way(office: Office) -> None:
-    for body in ({"role": "member"}, {"role": "member", "user_id": "a", "email": "b@c.d"}):
-        assert await office.refused("POST", "/projects/proj_default/users", body) == (400, "invalid_value", "user_id")
+    path = "/projects/proj_default/users"
+    assert await office.refused("POST", path, {"role": "member"}) == (400, "invalid_value", "user_id")
+    lin = await office.post("/users", name="lin", email="lin@example.com")
+    await office.post("/users", name="bo", email="bo@example.com")
+    both = {"role": "member", "user_id": lin["id"], "email": "bo@example.com"}
+    assert await office.refused("POST", path, both) == (400, "invalid_value", "email")
+    assert (await office.get(path))["data"] == []
+    assert (await office.post(path, **{**both, "email": "Lin@example.com"}))["id"] == lin["id"]
+    assert (await office.refused("POST", "/projects/proj_none/users", {"role": "member", "user_id": lin["id"]}))[
+        0
+    ] == 404
+
+
+async def test_who_joins_a_project_unnamed_is_whose_admin_key_it_is(office: Office) -> None:
     lin = await office.post("/users", name="lin")
-    wrong = {"role": "king", "user_id": lin["id"]}
-    assert await office.refused("POST", "/projects/proj_default/users", wrong) == (400, "invalid_value", "role")
-    assert (await office.refused("POST", "/projects/proj_none/users", {**wrong, "role": "member"}))[0] == 404
+    own = (await office.post("/admin_api_keys", name="lin's", user_id=lin["id"]))["value"]
+
+    joined = await office.call("POST", "/projects/proj_default/users", {"role": "member"}, key=own)
+
+    assert joined.json()["id"] == lin["id"]
+
+
+async def test_a_role_of_ones_own_is_kept_as_it_came_and_grants_nothing(office: Office) -> None:
+    lin = await office.post("/users", name="lin", role="finance")
+    path = "/projects/proj_default/users"
+
+    assert (await office.post(path, user_id=lin["id"], role="Art director"))["role"] == "Art director"
+    assert (await office.post(f"{path}/{lin['id']}", role="reader"))["role"] == "reader"
+    assert (await office.post(f"/users/{lin['id']}", role="King"))["role"] == "King"
+    assert (await office.get(f"/users/{lin['id']}"))["projects"]["data"][0]["role"] == "reader"
+    key = await office.post("/projects/proj_default/api_keys", user_id=lin["id"])
+    assert key["owner"]["user"]["role"] == "reader"
+    assert (await office.call("GET", "/projects", key=key["value"])).status_code == 401
+    looks = await office.post("/admin_api_keys", name="lin's", user_id=lin["id"], role="reader")
+    assert (await office.call("POST", "/projects", {"name": "red"}, key=looks["value"])).status_code == 403
+
+
+async def test_a_role_that_cannot_be_is_refused(office: Office) -> None:
+    lin = await office.post("/users", name="lin")
+    ci = await office.post("/projects/proj_default/service_accounts", name="ci")
+    users, own = "/projects/proj_default/users", {"user_id": lin["id"]}
+    account = f"/projects/proj_default/service_accounts/{ci['id']}"
+
+    for path, fields, roles in (
+        ("/admin_api_keys", {"name": "a"}, ("Owner", "owner ", "member", "king", "")),
+        (users, own, ("none", "", "a\nb", "x" * 65)),
+        (f"/users/{lin['id']}", {}, ("", "a\tb")),
+        (account, {}, ("none", "reader", "king")),
+    ):
+        for role in roles:
+            assert await office.refused("POST", path, {**fields, "role": role}) == (400, "invalid_value", "role"), role
+    assert (await office.get(users))["data"] == []
+    assert (await office.get(account))["role"] == "member"
 
 
 async def test_a_service_account_buys_with_its_key_until_it_is_deleted(office: Office) -> None:
