@@ -35,7 +35,7 @@ async def audit(database: Database, zone: ZoneInfo) -> Audit:
     """Recompute every counter and every row of the roll-ups from requests and corrections, in one snapshot. Changes nothing."""
     async with database.read() as connection:
         counters = await store.counter_differences(connection)
-        rows = [*await store.usage_differences(connection), *await store.usage_day_differences(connection)]
+        rows = [*await store.usage_differences(connection), *await store.rolled_up_differences(connection)]
         days = await store.hours_and_days(connection)
         looked_at = await store.sizes(connection)
     found = [*_of_counters(counters, zone), *_of_rows(rows, zone), *_of_days(days, zone)]

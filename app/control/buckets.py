@@ -1,18 +1,19 @@
 """Usage and costs by time, for the administration API and everybody's own figures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from app.core.intervals import HOUR_MS
 from app.errors import InvalidValue
 from app.store import buckets as store
-from app.store.buckets import Field, Names, Portion, Row, Span, Wanted
+from app.store.buckets import Field, Found, Names, Row, Span, Wanted
 from app.store.engine import Database
+from app.store.usage import Sums
 
-__all__ = ["Bucket", "BucketPage", "Field", "Names", "Period", "Portion", "Wanted", "Width", "read_buckets"]
+__all__ = ["Bucket", "BucketPage", "Field", "Names", "Period", "Portion", "Row", "Wanted", "Width", "read_buckets"]
 
 Width = Literal["1m", "1h", "1d"]
 WIDTHS_MS: dict[Width, int] = {"1m": 60_000, "1h": HOUR_MS, "1d": 24 * HOUR_MS}
@@ -32,18 +33,28 @@ class Period:
     page: str | None = None
 
 
+class Portion(NamedTuple):
+    """What one group has in a bucket; `values` are those of the fields grouped by, in their order. Without `with_tokens` the
+    sums of tokens are 0."""
+
+    values: tuple[str, ...]
+    sums: Sums
+
+
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """From `start_ms` (inclusive) to `end_ms` (exclusive)."""
+    """From `start_ms` (inclusive) to `end_ms` (exclusive). `rows` are the dearest first; `groups` has the values of each
+    group by its number in them."""
 
     start_ms: int
     end_ms: int
     rows: Sequence[Row]
+    groups: Mapping[int, tuple[str, ...]]
 
     @property
     def portions(self) -> tuple[Portion, ...]:
-        """The dearest first. Made each time: ask once."""
-        return tuple(map(Portion.of, self.rows))
+        """The rows for those who can wait: a month by key and size has tens of thousands. Made each time: ask once."""
+        return tuple(Portion(self.groups[number], Sums(*sums)) for _, number, *sums in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +79,7 @@ async def read_buckets(database: Database, period: Period, wanted: Wanted) -> Bu
     bounds = list(_bounds(whole, period.buckets_max))
     span = replace(whole, end_ms=bounds[-1][1])
     async with database.read() as connection:
-        found = await store.portions(connection, span, wanted)
+        found = await store.sums(connection, span, wanted)
     return BucketPage(tuple(_filled(bounds, found, span)), _next_page(span.end_ms, whole.end_ms))
 
 
@@ -116,7 +127,8 @@ def _bounds(span: Span, buckets_max: int) -> Iterator[tuple[int, int]]:
         start_ms = end_ms
 
 
-def _filled(bounds: list[tuple[int, int]], found: list[Row], span: Span) -> Iterator[Bucket]:
-    by_bucket = {at_ms: list(rows) for at_ms, rows in groupby(found, key=itemgetter(0))}
+def _filled(bounds: list[tuple[int, int]], found: Found, span: Span) -> Iterator[Bucket]:
+    by_bucket = {at_ms: list(rows) for at_ms, rows in groupby(found.rows, key=itemgetter(0))}
     for start_ms, end_ms in bounds:
-        yield Bucket(start_ms, end_ms, by_bucket.get(start_ms // span.width_ms * span.width_ms, ()))
+        rows = by_bucket.get(start_ms // span.width_ms * span.width_ms, ())
+        yield Bucket(start_ms, end_ms, rows, found.groups)

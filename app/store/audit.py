@@ -9,11 +9,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.intervals import DAY_MS, HOUR_MS
 from app.core.limits import Limit
-from app.store.tables import corrections, counters, limits, projects, requests, usage, usage_days, users
+from app.store.tables import (
+    corrections,
+    counters,
+    limits,
+    projects,
+    requests,
+    usage,
+    usage_days,
+    usage_hours,
+    usage_series,
+    users,
+)
 
 SUMS = ("requests", "images", "cost_micros", "input_tokens", "output_tokens")
 _KEY = ("hour_at_ms", "project_id", "user_id", "api_key_id", "model", "operation", "size", "quality")
-_DAY_KEY = ("day_at_ms", "project_id", "user_id", "api_key_id", "model", "operation", "size")
+_SERIES = ("project_id", "user_id", "api_key_id", "model", "operation", "size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +84,20 @@ async def usage_differences(connection: AsyncConnection) -> list[UsageDifference
     return await _differing(connection, _KEY, _booked("settled"), _corrected(), _found(usage, _KEY))
 
 
-async def usage_day_differences(connection: AsyncConnection) -> list[UsageDifference]:
-    """Every row of the roll-up by day that is not what the roll-up by hour adds up to."""
-    at_ms = usage.c.hour_at_ms
-    key = [(at_ms - at_ms % DAY_MS).label("day_at_ms"), *(usage.c[name] for name in _DAY_KEY[1:])]
-    of_hours = sa.select(*key, *_sides("expected", [sa.func.sum(usage.c[name]) for name in SUMS])).group_by(*key)
-    return await _differing(connection, _DAY_KEY, of_hours, _found(usage_days, _DAY_KEY))
+async def rolled_up_differences(connection: AsyncConnection) -> list[UsageDifference]:
+    """Every row of the roll-ups for reports, by hour and by day, that is not what the roll-up itself adds up to."""
+    by_hour = await _rolled_up(connection, usage_hours, "hour_at_ms", HOUR_MS)
+    return [*by_hour, *await _rolled_up(connection, usage_days, "day_at_ms", DAY_MS)]
+
+
+async def _rolled_up(connection: AsyncConnection, table: sa.Table, starts: str, width_ms: int) -> list[UsageDifference]:
+    at_ms, names = usage.c.hour_at_ms, (starts, *_SERIES)
+    key = [(at_ms - at_ms % width_ms).label(starts), *usage.c[_SERIES]]
+    expected = sa.select(*key, *_sides("expected", [sa.func.sum(usage.c[name]) for name in SUMS])).group_by(*key)
+    # An outer join: what has a number that nobody knows belongs to nobody, and differs.
+    joined = table.outerjoin(usage_series, usage_series.c.id == table.c.series_id)
+    columns = [table.c[starts], *usage_series.c[_SERIES], *_sides("found", [table.c[name] for name in SUMS])]
+    return await _differing(connection, names, expected, sa.select(*columns).select_from(joined))
 
 
 async def _differing(

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from app.store.engine import Database
 from app.store.originals import Original, original
-from app.store.tables import processes, requests
+from app.store.tables import is_unresolved, processes, requests
 
 BEAT_S = 10.0
 SILENT_MS = 30_000
@@ -41,16 +41,14 @@ class Processes:
             beating = sa.select(processes.c.id).where(processes.c.beat_at_ms > now_ms - SILENT_MS)
             silent = requests.c.owner.not_in(beating) if of_silent else sa.false()
             lost = sa.and_(lost, sa.or_(requests.c.owner.in_(dead), silent))
-        wanted = sa.select(*(requests.c[name] for name in Original.__dataclass_fields__)).where(
-            requests.c.state.in_(("reserved", "dispatched")), lost
-        )
+        wanted = _UNRESOLVED.where(requests.c.state.in_(("reserved", "dispatched")), lost)
         async with self.database.read() as connection:
             return [original(row) for row in (await connection.execute(wanted)).mappings()]
 
     async def strays(self, older_than_ms: int) -> list[Original]:
         """Own rows still reserved after a time in which every request has been sent or refused: their reservation went
         through unnoticed."""
-        wanted = sa.select(*(requests.c[name] for name in Original.__dataclass_fields__)).where(
+        wanted = _UNRESOLVED.where(
             requests.c.state == "reserved", requests.c.owner == self.id, requests.c.reserved_at_ms < older_than_ms
         )
         async with self.database.read() as connection:
@@ -58,7 +56,7 @@ class Processes:
 
     async def forget_dead(self) -> None:
         """Drop the beats of processes that are long gone and own nothing unfinished any more."""
-        owners = sa.select(requests.c.owner).where(requests.c.state.in_(("reserved", "dispatched", "unknown")))
+        owners = sa.select(requests.c.owner).where(is_unresolved)
         now_ms = await self.database.now_ms()
         gone = processes.c.beat_at_ms < now_ms - 100 * SILENT_MS
         async with self.database.transaction() as connection:
@@ -68,6 +66,9 @@ class Processes:
         """A process that ends in peace says so: what it could not finish is recovered at once."""
         async with self.database.transaction() as connection:
             await connection.execute(sa.delete(processes).where(processes.c.id == self.id))
+
+
+_UNRESOLVED = sa.select(*(requests.c[name] for name in Original.__dataclass_fields__)).where(is_unresolved)
 
 
 async def elsewhere(database: Database, near: Collection[str]) -> int:

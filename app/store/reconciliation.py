@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.request import Operation
 from app.store.engine import Database
 from app.store.purchases import State
-from app.store.tables import charges, corrections, drift, reconciliation, requests
+from app.store.tables import charges, corrections, drift, is_unresolved, reconciliation, requests
 
 QUESTIONS_MAX = 500
 """How many open questions of a kind one run takes on."""
@@ -79,7 +79,8 @@ async def may_run(database: Database, pause_ms: int) -> bool:
 async def unknown(connection: AsyncConnection, since_ms: int, until_ms: int) -> list[Dispatched]:
     """Those of unknown outcome that were reserved then, oldest first."""
     then = requests.c.reserved_at_ms >= since_ms, requests.c.reserved_at_ms < until_ms
-    return await _dispatched(connection, _DISPATCHED.where(requests.c.state == "unknown", *then).limit(QUESTIONS_MAX))
+    open_ = is_unresolved, requests.c.state == "unknown"
+    return await _dispatched(connection, _DISPATCHED.where(*open_, *then).limit(QUESTIONS_MAX))
 
 
 async def short(connection: AsyncConnection, since_ms: int) -> list[Dispatched]:

@@ -10,7 +10,7 @@ from app.control.audit import Difference, audit, possible_days
 from app.core.intervals import hour_start_ms, local_day
 from app.core.limits import Limit
 from app.store.engine import Database
-from app.store.tables import counters, limits, requests, usage, usage_days
+from app.store.tables import counters, limits, requests, usage, usage_days, usage_hours, usage_series
 from tests.store.purchasing import ENDING, NOW_MS, Desk, open_purchases, settlement
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -107,23 +107,37 @@ async def test_a_roll_up_that_is_off_is_named_with_its_row(database: Database, l
     assert "gpt-image-1" in found.where and "1024x1024" in found.where
 
 
-async def test_a_day_that_is_not_what_its_hours_add_up_to_is_named(database: Database, limit: Limit) -> None:
-    await change(database, sa.update(usage_days).values(images=usage_days.c.images + 1))
+@pytest.mark.parametrize(("table", "width"), [(usage_hours, "hour"), (usage_days, "day")])
+async def test_a_roll_up_for_reports_that_is_not_what_the_roll_up_adds_up_to_is_named(
+    database: Database, limit: Limit, table: sa.Table, width: str
+) -> None:
+    await change(database, sa.update(table).values(images=table.c.images + 1))
 
     [found] = (await audit(database, ZONE)).differences
 
     assert (found.kind, found.what, found.expected, found.found) == ("usage", "images", 2, 3)
-    assert found.where.startswith("day ") and "gpt-image-1" in found.where
+    assert found.where.startswith(f"{width} ") and "gpt-image-1" in found.where
 
 
-async def test_whatever_happens_to_the_hours_happens_to_their_day(database: Database, limit: Limit) -> None:
+async def test_a_number_of_a_roll_up_that_nobody_knows_is_found(database: Database, limit: Limit) -> None:
+    await change(database, sa.update(usage_series).values(id=usage_series.c.id + 1000))
+
+    found = (await audit(database, ZONE)).differences
+
+    assert {(each.expected, each.found) for each in found if each.what == "images"} == {(2, 0), (0, 2)}
+
+
+@pytest.mark.parametrize("table", [usage_hours, usage_days])
+async def test_whatever_happens_to_the_roll_up_happens_to_those_for_reports(
+    database: Database, limit: Limit, table: sa.Table
+) -> None:
     await change(database, sa.update(usage).values(images=usage.c.images + 5))
     async with database.read() as connection:
-        assert (await connection.execute(sa.select(usage_days.c.images))).scalars().all() == [7]
+        assert (await connection.execute(sa.select(table.c.images))).scalars().all() == [7]
 
     await change(database, sa.delete(usage))
     async with database.read() as connection:
-        assert (await connection.execute(sa.select(usage_days.c.images))).scalars().all() == [0]
+        assert (await connection.execute(sa.select(table.c.images))).scalars().all() == [0]
 
 
 @pytest.mark.parametrize("lost", ["request", "row"])

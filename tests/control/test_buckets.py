@@ -1,5 +1,6 @@
 """Usage by time: where buckets begin and end, and that nothing is lost whatever it is grouped by."""
 
+import asyncio
 from itertools import chain, combinations
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
@@ -104,6 +105,42 @@ async def test_filters_leave_what_has_one_of_the_values_in_each_field(database: 
     assert await costs(only={"model": ("m1",), "user_id": ("user-1", "user-2")}) == 100_010
     assert await costs(only={"size": ("2x2",)}) == 0
     assert await costs(items=(("m0", "generation"), ("m1", "edit"))) == 1_010_101
+
+
+@pytest.mark.parametrize("width", get_args(Width))
+async def test_the_dearest_come_first_and_equals_by_their_values(database: Database, width: Width) -> None:
+    for number, (model, cost_micros) in enumerate([("b", 5), ("c", 9), ("d", 5), ("a", 5)]):
+        row: dict[str, Any] = {"model": model, "cost_micros": cost_micros}
+        await insert_usage(database, hour_at_ms=START_S * 1000, **row)
+        request: dict[str, Any] = {
+            "id": f"req_{number}",
+            "reserved_at_ms": START_S * 1000,
+            "state": "settled",
+            "images": 1,
+        }
+        await insert_request(database, "user-1", "key_1", **row, **request)
+
+    [bucket] = await buckets(database, Period(START_S, START_S + 60, width, 1), Wanted(("model",)))
+
+    assert [portion.values for portion in bucket.portions] == [("c",), ("a",), ("b",), ("d",)]
+
+
+@pytest.mark.parametrize("by", [(), ("model",)])
+async def test_tokens_are_summed_for_those_who_ask(database: Database, by: tuple[Field, ...]) -> None:
+    for quality in ("low", "high"):
+        await insert_usage(database, quality=quality, hour_at_ms=START_S * 1000, input_tokens=30, output_tokens=400)
+    period = Period(START_S, START_S + DAY_S, "1d", 1)
+
+    assert total(await buckets(database, period, Wanted(by, with_tokens=True))) == Sums(2, 2, 2_000_000, 60, 800)
+    assert total(await buckets(database, period, Wanted(by))) == Sums(2, 2, 2_000_000)
+
+
+async def test_two_who_are_the_first_to_use_something_are_both_counted(database: Database) -> None:
+    await asyncio.gather(*(insert_usage(database, quality=str(number), size="9x9") for number in range(8)))
+
+    found = await buckets(database, Period(0, HOUR_S, "1h", 1), Wanted(("size",)))
+
+    assert [portion for bucket in found for portion in bucket.portions] == [(("9x9",), Sums(8, 8, 8_000_000))]
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from app.store import migrations
-from app.store.audit import usage_day_differences
+from app.store.audit import rolled_up_differences
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
 from app.store.schema import schema_state
-from app.store.tables import metadata, organization, usage_days
+from app.store.tables import metadata, organization, usage_days, usage_hours
 
 
 async def test_the_migrations_build_the_tables_of_the_code(database: Database) -> None:
@@ -100,7 +100,7 @@ async def test_alembic_names_the_same_version(database: Database) -> None:
     assert (state.newest, state.current) == (script.get_current_head(), current)
 
 
-async def test_usage_from_before_there_were_days_is_in_them(database_where: DatabaseUrl) -> None:
+async def test_usage_from_before_there_were_roll_ups_for_reports_is_in_them(database_where: DatabaseUrl) -> None:
     old = open_database(database_where)
     async with old.rebuild() as connection:
         await connection.run_sync(lambda sync: command.upgrade(migrations._config(connection=sync), "0006"))
@@ -111,9 +111,10 @@ async def test_usage_from_before_there_were_days_is_in_them(database_where: Data
 
     async with old.read() as connection:
         days = (await connection.execute(sa.select(*usage_days.c["day_at_ms", "requests", "cost_micros"]))).all()
-        assert await usage_day_differences(connection) == []
+        hours = (await connection.execute(sa.select(*usage_hours.c["hour_at_ms", "requests", "cost_micros"]))).all()
+        assert await rolled_up_differences(connection) == []
     await old.close()
-    assert sorted(map(tuple, days)) == [(0, 3, 30), (86_400_000, 1, 40)]
+    assert sorted(map(tuple, days)) == sorted(map(tuple, hours)) == [(0, 3, 30), (86_400_000, 1, 40)]
 
 
 _USAGE_OF_TWO_DAYS = """

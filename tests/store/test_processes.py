@@ -1,12 +1,14 @@
 """Beats, and the rows of those who stopped beating."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from app.store.engine import Database
 from app.store.processes import SILENT_MS, Processes
+from app.store.reconciliation import unknown
 from app.store.tables import processes
 from tests.databases import insert_request
 from tests.store.purchasing import Desk, open_purchases
@@ -100,6 +102,32 @@ async def test_only_the_long_dead_who_own_nothing_are_forgotten(desk: Desk) -> N
     async with database.read() as connection:
         left = (await connection.execute(sa.select(processes.c.id).order_by(processes.c.id))).scalars().all()
     assert left == ["proc_late", "proc_me", "proc_owner"]
+
+
+async def test_recovery_reads_a_handful_of_rows_however_long_the_book(desk: Desk) -> None:
+    """By its plan: on SQLite, which tells it in one word."""
+    database, me = desk.database, Processes(desk.database, "proc_me")
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL reads a short book whole, whatever indexes it has")
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    sa.event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    await me.orphans([], of_silent=True)
+    await me.strays(0)
+    await me.forget_dead()
+    async with database.read() as connection:
+        await unknown(connection, 0, 1)
+    sa.event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+
+    statements = [(statement, parameters) for statement, parameters in asked if "FROM requests" in statement]
+    assert len(statements) == 4
+    async with database.read() as connection:
+        for statement, parameters in statements:
+            plan = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)).all()
+            assert "ix_requests_unresolved" in str(plan), statement
 
 
 async def age(database: Database, process: str, by_ms: int) -> None:

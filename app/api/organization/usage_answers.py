@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from app.api.organization.usage_queries import SOURCE, CostsQuery, ImagesQuery, line_item
 from app.control import buckets
-from app.control.buckets import Bucket, BucketPage, Portion
+from app.control.buckets import Bucket, BucketPage, Row
 from app.core.money import MICROS
 from app.store.engine import Database
 
@@ -79,10 +79,11 @@ async def images_answer(database: Database, asked: ImagesQuery) -> JSONResponse:
         source = None if operation is None else f"{SOURCE}{operation}"
         return _members({**_who(by), "model": by.get("model"), "size": by.get("size") or None, "source": source})
 
-    def result(portion: Portion) -> str:
+    def result(row: Row, values: tuple[str, ...]) -> str:
+        _, _, requests, images, cost_micros = row
         return (
-            f'{{"object":"organization.usage.images.result","images":{portion.images},'
-            f'"num_model_requests":{portion.requests},{about(portion.values)},"amount_micros":{portion.cost_micros}}}'
+            f'{{"object":"organization.usage.images.result","images":{images},'
+            f'"num_model_requests":{requests},{about(values)},"amount_micros":{cost_micros}}}'
         )
 
     return await _answer(await buckets.read_buckets(database, asked.period(), wanted), result)
@@ -98,19 +99,24 @@ async def costs_answer(database: Database, asked: CostsQuery, currency: str) -> 
         item = line_item(by["model"], by["operation"]) if itemized else None
         return _members({**_who(by), "line_item": item}), _members({"model": by["model"] if by_model else None})
 
-    def result(portion: Portion) -> str:
-        who, model = about(portion.values)
-        unit, quantity = ('"images"', float(portion.images)) if itemized else ("null", "null")
+    def result(row: Row, values: tuple[str, ...]) -> str:
+        _, _, _, images, cost_micros = row
+        who, model = about(values)
+        unit, quantity = ('"images"', float(images)) if itemized else ("null", "null")
         return (
-            f'{{"object":"organization.costs.result","amount":{{"value":{portion.cost_micros / MICROS},'
+            f'{{"object":"organization.costs.result","amount":{{"value":{cost_micros / MICROS},'
             f'"currency":"{currency.lower()}"}},{who},"quantity":{quantity},"quantity_unit":{unit},'
-            f'{model},"amount_micros":{portion.cost_micros}}}'
+            f'{model},"amount_micros":{cost_micros}}}'
         )
 
     return await _answer(await buckets.read_buckets(database, asked.period(), wanted), result)
 
 
-async def _answer(page: BucketPage, result: Callable[[Portion], str]) -> JSONResponse:
+Print = Callable[[Row, tuple[str, ...]], str]
+"""A result from its row and the values of its group."""
+
+
+async def _answer(page: BucketPage, result: Print) -> JSONResponse:
     """In a thread: a month by key and size can be tens of thousands of results, and images are under way meanwhile.
 
     Each result is printed from its row; building objects for `json.dumps` would take three times as long.
@@ -118,14 +124,14 @@ async def _answer(page: BucketPage, result: Callable[[Portion], str]) -> JSONRes
     return await asyncio.to_thread(lambda: _Printed(_page(page, result)))
 
 
-def _page(page: BucketPage, result: Callable[[Portion], str]) -> str:
+def _page(page: BucketPage, result: Print) -> str:
     end = _members({"has_more": page.next_page is not None, "next_page": page.next_page})
     return f'{{"object":"page","data":[{",".join(_bucket(bucket, result) for bucket in page.buckets)}],{end}}}'
 
 
-def _bucket(bucket: Bucket, result: Callable[[Portion], str]) -> str:
-    times = f'"start_time":{bucket.start_ms // 1000},"end_time":{bucket.end_ms // 1000}'
-    return f'{{"object":"bucket",{times},"results":[{",".join(map(result, bucket.portions))}]}}'
+def _bucket(bucket: Bucket, result: Print) -> str:
+    times, groups = f'"start_time":{bucket.start_ms // 1000},"end_time":{bucket.end_ms // 1000}', bucket.groups
+    return f'{{"object":"bucket",{times},"results":[{",".join([result(row, groups[row[1]]) for row in bucket.rows])}]}}'
 
 
 def _members(values: dict[str, Any]) -> str:

@@ -4,17 +4,19 @@ import asyncio
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from starlette.responses import Response
 
 from app.api.organization.usage_queries import SOURCE, ImagesCsvQuery
 from app.control import buckets
-from app.control.buckets import Bucket, Field, Names, Period, Portion, Width
+from app.control.buckets import Bucket, Field, Names, Period, Width
 from app.core.money import decimal_text
 from app.core.spreadsheet import defused
 from app.errors import InvalidValue
 from app.store.engine import Database
+from app.store.usage import Sums
 
 BUCKETS_MAX: dict[Width, int] = {"1d": 1100, "1h": 24 * 31, "1m": 1440}
 """Three years of days, a month of hours, a day of minutes."""
@@ -24,7 +26,7 @@ _NAMED: Mapping[Field, str] = {"project_id": "project", "user_id": "user", "api_
 
 async def csv_answer(database: Database, asked: ImagesCsvQuery, currency: str) -> Response:
     """The whole period at once. Raises InvalidValue for one that is too long."""
-    wanted, most = asked.wanted(), BUCKETS_MAX[asked.bucket_width]
+    wanted, most = replace(asked.wanted(), with_tokens=True), BUCKETS_MAX[asked.bucket_width]
     period = Period(asked.start_time, asked.end_time, asked.bucket_width, most)
     page = await buckets.read_buckets(database, period, wanted)
     if page.next_page is not None:
@@ -51,11 +53,10 @@ def _rows(found: Sequence[Bucket], by: Sequence[Field], names: Names, currency: 
             for field, value in zip(by, portion.values, strict=True):
                 cells += [defused(known[field].get(value, ""))] if field in _NAMED else []
                 cells.append(defused(f"{SOURCE}{value}" if field == "operation" else value))
-            yield [*cells, *_sums(portion, currency)]
+            yield [*cells, *_sums(portion.sums, currency)]
 
 
-def _sums(portion: Portion, currency: str) -> list[str]:
-    sums = portion.sums
+def _sums(sums: Sums, currency: str) -> list[str]:
     cost = decimal_text(sums.cost_micros)
     return [str(sums.requests), str(sums.images), cost, currency, str(sums.input_tokens), str(sums.output_tokens)]
 

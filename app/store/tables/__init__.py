@@ -6,7 +6,7 @@ Instants are milliseconds since the epoch (`*_at_ms`), money is micros, booleans
 
 from app.store.tables.alerting import alerts, deliveries, due, firings
 from app.store.tables.base import metadata
-from app.store.tables.book import alike, idempotency, refusals, requests, results, unresolved
+from app.store.tables.book import alike, idempotency, is_unresolved, refusals, requests, results, unresolved
 from app.store.tables.control import counters, limits, models, prices
 from app.store.tables.people import (
     admin_api_keys,
@@ -20,7 +20,18 @@ from app.store.tables.people import (
     service_account_names,
     users,
 )
-from app.store.tables.reports import charges, corrections, drift, processes, reconciliation, short, usage, usage_days
+from app.store.tables.reports import (
+    charges,
+    corrections,
+    drift,
+    processes,
+    reconciliation,
+    short,
+    usage,
+    usage_days,
+    usage_hours,
+    usage_series,
+)
 
 __all__ = [
     "admin_api_keys",
@@ -36,6 +47,7 @@ __all__ = [
     "due",
     "firings",
     "idempotency",
+    "is_unresolved",
     "limits",
     "metadata",
     "model_permissions",
@@ -55,5 +67,7 @@ __all__ = [
     "unresolved",
     "usage",
     "usage_days",
+    "usage_hours",
+    "usage_series",
     "users",
 ]

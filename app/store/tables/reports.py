@@ -1,6 +1,6 @@
 """Made from the book or beside it: roll-ups, processes, corrections, the relay's bill."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint
 
 from app.store.tables.base import Serial, metadata
 from app.store.tables.book import requests
@@ -27,27 +27,35 @@ usage = Table(
 )
 """The roll-up. SQLite keeps its rows in the order of the key: a report reads one stretch of them."""
 
-usage_days = Table(
-    "usage_days",
+usage_series = Table(
+    "usage_series",
     metadata,
-    Column("day_at_ms", BigInteger, primary_key=True, comment="start of the UTC day"),
-    Column("api_key_id", Text, primary_key=True),
-    Column("model", Text, primary_key=True),
-    Column("operation", Text, primary_key=True),
-    Column("size", Text, primary_key=True),
-    Column("user_id", Text, primary_key=True),
-    Column("project_id", Text, primary_key=True),
-    Column("requests", BigInteger, nullable=False),
-    Column("images", BigInteger, nullable=False),
-    Column("cost_micros", BigInteger, nullable=False),
-    Column("input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
+    Column("id", Serial, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("api_key_id", Text, nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("size", Text, nullable=False),
+    UniqueConstraint("user_id", "api_key_id", "project_id", "model", "operation", "size"),
 )
-"""The roll-up by days of UTC, a tenth of the rows. Triggers of the database keep it: nobody else writes it.
+"""A number for everything together that reports over the API group by: some ten for each key."""
 
-By key first: reports by key have the most results, and on SQLite need no sorting so.
-"""
+
+def _by_number(width: str) -> Table:
+    sums = ("requests", "images", "cost_micros", "input_tokens", "output_tokens")
+    return Table(
+        f"usage_{width}s",
+        metadata,
+        Column(f"{width}_at_ms", BigInteger, primary_key=True, comment=f"start of the UTC {width}"),
+        Column("series_id", BigInteger, primary_key=True),
+        *(Column(name, BigInteger, nullable=False) for name in sums),
+        sqlite_with_rowid=False,
+    )
+
+
+usage_hours, usage_days = _by_number("hour"), _by_number("day")
+"""The roll-up once more, by UTC hours and days, as numbers only. Triggers of the database keep them: nobody else writes them."""
 
 processes = Table(
     "processes",

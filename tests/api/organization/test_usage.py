@@ -144,7 +144,7 @@ async def test_the_table_has_names_beside_ids_and_plain_decimals(office: Office)
     created = await office.running.key("=cmd()")
     [user] = (await office.get("/users"))["data"]
     about = {"user_id": user["id"], "api_key_id": created.id, "model": "@model", "size": "1x1"}
-    await used(office, **about, cost_micros=-80_000, images=2)
+    await used(office, **about, cost_micros=-80_000, images=2, input_tokens=30, output_tokens=400)
 
     [row] = await table(office, **{"group_by[]": FIELDS})
 
@@ -164,8 +164,8 @@ async def test_the_table_has_names_beside_ids_and_plain_decimals(office: Office)
         "images": "2",
         "cost": "-0.08",
         "currency": "CNY",
-        "input_tokens": "0",
-        "output_tokens": "0",
+        "input_tokens": "30",
+        "output_tokens": "400",
     }
 
 
