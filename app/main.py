@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import iter_route_contexts
 from slowapi.errors import RateLimitExceeded
 from starlette.types import ASGIApp
 
@@ -12,7 +13,7 @@ from app.api.body import BodyCaps
 from app.api.documentation import install_documentation
 from app.api.errors import install_error_handlers
 from app.api.guard import Guard, too_many_calls
-from app.api.middleware import SandboxMark, wrap
+from app.api.middleware import V1, SandboxMark, UnderV1, wrap
 from app.api.organization import organization_router
 from app.settings import Settings
 from app.wiring import Gateway
@@ -34,18 +35,17 @@ def create_app(gateway: Gateway) -> ASGIApp:
     api.state.guard, api.state.limiter = guard, guard.limiter  # slowapi looks for the second by this name.
     api.add_exception_handler(RateLimitExceeded, too_many_calls)
     install_error_handlers(api)
-    # Made once: a route that is guarded twice is counted twice. The images first, and not a level deeper: each costs every request.
-    routers = (images.router, _public(guard))
-    for prefix in ("/v1", ""):  # Clients disagree about where /v1 belongs.
-        for router in routers:
-            api.include_router(router, prefix=prefix, include_in_schema=prefix == "/v1")
+    api.include_router(_public(guard), prefix=V1)
     api.include_router(ops.router)
     install_documentation(api)
-    return wrap(api if not gateway.sandbox else SandboxMark(api), leaving=lambda: gateway.buyer.draining)
+    paths = (route.path for route in iter_route_contexts(api.routes) if route.path)
+    app: ASGIApp = UnderV1(images.StraightToImages(api, V1), paths)
+    return wrap(SandboxMark(app) if gateway.sandbox else app, leaving=lambda: gateway.buyer.draining)
 
 
 def _public(guard: Guard) -> APIRouter:
     router = APIRouter()
+    router.include_router(images.router)
     router.include_router(collection.router)
     router.include_router(models.models_router(guard))
     router.include_router(self_service.self_service_router(guard))

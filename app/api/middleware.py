@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -17,6 +17,7 @@ log = structlog.get_logger()
 
 Headers = list[tuple[bytes, bytes]]
 
+V1 = "/v1"
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 TARGET_BYTES_MAX = 8 * 1024
 HEADERS_BYTES_MAX = 32 * 1024
@@ -189,6 +190,19 @@ class InternalErrors:
             if begun or scope["type"] != "http":
                 raise
             await internal_error_response(scope.get("state", {}), exc)(scope, receive, send)
+
+
+class UnderV1:
+    """Clients disagree about where /v1 belongs: without it, a path means the one of `paths` with it."""
+
+    def __init__(self, app: ASGIApp, paths: Iterable[str]):
+        self.app = app
+        self._names = {path.split("/")[2] for path in paths if path.startswith(f"{V1}/")}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"][1:].partition("/")[0] in self._names:
+            scope = {**scope, "path": V1 + scope["path"], "raw_path": V1.encode() + _raw_path(scope)}
+        await self.app(scope, receive, send)
 
 
 class SandboxMark:

@@ -4,9 +4,9 @@ Built on python-multipart's push parser, which leaves to its caller: what the he
 size but those of headers, and whether the final boundary ever came. File names are never looked at.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 
+from blake3 import blake3
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -33,7 +33,7 @@ class _Part:
     name: str = ""
     offset: int | None = None  # In the spool; None for text.
     text: bytearray = field(default_factory=bytearray)
-    digest: "hashlib._Hash | None" = None
+    digest: blake3 | None = None
 
 
 class FormReader:
@@ -152,7 +152,7 @@ class FormReader:
             raise InvalidValue(message, param="image")
         if kind != "image" and same:
             raise DuplicateKey(f"More than one {kind!r} came; send one.", param=kind)
-        part.offset, part.digest = self._spool.size_bytes, hashlib.sha256()
+        part.offset, part.digest = self._spool.size_bytes, blake3()
 
     def _file(self, part: _Part, data: memoryview) -> None:
         length = self._spool.size_bytes - (part.offset or 0) + len(data)

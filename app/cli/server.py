@@ -27,7 +27,39 @@ OPEN_FILES = 65_536
 GARBAGE_OBJECTS = 10_000
 """How many new objects make Python look for cycles: its own 700 is a sixth of the work of a small request. Much more would keep
 the bodies of requests that failed in memory: asyncio's and aiohttp's exceptions are cycles, of some 200 objects each."""
+HELD_BYTES_MAX = 16 * 1024
+PIECE_BYTES = 4 * 1024 * 1024
 log = structlog.get_logger()
+
+
+class Corked:
+    """A transport whose small writes of one turn of the event loop leave together: the head of an answer and its body are one
+    packet and one system call, not two of each."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """A large piece goes at once, with all before it: whoever sends the next one has to learn that the client is slow."""
+        self._held.append(data)
+        if len(data) > HELD_BYTES_MAX:
+            self._release()
+        elif len(self._held) == 1:
+            self._loop.call_soon(self._release)
+
+    def close(self) -> None:
+        self._release()
+        self._transport.close()
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        if held:
+            self._transport.writelines(held)
 
 
 class Protocol(HttpToolsProtocol):
@@ -36,7 +68,7 @@ class Protocol(HttpToolsProtocol):
     _hurry: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
         self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -120,7 +152,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def settle_memory() -> None:
-    """To be called once everything is loaded: what is there now stays, so looking for garbage in it is never worth the while."""
+    """To be called once everything is loaded: what is there now stays, so looking for garbage in it is never worth the while.
+
+    The C library gives each piece above 128 KiB back to the system, and gets it page by page; after one of PIECE_BYTES was freed
+    it keeps those that are smaller. Bodies come in such pieces.
+    """
+    bytearray(PIECE_BYTES)
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS, 20, 20)

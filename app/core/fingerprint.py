@@ -6,6 +6,7 @@ import json
 from app.core.request import ImageRequest
 
 FINGERPRINT_BYTES = 16
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
 def fingerprint(wanted: ImageRequest) -> bytes:
@@ -25,7 +26,6 @@ def fingerprint(wanted: ImageRequest) -> bytes:
     document = {
         "operation": wanted.operation,
         "fields": wanted.fields | facts,
-        "files": [(upload.field, upload.sha256) for upload in wanted.uploads],
+        "files": [(upload.field, upload.digest) for upload in wanted.uploads],
     }
-    canonical = json.dumps(document, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).digest()[:FINGERPRINT_BYTES]
+    return hashlib.sha256(_CANONICAL.encode(document).encode()).digest()[:FINGERPRINT_BYTES]

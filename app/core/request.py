@@ -10,14 +10,15 @@ Operation = Literal["generation", "edit", "variation"]
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One file of an edit, lying in the request's spool. `sha256` is hex; `content_type` is what its magic bytes say."""
+    """One file of an edit, lying in the request's spool. `digest` is its BLAKE3 in hex; `content_type` is what its magic
+    bytes say."""
 
     field: Literal["image", "mask", "markup"]
     piece: Slice
     content_type: str
     width_px: int
     height_px: int
-    sha256: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)

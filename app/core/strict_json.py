@@ -28,7 +28,7 @@ def loads(data: bytes, *, depth_max: int = DEPTH_MAX) -> Any:
     text = _decode(data)
     _check_shape(data, depth_max)
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as exc:
         raise InvalidJson(f"The body is not valid JSON: {exc.msg} at character {exc.pos}.") from exc
     except ValueError as exc:  # An integer of thousands of digits: Python refuses to convert it.
@@ -93,3 +93,6 @@ def _check_surrogates(value: Any) -> None:
         except UnicodeEncodeError as exc:
             message = "A string holds half of a surrogate pair (\\ud800 to \\udfff); send whole characters."
             raise InvalidJson(message, param=None if key is None else ascii(key[:64])[1:-1]) from exc
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)

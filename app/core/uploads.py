@@ -28,11 +28,11 @@ _IMAGE_NAME = re.compile(r"image(\[[0-9]{0,3}\])?")
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A file as it came: `name` is the field's, `piece` lies in the request's spool, `sha256` is hex."""
+    """A file as it came: `name` is the field's, `piece` lies in the request's spool, `digest` is its BLAKE3 in hex."""
 
     name: str
     piece: Slice
-    sha256: str
+    digest: str
 
 
 def upload_field(name: str) -> UploadField | None:
@@ -77,7 +77,7 @@ def _upload(file: FilePart, spool: Spool, pixels_max: int) -> Upload:
             f"The picture in {file.name!r} has {size} pixels; at most {pixels_max:,} in all are allowed. Scale it down."
         )
         raise ImageTooLargeInPixels(message, param=field)
-    return Upload(field, file.piece, header.content_type, header.width_px, header.height_px, file.sha256)
+    return Upload(field, file.piece, header.content_type, header.width_px, header.height_px, file.digest)
 
 
 def _header(spool: Spool, piece: Slice) -> Header | None:

@@ -150,6 +150,7 @@ class BucketFiles:
         """Within SHARE_S; later, where that fails or has just failed for another one."""
         if not self._local.has(request_id):  # It came from the bucket.
             return
+        await self._local.share(request_id, until_ms)
         if self.complaint is None:
             try:
                 await self._bucket.upload(request_id, self._local.path(request_id), SHARE_S)
@@ -201,6 +202,11 @@ class BucketFiles:
         return self._local.drop(above) + self._local.tidy(keep_s)
 
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._local.run())
+            group.create_task(self._keep_up())
+
+    async def _keep_up(self) -> None:
         """Tries the bucket, then uploads what waits; the same again whenever something has gone wrong."""
         pause_s = PAUSE_S
         try:

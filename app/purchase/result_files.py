@@ -1,9 +1,11 @@
 """Where the larger answers lie: in a directory, which all replicas may share, or also in a bucket (`bucket.py`)."""
 
+import asyncio
+import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +15,9 @@ from app.spool import Spool, open_file
 MEMORY_BYTES_MAX = 32 * 1024
 YOUNG_MS = 15 * 60 * 1000
 """What is younger is never dropped, however much lies there: its client may still be on the way."""
+
+COOL_S = 1.0
+"""How long what was written stays in memory at least: it is on its way to the client."""
 
 
 class ResultAway(StoreUnavailable):
@@ -63,12 +68,16 @@ class LocalFiles:
 
     directory: Path
     complaint: None = None
+    cool_s: float = COOL_S
+    _written: list[Path] = field(default_factory=list)
+    """To their end, and still in memory."""
 
     def create(self, request_id: str) -> Spool:
         return Spool(self.directory, path=self.path(request_id), memory_bytes_max=MEMORY_BYTES_MAX)
 
-    async def share(self, request_id: str, until_ms: int) -> None:
+    async def share(self, request_id: str, until_ms: int) -> None:  # noqa: ARG002  # nothing is to be done by then
         """It lies where the others look already."""
+        self._written.append(self.path(request_id))
 
     async def open(self, request_id: str, *, just_made: bool = False) -> Spool | None:  # noqa: ARG002  # nothing is late here
         try:
@@ -85,7 +94,16 @@ class LocalFiles:
         return self.drop(path for path, written_s, _ in self.files() if written_s < time.time() - keep_s)
 
     async def run(self) -> None:
-        """Nothing."""
+        """Once a second, get what was written out of memory. Most of it nobody comes for again, and it would push out what is
+        used; new memory for each answer is also dearer than what the last one had."""
+        leaving: list[Path] = []
+        while True:
+            await asyncio.sleep(self.cool_s)
+            written = self._written.copy()
+            self._written.clear()
+            if leaving or written:
+                await asyncio.to_thread(_cool, [*leaving, *written])
+            leaving = written  # The first time it begins to be written to the disk; the next time it can go.
 
     def path(self, request_id: str) -> Path:
         return self.directory / request_id
@@ -109,3 +127,16 @@ class LocalFiles:
                 path.unlink()
                 dropped += 1
         return dropped
+
+
+def _cool(paths: Iterable[Path]) -> None:
+    """Tell the system that these files need not be in memory. What is not on the disk yet begins to be written, and stays."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    for path in paths:
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(fd)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -175,17 +174,29 @@ def store_errors() -> Iterator[None]:
     except IntegrityError:
         raise  # Its text quotes what people wrote, which may sound like anything.
     except DBAPIError as exc:
-        if isinstance(exc.orig and exc.orig.__cause__, _NOT_LET_IN):
+        cause = exc.orig and exc.orig.__cause__
+        if str(getattr(cause, "sqlstate", "")).startswith(_NOT_LET_IN_STATES):
             raise ConfigurationError(f"PostgreSQL says: {exc.orig}. Check IMAGEGATE_DATABASE_URL.") from exc
         if (unavailable := unavailability(exc.orig or exc)) is not None or isinstance(exc, InterfaceError):
             raise (unavailable or StoreUnavailable(AWAY)) from exc
         raise
-    except (PoolTimeout, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
-        # asyncpg's own come through as they are when a connection is lost while it is being made.
+    except (PoolTimeout, OSError) as exc:
         raise StoreUnavailable(AWAY) from exc
+    except Exception as exc:
+        if _is_asyncpgs(exc):
+            raise StoreUnavailable(AWAY) from exc
+        raise
 
 
-_NOT_LET_IN = (asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError)
+def _is_asyncpgs(exc: Exception) -> bool:
+    """Its own come through as they are when a connection is lost while it is being made. They are known by their names: who
+    works on SQLite does not load asyncpg."""
+    names = {kind.__name__ for kind in type(exc).__mro__ if kind.__module__.startswith("asyncpg.")}
+    return not names.isdisjoint(("InterfaceError", "InternalClientError"))
+
+
+_NOT_LET_IN_STATES = ("28", "3D000")
+"""A wrong name or password, and a database that is not there."""
 AWAY = "The database of the gateway does not answer; nothing was bought. Try again in a few seconds."
 FULL = "The disk of the gateway is full; nothing was bought. An administrator has to make room."
 

@@ -4,11 +4,8 @@ from typing import NamedTuple
 
 from app.store.engine import DatabaseUrl
 from app.store.originals import Retries
-from app.store.postgresql import Pool
 from app.store.purchases import Purchases
-from app.store.purchases_postgresql import PostgresqlPurchases
 from app.store.purchases_sqlite import SqlitePurchases
-from app.store.retries_postgresql import PostgresqlRetries
 from app.store.retries_sqlite import SqliteRetries
 from app.store.writer import Writer
 
@@ -25,6 +22,11 @@ def open_book(where: DatabaseUrl, connections_max: int) -> Book:
     if where.path is not None:
         writer = Writer(where.path)
         return Book(SqlitePurchases(writer), SqliteRetries(writer))
+    # asyncpg is 5 MiB, for those who need it.
+    from app.store.postgresql import Pool
+    from app.store.purchases_postgresql import PostgresqlPurchases
+    from app.store.retries_postgresql import PostgresqlRetries
+
     pool = Pool(where.url, connections_max)
     return Book(PostgresqlPurchases(pool), PostgresqlRetries(pool))
 

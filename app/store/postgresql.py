@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import asyncpg
@@ -14,23 +13,22 @@ from app.store.engine import AWAY, unavailability
 T = TypeVar("T")
 STATEMENT_TIMEOUT_S = 5.0
 TRIES = 3
-
-
-class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """Changes nothing of its session, so nothing has to be put back: asyncpg would send a statement for it after each of ours."""
-
-    def get_reset_query(self) -> str:
-        return ""
+CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+ROLLED_BACK = (*CONTENDED, asyncpg.IntegrityConstraintViolationError)
+"""After these a connection is as good as before. The text of the last quotes what clients wrote, which may sound like anything."""
 
 
 class Pool:
-    """One statement at a time, each a transaction of its own. Raises StoreUnavailable or StorageFull."""
+    """One statement at a time, each a transaction of its own. Raises StoreUnavailable or StorageFull.
+
+    asyncpg's own pool makes a task and three objects for each statement, which is more work than the statement.
+    """
 
     def __init__(self, url: str, connections_max: int):
         self._url = url
-        self._connections_max = connections_max
-        self._pool: asyncpg.Pool | None = None
-        self._opening = asyncio.Lock()
+        self._turns = asyncio.Semaphore(connections_max)
+        self._idle: list[asyncpg.Connection] = []
+        self._closed = False
 
     async def row(self, statement: str, *values: Any) -> Any:
         """Its first row, or None."""
@@ -41,46 +39,66 @@ class Pool:
         return await self._try(lambda connection: connection.fetchval(statement, *values))
 
     async def close(self) -> None:
-        if self._pool is not None:
-            await self._pool.close()
+        """Whoever works with a connection closes it afterwards. Idempotent."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().close(timeout=STATEMENT_TIMEOUT_S)
 
     async def _try(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Deadlocks and serialization failures rolled back whole, so they are tried again; nothing else is."""
         for attempt in range(TRIES):
-            async with self._connection() as connection:
-                try:
-                    return await work(connection)
-                except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-                    if attempt == TRIES - 1:
-                        raise
+            try:
+                return await self._with_connection(work)
+            except CONTENDED as exc:
+                if attempt == TRIES - 1:
+                    raise (unavailability(exc) or exc) from exc
             await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+    async def _with_connection(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         try:
-            pool = await self._open_pool()
-            async with pool.acquire(timeout=STATEMENT_TIMEOUT_S) as connection:
-                yield connection
-        except asyncpg.IntegrityConstraintViolationError:
-            raise  # Its text quotes what clients wrote, which may sound like anything.
+            await self._turn()
+            try:
+                return await self._work(work)
+            finally:
+                self._turns.release()
+        except ROLLED_BACK:
+            raise
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
             raise (unavailability(exc) or exc) from exc
         except (OSError, TimeoutError, asyncpg.InternalClientError) as exc:
             # The last is what asyncpg says of a connection that is lost just as it is used.
             raise StoreUnavailable(AWAY) from exc
 
-    async def _open_pool(self) -> asyncpg.Pool:
-        if self._pool is not None:
-            return self._pool
-        async with self._opening:
-            if self._pool is None:  # Nobody else has opened it meanwhile.
-                self._pool = await asyncpg.create_pool(
-                    self._url,
-                    min_size=0,
-                    max_size=self._connections_max,
-                    command_timeout=STATEMENT_TIMEOUT_S,
-                    timeout=5.0,
-                    connection_class=_Connection,
-                )
-            return self._pool
+    async def _turn(self) -> None:
+        """There are only so many connections. Raises TimeoutError."""
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
+        async with asyncio.timeout(STATEMENT_TIMEOUT_S):
+            await self._turns.acquire()
+
+    async def _work(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Of those that wait the one used last; one that failed, or was left in the middle of something, is not used again."""
+        while self._idle and self._idle[-1].is_closed():
+            self._idle.pop()
+        connection = self._idle.pop() if self._idle else await self._connect()
+        try:
+            outcome = await work(connection)
+        except BaseException as exc:
+            if isinstance(exc, ROLLED_BACK):
+                self._give_back(connection)
+            else:
+                connection.terminate()
+            raise
+        self._give_back(connection)
+        return outcome
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(self._url, timeout=STATEMENT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S)
+
+    def _give_back(self, connection: asyncpg.Connection) -> None:
+        if self._closed:
+            connection.terminate()
+        else:
+            self._idle.append(connection)

@@ -19,6 +19,8 @@ EDGE_BYTES: Final = 64
 REST_BYTES_MAX: Final = 1024 * 1024
 NESTING_MAX: Final = 64
 
+_COMPACTLY: Final[dict[str, Any]] = {"ensure_ascii": False, "separators": (",", ":")}
+_COMPACT: Final = json.JSONEncoder(**_COMPACTLY)
 _BACKSLASH: Final = 0x5C
 _CONTENT: Final = re.compile(
     rb'(?:[^"\\]++|\\.)*', re.DOTALL
@@ -225,8 +227,8 @@ def encode(document: Any) -> Segments:
 
 def compact_json(document: Any, default: Callable[[Any], Any] | None = None) -> bytes:
     """JSON in UTF-8 without spare spaces; a lone surrogate, which UTF-8 cannot hold, is escaped as JSON does it."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=default)
-    return text.encode(errors="backslashreplace")
+    encoder = _COMPACT if default is None else json.JSONEncoder(default=default, **_COMPACTLY)
+    return encoder.encode(document).encode(errors="backslashreplace")
 
 
 def _refuse_constant(name: str) -> None:

@@ -21,7 +21,7 @@ async def test_an_image_route_depends_on_its_caller_and_on_nothing_that_would_be
     found: list[Any] = [context for context in iter_route_contexts(app.routes) if context.endpoint in endpoints]
 
     assert {context.path for context in found} == {
-        f"{prefix}/images/{what}" for prefix in ("", "/v1") for what in ("generations", "edits", "variations")
+        f"/v1/images/{what}" for what in ("generations", "edits", "variations")
     }
     for context in found:
         assert [inner.call for inner in context.dependant.dependencies] == [caller]

@@ -1,10 +1,10 @@
-import hashlib
 import os
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,7 +69,7 @@ def test_however_the_bytes_are_cut_the_form_is_the_same(
 
     assert found.fields == {"prompt": text}
     assert files == [first, second]
-    assert [file.sha256 for file in found.files] == [hashlib.sha256(each).hexdigest() for each in files]
+    assert [file.digest for file in found.files] == [blake3(each).hexdigest() for each in files]
 
 
 def test_a_body_fed_byte_by_byte_is_read() -> None:

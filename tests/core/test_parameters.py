@@ -1,4 +1,3 @@
-import hashlib
 import io
 import struct
 from collections.abc import Iterator
@@ -6,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 from PIL import Image
 
 from app.core import parameters
@@ -30,7 +30,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 def file(spool: Spool, name: str = "image", data: bytes | None = None) -> FilePart:
     data = png() if data is None else data
     spool.write(data)
-    return FilePart(name, Slice(spool.size_bytes - len(data), len(data)), hashlib.sha256(data).hexdigest())
+    return FilePart(name, Slice(spool.size_bytes - len(data), len(data)), blake3(data).hexdigest())
 
 
 def test_a_generation_has_the_defaults_and_keeps_every_field_as_it_came() -> None:
@@ -182,7 +182,7 @@ def test_an_edit_reads_text_fields_as_what_they_mean(spool: Spool) -> None:
     assert [(upload.width_px, upload.height_px, upload.content_type) for upload in wanted.uploads] == [
         (8, 6, "image/png")
     ] * 3
-    assert wanted.uploads[0].sha256 == hashlib.sha256(png()).hexdigest()
+    assert wanted.uploads[0].digest == blake3(png()).hexdigest()
     assert wanted.spool is spool
     assert wanted.fields == {
         "prompt": "a hat",

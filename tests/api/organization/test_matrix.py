@@ -101,13 +101,9 @@ async def test_what_is_in_one_project_is_not_in_another(world: World) -> None:
 
 async def test_every_route_has_a_row(office: Office) -> None:
     routes = _routes(office)
-    plain = {(method, path) for method, path in routes if not path.startswith("/v1/")}
-    public = {(row.method, row.path) for row in ROWS if row.door == "public"}
 
-    assert {(row.method, row.path) for row in ROWS} == routes - plain | public
+    assert {(row.method, row.path) for row in ROWS} == routes
     assert len({(row.method, row.path) for row in ROWS}) == len(ROWS)
-    # Each is there without /v1 too, as the same route behind the same door.
-    assert plain - public == {(method, path.removeprefix("/v1")) for method, path in routes - plain}
 
 
 async def test_without_v1_the_doors_are_the_same(world: World) -> None:

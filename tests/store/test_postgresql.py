@@ -1,0 +1,46 @@
+"""The connections that every request passes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.errors import StoreUnavailable
+from app.store.postgresql import Pool
+from tests.servers import PostgresServer
+
+PID = "SELECT pg_backend_pid()"
+
+
+@pytest.fixture
+async def pool(anyio_backend: str, postgres_server: PostgresServer) -> AsyncIterator[Pool]:
+    postgres_server.ensure_running()
+    opened = Pool(postgres_server.url, connections_max=2)
+    yield opened
+    await opened.close()
+
+
+async def test_a_crowd_takes_turns_at_the_connections_there_are(pool: Pool) -> None:
+    pids = await asyncio.gather(*(pool.value("SELECT pg_backend_pid() FROM pg_sleep(0.001)") for _ in range(50)))
+
+    assert len(set(pids)) == 2
+
+
+async def test_one_after_another_use_the_same_connection(pool: Pool) -> None:
+    assert await pool.value(PID) == await pool.value(PID)
+
+
+async def test_a_statement_that_was_given_up_lets_nobody_wait_for_its_connection(pool: Pool) -> None:
+    before = await pool.value(PID)
+    for _ in range(3):  # More than there are connections.
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pool.value("SELECT pg_sleep(60)"), 0.05)
+
+    assert await asyncio.wait_for(pool.value(PID), 5) != before
+
+
+async def test_a_connection_the_server_has_closed_is_not_used_again(pool: Pool) -> None:
+    with pytest.raises(StoreUnavailable):
+        await pool.value("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    assert await pool.value("SELECT 1") == 1
