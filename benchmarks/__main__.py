@@ -1,7 +1,8 @@
 """`python3 dev.py bench`: what the gateway costs, beside nginx and a direct connection, in interleaved rounds.
 
 `bench micro` measures its pieces one by one, `bench reports` what usage and cost queries take over a long book.
-Loopback only; nothing is asserted. The books are checked after every measurement, and what does not agree is printed.
+Loopback only. No figure is asserted, but the books are: they are checked after every measurement, and the run fails where
+they do not agree.
 """
 
 import argparse
@@ -12,18 +13,21 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from benchmarks.certificate import certify
 from benchmarks.compare import checked_out
 from benchmarks.medians import Row, rows
 from benchmarks.plot import draw
 from benchmarks.processes import Upstream, running_upstream
 from benchmarks.results import about_this_run, write_json
-from benchmarks.rounds import Bench, Measurement, say
+from benchmarks.rounds import Bench, Measurement, complaints, say
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.table import comparison, table
 from benchmarks.targets import ROOT, Direct, Imagegate, Nginx, Target, nginx_program, stop_all
 from tests.servers import PostgresServer, RedisServer
 
-TARGETS = ("direct", "nginx", "sqlite", "postgresql", "two")
+CLUSTERS = {"postgresql": 1, "two": 2, "four": 4}
+"""How many processes, on one PostgreSQL and one Redis."""
+TARGETS = ("direct", "nginx", "sqlite", *CLUSTERS)
 BEFORE, AFTER = "before", "after"
 
 
@@ -70,12 +74,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _bench(given: argparse.Namespace, folder: Path) -> int:
-    scenarios = [one for one in SCENARIOS if one.name in (given.scenario or [one.name])]
     found: list[Measurement] = []
     async with AsyncExitStack() as stack:
-        upstream = await stack.enter_async_context(running_upstream())
+        certificate = await asyncio.to_thread(certify, folder)
+        upstream = await stack.enter_async_context(running_upstream(certificate))
+        scenarios = _scenarios(given.scenario, upstream)
         if given.compare:
-            targets = await _both(stack, given.compare, folder, upstream.port)
+            targets = await _both(stack, given.compare, folder, upstream)
         else:
             targets = await _targets(stack, given.target or list(TARGETS), folder, upstream)
         stack.push_async_callback(stop_all, targets)
@@ -93,7 +98,18 @@ async def _bench(given: argparse.Namespace, folder: Path) -> int:
         given.svg.write_text(
             draw({scenario: rows([m for m in found if m.scenario == scenario.name]) for scenario in scenarios})
         )
-    return 0
+    wrong = complaints(found)
+    for words in wrong:
+        say(words)
+    return 1 if wrong else 0
+
+
+def _scenarios(names: list[str] | None, upstream: Upstream) -> list[Scenario]:
+    chosen = [one for one in SCENARIOS if names is None or one.name in names]
+    if upstream.certificate is None and any(one.tls for one in chosen):
+        say("there is no openssl on the PATH, so the relay has no certificate; going on without TLS")
+        return [one for one in chosen if not one.tls]
+    return chosen
 
 
 def _print(scenario: Scenario, found: list[Row], *, compared: bool) -> None:
@@ -104,30 +120,29 @@ def _print(scenario: Scenario, found: list[Row], *, compared: bool) -> None:
 async def _targets(stack: AsyncExitStack, names: list[str], folder: Path, upstream: Upstream) -> list[Target]:
     targets: list[Target] = []
     if "direct" in names:
-        targets.append(Direct(upstream.port))
+        targets.append(Direct(upstream))
     if "nginx" in names and (program := nginx_program()):
-        targets.append(Nginx(program, folder / "nginx", upstream.port))
+        targets.append(Nginx(program, folder / "nginx", upstream))
     elif "nginx" in names:
         say("there is no nginx on the PATH or in IMAGEGATE_BENCH_NGINX; going on without")
-    gateways = [Imagegate("imagegate", folder / "sqlite", upstream.port)] if "sqlite" in names else []
-    if counts := [count for name, count in (("postgresql", 1), ("two", 2)) if name in names]:
+    gateways = [Imagegate("imagegate", folder / "sqlite", upstream)] if "sqlite" in names else []
+    if clusters := [name for name in CLUSTERS if name in names]:
         postgres = stack.enter_context(DurablePostgres())
         redis = stack.enter_context(RedisServer())
-        for count in counts:
-            url = await postgres.create_database()
-            name = "imagegate, PostgreSQL + Redis" if count == 1 else "two of them"
-            own = folder / f"postgresql{count}"
+        for name in clusters:
+            url, count = await postgres.create_database(), CLUSTERS[name]
+            title = "imagegate, PostgreSQL + Redis" if count == 1 else f"{name} of them"
             database = f"{redis.url[:-1]}{count}"  # Of its own in the same Redis.
-            gateways.append(Imagegate(name, own, upstream.port, database_url=url, redis_url=database, processes=count))
+            gateways.append(
+                Imagegate(title, folder / name, upstream, database_url=url, redis_url=database, processes=count)
+            )
     await asyncio.gather(*(gateway.set_up() for gateway in gateways))
     return [*targets, *gateways]
 
 
-async def _both(stack: AsyncExitStack, ref: str, folder: Path, upstream_port: int) -> list[Target]:
+async def _both(stack: AsyncExitStack, ref: str, folder: Path, upstream: Upstream) -> list[Target]:
     before = await stack.enter_async_context(checked_out(ref, folder / "checkout"))
-    gateways = [
-        Imagegate(name, folder / name, upstream_port, root=root) for name, root in ((BEFORE, before), (AFTER, ROOT))
-    ]
+    gateways = [Imagegate(name, folder / name, upstream, root=root) for name, root in ((BEFORE, before), (AFTER, ROOT))]
     await asyncio.gather(*(gateway.set_up() for gateway in gateways))
     return list(gateways)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -13,10 +14,16 @@ import uvloop
 
 from benchmarks.http import Message
 
+HOST = "127.0.0.1"
+HUNG_UP = "hung up"
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to send, to which ports in turn, and when to stop. The body lies in a file. `timeout_s` ends everything."""
+    """What to send, to which ports in turn, and when to stop. The body lies in a file. `timeout_s` ends everything.
+
+    With `leave_within_s` every second client hangs up by then, at a moment of its own, and comes back as a new one.
+    """
 
     ports: tuple[int, ...]
     path: str
@@ -27,7 +34,12 @@ class Load:
     requests_max: int
     seconds: float
     answer_bytes_min: int = 0
+    leave_within_s: float = 0.0
     timeout_s: float = 90.0
+
+    @property
+    def leaving(self) -> int:
+        return self.connections // 2 if self.leave_within_s else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,10 @@ class Tally:
     seconds: float
     p50_ms: float
     p99_ms: float
+
+    @property
+    def left(self) -> int:
+        return self.failed.get(HUNG_UP, 0)
 
     @property
     def rps(self) -> float:
@@ -56,7 +72,7 @@ class Crowd:
         self.failed: Counter[str] = Counter()
         self.latencies_s: list[float] = []
         self.gone = asyncio.Event()
-        self._busy = load.connections
+        self._busy = load.connections - load.leaving
         self._until = 0.0
 
     def begin(self) -> None:
@@ -118,6 +134,18 @@ class Client(asyncio.Protocol):
             self._crowd.latencies_s.append(perf_counter() - self._sent_at)
 
 
+async def _hang_up(crowd: Crowd, port: int) -> None:
+    """One client after another that does not wait for its answer."""
+    loop = asyncio.get_running_loop()
+    while crowd.wants_more():
+        crowd.sent += 1
+        transport, _ = await loop.create_connection(asyncio.Protocol, HOST, port)
+        transport.write(crowd.request)
+        await asyncio.sleep(random.uniform(0, crowd.load.leave_within_s))
+        transport.close()
+        crowd.failed[HUNG_UP] += 1
+
+
 def _request(load: Load) -> bytes:
     body = Path(load.body).read_bytes()
     head = (
@@ -131,17 +159,19 @@ def _ms(ordered_s: list[float], share: float) -> float:
     return ordered_s[min(len(ordered_s) - 1, int(len(ordered_s) * share))] * 1000 if ordered_s else 0.0
 
 
-async def _run(load: Load) -> Tally:
+async def crowded(load: Load) -> Tally:
+    """What came of it, once all clients are gone."""
     crowd, loop = Crowd(load), asyncio.get_running_loop()
     ports = [load.ports[number % len(load.ports)] for number in range(load.connections)]
-    made = await asyncio.gather(*(loop.create_connection(lambda: Client(crowd), "127.0.0.1", port) for port in ports))
+    leaving, staying = ports[: load.leaving], ports[load.leaving :]
+    made = await asyncio.gather(*(loop.create_connection(lambda: Client(crowd), HOST, port) for port in staying))
     start = perf_counter()
     crowd.begin()
     for _, client in made:
         client.go_on()
     try:
         async with asyncio.timeout(load.timeout_s):
-            await crowd.gone.wait()
+            await asyncio.gather(crowd.gone.wait(), *(_hang_up(crowd, port) for port in leaving))
     except TimeoutError:
         pass
     return crowd.tally(perf_counter() - start)
@@ -149,7 +179,7 @@ async def _run(load: Load) -> Tally:
 
 def main() -> None:
     given = json.loads(sys.stdin.read())
-    print(json.dumps(asdict(uvloop.run(_run(Load(**given))))))
+    print(json.dumps(asdict(uvloop.run(crowded(Load(**given))))))
 
 
 if __name__ == "__main__":

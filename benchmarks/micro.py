@@ -83,7 +83,9 @@ async def _measure(sheet: Sheet, folder: Path) -> None:
         await _rates(sheet, "rates in memory", MemoryRates(), 20_000)
         await _rates(sheet, "rates in Redis", open_rates(redis.url), 4_000)
         await _purchases(sheet, "SQLite", DatabaseUrl.of(None, folder), 4_000)
-        await _purchases(sheet, "PostgreSQL", DatabaseUrl("postgresql", url=await postgres.create_database()), 2_000)
+        url = await postgres.create_database()
+        stack.push_async_callback(postgres.drop_database, url)
+        await _purchases(sheet, "PostgreSQL", DatabaseUrl("postgresql", url=url), 2_000)
 
 
 def _pure(sheet: Sheet, folder: Path) -> None:

@@ -49,12 +49,17 @@ async def send_load(load: Load) -> Tally:
 
 
 class Upstream:
-    """The running relay. `behave` tells what has come since the last time."""
+    """The running relay; behind TLS, too, where it has a `certificate`. `behave` tells what has come since the last time."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int):
-        self.port = port
+    def __init__(self, process: asyncio.subprocess.Process, ports: list[int], certificate: Path | None):
+        self.port = ports[0]
         self.pid = process.pid
+        self.certificate = certificate
+        self._ports = ports
         self._process = process
+
+    def url(self, *, tls: bool) -> str:
+        return f"https://127.0.0.1:{self._ports[1]}" if tls else f"http://127.0.0.1:{self.port}"
 
     async def behave(self, manner: Manner) -> Heard:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -64,19 +69,21 @@ class Upstream:
 
 
 @asynccontextmanager
-async def running_upstream() -> AsyncIterator[Upstream]:
-    process = await start_module("benchmarks.upstream", stdin=asyncio.subprocess.PIPE)
+async def running_upstream(certificate: Path | None = None) -> AsyncIterator[Upstream]:
+    words = [] if certificate is None else [str(certificate)]
+    process = await start_module("benchmarks.upstream", *words, stdin=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
         async with asyncio.timeout(20):
-            port = int(await process.stdout.readline())
-        yield Upstream(process, port)
+            ports = [int(port) for port in (await process.stdout.readline()).split()]
+        yield Upstream(process, ports, certificate)
     finally:
         await end(process)
 
 
-async def start_module(name: str, **options: Any) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", name, stdout=asyncio.subprocess.PIPE, **options)
+async def start_module(name: str, *words: str, **options: Any) -> asyncio.subprocess.Process:
+    command = (sys.executable, "-m", name, *words)
+    return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, **options)
 
 
 async def end(process: asyncio.subprocess.Process) -> None:

@@ -44,24 +44,23 @@ class Bench:
         for number in range(rounds):
             turn = [*self.targets[number % len(self.targets) :], *self.targets[: number % len(self.targets)]]
             for target in turn:
-                if scenario.fresh and scenario.name == "start" and not target.pids:
-                    continue
-                found.append(await self._measure(scenario, target, number))
-                say(_line(found[-1]))
+                if scenario.direct or target.pids:
+                    found.append(await self._measure(scenario, target, number))
+                    say(_line(found[-1]))
         return found
 
-    async def prepare(self, target: Target) -> float:
-        """Start it and let it get warm; seconds until it was ready."""
-        seconds = await target.start()
+    async def prepare(self, target: Target, *, tls: bool = False) -> float:
+        """Start it and let it get warm; seconds until it was ready. `tls`: for the relay behind TLS."""
+        seconds = await target.start(tls=tls)
         await self.upstream.behave(Manner())
         await send_load(self._load(None, target, WARM_UP, 16))
         return seconds
 
     async def _measure(self, scenario: Scenario, target: Target, number: int) -> Measurement:
         start_s = 0.0
-        if scenario.fresh and target.pids:
+        if target.pids and (scenario.fresh or scenario.tls is not target.tls):
             await target.stop()
-            start_s = await self.prepare(target)
+            start_s = await self.prepare(target, tls=scenario.tls)
         await self.upstream.behave(Manner())
         await send_load(self._load(None, target, REHEARSAL, 4))
         books, idle_bytes, cpu_before_s = await target.books(), rss_bytes(target.pids), cpu_s(target.pids)
@@ -69,7 +68,8 @@ class Bench:
         await self.upstream.behave(scenario.manner)
         tally = await send_load(self._load(scenario, target, scenario.requests_max, scenario.connections))
         spent_s, peak = cpu_s(target.pids) - cpu_before_s, peak_bytes(target.pids)
-        heard, after = await self.upstream.behave(Manner()), await target.books()
+        after = await target.books()  # Before the relay is asked: it may still be called for clients who have left.
+        heard = await self.upstream.behave(Manner())
         target.clear()
         figures = {"rps": tally.rps, "p50_ms": tally.p50_ms, "p99_ms": tally.p99_ms}
         if target.pids:
@@ -81,7 +81,7 @@ class Bench:
                 "idle_mib": idle_bytes / MIB,
                 "start_s": start_s,
             }
-        said = None if books is None or after is None else complaint(books, after, tally.good, heard.calls)
+        said = None if books is None or after is None else complaint(books, after, tally, heard.calls)
         return Measurement(target.name, scenario.name, number, tally, figures, said)
 
     def _load(self, scenario: Scenario | None, target: Target, requests: int, connections: int) -> Load:
@@ -101,7 +101,17 @@ class Bench:
             requests,
             scenario.seconds if scenario else 30.0,
             scenario.answer_bytes_min if scenario else 0,
+            scenario.leave_within_s if scenario else 0.0,
         )
+
+
+def complaints(found: Sequence[Measurement]) -> list[str]:
+    """A line for each measurement after which the books did not agree."""
+    return [
+        f"the books of {one.target} do not agree after {one.scenario}, round {one.round + 1}: {one.books}"
+        for one in found
+        if one.books
+    ]
 
 
 def _line(one: Measurement) -> str:

@@ -28,6 +28,8 @@ class Scenario:
     """`connections` at once, one request after another on each, `requests_max` in all and for `seconds` at the most.
 
     `fresh`: on a process that has just started, for what is read from its memory. `shows` are the figures that matter.
+    `direct`: asked of the relay itself, too. `tls`: the relay is behind TLS; clients are not. `leave_within_s`: every second
+    client hangs up at some moment within that time and comes back as a new one.
     """
 
     name: str
@@ -39,6 +41,9 @@ class Scenario:
     manner: Manner = field(default_factory=Manner)
     edits: bool = False
     fresh: bool = False
+    direct: bool = True
+    tls: bool = False
+    leave_within_s: float = 0.0
 
     @property
     def path(self) -> str:
@@ -51,12 +56,18 @@ class Scenario:
 
 
 SCENARIOS = (
-    Scenario("start", "from nothing to ready, then at rest", 16, 300, 10.0, ("start_s", "idle_mib"), fresh=True),
+    Scenario(
+        "start", "from nothing to ready, then at rest", 16, 300, 10.0, ("start_s", "idle_mib"), fresh=True, direct=False,
+    ),
     Scenario("small1", "small answers, one at a time", 1, 30_000, 1.0, ("p50_ms", "added_ms", "cpu_ms")),
     Scenario("small64", "small answers, 64 at once", 64, 50_000, 2.0, ("rps", "p50_ms", "p99_ms", "cpu_ms")),
     Scenario(
         "b64", "2 MiB images as base64, 16 at once", 16, 250, 2.5, ("rps", "p50_ms", "cpu_ms", "peak_mib"),
         Manner(image_bytes=2 * MIB),
+    ),
+    Scenario(
+        "b64tls", "the same from a relay behind TLS", 16, 250, 2.5, ("rps", "p50_ms", "cpu_ms", "peak_mib"),
+        Manner(image_bytes=2 * MIB), direct=False, tls=True,
     ),
     Scenario(
         "drip", "8 MiB images dripped in 10 s, 100 at once", 100, 100, 60.0, ("p50_ms", "cpu_ms", "growth_mib"),
@@ -69,6 +80,10 @@ SCENARIOS = (
     Scenario(
         "wait", "1,000 at once, each answered after 5 s", 1000, 1000, 30.0, ("p50_ms", "cpu_ms", "growth_mib", "kib_each"),
         Manner(delay_s=5.0), fresh=True,
+    ),
+    Scenario(
+        "leave", "64 at once, answered after 0.3 s; every second one hangs up within 0.2 s", 64, 5000, 2.5,
+        ("rps", "p50_ms", "p99_ms", "cpu_ms"), Manner(delay_s=0.3), leave_within_s=0.2,
     ),
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks.books import Books, read_books
-from benchmarks.processes import end
+from benchmarks.processes import Upstream, end
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,8 +33,12 @@ class Target(Protocol):
     def pids(self) -> tuple[int, ...]: ...
     @property
     def key(self) -> str: ...
+    @property
+    def tls(self) -> bool:
+        """Whether the relay it goes to is behind TLS."""
+        ...
 
-    async def start(self) -> float:
+    async def start(self, *, tls: bool) -> float:
         """Seconds until it was ready."""
         ...
 
@@ -52,16 +56,17 @@ class Target(Protocol):
 class Direct:
     """The relay itself: what clients, relay and machine are capable of."""
 
-    upstream_port: int
+    upstream: Upstream
     name: str = "direct"
     pids: tuple[int, ...] = ()
     key: str = "none"
+    tls: bool = False
 
     @property
     def ports(self) -> tuple[int, ...]:
-        return (self.upstream_port,)
+        return (self.upstream.port,)
 
-    async def start(self) -> float:
+    async def start(self, *, tls: bool) -> float:  # noqa: ARG002  (its clients speak plain HTTP)
         return 0.0
 
     async def stop(self) -> None:
@@ -79,18 +84,17 @@ class Nginx:
 
     name, key = "nginx", "none"
 
-    def __init__(self, program: str, folder: Path, upstream_port: int):
+    def __init__(self, program: str, folder: Path, upstream: Upstream):
         self.ports = (free_port(),)
         self.pids: tuple[int, ...] = ()
-        self._folder, self._program = folder, program
+        self.tls = False
+        self._folder, self._program, self._upstream = folder, program, upstream
         self._process: asyncio.subprocess.Process | None = None
         folder.mkdir()
-        configuration = _NGINX.replace("FOLDER", str(folder)).replace("UPSTREAM", str(upstream_port))
-        if os.geteuid() == 0:  # Its worker would be nobody, and could not spool uploads in our folder.
-            configuration = f"user root;{configuration}"
-        (folder / "nginx.conf").write_text(configuration.replace("PORT", str(self.ports[0])))
 
-    async def start(self) -> float:
+    async def start(self, *, tls: bool) -> float:
+        self.tls = tls
+        self._configure()
         began = time.perf_counter()
         where = ("-p", str(self._folder), "-c", str(self._folder / "nginx.conf"), "-e", str(self._folder / "log"))
         self._process = await asyncio.create_subprocess_exec(self._program, *where)
@@ -110,6 +114,14 @@ class Nginx:
     def clear(self) -> None:
         pass
 
+    def _configure(self) -> None:
+        scheme, _, address = self._upstream.url(tls=self.tls).partition("://")
+        configuration = _NGINX.replace("FOLDER", str(self._folder)).replace("PORT", str(self.ports[0]))
+        configuration = configuration.replace("SCHEME", scheme).replace("ADDRESS", address)
+        if os.geteuid() == 0:  # Its worker would be nobody, and could not spool uploads in our folder.
+            configuration = f"user root;{configuration}"
+        (self._folder / "nginx.conf").write_text(configuration)
+
 
 def nginx_program() -> str | None:
     return os.environ.get("IMAGEGATE_BENCH_NGINX") or shutil.which("nginx")
@@ -122,7 +134,7 @@ class Imagegate:
         self,
         name: str,
         folder: Path,
-        upstream_port: int,
+        upstream: Upstream,
         *,
         root: Path = ROOT,
         database_url: str | None = None,
@@ -133,11 +145,12 @@ class Imagegate:
         self.key = ""
         self.ports: tuple[int, ...] = ()
         self.pids: tuple[int, ...] = ()
+        self.tls = False
+        self._upstream = upstream
         self._database_url = database_url
         self._folders = [folder / str(number) for number in range(processes)]
         self._processes: list[asyncio.subprocess.Process] = []
         given = {
-            "upstream_base_url": f"http://127.0.0.1:{upstream_port}",
             "upstream_api_key": "sk-the-relay-key-of-the-benchmarks-0123456789",
             "secret_key": "a pepper for the benchmarks, long enough",
             "database_url": database_url,
@@ -170,7 +183,8 @@ class Imagegate:
         )
         await self._command("limits", "set", *of_user, "--requests-per-minute", PLENTY)
 
-    async def start(self) -> float:
+    async def start(self, *, tls: bool) -> float:
+        self.tls = tls
         began = time.perf_counter()
         started = [await self._launch(folder) for folder in self._folders]
         self._processes = started
@@ -207,10 +221,14 @@ class Imagegate:
             sys.executable,
             *("-c", _RUN, *words),
             cwd=folder,
-            env=self._environment | {"IMAGEGATE_DATA_DIR": str(folder)},
+            env=self._environment | self._relay() | {"IMAGEGATE_DATA_DIR": str(folder)},
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
         )
+
+    def _relay(self) -> dict[str, str]:
+        trusted = {"SSL_CERT_FILE": str(self._upstream.certificate)} if self.tls else {}
+        return trusted | {"IMAGEGATE_UPSTREAM_BASE_URL": self._upstream.url(tls=self.tls)}
 
 
 async def stop_all(targets: Sequence[Target]) -> None:
@@ -249,11 +267,12 @@ http {
     scgi_temp_path FOLDER/scgi;
     client_max_body_size 64m;
     keepalive_requests 100000000;
-    upstream relay { server 127.0.0.1:UPSTREAM; keepalive 1024; keepalive_requests 100000000; }
+    upstream relay { server ADDRESS; keepalive 1024; keepalive_requests 100000000; }
     server {
         listen 127.0.0.1:PORT backlog=2048;
         location / {
-            proxy_pass http://relay;
+            proxy_pass SCHEME://relay;
+            proxy_ssl_protocols TLSv1.3;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_read_timeout 60s;

@@ -1,13 +1,16 @@
-"""The relay of the benchmarks, a process of its own: `python -m benchmarks.upstream`.
+"""The relay of the benchmarks, a process of its own: `python -m benchmarks.upstream [CERTIFICATE]`.
 
-It prints its port. Then each line on stdin says how to answer from now on, and is answered with what has come since the last one.
+It prints its ports: that of HTTP, and with a certificate, whose key lies beside it, that of HTTPS. Then each line on stdin
+says how to answer from now on, and is answered with what has come since the last one.
 """
 
 import asyncio
 import base64
 import json
+import ssl
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -72,7 +75,11 @@ class Exchange(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         for number in range(drips):
             drip = relay.answer[number * width : (number + 1) * width]
-            loop.call_later(relay.manner.delay_s + number / DRIPS_PER_S, self._transport.write, drip)
+            loop.call_later(relay.manner.delay_s + number / DRIPS_PER_S, self._drip, drip)
+
+    def _drip(self, drip: memoryview) -> None:
+        if not self._transport.is_closing():  # Who hangs up has been heard all the same.
+            self._transport.write(drip)
 
 
 def image_answer(image_bytes: int) -> bytes:
@@ -88,13 +95,24 @@ def _answer(image_bytes: int) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
-async def _serve() -> None:
+def _tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    return context
+
+
+async def _serve(certificates: list[str]) -> None:
     relay, loop = Relay(), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Exchange(relay), "127.0.0.1", 0, backlog=2048)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    secured = [None, *(_tls(Path(certificate)) for certificate in certificates)]
+    servers = [
+        await loop.create_server(lambda: Exchange(relay), "127.0.0.1", 0, backlog=2048, ssl=context)
+        for context in secured
+    ]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         print(json.dumps(asdict(relay.behave(Manner(**json.loads(line))))), flush=True)
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve())
+    uvloop.run(_serve(sys.argv[1:]))
