@@ -59,9 +59,10 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class BucketPage:
-    """Every bucket, empty ones too. `next_page` is None at the end."""
+    """Every bucket, empty ones too. `groups` has the values of each group by its number; `next_page` is None at the end."""
 
     buckets: tuple[Bucket, ...]
+    groups: Mapping[int, tuple[str, ...]]
     next_page: str | None
 
 
@@ -73,14 +74,14 @@ async def read_buckets(database: Database, period: Period, wanted: Wanted) -> Bu
     """
     whole = _span(period, await database.now_ms())
     if whole.start_ms >= whole.end_ms:
-        return BucketPage((), None)
+        return BucketPage((), {}, None)
     if period.page is not None:
         whole = replace(whole, start_ms=_continued(period.page, whole))
     bounds = list(_bounds(whole, period.buckets_max))
     span = replace(whole, end_ms=bounds[-1][1])
     async with database.read() as connection:
         found = await store.sums(connection, span, wanted)
-    return BucketPage(tuple(_filled(bounds, found, span)), _next_page(span.end_ms, whole.end_ms))
+    return BucketPage(tuple(_filled(bounds, found, span)), found.groups, _next_page(span.end_ms, whole.end_ms))
 
 
 async def read_names(database: Database) -> Names:

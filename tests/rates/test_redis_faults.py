@@ -108,11 +108,11 @@ async def test_a_frozen_redis_costs_one_wait_and_not_one_per_request(
 async def test_a_herd_of_our_own_does_not_pass_for_a_broken_redis(rates: RedisRates) -> None:
     herd = [Charge(requests(10_000, f"lim:{number}"), 1) for number in range(4)]
 
-    verdicts = await asyncio.gather(*(rates.spend(herd) for _ in range(1000)))
+    verdicts = await asyncio.gather(*(rates.spend(herd) for _ in range(400)))
 
     assert all(verdict.granted for verdict in verdicts)
     assert await rates.check() == "redis"
-    assert (await rates.spend(herd)).states[0].remaining == 8999
+    assert (await rates.spend(herd)).states[0].remaining == 9599
 
 
 async def test_a_frozen_redis_does_not_keep_close_waiting(rates: RedisRates, breakable_redis: RedisServer) -> None:

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from starlette.responses import JSONResponse
 
@@ -14,6 +13,7 @@ from app.control.buckets import Bucket, BucketPage, Row
 from app.core.money import MICROS
 from app.store.engine import Database
 
+T = TypeVar("T")
 _BUCKET = {"object": "bucket", "start_time": 1796083200, "end_time": 1796169600}
 _END = {"has_more": False, "next_page": None}
 _NOBODY: dict[str, Any] = {"project_id": None, "user_id": None, "api_key_id": None}
@@ -72,36 +72,34 @@ async def images_answer(database: Database, asked: ImagesQuery) -> JSONResponse:
     """Raises InvalidValue."""
     wanted = asked.wanted()
 
-    @cache
     def about(values: tuple[str, ...]) -> str:
         by = dict(zip(wanted.by, values, strict=True))
         operation = by.get("operation")
         source = None if operation is None else f"{SOURCE}{operation}"
         return _members({**_who(by), "model": by.get("model"), "size": by.get("size") or None, "source": source})
 
-    def result(row: Row, values: tuple[str, ...]) -> str:
+    def result(row: Row, group: str) -> str:
         _, _, requests, images, cost_micros = row
         return (
             f'{{"object":"organization.usage.images.result","images":{images},'
-            f'"num_model_requests":{requests},{about(values)},"amount_micros":{cost_micros}}}'
+            f'"num_model_requests":{requests},{group},"amount_micros":{cost_micros}}}'
         )
 
-    return await _answer(await buckets.read_buckets(database, asked.period(), wanted), result)
+    return await _answer(await buckets.read_buckets(database, asked.period(), wanted), about, result)
 
 
 async def costs_answer(database: Database, asked: CostsQuery, currency: str) -> JSONResponse:
     """Raises InvalidValue."""
     wanted, itemized, by_model = asked.wanted(), "line_item" in asked.group_by, "model" in asked.group_by
 
-    @cache
     def about(values: tuple[str, ...]) -> tuple[str, str]:
         by = dict(zip(wanted.by, values, strict=True))
         item = line_item(by["model"], by["operation"]) if itemized else None
         return _members({**_who(by), "line_item": item}), _members({"model": by["model"] if by_model else None})
 
-    def result(row: Row, values: tuple[str, ...]) -> str:
+    def result(row: Row, group: tuple[str, str]) -> str:
         _, _, _, images, cost_micros = row
-        who, model = about(values)
+        who, model = group
         unit, quantity = ('"images"', float(images)) if itemized else ("null", "null")
         return (
             f'{{"object":"organization.costs.result","amount":{{"value":{cost_micros / MICROS},'
@@ -109,28 +107,29 @@ async def costs_answer(database: Database, asked: CostsQuery, currency: str) -> 
             f'{model},"amount_micros":{cost_micros}}}'
         )
 
-    return await _answer(await buckets.read_buckets(database, asked.period(), wanted), result)
+    return await _answer(await buckets.read_buckets(database, asked.period(), wanted), about, result)
 
 
-Print = Callable[[Row, tuple[str, ...]], str]
-"""A result from its row and the values of its group."""
+async def _answer(
+    page: BucketPage, about: Callable[[tuple[str, ...]], T], result: Callable[[Row, T], str]
+) -> JSONResponse:
+    """`about` prints a group once, from its values, and `result` each of its rows with that.
 
-
-async def _answer(page: BucketPage, result: Print) -> JSONResponse:
-    """In a thread: a month by key and size can be tens of thousands of results, and images are under way meanwhile.
-
-    Each result is printed from its row; building objects for `json.dumps` would take three times as long.
+    In a thread: a month by key and size can be tens of thousands of results, and images are under way meanwhile. Building
+    objects for `json.dumps` would take three times as long.
     """
-    return await asyncio.to_thread(lambda: _Printed(_page(page, result)))
+
+    def printed() -> JSONResponse:
+        groups = {number: about(values) for number, values in page.groups.items()}
+        data = ",".join(_bucket(bucket, groups, result) for bucket in page.buckets)
+        end = _members({"has_more": page.next_page is not None, "next_page": page.next_page})
+        return _Printed(f'{{"object":"page","data":[{data}],{end}}}')
+
+    return await asyncio.to_thread(printed)
 
 
-def _page(page: BucketPage, result: Print) -> str:
-    end = _members({"has_more": page.next_page is not None, "next_page": page.next_page})
-    return f'{{"object":"page","data":[{",".join(_bucket(bucket, result) for bucket in page.buckets)}],{end}}}'
-
-
-def _bucket(bucket: Bucket, result: Print) -> str:
-    times, groups = f'"start_time":{bucket.start_ms // 1000},"end_time":{bucket.end_ms // 1000}', bucket.groups
+def _bucket(bucket: Bucket, groups: Mapping[int, T], result: Callable[[Row, T], str]) -> str:
+    times = f'"start_time":{bucket.start_ms // 1000},"end_time":{bucket.end_ms // 1000}'
     return f'{{"object":"bucket",{times},"results":[{",".join([result(row, groups[row[1]]) for row in bucket.rows])}]}}'
 
 
