@@ -15,6 +15,7 @@ from app.store.usage import Sums
 
 __all__ = ["Bucket", "BucketPage", "Field", "Names", "Period", "Portion", "Row", "Wanted", "Width", "read_buckets"]
 
+_COST = 2 + Sums.__slots__.index("cost_micros")
 Width = Literal["1m", "1h", "1d"]
 WIDTHS_MS: dict[Width, int] = {"1m": 60_000, "1h": HOUR_MS, "1d": 24 * HOUR_MS}
 
@@ -129,7 +130,11 @@ def _bounds(span: Span, buckets_max: int) -> Iterator[tuple[int, int]]:
 
 
 def _filled(bounds: list[tuple[int, int]], found: Found, span: Span) -> Iterator[Bucket]:
-    by_bucket = {at_ms: list(rows) for at_ms, rows in groupby(found.rows, key=itemgetter(0))}
+    # A bucket at a time: sorting them all together would take the database four times as long.
+    by_bucket = {
+        at_ms: sorted(rows, key=itemgetter(_COST), reverse=True)
+        for at_ms, rows in groupby(found.rows, key=itemgetter(0))
+    }
     for start_ms, end_ms in bounds:
         rows = by_bucket.get(start_ms // span.width_ms * span.width_ms, ())
         yield Bucket(start_ms, end_ms, rows, found.groups)
