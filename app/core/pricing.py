@@ -5,7 +5,7 @@ an instant, not a row: the quote is the dearest price among the answers its open
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 from app.core.money import per_million_micros, rounded_up
@@ -96,9 +96,17 @@ class PriceBook:
     """The prices of one model, over all time."""
 
     prices: tuple[Price, ...]
+    _in_force: dict[int, tuple[Price, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By how many prices had begun: every request asks twice, and a new one begins now and then."""
 
     def at(self, instant_ms: int) -> tuple[Price, ...]:
         """The rows in force at an instant: one for each combination of names."""
+        begun = sum(price.from_ms <= instant_ms for price in self.prices)
+        if begun not in self._in_force:
+            self._in_force[begun] = self._begun_by(instant_ms)
+        return self._in_force[begun]
+
+    def _begun_by(self, instant_ms: int) -> tuple[Price, ...]:
         latest: dict[tuple[str | None, ...], Price] = {}
         for price in sorted(self.prices, key=lambda price: (price.from_ms, price.id)):
             if price.from_ms <= instant_ms:
