@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from app.api import openapi
 from app.api.answers import EventResponse, ResultResponse, common_headers
 from app.api.deps import Caller, Wired
+from app.api.middleware import V1
 from app.core.money import decimal_text
 from app.errors import GatewayError
 from app.purchase.purchase import Purchase
@@ -40,7 +41,7 @@ async def retrieve_result(request: Request, request_id: str, caller: Caller, gat
     return EventResponse(purchase, await anext(events), events)
 
 
-async def accepted(request: Request, gateway: Gateway, purchase: Purchase) -> Response:
+async def accepted(gateway: Gateway, purchase: Purchase) -> Response:
     """202 once the request has been sent; raises what it ended with before that."""
     await purchase.accepted()
     if purchase.channel is not None:
@@ -49,8 +50,7 @@ async def accepted(request: Request, gateway: Gateway, purchase: Purchase) -> Re
     with suppress(GatewayError):  # It has been sent: from here on no error may sound as if it had not.
         original = await gateway.buyer.replay.originals.find(purchase.request_id)
         document = _document(original, gateway.settings.currency) if original is not None else document
-    prefix = "/v1" if request.url.path.startswith("/v1/") else ""
-    headers = common_headers(purchase) | _later(f"{prefix}{router.prefix}/{purchase.request_id}")
+    headers = common_headers(purchase) | _later(f"{V1}{router.prefix}/{purchase.request_id}")
     return JSONResponse(document, 202, headers)
 
 

@@ -83,7 +83,7 @@ async def _buy(request: Request, grant: Grant, read: Read) -> Response:
     except ClientGone as exc:
         raise ClientDisconnect from exc
     if later:
-        return await accepted(request, gateway, purchase)
+        return await accepted(gateway, purchase)
     if not wanted.stream:
         return ResultResponse(purchase, await purchase.bought(), gateway.settings.currency)
     events = purchase.events()

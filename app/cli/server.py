@@ -58,7 +58,7 @@ class Corked:
 
     def _release(self) -> None:
         held, self._held = self._held, []
-        if held:
+        if held and not self._transport.is_closing():  # A client that resets its connection leaves without a close.
             self._transport.writelines(held)
 
 

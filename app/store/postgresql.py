@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
@@ -12,6 +14,9 @@ from app.store.engine import AWAY, unavailability
 
 T = TypeVar("T")
 STATEMENT_TIMEOUT_S = 5.0
+END_TIMEOUT_S = 1.0
+IDLE_S = 300.0
+"""What has waited longer is not used: whatever lies between may have forgotten it without a word."""
 TRIES = 3
 CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 ROLLED_BACK = (*CONTENDED, asyncpg.IntegrityConstraintViolationError)
@@ -27,7 +32,8 @@ class Pool:
     def __init__(self, url: str, connections_max: int):
         self._url = url
         self._turns = asyncio.Semaphore(connections_max)
-        self._idle: list[asyncpg.Connection] = []
+        self._idle: list[tuple[asyncpg.Connection, float]] = []
+        """Each with when it was put there, in seconds of `time.monotonic`."""
         self._closed = False
 
     async def row(self, statement: str, *values: Any) -> Any:
@@ -42,7 +48,7 @@ class Pool:
         """Whoever works with a connection closes it afterwards. Idempotent."""
         self._closed = True
         while self._idle:
-            await self._idle.pop().close(timeout=STATEMENT_TIMEOUT_S)
+            await _end(self._idle.pop()[0])
 
     async def _try(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Deadlocks and serialization failures rolled back whole, so they are tried again; nothing else is."""
@@ -80,19 +86,26 @@ class Pool:
 
     async def _work(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Of those that wait the one used last; one that failed, or was left in the middle of something, is not used again."""
-        while self._idle and self._idle[-1].is_closed():
-            self._idle.pop()
-        connection = self._idle.pop() if self._idle else await self._connect()
+        connection = self._waiting() or await self._connect()
         try:
             outcome = await work(connection)
         except BaseException as exc:
             if isinstance(exc, ROLLED_BACK):
                 self._give_back(connection)
             else:
-                connection.terminate()
+                await _end(connection)
             raise
         self._give_back(connection)
         return outcome
+
+    def _waiting(self) -> asyncpg.Connection | None:
+        while self._idle:
+            connection, since_s = self._idle.pop()
+            if time.monotonic() - since_s > IDLE_S:
+                connection.terminate()
+            elif not connection.is_closed():
+                return connection
+        return None
 
     async def _connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(self._url, timeout=STATEMENT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S)
@@ -101,4 +114,10 @@ class Pool:
         if self._closed:
             connection.terminate()
         else:
-            self._idle.append(connection)
+            self._idle.append((connection, time.monotonic()))
+
+
+async def _end(connection: asyncpg.Connection) -> None:
+    """What it still does is cancelled on the server first: else it would go on there, and be committed behind our back."""
+    with suppress(Exception):
+        await connection.close(timeout=END_TIMEOUT_S)

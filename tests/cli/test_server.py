@@ -3,13 +3,18 @@
 import asyncio
 import resource
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+import uvicorn
+import uvloop
+from starlette.types import Receive, Scope, Send
 
-from app.cli.server import HELD_BYTES_MAX, Corked
+from app.cli.server import HELD_BYTES_MAX, Corked, Protocol
 
 SCRIPT = """
 import resource
@@ -67,3 +72,33 @@ async def test_what_was_written_leaves_before_the_connection_closes(corked: tupl
     await asyncio.sleep(0)
 
     assert far.recv(1000) == b"last words"
+
+
+def test_a_client_that_resets_its_connection_while_it_is_sent_events_is_no_error() -> None:
+    """In the server's own event loop, which objects to writing to it."""
+    failures: list[dict[str, Any]] = []
+
+    async def talk(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": b"data: x\n\n", "more_body": True})
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def reset_often() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+        config = uvicorn.Config(talk, http=Protocol, lifespan="off", log_config=None, access_log=False)
+        server, sock = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
+        serving = asyncio.create_task(server.serve([sock]))
+        for _ in range(50):
+            reader, writer = await asyncio.open_connection(*sock.getsockname())
+            writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            await reader.readline()
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        server.should_exit = True
+        await serving
+
+    uvloop.run(reset_often())
+    assert not failures

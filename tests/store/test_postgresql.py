@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from app.errors import StoreUnavailable
+from app.store import postgresql
 from app.store.postgresql import Pool
 from tests.servers import PostgresServer
 
@@ -37,6 +39,36 @@ async def test_a_statement_that_was_given_up_lets_nobody_wait_for_its_connection
             await asyncio.wait_for(pool.value("SELECT pg_sleep(60)"), 0.05)
 
     assert await asyncio.wait_for(pool.value(PID), 5) != before
+
+
+async def test_a_statement_that_was_given_up_is_not_carried_out_later(
+    pool: Pool, postgres_server: PostgresServer
+) -> None:
+    """Whoever was told that nothing was bought must not have bought."""
+    await pool.value("CREATE TABLE given_up (n int)")
+    await pool.value("INSERT INTO given_up VALUES (0)")
+    holder = await asyncpg.connect(postgres_server.url)
+    try:
+        async with holder.transaction():
+            await holder.execute("UPDATE given_up SET n = n")
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(pool.value("UPDATE given_up SET n = n + 1"), 0.2)
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE given_up%' AND state = 'active'"
+        assert await holder.fetchval(waits) == 0
+        assert await pool.value("SELECT n FROM given_up") == 0
+    finally:
+        await holder.close()
+        await pool.value("DROP TABLE given_up")
+
+
+async def test_a_connection_that_has_waited_too_long_is_not_used_again(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await pool.value(PID)
+    monkeypatch.setattr(postgresql, "IDLE_S", 0.0)
+
+    assert await pool.value(PID) != before
 
 
 async def test_a_connection_the_server_has_closed_is_not_used_again(pool: Pool) -> None:
