@@ -5,7 +5,7 @@ or the system's usual places, and where there are none from wheels. A server of 
 that ends: a guard process that waits on a pipe from the run sees it close, stops the server and removes its folder.
 """
 
-import contextlib
+import atexit
 import os
 import pwd
 import random
@@ -257,9 +257,29 @@ class RedisServer(Server):
 
 
 def free_port() -> int:
-    """Find one below those that the system gives to outgoing connections, so that none of them takes it meanwhile."""
+    """A port of this process until it ends: what is told to listen there may die and come back, and nobody else gets it meanwhile.
+
+    It lies below those that the system gives to outgoing connections. It is held by a socket that does not listen: a server
+    that sets SO_REUSEADDR, as servers do, listens beside it; a client is refused as long as there is none; whoever looks for a
+    free port as we do, here or in another test run, finds this one taken.
+    """
     while True:
         port = random.randrange(15_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        probe = socket.socket()
+        try:
             probe.bind((HOST, port))
-            return port
+        except OSError:
+            probe.close()
+            continue
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _held.append(probe)
+        return port
+
+
+_held: Final[list[socket.socket]] = []
+
+
+@atexit.register
+def _let_go() -> None:
+    for sock in _held:
+        sock.close()

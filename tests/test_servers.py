@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.server_processes import has_ended, wait_until
 from tests.server_programs import redis_program
-from tests.servers import PostgresServer, RedisServer, Server, ServerFailed
+from tests.servers import HOST, PostgresServer, RedisServer, Server, ServerFailed, free_port
 
 
 async def query(url: str, statement: str) -> object:
@@ -172,3 +173,20 @@ def test_a_server_even_a_frozen_one_goes_with_its_folder_when_the_test_run_is_ki
     wait_until(lambda: has_ended(server) and not Path(folder).exists(), 10)
     assert has_ended(server)
     assert not Path(folder).exists()
+
+
+async def test_a_free_port_is_nobody_elses_before_and_between_and_while_its_server_listens() -> None:
+    port = free_port()
+
+    for _ in range(2):
+        assert not _can_take(port)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(HOST, port)
+        with socket.create_server((HOST, port)):
+            assert not _can_take(port)
+
+
+def _can_take(port: int) -> bool:
+    """As another test run would see it."""
+    program = "import socket, sys; socket.socket().bind((sys.argv[1], int(sys.argv[2])))"
+    return subprocess.run([sys.executable, "-c", program, HOST, str(port)], stderr=subprocess.DEVNULL).returncode == 0
