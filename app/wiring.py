@@ -37,7 +37,7 @@ from app.store.originals import Originals
 from app.store.processes import Processes, elsewhere
 from app.store.purchases import Purchases
 from app.store.results import ResultRows
-from app.upstream.client import AiohttpUpstream
+from app.upstream.client import HttpUpstream
 
 PROBE_TIMEOUT_S = 3.0
 LOST_S = 120.0
@@ -67,7 +67,7 @@ class Gateway:
     fitness: Fitness
     buyer: Buyer
     purchases: Purchases
-    upstream: AiohttpUpstream
+    upstream: HttpUpstream
     background: Background
     recovery: Recovery
     chores: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
@@ -201,8 +201,8 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
     )
 
 
-def _upstream(settings: Settings) -> AiohttpUpstream:
-    return AiohttpUpstream(
+def _upstream(settings: Settings) -> HttpUpstream:
+    return HttpUpstream(
         settings.upstream_base_url,
         _relay_key(settings),
         connect_timeout_s=settings.upstream_connect_timeout_s,

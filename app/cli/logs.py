@@ -13,7 +13,7 @@ _NEVER = frozenset({"authorization", "api_key", "secret", "secret_key", "passwor
 
 
 def set_up_logs(*, as_json: bool) -> None:
-    """For the whole process; the standard library's loggers (uvicorn's, aiohttp's) come out in the same form."""
+    """For the whole process; the standard library's loggers (uvicorn's, asyncio's) come out in the same form."""
     for_people = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )

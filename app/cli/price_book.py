@@ -15,7 +15,7 @@ from app.errors import ConfigurationError, InvalidValue
 
 if TYPE_CHECKING:
     from app.control.price_import import Imported
-    from app.upstream.client import AiohttpUpstream
+    from app.upstream.client import HttpUpstream
 
 __all__ = ["app"]
 
@@ -95,14 +95,14 @@ async def _imported(call: Call, file: str, *, dry_run: bool) -> "Imported":
 
 
 @asynccontextmanager
-async def _relay(call: Call) -> "AsyncIterator[AiohttpUpstream]":
-    from app.upstream.client import AiohttpUpstream
+async def _relay(call: Call) -> "AsyncIterator[HttpUpstream]":
+    from app.upstream.client import HttpUpstream
 
     settings = call.home.settings
     if call.home.sandbox:
         raise ConfigurationError("The sandbox relay lives inside `imagegate serve`: there are no prices to ask for.")
     key = settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else ""
-    upstream = AiohttpUpstream(settings.upstream_base_url, key, connect_timeout_s=settings.upstream_connect_timeout_s)
+    upstream = HttpUpstream(settings.upstream_base_url, key, connect_timeout_s=settings.upstream_connect_timeout_s)
     try:
         yield upstream
     finally:

@@ -83,7 +83,7 @@ async def purchases(database: "Database") -> "AsyncIterator[Purchases]":
 async def _reconciliation(call: Call, database: "Database", money: "Purchases") -> "AsyncIterator[Reconciliation]":
     from app.control.matching import Rules
     from app.control.reconciliation import Reconciliation
-    from app.upstream.client import AiohttpUpstream
+    from app.upstream.client import HttpUpstream
 
     settings = call.home.settings
     if call.home.sandbox:
@@ -93,7 +93,7 @@ async def _reconciliation(call: Call, database: "Database", money: "Purchases") 
     if settings.upstream_api_key is None:
         raise ConfigurationError("There is no key of the relay to ask with. Set IMAGEGATE_UPSTREAM_API_KEY.")
     key = settings.upstream_api_key.get_secret_value()
-    upstream = AiohttpUpstream(settings.upstream_base_url, key, connect_timeout_s=settings.upstream_connect_timeout_s)
+    upstream = HttpUpstream(settings.upstream_base_url, key, connect_timeout_s=settings.upstream_connect_timeout_s)
     rules = Rules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
     try:
         yield Reconciliation(database, money, upstream, key, settings.zone, rules)

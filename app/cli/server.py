@@ -26,7 +26,7 @@ BACKLOG = 2048
 OPEN_FILES = 65_536
 GARBAGE_OBJECTS = 10_000
 """How many new objects make Python look for cycles: its own 700 is a sixth of the work of a small request. Much more would keep
-the bodies of requests that failed in memory: asyncio's and aiohttp's exceptions are cycles, of some 200 objects each."""
+the bodies of requests that failed in memory: exceptions of asyncio are cycles, of some 200 objects each."""
 HELD_BYTES_MAX = 16 * 1024
 PIECE_BYTES = 4 * 1024 * 1024
 log = structlog.get_logger()

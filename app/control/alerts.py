@@ -17,7 +17,7 @@ from app.core.limits import Scope
 from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS, decimal_text
 from app.errors import InvalidValue, NotFound
 from app.notify.courier import Courier, NotDelivered
-from app.notify.webhook import is_webhook_secret, new_webhook_secret
+from app.notify.webhook_secret import is_webhook_secret, new_webhook_secret
 from app.store import alerts as store
 from app.store import deliveries
 from app.store.audit_logs import Change, Facts, note

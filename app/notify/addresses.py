@@ -1,13 +1,8 @@
 """Where a webhook may go: not into the network the gateway stands in, unless the installation says so."""
 
 import ipaddress
-import socket
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
-
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from app.notify.outcome import NotDelivered
 
@@ -63,25 +58,6 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         if inner:
             return is_public(inner)
     return address.is_global and not address.is_multicast and not address.is_reserved
-
-
-class GuardedResolver(AbstractResolver):
-    """Resolves a name to what is then connected to: nobody can answer one thing to the check and another to the connection."""
-
-    def __init__(self, rules: WebhookRules):
-        self._rules, self._inner = rules, ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Raises NotDelivered when any of its addresses is none to go to."""
-        found: list[Any] = await self._inner.resolve(host, port, family)
-        for each in found:
-            self._rules.check_address(each["host"])
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from app.core.alerts import Channel, Message
-from app.notify import chat, webhook
+from app.notify import chat
 from app.notify.addresses import WebhookRules
 from app.notify.mail import Mailbox
 from app.notify.outcome import NotDelivered
@@ -38,6 +38,8 @@ class Courier:
     def _sending(self, channel: Channel, message: Message) -> Awaitable[None]:
         match channel.type:
             case "webhook":
+                from app.notify import webhook  # With all of an HTTP client: loaded by who has a webhook.
+
                 return webhook.post(self.rules, channel, message)
             case "email":
                 return self.mailbox.send(channel, message)

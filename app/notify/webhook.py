@@ -1,34 +1,21 @@
 """Webhooks, signed as standardwebhooks.com describes: the receiver verifies `webhook-id`, `-timestamp` and `-signature`."""
 
-import base64
-import binascii
 import json
-import secrets
+import socket
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
 from standardwebhooks import Webhook
 
 from app.core.alerts import Channel, Message
-from app.notify.addresses import GuardedResolver, WebhookRules
+from app.notify.addresses import WebhookRules
 from app.notify.outcome import NotDelivered
 
 TIMEOUT_S = 15
-_SECRET_PREFIX = "whsec_"
 _GONE = 410
-
-
-def new_webhook_secret() -> str:
-    """`whsec_` and 24 random bytes in base64."""
-    return _SECRET_PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
-
-
-def is_webhook_secret(text: str) -> bool:
-    """24 to 64 bytes, as the standard says."""
-    try:
-        return text.startswith(_SECRET_PREFIX) and 24 <= len(base64.b64decode(text[6:], validate=True)) <= 64
-    except (binascii.Error, ValueError):
-        return False
 
 
 async def post(rules: WebhookRules, channel: Channel, message: Message) -> None:
@@ -65,3 +52,22 @@ def _headers(channel: Channel, message: Message, body: str) -> dict[str, str]:
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Webhook(channel.secret).sign(message.id, now, body),
     }
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves a name to what is then connected to: nobody can answer one thing to the check and another to the connection."""
+
+    def __init__(self, rules: WebhookRules):
+        self._rules, self._inner = rules, ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raises NotDelivered when any of its addresses is none to go to."""
+        found: list[Any] = await self._inner.resolve(host, port, family)
+        for each in found:
+            self._rules.check_address(each["host"])
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()

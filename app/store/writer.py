@@ -1,15 +1,19 @@
-"""One thread that writes to SQLite, many transactions in one commit.
+"""The one writer to SQLite, many transactions in one commit.
 
-With `synchronous=FULL` a commit waits for the disk; sharing it among all that wait is what makes durable accounting fast.
+With `synchronous=FULL` a commit waits for the disk; sharing it among all that wait is what makes durable accounting fast. On a
+quick disk the event loop commits itself, because waking a thread, and the interpreter's lock that goes to and fro with each
+statement, cost more than the disk. Whatever may take long is left to a thread: a slow disk, a database that somebody else has
+locked, and checkpoints.
 """
 
 import asyncio
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from app.errors import StoreUnavailable
@@ -17,20 +21,26 @@ from app.store.engine import AWAY, BUSY_TIMEOUT_S, SQLITE_PRAGMAS, unavailabilit
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
-BATCH_MAX = 256
+BATCH_MAX = 64
+"""Pieces of work in one commit. The event loop does nothing else meanwhile."""
+GATHER_S = 0.002
+"""How long a commit waits for company where the last ones had some: PostgreSQL's `commit_delay`."""
+GATHER_MIN = 3
+QUICK_S = 0.002
+"""A commit that takes longer is a slow disk's; so many quick ones in a row make it a quick one again."""
+QUICK_COMMITS_MIN = 50
+CHECKPOINT_JOBS = 500
+"""A request is three of them and some ten pages; SQLite's own habit is a checkpoint each 1,000 pages."""
 
 
+@dataclass(slots=True)
 class _Job:
     """One piece of work, and where its outcome goes."""
 
-    __slots__ = ("error", "future", "loop", "result", "work")
-
-    def __init__(self, work: Work):
-        self.work = work
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
-        self.result: Any = None
-        self.error: BaseException | None = None
+    work: Work
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
 
     def deliver(self) -> None:
         if self.future.done():  # The waiter was cancelled; what was committed stays committed.
@@ -41,59 +51,156 @@ class _Job:
             self.future.set_exception(self.error)
 
 
+@dataclass(slots=True)
+class _Pace:
+    """Whether the disk is quick enough for the event loop to wait for it."""
+
+    quick: bool = True
+    _in_a_row: int = 0
+
+    def took(self, seconds: float) -> None:
+        self._in_a_row = self._in_a_row + 1 if seconds < QUICK_S else 0
+        self.quick = self._in_a_row >= QUICK_COMMITS_MIN or (self.quick and self._in_a_row > 0)
+
+
 class Writer:
     """Runs work inside `BEGIN IMMEDIATE`, in order. A piece of work returns a refusal before it writes; it raises only
-    when something is broken, and then only it fails: the others of its commit are run again, one by one."""
+    when something is broken, and then only it fails: the others of its commit are run again, one by one.
 
-    def __init__(self, path: Path):
+    For one event loop. The connection is the thread's while `_lent`, and the loop's otherwise.
+    """
+
+    def __init__(self, path: Path, busy_timeout_s: float = BUSY_TIMEOUT_S):
         self._path = path
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
+        self._busy_timeout_s = busy_timeout_s
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._connection: sqlite3.Connection | None = None
+        self._patience_s = 0.0
+        self._waiting: list[_Job] = []
+        self._turn_is_due = False
+        self._lent = False
+        self._gathered = 0
+        self._unchecked = 0
+        self._pace = _Pace()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._closed = False
-        self._thread.start()
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` returned, once it is on the disk. Raises StoreUnavailable or StorageFull."""
         if self._closed:
             raise StoreUnavailable(AWAY)
-        job = _Job(work)
-        self._queue.put(job)
+        job = _Job(work, asyncio.get_running_loop().create_future())
+        self._waiting.append(job)
+        self._idle.clear()
+        self._call_turn()
         result: T = await job.future
         return result
 
     async def close(self) -> None:
         """Finish what is queued."""
         self._closed = True
-        self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
-
-    def _run(self) -> None:
-        while (job := self._queue.get()) is not None:
-            batch, last = [job], False
-            while len(batch) < BATCH_MAX and not self._queue.empty():
-                if (another := self._queue.get()) is None:
-                    last = True
-                    break
-                batch.append(another)
-            self._commit(batch)
-            _deliver(batch)
-            if last:
-                break
+        await self._idle.wait()
+        await asyncio.to_thread(self._thread.shutdown)
         self._drop()
 
-    def _commit(self, batch: list[_Job]) -> None:
+    def _call_turn(self) -> None:
+        """Have `_turn` called, once for all that wait: soon, or a little later where others are likely to come."""
+        if self._turn_is_due or self._lent:
+            return
+        self._turn_is_due = True
+        loop = asyncio.get_running_loop()
+        if self._gathered < GATHER_MIN:
+            loop.call_soon(self._turn)
+        else:
+            loop.call_later(GATHER_S, self._turn)
+
+    def _turn(self) -> None:
+        """Commit what waits, here or in the thread."""
+        self._turn_is_due = False
+        batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+        self._gathered = len(batch)
+        self._unchecked += len(batch)
+        if self._pace.quick and self._unchecked < CHECKPOINT_JOBS and self._commit(batch, patient=False):
+            self._deliver(batch)
+        else:
+            self._lend(batch)
+
+    def _lend(self, batch: list[_Job]) -> None:
+        """The thread takes its time over them."""
+        self._lent = True
+        committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit_and_check, batch)
+        committing.add_done_callback(lambda _: self._return(batch))
+
+    def _return(self, batch: list[_Job]) -> None:
+        self._lent = False
+        self._deliver(batch)
+
+    def _deliver(self, batch: list[_Job]) -> None:
+        for job in batch:
+            job.deliver()
+        if self._waiting:
+            self._call_turn()
+        else:
+            self._idle.set()
+
+    def _commit_and_check(self, batch: list[_Job]) -> None:
+        """In the thread. What SQLite has only in its log is put into the file now and then, so that the log begins anew."""
+        self._commit(batch, patient=True)
+        if self._unchecked >= CHECKPOINT_JOBS and self._connection is not None:
+            self._unchecked = 0
+            with suppress(sqlite3.Error):  # What is not done now is done the next time.
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _commit(self, batch: list[_Job], *, patient: bool) -> bool:
+        """False when somebody else has the database locked, and it is not `patient`: then nothing has happened."""
         try:
-            db = self._open()
+            db = self._open(self._busy_timeout_s if patient else 0)
             db.execute("BEGIN IMMEDIATE")
-        except Exception as exc:  # Locked, or not to be opened: trying one by one would only make all wait longer.
+        except Exception as exc:  # Not to be opened: trying one by one would only make all wait longer.
+            if not patient:
+                return False
             _fail(batch, exc)
             self._drop()
-            return
-        if not _transaction(db, batch) and len(batch) > 1:
+            return True
+        if not self._transaction(db, batch) and len(batch) > 1:
             for job in batch:
                 job.error = None
-                self._commit([job])
+                self._commit([job], patient=True)
+        return True
+
+    def _transaction(self, db: sqlite3.Connection, batch: list[_Job]) -> bool:
+        """All of `batch`, in the transaction that has begun. False when it was rolled back."""
+        try:
+            for job in batch:
+                job.result = job.work(db)
+            began_s = time.perf_counter()
+            db.execute("COMMIT")
+            self._pace.took(time.perf_counter() - began_s)
+        except Exception as exc:
+            _fail(batch, exc)
+            # What cannot even be rolled back fails at its next BEGIN, and is opened anew then.
+            with suppress(sqlite3.Error):
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+            return False
+        return True
+
+    def _open(self, busy_timeout_s: float) -> sqlite3.Connection:
+        """The connection, with this much patience for others who write."""
+        if self._connection is None:
+            address = f"file:{self._path}?mode=rw"
+            db = sqlite3.connect(
+                address, timeout=busy_timeout_s, uri=True, isolation_level=None, check_same_thread=False
+            )
+            for pragma in (*SQLITE_PRAGMAS, "wal_autocheckpoint=0"):
+                db.execute(f"PRAGMA {pragma}")
+            self._connection = db
+            self._patience_s = BUSY_TIMEOUT_S
+        if self._patience_s != busy_timeout_s:
+            self._connection.execute(f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}")
+            self._patience_s = busy_timeout_s
+        return self._connection
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -101,48 +208,7 @@ class Writer:
                 self._connection.close()
             self._connection = None
 
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            db = sqlite3.connect(f"file:{self._path}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            for pragma in SQLITE_PRAGMAS:
-                db.execute(f"PRAGMA {pragma}")
-            self._connection = db
-        return self._connection
-
-
-def _transaction(db: sqlite3.Connection, batch: list[_Job]) -> bool:
-    """All of `batch`, in the transaction that has begun. False when it was rolled back."""
-    try:
-        for job in batch:
-            job.result = job.work(db)
-        db.execute("COMMIT")
-    except Exception as exc:
-        _fail(batch, exc)
-        # What cannot even be rolled back fails at its next BEGIN, and is opened anew then.
-        with suppress(sqlite3.Error):
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-        return False
-    return True
-
 
 def _fail(batch: list[_Job], exc: Exception) -> None:
     for job in batch:
         job.error = (unavailability(exc) if isinstance(exc, sqlite3.Error) else None) or exc
-
-
-def _deliver(batch: Iterable[_Job]) -> None:
-    """Wake each event loop once for all of its jobs."""
-    loops: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
-    for job in batch:
-        loops.setdefault(job.loop, []).append(job)
-    for loop, jobs in loops.items():
-        try:
-            loop.call_soon_threadsafe(_deliver_here, jobs)
-        except RuntimeError:  # The loop is closed: nobody waits any more.
-            continue
-
-
-def _deliver_here(jobs: list[_Job]) -> None:
-    for job in jobs:
-        job.deliver()

@@ -1,26 +1,19 @@
 """The conversation with the relay: one request out, its answer in, never a second try of its own."""
 
-import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn, Protocol
-from urllib.parse import urlsplit
-
-import aiohttp
+from urllib.parse import SplitResult, quote, urlsplit
 
 from app.core.request import ImageRequest, Operation
 from app.errors import ConfigurationError
-from app.spool import CHUNK_BYTES, Segments, segments_bytes
+from app.spool import Segments, segments_bytes, segments_chunks
+from app.upstream.connection import Connection, ConnectionBroke
+from app.upstream.connections import Connections, NotConnected
 from app.upstream.multipart_out import encode_multipart
 from app.upstream.skeleton import compact_json
 
-IDLE_CONNECTION_S: Final = 15
-"""Kept connections are closed by us after this long, before the relay closes them under our feet."""
-READ_BYTES: Final = 256 * 1024
-"""What is taken from the relay's connection at a time."""
-_HEADER_LINE_BYTES_MAX: Final = 16 * 1024
-_HEADERS_MAX: Final = 128
-
+_PATH_CHARS: Final = "/%:@!$&'()*+,;=~-._"
 _PATHS: Final[dict[Operation, str]] = {
     "generation": "/v1/images/generations",
     "edit": "/v1/images/edits",
@@ -64,106 +57,85 @@ class Upstream(Protocol):
         ...
 
 
-class AiohttpUpstream:
+class HttpUpstream:
     """A relay over HTTP. Make it inside a running event loop; close it there.
 
     `base_url` may end in `/v1`. Follows no redirect, keeps no cookie, reads no proxy from the environment, and builds its
-    headers from nothing, so that nothing of a client's travels. Raises ConfigurationError on a `base_url` it cannot use.
+    headers from nothing, so that nothing of a client's travels. Raises ConfigurationError on a `base_url` or an `api_key` it
+    cannot use.
     """
 
     def __init__(
-        self,
-        base_url: str,
-        api_key: str,
-        *,
-        connect_timeout_s: float = 5.0,
-        read_timeout_s: float = 1800.0,
-        connections_max: int = 0,
-    ):
+        self, base_url: str, api_key: str, *, connect_timeout_s: float = 5.0, read_timeout_s: float = 1800.0
+    ) -> None:
         self.base_url = relay_root(base_url)
-        self._api_key = api_key
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=connections_max, keepalive_timeout=IDLE_CONNECTION_S, socket_factory=_watched_socket
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout_s, sock_read=read_timeout_s),
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=READ_BYTES,
-            max_line_size=_HEADER_LINE_BYTES_MAX,
-            max_field_size=_HEADER_LINE_BYTES_MAX,
-            max_headers=_HEADERS_MAX,
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-        )
+        root = urlsplit(self.base_url)
+        self._prefix = quote(root.path, safe=_PATH_CHARS)
+        self._common = _common_headers(root, api_key)
+        self._connections = Connections(root, connect_timeout_s=connect_timeout_s, silent_s=read_timeout_s)
 
-    async def send(
-        self, wanted: ImageRequest, *, model_drops_response_format: bool, request_id: str
-    ) -> "AiohttpAnswer":
+    async def send(self, wanted: ImageRequest, *, model_drops_response_format: bool, request_id: str) -> "HttpAnswer":
         fields = wanted.fields
         if model_drops_response_format:
             fields = {name: value for name, value in fields.items() if name != "response_format"}
         content_type, body = _body(wanted, fields)
-        headers = self._headers(accept="text/event-stream, application/json" if wanted.stream else "application/json")
-        headers |= {
-            "Content-Type": content_type,
-            "Content-Length": str(segments_bytes(body)),
-            "X-Request-Id": request_id,
-        }
-        return await self._request("POST", _PATHS[wanted.operation], headers, _payload(body, wanted))
+        accept = "text/event-stream, application/json" if wanted.stream else "application/json"
+        about = (
+            f"Content-Type: {content_type}\r\nContent-Length: {segments_bytes(body)}\r\nX-Request-Id: {request_id}\r\n"
+        )
+        return await self._request("POST", _PATHS[wanted.operation], accept, about, _pieces(body, wanted))
 
-    async def get(self, path: str) -> "AiohttpAnswer":
+    async def get(self, path: str) -> "HttpAnswer":
         """The answer to a GET, for what costs nothing: `/v1/models` and the relay's accounting. Raises NotSent or Broken."""
-        return await self._request("GET", path, self._headers(accept="application/json"), None)
+        return await self._request("GET", path, "application/json", "", ())
 
     async def close(self) -> None:
         """Close every connection. Idempotent."""
-        await self._session.close()
+        await self._connections.close()
 
-    def _headers(self, accept: str) -> dict[str, str]:
-        return {
-            "Authorization": f"Bearer {self._api_key}",
-            "Accept": accept,
-            "Accept-Encoding": "identity",
-            "User-Agent": _USER_AGENT,
-        }
-
-    async def _request(
-        self, method: str, path: str, headers: dict[str, str], body: bytes | AsyncIterator[bytes] | None
-    ) -> "AiohttpAnswer":
+    async def _request(self, method: str, path: str, accept: str, about: str, body: Iterable[bytes]) -> "HttpAnswer":
         try:
-            response = await self._session.request(
-                method, self.base_url + path, headers=headers, data=body, allow_redirects=False
-            )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
-            # Only the connector raises these two, before the request is written.
-            raise NotSent(f"{type(exc).__name__}: no connection to {self.base_url}") from exc
-        except _FAILURES as exc:
-            _broke_off(exc)
-        return AiohttpAnswer(response)
+            connection = await self._connections.take()
+        except NotConnected as exc:
+            raise NotSent(f"{exc}: no connection to {self.base_url}") from exc
+        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._common}Accept: {accept}\r\n{about}\r\n"
+        try:
+            await connection.send(head.encode("latin-1"), body)
+        except BaseException as exc:
+            self._connections.give_back(connection)
+            if isinstance(exc, ConnectionBroke):
+                _broke_off(exc)
+            raise
+        return HttpAnswer(connection, self._connections)
 
 
-class AiohttpAnswer:
+class HttpAnswer:
     """An answer over HTTP, its body still to be read."""
 
-    def __init__(self, response: aiohttp.ClientResponse):
-        headers = response.headers
-        self.status = response.status
-        self.content_type = headers.get("Content-Type", "")
+    def __init__(self, connection: Connection, connections: Connections):
+        headers = {
+            name: value.decode("latin-1") for name, value in reversed(connection.headers)
+        }  # The first one counts.
+        self.status = connection.status
+        self.content_type = headers.get(b"content-type", "")
         self.upstream_request_id = _request_id(headers)
-        self.retry_after = headers.get("Retry-After")
-        self.encoded = headers.get("Content-Encoding", "").strip().lower() not in ("", "identity")
-        self._response = response
+        self.retry_after = headers.get(b"retry-after")
+        self.encoded = headers.get(b"content-encoding", "").strip().lower() not in ("", "identity")
+        self._connection: Connection | None = connection
+        self._connections = connections
 
     async def chunks(self) -> AsyncIterator[bytes]:
+        assert self._connection is not None, "an answer is read before it is closed"
         try:
-            async for chunk in self._response.content.iter_any():
+            async for chunk in self._connection.chunks():
                 yield chunk
-        except _FAILURES as exc:
+        except ConnectionBroke as exc:
             _broke_off(exc)
 
     async def close(self) -> None:
-        self._response.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._connections.give_back(connection)
 
 
 def relay_root(base_url: str) -> str:
@@ -181,12 +153,18 @@ def relay_root(base_url: str) -> str:
     return root
 
 
-_FAILURES: Final = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError, ValueError)
-"""Whatever a connection or an answer on it can do wrong; TimeoutError is an OSError, EOFError of a cut spool is not."""
+def _broke_off(exc: ConnectionBroke) -> NoReturn:
+    raise Broken(f"The exchange with the upstream broke off: {exc}") from exc
 
 
-def _broke_off(exc: Exception) -> NoReturn:
-    raise Broken(f"The exchange with the upstream broke off: {type(exc).__name__}") from exc
+def _common_headers(root: SplitResult, api_key: str) -> str:
+    """What every request carries. Raises ConfigurationError when the key would not stay in its line."""
+    if not (api_key.isascii() and (api_key.isprintable() or not api_key)):
+        raise ConfigurationError("IMAGEGATE_UPSTREAM_API_KEY holds characters that no key has; copy it again.")
+    host = root.netloc if root.netloc.isascii() else root.netloc.encode("idna").decode()
+    return (
+        f"Host: {host}\r\nAuthorization: Bearer {api_key}\r\nAccept-Encoding: identity\r\nUser-Agent: {_USER_AGENT}\r\n"
+    )
 
 
 def _body(wanted: ImageRequest, fields: dict[str, Any]) -> tuple[str, Segments]:
@@ -195,39 +173,17 @@ def _body(wanted: ImageRequest, fields: dict[str, Any]) -> tuple[str, Segments]:
     return encode_multipart(fields, wanted.uploads)
 
 
-def _payload(body: Segments, wanted: ImageRequest) -> bytes | AsyncIterator[bytes]:
-    """Small JSON goes in one write with its headers; anything else piece by piece."""
-    if len(body) == 1 and isinstance(body[0], bytes) and len(body[0]) <= CHUNK_BYTES:
-        return body[0]
-    return _pieces(body, wanted)
-
-
-async def _pieces(body: Segments, wanted: ImageRequest) -> AsyncIterator[bytes]:
+def _pieces(body: Segments, wanted: ImageRequest) -> Iterable[bytes]:
     """The body as it is sent. Reads of a spool are short and from the page cache, so they run here."""
-    for piece in body:
-        if isinstance(piece, bytes):
-            yield piece
-        else:
-            assert wanted.spool is not None, "uploads lie in a spool"
-            for chunk in wanted.spool.chunks(piece):
-                yield chunk
+    if wanted.spool is None:
+        return [piece for piece in body if isinstance(piece, bytes)]
+    return segments_chunks(body, wanted.spool)
 
 
-def _request_id(headers: Mapping[str, str]) -> str | None:
+def _request_id(headers: Mapping[bytes, str]) -> str | None:
     """The relay's own id of the request, or the provider's; printable and of a sane length."""
-    told = headers.get("X-Oneapi-Request-Id") or headers.get("X-Request-Id")
+    told = headers.get(b"x-oneapi-request-id") or headers.get(b"x-request-id")
     return told if told and len(told) <= 128 and told.isascii() and told.isprintable() else None
-
-
-def _watched_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket that asks after the other end while it is silent: an image takes minutes, and middleboxes forget."""
-    family, kind, protocol, _, _ = address
-    sock = socket.socket(family, kind, protocol)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, option):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return sock
 
 
 def _own_version() -> str:

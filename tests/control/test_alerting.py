@@ -18,7 +18,7 @@ from app.core.alerts import Alert, Channel, Message
 from app.core.intervals import local_day
 from app.errors import StoreUnavailable
 from app.notify.courier import Courier, NotDelivered
-from app.notify.webhook import new_webhook_secret
+from app.notify.webhook_secret import new_webhook_secret
 from app.store.engine import Database
 from app.store.tables import deliveries
 from tests.databases import insert_usage

@@ -25,7 +25,7 @@ from app.store.engine import Database
 from app.store.purchases import Ending
 from app.store.reconciliation import may_run
 from app.store.tables import charges, reconciliation, requests
-from app.upstream.client import AiohttpUpstream
+from app.upstream.client import HttpUpstream
 from tests.gateways import RELAY_KEY, running_gateway
 from tests.store.purchasing import Desk, open_purchases, settlement
 
@@ -108,7 +108,7 @@ async def scene(database: Database, profile: Profile) -> AsyncIterator[Scene]:
     """A relay whose log reaches back a day beyond the scene."""
     options = SandboxOptions(RELAY_KEY, profile, latency_scale=0)
     async with running_sandbox(options) as relay, open_purchases(database) as purchases:
-        upstream = AiohttpUpstream(relay.base_url, RELAY_KEY)
+        upstream = HttpUpstream(relay.base_url, RELAY_KEY)
         desk = Desk(database, purchases)
         spend = await desk.limit("micros", 100 * YUAN)
         work = Reconciliation(database, purchases, upstream, RELAY_KEY, ZONE, RULES)
@@ -324,7 +324,7 @@ async def test_a_charge_proves_one_request_only(scene: Scene) -> None:
 
 async def test_a_relay_that_shows_no_log_is_said_and_everything_stays_open(scene: Scene) -> None:
     id = await scene.unknown()
-    elsewhere = AiohttpUpstream(scene.relay.base_url + "/elsewhere", RELAY_KEY)
+    elsewhere = HttpUpstream(scene.relay.base_url + "/elsewhere", RELAY_KEY)
 
     report = await replace(scene.reconciliation, upstream=elsewhere).run()
     await elsewhere.close()
@@ -385,7 +385,7 @@ async def test_the_background_tells_what_it_did_and_of_missing_accounts_once(sce
     async def fit() -> None: ...
 
     await scene.unknown()
-    elsewhere = AiohttpUpstream(scene.relay.base_url + "/elsewhere", RELAY_KEY)
+    elsewhere = HttpUpstream(scene.relay.base_url + "/elsewhere", RELAY_KEY)
     reconciler = Reconciler(replace(scene.reconciliation, upstream=elsewhere), fit)
     with capture_logs() as lines:
         for _ in range(2):

@@ -8,7 +8,8 @@ from standardwebhooks import WebhookVerificationError
 from app.core.alerts import Channel, Message
 from app.notify.addresses import WebhookRules, is_public
 from app.notify.outcome import NotDelivered
-from app.notify.webhook import is_webhook_secret, new_webhook_secret, post
+from app.notify.webhook import post
+from app.notify.webhook_secret import is_webhook_secret, new_webhook_secret
 from tests.receivers import webhook_receiver
 
 OPEN = WebhookRules(allow_http=True, allow_private=True)

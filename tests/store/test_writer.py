@@ -2,19 +2,23 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from app.errors import StoreUnavailable
-from app.store.writer import Writer
+from app.store.engine import BUSY_TIMEOUT_S
+from app.store.writer import BATCH_MAX, CHECKPOINT_JOBS, QUICK_COMMITS_MIN, Writer
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "book.db"
     with sqlite3.connect(path) as db:
+        db.execute("PRAGMA journal_mode=WAL")  # As every database of ours is, before anybody writes a book into it.
         db.execute("CREATE TABLE things (name TEXT PRIMARY KEY) STRICT")
     db.close()
     return path
@@ -54,9 +58,8 @@ async def test_one_that_breaks_fails_alone(writer: Writer, path: Path) -> None:
     assert names(path) == {"one", "two"}
 
 
-async def test_a_locked_database_is_unavailable_and_changes_nothing(writer: Writer, path: Path) -> None:
-    await writer.run(lambda db: db.execute("PRAGMA busy_timeout = 50"))
-    other = sqlite3.connect(path, isolation_level=None)
+async def test_a_locked_database_is_unavailable_and_changes_nothing(path: Path) -> None:
+    writer, other = Writer(path, busy_timeout_s=0.05), sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(StoreUnavailable):
@@ -65,6 +68,7 @@ async def test_a_locked_database_is_unavailable_and_changes_nothing(writer: Writ
     await writer.run(add("two"))
 
     assert names(path) == {"two"}
+    await writer.close()
     other.close()
 
 
@@ -79,3 +83,72 @@ async def test_closing_finishes_what_is_queued(path: Path) -> None:
     assert len(names(path)) == 300
     with pytest.raises(StoreUnavailable):
         await writer.run(add("late"))
+
+
+async def test_the_event_loop_goes_on_while_somebody_else_has_the_database_locked(path: Path) -> None:
+    writer, other = Writer(path), sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    writing, loop = asyncio.ensure_future(writer.run(add("one"))), asyncio.get_running_loop()
+    turns_s = [loop.time()]
+    for _ in range(50):
+        await asyncio.sleep(0.002)
+        turns_s.append(loop.time())
+    assert not writing.done()
+    other.execute("COMMIT")
+    await writing
+
+    assert max(later - sooner for sooner, later in pairwise(turns_s)) < BUSY_TIMEOUT_S / 2
+    assert names(path) == {"one"}
+    await writer.close()
+    other.close()
+
+
+async def test_a_quick_disk_needs_no_thread_and_a_slow_one_has_its_own(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.writer.QUICK_S", 60.0)
+    writer, here = Writer(path), threading.get_ident()
+    assert await writer.run(lambda _: threading.get_ident()) == here
+
+    monkeypatch.setattr("app.store.writer.QUICK_S", 0.0)
+    await writer.run(add("slow"))
+    assert await writer.run(lambda _: threading.get_ident()) != here
+
+    monkeypatch.setattr("app.store.writer.QUICK_S", 60.0)
+    for number in range(QUICK_COMMITS_MIN):
+        await writer.run(add(str(number)))
+    assert await writer.run(lambda _: threading.get_ident()) == here
+    await writer.close()
+
+
+async def test_work_keeps_its_order_when_it_changes_hands(path: Path) -> None:
+    writer, other, done = Writer(path), sqlite3.connect(path, isolation_level=None), []
+
+    async def work(number: int) -> None:
+        await writer.run(lambda _: done.append(number))
+
+    first = [asyncio.ensure_future(work(number)) for number in range(BATCH_MAX + 10)]
+    await asyncio.sleep(0)
+    other.execute("BEGIN IMMEDIATE")
+    second = [asyncio.ensure_future(work(number)) for number in range(BATCH_MAX + 10, 3 * BATCH_MAX)]
+    await asyncio.sleep(0.01)
+    other.execute("COMMIT")
+    await asyncio.gather(*first, *second)
+
+    assert done == list(range(3 * BATCH_MAX))
+    await writer.close()
+    other.close()
+
+
+async def test_the_log_begins_anew_however_much_is_written(path: Path) -> None:
+    writer, log = Writer(path), path.with_name(path.name + "-wal")
+    for number in range(CHECKPOINT_JOBS):
+        await writer.run(add(f"first {number}"))
+    size = log.stat().st_size
+
+    for number in range(3 * CHECKPOINT_JOBS):
+        await writer.run(add(f"then {number}"))
+
+    assert log.stat().st_size <= size * 1.5
+    await writer.close()

@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.upstream.client import AiohttpUpstream
+from app.upstream.client import HttpUpstream
 from tests.upstream.raw_server import RawServer, running_raw_server
 
 
@@ -13,8 +13,8 @@ async def relay() -> AsyncIterator[RawServer]:
 
 
 @pytest.fixture
-async def upstream(relay: RawServer) -> AsyncIterator[AiohttpUpstream]:
+async def upstream(relay: RawServer) -> AsyncIterator[HttpUpstream]:
     """A client of `relay` with short timeouts."""
-    client = AiohttpUpstream(relay.url + "/v1", "sk-secret", connect_timeout_s=2, read_timeout_s=0.3)
+    client = HttpUpstream(relay.url + "/v1", "sk-secret", connect_timeout_s=2, read_timeout_s=0.3)
     yield client
     await client.close()

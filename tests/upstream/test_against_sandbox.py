@@ -15,7 +15,7 @@ from app.sandbox.errors import ROWS
 from app.spool import Spool, segments_chunks, whole
 from app.upstream.answer import images_response
 from app.upstream.classify import HEAD_BYTES, Verdict, classify_refusal, unknown
-from app.upstream.client import AiohttpUpstream, Answer, Broken
+from app.upstream.client import Answer, Broken, HttpUpstream
 from app.upstream.events import EventReader, EventShaper, Shaped
 from app.upstream.images import Images, read_images
 from app.upstream.probe import models
@@ -46,8 +46,8 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[RunningSandbo
 
 
 @pytest.fixture
-async def client(sandbox: RunningSandbox) -> AsyncIterator[AiohttpUpstream]:
-    client = AiohttpUpstream(sandbox.base_url, KEY, read_timeout_s=1)
+async def client(sandbox: RunningSandbox) -> AsyncIterator[HttpUpstream]:
+    client = HttpUpstream(sandbox.base_url, KEY, read_timeout_s=1)
     yield client
     await client.close()
 
@@ -60,7 +60,7 @@ async def closing(answer: Answer) -> AsyncIterator[None]:
         await answer.close()
 
 
-async def exchange(client: AiohttpUpstream, wanted: ImageRequest, directory: Path) -> tuple[Verdict | Images, Spool]:
+async def exchange(client: HttpUpstream, wanted: ImageRequest, directory: Path) -> tuple[Verdict | Images, Spool]:
     """What a purchase does with a plain answer."""
     spool, skeleton = Spool(directory, memory_bytes_max=0), Skeleton()
     try:
@@ -88,7 +88,7 @@ def hinted(hint: str, **request: Any) -> ImageRequest:
 
 @pytest.mark.parametrize("error", sorted(ROWS))
 async def test_no_refusal_that_was_billed_is_given_back(
-    sandbox: RunningSandbox, client: AiohttpUpstream, tmp_path: Path, error: str
+    sandbox: RunningSandbox, client: HttpUpstream, tmp_path: Path, error: str
 ) -> None:
     verdict, _ = await exchange(client, hinted(f"error={error}"), tmp_path)
 
@@ -114,7 +114,7 @@ async def test_no_refusal_that_was_billed_is_given_back(
         "gzip=1",
     ],
 )
-async def test_a_200_without_readable_images_stays_unknown(client: AiohttpUpstream, tmp_path: Path, hint: str) -> None:
+async def test_a_200_without_readable_images_stays_unknown(client: HttpUpstream, tmp_path: Path, hint: str) -> None:
     verdict, _ = await exchange(client, hinted(hint), tmp_path)
 
     assert isinstance(verdict, Verdict)
@@ -122,7 +122,7 @@ async def test_a_200_without_readable_images_stays_unknown(client: AiohttpUpstre
 
 
 @pytest.mark.parametrize("hint", ["body=not_image", "body=bad_b64"])
-async def test_what_is_no_image_is_a_bad_payload(client: AiohttpUpstream, tmp_path: Path, hint: str) -> None:
+async def test_what_is_no_image_is_a_bad_payload(client: HttpUpstream, tmp_path: Path, hint: str) -> None:
     images, _ = await exchange(client, hinted(hint), tmp_path)
 
     assert isinstance(images, Images)
@@ -134,7 +134,7 @@ async def test_what_is_no_image_is_a_bad_payload(client: AiohttpUpstream, tmp_pa
 )
 @pytest.mark.parametrize("operation", ["generation", "edit"])
 async def test_every_shape_of_a_good_answer_becomes_a_complete_response(
-    client: AiohttpUpstream, tmp_path: Path, hint: str, operation: Any
+    client: HttpUpstream, tmp_path: Path, hint: str, operation: Any
 ) -> None:
     files = {"image": PNG, "image2": PNG} if operation == "edit" else None
     images, spool = await exchange(client, hinted(hint, operation=operation, files=files, directory=tmp_path), tmp_path)
@@ -146,7 +146,7 @@ async def test_every_shape_of_a_good_answer_becomes_a_complete_response(
     assert "" not in response["data"][0].values()
 
 
-async def stream(client: AiohttpUpstream, wanted: ImageRequest) -> list[Shaped]:
+async def stream(client: HttpUpstream, wanted: ImageRequest) -> list[Shaped]:
     answer = await client.send(wanted, model_drops_response_format=True, request_id="req_1")
     assert answer.content_type.startswith("text/event-stream")
     reader, shaper = EventReader(), EventShaper(wanted, 7)
@@ -159,7 +159,7 @@ async def stream(client: AiohttpUpstream, wanted: ImageRequest) -> list[Shaped]:
 
 @pytest.mark.parametrize("sandbox", ["N"], indirect=True)
 @pytest.mark.parametrize("hint", ["partials=2", "partials=2 sse=ping", "partials=2 sse=no_done"])
-async def test_a_stream_passes_with_its_partial_images(client: AiohttpUpstream, hint: str) -> None:
+async def test_a_stream_passes_with_its_partial_images(client: HttpUpstream, hint: str) -> None:
     wanted = image_request(stream=True, fields={"prompt": f"[[sandbox {hint}]]", "stream": True, "partial_images": 2})
 
     events = await stream(client, wanted)
@@ -170,17 +170,17 @@ async def test_a_stream_passes_with_its_partial_images(client: AiohttpUpstream, 
 
 
 @pytest.mark.parametrize("sandbox", ["N"], indirect=True)
-async def test_an_error_in_a_stream_is_told(client: AiohttpUpstream) -> None:
+async def test_an_error_in_a_stream_is_told(client: HttpUpstream) -> None:
     wanted = image_request(stream=True, fields={"prompt": "[[sandbox sse=error]]", "stream": True})
 
     assert (await stream(client, wanted))[-1].kind == "error"
 
 
 @pytest.mark.parametrize("sandbox", ["N"], indirect=True)
-async def test_a_stream_that_is_cut_is_broken(client: AiohttpUpstream) -> None:
+async def test_a_stream_that_is_cut_is_broken(client: HttpUpstream) -> None:
     with pytest.raises(Broken):
         await stream(client, image_request(stream=True, fields={"prompt": "[[sandbox sse=cut]]", "stream": True}))
 
 
-async def test_the_relays_models_are_listed_for_doctor(client: AiohttpUpstream) -> None:
+async def test_the_relays_models_are_listed_for_doctor(client: HttpUpstream) -> None:
     assert "gpt-image-1" in await models(client)

@@ -21,7 +21,7 @@ from app.upstream.billing import (
     token_account,
     used_points,
 )
-from app.upstream.client import AiohttpUpstream
+from app.upstream.client import HttpUpstream
 from tests.upstream.raw_server import RawServer, Request
 
 KEY = "sk-the+secret/key of=the&relay"
@@ -54,15 +54,13 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[RunningSandbo
 
 
 @pytest.fixture
-async def asked(sandbox: RunningSandbox) -> AsyncIterator[AiohttpUpstream]:
-    upstream = AiohttpUpstream(sandbox.base_url, KEY)
+async def asked(sandbox: RunningSandbox) -> AsyncIterator[HttpUpstream]:
+    upstream = HttpUpstream(sandbox.base_url, KEY)
     yield upstream
     await upstream.close()
 
 
-async def test_both_profiles_tell_their_charges_and_what_was_used(
-    sandbox: RunningSandbox, asked: AiohttpUpstream
-) -> None:
+async def test_both_profiles_tell_their_charges_and_what_was_used(sandbox: RunningSandbox, asked: HttpUpstream) -> None:
     for number, model in enumerate(("seedream-3.0", "gpt-image-1")):
         points = 40_000 if number == 0 else 500_000
         sandbox.sandbox.bill.append(
@@ -82,7 +80,7 @@ async def test_both_profiles_tell_their_charges_and_what_was_used(
 
 
 async def test_the_key_is_in_a_query_only_where_nothing_else_works_and_in_no_log_line(
-    sandbox: RunningSandbox, asked: AiohttpUpstream
+    sandbox: RunningSandbox, asked: HttpUpstream
 ) -> None:
     sandbox.sandbox.bill.append(Charge("id", "seedream-3.0", "generation", 1, 40_000, AT_S * 1000, 1))
 
@@ -180,7 +178,7 @@ def test_points_are_rounded_up_once(points: int, rate: int, micros: int) -> None
     ],
 )
 async def test_a_relay_without_accounts_is_no_error(
-    relay: RawServer, upstream: AiohttpUpstream, status: str, body: bytes, said: str
+    relay: RawServer, upstream: HttpUpstream, status: str, body: bytes, said: str
 ) -> None:
     async def answer(request: Request) -> None:
         await request.answer(body, status)
@@ -197,7 +195,7 @@ async def test_a_relay_without_accounts_is_no_error(
     assert paths.count("/api/log/token") == (1 if "429" in status else 2)
 
 
-async def test_a_silent_relay_is_given_up(relay: RawServer, upstream: AiohttpUpstream) -> None:
+async def test_a_silent_relay_is_given_up(relay: RawServer, upstream: HttpUpstream) -> None:
     async def silent(request: Request) -> None:
         await request.reader.read()
 
@@ -209,7 +207,7 @@ async def test_a_silent_relay_is_given_up(relay: RawServer, upstream: AiohttpUps
     assert all("cannot be had" in missing for missing in accounts.missing)
 
 
-async def test_a_log_that_only_the_bearer_opens_is_asked_for_once(relay: RawServer, upstream: AiohttpUpstream) -> None:
+async def test_a_log_that_only_the_bearer_opens_is_asked_for_once(relay: RawServer, upstream: HttpUpstream) -> None:
     async def log(request: Request) -> None:
         await request.answer(json.dumps(told(log_row())).encode())
 

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from app.errors import ConfigurationError
-from app.upstream.client import AiohttpAnswer, AiohttpUpstream, Broken, NotSent, relay_root
+from app.upstream.client import Broken, HttpAnswer, HttpUpstream, NotSent, relay_root
 from tests.upstream.given import image_request
 from tests.upstream.raw_server import RawServer, Request
 
 ANSWER = {"created": 1, "data": [{"url": "https://pictures.example/1"}]}
 
 
-async def send(upstream: AiohttpUpstream, **request: Any) -> AiohttpAnswer:
+async def send(upstream: HttpUpstream, **request: Any) -> HttpAnswer:
     return await upstream.send(image_request(**request), model_drops_response_format=False, request_id="req_1")
 
 
-async def body_of(answer: AiohttpAnswer) -> bytes:
+async def body_of(answer: HttpAnswer) -> bytes:
     try:
         return b"".join([chunk async for chunk in answer.chunks()])
     finally:
@@ -33,7 +33,7 @@ async def answer_ok(request: Request) -> None:
 
 
 async def test_a_generation_goes_out_compact_with_headers_built_from_nothing(
-    relay: RawServer, upstream: AiohttpUpstream
+    relay: RawServer, upstream: HttpUpstream
 ) -> None:
     relay.script = [answer_ok]
 
@@ -57,9 +57,7 @@ async def test_a_generation_goes_out_compact_with_headers_built_from_nothing(
     assert request.headers["user-agent"].startswith("imagegate/")
 
 
-async def test_response_format_is_dropped_where_the_model_refuses_it(
-    relay: RawServer, upstream: AiohttpUpstream
-) -> None:
+async def test_response_format_is_dropped_where_the_model_refuses_it(relay: RawServer, upstream: HttpUpstream) -> None:
     relay.script = [answer_ok]
     wanted = image_request(fields={"response_format": "b64_json"})
 
@@ -71,7 +69,7 @@ async def test_response_format_is_dropped_where_the_model_refuses_it(
 
 @pytest.mark.parametrize("operation", ["edit", "variation"])
 async def test_files_stream_from_the_spool_with_their_exact_length(
-    relay: RawServer, upstream: AiohttpUpstream, tmp_path: Path, operation: Any
+    relay: RawServer, upstream: HttpUpstream, tmp_path: Path, operation: Any
 ) -> None:
     relay.script = [answer_ok]
     picture = random.Random(1).randbytes(3_000_000)
@@ -85,7 +83,7 @@ async def test_files_stream_from_the_spool_with_their_exact_length(
     assert picture in request.body
 
 
-async def test_what_the_head_says_is_told(relay: RawServer, upstream: AiohttpUpstream) -> None:
+async def test_what_the_head_says_is_told(relay: RawServer, upstream: HttpUpstream) -> None:
     async def limited(request: Request) -> None:
         headers = "Content-Type: text/html\r\nRetry-After: 9\r\nX-Oneapi-Request-Id: abc"
         await request.answer(b"<html>", "429 Too Many Requests", headers)
@@ -104,7 +102,7 @@ async def test_no_cookie_is_kept(relay: RawServer) -> None:
         await request.answer(b"", headers="Set-Cookie: a=b; Path=/")
 
     relay.script = [with_cookie, answer_ok]
-    upstream = AiohttpUpstream(
+    upstream = HttpUpstream(
         relay.url.replace("127.0.0.1", "localhost"), "sk-secret"
     )  # no jar keeps those of an address
 
@@ -115,7 +113,7 @@ async def test_no_cookie_is_kept(relay: RawServer) -> None:
     assert "cookie" not in relay.requests[1].headers
 
 
-async def test_a_kept_connection_serves_the_next_request(relay: RawServer, upstream: AiohttpUpstream) -> None:
+async def test_a_kept_connection_serves_the_next_request(relay: RawServer, upstream: HttpUpstream) -> None:
     relay.script = [answer_ok, answer_ok]
 
     await body_of(await send(upstream))
@@ -127,7 +125,7 @@ async def test_a_kept_connection_serves_the_next_request(relay: RawServer, upstr
 async def test_refused_is_not_sent() -> None:
     with socket.socket() as placeholder:
         placeholder.bind(("127.0.0.1", 0))
-        upstream = AiohttpUpstream(f"http://127.0.0.1:{placeholder.getsockname()[1]}", "sk-secret")
+        upstream = HttpUpstream(f"http://127.0.0.1:{placeholder.getsockname()[1]}", "sk-secret")
         with pytest.raises(NotSent) as caught:
             await send(upstream)
         await upstream.close()
@@ -136,14 +134,14 @@ async def test_refused_is_not_sent() -> None:
 
 
 async def test_a_name_that_does_not_resolve_is_not_sent() -> None:
-    upstream = AiohttpUpstream("https://relay.invalid", "sk-secret")
+    upstream = HttpUpstream("https://relay.invalid", "sk-secret")
     with pytest.raises(NotSent):
         await send(upstream)
     await upstream.close()
 
 
 async def test_a_failed_tls_handshake_is_not_sent(relay: RawServer) -> None:
-    upstream = AiohttpUpstream(relay.url.replace("http:", "https:"), "sk-secret", connect_timeout_s=0.3)
+    upstream = HttpUpstream(relay.url.replace("http:", "https:"), "sk-secret", connect_timeout_s=0.3)
     with pytest.raises(NotSent):
         await send(upstream)
     await upstream.close()
@@ -156,7 +154,7 @@ async def test_a_connection_that_does_not_come_about_in_time_is_not_sent() -> No
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
         with socket.create_connection(deaf.getsockname()):
-            upstream = AiohttpUpstream(f"http://127.0.0.1:{deaf.getsockname()[1]}", "sk-secret", connect_timeout_s=0.2)
+            upstream = HttpUpstream(f"http://127.0.0.1:{deaf.getsockname()[1]}", "sk-secret", connect_timeout_s=0.2)
             with pytest.raises(NotSent):
                 await send(upstream)
             await upstream.close()
@@ -200,7 +198,7 @@ FAULTS = [reset, hang_up, hang, garbage, half_a_head, huge_headers, many_headers
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_whatever_happens_after_sending_is_broken_and_never_sent_again(
-    relay: RawServer, upstream: AiohttpUpstream, fault: Callable[[Request], Awaitable[None]]
+    relay: RawServer, upstream: HttpUpstream, fault: Callable[[Request], Awaitable[None]]
 ) -> None:
     relay.script = [fault, answer_ok, answer_ok]
 
@@ -212,7 +210,7 @@ async def test_whatever_happens_after_sending_is_broken_and_never_sent_again(
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_kept_connection_that_fails_does_not_send_again(
-    relay: RawServer, upstream: AiohttpUpstream, fault: Callable[[Request], Awaitable[None]]
+    relay: RawServer, upstream: HttpUpstream, fault: Callable[[Request], Awaitable[None]]
 ) -> None:
     relay.script = [answer_ok, fault, answer_ok, answer_ok]
 
@@ -224,7 +222,7 @@ async def test_a_kept_connection_that_fails_does_not_send_again(
 
 
 async def test_an_edit_on_a_kept_connection_that_fails_is_not_sent_again(
-    relay: RawServer, upstream: AiohttpUpstream, tmp_path: Path
+    relay: RawServer, upstream: HttpUpstream, tmp_path: Path
 ) -> None:
     relay.script = [answer_ok, reset, answer_ok]
 
@@ -236,7 +234,7 @@ async def test_an_edit_on_a_kept_connection_that_fails_is_not_sent_again(
 
 
 async def test_a_connection_the_relay_closed_between_requests_costs_nothing(
-    relay: RawServer, upstream: AiohttpUpstream
+    relay: RawServer, upstream: HttpUpstream
 ) -> None:
     closed = asyncio.Event()
 
@@ -259,7 +257,7 @@ async def test_a_connection_the_relay_closed_between_requests_costs_nothing(
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("end", [reset, hang_up, hang])
 async def test_a_body_that_does_not_end_as_it_should_is_broken(
-    relay: RawServer, upstream: AiohttpUpstream, chunked: bool, end: Callable[[Request], Awaitable[None]]
+    relay: RawServer, upstream: HttpUpstream, chunked: bool, end: Callable[[Request], Awaitable[None]]
 ) -> None:
     async def cut(request: Request) -> None:
         framing = b"Transfer-Encoding: chunked\r\n\r\n400\r\n" if chunked else b"Content-Length: 1000\r\n\r\n"
@@ -272,7 +270,7 @@ async def test_a_body_that_does_not_end_as_it_should_is_broken(
         await body_of(await send(upstream))
 
 
-async def test_a_drip_is_read_to_its_end(relay: RawServer, upstream: AiohttpUpstream) -> None:
+async def test_a_drip_is_read_to_its_end(relay: RawServer, upstream: HttpUpstream) -> None:
     async def drip(request: Request) -> None:
         await request.send(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
         for _ in range(20):
@@ -286,7 +284,7 @@ async def test_a_drip_is_read_to_its_end(relay: RawServer, upstream: AiohttpUpst
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_an_answer_and_is_not_followed(
-    relay: RawServer, upstream: AiohttpUpstream, status: int
+    relay: RawServer, upstream: HttpUpstream, status: int
 ) -> None:
     async def redirect(request: Request) -> None:
         await request.answer(b"", f"{status} Moved", f"Location: {relay.url}/elsewhere")
@@ -300,7 +298,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(
     assert len(relay.requests) == 1
 
 
-async def test_a_compressed_answer_is_told_and_not_inflated(relay: RawServer, upstream: AiohttpUpstream) -> None:
+async def test_a_compressed_answer_is_told_and_not_inflated(relay: RawServer, upstream: HttpUpstream) -> None:
     bomb = gzip.compress(b"\0" * 5_000_000)
 
     async def compressed(request: Request) -> None:
@@ -315,7 +313,7 @@ async def test_a_compressed_answer_is_told_and_not_inflated(relay: RawServer, up
 
 
 async def test_an_early_refusal_of_a_large_upload_never_sends_twice(
-    relay: RawServer, upstream: AiohttpUpstream, tmp_path: Path
+    relay: RawServer, upstream: HttpUpstream, tmp_path: Path
 ) -> None:
     relay.script = [reset, answer_ok]
 
@@ -325,7 +323,7 @@ async def test_an_early_refusal_of_a_large_upload_never_sends_twice(
     assert len(relay.requests) == 1
 
 
-async def test_closing_before_the_end_closes_the_connection(relay: RawServer, upstream: AiohttpUpstream) -> None:
+async def test_closing_before_the_end_closes_the_connection(relay: RawServer, upstream: HttpUpstream) -> None:
     left = asyncio.Event()
 
     async def endless(request: Request) -> None:
@@ -343,7 +341,7 @@ async def test_closing_before_the_end_closes_the_connection(relay: RawServer, up
 
 
 async def test_the_environment_chooses_no_proxy(
-    relay: RawServer, upstream: AiohttpUpstream, monkeypatch: pytest.MonkeyPatch
+    relay: RawServer, upstream: HttpUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay.script = [answer_ok]
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")

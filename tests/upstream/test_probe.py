@@ -1,12 +1,12 @@
 import pytest
 
 from app.errors import GatewayError
-from app.upstream.client import AiohttpUpstream
+from app.upstream.client import HttpUpstream
 from app.upstream.probe import models, ping
 from tests.upstream.raw_server import RawServer, Request
 
 
-async def test_the_relays_models_are_listed(relay: RawServer, upstream: AiohttpUpstream) -> None:
+async def test_the_relays_models_are_listed(relay: RawServer, upstream: HttpUpstream) -> None:
     async def listed(request: Request) -> None:
         await request.answer_json({"success": True, "data": [{"id": "b"}, {"id": "a"}, {"id": "a"}, {"id": 7}, None]})
 
@@ -28,7 +28,7 @@ async def test_the_relays_models_are_listed(relay: RawServer, upstream: AiohttpU
     ],
 )
 async def test_each_failure_names_its_cure(
-    relay: RawServer, upstream: AiohttpUpstream, status: str, body: bytes, code: str, cure: str
+    relay: RawServer, upstream: HttpUpstream, status: str, body: bytes, code: str, cure: str
 ) -> None:
     async def failing(request: Request) -> None:
         await request.answer(body, status)
@@ -42,7 +42,7 @@ async def test_each_failure_names_its_cure(
     assert cure in caught.value.message
 
 
-async def test_a_silent_relay_is_given_up(relay: RawServer, upstream: AiohttpUpstream) -> None:
+async def test_a_silent_relay_is_given_up(relay: RawServer, upstream: HttpUpstream) -> None:
     async def silent(request: Request) -> None:
         await request.reader.read()
 
@@ -53,7 +53,7 @@ async def test_a_silent_relay_is_given_up(relay: RawServer, upstream: AiohttpUps
 
 
 async def test_an_unreachable_relay_is_told() -> None:
-    upstream = AiohttpUpstream("https://relay.invalid/v1", "sk-secret")
+    upstream = HttpUpstream("https://relay.invalid/v1", "sk-secret")
 
     with pytest.raises(GatewayError, match="cannot be reached"):
         await models(upstream)

@@ -1,0 +1,216 @@
+"""One HTTP/1.1 connection to the relay: a request out, its answer in, and the next one. llhttp, by httptools, reads what comes.
+
+Its body is taken as it comes and held back at the socket where it comes faster than it is taken, so memory stays flat.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+READ_BYTES: Final = 256 * 1024
+"""What is taken from a connection at a time, and may wait to be taken before it is held back."""
+HEAD_BYTES_MAX: Final = 64 * 1024
+"""Of a head, and of anything between and behind the bytes of a body."""
+HEADERS_MAX: Final = 128
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class ConnectionBroke(Exception):
+    """The exchange did not end as it should; the message says how, and quotes nothing of it."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """For one task at a time: `send`, then `chunks`, then again if it is `reusable`. `abort` at any time.
+
+    `buffer`: what is read lies there until it was parsed, which is before anything else is read: one serves all connections of
+    an event loop. `silent_s`: the longest time between two signs of life while an exchange is under way.
+    """
+
+    def __init__(self, buffer: memoryview, silent_s: float):
+        self.status = 0
+        self.headers: Headers = []
+        self.idle_since_s = 0.0
+        self._buffer = buffer
+        self._silent_s = silent_s
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._parser: HttpResponseParser
+        self._under_way = self._sent = self._headed = self._whole = self._kept = self._until_close = False
+        self._held_back = self._full = False
+        self._chunks: deque[bytes] = deque()
+        self._waiting_bytes = self._idle_bytes = self._headers_bytes = 0
+        self._fault: str | None = None
+        self._wake: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._heard_s = 0.0
+
+    @property
+    def reusable(self) -> bool:
+        """The last exchange was complete on both sides, and nothing came after it."""
+        return not self._under_way and self._fault is None and not self._transport.is_closing()
+
+    async def send(self, head: bytes, body: Iterable[bytes]) -> None:
+        """Send a request and wait for the head of its answer. Raises ConnectionBroke.
+
+        An answer that comes before the request has gone out whole ends the sending: it is a refusal.
+        """
+        self._begin()
+        pieces = iter(body)
+        self._transport.write(head + next(pieces, b""))
+        sent = False
+        while not sent and not self._headed and self._fault is None:
+            if self._full:
+                await self._changed()
+            elif (piece := next(pieces, None)) is not None:
+                self._heard_s = self._loop.time()
+                self._transport.write(piece)
+            else:
+                sent = True
+        self._sent = sent
+        while not self._headed:
+            if self._fault is not None:
+                raise ConnectionBroke(self._fault)
+            await self._changed()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises ConnectionBroke when it does not end as it should."""
+        while True:
+            while self._chunks:
+                chunk = self._chunks.popleft()
+                self._waiting_bytes -= len(chunk)
+                yield chunk
+            if self._held_back:
+                self._held_back = False
+                self._transport.resume_reading()
+            if self._whole:
+                return
+            if self._fault is not None:
+                raise ConnectionBroke(self._fault)
+            await self._changed()
+
+    def finish(self) -> bool:
+        """The end of an exchange; whether the connection can serve another one. If not, it is closed."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if not (self._whole and self._sent and self._kept) or self._chunks:
+            self.abort()
+        self._under_way = False
+        return self.reusable
+
+    def abort(self) -> None:
+        """Close at once. Idempotent."""
+        self._fail("closed by this side")
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(high=READ_BYTES)
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._under_way or self._whole:
+            self._fail("something came that was not asked for")
+            return
+        self._heard_s = self._loop.time()
+        self._idle_bytes += nbytes
+        try:
+            self._parser.feed_data(self._buffer[:nbytes])
+        except HttpParserUpgrade:
+            self._fail("the relay changed the protocol")
+        except HttpParserError as exc:
+            self._fail(f"not HTTP: {type(exc).__name__}")
+        if self._idle_bytes > HEAD_BYTES_MAX:
+            self._fail("a head or a trailer without an end")
+        if self._waiting_bytes > READ_BYTES and not self._held_back and not self._transport.is_closing():
+            self._held_back = True
+            self._transport.pause_reading()
+        self._stir()
+
+    def eof_received(self) -> None:
+        """The transport closes itself then."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None and self._headed and self._until_close and self._fault is None:
+            self._whole = True
+        self._fail("closed by the relay" if exc is None else type(exc).__name__)
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._stir()
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._whole:
+            raise ConnectionBroke("a second answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers_bytes += len(name) + len(value)
+        if len(self.headers) >= HEADERS_MAX or self._headers_bytes > HEAD_BYTES_MAX:
+            raise ConnectionBroke("too many headers")
+        if not self._headed:  # Trailers are of no interest.
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        self._headed = self.status >= 200
+        framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+        self._until_close = not framed and self.status not in (204, 304)
+        self._idle_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._idle_bytes = 0
+        self._chunks.append(body)
+        self._waiting_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        if self._headed:
+            self._whole, self._kept = True, self._parser.should_keep_alive()
+        else:  # 100, 102, 103: the answer itself is still to come.
+            self.headers = []
+
+    def _begin(self) -> None:
+        assert self.reusable, "one exchange at a time"
+        self._parser = HttpResponseParser(self)
+        self.status, self.headers = 0, []
+        self._headed = self._whole = self._until_close = self._sent = self._kept = False
+        self._waiting_bytes = self._idle_bytes = self._headers_bytes = 0
+        self._under_way = True
+        self._heard_s = self._loop.time()
+        self._alarm = self._loop.call_later(self._silent_s, self._look)
+
+    def _look(self) -> None:
+        """Nothing is heard of a connection that has died in the middle: so its time runs out."""
+        left_s = self._heard_s + self._silent_s - self._loop.time()
+        if left_s > 0:
+            self._alarm = self._loop.call_later(left_s, self._look)
+        else:
+            self._fail("silent for too long")
+
+    def _fail(self, how: str) -> None:
+        if self._fault is None:
+            self._fault = how
+            self._transport.abort()
+        self._stir()
+
+    async def _changed(self) -> None:
+        self._wake = self._loop.create_future()
+        try:
+            await self._wake
+        finally:
+            self._wake = None
+
+    def _stir(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
