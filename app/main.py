@@ -16,6 +16,7 @@ from app.api.guard import Guard, too_many_calls
 from app.api.middleware import V1, SandboxMark, UnderV1, wrap
 from app.api.organization import organization_router
 from app.settings import Settings
+from app.spool import Scratch
 from app.wiring import Gateway
 
 
@@ -57,7 +58,7 @@ def _body_caps(settings: Settings, data_dir: Path) -> BodyCaps:
     spool_directory = data_dir / "spool"
     spool_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return BodyCaps(
-        spool_directory=spool_directory,
+        scratch=Scratch(spool_directory),
         json_bytes_max=settings.json_bytes_max,
         edit_json_bytes_max=settings.upload_bytes_max,
         multipart_bytes_max=settings.upload_bytes_max,

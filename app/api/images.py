@@ -92,5 +92,5 @@ async def _buy(request: Request, grant: Grant, read: Read) -> Response:
 
 def _prefers_later(request: Request) -> bool:
     """`Prefer: respond-async`, RFC 7240: the answer is collected later, whatever proxies think of long calls."""
-    wishes = ",".join(request.headers.getlist("prefer"))
-    return any(wish.strip().lower() == "respond-async" for wish in wishes.split(","))
+    wishes = request.headers.getlist("prefer")
+    return any(wish.strip().lower() == "respond-async" for line in wishes for wish in line.split(","))

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.errors import ConfigurationError
@@ -82,6 +83,15 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._headers_came()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body that nothing waits before is handed on as it is: uvicorn would copy it into an array and out again."""
+        alone = not self.cycle.body and not self.cycle.response_complete
+        super().on_body(b"" if alone else body)
+        if alone:
+            self.cycle.body = body  # type: ignore[assignment]  # only its truth, its bytes and `+=` are ever asked for
+            if len(body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
 
     def _expect_headers(self) -> None:
         self._headers_came()

@@ -253,7 +253,7 @@ def _integer(facts: dict[str, Any], name: str, least: int, most: int, *, default
 
 
 def _visible(text: str) -> bool:
-    return text != "" and text.isprintable() and not any(char.isspace() for char in text)
+    return text.isprintable() and text.split() == [text]
 
 
 def _kind(value: object) -> str:

@@ -158,4 +158,6 @@ def _meant(rows: Iterable[Price], facts: Facts) -> Price | None:
         and row.size in (None, facts.size)
         and row.quality in (None, facts.quality)
     ]
-    return max(fits, key=lambda row: (row.named, row.amount.quote_micros(1)), default=None)
+    if len(fits) > 1:
+        return max(fits, key=lambda row: (row.named, row.amount.quote_micros(1)))
+    return fits[0] if fits else None

@@ -49,6 +49,9 @@ def _decode(data: bytes) -> str:
 
 def _check_shape(data: bytes, depth_max: int) -> None:
     """Depth and size of the tree, before a parser recurses into it; ends at TOKENS_MAX whatever the body's length."""
+    brackets = data.count(b"{") + data.count(b"[")
+    if brackets <= depth_max and 2 * brackets + data.count(b",") <= TOKENS_MAX:
+        return  # Not even if all of them were outside strings, and each inside the one before.
     depth = tokens = 0
     for match in _TOKENS.finditer(data):
         token = data[match.start()]

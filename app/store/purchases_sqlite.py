@@ -29,7 +29,8 @@ class SqlitePurchases:
         self._writer = writer
 
     async def reserve(self, order: Order) -> Reserved | Refused | Stale | Duplicate:
-        return await self._writer.run(lambda db: _reserve(db, order))
+        # Nothing was sent on it yet: a power cut that forgets it gives it back. The dispatched mark is synced, and it before that.
+        return await self._writer.run(lambda db: _reserve(db, order), synced=False)
 
     async def dispatch(self, request_id: str, owner: str, at_ms: int) -> bool:
         return await self._writer.run(lambda db: db.execute(_DISPATCH, (at_ms, request_id, owner)).rowcount == 1)
@@ -56,22 +57,25 @@ def _reserve(db: sqlite3.Connection, order: Order) -> Reserved | Refused | Stale
     if order.idempotency_key is not None and db.execute(_KEYED, (order.api_key_id, order.idempotency_key)).fetchone():
         return Duplicate()
     holds = []
-    for slot, (counter_id, left) in zip(order.slots, _counters(db, order.slots), strict=True):
-        if left < (needed := order.needs.of(slot.limit.unit)):
+    needs = order.needs
+    for slot in order.slots:
+        counter_id, left = _counter(db, slot)
+        if left < (needed := needs.of(slot.limit.unit)):
             return Refused(slot, needed, left)
-        holds.append((counter_id, needed))
-    db.execute(_HOLD, (json.dumps(holds),))
-    db.execute(_INSERT, (*order.row(), json.dumps([counter_id for counter_id, _ in holds])))
+        holds.append((needed, counter_id))
+    db.executemany(_HOLD, holds)
+    db.execute(_INSERT, (*order.row(), json.dumps([counter_id for _, counter_id in holds])))
     return Reserved()
 
 
-def _counters(db: sqlite3.Connection, slots: Sequence[Slot]) -> list[tuple[int, int]]:
-    """For each slot its counter and what is left in it. Those that did not exist are opened."""
-    wanted = json.dumps([(slot.limit.id, slot.starts_at_ms) for slot in slots])
-    found: list[tuple[int, int]] = db.execute(_COUNTERS, (wanted,)).fetchall()
-    if len(found) < len(slots):
-        db.execute(_OPEN, (wanted,))
-        found = db.execute(_COUNTERS, (wanted,)).fetchall()
+def _counter(db: sqlite3.Connection, slot: Slot) -> tuple[int, int]:
+    """The counter of a slot and what is left in it. One that did not exist is opened."""
+    key = (slot.limit.id, slot.starts_at_ms)
+    found: tuple[int, int] | None = db.execute(_COUNTER, key).fetchone()
+    if found is None:
+        db.execute(_OPEN, key)
+        found = db.execute(_COUNTER, key).fetchone()
+    assert found is not None, "opened just now"
     return found
 
 
@@ -145,24 +149,17 @@ def _unhold(db: sqlite3.Connection, request_id: str, before: State) -> None:
     db.execute(_UNHOLD, (int(before != "unknown"), request_id))  # An unknown one has left its in-flight limits already.
 
 
-_COUNTERS = """
-    SELECT c.id, l.amount - c.spent - c.held FROM json_each(?) slot
-    JOIN counters c ON c.limit_id = json_extract(slot.value, '$[0]') AND c.starts_at_ms = json_extract(slot.value, '$[1]')
-    JOIN limits l ON l.id = c.limit_id ORDER BY slot.key
+_COUNTER = """
+    SELECT c.id, l.amount - c.spent - c.held FROM counters c JOIN limits l ON l.id = c.limit_id
+    WHERE c.limit_id = ? AND c.starts_at_ms = ?
 """
 _KEYED = "SELECT 1 FROM requests WHERE api_key_id = ? AND idempotency_key = ?"
 _KEEP = """
     INSERT INTO results (request_id, body, body_bytes, created_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO NOTHING
 """
-_OPEN = """
-    INSERT INTO counters (limit_id, starts_at_ms, spent, held)
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), 0, 0 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING
-"""
-_HOLD = """
-    UPDATE counters SET held = held + json_extract(hold.value, '$[1]') FROM json_each(?) hold
-    WHERE counters.id = json_extract(hold.value, '$[0]')
-"""
+_OPEN = "INSERT INTO counters (limit_id, starts_at_ms, spent, held) VALUES (?, ?, 0, 0)"
+_HOLD = "UPDATE counters SET held = held + ? WHERE id = ?"
 _INSERT = f"""
     INSERT INTO requests ({ORDER_COLUMNS}, counter_ids, state)
     VALUES ({"?, " * len(ORDER_COLUMNS.split(","))} ?, 'reserved')

@@ -38,6 +38,7 @@ class _Job:
     """One piece of work, and where its outcome goes."""
 
     work: Work
+    synced: bool
     future: asyncio.Future[Any]
     result: Any = None
     error: BaseException | None = None
@@ -75,7 +76,7 @@ class Writer:
         self._busy_timeout_s = busy_timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._connection: sqlite3.Connection | None = None
-        self._patience_s = 0.0
+        self._demanded: dict[str, int | str] = {}
         self._waiting: list[_Job] = []
         self._turn_is_due = False
         self._lent = False
@@ -86,11 +87,14 @@ class Writer:
         self._idle.set()
         self._closed = False
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` returned, once it is on the disk. Raises StoreUnavailable or StorageFull."""
+    async def run(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
+        """What `work` returned, once it is on the disk. Raises StoreUnavailable or StorageFull.
+
+        What need not be `synced` survives this process all the same, and a power cut once anything later is on the disk.
+        """
         if self._closed:
             raise StoreUnavailable(AWAY)
-        job = _Job(work, asyncio.get_running_loop().create_future())
+        job = _Job(work, synced, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         self._idle.clear()
         self._call_turn()
@@ -155,7 +159,9 @@ class Writer:
     def _commit(self, batch: list[_Job], *, patient: bool) -> bool:
         """False when somebody else has the database locked, and it is not `patient`: then nothing has happened."""
         try:
-            db = self._open(self._busy_timeout_s if patient else 0)
+            db = self._open()
+            self._demand("busy_timeout", int(self._busy_timeout_s * 1000) if patient else 0)
+            self._demand("synchronous", "FULL" if any(job.synced for job in batch) else "NORMAL")
             db.execute("BEGIN IMMEDIATE")
         except Exception as exc:  # Not to be opened: trying one by one would only make all wait longer.
             if not patient:
@@ -186,21 +192,20 @@ class Writer:
             return False
         return True
 
-    def _open(self, busy_timeout_s: float) -> sqlite3.Connection:
-        """The connection, with this much patience for others who write."""
+    def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             address = f"file:{self._path}?mode=rw"
-            db = sqlite3.connect(
-                address, timeout=busy_timeout_s, uri=True, isolation_level=None, check_same_thread=False
-            )
+            db = sqlite3.connect(address, timeout=0, uri=True, isolation_level=None, check_same_thread=False)
             for pragma in (*SQLITE_PRAGMAS, "wal_autocheckpoint=0"):
                 db.execute(f"PRAGMA {pragma}")
-            self._connection = db
-            self._patience_s = BUSY_TIMEOUT_S
-        if self._patience_s != busy_timeout_s:
-            self._connection.execute(f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}")
-            self._patience_s = busy_timeout_s
+            self._connection, self._demanded = db, {}
         return self._connection
+
+    def _demand(self, pragma: str, value: int | str) -> None:
+        """Set it, where it is not set like that already."""
+        if self._connection is not None and self._demanded.get(pragma) != value:
+            self._connection.execute(f"PRAGMA {pragma}={value}")
+            self._demanded[pragma] = value
 
     def _drop(self) -> None:
         if self._connection is not None:

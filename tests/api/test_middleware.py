@@ -13,6 +13,7 @@ from app.api.errors import error_response
 from app.api.middleware import wrap
 from app.core.ids import new_id, new_request_id
 from app.errors import InsufficientQuota, InvalidValue, RateLimited
+from app.spool import Scratch
 from tests.api.serving import Door, serving
 
 BODY = b'{"prompt": "a cat"}'
@@ -21,7 +22,7 @@ LINE = b"POST /v1/images/generations HTTP/1.1"
 
 @pytest.fixture(scope="module")
 async def server(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
-    async with serving(BodyCaps(tmp_path_factory.mktemp("spool"))) as door:
+    async with serving(BodyCaps(Scratch(tmp_path_factory.mktemp("spool")))) as door:
         yield door
 
 

@@ -13,6 +13,8 @@ from app.errors import StoreUnavailable
 from app.store.engine import BUSY_TIMEOUT_S
 from app.store.writer import BATCH_MAX, CHECKPOINT_JOBS, QUICK_COMMITS_MIN, Writer
 
+NORMAL, FULL = 1, 2  # As PRAGMA synchronous tells them.
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -152,3 +154,13 @@ async def test_the_log_begins_anew_however_much_is_written(path: Path) -> None:
 
     assert log.stat().st_size <= size * 1.5
     await writer.close()
+
+
+async def test_only_what_must_be_synced_waits_for_the_disk(writer: Writer) -> None:
+    def how(db: sqlite3.Connection) -> int:
+        return int(db.execute("PRAGMA synchronous").fetchone()[0])
+
+    alone = await writer.run(how, synced=False)
+    together = await asyncio.gather(writer.run(how, synced=False), writer.run(how))
+
+    assert (alone, await writer.run(how), list(together)) == (NORMAL, FULL, [FULL, FULL])
