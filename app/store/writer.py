@@ -114,7 +114,7 @@ class Writer:
             return
         self._turn_is_due = True
         loop = asyncio.get_running_loop()
-        if self._gathered < GATHER_MIN:
+        if self._gathered < GATHER_MIN or len(self._waiting) >= BATCH_MAX:
             loop.call_soon(self._turn)
         else:
             loop.call_later(GATHER_S, self._turn)
@@ -134,10 +134,12 @@ class Writer:
         """The thread takes its time over them."""
         self._lent = True
         committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit_and_check, batch)
-        committing.add_done_callback(lambda _: self._return(batch))
+        committing.add_done_callback(lambda committed: self._return(batch, committed))
 
-    def _return(self, batch: list[_Job]) -> None:
+    def _return(self, batch: list[_Job], committed: asyncio.Future[None]) -> None:
         self._lent = False
+        if (bug := committed.exception()) is not None:
+            _fail(batch, bug)
         self._deliver(batch)
 
     def _deliver(self, batch: list[_Job]) -> None:
@@ -157,23 +159,25 @@ class Writer:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _commit(self, batch: list[_Job], *, patient: bool) -> bool:
-        """False when somebody else has the database locked, and it is not `patient`: then nothing has happened."""
+        """False when nothing has happened yet, and what is left to do may take long: somebody else has the database locked, or
+        one of several is broken. Never when it is `patient`."""
         try:
             db = self._open()
             self._demand("busy_timeout", int(self._busy_timeout_s * 1000) if patient else 0)
             self._demand("synchronous", "FULL" if any(job.synced for job in batch) else "NORMAL")
             db.execute("BEGIN IMMEDIATE")
         except Exception as exc:  # Not to be opened: trying one by one would only make all wait longer.
-            if not patient:
-                return False
-            _fail(batch, exc)
-            self._drop()
+            if patient:
+                _fail(batch, exc)
+                self._drop()
+            return patient
+        if self._transaction(db, batch) or len(batch) == 1:
             return True
-        if not self._transaction(db, batch) and len(batch) > 1:
-            for job in batch:
-                job.error = None
+        for job in batch:
+            job.error = None
+            if patient:
                 self._commit([job], patient=True)
-        return True
+        return patient
 
     def _transaction(self, db: sqlite3.Connection, batch: list[_Job]) -> bool:
         """All of `batch`, in the transaction that has begun. False when it was rolled back."""
@@ -214,6 +218,6 @@ class Writer:
             self._connection = None
 
 
-def _fail(batch: list[_Job], exc: Exception) -> None:
+def _fail(batch: list[_Job], exc: BaseException) -> None:
     for job in batch:
         job.error = (unavailability(exc) if isinstance(exc, sqlite3.Error) else None) or exc

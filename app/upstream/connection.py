@@ -37,7 +37,7 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer = buffer
         self._silent_s = silent_s
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport
+        self._transport: Any = None
         self._parser: HttpResponseParser
         self._under_way = self._sent = self._headed = self._whole = self._kept = self._until_close = False
         self._held_back = self._full = False
@@ -51,7 +51,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def reusable(self) -> bool:
         """The last exchange was complete on both sides, and nothing came after it."""
-        return not self._under_way and self._fault is None and not self._transport.is_closing()
+        return not self._under_way and self._fault is None
 
     async def send(self, head: bytes, body: Iterable[bytes]) -> None:
         """Send a request and wait for the head of its answer. Raises ConnectionBroke.
@@ -97,13 +97,13 @@ class Connection(asyncio.BufferedProtocol):
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if not (self._whole and self._sent and self._kept) or self._chunks:
+        if not (self._whole and self._sent and self._kept) or self._chunks or self._held_back:
             self.abort()
         self._under_way = False
         return self.reusable
 
     def abort(self) -> None:
-        """Close at once. Idempotent."""
+        """Close at once, or as soon as it is open. Idempotent."""
         self._fail("closed by this side")
 
     # What the event loop calls.
@@ -111,6 +111,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         transport.set_write_buffer_limits(high=READ_BYTES)
+        if self._fault is not None:
+            transport.abort()
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         return self._buffer
@@ -129,7 +131,7 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(f"not HTTP: {type(exc).__name__}")
         if self._idle_bytes > HEAD_BYTES_MAX:
             self._fail("a head or a trailer without an end")
-        if self._waiting_bytes > READ_BYTES and not self._held_back and not self._transport.is_closing():
+        if self._waiting_bytes > READ_BYTES and not self._held_back and self._fault is None:
             self._held_back = True
             self._transport.pause_reading()
         self._stir()
@@ -201,7 +203,8 @@ class Connection(asyncio.BufferedProtocol):
     def _fail(self, how: str) -> None:
         if self._fault is None:
             self._fault = how
-            self._transport.abort()
+            if self._transport is not None:
+                self._transport.abort()
         self._stir()
 
     async def _changed(self) -> None:

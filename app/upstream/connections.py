@@ -83,14 +83,15 @@ class Connections:
         sock = await start_connection(
             await self._resolved(), happy_eyeballs_delay=NEXT_ADDRESS_S, socket_factory=_watched_socket
         )
-        name = self._host if self._tls else None
+        connection, name = Connection(self._buffer, self._silent_s), self._host if self._tls else None
         try:
-            _, connection = await self._loop.create_connection(
-                lambda: Connection(self._buffer, self._silent_s), sock=sock, ssl=self._tls, server_hostname=name
-            )
+            await self._loop.create_connection(lambda: connection, sock=sock, ssl=self._tls, server_hostname=name)
         except BaseException:
+            connection.abort()
             sock.close()
             raise
+        if not connection.reusable:
+            raise ConnectionResetError("closed as soon as it was open")
         self._all.add(connection)
         return connection
 

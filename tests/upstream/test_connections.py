@@ -159,6 +159,34 @@ async def test_an_answer_that_is_not_taken_is_held_back_at_the_socket(relay: Raw
     to_relay.give_back(connection)
 
 
+async def test_who_leaves_just_before_the_end_leaves_no_connection_that_hears_nothing(
+    relay: RawServer, to_relay: Connections
+) -> None:
+    size, nearly = READ_BYTES + 1000, asyncio.Event()
+
+    async def last_bytes_later(request: Request) -> None:
+        await request.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode() + b"x" * (size - 2000))
+        await nearly.wait()
+        await request.send(b"x" * 2000)
+
+    relay.script = [last_bytes_later, ok]
+    connection = await to_relay.take()
+    await connection.send(GET, ())
+    await _until(lambda: connection._waiting_bytes == size - 2000)
+    nearly.set()
+    await _until(lambda: connection._whole)
+    assert connection._held_back
+
+    taken = 0
+    async for chunk in connection.chunks():
+        taken += len(chunk)
+        if taken == size:
+            break
+    to_relay.give_back(connection)
+
+    assert await ask(to_relay) == b"ok"
+
+
 async def test_a_refusal_before_the_upload_is_through_is_the_answer(
     relay: RawServer, upstream: HttpUpstream, tmp_path: Path
 ) -> None:
