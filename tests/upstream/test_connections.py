@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from app.errors import ConfigurationError
 from app.upstream import connections
 from app.upstream.client import Broken, HttpAnswer, HttpUpstream
-from app.upstream.connection import HEAD_BYTES_MAX, READ_BYTES, ConnectionBroke
+from app.upstream.connection import HEAD_BYTES_MAX, READ_BYTES, Connection, ConnectionBroke
 from app.upstream.connections import Connections
 from benchmarks.certificate import certify
 from tests.upstream.given import image_request
@@ -342,3 +343,52 @@ async def _until(true) -> None:  # type: ignore[no-untyped-def]
     async with asyncio.timeout(5):
         while not true():
             await asyncio.sleep(0.005)
+
+
+class _Wire(asyncio.Transport):
+    """A transport that sends into the void: what comes is fed by the test, cut where it likes."""
+
+    def write(self, data: object) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+
+BODY = bytes(range(256)) * 3
+FRAMED = {
+    "length": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY),
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n%b\r\n%x;x=y\r\n%b\r\n0\r\nLate: 1\r\n\r\n"
+    % (BODY[:5], len(BODY) - 5, BODY[5:]),
+    "interim": b"HTTP/1.1 103 Early\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
+    % (len(BODY), BODY),
+}
+
+
+@pytest.mark.parametrize("framing", FRAMED)
+@pytest.mark.parametrize("seed", range(40))
+async def test_an_answer_is_the_same_wherever_it_is_cut(framing: str, seed: int) -> None:
+    buffer, rng, answer = memoryview(bytearray(READ_BYTES)), random.Random(seed), FRAMED[framing]
+    connection = Connection(buffer, silent_s=5)
+    connection.connection_made(_Wire())
+    asked = asyncio.ensure_future(connection.send(GET, ()))
+    await asyncio.sleep(0)
+
+    while answer:
+        piece, answer = answer[: (cut := rng.randint(1, rng.choice((3, 30, 300))))], answer[cut:]
+        buffer[: len(piece)] = piece
+        connection.buffer_updated(len(piece))
+        buffer[: len(piece)] = bytes(len(piece))  # Somebody else's bytes lie there next.
+    await asked
+
+    assert (connection.status, b"".join([chunk async for chunk in connection.chunks()])) == (200, BODY)
+    assert connection.finish()
