@@ -48,6 +48,8 @@ class _Job:
             return
         if self.error is None:
             self.future.set_result(self.result)
+        elif isinstance(self.error, StopIteration):  # No future takes it.
+            self.future.set_exception(RuntimeError("the work raised StopIteration"))
         else:
             self.future.set_exception(self.error)
 
@@ -59,9 +61,13 @@ class _Pace:
     quick: bool = True
     _in_a_row: int = 0
 
-    def took(self, seconds: float) -> None:
-        self._in_a_row = self._in_a_row + 1 if seconds < QUICK_S else 0
-        self.quick = self._in_a_row >= QUICK_COMMITS_MIN or (self.quick and self._in_a_row > 0)
+    def took(self, seconds: float, *, waited: bool) -> None:
+        """`waited`: for the disk. One that did not says nothing of it, unless it was slow all the same."""
+        if seconds >= QUICK_S:
+            self.quick, self._in_a_row = False, 0
+        elif waited:
+            self._in_a_row += 1
+            self.quick = self.quick or self._in_a_row >= QUICK_COMMITS_MIN
 
 
 class Writer:
@@ -105,8 +111,8 @@ class Writer:
         """Finish what is queued."""
         self._closed = True
         await self._idle.wait()
-        await asyncio.to_thread(self._thread.shutdown)
-        self._drop()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)  # The last checkpoint is made there.
+        self._thread.shutdown()
 
     def _call_turn(self) -> None:
         """Have `_turn` called, once for all that wait: soon, or a little later where others are likely to come."""
@@ -162,7 +168,7 @@ class Writer:
         """False when nothing has happened yet, and what is left to do may take long: somebody else has the database locked, or
         one of several is broken. Never when it is `patient`."""
         try:
-            db = self._open()
+            db = self._open(self._busy_timeout_s if patient else 0)
             self._demand("busy_timeout", int(self._busy_timeout_s * 1000) if patient else 0)
             self._demand("synchronous", "FULL" if any(job.synced for job in batch) else "NORMAL")
             db.execute("BEGIN IMMEDIATE")
@@ -182,11 +188,13 @@ class Writer:
     def _transaction(self, db: sqlite3.Connection, batch: list[_Job]) -> bool:
         """All of `batch`, in the transaction that has begun. False when it was rolled back."""
         try:
+            changes = db.total_changes
             for job in batch:
                 job.result = job.work(db)
             began_s = time.perf_counter()
             db.execute("COMMIT")
-            self._pace.took(time.perf_counter() - began_s)
+            waited = db.total_changes > changes and any(job.synced for job in batch)
+            self._pace.took(time.perf_counter() - began_s, waited=waited)
         except Exception as exc:
             _fail(batch, exc)
             # What cannot even be rolled back fails at its next BEGIN, and is opened anew then.
@@ -196,12 +204,15 @@ class Writer:
             return False
         return True
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, busy_timeout_s: float) -> sqlite3.Connection:
         if self._connection is None:
             address = f"file:{self._path}?mode=rw"
-            db = sqlite3.connect(address, timeout=0, uri=True, isolation_level=None, check_same_thread=False)
+            db = sqlite3.connect(
+                address, timeout=busy_timeout_s, uri=True, isolation_level=None, check_same_thread=False
+            )
             for pragma in (*SQLITE_PRAGMAS, "wal_autocheckpoint=0"):
-                db.execute(f"PRAGMA {pragma}")
+                if not pragma.startswith("busy_timeout"):  # That one is asked for anew each time.
+                    db.execute(f"PRAGMA {pragma}")
             self._connection, self._demanded = db, {}
         return self._connection
 

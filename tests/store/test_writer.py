@@ -164,3 +164,32 @@ async def test_only_what_must_be_synced_waits_for_the_disk(writer: Writer) -> No
     together = await asyncio.gather(writer.run(how, synced=False), writer.run(how))
 
     assert (alone, await writer.run(how), list(together)) == (NORMAL, FULL, [FULL, FULL])
+
+
+async def test_what_did_not_wait_for_the_disk_does_not_make_it_quick(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.writer.QUICK_S", 0.0)
+    writer, here = Writer(path), threading.get_ident()
+    await writer.run(add("slow"))
+
+    monkeypatch.setattr("app.store.writer.QUICK_S", 60.0)
+    for number in range(2 * QUICK_COMMITS_MIN):
+        await writer.run(lambda db: db.execute("SELECT 1").fetchone())
+        await writer.run(add(str(number)), synced=False)
+
+    assert await writer.run(lambda _: threading.get_ident()) != here
+    await writer.close()
+
+
+async def test_the_thread_waits_for_its_turn_to_open_too(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("INSERT INTO things VALUES ('first')")
+    asyncio.get_running_loop().call_later(0.3, other.close)
+    writer = Writer(path)
+
+    await writer.run(add("one"))
+
+    assert names(path) == {"first", "one"}
+    await writer.close()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -160,32 +160,91 @@ async def test_an_answer_that_is_not_taken_is_held_back_at_the_socket(relay: Raw
     to_relay.give_back(connection)
 
 
-async def test_who_leaves_just_before_the_end_leaves_no_connection_that_hears_nothing(
+async def test_behind_a_large_answer_that_is_not_taken_yet_the_connection_still_listens(
     relay: RawServer, to_relay: Connections
 ) -> None:
     size, nearly = READ_BYTES + 1000, asyncio.Event()
 
-    async def last_bytes_later(request: Request) -> None:
+    async def and_another(request: Request) -> None:
         await request.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode() + b"x" * (size - 2000))
         await nearly.wait()
         await request.send(b"x" * 2000)
+        await late.wait()
+        await request.send(OK.replace(b"ok", b"no"))
 
-    relay.script = [last_bytes_later, ok]
+    late = asyncio.Event()
+    relay.script = [and_another, ok]
     connection = await to_relay.take()
     await connection.send(GET, ())
     await _until(lambda: connection._waiting_bytes == size - 2000)
     nearly.set()
     await _until(lambda: connection._whole)
-    assert connection._held_back
+    late.set()
+    await _until(lambda: connection._fault is not None)
 
-    taken = 0
-    async for chunk in connection.chunks():
-        taken += len(chunk)
-        if taken == size:
-            break
+    assert connection._fault == "something came that was not asked for"
+    assert sum([len(chunk) async for chunk in connection.chunks()]) == size
     to_relay.give_back(connection)
+    assert await ask(to_relay) == b"ok"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        b"HTTP/1.1 200 OK\r\nX-Odd: a\x01b\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2  \r\nok\r\n0\r\n\r\n",
+    ],
+    ids=["line feeds alone", "a control character", "spaces behind a length"],
+)
+async def test_what_is_paid_for_is_read_although_it_is_not_quite_http(
+    relay: RawServer, to_relay: Connections, odd: bytes
+) -> None:
+    relay.script = [answers(odd)]
 
     assert await ask(to_relay) == b"ok"
+
+
+async def test_an_answer_before_its_request_has_left_whole_spoils_the_connection(tmp_path: Path) -> None:
+    """Also where all of it was handed over, and the rest waits in our own memory: the next request would wait behind it."""
+    read = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        await read.wait()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0, limit=1024)
+    root = urlsplit(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    opened = Connections(root, connect_timeout_s=2, silent_s=2)
+    connection = await opened.take()
+
+    def until_the_sockets_are_full() -> Iterator[bytes]:
+        while not connection._transport.get_write_buffer_size():
+            yield b"x" * 65_536
+
+    await connection.send(
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n", until_the_sockets_are_full()
+    )
+    assert connection._sent
+    assert b"".join([chunk async for chunk in connection.chunks()]) == b"no"
+    opened.give_back(connection)
+
+    assert not opened._idle
+    read.set()
+    await opened.close()
+    server.close()
+
+
+async def test_a_connection_that_the_relay_is_closing_is_not_taken(relay: RawServer, to_relay: Connections) -> None:
+    relay.script = [answers(OK, close=True), ok]
+    assert await ask(to_relay) == b"ok"
+    connection = to_relay._idle[0]
+
+    await _until(lambda: connection._transport.is_closing())
+
+    assert await to_relay.take() is not connection
 
 
 async def test_a_refusal_before_the_upload_is_through_is_the_answer(
@@ -342,7 +401,7 @@ async def _body(answer: HttpAnswer) -> bytes:
 async def _until(true) -> None:  # type: ignore[no-untyped-def]
     async with asyncio.timeout(5):
         while not true():
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0)
 
 
 class _Wire(asyncio.Transport):
@@ -353,6 +412,12 @@ class _Wire(asyncio.Transport):
 
     def abort(self) -> None:
         pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def pause_reading(self) -> None:
         pass
