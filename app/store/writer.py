@@ -28,6 +28,8 @@ GATHER_S = 0.002
 GATHER_MIN = 3
 QUICK_S = 0.002
 """A commit that takes longer is a slow disk's; so many quick ones in a row make it a quick one again."""
+LONG_S = 0.05
+"""A transaction that takes longer, whatever for, is no work for the event loop either."""
 QUICK_COMMITS_MIN = 50
 CHECKPOINT_JOBS = 500
 """A request is three of them and some ten pages; SQLite's own habit is a checkpoint each 1,000 pages."""
@@ -61,9 +63,9 @@ class _Pace:
     quick: bool = True
     _in_a_row: int = 0
 
-    def took(self, seconds: float, *, waited: bool) -> None:
+    def took(self, *, slow: bool, waited: bool) -> None:
         """`waited`: for the disk. One that did not says nothing of it, unless it was slow all the same."""
-        if seconds >= QUICK_S:
+        if slow:
             self.quick, self._in_a_row = False, 0
         elif waited:
             self._in_a_row += 1
@@ -188,13 +190,15 @@ class Writer:
     def _transaction(self, db: sqlite3.Connection, batch: list[_Job]) -> bool:
         """All of `batch`, in the transaction that has begun. False when it was rolled back."""
         try:
-            changes = db.total_changes
+            changes, opened_s = db.total_changes, time.perf_counter()
             for job in batch:
                 job.result = job.work(db)
             began_s = time.perf_counter()
             db.execute("COMMIT")
             waited = db.total_changes > changes and any(job.synced for job in batch)
-            self._pace.took(time.perf_counter() - began_s, waited=waited)
+            ended_s = time.perf_counter()
+            slow = ended_s - began_s >= QUICK_S or ended_s - opened_s >= LONG_S
+            self._pace.took(slow=slow, waited=waited)
         except Exception as exc:
             _fail(batch, exc)
             # What cannot even be rolled back fails at its next BEGIN, and is opened anew then.

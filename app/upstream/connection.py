@@ -1,9 +1,10 @@
 """One HTTP/1.1 connection to the relay: a request out, its answer in, and the next one. llhttp, by httptools, reads what comes.
 
-Its body is taken as it comes and held back at the socket where it comes faster than it is taken, so memory stays flat.
+Its body is taken as it comes, and held back at the socket where it comes faster than it is taken, so memory stays flat.
 """
 
 import asyncio
+import select
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
@@ -12,6 +13,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 READ_BYTES: Final = 256 * 1024
 """What is taken from a connection at a time, and may wait to be taken before it is held back."""
+BUFFER_BYTES: Final = READ_BYTES + 32 * 1024
+"""Never filled: what uvloop has decrypted beyond a full one is lost when the relay closes the connection just then."""
 TLS_WAITING_BYTES_MAX: Final = 16 * 1024 * 1024
 """Under TLS that much may wait: where a connection is held back, uvloop 0.23 drops what it has not decrypted when the relay
 closes it, and the end of a picture that is paid for would be lost."""
@@ -56,6 +59,13 @@ class Connection(asyncio.BufferedProtocol):
     def reusable(self) -> bool:
         """The last exchange was complete on both sides, and nothing came after it."""
         return not self._under_way and self._fault is None and not self._transport.is_closing()
+
+    def is_quiet(self) -> bool:
+        """Nothing has come that the event loop did not get round to reading: an end would lose the next request, and anything
+        else would be taken for its answer."""
+        waiting = select.poll()
+        waiting.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not waiting.poll(0)
 
     async def send(self, head: bytes, body: Iterable[bytes]) -> None:
         """Send a request and wait for the head of its answer. Raises ConnectionBroke.
@@ -175,13 +185,15 @@ class Connection(asyncio.BufferedProtocol):
         self.status = self._parser.get_status_code()
         self._headed = self.status >= 200
         framed = any(
-            name == b"content-length" or (name == b"transfer-encoding" and value.lower().endswith(b"chunked"))
+            name == b"content-length" or (name == b"transfer-encoding" and value.strip().lower().endswith(b"chunked"))
             for name, value in self.headers
         )
         self._until_close = not framed and self.status not in (204, 304)
         self._bare_bytes = 0
 
     def on_body(self, body: bytes) -> None:
+        if not self._headed:  # Of an interim answer, which should have none.
+            return
         self._bare_bytes = 0
         self._chunks.append(body)
         self._waiting_bytes += len(body)

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult
 
 from aiohappyeyeballs import start_connection
 
-from app.upstream.connection import READ_BYTES, Connection
+from app.upstream.connection import BUFFER_BYTES, Connection
 
 IDLE_S: Final = 15
 """Kept connections are closed by us after this long, before the relay closes them under our feet."""
@@ -35,7 +35,7 @@ class Connections:
         self._tls = _tls() if root.scheme == "https" else None
         self._connect_timeout_s = connect_timeout_s
         self._silent_s = silent_s
-        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._loop = asyncio.get_running_loop()
         self._idle: deque[Connection] = deque()
         self._all: set[Connection] = set()
@@ -43,13 +43,15 @@ class Connections:
         self._addresses: list[AddressInfo] = []
         self._addresses_until_s = 0.0
         self._resolving = asyncio.Lock()
+        self._closed = False
 
     async def take(self) -> Connection:
         """One that is ready. Raises NotConnected when none comes about in time: refused, not resolved, no TLS."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.reusable:
+            if connection.reusable and connection.is_quiet():
                 return connection
+            connection.abort()
             self._all.discard(connection)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -70,6 +72,7 @@ class Connections:
 
     async def close(self) -> None:
         """Close every connection. Idempotent."""
+        self._closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
@@ -90,7 +93,8 @@ class Connections:
             connection.abort()
             sock.close()
             raise
-        if not connection.reusable:
+        if self._closed or not connection.reusable:
+            connection.abort()
             raise ConnectionResetError("closed as soon as it was open")
         self._all.add(connection)
         return connection

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import random
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -235,6 +237,34 @@ async def test_an_answer_before_its_request_has_left_whole_spoils_the_connection
     read.set()
     await opened.close()
     server.close()
+
+
+async def test_an_end_that_was_not_read_yet_is_seen_before_the_connection_is_taken(
+    relay: RawServer, to_relay: Connections
+) -> None:
+    closed = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for _ in range(2):
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(1000)
+                    peer.sendall(OK)
+                    closed.wait(0.1)
+                closed.set()
+
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        opened = Connections(urlsplit(f"http://127.0.0.1:{listener.getsockname()[1]}"), connect_timeout_s=2, silent_s=2)
+        assert await ask(opened) == b"ok"
+
+        assert closed.wait(2)  # The event loop stands still meanwhile, and has not heard of the end.
+        assert opened._idle[0].reusable
+        assert await ask(opened) == b"ok"
+
+        await opened.close()
+        await asyncio.to_thread(serving.join, 2)
 
 
 async def test_a_connection_that_the_relay_is_closing_is_not_taken(relay: RawServer, to_relay: Connections) -> None:
