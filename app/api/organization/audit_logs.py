@@ -1,6 +1,7 @@
 """/organization/audit_logs: every change, who made it, and what was before and after."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -12,9 +13,26 @@ from app.api.organization.pages import LIMIT, After, Limit, list_object, listed,
 from app.api.organization.shapes import Shape, seconds
 from app.control.audit_logs import LoggedChange, Wanted, page_of_changes
 from app.core.actors import Actor
+from app.store.corrections import Kind
 from app.store.pages import Cursor
 
 router = APIRouter(prefix="/audit_logs", tags=["Audit logs"])
+
+OURS = {
+    "admin_api_key.created": "api_key.created",
+    "admin_api_key.deleted": "api_key.deleted",
+} | dict.fromkeys(
+    (
+        *("alert.created", "alert.updated", "alert.deleted"),
+        *("limit.updated", "limit.deleted"),
+        *("model.created", "model.updated"),
+        *("model_permissions.updated", "model_permissions.deleted"),
+        "price.created",
+        *(f"request.{kind}" for kind in get_args(Kind)),
+    ),
+    "organization.updated",
+)
+"""Events that OpenAI has no name for, and what their `type` is there: its SDKs list all that may be. `event` has our own name."""
 
 
 @router.get("", **described(list_object([examples.AUDIT_LOG]), 400))
@@ -27,7 +45,8 @@ async def list_audit_logs(
     tenant_only: Annotated[bool, Query(description="There are no such events here.")] = False,
 ) -> dict[str, Any]:
     """Newest first. `event_types`, `actor_ids`, `actor_emails`, `project_ids`, `resource_ids` may be given many times;
-    `effective_at[gt|gte|lt|lte]` in seconds. Ours: `before` and `after` of each change."""
+    `effective_at[gt|gte|lt|lte]` in seconds. Ours: `event`, `before` and `after` of each change; an event of what only this
+    gateway has is an `organization.updated`, and may be asked for by either name."""
     if tenant_only:
         return list_object([])
     cursor = Cursor(after, limit, descending=True, before=before)
@@ -40,7 +59,7 @@ def _wanted(request: Request) -> Wanted:
     after = [value for value in (at["gte"], None if at["gt"] is None else at["gt"] + 1) if value is not None]
     until = [value for value in (at["lt"], None if at["lte"] is None else at["lte"] + 1) if value is not None]
     return Wanted(
-        events=values_of(request, "event_types"),
+        events=_named(values_of(request, "event_types")),
         actor_ids=values_of(request, "actor_ids"),
         actor_emails=values_of(request, "actor_emails"),
         project_ids=values_of(request, "project_ids"),
@@ -50,15 +69,23 @@ def _wanted(request: Request) -> Wanted:
     )
 
 
+def _named(types: Sequence[str]) -> list[str]:
+    """By our own names, those of what is shown as one of `types`."""
+    return [*types, *(event for event, shown in OURS.items() if shown in types)]
+
+
 def _shown(change: LoggedChange) -> Shape:
+    type = OURS.get(change.event, change.event)
     shape: Shape = {
         "object": "organization.audit_log",
         "id": change.id,
-        "type": change.event,
+        "type": type,
         "effective_at": seconds(change.at_ms),
         "actor": _actor(change.actor),
+        type: {"id": change.target_id},
         change.event: _details(change),
-        "before": change.before,  # ours, down to the end
+        "event": change.event,  # ours, down to the end
+        "before": change.before,
         "after": change.after,
     }
     if change.project_id is not None:

@@ -78,6 +78,7 @@ AUDIT_LOG: dict[str, Any] = {
         "name": _ADMIN_KEY.name,
     },
     "project.updated": {"id": _WEB.id, "changes_requested": {"name": "web"}},
+    "event": "project.updated",
     "before": {"name": "site", "archived": False},
     "after": {"name": "web", "archived": False},
     "project": {"id": _WEB.id, "name": _WEB.name},

@@ -69,7 +69,7 @@ class Office:
     async def events(self, **query: Any) -> list[tuple[str, str]]:
         """Event and target of every logged change that matches, oldest first."""
         found = await self.get("/audit_logs", limit=100, **query)
-        return [(each["type"], each[each["type"]]["id"]) for each in reversed(found["data"])]
+        return [(each["event"], each[each["event"]]["id"]) for each in reversed(found["data"])]
 
 
 @pytest.fixture

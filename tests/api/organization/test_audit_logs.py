@@ -1,10 +1,13 @@
 """Every change is in the log: who, what, before and after, and in the order in which it was made."""
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.api.organization.audit_logs import OURS
 from app.control import keys, limits, people, prices
 from app.control.limits import LimitChange, ScopeRef
 from app.core.actors import Actor
@@ -19,6 +22,17 @@ from tests.gateways import PEPPER
 
 ZONE = Settings(_env_file=None).zone
 LIN = Actor("cli", "cli:lin", "lin")
+
+
+OPENAIS = {
+    *("api_key.created", "api_key.updated", "api_key.deleted"),
+    "organization.updated",
+    *("project.created", "project.updated", "project.archived", "project.deleted"),
+    *("rate_limit.updated", "rate_limit.deleted"),
+    *("service_account.created", "service_account.updated", "service_account.deleted"),
+    *("user.added", "user.updated", "user.deleted"),
+}
+"""Of the many that openai 3.54.0 lists for `type`, those that fit what can happen here."""
 
 
 async def rows(database: Database) -> list[dict[str, Any]]:
@@ -82,6 +96,30 @@ async def test_a_change_says_who_what_before_and_after(office: Office) -> None:
     assert (found["before"]["name"], found["after"]["name"]) == ("red", "rose")
     assert found["actor"]["type"] == "api_key"
     assert (found["actor"]["api_key"]["id"], found["actor"]["name"]) == (office.owner_id, "the owner's")
+
+
+async def test_what_openai_has_no_name_for_is_told_by_one_that_it_has_and_by_our_own(office: Office) -> None:
+    admin = (await office.post("/admin_api_keys", name="mine"))["id"]
+    await office.post("/prices", model="new-model", per_image="0.10")
+    logged = (await office.get("/audit_logs"))["data"]
+
+    assert {each["type"] for each in logged} <= OPENAIS
+    for each in logged:
+        assert each[each["type"]]["id"] == each[each["event"]]["id"]
+    assert ("admin_api_key.created", admin) in await office.events(event_types="api_key.created")
+    assert [event for event, _ in await office.events(event_types="organization.updated")] == [
+        "model.created",
+        "price.created",
+    ]
+    assert [event for event, _ in await office.events(event_types="price.created")] == ["price.created"]
+
+
+async def test_every_event_of_ours_has_a_name_of_openais() -> None:
+    sources = [file.read_text() for file in Path("app/control").glob("*.py")]
+    events = {event for source in sources for event in re.findall(r'"([a-z_]+\.(?:[a-z]+ed))"', source)}
+
+    assert {OURS.get(event, event) for event in events} <= OPENAIS
+    assert set(OURS.values()) <= OPENAIS
 
 
 async def test_the_log_is_narrowed_by_each_filter(office: Office) -> None:
