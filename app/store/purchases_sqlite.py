@@ -23,7 +23,7 @@ from app.store.writer import Writer
 
 
 class SqlitePurchases:
-    """`Purchases` over one writer thread."""
+    """`Purchases` over the one writer."""
 
     def __init__(self, writer: Writer):
         self._writer = writer

@@ -7,7 +7,7 @@ from app.store.writer import Writer
 
 
 class SqliteRetries:
-    """`Retries` over one writer thread."""
+    """`Retries` over the one writer."""
 
     def __init__(self, writer: Writer):
         self._writer = writer

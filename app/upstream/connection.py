@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection to the relay: a request out, its answer in, and the next one. llhttp, by httptools, reads what comes.
 
-Its body is taken as it comes, and held back at the socket where it comes faster than it is taken, so memory stays flat.
+Its body is taken as it comes, and held back at the socket where it comes faster than it is taken (under TLS later: see below).
 """
 
 import asyncio
@@ -75,16 +75,14 @@ class Connection(asyncio.BufferedProtocol):
         self._begin()
         pieces = iter(body)
         self._transport.write(head + next(pieces, b""))
-        sent = False
-        while not sent and not self._headed and self._fault is None:
+        while not self._sent and not self._headed and self._fault is None:
             if self._full:
                 await self._changed()
             elif (piece := next(pieces, None)) is not None:
                 self._heard_s = self._loop.time()
                 self._transport.write(piece)
             else:
-                sent = True
-        self._sent = sent
+                self._sent = True
         while not self._headed:
             if self._fault is not None:
                 raise ConnectionBroke(self._fault)
@@ -97,9 +95,7 @@ class Connection(asyncio.BufferedProtocol):
                 chunk = self._chunks.popleft()
                 self._waiting_bytes -= len(chunk)
                 yield chunk
-            if (
-                self._whole
-            ):  # Held back or not: who was is not used again, because something may have come behind its answer.
+            if self._whole:
                 return
             if self._held_back:
                 self._held_back = False
