@@ -36,7 +36,8 @@ class SqlitePurchases:
         return await self._writer.run(lambda db: db.execute(_DISPATCH, (at_ms, request_id, owner)).rowcount == 1)
 
     async def settle(self, request_id: str, settlement: Settlement) -> Sequence[Room] | None:
-        return await self._writer.run(lambda db: _settle(db, request_id, settlement))
+        # It survives this process, and is on the disk while its answer is sent; a power cut just then leaves it unknown, and held.
+        return await self._writer.run(lambda db: _settle(db, request_id, settlement), synced=False)
 
     async def release(
         self, request_id: str, ending: Ending, states: Sequence[State] = UNRESOLVED, owner: str | None = None

@@ -7,6 +7,7 @@ locked, and checkpoints.
 """
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -16,20 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
+
 from app.errors import StoreUnavailable
 from app.store.engine import AWAY, BUSY_TIMEOUT_S, SQLITE_PRAGMAS, unavailability
 
+log = structlog.get_logger()
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
 BATCH_MAX = 64
 """Pieces of work in one commit. The event loop does nothing else meanwhile."""
-GATHER_S = 0.002
-"""How long a commit waits for company where the last ones had some: PostgreSQL's `commit_delay`."""
-GATHER_MIN = 3
 QUICK_S = 0.002
 """A commit that takes longer is a slow disk's; so many quick ones in a row make it a quick one again."""
 LONG_S = 0.05
 """A transaction that takes longer, whatever for, is no work for the event loop either."""
+SOON_S = 0.01
+"""How long what nobody waits for may lie in the system's memory before it is put on the disk."""
 QUICK_COMMITS_MIN = 50
 CHECKPOINT_JOBS = 500
 """A request is three of them and some ten pages; SQLite's own habit is a checkpoint each 1,000 pages."""
@@ -88,7 +91,9 @@ class Writer:
         self._waiting: list[_Job] = []
         self._turn_is_due = False
         self._lent = False
-        self._gathered = 0
+        self._looked_at = 0
+        self._unsynced_since_s: float | None = None
+        self._syncing: asyncio.TimerHandle | None = None
         self._unchecked = 0
         self._pace = _Pace()
         self._idle = asyncio.Event()
@@ -98,7 +103,7 @@ class Writer:
     async def run(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
         """What `work` returned, once it is on the disk. Raises StoreUnavailable or StorageFull.
 
-        What need not be `synced` survives this process all the same, and a power cut once anything later is on the disk.
+        What need not be `synced` survives this process all the same, and a power cut SOON_S later.
         """
         if self._closed:
             raise StoreUnavailable(AWAY)
@@ -113,25 +118,29 @@ class Writer:
         """Finish what is queued."""
         self._closed = True
         await self._idle.wait()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)  # The last checkpoint is made there.
+        if self._syncing is not None:
+            self._syncing.cancel()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._sync)
+        await loop.run_in_executor(self._thread, self._drop)  # The last checkpoint is made there.
         self._thread.shutdown()
 
     def _call_turn(self) -> None:
-        """Have `_turn` called, once for all that wait: soon, or a little later where others are likely to come."""
+        """Have `_turn` called soon, once for all that wait."""
         if self._turn_is_due or self._lent:
             return
         self._turn_is_due = True
-        loop = asyncio.get_running_loop()
-        if self._gathered < GATHER_MIN or len(self._waiting) >= BATCH_MAX:
-            loop.call_soon(self._turn)
-        else:
-            loop.call_later(GATHER_S, self._turn)
+        self._looked_at = len(self._waiting)
+        asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
-        """Commit what waits, here or in the thread."""
+        """Commit what waits, here or in the thread, once a turn of the event loop has brought nothing more."""
+        if self._looked_at < (waiting := len(self._waiting)) < BATCH_MAX:
+            self._looked_at = waiting
+            asyncio.get_running_loop().call_soon(self._turn)
+            return
         self._turn_is_due = False
         batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
-        self._gathered = len(batch)
         self._unchecked += len(batch)
         if self._pace.quick and self._unchecked < CHECKPOINT_JOBS and self._commit(batch, patient=False):
             self._deliver(batch)
@@ -151,6 +160,8 @@ class Writer:
         self._deliver(batch)
 
     def _deliver(self, batch: list[_Job]) -> None:
+        if self._unsynced_since_s is not None and self._syncing is None:
+            self._syncing = asyncio.get_running_loop().call_later(SOON_S, self._sync_if_due)
         for job in batch:
             job.deliver()
         if self._waiting:
@@ -195,7 +206,10 @@ class Writer:
                 job.result = job.work(db)
             began_s = time.perf_counter()
             db.execute("COMMIT")
-            waited = db.total_changes > changes and any(job.synced for job in batch)
+            waited = False
+            if db.total_changes > changes:
+                waited = any(job.synced for job in batch)
+                self._unsynced_since_s = None if waited else self._unsynced_since_s or time.monotonic()
             ended_s = time.perf_counter()
             slow = ended_s - began_s >= QUICK_S or ended_s - opened_s >= LONG_S
             self._pace.took(slow=slow, waited=waited)
@@ -207,6 +221,33 @@ class Writer:
                     db.execute("ROLLBACK")
             return False
         return True
+
+    def _sync_if_due(self) -> None:
+        """Hardly ever under load: what others wait for takes along what came before it."""
+        self._syncing, loop = None, asyncio.get_running_loop()
+        if self._unsynced_since_s is None or self._closed:
+            return
+        left_s = self._unsynced_since_s + SOON_S - time.monotonic()
+        if left_s > 0:
+            self._syncing = loop.call_later(left_s, self._sync_if_due)
+        else:
+            loop.run_in_executor(self._thread, self._sync)
+
+    def _sync(self) -> None:
+        """In the thread. What is committed meanwhile has a time of its own."""
+        if self._unsynced_since_s is None:
+            return
+        self._unsynced_since_s = None
+        try:
+            log_file = os.open(f"{self._path}-wal", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                os.fsync(log_file)
+            finally:
+                os.close(log_file)
+        except FileNotFoundError:
+            pass  # Nobody had the database open any more: then SQLite has put everything into it, synced.
+        except OSError as exc:
+            log.error("bookings could not be put on the disk; a power cut may undo them", error=exc.strerror)
 
     def _open(self, busy_timeout_s: float) -> sqlite3.Connection:
         if self._connection is None:

@@ -1,6 +1,7 @@
 """Group commit: what was acknowledged is on the disk, and one broken piece of work spoils no other."""
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.store.engine import BUSY_TIMEOUT_S
-from app.store.writer import BATCH_MAX, CHECKPOINT_JOBS, QUICK_COMMITS_MIN, Writer
+from app.store.writer import BATCH_MAX, CHECKPOINT_JOBS, QUICK_COMMITS_MIN, SOON_S, Writer
 
 NORMAL, FULL = 1, 2  # As PRAGMA synchronous tells them.
 
@@ -193,3 +194,57 @@ async def test_the_thread_waits_for_its_turn_to_open_too(path: Path) -> None:
 
     assert names(path) == {"first", "one"}
     await writer.close()
+
+
+async def test_a_commit_waits_for_company_as_long_as_some_comes(writer: Writer, path: Path) -> None:
+    async def comes_after(turns: int, name: str) -> set[str]:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await writer.run(lambda db: (add(name)(db), names(path))[1])
+
+    seen = await asyncio.gather(comes_after(0, "first"), *(comes_after(turns, str(turns)) for turns in range(10)))
+
+    assert seen == [set()] * 11, "each saw another's work on the disk: they were not one commit"
+    assert len(names(path)) == 11
+
+
+async def test_what_nobody_waits_for_is_on_the_disk_soon(
+    writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, synced, fsync = asyncio.get_running_loop(), asyncio.Event(), os.fsync
+
+    def watched(file: int) -> None:
+        assert Path(f"/proc/self/fd/{file}").readlink() == path.with_name(path.name + "-wal")
+        fsync(file)
+        loop.call_soon_threadsafe(synced.set)
+
+    monkeypatch.setattr("os.fsync", watched)
+    await writer.run(add("one"), synced=False)
+    assert not synced.is_set()
+
+    async with asyncio.timeout(30):
+        await synced.wait()
+
+
+async def test_what_is_waited_for_takes_along_what_is_not(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", synced.append)
+
+    await writer.run(add("one"), synced=False)
+    await writer.run(add("two"))
+    await asyncio.sleep(5 * SOON_S)
+
+    assert not synced
+
+
+async def test_closing_puts_everything_on_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, other = Writer(path), sqlite3.connect(path)
+    synced: list[int] = []
+    other.execute("SELECT * FROM things").fetchall()
+    monkeypatch.setattr("os.fsync", synced.append)
+
+    await writer.run(add("one"), synced=False)
+    await writer.close()
+
+    assert len(synced) == 1
+    other.close()
