@@ -1,14 +1,13 @@
 """A client's body, from its bytes to an ImageRequest. Counted while it is read, because Content-Length is only a promise."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Message
 
 from app.api.data_urls import DataUrlReader
 from app.api.multipart import FormReader
@@ -49,8 +48,7 @@ async def read_generation(request: Request, caps: BodyCaps) -> ImageRequest:
     """
     _content_type(request, JSON)
     body = bytearray()
-    async for chunk in _chunks(request, caps.json_bytes_max, caps.idle_s):
-        body += chunk
+    await _read(request, caps.json_bytes_max, caps.idle_s, body.extend)
     return parameters.generation(_object(bytes(body)))
 
 
@@ -60,8 +58,7 @@ async def read_json(request: Request, caps: BodyCaps) -> dict[str, Any]:
         return {}
     _content_type(request, JSON)
     body = bytearray()
-    async for chunk in _chunks(request, caps.json_bytes_max, caps.idle_s):
-        body += chunk
+    await _read(request, caps.json_bytes_max, caps.idle_s, body.extend)
     return _object(bytes(body)) if body.strip() else {}
 
 
@@ -127,8 +124,7 @@ async def _form(request: Request, caps: BodyCaps, spool: Spool, boundary: bytes)
         files_max=caps.files_max,
         fields_max=caps.fields_max,
     )
-    async for chunk in _chunks(request, caps.multipart_bytes_max, caps.idle_s):
-        form.feed(chunk)
+    await _read(request, caps.multipart_bytes_max, caps.idle_s, form.feed)
     form.finish()
     return form
 
@@ -141,8 +137,7 @@ async def _json_read(request: Request, caps: BodyCaps, spool: Spool) -> tuple[Da
         file_bytes_max=caps.file_bytes_max,
         files_max=caps.files_max + 1,  # and a mask
     )
-    async for chunk in _chunks(request, caps.edit_json_bytes_max, caps.idle_s):
-        reader.feed(chunk)
+    await _read(request, caps.edit_json_bytes_max, caps.idle_s, reader.feed)
     return reader, _object(reader.finish())
 
 
@@ -159,6 +154,8 @@ def _content_type(request: Request, *wanted: str) -> tuple[str, bytes]:
     if encoding not in ("", "identity"):
         raise UnsupportedMediaType(f"Content-Encoding {encoding[:32]!r} is not supported; send the body uncompressed.")
     given = request.headers.getlist("content-type")
+    if given == [JSON] and JSON in wanted:  # As most clients write it.
+        return JSON, b""
     found, options = parse_options_header(given[0]) if len(given) == 1 else (b"", {})
     content_type = found.decode("latin-1")
     if content_type not in wanted:
@@ -169,38 +166,36 @@ def _content_type(request: Request, *wanted: str) -> tuple[str, bytes]:
     return content_type, options.get(b"boundary", b"")
 
 
-async def _chunks(request: Request, bytes_max: int, idle_s: float) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises BodyTooLarge, BadRequest when it stalls, ClientDisconnect when the client leaves."""
+async def _read(request: Request, bytes_max: int, idle_s: float, take: Callable[[bytes], object]) -> None:
+    """Hand the body to `take` as it comes. Raises BodyTooLarge, BadRequest when it stalls, ClientDisconnect when the client
+    leaves, and whatever `take` does."""
     promised = request.headers.get("content-length", "")
     if promised.isascii() and promised.isdigit() and int(promised[:20]) > bytes_max:
         raise _too_large(bytes_max)
     came = mark = 0
-    deadline = asyncio.get_running_loop().time() + idle_s
     more = True
-    while more:
-        message = await _receive(request, deadline, idle_s)
-        data = message.get("body", b"")
-        more = message.get("more_body", False)
-        came += len(data)
-        if came > bytes_max:
-            raise _too_large(bytes_max)
-        if came - mark >= PROGRESS_BYTES_MIN:
-            mark, deadline = came, asyncio.get_running_loop().time() + idle_s
-        if data:
-            yield data
-
-
-async def _receive(request: Request, deadline: float, idle_s: float) -> Message:
     try:
-        async with asyncio.timeout_at(deadline):
-            message = await request.receive()
+        async with asyncio.timeout(idle_s) as patience:
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                data = message.get("body", b"")
+                more = message.get("more_body", False)
+                came += len(data)
+                if came > bytes_max:
+                    raise _too_large(bytes_max)
+                if more and came - mark >= PROGRESS_BYTES_MIN:
+                    mark = came
+                    patience.reschedule(asyncio.get_running_loop().time() + idle_s)
+                if data:
+                    take(data)
     except TimeoutError as exc:
+        if not patience.expired():  # A disk can time out, too.
+            raise
         # Not 408: the SDKs would send the same body twice more.
         text = f"The body stalled: less than {PROGRESS_BYTES_MIN:,} bytes came in {idle_s:g} seconds. Send it faster."
         raise BadRequest(text, headers=CLOSE) from exc
-    if message["type"] == "http.disconnect":
-        raise ClientDisconnect
-    return message
 
 
 def _too_large(bytes_max: int) -> BodyTooLarge:

@@ -109,7 +109,6 @@ class FrameGuard:
             return
         if scope["type"] == "http":
             try:
-                _check_size(scope)
                 _check_headers(scope)
                 _check_target(scope)
             except GatewayError as exc:
@@ -133,8 +132,7 @@ class UnreadBody:
         if scope["type"] != "http" or not _has_body(scope["headers"]):
             await self.app(scope, receive, send)
             return
-        unread = True
-        touched = b"expect" not in dict(scope["headers"])
+        unread, touched = True, False
 
         async def receive_and_note() -> Message:
             nonlocal unread, touched
@@ -150,7 +148,7 @@ class UnreadBody:
                 headers: Headers = list(message.get("headers", []))
                 _set_default(headers, b"connection", b"close")
                 await send({**message, "headers": headers})
-            elif message.get("more_body", False) or not touched:
+            elif message.get("more_body", False) or not (touched or _sends_unasked(scope["headers"])):
                 await send(message)
             else:
                 await send({**message, "more_body": True})
@@ -225,25 +223,20 @@ def wrap(app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> ASGIApp:
     return RequestId(AccessLog(FrameGuard(UnreadBody(InternalErrors(app)))), leaving)
 
 
-def _check_size(scope: Scope) -> None:
+def _check_headers(scope: Scope) -> None:
     headers: Headers = scope["headers"]
     if len(headers) > HEADERS_MAX:
         raise HeadersTooLarge(f"The request has {len(headers)} headers; at most {HEADERS_MAX} are allowed. Send fewer.")
-    headers_bytes = sum(len(name) + len(value) + 4 for name, value in headers)
-    if headers_bytes > HEADERS_BYTES_MAX:
-        raise HeadersTooLarge(f"The headers have {headers_bytes:,} bytes; at most {HEADERS_BYTES_MAX:,} are allowed.")
-    target_bytes = len(_raw_path(scope)) + len(scope["query_string"])
-    if target_bytes > TARGET_BYTES_MAX:
-        raise UriTooLong(f"The URL has {target_bytes:,} bytes; at most {TARGET_BYTES_MAX:,} are allowed.")
-
-
-def _check_headers(scope: Scope) -> None:
     told: dict[bytes, list[bytes]] = {name: [] for name in _CHECKED}
-    for name, value in scope["headers"]:
-        if name in told:
-            told[name].append(value)
+    headers_bytes = 0
+    for name, value in headers:
+        headers_bytes += len(name) + len(value) + 4
         if b"\0" in value:
             raise BadRequest("A header holds a NUL byte; remove it.")
+        if name in told:
+            told[name].append(value)
+    if headers_bytes > HEADERS_BYTES_MAX:
+        raise HeadersTooLarge(f"The headers have {headers_bytes:,} bytes; at most {HEADERS_BYTES_MAX:,} are allowed.")
     hosts, lengths = told[b"host"], told[b"content-length"]
     if (scope["http_version"] != "1.0" or hosts) and (len(hosts) != 1 or not _HOST.fullmatch(hosts[0])):
         raise BadRequest("The request needs one Host header with a name and, if any, a port.")
@@ -257,9 +250,12 @@ def _check_headers(scope: Scope) -> None:
 
 
 def _check_target(scope: Scope) -> None:
+    path = _raw_path(scope)
+    target_bytes = len(path) + len(scope["query_string"])
+    if target_bytes > TARGET_BYTES_MAX:
+        raise UriTooLong(f"The URL has {target_bytes:,} bytes; at most {TARGET_BYTES_MAX:,} are allowed.")
     if scope["method"] not in METHODS:
         raise MethodNotAllowed("This method is not supported.", headers={"allow": ", ".join(METHODS)})
-    path = _raw_path(scope)
     if _MODEL_PATH.match(path):
         path = path.lower().replace(b"%2f", b"")  # The SDKs write the slash of a model's name so.
     if _ODD_PATH.search(path):
@@ -269,6 +265,10 @@ def _check_target(scope: Scope) -> None:
 def _raw_path(scope: Scope) -> bytes:
     raw: bytes | None = scope.get("raw_path")
     return scope["path"].encode() if raw is None else raw
+
+
+def _sends_unasked(headers: Headers) -> bool:
+    return all(name != b"expect" for name, _ in headers)
 
 
 def _has_body(headers: Headers) -> bool:

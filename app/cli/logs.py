@@ -1,5 +1,6 @@
 """Log lines on stderr: for people, or as JSON. Secrets are taken out here, whoever let them in."""
 
+import json
 import logging
 import re
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 import structlog
 
 _SECRETS = re.compile(r"sk-[A-Za-z0-9_-]{8,}|(?i:bearer)\s+\S+|://[^/\s:@]+:[^/\s@]+@")
+_JSON = json.JSONEncoder(default=repr)
 _NEVER = frozenset({"authorization", "api_key", "secret", "secret_key", "password", "prompt", "b64_json", "image"})
 
 
@@ -17,9 +19,8 @@ def set_up_logs(*, as_json: bool) -> None:
     for_people = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
-    shape: Any = structlog.processors.JSONRenderer() if as_json else for_people
+    shape: Any = _json_line if as_json else for_people
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
     ]
@@ -28,7 +29,7 @@ def set_up_logs(*, as_json: bool) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -37,6 +38,10 @@ def set_up_logs(*, as_json: bool) -> None:
     )
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _json_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    return _JSON.encode(event)
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -1,7 +1,5 @@
 """The pepper: the one secret all API keys depend on."""
 
-import hashlib
-import hmac
 import os
 import secrets
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from app.core.keys import PEPPER_BYTES_MIN
+from app.core.keys import PEPPER_BYTES_MIN, keyed_digest
 from app.errors import ConfigurationError
 
 FILE = "secret_key"
@@ -60,7 +58,7 @@ def load_pepper(settings: PepperSettings) -> bytes:
 
 def fingerprint(pepper: bytes) -> str:
     """Tells one pepper from another and gives nothing away."""
-    return hmac.digest(pepper, b"imagegate pepper fingerprint", hashlib.sha256).hex()[:32]
+    return keyed_digest(pepper, b"imagegate pepper fingerprint").hex()[:32]
 
 
 def _checked(text: str, where: str) -> bytes:

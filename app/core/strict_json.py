@@ -3,6 +3,7 @@
 The standard parser takes NaN, lets the last of two equal keys win, makes infinity of 1e400 and recurses without bound.
 """
 
+import codecs
 import json
 import math
 import re
@@ -42,7 +43,7 @@ def _decode(data: bytes) -> str:
     if not data.strip():
         raise InvalidJson("The body is empty; send a JSON object.")
     try:
-        return data.decode("utf-8-sig")
+        return data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as exc:
         raise InvalidJson(f"The body is not UTF-8 at byte {exc.start}; send JSON encoded as UTF-8.") from exc
 

@@ -1,9 +1,9 @@
 """Whether a request may be bought. Cheap checks first; the one that writes comes last, and decides."""
 
-import hmac
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from app.core import keys
 from app.core.catalog import Model
 from app.core.grants import Grant, allowed_model
 from app.core.intervals import bounds_ms
@@ -92,7 +92,7 @@ class Admission:
             quality=wanted.quality,
             stream=wanted.stream,
             prompt_chars=wanted.prompt_chars,
-            prompt_hmac=hmac.digest(self.pepper, prompt.encode(), "sha256"),
+            prompt_hmac=keys.keyed_digest(self.pepper, prompt.encode()),
             quote_micros=model.quote_micros(wanted, now_ms),
             reserved_at_ms=now_ms,
             revision=grant.revision,

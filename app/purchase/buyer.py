@@ -18,6 +18,7 @@ from app.purchase.booking import Bought
 from app.purchase.channel import Channel
 from app.purchase.ending import certain
 from app.purchase.exchange import Exchange, Parts
+from app.purchase.patience import Patience
 from app.purchase.purchase import Purchase
 from app.purchase.replay import Deliveries, Replay
 from app.rates import RateState
@@ -29,6 +30,7 @@ BUSY_RETRY_AFTER_S_MAX = 10
 DRAIN_RETRY_AFTER_S = 5
 """An SDK comes back twice: whoever balances the load has seen by then that this process is not ready any more."""
 ATTACH_TRIES = 5
+LEAVING = "This gateway is shutting down"
 UNSENT = "The client had hung up before this request could be sent; nothing was bought. Try again."
 log = structlog.get_logger()
 
@@ -65,7 +67,7 @@ class Buyer:
         self._in_flight = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: set[Patience] = set()
         self.closed = False
         self.draining = False
 
@@ -80,8 +82,8 @@ class Buyer:
     def close(self) -> None:
         """Let go of the clients that still wait: the process ends, and what it could not finish is recovered. Idempotent."""
         self.closed = True
-        for closing in self._waiting:
-            closing.set_result(None)
+        for patience in self._waiting:
+            patience.end(LEAVING)
         self._waiting.clear()
 
     async def buy(
@@ -214,21 +216,16 @@ class Buyer:
     ) -> Purchase:
         task = self._parts.background.start(work, awaited=True)
         task.add_done_callback(self._let_out)
-        closing = self._closing(task)
-        return Purchase(
-            request_id, rates, replayed, self._client_deadline_s, channel, sent, task, closing, self._deliveries
-        )
+        return Purchase(request_id, rates, replayed, channel, sent, task, self._patience(task), self._deliveries)
 
-    def _closing(self, task: asyncio.Task[Bought]) -> asyncio.Future[None]:
-        """Done once nobody can be waited with any more. One each: whoever stops waiting for one that a thousand share looks
-        through them all."""
-        closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _patience(self, task: asyncio.Task[Bought]) -> Patience:
+        patience = Patience(task, self._client_deadline_s)
         if self.closed:
-            closing.set_result(None)
+            patience.end(LEAVING)
         else:
-            self._waiting.add(closing)
-            task.add_done_callback(lambda _: self._waiting.discard(closing))
-        return closing
+            self._waiting.add(patience)
+            task.add_done_callback(lambda _: self._waiting.discard(patience))
+        return patience
 
     async def _note(self, refusal: GatewayError, grant: Grant, identity: Identity) -> None:
         """A client that will try again because of us must not be given somebody else's picture then."""

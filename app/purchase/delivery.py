@@ -7,24 +7,22 @@ from typing import Any
 from app.errors import GatewayError
 from app.purchase.booking import Bought
 from app.purchase.channel import Channel
+from app.purchase.patience import Patience
 from app.spool import segments_chunks
 
 KEEP_ALIVE_S = 15.0
 KEEP_ALIVE = b": still working\n\n"
 
 
-async def client_events(
-    task: "asyncio.Task[Bought]", closing: "asyncio.Future[None]", channel: Channel, deadline_s: float
-) -> AsyncGenerator[bytes]:
+async def client_events(task: "asyncio.Task[Bought]", patience: Patience, channel: Channel) -> AsyncGenerator[bytes]:
     """What a client of a stream is sent, with a comment every 15 s while nothing comes: proxies cut a silent one.
 
-    Raises the GatewayError the exchange ended with, and TimeoutError after `deadline_s` or once `closing` is done.
+    Raises the GatewayError the exchange ended with, and TimeoutError once the patience is over before that.
     """
     event = asyncio.ensure_future(channel.receive())
-    ends_s = asyncio.get_running_loop().time() + deadline_s
     try:
         while not (task.done() and not event.done()):
-            ends: set[asyncio.Future[Any]] = {task, closing, event}
+            ends: set[asyncio.Future[Any]] = {task, patience.over, event}
             await asyncio.wait(ends, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
             if event.done():
                 yield event.result()
@@ -32,7 +30,7 @@ async def client_events(
                 await asyncio.sleep(0)  # Let it take what waits already, before the end of the exchange is looked at.
             elif not task.done():
                 yield KEEP_ALIVE
-            if asyncio.get_running_loop().time() > ends_s or (closing.done() and not task.done()):
+            if patience.over.done() and not task.done():
                 raise TimeoutError
         if isinstance(error := task.exception(), GatewayError):
             raise error.anew()

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any
 
 from app.errors import GatewayError, UpstreamOutcomeUnknown
 from app.purchase.booking import Bought
 from app.purchase.channel import Channel
 from app.purchase.delivery import client_events
+from app.purchase.patience import Patience
 from app.purchase.refusals import rate_headers
 from app.purchase.replay import Deliveries
 from app.rates import RateState
@@ -22,18 +22,16 @@ class Purchase:
     """Of the request that buys: for a replay, the original's."""
     rates: tuple[RateState, ...]
     replayed: bool
-    deadline_s: float
     channel: Channel | None
     sent: asyncio.Event
     _task: "asyncio.Task[Bought]"
-    _closing: "asyncio.Future[None]"
+    _patience: Patience
     _deliveries: Deliveries
 
     async def bought(self) -> Bought:
         """The booked answer. Raises the GatewayError the exchange ended with, and a 424 after the client's deadline or when this
         process can wait no longer."""
-        ends: set[asyncio.Future[Any]] = {self._task, self._closing}
-        await asyncio.wait(ends, timeout=self.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        await self._patience.over
         if not self._task.done():
             raise self._explained(self._too_late())
         if isinstance(error := self._task.exception(), GatewayError):
@@ -44,7 +42,7 @@ class Purchase:
         """The frames of a streamed answer. Raises as `bought` does, at any point."""
         assert self.channel is not None
         try:
-            async for frame in client_events(self._task, self._closing, self.channel, self.deadline_s):
+            async for frame in client_events(self._task, self._patience, self.channel):
                 yield frame
         except GatewayError as exc:
             raise self._explained(exc) from None
@@ -62,10 +60,9 @@ class Purchase:
         self._deliveries.note(self.request_id)
 
     def _too_late(self) -> GatewayError:
-        ended = "This gateway is shutting down" if self._closing.done() else f"{self.deadline_s:.0f} s have passed"
         return UpstreamOutcomeUnknown(
-            f"{ended} without an answer. The request goes on and may be charged, so do not send it again; once it has ended, "
-            f"its answer can be fetched from /v1/images/requests/{self.request_id}/result."
+            f"{self._patience.over.result()} without an answer. The request goes on and may be charged, so do not send it again; "
+            f"once it has ended, its answer can be fetched from /v1/images/requests/{self.request_id}/result."
         )
 
     def _explained(self, error: GatewayError) -> GatewayError:

@@ -100,7 +100,7 @@ class Writer:
         self._idle.set()
         self._closed = False
 
-    async def run(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
+    def run(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> asyncio.Future[T]:
         """What `work` returned, once it is on the disk. Raises StoreUnavailable or StorageFull.
 
         What need not be `synced` survives this process all the same, and a power cut SOON_S later.
@@ -111,8 +111,7 @@ class Writer:
         self._waiting.append(job)
         self._idle.clear()
         self._call_turn()
-        result: T = await job.future
-        return result
+        return job.future
 
     async def close(self) -> None:
         """Finish what is queued."""

@@ -127,7 +127,7 @@ class HttpAnswer:
     async def chunks(self) -> AsyncIterator[bytes]:
         assert self._connection is not None, "an answer is read before it is closed"
         try:
-            async for chunk in self._connection.chunks():
+            while chunk := await self._connection.read():
                 yield chunk
         except ConnectionBroke as exc:
             _broke_off(exc)

@@ -6,7 +6,7 @@ Its body is taken as it comes, and held back at the socket where it comes faster
 import asyncio
 import select
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -30,7 +30,7 @@ class ConnectionBroke(Exception):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """For one task at a time: `send`, then `chunks`, then again if it is `reusable`. `abort` at any time.
+    """For one task at a time: `send`, then `read` to its end, then again if it is `reusable`. `abort` at any time.
 
     `buffer`: what is read lies there until it was parsed, which is before anything else is read: one serves all connections of
     an event loop. `silent_s`: the longest time between two signs of life while an exchange is under way.
@@ -88,21 +88,20 @@ class Connection(asyncio.BufferedProtocol):
                 raise ConnectionBroke(self._fault)
             await self._changed()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises ConnectionBroke when it does not end as it should."""
-        while True:
-            while self._chunks:
-                chunk = self._chunks.popleft()
-                self._waiting_bytes -= len(chunk)
-                yield chunk
+    async def read(self) -> bytes:
+        """The next piece of the body as it comes; empty at its end. Raises ConnectionBroke when it does not end as it should."""
+        while not self._chunks:
             if self._whole:
-                return
+                return b""
             if self._held_back:
                 self._held_back = False
                 self._transport.resume_reading()
             if self._fault is not None:
                 raise ConnectionBroke(self._fault)
             await self._changed()
+        chunk = self._chunks.popleft()
+        self._waiting_bytes -= len(chunk)
+        return chunk
 
     def finish(self) -> bool:
         """The end of an exchange; whether the connection can serve another one. If not, it is closed."""
@@ -188,7 +187,7 @@ class Connection(asyncio.BufferedProtocol):
         self._bare_bytes = 0
 
     def on_body(self, body: bytes) -> None:
-        if not self._headed:  # Of an interim answer, which should have none.
+        if not self._headed or not body:  # An interim answer should have none.
             return
         self._bare_bytes = 0
         self._chunks.append(body)

@@ -91,12 +91,7 @@ class Skeleton:
         if self._fault is not None:
             raise MalformedAnswer(f"The answer is not usable: {self._fault}.")
         try:
-            parsed = json.loads(
-                self._rest.decode("utf-8-sig"),
-                object_pairs_hook=self._object,
-                parse_constant=_refuse_constant,
-                parse_float=_finite,
-            )
+            parsed = _STRICT.decode(self._rest.removeprefix(codecs.BOM_UTF8).decode())
         except (ValueError, RecursionError) as exc:
             raise MalformedAnswer(f"The answer is not strict JSON: {_reason(exc)}.") from exc
         if not self._long and self._rest.count(b"{") + self._rest.count(b"[") <= NESTING_MAX:
@@ -131,14 +126,6 @@ class Skeleton:
             self._rest += f'"{marker}"'.encode()
         return quote + 1
 
-    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) != len(pairs):
-            raise ValueError("an object has a key twice")
-        if self._long.keys() & members.keys():
-            raise ValueError("a key is longer than 1 KiB")
-        return members
-
     def _filled(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
             return self._long.get(value, value)
@@ -147,6 +134,8 @@ class Skeleton:
         if depth == NESTING_MAX:
             raise MalformedAnswer(f"The answer is nested deeper than {NESTING_MAX}.")
         if isinstance(value, dict):
+            if self._long.keys() & value.keys():
+                raise MalformedAnswer("The answer is not usable: a key is longer than 1 KiB.")
             return {key: self._filled(member, depth + 1) for key, member in value.items()}
         return [self._filled(item, depth + 1) for item in value]
 
@@ -233,6 +222,13 @@ def compact_json(document: Any, default: Callable[[Any], Any] | None = None) -> 
     return encoder.encode(document).encode(errors="backslashreplace")
 
 
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("an object has a key twice")
+    return members
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
@@ -251,3 +247,6 @@ def _reason(exc: Exception) -> str:
     if isinstance(exc, RecursionError):
         return "nested too deep"
     return "not UTF-8" if isinstance(exc, UnicodeDecodeError) else str(exc)
+
+
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse_constant, parse_float=_finite)
