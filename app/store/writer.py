@@ -28,12 +28,15 @@ Work = Callable[[sqlite3.Connection], Any]
 BATCH_MAX = 64
 """Pieces of work in one commit. The event loop does nothing else meanwhile."""
 QUICK_S = 0.002
-"""A commit that takes longer is a slow disk's; so many quick ones in a row make it a quick one again."""
+"""Where the last AVERAGED_COMMITS took longer, the disk is a slow one."""
+AVERAGED_COMMITS = 16
 LONG_S = 0.05
 """A transaction that takes longer, whatever for, is no work for the event loop either."""
+AWAY_COMMITS_MIN = 50
+AWAY_COMMITS_MAX = 3200
+"""So many commits of a slow disk are made by the thread before it is looked at again."""
 SOON_S = 0.01
 """How long what nobody waits for may lie in the system's memory before it is put on the disk."""
-QUICK_COMMITS_MIN = 50
 CHECKPOINT_JOBS = 500
 """A request is three of them and some ten pages; SQLite's own habit is a checkpoint each 1,000 pages."""
 
@@ -61,18 +64,32 @@ class _Job:
 
 @dataclass(slots=True)
 class _Pace:
-    """Whether the disk is quick enough for the event loop to wait for it."""
+    """Whether the disk is quick enough for the event loop to wait for it: on average, because on a busy machine a commit takes
+    long now and then without the disk. Where it is not, the thread has it for a while; for longer, if that was not enough."""
 
-    quick: bool = True
-    _in_a_row: int = 0
+    _average_s: float = 0.0
+    _left_away: int = 0
+    _next_away: int = AWAY_COMMITS_MIN
+    _here: int = 0
 
-    def took(self, *, slow: bool, waited: bool) -> None:
-        """`waited`: for the disk. One that did not says nothing of it, unless it was slow all the same."""
-        if slow:
-            self.quick, self._in_a_row = False, 0
-        elif waited:
-            self._in_a_row += 1
-            self.quick = self.quick or self._in_a_row >= QUICK_COMMITS_MIN
+    @property
+    def quick(self) -> bool:
+        return self._left_away == 0
+
+    def committed_here(self, commit_s: float, transaction_s: float, *, waited: bool) -> None:
+        """`waited`: for the disk. A commit that did not says nothing of it."""
+        if waited:
+            self._average_s += (commit_s - self._average_s) / AVERAGED_COMMITS
+        self._here += 1
+        if self._here >= self._next_away:
+            self._next_away = AWAY_COMMITS_MIN
+        if (waited and self._average_s >= QUICK_S) or transaction_s >= LONG_S:
+            self._left_away = self._next_away
+            self._next_away = min(2 * self._next_away, AWAY_COMMITS_MAX)
+            self._average_s, self._here = 0.0, 0
+
+    def committed_away(self) -> None:
+        self._left_away = max(0, self._left_away - 1)
 
 
 class Writer:
@@ -210,8 +227,10 @@ class Writer:
                 waited = any(job.synced for job in batch)
                 self._unsynced_since_s = None if waited else self._unsynced_since_s or time.monotonic()
             ended_s = time.perf_counter()
-            slow = ended_s - began_s >= QUICK_S or ended_s - opened_s >= LONG_S
-            self._pace.took(slow=slow, waited=waited)
+            if self._lent:
+                self._pace.committed_away()
+            else:
+                self._pace.committed_here(ended_s - began_s, ended_s - opened_s, waited=waited)
         except Exception as exc:
             _fail(batch, exc)
             # What cannot even be rolled back fails at its next BEGIN, and is opened anew then.

@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.store.engine import BUSY_TIMEOUT_S
-from app.store.writer import BATCH_MAX, CHECKPOINT_JOBS, QUICK_COMMITS_MIN, SOON_S, Writer
+from app.store.writer import AWAY_COMMITS_MIN, BATCH_MAX, CHECKPOINT_JOBS, SOON_S, Writer
 
 NORMAL, FULL = 1, 2  # As PRAGMA synchronous tells them.
 
@@ -110,19 +110,42 @@ async def test_the_event_loop_goes_on_while_somebody_else_has_the_database_locke
 async def test_a_quick_disk_needs_no_thread_and_a_slow_one_has_its_own(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.store.writer.QUICK_S", 60.0)
     writer, here = Writer(path), threading.get_ident()
-    assert await writer.run(lambda _: threading.get_ident()) == here
 
-    monkeypatch.setattr("app.store.writer.QUICK_S", 0.0)
-    await writer.run(add("slow"))
-    assert await writer.run(lambda _: threading.get_ident()) != here
+    async def is_here() -> bool:
+        return await writer.run(lambda _: threading.get_ident(), synced=False) == here
+
+    async def is_slow_and_away_for(commits: int) -> None:
+        monkeypatch.setattr("app.store.writer.QUICK_S", 0.0)
+        await writer.run(add(f"slow {len(names(path))}"))
+        monkeypatch.setattr("app.store.writer.QUICK_S", 60.0)
+        for _ in range(commits):
+            assert not await is_here()
+        assert await is_here()
 
     monkeypatch.setattr("app.store.writer.QUICK_S", 60.0)
-    for number in range(QUICK_COMMITS_MIN):
-        await writer.run(add(str(number)))
-    assert await writer.run(lambda _: threading.get_ident()) == here
+    assert await is_here()
+    await is_slow_and_away_for(AWAY_COMMITS_MIN)
+    await is_slow_and_away_for(2 * AWAY_COMMITS_MIN)
+    for _ in range(4 * AWAY_COMMITS_MIN):
+        assert await is_here()
+    await is_slow_and_away_for(AWAY_COMMITS_MIN)
     await writer.close()
+
+
+async def test_one_slow_commit_among_quick_ones_does_not_make_a_slow_disk(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = threading.get_ident()
+    await writer.run(add("quick"))
+    monkeypatch.setattr("app.store.writer.QUICK_S", 0.02)
+    clock = iter([0.0, 0.0, 0.2])  # The transaction, its commit, its end.
+    monkeypatch.setattr("app.store.writer.LONG_S", 1.0)
+    monkeypatch.setattr("app.store.writer.time.perf_counter", lambda: next(clock))
+    await writer.run(add("slow"))
+    monkeypatch.undo()
+
+    assert await writer.run(lambda _: threading.get_ident()) == here
 
 
 async def test_work_keeps_its_order_when_it_changes_hands(path: Path) -> None:
@@ -167,20 +190,14 @@ async def test_only_what_must_be_synced_waits_for_the_disk(writer: Writer) -> No
     assert (alone, await writer.run(how), list(together)) == (NORMAL, FULL, [FULL, FULL])
 
 
-async def test_what_did_not_wait_for_the_disk_does_not_make_it_quick(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_what_did_not_wait_for_the_disk_says_nothing_of_it(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.store.writer.QUICK_S", 0.0)
-    writer, here = Writer(path), threading.get_ident()
-    await writer.run(add("slow"))
+    await writer.run(lambda db: db.execute("SELECT 1").fetchone())
+    await writer.run(add("one"), synced=False)
 
-    monkeypatch.setattr("app.store.writer.QUICK_S", 60.0)
-    for number in range(2 * QUICK_COMMITS_MIN):
-        await writer.run(lambda db: db.execute("SELECT 1").fetchone())
-        await writer.run(add(str(number)), synced=False)
-
-    assert await writer.run(lambda _: threading.get_ident()) != here
-    await writer.close()
+    assert await writer.run(lambda _: threading.get_ident()) == threading.get_ident()
 
 
 async def test_the_thread_waits_for_its_turn_to_open_too(path: Path) -> None:
