@@ -49,15 +49,16 @@ class Corked:
         """A large piece goes at once, with all before it: whoever sends the next one has to learn that the client is slow."""
         self._held.append(data)
         if len(data) > HELD_BYTES_MAX:
-            self._release()
+            self.release()
         elif len(self._held) == 1:
-            self._loop.call_soon(self._release)
+            self._loop.call_soon(self.release)
 
     def close(self) -> None:
-        self._release()
+        self.release()
         self._transport.close()
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Send what is held. Idempotent."""
         held, self._held = self._held, []
         if held and not self._transport.is_closing():  # A client that resets its connection leaves without a close.
             self._transport.writelines(held)
@@ -83,6 +84,13 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._headers_came()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer that is alone leaves before it is written into the log. Where there are more, sending them together costs less
+        than it takes them later."""
+        if len(self.tasks) == 1:
+            self.transport.release()  # type: ignore[attr-defined]  # it is Corked
+        super().on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body that nothing waits before is handed on as it is: uvicorn would copy it into an array and out again."""

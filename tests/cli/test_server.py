@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import select
 import socket
 import struct
 import subprocess
@@ -102,3 +103,32 @@ def test_a_client_that_resets_its_connection_while_it_is_sent_events_is_no_error
 
     uvloop.run(reset_often())
     assert not failures
+
+
+def test_an_answer_that_is_alone_leaves_before_the_log_is_written() -> None:
+    """The application reads what its client has, without a turn of the event loop in between."""
+    there: list[bytes] = []
+    far: list[socket.socket] = []
+
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"done"})
+        waiting, _, _ = select.select(far, [], [], 1)
+        there.append(far[0].recv(1000) if waiting else b"")
+
+    async def ask_once() -> None:
+        config = uvicorn.Config(answer, http=Protocol, lifespan="off", log_config=None, access_log=False)
+        server, sock = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
+        serving = asyncio.create_task(server.serve([sock]))
+        far.append(socket.create_connection(sock.getsockname()))
+        far[0].sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        async with asyncio.timeout(30):
+            while not there:
+                await asyncio.sleep(0.01)
+        far[0].close()
+        server.should_exit = True
+        await serving
+
+    uvloop.run(ask_once())
+    assert there[0].startswith(b"HTTP/1.1 200")
+    assert there[0].endswith(b"done")
