@@ -12,6 +12,8 @@ from typing import Protocol
 
 CHUNK_BYTES = 128 * 1024
 """What is read back at a time, and waits in memory for each client that is being sent its picture."""
+UPLOAD_CHUNK_BYTES = 4 * CHUNK_BYTES
+"""What waits for each upload that is being sent to the relay: these are fewer, and the relay is quick."""
 SCRATCH_BYTES_MAX = 128 * 1024 * 1024
 """Of files that wait to be written over, on the disk and, as long as nothing else needs it, in the system's memory."""
 
@@ -25,9 +27,9 @@ class Slice:
 
 
 class Readable(Protocol):
-    """What can be read back by slices; each read is at most CHUNK_BYTES from `chunks`."""
+    """What can be read back by slices, so much at a time."""
 
-    def chunks(self, piece: Slice) -> Iterator[bytes]: ...
+    def chunks(self, piece: Slice, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]: ...
 
 
 Segments = list[bytes | Slice]
@@ -39,11 +41,11 @@ def segments_bytes(segments: Segments) -> int:
     return sum(piece.length if isinstance(piece, Slice) else len(piece) for piece in segments)
 
 
-def segments_chunks(segments: Segments, spool: Readable) -> Iterator[bytes]:
+def segments_chunks(segments: Segments, spool: Readable, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
     """The body, piece after piece."""
     for piece in segments:
         if isinstance(piece, Slice):
-            yield from spool.chunks(piece)
+            yield from spool.chunks(piece, chunk_bytes)
         else:
             yield piece
 
@@ -125,11 +127,11 @@ class Spool:
     def in_file(self) -> bool:
         return self._fd is not None
 
-    def chunks(self, piece: Slice) -> Iterator[bytes]:
-        """The bytes of `piece`, at most CHUNK_BYTES at a time."""
+    def chunks(self, piece: Slice, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """The bytes of `piece`, at most `chunk_bytes` at a time."""
         at, end = piece.offset, piece.offset + piece.length
         while at < end:
-            data = self.read(Slice(at, min(CHUNK_BYTES, end - at)))
+            data = self.read(Slice(at, min(chunk_bytes, end - at)))
             if not data:
                 raise EOFError(f"spool holds {self.size_bytes} bytes, asked for {end}")
             yield data

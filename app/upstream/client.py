@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from app.core.request import ImageRequest, Operation
 from app.errors import ConfigurationError
-from app.spool import Segments, segments_bytes, segments_chunks
+from app.spool import UPLOAD_CHUNK_BYTES, Segments, segments_bytes, segments_chunks
 from app.upstream.connection import Connection, ConnectionBroke
 from app.upstream.connections import Connections, NotConnected
 from app.upstream.multipart_out import encode_multipart
@@ -177,7 +177,7 @@ def _pieces(body: Segments, wanted: ImageRequest) -> Iterable[bytes]:
     """The body as it is sent. Reads of a spool are short and from the page cache, so they run here."""
     if wanted.spool is None:
         return [piece for piece in body if isinstance(piece, bytes)]
-    return segments_chunks(body, wanted.spool)
+    return segments_chunks(body, wanted.spool, UPLOAD_CHUNK_BYTES)
 
 
 def _request_id(headers: Mapping[bytes, str]) -> str | None:
