@@ -58,6 +58,7 @@ async def test_a_model_that_cannot_be_bought_is_not_found(running: Running, name
 )
 async def test_a_name_with_a_slash_is_found_as_the_sdks_write_it(running: Running, path: str) -> None:
     await set_price(running.database, ZoneInfo("UTC"), WantedPrice("stability/ultra", PerImage(10)))
+    running.gateway.control_data.expire()
 
     answer = await ask(running, path)
 
