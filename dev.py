@@ -72,10 +72,10 @@ def check(_options: list[str]) -> None:
 
 
 def test(options: list[str]) -> NoReturn:
-    """Without options every test, on all cores; a file stays on one, for what its tests share."""
+    """Without options every test, on all cores; a file stays on one, for what its tests share, and the slow ones come first."""
     check([])
     say("pytest")
-    become("pytest", *(options or ["-n", "auto", "--dist", "loadfile"]))
+    become("pytest", *(options or ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]))
 
 
 def storm(options: list[str]) -> NoReturn:

@@ -177,6 +177,7 @@ async def _usage(database: Database) -> None:
     await insert_usage(database, model="seedream-3.0", cost_micros=80_000, day="2026-11-21", images=2, quality="=high")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_whatever_is_done_from_afar_is_told_as_if_it_were_done_here(
     empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, form: str

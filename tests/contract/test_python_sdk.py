@@ -11,6 +11,8 @@ from tests.contract.environments import python_with_openai
 from tests.contract.python_sdk import catalogue
 from tests.contract.stage import Stage
 
+pytestmark = pytest.mark.slow
+
 MAJORS = (1, 2, 3)
 TIMEOUT_S = 600
 Results = dict[tuple[str, str], str | None]
