@@ -76,7 +76,7 @@ async def _buy(request: Request, grant: Grant, read: Read) -> Response:
     request_id = request.scope["state"]["request_id"]
 
     async def left() -> bool:
-        return has_left(request.receive)
+        return has_left(request.scope)
 
     try:
         purchase = await gateway.buyer.buy(request_id, grant, wanted, retry, left, collected=later)

@@ -80,6 +80,13 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._expect_headers()
         super().on_message_begin()
+        self.scope["state"]["has_left"] = self.transport.is_closing
+
+    def on_message_complete(self) -> None:
+        """Whoever has sent all of it is listened to again, because that is how one sees it leave."""
+        super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()
 
     def on_headers_complete(self) -> None:
         self._headers_came()
