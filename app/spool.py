@@ -5,15 +5,15 @@ Uploads wait here to be sent to the relay and answers to be sent to the client, 
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 CHUNK_BYTES = 128 * 1024
-"""What is read back at a time, and waits in memory for each client that is being sent its picture."""
-UPLOAD_CHUNK_BYTES = 4 * CHUNK_BYTES
-"""What waits for each upload that is being sent to the relay: these are fewer, and the relay is quick."""
+"""What is read back at a time."""
+CHUNK_BYTES_MAX = 4 * CHUNK_BYTES
+SHARED_BYTES = 8 * 1024 * 1024
 SCRATCH_BYTES_MAX = 128 * 1024 * 1024
 """Of files that wait to be written over, on the disk and, as long as nothing else needs it, in the system's memory."""
 
@@ -48,6 +48,23 @@ def segments_chunks(segments: Segments, spool: Readable, chunk_bytes: int = CHUN
             yield from spool.chunks(piece, chunk_bytes)
         else:
             yield piece
+
+
+class Pieces:
+    """Sends bodies in pieces, one of which waits in memory for each that is under way: the fewer there are, the larger they are,
+    because large ones cost less. SHARED_BYTES for all of them, but CHUNK_BYTES for each in any case."""
+
+    def __init__(self) -> None:
+        self._under_way = 0
+
+    def chunks(self, segments: Segments, spool: Readable) -> Generator[bytes, None, None]:
+        """The body, piece after piece; to be closed where it is not read to its end."""
+        self._under_way += 1
+        try:
+            size = min(CHUNK_BYTES_MAX, max(CHUNK_BYTES, SHARED_BYTES // self._under_way))
+            yield from segments_chunks(segments, spool, size)
+        finally:
+            self._under_way -= 1
 
 
 class Scratch:

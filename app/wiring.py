@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ from app.purchase.result_files import LocalFiles, ResultFiles
 from app.purchase.results import Keeping, Results
 from app.rates import Rates, open_rates
 from app.settings import Settings
+from app.spool import Pieces
 from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
 from app.store.lock import Neighbours
@@ -72,6 +73,8 @@ class Gateway:
     recovery: Recovery
     chores: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
     """What runs beside the requests, until the gateway closes."""
+    pieces: Pieces = field(default_factory=Pieces)
+    """Of the answers that are being sent."""
 
     async def grant(self, key_id: str) -> Grant | None:
         """What holds for a key; None when there is none. Raises StoreUnavailable."""

@@ -15,7 +15,8 @@ from app.purchase.booking import Bought
 from app.purchase.crash import crash_point
 from app.purchase.purchase import Purchase
 from app.purchase.refusals import rate_headers
-from app.spool import segments_bytes, segments_chunks
+from app.spool import segments_bytes
+from app.wiring import Gateway
 
 log = structlog.get_logger()
 
@@ -32,24 +33,26 @@ class _SelfSending(Response):
 class ResultResponse(_SelfSending):
     """A stored answer, sent piece by piece from its spool, which is closed at the end."""
 
-    def __init__(self, purchase: Purchase, bought: Bought, currency: str):
+    def __init__(self, purchase: Purchase, bought: Bought, gateway: Gateway):
         self._bought = bought
         self._purchase = purchase
-        self._sent_headers = common_headers(purchase) | cost_headers(bought, currency)
+        self._pieces = gateway.pieces
+        self._sent_headers = common_headers(purchase) | cost_headers(bought, gateway.settings.currency)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         segments, spool = self._bought.segments, self._bought.spool
-        unsent = segments_bytes(segments)
+        unsent, chunks = segments_bytes(segments), self._pieces.chunks(segments, spool)
         headers = self._sent_headers | {"content-type": "application/json", "content-length": str(unsent)}
         try:
             crash_point("before_first_byte")
             await send(_start(headers))
-            for chunk in segments_chunks(segments, spool):
+            for chunk in chunks:
                 unsent -= len(chunk)
                 if unsent == 0:
                     _note_delivery(self._purchase, scope)
                 await send(_piece(chunk, more=unsent > 0))
         finally:
+            chunks.close()
             spool.close()
 
 

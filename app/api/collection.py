@@ -36,7 +36,7 @@ async def retrieve_result(request: Request, request_id: str, caller: Caller, gat
         return _shown(gateway, original, status=202, path=request.url.path.removesuffix("/result"))
     purchase = gateway.buyer.collect(original)
     if not original.stream:
-        return ResultResponse(purchase, await purchase.bought(), gateway.settings.currency)
+        return ResultResponse(purchase, await purchase.bought(), gateway)
     events = purchase.events()
     return EventResponse(purchase, await anext(events), events)
 

@@ -85,7 +85,7 @@ async def _buy(request: Request, grant: Grant, read: Read) -> Response:
     if later:
         return await accepted(gateway, purchase)
     if not wanted.stream:
-        return ResultResponse(purchase, await purchase.bought(), gateway.settings.currency)
+        return ResultResponse(purchase, await purchase.bought(), gateway)
     events = purchase.events()
     return EventResponse(purchase, await anext(events), events)
 

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from app.core.request import ImageRequest, Operation
 from app.errors import ConfigurationError
-from app.spool import UPLOAD_CHUNK_BYTES, Segments, segments_bytes, segments_chunks
+from app.spool import Pieces, Segments, segments_bytes
 from app.upstream.connection import Connection, ConnectionBroke
 from app.upstream.connections import Connections, NotConnected
 from app.upstream.multipart_out import encode_multipart
@@ -72,6 +72,7 @@ class HttpUpstream:
         root = urlsplit(self.base_url)
         self._prefix = quote(root.path, safe=_PATH_CHARS)
         self._common = _common_headers(root, api_key)
+        self._pieces = Pieces()
         self._connections = Connections(root, connect_timeout_s=connect_timeout_s, silent_s=read_timeout_s)
 
     async def send(self, wanted: ImageRequest, *, model_drops_response_format: bool, request_id: str) -> "HttpAnswer":
@@ -83,7 +84,7 @@ class HttpUpstream:
         about = (
             f"Content-Type: {content_type}\r\nContent-Length: {segments_bytes(body)}\r\nX-Request-Id: {request_id}\r\n"
         )
-        return await self._request("POST", _PATHS[wanted.operation], accept, about, _pieces(body, wanted))
+        return await self._request("POST", _PATHS[wanted.operation], accept, about, self._chunks(body, wanted))
 
     async def get(self, path: str) -> "HttpAnswer":
         """The answer to a GET, for what costs nothing: `/v1/models` and the relay's accounting. Raises NotSent or Broken."""
@@ -92,6 +93,12 @@ class HttpUpstream:
     async def close(self) -> None:
         """Close every connection. Idempotent."""
         await self._connections.close()
+
+    def _chunks(self, body: Segments, wanted: ImageRequest) -> Iterable[bytes]:
+        """The body as it is sent. Reads of a spool are short and from the page cache, so they run here."""
+        if wanted.spool is None:
+            return [piece for piece in body if isinstance(piece, bytes)]
+        return self._pieces.chunks(body, wanted.spool)
 
     async def _request(self, method: str, path: str, accept: str, about: str, body: Iterable[bytes]) -> "HttpAnswer":
         try:
@@ -171,13 +178,6 @@ def _body(wanted: ImageRequest, fields: dict[str, Any]) -> tuple[str, Segments]:
     if wanted.operation == "generation":
         return "application/json", [compact_json(fields)]
     return encode_multipart(fields, wanted.uploads)
-
-
-def _pieces(body: Segments, wanted: ImageRequest) -> Iterable[bytes]:
-    """The body as it is sent. Reads of a spool are short and from the page cache, so they run here."""
-    if wanted.spool is None:
-        return [piece for piece in body if isinstance(piece, bytes)]
-    return segments_chunks(body, wanted.spool, UPLOAD_CHUNK_BYTES)
 
 
 def _request_id(headers: Mapping[bytes, str]) -> str | None:
