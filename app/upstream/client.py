@@ -40,7 +40,7 @@ class Answer(Protocol):
     """Content-Encoding is something other than identity: the body is not what it says."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, 256 KiB at most at a time. Raises Broken when it does not end as it should."""
+        """The body as it comes, some 0.5 MiB at most at a time. Raises Broken when it does not end as it should."""
         ...
 
     async def close(self) -> None:
