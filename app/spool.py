@@ -12,8 +12,9 @@ from typing import Protocol
 
 CHUNK_BYTES = 128 * 1024
 """What is read back at a time."""
-CHUNK_BYTES_MAX = 4 * CHUNK_BYTES
-SHARED_BYTES = 8 * 1024 * 1024
+PIECE_BYTES_MIN = 64 * 1024
+PIECE_BYTES_MAX = 256 * 1024
+PIECES_BYTES = 4 * 1024 * 1024
 SCRATCH_BYTES_MAX = 128 * 1024 * 1024
 """Of files that wait to be written over, on the disk and, as long as nothing else needs it, in the system's memory."""
 
@@ -51,20 +52,21 @@ def segments_chunks(segments: Segments, spool: Readable, chunk_bytes: int = CHUN
 
 
 class Pieces:
-    """Sends bodies in pieces, one of which waits in memory for each that is under way: the fewer there are, the larger they are,
-    because large ones cost less. SHARED_BYTES for all of them, but CHUNK_BYTES for each in any case."""
+    """Sends bodies in pieces, one of which waits in memory for each that is under way. Large ones cost less: whoever comes gets
+    PIECE_BYTES_MAX at a time, as long as all together hold PIECES_BYTES at most, and PIECE_BYTES_MIN after that."""
 
     def __init__(self) -> None:
-        self._under_way = 0
+        self._held_bytes = 0
 
     def chunks(self, segments: Segments, spool: Readable) -> Generator[bytes, None, None]:
         """The body, piece after piece; to be closed where it is not read to its end."""
-        self._under_way += 1
+        room = self._held_bytes + PIECE_BYTES_MAX <= PIECES_BYTES
+        size = PIECE_BYTES_MAX if room else PIECE_BYTES_MIN
+        self._held_bytes += size
         try:
-            size = min(CHUNK_BYTES_MAX, max(CHUNK_BYTES, SHARED_BYTES // self._under_way))
             yield from segments_chunks(segments, spool, size)
         finally:
-            self._under_way -= 1
+            self._held_bytes -= size
 
 
 class Scratch:
