@@ -22,7 +22,7 @@ async def client_events(task: "asyncio.Task[Bought]", patience: Patience, channe
     event = asyncio.ensure_future(channel.receive())
     try:
         while not (task.done() and not event.done()):
-            ends: set[asyncio.Future[Any]] = {task, patience.over, event}
+            ends: set[asyncio.Future[Any]] = {patience.over, event}  # It is over when the exchange is.
             await asyncio.wait(ends, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
             if event.done():
                 yield event.result()

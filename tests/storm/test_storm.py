@@ -13,7 +13,7 @@ from tests.storm.run import Options, run_seed
 from tests.storm.stage import Kind, set_stage
 from tests.storm.story import tell
 
-SEEDS = range(1, 4)
+SEEDS = range(1, 6)
 LIMIT = 60
 OPTIONS = Options(processes=3, kills=10, requests=70)
 
