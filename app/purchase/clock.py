@@ -9,10 +9,14 @@ class Clock:
     def __init__(self) -> None:
         self.set(time.time_ns() // 1_000_000)
 
-    def set(self, now_ms: int) -> None:
-        """`now_ms`: what the database says it is, now."""
+    def set(self, now_ms: int, asked_s: float | None = None) -> None:
+        """`now_ms`: what the database said when it was asked, at `asked_s` of the monotonic clock; None: just now.
+
+        It counts from the question, not from when the beat was written: behind the database's clock, which may be seconds while
+        the database is locked, a price that has begun would not be seen.
+        """
         self._start_ms = now_ms
-        self._start_s = time.monotonic()
+        self._start_s = time.monotonic() if asked_s is None else asked_s
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""

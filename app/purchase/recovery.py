@@ -68,7 +68,8 @@ class Recovery:
         """One beat, and what can be recovered now. False when the database could not be used."""
         try:
             await self.ensure_fit()
-            self.clock.set(await self.processes.beat())
+            asked_s = time.monotonic()
+            self.clock.set(await self.processes.beat(), asked_s)
             await self.resolve_orphans()
             await self.results.prune(self.clock.now_ms())
             await self.processes.forget_dead()

@@ -187,6 +187,21 @@ async def test_a_sqlite_file_that_another_program_writes_to_for_too_long_refuses
     await assert_books_agree(running.database)
 
 
+async def test_a_beat_that_has_to_wait_for_a_locked_file_leaves_the_clock_with_the_database(
+    gateways: StartGateway, tmp_path: Path
+) -> None:
+    """Behind it, a price that has begun is not seen."""
+    running = await gateways()
+
+    async with write_locked(tmp_path):
+        beat = asyncio.create_task(running.gateway.recovery.turn())
+        await asyncio.sleep(0.3)  # What a clock would be behind that counted from the end of the beat.
+    assert await beat
+
+    now_ms = await running.database.now_ms()
+    assert running.gateway.clock.now_ms() >= now_ms - 5  # SQLite rounds its time.
+
+
 # --- a full disk -----------------------------------------------------------------------------------------------------
 
 
