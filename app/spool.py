@@ -13,7 +13,7 @@ from typing import Protocol
 CHUNK_BYTES = 128 * 1024
 """What is read back at a time."""
 PIECE_BYTES_MIN = 64 * 1024
-PIECE_BYTES_MAX = 256 * 1024
+PIECE_BYTES_MAX = 512 * 1024
 PIECES_BYTES = 4 * 1024 * 1024
 SCRATCH_BYTES_MAX = 128 * 1024 * 1024
 """Of files that wait to be written over, on the disk and, as long as nothing else needs it, in the system's memory."""

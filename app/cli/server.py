@@ -29,6 +29,11 @@ GARBAGE_OBJECTS = 10_000
 """How many new objects make Python look for cycles: its own 700 is a sixth of the work of a small request. Much more would keep
 the bodies of requests that failed in memory: exceptions of asyncio are cycles, of some 200 objects each."""
 HELD_BYTES_MAX = 16 * 1024
+READ_BYTES_MAX = 512 * 1024
+READ_BYTES_MIN = HIGH_WATER_LIMIT + 1
+TURN_BYTES = 4 * 1024 * 1024
+"""From a connection at a time READ_BYTES_MAX are taken, and READ_BYTES_MIN, which is what makes uvicorn wait until they are taken
+on, once TURN_BYTES have come in one turn of the event loop."""
 PIECE_BYTES = 4 * 1024 * 1024
 log = structlog.get_logger()
 
@@ -71,6 +76,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
+        transport.set_protocol(Inbound(self))
         self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -116,6 +122,40 @@ class Protocol(HttpToolsProtocol):
         if self._hurry is not None:
             self._hurry.cancel()
             self._hurry = None
+
+
+class Inbound(asyncio.BufferedProtocol):
+    """Has what a client sends read into one buffer that serves all connections, and parsed there: uvloop would read less at a time,
+    and copy it first. What came waits until the next turn of the event loop, so of many connections less is read in one turn.
+    """
+
+    _buffer = memoryview(bytearray(READ_BYTES_MAX))
+    _came_bytes = 0  # Over all connections, in this turn.
+
+    def __init__(self, protocol: Protocol):
+        self._protocol = protocol
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._buffer if self._came_bytes < TURN_BYTES else self._buffer[:READ_BYTES_MIN]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if nbytes > READ_BYTES_MIN:
+            if self._came_bytes == 0:
+                self._protocol.loop.call_soon(setattr, Inbound, "_came_bytes", 0)
+            Inbound._came_bytes += nbytes
+        self._protocol.data_received(self._buffer[:nbytes])  # type: ignore[arg-type]  # the parser takes any bytes
+
+    def eof_received(self) -> None:
+        self._protocol.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
 
 
 class Server(uvicorn.Server):

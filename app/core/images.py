@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-HEAD_BYTES = 256 * 1024
-"""Enough for PNG and WebP (33 bytes) and nearly every JPEG; one with more metadata needs the whole file."""
+HEAD_BYTES = 4 * 1024
+"""Enough for PNG and WebP (33 bytes) and many a JPEG."""
+JPEG_HEAD_BYTES = 256 * 1024
+"""Enough for nearly every JPEG; one with more metadata needs the whole file."""
 
 JPEG_SEGMENTS_MAX = 1_000
 """Before the frame header. A segment holds 64 KiB, so the metadata of a 10 MB file fits in 160."""
@@ -22,7 +24,7 @@ def read_header(head: bytes) -> Header | None:
     """What the magic bytes say, or None for anything that is not PNG, JPEG or WebP, is cut short or has no area.
 
     Give at least HEAD_BYTES or the whole file. For a JPEG, None can also mean that its frame header lies beyond `head`:
-    when `is_jpeg(head)`, ask again with the whole file. JPEG_SEGMENTS_MAX bounds the work, not the length.
+    when `is_jpeg(head)`, ask again with more, at last with the whole file. JPEG_SEGMENTS_MAX bounds the work, not the length.
     """
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         found = _png(head)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.core.images import HEAD_BYTES, Header, is_jpeg, read_header
+from app.core.images import HEAD_BYTES, JPEG_HEAD_BYTES, Header, is_jpeg, read_header
 from app.core.request import Upload
 from app.errors import (
     DuplicateKey,
@@ -81,9 +81,10 @@ def _upload(file: FilePart, spool: Spool, pixels_max: int) -> Upload:
 
 
 def _header(spool: Spool, piece: Slice) -> Header | None:
-    head = spool.read(Slice(piece.offset, min(piece.length, HEAD_BYTES)))
-    header = read_header(head)
-    if header is None and is_jpeg(head) and piece.length > HEAD_BYTES:
-        # Photographs with a depth map carry megabytes of metadata before the frame header.
-        return read_header(spool.read(piece))
-    return header
+    """Of a JPEG, more and more is looked at: photographs with a depth map carry megabytes of metadata before the frame header."""
+    for head_bytes in (HEAD_BYTES, JPEG_HEAD_BYTES, piece.length):
+        head = spool.read(Slice(piece.offset, min(piece.length, head_bytes)))
+        header = read_header(head)
+        if header is not None or not is_jpeg(head) or piece.length <= head_bytes:
+            return header
+    return None

@@ -8,14 +8,15 @@ import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 import uvicorn
 import uvloop
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.cli.server import HELD_BYTES_MAX, Corked, Protocol
+from app.cli.server import HELD_BYTES_MAX, READ_BYTES_MAX, READ_BYTES_MIN, TURN_BYTES, Corked, Protocol
 
 SCRIPT = """
 import resource
@@ -75,6 +76,19 @@ async def test_what_was_written_leaves_before_the_connection_closes(corked: tupl
     assert far.recv(1000) == b"last words"
 
 
+@asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[tuple[str, int]]:
+    """An address where `app` is served by our protocol."""
+    config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None, access_log=False)
+    server, sock = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
+    task = asyncio.create_task(server.serve([sock]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield sock.getsockname()
+    server.should_exit = True
+    await task
+
+
 def test_a_client_that_resets_its_connection_while_it_is_sent_events_is_no_error() -> None:
     """In the server's own event loop, which objects to writing to it."""
     failures: list[dict[str, Any]] = []
@@ -89,17 +103,13 @@ def test_a_client_that_resets_its_connection_while_it_is_sent_events_is_no_error
 
     async def reset_often() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
-        config = uvicorn.Config(talk, http=Protocol, lifespan="off", log_config=None, access_log=False)
-        server, sock = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
-        serving = asyncio.create_task(server.serve([sock]))
-        for _ in range(50):
-            reader, writer = await asyncio.open_connection(*sock.getsockname())
-            writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-            await reader.readline()
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
-        server.should_exit = True
-        await serving
+        async with serving(talk) as address:
+            for _ in range(50):
+                reader, writer = await asyncio.open_connection(*address)
+                writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+                await reader.readline()
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
 
     uvloop.run(reset_often())
     assert not failures
@@ -117,18 +127,43 @@ def test_an_answer_that_is_alone_leaves_before_the_log_is_written() -> None:
         there.append(far[0].recv(1000) if waiting else b"")
 
     async def ask_once() -> None:
-        config = uvicorn.Config(answer, http=Protocol, lifespan="off", log_config=None, access_log=False)
-        server, sock = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
-        serving = asyncio.create_task(server.serve([sock]))
-        far.append(socket.create_connection(sock.getsockname()))
-        far[0].sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        async with asyncio.timeout(30):
+        async with serving(answer) as address, asyncio.timeout(30):
+            far.append(socket.create_connection(address))
+            far[0].sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
             while not there:
                 await asyncio.sleep(0.01)
-        far[0].close()
-        server.should_exit = True
-        await serving
+            far[0].close()
 
     uvloop.run(ask_once())
     assert there[0].startswith(b"HTTP/1.1 200")
     assert there[0].endswith(b"done")
+
+
+def test_of_many_who_send_at_once_only_so_much_is_read_in_one_turn() -> None:
+    """What was read waits in memory until the turn is over."""
+    waiting: list[int] = []
+    pieces: list[int] = []
+
+    async def note(_scope: Scope, receive: Receive, send: Send) -> None:
+        waiting.append(1)
+        pieces.append(len((await receive())["body"]))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def all_at_once(count: int) -> None:
+        async with serving(note) as address, asyncio.timeout(30):
+            with ExitStack() as open_until_then:
+                clients = [open_until_then.enter_context(socket.create_connection(address)) for _ in range(count)]
+                for client in clients:
+                    client.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n")
+                while len(waiting) < count:
+                    await asyncio.sleep(0.01)
+                for client in clients:  # The server is not given a turn in between.
+                    client.setblocking(False)
+                    client.send(bytes(1_000_000))
+                while len(pieces) < count:
+                    await asyncio.sleep(0.01)
+
+    uvloop.run(all_at_once(150))
+    assert READ_BYTES_MIN < max(pieces) <= READ_BYTES_MAX
+    assert sum(pieces) <= TURN_BYTES + READ_BYTES_MAX + len(pieces) * READ_BYTES_MIN, pieces

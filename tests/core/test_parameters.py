@@ -312,11 +312,12 @@ def test_a_variation_takes_one_image_and_no_prompt(spool: Spool) -> None:
         parameters.variation({"stream": "true"}, [file(spool)], spool)
 
 
-def test_a_photograph_with_megabytes_of_metadata_is_read(spool: Spool) -> None:
+@pytest.mark.parametrize("segments", [0, 1, 40], ids=["none", "some", "megabytes"])
+def test_a_photograph_is_read_whatever_metadata_it_has(spool: Spool, segments: int) -> None:
     out = io.BytesIO()
     Image.new("RGB", (40, 30)).save(out, "JPEG")
     plain = out.getvalue()
-    data = plain[:2] + (b"\xff\xe1" + struct.pack(">H", 65_002) + bytes(65_000)) * 40 + plain[2:]
+    data = plain[:2] + (b"\xff\xe1" + struct.pack(">H", 65_002) + bytes(65_000)) * segments + plain[2:]
 
     wanted = parameters.edit({"prompt": "a hat"}, [file(spool, "image", data)], spool)
 
