@@ -12,9 +12,8 @@ from typing import Protocol
 
 CHUNK_BYTES = 128 * 1024
 """What is read back at a time."""
-PIECE_BYTES_MIN = 64 * 1024
-PIECE_BYTES_MAX = 512 * 1024
-PIECES_BYTES = 4 * 1024 * 1024
+PIECE_BYTES = 64 * 1024
+LARGE_PIECES_MAX = 8
 SCRATCH_BYTES_MAX = 128 * 1024 * 1024
 """Of files that wait to be written over, on the disk and, as long as nothing else needs it, in the system's memory."""
 
@@ -52,21 +51,21 @@ def segments_chunks(segments: Segments, spool: Readable, chunk_bytes: int = CHUN
 
 
 class Pieces:
-    """Sends bodies in pieces, one of which waits in memory for each that is under way. Large ones cost less: whoever comes gets
-    PIECE_BYTES_MAX at a time, as long as all together hold PIECES_BYTES at most, and PIECE_BYTES_MIN after that."""
+    """Sends bodies in pieces, one of which waits in memory for each that is under way. Large ones cost less: as many as
+    LARGE_PIECES_MAX bodies at once are given `large_bytes` at a time, and whoever comes beside them PIECE_BYTES."""
 
-    def __init__(self) -> None:
-        self._held_bytes = 0
+    def __init__(self, large_bytes: int) -> None:
+        self._large_bytes = large_bytes
+        self._large = 0
 
     def chunks(self, segments: Segments, spool: Readable) -> Generator[bytes, None, None]:
         """The body, piece after piece; to be closed where it is not read to its end."""
-        room = self._held_bytes + PIECE_BYTES_MAX <= PIECES_BYTES
-        size = PIECE_BYTES_MAX if room else PIECE_BYTES_MIN
-        self._held_bytes += size
+        is_large = self._large < LARGE_PIECES_MAX
+        self._large += is_large
         try:
-            yield from segments_chunks(segments, spool, size)
+            yield from segments_chunks(segments, spool, self._large_bytes if is_large else PIECE_BYTES)
         finally:
-            self._held_bytes -= size
+            self._large -= is_large
 
 
 class Scratch:

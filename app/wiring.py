@@ -41,6 +41,7 @@ from app.store.results import ResultRows
 from app.upstream.client import HttpUpstream
 
 PROBE_TIMEOUT_S = 3.0
+ANSWER_PIECE_BYTES = 512 * 1024
 LOST_S = 120.0
 """Beyond an exchange's deadline: for others to notice that its process is dead, and to end its requests."""
 
@@ -73,7 +74,7 @@ class Gateway:
     recovery: Recovery
     chores: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
     """What runs beside the requests, until the gateway closes."""
-    pieces: Pieces = field(default_factory=Pieces)
+    pieces: Pieces = field(default_factory=lambda: Pieces(ANSWER_PIECE_BYTES))
     """Of the answers that are being sent."""
 
     async def grant(self, key_id: str) -> Grant | None:

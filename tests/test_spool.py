@@ -7,9 +7,8 @@ import pytest
 
 from app import spool as spools
 from app.spool import (
-    PIECE_BYTES_MAX,
-    PIECE_BYTES_MIN,
-    PIECES_BYTES,
+    LARGE_PIECES_MAX,
+    PIECE_BYTES,
     Pieces,
     Scratch,
     Segments,
@@ -75,12 +74,13 @@ def test_what_waits_to_be_written_over_is_bounded(tmp_path: Path, monkeypatch: p
 
 
 def test_few_bodies_are_sent_in_large_pieces_and_many_in_small_ones(tmp_path: Path) -> None:
-    spool, pieces, size = Spool(tmp_path), Pieces(), 3 * PIECE_BYTES_MAX
+    large = 2 * PIECE_BYTES
+    spool, pieces, size = Spool(tmp_path), Pieces(large), 3 * large
     spool.write(bytes(size))
     body: Segments = [b"before", Slice(0, size), b"behind"]
 
     alone = [len(piece) for piece in pieces.chunks(body, spool)]
-    others = [pieces.chunks(body, spool) for _ in range(PIECES_BYTES // PIECE_BYTES_MAX)]
+    others = [pieces.chunks(body, spool) for _ in range(LARGE_PIECES_MAX)]
     for other in others:
         next(other)
     among_many = {len(piece) for piece in pieces.chunks(body, spool)}
@@ -88,6 +88,6 @@ def test_few_bodies_are_sent_in_large_pieces_and_many_in_small_ones(tmp_path: Pa
         other.close()
     alone_again = [len(piece) for piece in pieces.chunks(body, spool)]
 
-    assert alone == alone_again == [6, *3 * [PIECE_BYTES_MAX], 6]
-    assert among_many == {6, PIECE_BYTES_MIN}
+    assert alone == alone_again == [6, *3 * [large], 6]
+    assert among_many == {6, PIECE_BYTES}
     spool.close()

@@ -29,12 +29,12 @@ GARBAGE_OBJECTS = 10_000
 """How many new objects make Python look for cycles: its own 700 is a sixth of the work of a small request. Much more would keep
 the bodies of requests that failed in memory: exceptions of asyncio are cycles, of some 200 objects each."""
 HELD_BYTES_MAX = 16 * 1024
-READ_BYTES_MAX = 512 * 1024
+READ_BYTES_MAX = 1024 * 1024
 READ_BYTES_MIN = HIGH_WATER_LIMIT + 1
-TURN_BYTES = 4 * 1024 * 1024
+TURN_BYTES = 8 * 1024 * 1024
 """From a connection at a time READ_BYTES_MAX are taken, and READ_BYTES_MIN, which is what makes uvicorn wait until they are taken
 on, once TURN_BYTES have come in one turn of the event loop."""
-PIECE_BYTES = 4 * 1024 * 1024
+KEPT_BYTES = 16 * 1024 * 1024
 log = structlog.get_logger()
 
 
@@ -219,10 +219,10 @@ def listen(host: str, port: int) -> socket.socket:
 def settle_memory() -> None:
     """To be called once everything is loaded: what is there now stays, so looking for garbage in it is never worth the while.
 
-    The C library gives each piece above 128 KiB back to the system, and gets it page by page; after one of PIECE_BYTES was freed
-    it keeps those that are smaller. Bodies come in such pieces.
+    Bodies come in pieces for which the C library asks the system, and which it gives back, page by page. Once something of
+    KEPT_BYTES was freed it keeps what is smaller, up to twice that in all.
     """
-    bytearray(PIECE_BYTES)
+    bytearray(KEPT_BYTES)
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS, 20, 20)

@@ -13,6 +13,7 @@ from app.upstream.connections import Connections, NotConnected
 from app.upstream.multipart_out import encode_multipart
 from app.upstream.skeleton import compact_json
 
+UPLOAD_PIECE_BYTES: Final = 1024 * 1024
 _PATH_CHARS: Final = "/%:@!$&'()*+,;=~-._"
 _PATHS: Final[dict[Operation, str]] = {
     "generation": "/v1/images/generations",
@@ -72,7 +73,7 @@ class HttpUpstream:
         root = urlsplit(self.base_url)
         self._prefix = quote(root.path, safe=_PATH_CHARS)
         self._common = _common_headers(root, api_key)
-        self._pieces = Pieces()
+        self._pieces = Pieces(UPLOAD_PIECE_BYTES)
         self._connections = Connections(root, connect_timeout_s=connect_timeout_s, silent_s=read_timeout_s)
 
     async def send(self, wanted: ImageRequest, *, model_drops_response_format: bool, request_id: str) -> "HttpAnswer":
