@@ -16,8 +16,8 @@ from tests.contract.python_sdk.bench import Bench
 
 
 def main() -> None:
-    # A stream that ended in an error is closed by the garbage collector. Where that looks while httpcore takes its pool's lock, which
-    # closing takes too, it waits for itself for ever: so it looks in between.
+    # A stream that ended in an error is closed by the garbage collector. Where that looks while httpcore holds its pool's
+    # lock, which closing takes too, it waits for itself for ever: so let it look in between.
     gc.disable()
     where = json.load(sys.stdin)
     openai: Any = importlib.import_module("openai")  # Not there where these files are linted.
