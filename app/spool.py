@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 CHUNK_BYTES = 128 * 1024
-"""What is read back at a time."""
+"""What is read back at a time, where `Pieces` does not say otherwise."""
 PIECE_BYTES = 64 * 1024
 LARGE_PIECES_MAX = 8
 SCRATCH_BYTES_MAX = 128 * 1024 * 1024
@@ -51,7 +51,7 @@ def segments_chunks(segments: Segments, spool: Readable, chunk_bytes: int = CHUN
 
 
 class Pieces:
-    """Sends bodies in pieces, one of which waits in memory for each that is under way. Large ones cost less: as many as
+    """Sends bodies in pieces, of which one to three wait in memory for each that is under way. Large ones cost less: as many as
     LARGE_PIECES_MAX bodies at once are given `large_bytes` at a time, and whoever comes beside them PIECE_BYTES."""
 
     def __init__(self, large_bytes: int) -> None:

@@ -28,6 +28,8 @@ OPEN_FILES = 65_536
 GARBAGE_OBJECTS = 10_000
 """How many new objects make Python look for cycles: its own 700 is a sixth of the work of a small request. Much more would keep
 the bodies of requests that failed in memory: exceptions of asyncio are cycles, of some 200 objects each."""
+PIPELINED_MAX = 16
+"""Requests of one connection that wait for the one before them. No SDK sends a second one before its answer has come."""
 HELD_BYTES_MAX = 16 * 1024
 READ_BYTES_MAX = 1024 * 1024
 READ_BYTES_MIN = HIGH_WATER_LIMIT + 1
@@ -70,7 +72,8 @@ class Corked:
 
 
 class Protocol(HttpToolsProtocol):
-    """Closes a connection whose request line and headers are not there after 10 s; uvicorn would wait for ever."""
+    """uvicorn's, without its trust: a connection whose head is not there after 10 s, or that asks without end, is closed. And
+    without some of its copies: bodies are handed on as they come, and an answer leaves before it is written into the log."""
 
     _hurry: asyncio.TimerHandle | None = None
 
@@ -95,8 +98,18 @@ class Protocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def on_headers_complete(self) -> None:
+        """Reading stops at the second request, but what was read with it is parsed to its end: 30,000 of them fit into one read."""
         self._headers_came()
+        if len(self.pipeline) == PIPELINED_MAX:
+            raise ValueError("too many requests at once")  # To the parser this is no HTTP.
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP behind a request that is being answered ends the connection; a 400 would be taken for its answer."""
+        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]  # it is, before the first
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         """An answer that is alone leaves before it is written into the log. Where there are more, sending them together costs less
@@ -106,10 +119,14 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a body that nothing waits before is handed on as it is: uvicorn would copy it into an array and out again."""
-        alone = not self.cycle.body and not self.cycle.response_complete
-        super().on_body(b"" if alone else body)
-        if alone:
+        """A piece of a body that nothing waits before is handed on as it is: uvicorn would copy it into an array and out again.
+        Once another one comes it is an array after all: adding to bytes copies them, for each of a million small chunks."""
+        if self.cycle.body or self.cycle.response_complete:
+            if isinstance(self.cycle.body, bytes):
+                self.cycle.body = bytearray(self.cycle.body)
+            super().on_body(body)
+        else:
+            super().on_body(b"")
             self.cycle.body = body  # type: ignore[assignment]  # only its truth, its bytes and `+=` are ever asked for
             if len(body) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()

@@ -12,8 +12,7 @@ class Clock:
     def set(self, now_ms: int, asked_s: float | None = None) -> None:
         """`now_ms`: what the database said when it was asked, at `asked_s` of the monotonic clock; None: just now.
 
-        It counts from the question, not from when the beat was written: behind the database's clock, which may be seconds while
-        the database is locked, a price that has begun would not be seen.
+        It counts from the question: a clock behind the database's would not see a price that has begun.
         """
         self._start_ms = now_ms
         self._start_s = time.monotonic() if asked_s is None else asked_s

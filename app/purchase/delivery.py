@@ -28,7 +28,7 @@ async def client_events(task: "asyncio.Task[Bought]", patience: Patience, channe
                 yield event.result()
                 event = asyncio.ensure_future(channel.receive())
                 await asyncio.sleep(0)  # Let it take what waits already, before the end of the exchange is looked at.
-            elif not task.done():
+            elif not patience.over.done():
                 yield KEEP_ALIVE
             if patience.over.done() and not task.done():
                 raise TimeoutError

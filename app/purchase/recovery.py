@@ -68,8 +68,7 @@ class Recovery:
         """One beat, and what can be recovered now. False when the database could not be used."""
         try:
             await self.ensure_fit()
-            asked_s = time.monotonic()
-            self.clock.set(await self.processes.beat(), asked_s)
+            self.clock.set(*await self.processes.beat())
             await self.resolve_orphans()
             await self.results.prune(self.clock.now_ms())
             await self.processes.forget_dead()

@@ -3,6 +3,7 @@
 This is the way of everything but a request's money (`purchases.py`): control data, reports, recovery.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -112,8 +113,14 @@ class Database:
 
     async def now_ms(self) -> int:
         """The database's own clock."""
+        return (await self.asked_now())[0]
+
+    async def asked_now(self) -> tuple[int, float]:
+        """The database's own clock, and when it was asked by the monotonic one, in seconds: neither connecting nor whatever is
+        done next lies between the two, only a transaction's begin."""
         async with self.read() as connection:
-            return int((await connection.execute(sa.text(_NOW_MS[self.where.dialect]))).scalar_one())
+            asked_s = time.monotonic()
+            return int((await connection.execute(sa.text(_NOW_MS[self.where.dialect]))).scalar_one()), asked_s
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -20,9 +20,9 @@ class Processes:
     database: Database
     id: str
 
-    async def beat(self) -> int:
-        """Tell that this process lives; the database's time in milliseconds, for our clock to follow."""
-        now_ms = await self.database.now_ms()
+    async def beat(self) -> tuple[int, float]:
+        """Tell that this process lives; what `Database.asked_now` returned before, for our clock to follow."""
+        now_ms, asked_s = await self.database.asked_now()
         async with self.database.transaction() as connection:
             beaten = await connection.execute(
                 sa.update(processes).where(processes.c.id == self.id).values(beat_at_ms=now_ms)
@@ -30,7 +30,7 @@ class Processes:
             if beaten.rowcount == 0:
                 row = {"id": self.id, "started_at_ms": now_ms, "beat_at_ms": now_ms}
                 await connection.execute(sa.insert(processes).values(row))
-        return now_ms
+        return now_ms, asked_s
 
     async def orphans(self, dead: Sequence[str], *, of_silent: bool) -> list[Original]:
         """Unfinished rows of the dead: of every other process on SQLite; on PostgreSQL of those in `dead` and, with

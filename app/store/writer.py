@@ -35,6 +35,7 @@ LONG_S = 0.05
 AWAY_COMMITS_MIN = 50
 AWAY_COMMITS_MAX = 3200
 """So many commits of a slow disk are made by the thread before it is looked at again."""
+SYNC_RETRY_S = 1.0
 SOON_S = 0.01
 """How long what nobody waits for may lie in the system's memory before it is put on the disk."""
 CHECKPOINT_JOBS = 500
@@ -100,7 +101,7 @@ class Writer:
     """
 
     def __init__(self, path: Path, busy_timeout_s: float = BUSY_TIMEOUT_S):
-        self._path = path
+        self._path = Path(os.path.realpath(path))  # SQLite's log lies beside the file itself, not beside a link to it.
         self._busy_timeout_s = busy_timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._connection: sqlite3.Connection | None = None
@@ -111,6 +112,7 @@ class Writer:
         self._looked_at = 0
         self._unsynced_since_s: float | None = None
         self._syncing: asyncio.TimerHandle | None = None
+        self._sync_under_way: asyncio.Future[None] | None = None
         self._unchecked = 0
         self._pace = _Pace()
         self._idle = asyncio.Event()
@@ -136,6 +138,8 @@ class Writer:
         await self._idle.wait()
         if self._syncing is not None:
             self._syncing.cancel()
+        if self._sync_under_way is not None:
+            await self._sync_under_way
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._sync)
         await loop.run_in_executor(self._thread, self._drop)  # The last checkpoint is made there.
@@ -176,8 +180,7 @@ class Writer:
         self._deliver(batch)
 
     def _deliver(self, batch: list[_Job]) -> None:
-        if self._unsynced_since_s is not None and self._syncing is None:
-            self._syncing = asyncio.get_running_loop().call_later(SOON_S, self._sync_if_due)
+        self._sync_soon()
         for job in batch:
             job.deliver()
         if self._waiting:
@@ -240,19 +243,30 @@ class Writer:
             return False
         return True
 
-    def _sync_if_due(self) -> None:
-        """Hardly ever under load: what others wait for takes along what came before it."""
-        self._syncing, loop = None, asyncio.get_running_loop()
-        if self._unsynced_since_s is None or self._closed:
+    def _sync_soon(self) -> None:
+        """One at a time, and hardly ever under load: what others wait for takes along what came before it."""
+        if self._unsynced_since_s is None or self._syncing is not None or self._sync_under_way is not None:
             return
-        left_s = self._unsynced_since_s + SOON_S - time.monotonic()
+        self._syncing = asyncio.get_running_loop().call_later(SOON_S, self._sync_if_due)
+
+    def _sync_if_due(self) -> None:
+        self._syncing, since_s = None, self._unsynced_since_s
+        if since_s is None or self._closed:
+            return
+        loop, left_s = asyncio.get_running_loop(), since_s + SOON_S - time.monotonic()
         if left_s > 0:
             self._syncing = loop.call_later(left_s, self._sync_if_due)
         else:
-            loop.run_in_executor(self._thread, self._sync)
+            self._sync_under_way = loop.run_in_executor(None, self._sync)
+            self._sync_under_way.add_done_callback(self._synced)
+
+    def _synced(self, _sync: asyncio.Future[None]) -> None:
+        self._sync_under_way = None
+        self._sync_soon()
 
     def _sync(self) -> None:
-        """In the thread. What is committed meanwhile has a time of its own."""
+        """In a thread, but not behind what waits in ours for a locked database. What is committed meanwhile has a time of its own:
+        it is forgotten before the sync, and noted after the commit."""
         if self._unsynced_since_s is None:
             return
         self._unsynced_since_s = None
@@ -262,10 +276,11 @@ class Writer:
                 os.fsync(log_file)
             finally:
                 os.close(log_file)
-        except FileNotFoundError:
-            pass  # Nobody had the database open any more: then SQLite has put everything into it, synced.
         except OSError as exc:
+            if isinstance(exc, FileNotFoundError) and self._connection is None:
+                return  # Nobody had the database open any more: then SQLite has put everything into it, synced.
             log.error("bookings could not be put on the disk; a power cut may undo them", error=exc.strerror)
+            self._unsynced_since_s = time.monotonic() + SYNC_RETRY_S
 
     def _open(self, busy_timeout_s: float) -> sqlite3.Connection:
         if self._connection is None:

@@ -1,6 +1,7 @@
 """The conversation with the relay: one request out, its answer in, never a second try of its own."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import SplitResult, quote, urlsplit
@@ -85,7 +86,12 @@ class HttpUpstream:
         about = (
             f"Content-Type: {content_type}\r\nContent-Length: {segments_bytes(body)}\r\nX-Request-Id: {request_id}\r\n"
         )
-        return await self._request("POST", _PATHS[wanted.operation], accept, about, self._chunks(body, wanted))
+        path = _PATHS[wanted.operation]
+        if wanted.spool is None:
+            return await self._request("POST", path, accept, about, (part for part in body if isinstance(part, bytes)))
+        # Reads of a spool are short and from the page cache, so they run here.
+        with closing(self._pieces.chunks(body, wanted.spool)) as chunks:
+            return await self._request("POST", path, accept, about, chunks)
 
     async def get(self, path: str) -> "HttpAnswer":
         """The answer to a GET, for what costs nothing: `/v1/models` and the relay's accounting. Raises NotSent or Broken."""
@@ -94,12 +100,6 @@ class HttpUpstream:
     async def close(self) -> None:
         """Close every connection. Idempotent."""
         await self._connections.close()
-
-    def _chunks(self, body: Segments, wanted: ImageRequest) -> Iterable[bytes]:
-        """The body as it is sent. Reads of a spool are short and from the page cache, so they run here."""
-        if wanted.spool is None:
-            return [piece for piece in body if isinstance(piece, bytes)]
-        return self._pieces.chunks(body, wanted.spool)
 
     async def _request(self, method: str, path: str, accept: str, about: str, body: Iterable[bytes]) -> "HttpAnswer":
         try:

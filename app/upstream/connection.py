@@ -14,8 +14,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 READ_BYTES: Final = 256 * 1024
 """What may wait to be taken before a connection is held back."""
 BUFFER_BYTES: Final = 2 * READ_BYTES + 32 * 1024
-"""What is taken from a connection at a time. Never filled: what uvloop has decrypted beyond a full one is lost when the relay
-closes the connection just then."""
+"""What is taken from a connection at a time. Under TLS it is never filled: what uvloop has decrypted beyond a full one is lost when
+the relay closes the connection just then."""
 TLS_WAITING_BYTES_MAX: Final = 16 * 1024 * 1024
 """Under TLS that much may wait: where a connection is held back, uvloop 0.23 drops what it has not decrypted when the relay
 closes it, and the end of a picture that is paid for would be lost."""

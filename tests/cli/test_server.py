@@ -16,7 +16,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.cli.server import HELD_BYTES_MAX, READ_BYTES_MAX, READ_BYTES_MIN, TURN_BYTES, Corked, Protocol
+from app.cli.server import HELD_BYTES_MAX, PIPELINED_MAX, READ_BYTES_MAX, READ_BYTES_MIN, TURN_BYTES, Corked, Protocol
 
 SCRIPT = """
 import resource
@@ -77,9 +77,9 @@ async def test_what_was_written_leaves_before_the_connection_closes(corked: tupl
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[tuple[str, int]]:
+async def serving(app: ASGIApp, protocol: type[Protocol] = Protocol) -> AsyncIterator[tuple[str, int]]:
     """An address where `app` is served by our protocol."""
-    config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(app, http=protocol, lifespan="off", log_config=None, access_log=False)
     server, sock = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve([sock]))
     while not server.started:
@@ -167,3 +167,68 @@ def test_of_many_who_send_at_once_only_so_much_is_read_in_one_turn() -> None:
     uvloop.run(all_at_once(150))
     assert READ_BYTES_MIN < max(pieces) <= READ_BYTES_MAX
     assert sum(pieces) <= TURN_BYTES + READ_BYTES_MAX + len(pieces) * READ_BYTES_MIN, pieces
+
+
+async def talk(address: tuple[str, int], said: bytes) -> bytes:
+    """What comes back until the server closes the connection."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(said)
+    answered = await reader.read()
+    writer.close()
+    return answered
+
+
+def test_a_body_in_many_small_chunks_is_copied_once() -> None:
+    """Bytes would be copied anew for each of them: some seconds in the event loop, for anybody who asks."""
+    grown: list[Any] = []
+    came = bytearray()
+
+    class Watched(Protocol):
+        def on_body(self, body: bytes) -> None:
+            super().on_body(body)
+            if len(self.cycle.body) > len(body):
+                grown.append(self.cycle.body)
+
+    async def read(_scope: Scope, receive: Receive, send: Send) -> None:
+        more = True
+        while more:
+            message = await receive()
+            came.extend(message["body"])
+            more = message["more_body"]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send_chunks() -> None:
+        async with serving(read, Watched) as address, asyncio.timeout(30):
+            head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+            await talk(address, head + b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n")
+
+    uvloop.run(send_chunks())
+    assert came == b"x" * 10_000
+    assert grown
+    assert not any(isinstance(body, bytes) for body in grown)
+
+
+def test_a_connection_has_only_so_many_requests_waiting() -> None:
+    """They wait in memory, and anybody may send them."""
+    begun = 0
+
+    async def pipeline(count: int) -> bytes:
+        closed = asyncio.Event()
+
+        async def answer_then(_scope: Scope, _receive: Receive, send: Send) -> None:
+            nonlocal begun
+            begun += 1
+            await closed.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        async with serving(answer_then) as address:
+            try:
+                async with asyncio.timeout(30):
+                    return await talk(address, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * count)
+            finally:
+                closed.set()
+
+    assert uvloop.run(pipeline(PIPELINED_MAX + 2)) == b"", "the first request is not answered by what comes behind it"
+    assert begun == 1

@@ -356,6 +356,17 @@ async def test_a_client_waits_no_longer_than_its_deadline_and_the_exchange_goes_
     await assert_books_agree(hasty.database)
 
 
+async def test_a_client_of_a_stream_that_waits_in_vain_is_told_so_with_a_status(hasty: Running, name: str) -> None:
+    key = await hasty.key(name)
+
+    async with opened(hasty.url, key.key) as client:
+        answer = await ask(client, "[[sandbox delay=0.8]] a cat", stream=True)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (424, UNKNOWN)
+    assert answer.headers["x-should-retry"] == NEVER
+    await hasty.gateway.buyer.emptied()
+
+
 async def test_an_answer_above_the_cap_is_not_taken_in(hasty: Running, name: str) -> None:
     key = await hasty.key(name)
 

@@ -1,5 +1,6 @@
 """Beats, and the rows of those who stopped beating."""
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,9 +22,11 @@ async def desk(database: Database) -> AsyncIterator[Desk]:
 
 
 async def test_a_beat_tells_the_databases_time(database: Database) -> None:
-    beaten_ms = await Processes(database, "proc_me").beat()
+    before_s = time.monotonic()
+    beaten_ms, asked_s = await Processes(database, "proc_me").beat()
 
     assert abs(await database.now_ms() - beaten_ms) < 5_000
+    assert before_s <= asked_s <= time.monotonic()
 
 
 async def test_own_rows_are_no_orphans(desk: Desk) -> None:

@@ -225,9 +225,9 @@ async def test_a_commit_waits_for_company_as_long_as_some_comes(writer: Writer, 
     assert len(names(path)) == 11
 
 
-async def test_what_nobody_waits_for_is_on_the_disk_soon(
-    writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+async def synced(anyio_backend: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once the log has been put on the disk by somebody other than SQLite."""
     loop, synced, fsync = asyncio.get_running_loop(), asyncio.Event(), os.fsync
 
     def watched(file: int) -> None:
@@ -236,8 +236,57 @@ async def test_what_nobody_waits_for_is_on_the_disk_soon(
         loop.call_soon_threadsafe(synced.set)
 
     monkeypatch.setattr("os.fsync", watched)
+    return synced
+
+
+@pytest.mark.parametrize("linked", [False, True])
+async def test_what_nobody_waits_for_is_on_the_disk_soon(
+    path: Path, tmp_path: Path, synced: asyncio.Event, linked: bool
+) -> None:
+    """Also where the file is a link: SQLite's log lies beside the file itself."""
+    link = tmp_path / "elsewhere" / "book.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    writer = Writer(link if linked else path)
+
     await writer.run(add("one"), synced=False)
     assert not synced.is_set()
+
+    async with asyncio.timeout(30):
+        await synced.wait()
+    await writer.close()
+
+
+async def test_it_is_on_the_disk_soon_whatever_waits_for_a_locked_database(
+    writer: Writer, path: Path, synced: asyncio.Event
+) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    await writer.run(add("one"), synced=False)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.ensure_future(writer.run(add("two"), synced=False))
+
+    async with asyncio.timeout(BUSY_TIMEOUT_S / 2):
+        await synced.wait()
+
+    assert not waiting.done()
+    other.execute("ROLLBACK")
+    other.close()
+    await waiting
+
+
+async def test_a_sync_that_fails_is_tried_again(
+    writer: Writer, synced: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync, failures = os.fsync, [OSError(24, "Too many open files")]
+
+    def fails_once(file: int) -> None:
+        if failures:
+            raise failures.pop()
+        fsync(file)
+
+    monkeypatch.setattr("app.store.writer.SYNC_RETRY_S", 0.01)
+    monkeypatch.setattr("os.fsync", fails_once)
+    await writer.run(add("one"), synced=False)
 
     async with asyncio.timeout(30):
         await synced.wait()
