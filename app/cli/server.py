@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import ConfigurationError
 from app.purchase.buyer import Buyer
@@ -105,11 +105,13 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP behind a request that is being answered ends the connection; a 400 would be taken for its answer."""
-        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]  # it is, before the first
-            super().send_400_response(msg)
+        """What is no HTTP behind a request that came whole is passed over, and the connection closed once that one is answered: a
+        400 would be taken for its answer."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and (self.pipeline or not (cycle.more_body or cycle.response_complete)):
+            cycle.keep_alive = False
         else:
-            self.transport.close()
+            super().send_400_response(msg)
 
     def on_response_complete(self) -> None:
         """An answer that is alone leaves before it is written into the log. Where there are more, sending them together costs less
