@@ -35,9 +35,10 @@ LONG_S = 0.05
 AWAY_COMMITS_MIN = 50
 AWAY_COMMITS_MAX = 3200
 """So many commits of a slow disk are made by the thread before it is looked at again."""
-SYNC_RETRY_S = 1.0
 SOON_S = 0.01
 """How long what nobody waits for may lie in the system's memory before it is put on the disk."""
+SYNC_RETRY_S = 1.0
+"""How much longer it lies there where that failed, until it is tried again."""
 CHECKPOINT_JOBS = 500
 """A request is three of them and some ten pages; SQLite's own habit is a checkpoint each 1,000 pages."""
 
