@@ -74,10 +74,12 @@ class Retries(Protocol):
 
     async def adopt(self, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> str | None:
         """The id of the original that the retry number `count` belongs to, which has one try more from now on; None when
-        it has to buy: a refusal of ours came before it, or nothing did.
+        it has to buy: a refusal of ours or a release came before it, or nothing did.
 
-        An original has had `count` tries, or fewer where some of them found nobody here. Of several alike the one with the most
-        tries comes first, then one that was not delivered, then the oldest; if that one was released, it is bought anew.
+        What is looked for has had `count` tries, or fewer where some of them found nobody here. Of several alike the one with
+        the most tries comes first, then a refusal, then an original that was not delivered, then the oldest. Whatever it is
+        belongs to nobody else from then on. So of calls that nothing tells apart no more are bought than were made: each has
+        left one thing here at most, and any that is taken for its own leaves it another that it will find.
         """
         ...
 

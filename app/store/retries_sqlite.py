@@ -28,11 +28,15 @@ class SqliteRetries:
 
 def _adopt(db: sqlite3.Connection, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> str | None:
     since_ms = now_ms - REMEMBER_MS
-    if db.execute(_CONSUME, (api_key_id, fingerprint, count, since_ms)).rowcount:
+    original = db.execute(_FIND, (api_key_id, fingerprint, count, now_ms - LONGEST_MS, since_ms)).fetchone()
+    id, state, tries = original or (None, None, 0)
+    if db.execute(_CONSUME, (api_key_id, fingerprint, tries, count, since_ms)).rowcount or id is None:
         return None
-    values = (count + 1, now_ms, api_key_id, fingerprint, count, count, now_ms - LONGEST_MS, since_ms)
-    row = db.execute(_ADOPT, values).fetchone()
-    return None if row is None or row[1] == "released" else str(row[0])
+    if state == "released":
+        db.execute(_FORGET, (id,))
+        return None
+    db.execute(_JOIN, (count + 1, now_ms, id))
+    return str(id)
 
 
 def _note(db: sqlite3.Connection, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> None:
@@ -40,24 +44,22 @@ def _note(db: sqlite3.Connection, api_key_id: str, fingerprint: bytes, count: in
     db.execute(_NOTE, (api_key_id, fingerprint, count + 1, now_ms))
 
 
+# Fewer tries than the client counts: those in between found nobody here.
+_FIND = """
+    SELECT id, state, tries FROM requests
+    WHERE api_key_id = ? AND fingerprint = ? AND tries <= ? AND idempotency_key IS NULL AND reserved_at_ms > ?
+      AND (ended_at_ms IS NULL OR max(ended_at_ms, tried_at_ms) > ?)
+    ORDER BY tries DESC, delivered_at_ms IS NOT NULL, reserved_at_ms, id LIMIT 1
+"""
 _CONSUME = """
     DELETE FROM refusals WHERE id = (
-        SELECT id FROM refusals WHERE api_key_id = ? AND fingerprint = ? AND tries = ? AND at_ms > ? ORDER BY id LIMIT 1
+        SELECT id FROM refusals WHERE api_key_id = ? AND fingerprint = ? AND tries BETWEEN ? AND ? AND at_ms > ?
+        ORDER BY tries DESC, id LIMIT 1
     )
 """
-# Fewer tries than the client counts: those in between found nobody here.
+_JOIN = "UPDATE requests SET tries = ?, tried_at_ms = ? WHERE id = ?"
 # A released one is followed once: what is bought instead of it is the original from then on.
-_ADOPT = """
-    UPDATE requests SET tries = ?, tried_at_ms = ?,
-        fingerprint = CASE state WHEN 'released' THEN NULL ELSE fingerprint END
-    WHERE id = (
-        SELECT id FROM requests
-        WHERE api_key_id = ? AND fingerprint = ? AND tries <= ? AND (state <> 'released' OR tries = ?)
-          AND idempotency_key IS NULL AND reserved_at_ms > ?
-          AND (ended_at_ms IS NULL OR max(ended_at_ms, tried_at_ms) > ?)
-        ORDER BY tries DESC, delivered_at_ms IS NOT NULL, reserved_at_ms, id LIMIT 1
-    ) RETURNING id, state
-"""
+_FORGET = "UPDATE requests SET fingerprint = NULL WHERE id = ?"
 _NOTE = "INSERT INTO refusals (api_key_id, fingerprint, tries, at_ms) VALUES (?, ?, ?, ?)"
 _DISOWN = "UPDATE requests SET fingerprint = NULL WHERE id = ? AND state = 'reserved' AND tries = ?"
 _DELIVERED = "UPDATE requests SET delivered_at_ms = ? WHERE id = ? AND delivered_at_ms IS NULL"
