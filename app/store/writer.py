@@ -105,6 +105,7 @@ class Writer:
         self._path = Path(os.path.realpath(path))  # SQLite's log lies beside the file itself, not beside a link to it.
         self._busy_timeout_s = busy_timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._thread.submit(int)  # It begins now: once bookings wait for it, the system may allow no thread more.
         self._connection: sqlite3.Connection | None = None
         self._demanded: dict[str, int | str] = {}
         self._waiting: list[_Job] = []

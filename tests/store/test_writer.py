@@ -133,6 +133,27 @@ async def test_a_quick_disk_needs_no_thread_and_a_slow_one_has_its_own(
     await writer.close()
 
 
+async def test_a_system_without_another_thread_keeps_nobody_waiting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, other = Writer(path), sqlite3.connect(path, isolation_level=None)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    other.execute("BEGIN IMMEDIATE")
+    writing = writer.run(add("one"))  # It is locked, which is for the thread to wait for.
+    asyncio.get_running_loop().call_later(0.05, other.execute, "COMMIT")
+
+    async with asyncio.timeout(5):
+        await writing
+
+    assert names(path) == {"one"}
+    await writer.close()
+    other.close()
+
+
 async def test_one_slow_commit_among_quick_ones_does_not_make_a_slow_disk(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
