@@ -166,7 +166,7 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
     processes, zone = Processes(database, new_id("proc_")), settings.zone
     neighbours = Neighbours(_folder(data_dir / "processes"), processes.id)
     admission = Admission(
-        control_data, rates, purchases, retries, background, clock, zone, settings.currency, processes.id, pepper
+        control_data, rates, purchases, background, clock, zone, settings.currency, processes.id, pepper
     )
     caps = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
     parts = Parts(upstream, database, purchases, results, background, clock, zone, *caps)

@@ -17,7 +17,6 @@ from app.purchase.ending import certain
 from app.purchase.refusals import no_room, too_fast
 from app.rates import Rates, RateState, charge
 from app.store.control_data import ControlData
-from app.store.originals import Retries
 from app.store.purchases import Duplicate, Ending, Order, Purchases, Refused, Reserved, Slot, Stale
 
 STALE_TRIES = 5
@@ -48,7 +47,6 @@ class Admission:
     control_data: ControlData
     rates: Rates
     purchases: Purchases
-    retries: Retries
     background: Background
     clock: Clock
     zone: ZoneInfo
@@ -122,15 +120,9 @@ class Admission:
             return outcome
         except (StoreUnavailable, StorageFull) as exc:
             # The reservation may have been written all the same. Nothing was sent on it, so it is given back.
-            ending = Ending(self.clock.now_ms(), 503, exc.code, exc.told())
-            self.background.start(certain(lambda: self._take_back(order, ending)))
+            ending, release = Ending(self.clock.now_ms(), 503, exc.code, exc.told()), self.purchases.release
+            self.background.start(certain(lambda: release(order.request_id, ending, ("reserved",), order.owner)))
             raise
-
-    async def _take_back(self, order: Order, ending: Ending) -> None:
-        """Its client's next try is known by the refusal, so nobody joins the reservation any more."""
-        if order.idempotency_key is None:
-            await self.retries.disown(order.request_id, order.tries)
-        await self.purchases.release(order.request_id, ending, ("reserved",), order.owner)
 
     async def _reloaded(self, grant: Grant) -> Grant:
         self.control_data.expire()

@@ -63,6 +63,7 @@ def ended(told: Told, error: GatewayError | None = None, *, answered: bool = Tru
         error=None if error is None else error.told(),
         upstream_request_id=told.upstream_request_id,
         upstream_ms=told.upstream_ms,
+        followed=error is not None and error.retryable,
     )
 
 

@@ -31,6 +31,8 @@ DRAIN_RETRY_AFTER_S = 5
 """An SDK comes back twice: whoever balances the load has seen by then that this process is not ready any more."""
 ATTACH_TRIES = 5
 LEAVING = "This gateway is shutting down"
+NOTE_S = 1.0
+"""No client is told to try again sooner."""
 UNSENT = "The client had hung up before this request could be sent; nothing was bought. Try again."
 log = structlog.get_logger()
 
@@ -113,7 +115,7 @@ class Buyer:
         except GatewayError as exc:
             wanted.close()
             if retry.count == 0:
-                await self._note(exc, grant, identity)
+                await self._note(exc, grant, identity, left)
             raise
         except BaseException:
             wanted.close()
@@ -162,7 +164,7 @@ class Buyer:
                 admitted = await self._admission.admit(request_id, grant, wanted, identity)
             except GatewayError as exc:
                 if identity.retry.count > 0:  # It has looked for its original by now, and there is none.
-                    await self._note(exc, grant, identity)
+                    await self._note(exc, grant, identity, left)
                 raise
             if admitted is not None:
                 if identity.retry.key is None and await left() and await self._withdrawn(admitted):
@@ -227,16 +229,22 @@ class Buyer:
             task.add_done_callback(lambda _: self._waiting.discard(patience))
         return patience
 
-    async def _note(self, refusal: GatewayError, grant: Grant, identity: Identity) -> None:
-        """A client that will try again because of us must not be given somebody else's picture then."""
-        if not refusal.retryable or identity.retry.key is not None or not identity.retry.counting:
+    async def _note(self, refusal: GatewayError, grant: Grant, identity: Identity, left: Left) -> None:
+        """A client that will try again because of us must not be given somebody else's picture then.
+
+        One that has left may have tried again already, and what is noted too late nobody looks for: others would find it.
+        """
+        if not refusal.retryable or identity.retry.key is not None or not identity.retry.counting or await left():
             return
-        now_ms = self._parts.clock.now_ms()
-        note = self.replay.retries.note_refusal(grant.key_id, identity.fingerprint, identity.retry.count, now_ms)
-        writing = self._parts.background.start(note, awaited=True)
+        writing = self._parts.background.start(self._noted(grant, identity), awaited=True)
         if not isinstance(refusal, StoreUnavailable | StorageFull):  # Those who were refused for it have waited enough.
-            with suppress(GatewayError):
-                await writing
+            await writing
+
+    async def _noted(self, grant: Grant, identity: Identity) -> None:
+        retries, now_ms = self.replay.retries, self._parts.clock.now_ms()
+        with suppress(GatewayError, TimeoutError):
+            async with asyncio.timeout(NOTE_S):
+                await retries.note_refusal(grant.key_id, identity.fingerprint, identity.retry.count, now_ms)
 
 
 def _set() -> asyncio.Event:

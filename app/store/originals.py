@@ -77,9 +77,9 @@ class Retries(Protocol):
         it has to buy: a refusal of ours or a release came before it, or nothing did.
 
         What is looked for has had `count` tries, or fewer where some of them found nobody here. Of several alike the one with
-        the most tries comes first, then a refusal, then an original that was not delivered, then the oldest. Whatever it is
-        belongs to nobody else from then on. So of calls that nothing tells apart no more are bought than were made: each has
-        left one thing here at most, and any that is taken for its own leaves it another that it will find.
+        the most tries comes first, then a refusal, then an original that was not delivered, then the oldest. A refusal or a
+        release is gone then. As each call leaves one thing here at most, calls that nothing tells apart are bought no more
+        often than they were made: where one takes what another has left, that one finds what this one has.
         """
         ...
 

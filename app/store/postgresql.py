@@ -24,7 +24,7 @@ ROLLED_BACK = (*CONTENDED, asyncpg.IntegrityConstraintViolationError)
 
 
 class Pool:
-    """Statements that are a transaction each, and transactions of several. Raises StoreUnavailable or StorageFull.
+    """One statement at a time, each a transaction of its own. Raises StoreUnavailable or StorageFull.
 
     asyncpg's own pool makes a task and three objects for each statement, which is more work than the statement.
     """
@@ -43,15 +43,6 @@ class Pool:
     async def value(self, statement: str, *values: Any) -> Any:
         """The first value of its first row, or None."""
         return await self._try(lambda connection: connection.fetchval(statement, *values))
-
-    async def transaction(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """What `work` comes to in one transaction; it is done again where that fails for another's sake."""
-
-        async def whole(connection: asyncpg.Connection) -> T:
-            async with connection.transaction():
-                return await work(connection)
-
-        return await self._try(whole)
 
     async def close(self) -> None:
         """Whoever works with a connection closes it afterwards. Idempotent."""

@@ -126,6 +126,8 @@ class Ending:
     """What the client was told instead of images, to tell it again: see `GatewayError.told`."""
     upstream_request_id: str | None = None
     upstream_ms: int | None = None
+    followed: bool = False
+    """Whether a client is told to try again: only then does anybody look for a request that was released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class Purchases(Protocol):
         self, request_id: str, ending: Ending, states: Sequence[State] = UNRESOLVED, owner: str | None = None
     ) -> bool:
         """Give every hold and the idempotency key back, from one of `states` (and of `owner`, where named). False when it was
-        none of them."""
+        none of them. Of those without such a key, one that is `followed` can still be found by its retry."""
         ...
 
     async def give_up(self, request_id: str, ending: Ending) -> bool:

@@ -100,7 +100,7 @@ class PostgresqlPurchases:
             ending.upstream_request_id,
             ending.upstream_ms,
         )
-        return await self._pool.row(_END, request_id, list(states), owner, state, *told, *booked)
+        return await self._pool.row(_END, request_id, list(states), owner, state, *told, *booked, ending.followed)
 
 
 def _booked(settlement: Settlement) -> tuple[Any, ...]:
@@ -172,6 +172,7 @@ _END = """
         UPDATE requests r SET state = $4, ended_at_ms = $5, http_status = $6, error_code = $7, error = $8::json,
             upstream_request_id = coalesce($9, r.upstream_request_id), upstream_ms = coalesce($10, r.upstream_ms),
             idempotency_key = CASE WHEN $4 = 'released' THEN NULL ELSE r.idempotency_key END,
+            fingerprint = CASE WHEN $4 <> 'released' OR $24::boolean AND r.idempotency_key IS NULL THEN r.fingerprint END,
             cost_micros = $11, images = $12, size = coalesce($13, r.size), quality = coalesce($14, r.quality), flag = $15,
             input_tokens = $16, output_tokens = $17
         FROM before WHERE r.id = before.id

@@ -108,7 +108,7 @@ def _release(
     if before is None:
         return False
     _end(db, request_id, "released", ending)
-    db.execute("UPDATE requests SET idempotency_key = NULL WHERE id = ?", (request_id,))
+    db.execute(_FREE, (ending.followed, request_id))
     _unhold(db, request_id, before)
     return True
 
@@ -174,6 +174,10 @@ _ENDED = """
     upstream_request_id = coalesce(?, upstream_request_id), upstream_ms = coalesce(?, upstream_ms)
 """
 _END = f"UPDATE requests SET {_ENDED} WHERE id = ?"  # noqa: S608  (constants only)
+_FREE = """
+    UPDATE requests SET fingerprint = CASE WHEN ? AND idempotency_key IS NULL THEN fingerprint END, idempotency_key = NULL
+    WHERE id = ?
+"""
 _SETTLE = f"""
     UPDATE requests SET {_ENDED}, cost_micros = ?, images = ?, size = coalesce(?, size), quality = coalesce(?, quality),
         flag = ?, input_tokens = ?, output_tokens = ? WHERE id = ? AND state IN ('dispatched', 'unknown')

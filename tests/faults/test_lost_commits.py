@@ -6,17 +6,29 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import httpx2
+import pytest
 
 from app.sandbox import RunningSandbox
 from tests.faults.conftest import StartGateway
 from tests.faults.test_crash import QUOTE, is_in, limited_key
 from tests.money.books import GENERATIONS, ask, assert_books_agree, opened, until, used
+from tests.servers import PostgresServer
 
 BODY = {"model": "gpt-image-1", "prompt": "a lighthouse"}
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE $1"
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE $1"
 RESERVATION = "%verdict AS%"
 WRITING = "COMMENT ON SCHEMA public IS 'written'"
+
+
+@pytest.fixture
+async def server(breakable_postgres: PostgresServer, postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
+    breakable_postgres.must_be_ours()  # What is set here is set for all of its databases.
+    connection = await asyncpg.connect(postgres_url)
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = on")
+    yield connection
+    await connection.close()
 
 
 async def try_number(client: httpx2.AsyncClient, count: int) -> httpx2.Response:
@@ -62,12 +74,8 @@ async def noted(server: asyncpg.Connection) -> bool:
 
 
 async def test_a_reservation_that_stands_although_it_was_refused_is_given_back_and_joined_by_nobody(
-    postgres_url: str, gateways: StartGateway, relay: RunningSandbox
+    server: asyncpg.Connection, postgres_url: str, gateways: StartGateway, relay: RunningSandbox
 ) -> None:
-    server = await asyncpg.connect(postgres_url)
-    await server.execute(
-        f"ALTER DATABASE {await server.fetchval('SELECT current_database()')} SET synchronous_commit = on"
-    )
     running = await gateways(database_url=postgres_url)
     key = await limited_key(running.database)
 
@@ -83,7 +91,6 @@ async def test_a_reservation_that_stands_although_it_was_refused_is_given_back_a
 
         retried, other = await try_number(client, 1), await try_number(client, 0)
         retry_of_other = await try_number(client, 1)
-    await server.close()
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable")
     assert held == [(QUOTE, 0)]

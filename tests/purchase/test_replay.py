@@ -258,6 +258,13 @@ async def test_a_retry_of_a_released_try_buys(client: Client) -> None:
     assert len(client.relay.sandbox.seen) == 2
 
 
+async def test_no_retry_looks_for_a_request_that_was_refused_for_good(client: Client) -> None:
+    await client.ask(SMALL | {"prompt": "[[sandbox error=moderation]]"}, retry=0)
+
+    [row] = await client.gateway.rows()
+    assert (row["state"], row["fingerprint"]) == ("released", None)
+
+
 async def test_the_retry_of_a_try_that_we_refused_does_not_take_anothers_picture(client: Client) -> None:
     await client.gateway.limit("user", "lin", "in_flight", "lifetime", 1)
     body = SMALL | {"prompt": "slow [[sandbox delay=0.4]]"}

@@ -10,6 +10,7 @@ import pytest
 from app.store.engine import Database
 from app.store.opening import Book, open_book
 from app.store.purchases import Reserved
+from app.store.retries_sqlite import _FIND
 from tests.store.purchasing import ENDING, NOW_MS, Desk
 
 KEY = "key_1"
@@ -33,14 +34,14 @@ class Twins:
     async def refuse(self, count: int) -> None:
         await self.book.retries.note_refusal(KEY, self.fingerprint, count, NOW_MS)
 
-    async def buy(self, count: int) -> str:
-        order = await self.desk.order(fingerprint=self.fingerprint, tries=count + 1)
+    async def buy(self, count: int, idempotency_key: str | None = None) -> str:
+        order = await self.desk.order(fingerprint=self.fingerprint, tries=count + 1, idempotency_key=idempotency_key)
         assert await self.book.purchases.reserve(order) == Reserved()
         self.bought.add(order.request_id)
         return order.request_id
 
-    async def release(self, request_id: str) -> None:
-        assert await self.book.purchases.release(request_id, replace(ENDING, at_ms=NOW_MS))
+    async def release(self, request_id: str, *, followed: bool = True) -> None:
+        assert await self.book.purchases.release(request_id, replace(ENDING, at_ms=NOW_MS, followed=followed))
         self.bought.discard(request_id)
 
     async def come(self, count: int, chance: random.Random) -> None:
@@ -52,7 +53,7 @@ class Twins:
             return
         request_id = await self.buy(count)
         if chance.random() < 0.3:
-            await self.release(request_id)
+            await self.release(request_id, followed=chance.random() < 0.5)
 
 
 @pytest.fixture
@@ -82,6 +83,14 @@ async def test_the_retry_after_a_lost_one_is_the_one_whose_first_try_was_release
     assert await twins.adopt(1) == original
 
 
+async def test_nobody_takes_a_release_for_its_own_that_none_will_follow(twins: Twins) -> None:
+    await twins.release(await twins.buy(0), followed=False)
+    await twins.release(await twins.buy(0, "order-1"))
+    original = await twins.buy(0)
+
+    assert await twins.adopt(1) == original
+
+
 async def test_a_try_that_came_later_belongs_to_the_call_that_got_further(twins: Twins) -> None:
     await twins.refuse(0)
     original = await twins.buy(1)
@@ -103,6 +112,14 @@ async def test_those_that_come_at_once_take_one_thing_each(twins: Twins, origina
         assert sorted(found, key=str) == [None, None, *left]
         fresh = await some.buy(0)
         assert await some.adopt(1) == fresh
+
+
+async def test_a_retry_reads_a_handful_of_rows_however_many_its_key_has(sqlite_database: Database) -> None:
+    async with sqlite_database.read() as connection:
+        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {_FIND}", (KEY, b"", 1, NOW_MS, NOW_MS))
+        steps = [row.detail for row in plan]
+
+    assert "USING INDEX ix_requests_fingerprint" in steps[0]
 
 
 async def test_whatever_is_lost_refused_or_released_no_more_is_bought_than_was_called(twins: Twins) -> None:
