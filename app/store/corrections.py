@@ -6,12 +6,10 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.intervals import hour_start_ms, local_day
-from app.store.engine import Database
+from app.store.engine import Database, insert
 from app.store.purchases import State
 from app.store.tables import corrections, counters, limits, requests, usage
 
@@ -121,8 +119,7 @@ async def _spend(connection: AsyncConnection, counter_ids: Sequence[int], correc
 
 async def _roll_up(connection: AsyncConnection, request: sa.RowMapping, correction: Correction, zone: ZoneInfo) -> None:
     added = {name: getattr(correction, name) for name in ("requests", "images", "cost_micros")}
-    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    statement = insert(usage).values(**_key(request, zone), **added, input_tokens=0, output_tokens=0)
+    statement = insert(connection, usage).values(**_key(request, zone), **added, input_tokens=0, output_tokens=0)
     await connection.execute(
         statement.on_conflict_do_update(
             index_elements=list(usage.primary_key.columns),

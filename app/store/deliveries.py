@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.alerts import Alert, Channel, Firing
 from app.core.ids import new_id
 from app.store.alerts import ALERTS, OWNER, alert_of
+from app.store.engine import insert
 from app.store.tables import alerts, deliveries, firings
 
 DeliveryState = Literal["pending", "delivered", "failed", "dropped"]
@@ -61,9 +60,8 @@ async def fire(connection: AsyncConnection, alert: Alert, starts_at_ms: int, use
             alerts.c.id == alert.id, alerts.c.threshold == alert.threshold, alerts.c.deleted_at_ms.is_(None)
         )
     )
-    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     columns = ["id", "alert_id", "starts_at_ms", "threshold", "used", "fired_at_ms"]
-    statement = insert(firings).from_select(columns, values).on_conflict_do_nothing()
+    statement = insert(connection, firings).from_select(columns, values).on_conflict_do_nothing()
     if (await connection.execute(statement)).rowcount != 1:
         return None
     rows = [_new_delivery(firing_id, channel, now_ms) for channel in alert.channels]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -146,6 +147,11 @@ def open_database(where: DatabaseUrl, patience_s: float = PATIENCE_S) -> Databas
     sa.event.listen(engine.sync_engine, "connect", _sqlite_connected)
     sa.event.listen(engine.sync_engine, "begin", _sqlite_begin)
     return Database(where, engine)
+
+
+def insert(connection: AsyncConnection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that may say what becomes of a conflict. Both databases say it alike; SQLAlchemy has it for each of them alone."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def _sqlite_connected(connection: Any, _record: Any) -> None:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.intervals import Interval
 from app.core.limits import Limit, Scope, Unit
+from app.store.engine import insert
 from app.store.tables import api_keys, counters, limits, projects, users
 
 
@@ -40,8 +39,7 @@ async def amount(connection: AsyncConnection, place: Place) -> int | None:
 
 async def set_amount(connection: AsyncConnection, place: Place, amount: int) -> None:
     """Set or change one limit; its counters stay."""
-    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    statement = insert(limits).values(**_values(place), amount=amount)
+    statement = insert(connection, limits).values(**_values(place), amount=amount)
     await connection.execute(
         statement.on_conflict_do_update(index_elements=list(Place.__slots__), set_={"amount": amount})
     )

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.store.engine import insert
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import project_users, projects, users
 
@@ -25,9 +24,8 @@ class Member:
 
 async def add(connection: AsyncConnection, project_id: str, user_id: str, role: str, at_ms: int) -> bool:
     """Whether the user was not in it yet; whoever was keeps role and date."""
-    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     row = {"project_id": project_id, "user_id": user_id, "role": role, "added_at_ms": at_ms}
-    result = await connection.execute(insert(project_users).values(row).on_conflict_do_nothing())
+    result = await connection.execute(insert(connection, project_users).values(row).on_conflict_do_nothing())
     return result.rowcount > 0
 
 

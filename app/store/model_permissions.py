@@ -1,11 +1,10 @@
 """Which models a project may use, as it is kept."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.grants import ModelRule
+from app.store.engine import insert
 from app.store.tables import model_permissions
 
 
@@ -18,9 +17,8 @@ async def find_rule(connection: AsyncConnection, project_id: str) -> ModelRule |
 
 async def set_rule(connection: AsyncConnection, project_id: str, rule: ModelRule) -> None:
     """In place of the one before."""
-    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     values = {"mode": rule.mode, "models": list(rule.models)}
-    statement = insert(model_permissions).values(project_id=project_id, **values)
+    statement = insert(connection, model_permissions).values(project_id=project_id, **values)
     await connection.execute(statement.on_conflict_do_update(index_elements=["project_id"], set_=values))
 
 

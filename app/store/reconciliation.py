@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.request import Operation
-from app.store.engine import Database
+from app.store.engine import Database, insert
 from app.store.purchases import State
 from app.store.tables import charges, corrections, drift, is_unresolved, reconciliation, requests
 
@@ -129,9 +127,8 @@ async def around(connection: AsyncConnection, from_ms: int, until_ms: int, reser
 
 async def claim(connection: AsyncConnection, charge: Charge, now_ms: int) -> bool:
     """Keep that this charge belongs to this request. False when it belongs to another, or the request has another."""
-    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     row = {name: getattr(charge, name) for name in Charge.__slots__} | {"matched_at_ms": now_ms}
-    await connection.execute(insert(charges).values(row).on_conflict_do_nothing())
+    await connection.execute(insert(connection, charges).values(row).on_conflict_do_nothing())
     own = charges.c.proof == charge.proof, charges.c.request_id == charge.request_id
     return (await connection.execute(sa.select(charges.c.proof).where(*own))).first() is not None
 
@@ -159,11 +156,10 @@ async def booked(connection: AsyncConnection, from_ms: int, until_ms: int, lasts
 
 async def save_drift(database: Database, rows: Sequence[DriftRow]) -> None:
     """Over what was measured earlier."""
-    insert = sqlite_insert if database.is_sqlite else postgresql_insert
     async with database.transaction() as connection:
         for row in rows:
             values = {name: getattr(row, name) for name in DriftRow.__slots__}
-            statement = insert(drift).values(values)
+            statement = insert(connection, drift).values(values)
             await connection.execute(
                 statement.on_conflict_do_update(index_elements=[drift.c.day, drift.c.model], set_=values)
             )

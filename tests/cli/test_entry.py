@@ -2,6 +2,7 @@
 
 import os
 import pty
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,8 +26,14 @@ def imagegate(environment: dict[str, str], *words: str) -> subprocess.CompletedP
     return subprocess.run([PROGRAM, *words], env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_help_and_version_need_no_server_and_no_database(environment: dict[str, str]) -> None:
+def modules_after(environment: dict[str, str], words: list[str]) -> subprocess.CompletedProcess[str]:
+    """What a command prints, and on stderr after it all that it has loaded."""
     code = "import sys; from app.cli.root import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_help_and_version_need_no_server_and_no_database(environment: dict[str, str]) -> None:
     for words in (
         ["--help"],
         ["--version"],
@@ -34,12 +41,22 @@ def test_help_and_version_need_no_server_and_no_database(environment: dict[str, 
         ["keys", "create", "--help"],
         ["limits", "set", "--help"],
     ):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True, timeout=60
-        )
+        done = modules_after(environment, words)
         assert done.stdout
         modules = set(done.stderr.split())
         assert modules.isdisjoint({"fastapi", "starlette", "sqlalchemy", "alembic", "uvicorn", "aiohttp"})
+
+
+def test_a_server_on_sqlite_loads_nothing_for_terminals_and_other_databases(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # It has loaded everything by the time it looks for its port.
+        words = ["serve", "--sandbox", "--host", "127.0.0.1", "--port", str(taken.getsockname()[1])]
+        modules_after(environment, words)  # The first start makes the database, which takes more.
+        done = modules_after(environment, words)
+
+    assert "Cannot listen" in done.stderr
+    modules = set(done.stderr.split())
+    assert modules >= {"fastapi", "sqlalchemy", "structlog"}
+    assert modules.isdisjoint({"rich", "pygments", "alembic", "asyncpg", "redis", "aiohttp"})
 
 
 def test_the_version_is_the_packages(environment: dict[str, str]) -> None:
