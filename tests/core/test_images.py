@@ -99,11 +99,11 @@ def test_a_bomb_is_read_from_its_header_alone() -> None:
     ids=["60,000 segments", "fill bytes", "restart markers"],
 )
 def test_a_jpeg_of_endless_segments_is_given_up_soon(data: bytes) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
 
     assert read_header(data) is None
 
-    assert time.perf_counter() - started < 0.01
+    assert time.thread_time() - started < 0.01
 
 
 def test_a_jpeg_with_more_metadata_than_the_head_is_read_from_the_whole_file() -> None:

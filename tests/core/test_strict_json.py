@@ -61,12 +61,12 @@ def test_what_is_json_reads_as_the_standard_parser_reads_it(value: Any, ascii_on
     ids=lambda body: repr(body[:24]),
 )
 def test_what_is_not_json_is_refused_and_quickly(body: bytes) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
 
     with pytest.raises(InvalidJson):
         loads(body)
 
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def test_32_levels_are_read_and_brackets_in_strings_do_not_count() -> None:
@@ -75,12 +75,12 @@ def test_32_levels_are_read_and_brackets_in_strings_do_not_count() -> None:
 
 
 def test_a_body_of_nothing_but_quotes_is_scanned_once() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
 
     with pytest.raises(InvalidJson):
         loads(b'"' + b'\\"' * 500_000)
 
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 @pytest.mark.parametrize(
