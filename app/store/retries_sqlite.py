@@ -32,11 +32,8 @@ def _adopt(db: sqlite3.Connection, api_key_id: str, fingerprint: bytes, count: i
     id, state, tries = original or (None, None, 0)
     if db.execute(_CONSUME, (api_key_id, fingerprint, tries, count, since_ms)).rowcount or id is None:
         return None
-    if state == "released":
-        db.execute(_FORGET, (id,))
-        return None
     db.execute(_JOIN, (count + 1, now_ms, id))
-    return str(id)
+    return None if state == "released" else str(id)
 
 
 def _note(db: sqlite3.Connection, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> None:
@@ -58,9 +55,11 @@ _CONSUME = """
         ORDER BY tries DESC, id LIMIT 1
     )
 """
-_JOIN = "UPDATE requests SET tries = ?, tried_at_ms = ? WHERE id = ?"
 # A released one is followed once: what is bought instead of it is the original from then on.
-_FORGET = "UPDATE requests SET fingerprint = NULL WHERE id = ?"
+_JOIN = """
+    UPDATE requests SET tries = ?, tried_at_ms = ?, fingerprint = CASE state WHEN 'released' THEN NULL ELSE fingerprint END
+    WHERE id = ?
+"""
 _NOTE = "INSERT INTO refusals (api_key_id, fingerprint, tries, at_ms) VALUES (?, ?, ?, ?)"
 _DISOWN = "UPDATE requests SET fingerprint = NULL WHERE id = ? AND state = 'reserved' AND tries = ?"
 _DELIVERED = "UPDATE requests SET delivered_at_ms = ? WHERE id = ? AND delivered_at_ms IS NULL"

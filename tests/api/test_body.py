@@ -342,7 +342,7 @@ async def test_a_promise_above_the_cap_is_refused_before_the_body_and_before_100
     )
 
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 1
 
 
 @pytest.mark.parametrize("content_type", [JSON, MULTIPART])
@@ -370,11 +370,13 @@ async def test_a_byte_now_and_then_is_a_stall_too(tmp_path: Path) -> None:
         await asyncio.sleep(0.01)
         return {"type": "http.request", "body": b" ", "more_body": True}
 
+    started = time.perf_counter()
     with pytest.raises(BadRequest):
         async with asyncio.timeout(5):
             await read_generation(Request(drip.scope, receive), BodyCaps(Scratch(tmp_path), idle_s=0.1))
 
     assert sent > 1
+    assert time.perf_counter() - started < 1
 
 
 async def test_a_slow_body_that_keeps_moving_is_read(tmp_path: Path) -> None:

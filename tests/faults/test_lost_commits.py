@@ -16,7 +16,6 @@ from tests.servers import PostgresServer
 
 BODY = {"model": "gpt-image-1", "prompt": "a lighthouse"}
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE $1"
-CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE $1"
 RESERVATION = "%verdict AS%"
 WRITING = "COMMENT ON SCHEMA public IS 'written'"
 
@@ -64,9 +63,11 @@ async def are_waiting(server: asyncpg.Connection, query: str) -> bool:
     return bool(await server.fetch(WAITING, query))
 
 
-async def cut(server: asyncpg.Connection, query: str) -> bool:
-    """Whether there was anything to cut."""
-    return bool(await server.fetch(CUT, query))
+async def cut(server: asyncpg.Connection, query: str) -> None:
+    """End what waits, as soon as it does."""
+    await until(lambda: are_waiting(server, query))
+    for row in await server.fetch(WAITING, query):
+        await server.execute("SELECT pg_terminate_backend($1)", row["pid"])
 
 
 async def noted(server: asyncpg.Connection) -> bool:
@@ -83,7 +84,7 @@ async def test_a_reservation_that_stands_although_it_was_refused_is_given_back_a
         await ask(client)
         async with unacknowledged(server, postgres_url):
             asking = asyncio.create_task(try_number(client, 0))
-            await until(lambda: cut(server, RESERVATION))
+            await cut(server, RESERVATION)
             refused = await asking
         await until(lambda: is_in(running.database, "released"))
         await until(lambda: noted(server))

@@ -100,8 +100,8 @@ async def test_a_frozen_redis_costs_one_wait_and_not_one_per_request(
 
     assert [verdict.granted for verdict in verdicts].count(True) == 3
     assert later == 0
-    assert first_s < 5
-    assert all_s < 5
+    assert first_s < 1
+    assert all_s < 1
     assert await rates.check() == "redis"
 
 
@@ -122,7 +122,7 @@ async def test_a_frozen_redis_does_not_keep_close_waiting(rates: RedisRates, bre
     await rates.spend([Charge(LIMIT, 1)])
     await rates.close()
 
-    assert time.monotonic() - started_s < 5
+    assert time.monotonic() - started_s < 1
     breakable_redis.resume()
 
 

@@ -263,5 +263,5 @@ async def test_closing_ends_requests_that_hang_or_wait_at_once() -> None:
         started = time.monotonic()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 2
     assert all(isinstance(outcome, httpx2.TransportError) for outcome in outcomes)

@@ -322,7 +322,7 @@ async def test_what_is_idle_for_long_is_closed_by_us(
     relay.script = [ok_and_wait]
     assert await ask(to_relay) == b"ok"
 
-    await asyncio.wait_for(gone.wait(), 10)
+    await asyncio.wait_for(gone.wait(), 2)
 
     assert (len(to_relay._idle), len(to_relay._all)) == (0, 0)
 
@@ -373,7 +373,7 @@ async def test_an_exchange_that_is_given_up_closes_its_connection(relay: RawServ
         async with asyncio.timeout(0.1):
             await ask(to_relay)
 
-    await asyncio.wait_for(gone.wait(), 10)
+    await asyncio.wait_for(gone.wait(), 2)
     assert await ask(to_relay) == b"ok"
 
 
