@@ -44,16 +44,16 @@ class GatewayError(Exception):
         """OpenAI's error object: all four keys, always."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
-    def anew(self) -> Self:
+    def copy(self) -> Self:
         """The same to raise for another client: one that is kept would hold on to all that its tracebacks have seen."""
         return copy.copy(self)
 
-    def told(self) -> dict[str, Any]:
-        """Everything its client is told, for `told_again`."""
+    def to_record(self) -> dict[str, Any]:
+        """Everything its client is told, for `error_from_record`."""
         return {**self.body()["error"], "status": self.status, "retry_after_s": self.retry_after_s}
 
 
-def told_again(told: dict[str, Any]) -> GatewayError:
+def error_from_record(told: dict[str, Any]) -> GatewayError:
     """The error that `told` was made of, for another client."""
     error = GatewayError(
         told["message"], param=told["param"], code=told["code"], type=told["type"], status=told["status"]

@@ -41,7 +41,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
     install_documentation(api)
     paths = (route.path for route in iter_route_contexts(api.routes) if route.path)
     app: ASGIApp = UnderV1(images.StraightToImages(api, V1), paths)
-    return wrap(SandboxMark(app) if gateway.sandbox else app, leaving=lambda: gateway.buyer.draining)
+    return wrap(SandboxMark(app) if gateway.sandbox else app, leaving=lambda: gateway.image_service.draining)
 
 
 def _public(guard: Guard) -> APIRouter:

@@ -8,35 +8,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from app.blobs.bucket import BucketAddress, BucketFiles, open_bucket
+from app.blobs.folder import LocalFiles, ResultFiles
 from app.control.alerting import Alerting
-from app.control.fitness import Fitness
 from app.control.matching import Rules
 from app.control.reconciler import Reconciler
 from app.control.reconciliation import Reconciliation
+from app.control.schema_gate import SchemaGate
 from app.core.grants import Grant
 from app.core.ids import new_id
 from app.errors import GatewayError, StoreUnavailable
-from app.notify.courier import Courier, Mailbox, WebhookRules
-from app.purchase.admission import Admission
-from app.purchase.background import Background
-from app.purchase.bucket import BucketAddress, BucketFiles, open_bucket
-from app.purchase.buyer import Buyer
-from app.purchase.clock import Clock
-from app.purchase.exchange import Parts
-from app.purchase.recovery import Recovery
-from app.purchase.replay import Deliveries, Replay
-from app.purchase.result_files import LocalFiles, ResultFiles
-from app.purchase.results import Keeping, Results
+from app.images.admission import Admission
+from app.images.answers import Results, RetentionPolicy
+from app.images.background import Background
+from app.images.clock import Clock
+from app.images.exchange import Parts
+from app.images.recovery import Recovery
+from app.images.replay import Deliveries, Replay
+from app.images.service import ImageService
+from app.notify.notifier import Mailbox, Notifier, WebhookRules
 from app.rates import Rates, open_rates
 from app.settings import Settings
 from app.spool import Pieces
 from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
-from app.store.lock import Neighbours
-from app.store.opening import open_book
-from app.store.originals import Originals
+from app.store.ledger.opening import open_book
+from app.store.ledger.originals import Originals
+from app.store.ledger.types import Ledger
+from app.store.lock import ProcessLocks
 from app.store.processes import Processes, elsewhere
-from app.store.purchases import Purchases
 from app.store.results import ResultRows
 from app.upstream.client import HttpUpstream
 
@@ -66,9 +66,9 @@ class Gateway:
     control_data: ControlData
     rates: Rates
     clock: Clock
-    fitness: Fitness
-    buyer: Buyer
-    purchases: Purchases
+    schema_gate: SchemaGate
+    image_service: ImageService
+    ledger: Ledger
     upstream: HttpUpstream
     background: Background
     recovery: Recovery
@@ -79,7 +79,7 @@ class Gateway:
 
     async def grant(self, key_id: str) -> Grant | None:
         """What holds for a key; None when there is none. Raises StoreUnavailable."""
-        if self.fitness.complaint is not None:
+        if self.schema_gate.complaint is not None:
             raise StoreUnavailable(AWAY)
         return await self.control_data.grant(key_id)
 
@@ -88,16 +88,16 @@ class Gateway:
         checks = {"database": await self._database(), "rates": await self.rates.check(), "disk": self._disk()}
         if checks["database"] == "ok":
             checks["results"] = await self._results()
-        if self.buyer.draining:
+        if self.image_service.draining:
             checks["shutdown"] = "draining"
-        if checks["database"] != "ok" or self.buyer.draining:
+        if checks["database"] != "ok" or self.image_service.draining:
             return Readiness("unready", checks)
         well = checks["rates"] in ("memory", "redis") and checks["disk"] == checks["results"] == "ok"
         return Readiness("ready" if well else "degraded", checks)
 
     async def _database(self) -> str:
-        if self.fitness.complaint is not None:
-            return self.fitness.complaint
+        if self.schema_gate.complaint is not None:
+            return self.schema_gate.complaint
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await self.database.now_ms()
@@ -111,7 +111,7 @@ class Gateway:
             return self.recovery.results.files.complaint or "ok"
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                others = await elsewhere(self.database, self.recovery.neighbours.met())
+                others = await elsewhere(self.database, self.recovery.process_locks.met())
         except (GatewayError, TimeoutError):
             return "unknown"
         return f"not shared with {others} other replica{'s' * (others > 1)}" if others else "ok"
@@ -134,12 +134,14 @@ async def open_gateway(
     chores: list[asyncio.Task[None]] = []
     try:
         with suppress(StoreUnavailable):
-            await gateway.fitness.ensure()
+            await gateway.schema_gate.ensure()
         await gateway.recovery.turn()
         chores = [asyncio.create_task(chore()) for chore in gateway.chores]
         yield gateway
     finally:
-        await gateway.background.finish(0 if gateway.buyer.closed and gateway.buyer.in_flight else settings.drain_s)
+        await gateway.background.finish(
+            0 if gateway.image_service.closed and gateway.image_service.in_flight else settings.drain_s
+        )
         for chore in chores:
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
@@ -150,36 +152,36 @@ async def _close(gateway: Gateway) -> None:
     with suppress(Exception):  # A courtesy to other replicas: whatever is wrong with the database, the rest is closed.
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             await gateway.recovery.processes.leave()
-    gateway.recovery.neighbours.leave()
+    gateway.recovery.process_locks.leave()
     await gateway.upstream.close()
     await gateway.rates.close()
-    await gateway.purchases.close()
+    await gateway.ledger.close()
     await gateway.database.close()
 
 
 def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
     database, clock, background = open_database(where), Clock(), Background()
-    purchases, retries = open_book(where, settings.database_connections_max)
-    control_data, fitness = ControlData(database), Fitness(database, pepper, settings.currency)
+    ledger, retries = open_book(where, settings.database_connections_max)
+    control_data, schema_gate = ControlData(database), SchemaGate(database, pepper, settings.currency)
     rates = open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
     upstream, results = _upstream(settings), _results(settings, data_dir, database, clock)
     processes, zone = Processes(database, new_id("proc_")), settings.zone
-    neighbours = Neighbours(_folder(data_dir / "processes"), processes.id)
-    admission = Admission(
-        control_data, rates, purchases, background, clock, zone, settings.currency, processes.id, pepper
-    )
+    process_locks = ProcessLocks(_folder(data_dir / "processes"), processes.id)
+    admission = Admission(control_data, rates, ledger, background, clock, zone, settings.currency, processes.id, pepper)
     caps = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
-    parts = Parts(upstream, database, purchases, results, background, clock, zone, *caps)
+    parts = Parts(upstream, database, ledger, results, background, clock, zone, *caps)
     deliveries, replay = (
         Deliveries(retries, clock),
         Replay(Originals(database), retries, results, clock, settings.upstream_deadline_s + LOST_S),
     )
-    buyer = Buyer(admission, parts, replay, deliveries, settings.in_flight_max, settings.client_deadline_s)
+    image_service = ImageService(
+        admission, parts, replay, deliveries, settings.in_flight_max, settings.client_deadline_s
+    )
     recovery = Recovery(
-        processes, purchases, results, control_data, clock, zone, neighbours, replay.running, fitness.ensure
+        processes, ledger, results, control_data, clock, zone, process_locks, replay.running, schema_gate.ensure
     )
     rules = Rules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
-    reconciliation = Reconciliation(database, purchases, upstream, _relay_key(settings), zone, rules)
+    reconciliation = Reconciliation(database, ledger, upstream, _relay_key(settings), zone, rules)
     return Gateway(
         settings=settings,
         data_dir=data_dir,
@@ -189,9 +191,9 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
         control_data=control_data,
         rates=rates,
         clock=clock,
-        fitness=fitness,
-        buyer=buyer,
-        purchases=purchases,
+        schema_gate=schema_gate,
+        image_service=image_service,
+        ledger=ledger,
         upstream=upstream,
         background=background,
         recovery=recovery,
@@ -199,8 +201,8 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
             recovery.run,
             deliveries.run,
             results.files.run,
-            Reconciler(reconciliation, fitness.ensure).run,
-            Alerting(database, courier_of(settings), zone, settings.currency, fitness.ensure).run,
+            Reconciler(reconciliation, schema_gate.ensure).run,
+            Alerting(database, notifier_from(settings), zone, settings.currency, schema_gate.ensure).run,
         ),
     )
 
@@ -219,15 +221,15 @@ def _relay_key(settings: Settings) -> str:
 
 
 def _results(settings: Settings, data_dir: Path, database: Database, clock: Clock) -> Results:
-    keeping = Keeping(
+    retention = RetentionPolicy(
         settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
     )
     local = LocalFiles(_folder(data_dir / "results"))
     address = bucket_of(settings)
     files: ResultFiles = (
-        local if address is None else BucketFiles(local, open_bucket(address), keeping.bytes_max, clock.now_ms)
+        local if address is None else BucketFiles(local, open_bucket(address), retention.bytes_max, clock.now_ms)
     )
-    return Results(files, ResultRows(database), keeping)
+    return Results(files, ResultRows(database), retention)
 
 
 def bucket_of(settings: Settings) -> BucketAddress | None:
@@ -249,7 +251,7 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def courier_of(settings: Settings) -> Courier:
+def notifier_from(settings: Settings) -> Notifier:
     """Whoever takes alerts to their channels."""
     password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
     mailbox = Mailbox(
@@ -260,4 +262,4 @@ def courier_of(settings: Settings) -> Courier:
         password,
         settings.smtp_from,
     )
-    return Courier(WebhookRules(settings.webhook_allow_http, settings.webhook_allow_private), mailbox)
+    return Notifier(WebhookRules(settings.webhook_allow_http, settings.webhook_allow_private), mailbox)

@@ -27,7 +27,7 @@ from benchmarks.scenarios import MIB, request_body
 from benchmarks.table import aligned
 from benchmarks.upstream import image_answer
 from tests.servers import PostgresServer, RedisServer
-from tests.store.purchasing import Desk, open_purchases, settlement
+from tests.store.purchasing import Desk, open_ledger, settlement
 
 CHUNK_BYTES = 64 * 1024
 PEPPER = b"a pepper for the benchmarks, long enough"
@@ -126,8 +126,8 @@ async def _purchases(sheet: Sheet, name: str, where: DatabaseUrl, times: int) ->
     """Reserve, mark and settle, on three limits: of the user, of the user and a model, of the organization."""
     database = open_database(where)
     await upgrade(database)
-    async with open_purchases(database) as purchases:
-        await _buy(sheet, name, Desk(database, purchases), times)
+    async with open_ledger(database) as ledger:
+        await _buy(sheet, name, Desk(database, ledger), times)
     await database.close()
 
 
@@ -141,9 +141,9 @@ async def _buy(sheet: Sheet, name: str, desk: Desk, times: int) -> None:
 
     async def buy() -> None:
         order = await desk.order(*limits)
-        await desk.purchases.reserve(order)
-        assert await desk.purchases.dispatch(order.request_id, order.owner, order.reserved_at_ms)
-        assert await desk.purchases.settle(order.request_id, booked) is not None
+        await desk.ledger.reserve(order)
+        assert await desk.ledger.dispatch(order.request_id, order.owner, order.reserved_at_ms)
+        assert await desk.ledger.settle(order.request_id, booked) is not None
 
     for at_once in (1, 64):
         await sheet.measure_async(f"reserve, mark and settle, {name}", buy, times, at_once)

@@ -24,10 +24,10 @@ import structlog
 
 from app.api.organization.usage_answers import costs_answer, images_answer
 from app.api.organization.usage_queries import BUCKETS, CostsField, CostsQuery, ImagesField, ImagesQuery
-from app.cli.server import settle_memory
 from app.control.audit import audit
 from app.control.buckets import Width
 from app.core.intervals import DAY_MS
+from app.server import settle_memory
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
 from benchmarks.ledger import DAYS, PEPPER, STRESS, TEAM, ZONE, Crowd, Person, fill

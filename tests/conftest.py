@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import structlog
 
-from app.cli.server import allow_many_files
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
+from app.server import allow_many_files
 from tests.buckets import bucket, bucket_server
 from tests.databases import (
     database,

@@ -15,13 +15,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.cli.server import Server, listen
 from app.control.keys import CreatedKey, WantedKey, create_key
 from app.control.limits import LimitChange, ScopeRef, set_limits
 from app.control.people import create_user
 from app.core.intervals import Interval
 from app.core.limits import Scope, Unit
 from app.main import create_app
+from app.server import Server, listen
 from app.settings import Settings
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
@@ -78,7 +78,7 @@ async def running_gateway(
     await prepare(where)
     sock = listen("127.0.0.1", 0)
     async with open_gateway(chosen, where, data_dir, pepper) as gateway:
-        server = Server(create_app(gateway), gateway.buyer, 5.0, lambda: None)
+        server = Server(create_app(gateway), gateway.image_service, 5.0, lambda: None)
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)
         await server.startup([sock])  # Without its main loop, which takes the signals and looks ten times a second.

@@ -11,10 +11,10 @@ from starlette.types import Message, Receive, Scope, Send
 from app.core.limits import Unit
 from app.core.money import decimal_text
 from app.errors import GatewayError, InternalError
-from app.purchase.booking import Bought
-from app.purchase.crash import crash_point
-from app.purchase.purchase import Purchase
-from app.purchase.refusals import rate_headers
+from app.images.booking import BookedAnswer
+from app.images.crash import crash_point
+from app.images.pending import PendingAnswer
+from app.images.refusals import rate_headers
 from app.spool import segments_bytes
 from app.wiring import Gateway
 
@@ -33,11 +33,11 @@ class _SelfSending(Response):
 class ResultResponse(_SelfSending):
     """A stored answer, sent piece by piece from its spool, which is closed at the end."""
 
-    def __init__(self, purchase: Purchase, bought: Bought, gateway: Gateway):
+    def __init__(self, pending: PendingAnswer, bought: BookedAnswer, gateway: Gateway):
         self._bought = bought
-        self._purchase = purchase
+        self._purchase = pending
         self._pieces = gateway.pieces
-        self._sent_headers = common_headers(purchase) | cost_headers(bought, gateway.settings.currency)
+        self._sent_headers = common_headers(pending) | cost_headers(bought, gateway.settings.currency)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         segments, spool = self._bought.segments, self._bought.spool
@@ -59,11 +59,11 @@ class ResultResponse(_SelfSending):
 class EventResponse(_SelfSending):
     """A stream of events. Its first event is there before the first byte is sent, so that a refusal still has a status."""
 
-    def __init__(self, purchase: Purchase, first: bytes, events: AsyncGenerator[bytes]):
+    def __init__(self, pending: PendingAnswer, first: bytes, events: AsyncGenerator[bytes]):
         self._first = first
         self._events = events
-        self._purchase = purchase
-        self._sent_headers = common_headers(purchase)
+        self._purchase = pending
+        self._sent_headers = common_headers(pending)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         headers = self._sent_headers | {
@@ -86,16 +86,16 @@ class EventResponse(_SelfSending):
         await send(_piece(b"", more=False))
 
 
-def common_headers(purchase: Purchase) -> dict[str, str]:
+def common_headers(pending: PendingAnswer) -> dict[str, str]:
     """The rates; of a replay also that it is one, and of which request."""
-    original = {"idempotent-replayed": "true", "x-imagegate-request-id": purchase.request_id}
-    return rate_headers(purchase.rates) | (original if purchase.replayed else {})
+    original = {"idempotent-replayed": "true", "x-imagegate-request-id": pending.request_id}
+    return rate_headers(pending.rates) | (original if pending.replayed else {})
 
 
-def _note_delivery(purchase: Purchase, scope: Scope) -> None:
+def _note_delivery(pending: PendingAnswer, scope: Scope) -> None:
     """Before the last byte: afterwards the server may have closed the connection itself."""
     if not has_left(scope):
-        purchase.delivered()
+        pending.delivered()
 
 
 def has_left(scope: Scope) -> bool:
@@ -110,7 +110,7 @@ def error_frame(exc: GatewayError) -> bytes:
     return b"event: error\ndata: " + json.dumps(exc.body()).encode() + b"\n\n"
 
 
-def cost_headers(bought: Bought, currency: str) -> dict[str, str]:
+def cost_headers(bought: BookedAnswer, currency: str) -> dict[str, str]:
     """`x-imagegate-*`: plain decimals. What is left is of the tightest limit, and absent where there is none."""
     headers = {"x-imagegate-cost": decimal_text(bought.cost_micros), "x-imagegate-currency": currency}
     spend, images = _left(bought, "micros"), _left(bought, "images")
@@ -121,7 +121,7 @@ def cost_headers(bought: Bought, currency: str) -> dict[str, str]:
     return headers
 
 
-def _left(bought: Bought, unit: Unit) -> int | None:
+def _left(bought: BookedAnswer, unit: Unit) -> int | None:
     return min((room.left for room in bought.rooms or () if room.unit == unit), default=None)
 
 

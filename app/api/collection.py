@@ -13,8 +13,8 @@ from app.api.deps import Caller, Wired
 from app.api.middleware import V1
 from app.core.money import decimal_text
 from app.errors import GatewayError
-from app.purchase.purchase import Purchase
-from app.store.originals import Original
+from app.images.pending import PendingAnswer
+from app.store.ledger.originals import Original
 from app.wiring import Gateway
 
 RETRY_AFTER_S = 5
@@ -25,32 +25,32 @@ router = APIRouter(prefix="/images/requests", tags=["Images"])
 @router.get("/{request_id}", **openapi.REQUEST)
 async def retrieve_request(request_id: str, caller: Caller, gateway: Wired) -> JSONResponse:
     """State, cost and times of a request of this API key; 404 for any other."""
-    return _shown(gateway, await gateway.buyer.replay.of_owner(caller, request_id))
+    return _shown(gateway, await gateway.image_service.replay.of_owner(caller, request_id))
 
 
 @router.get("/{request_id}/result", **openapi.REQUEST_RESULT)
 async def retrieve_result(request: Request, request_id: str, caller: Caller, gateway: Wired) -> Response:
     """The answer of a request of this API key, as it was or would have been sent: 202 while there is none yet."""
-    original = await gateway.buyer.replay.of_owner(caller, request_id)
+    original = await gateway.image_service.replay.of_owner(caller, request_id)
     if not original.ended:
         return _shown(gateway, original, status=202, path=request.url.path.removesuffix("/result"))
-    purchase = gateway.buyer.collect(original)
+    pending = gateway.image_service.collect(original)
     if not original.stream:
-        return ResultResponse(purchase, await purchase.bought(), gateway)
-    events = purchase.events()
-    return EventResponse(purchase, await anext(events), events)
+        return ResultResponse(pending, await pending.bought(), gateway)
+    events = pending.events()
+    return EventResponse(pending, await anext(events), events)
 
 
-async def accepted(gateway: Gateway, purchase: Purchase) -> Response:
+async def accepted(gateway: Gateway, pending: PendingAnswer) -> Response:
     """202 once the request has been sent; raises what it ended with before that."""
-    await purchase.accepted()
-    if purchase.channel is not None:
-        purchase.channel.leave()
-    document: dict[str, Any] = {"id": purchase.request_id, "object": OBJECT, "state": "dispatched"}
+    await pending.accepted()
+    if pending.channel is not None:
+        pending.channel.leave()
+    document: dict[str, Any] = {"id": pending.request_id, "object": OBJECT, "state": "dispatched"}
     with suppress(GatewayError):  # It has been sent: from here on no error may sound as if it had not.
-        original = await gateway.buyer.replay.originals.find(purchase.request_id)
+        original = await gateway.image_service.replay.originals.find(pending.request_id)
         document = _document(original, gateway.settings.currency) if original is not None else document
-    headers = common_headers(purchase) | _later(f"{V1}{router.prefix}/{purchase.request_id}")
+    headers = common_headers(pending) | _later(f"{V1}{router.prefix}/{pending.request_id}")
     return JSONResponse(document, 202, headers)
 
 

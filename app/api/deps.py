@@ -10,7 +10,7 @@ from app.api.guard import Guard
 from app.core import keys
 from app.core.grants import Grant
 from app.errors import InvalidApiKey
-from app.purchase.admission import INVALID_KEY
+from app.images.admission import INVALID_KEY
 from app.wiring import Gateway
 
 _NOBODY = b"\0" * 32

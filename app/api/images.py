@@ -18,7 +18,7 @@ from app.core.grants import Grant
 from app.core.request import ImageRequest
 from app.core.retry import Retry
 from app.errors import GatewayError
-from app.purchase.buyer import ClientGone
+from app.images.service import ClientGone
 
 Read = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
 
@@ -79,15 +79,15 @@ async def _buy(request: Request, grant: Grant, read: Read) -> Response:
         return has_left(request.scope)
 
     try:
-        purchase = await gateway.buyer.buy(request_id, grant, wanted, retry, left, collected=later)
+        pending = await gateway.image_service.buy(request_id, grant, wanted, retry, left, collected=later)
     except ClientGone as exc:
         raise ClientDisconnect from exc
     if later:
-        return await accepted(gateway, purchase)
+        return await accepted(gateway, pending)
     if not wanted.stream:
-        return ResultResponse(purchase, await purchase.bought(), gateway)
-    events = purchase.events()
-    return EventResponse(purchase, await anext(events), events)
+        return ResultResponse(pending, await pending.bought(), gateway)
+    events = pending.events()
+    return EventResponse(pending, await anext(events), events)
 
 
 def _prefers_later(request: Request) -> bool:

@@ -92,8 +92,8 @@ async def _asked(home: Home, check: str, finding: Awaitable[Finding]) -> Finding
 
 
 async def _schema(home: Home, database: "Database") -> Finding:
-    from app.control.fitness import check_schema
     from app.control.installation import check_currency
+    from app.control.schema_gate import check_schema
     from app.store.schema import schema_state
 
     state = await schema_state(database)
@@ -178,7 +178,7 @@ async def _results(home: Home, database: "Database") -> Finding:
 
 async def _bucket(home: Home) -> list[Finding]:
     """Of those that have one."""
-    from app.purchase.bucket import open_bucket
+    from app.blobs.bucket import open_bucket
     from app.wiring import bucket_of
 
     address = bucket_of(home.settings)

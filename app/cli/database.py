@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.cli.context import Home
-from app.control.fitness import check_schema
 from app.control.installation import check_currency
+from app.control.schema_gate import check_schema
 from app.core.actors import Actor
 from app.errors import ConfigurationError
 from app.store.engine import Database, open_database

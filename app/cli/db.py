@@ -22,7 +22,7 @@ _STATE = (Column("current", none="none"), Column("newest"), Column("up_to_date")
 @command(app, "upgrade", here_only=True)
 async def upgrade(call: Call) -> None:
     """Bring the schema to this program's version; on SQLite, make the database where there is none."""
-    from app.control.fitness import check_schema
+    from app.control.schema_gate import check_schema
     from app.store import migrations
     from app.store.schema import schema_state
 

@@ -140,9 +140,9 @@ class Local:
 
     async def create_alert(self, wanted: "WantedAlert") -> Alert:
         from app.control import alerts
-        from app.wiring import courier_of
+        from app.wiring import notifier_from
 
-        return await alerts.create_alert(self.database, courier_of(self.settings), wanted)
+        return await alerts.create_alert(self.database, notifier_from(self.settings), wanted)
 
     async def list_alerts(self) -> Sequence[Alert]:
         from app.control import alerts

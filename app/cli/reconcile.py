@@ -13,7 +13,7 @@ from app.errors import ConfigurationError
 if TYPE_CHECKING:
     from app.control.reconciliation import Reconciliation, Report
     from app.store.engine import Database
-    from app.store.purchases import Purchases
+    from app.store.ledger.types import Ledger
 
 app = typer.Typer()
 _STEPS = [
@@ -57,7 +57,7 @@ async def reconcile(
     it, measure the drift by day, and show what was done and what stays open. The gateway does the same in the background."""
     async with (
         call.database() as database,
-        purchases(database) as money,
+        ledger(database) as money,
         _reconciliation(call, database, money) as reconciliation,
     ):
         report = await reconciliation.run(dry_run=dry_run, every_day=True)
@@ -68,11 +68,11 @@ async def reconcile(
 
 
 @asynccontextmanager
-async def purchases(database: "Database") -> "AsyncIterator[Purchases]":
+async def ledger(database: "Database") -> "AsyncIterator[Ledger]":
     """The money of requests, closed at the end."""
-    from app.store.opening import open_purchases
+    from app.store.ledger.opening import open_ledger
 
-    money = open_purchases(database.where, connections_max=1)
+    money = open_ledger(database.where, connections_max=1)
     try:
         yield money
     finally:
@@ -80,7 +80,7 @@ async def purchases(database: "Database") -> "AsyncIterator[Purchases]":
 
 
 @asynccontextmanager
-async def _reconciliation(call: Call, database: "Database", money: "Purchases") -> "AsyncIterator[Reconciliation]":
+async def _reconciliation(call: Call, database: "Database", money: "Ledger") -> "AsyncIterator[Reconciliation]":
     from app.control.matching import Rules
     from app.control.reconciliation import Reconciliation
     from app.upstream.client import HttpUpstream

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.command import Call, command
 from app.cli.output import Column, fields
-from app.cli.reconcile import purchases
+from app.cli.reconcile import ledger
 from app.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ async def _decide(
 ) -> None:
     from app.control.decisions import Decisions
 
-    async with call.database() as database, purchases(database) as money:
+    async with call.database() as database, ledger(database) as money:
         await decide(Decisions(database, money, call.home.settings.zone))
         await _print(call, database, request_id)
 

@@ -82,9 +82,9 @@ def _alone(home: Home) -> Iterator[None]:
 
 
 async def _serve(home: Home, settings: "Settings") -> None:
-    from app.cli.server import Server, allow_many_files, listen, settle_memory
     from app.control.pepper import load_pepper
     from app.main import create_app
+    from app.server import Server, allow_many_files, listen, settle_memory
     from app.wiring import open_gateway
 
     allow_many_files()
@@ -100,7 +100,7 @@ async def _serve(home: Home, settings: "Settings") -> None:
                 settle_memory()
                 _tell(home, sock, first)
 
-            server = Server(create_app(gateway), gateway.buyer, settings.drain_s, started)
+            server = Server(create_app(gateway), gateway.image_service, settings.drain_s, started)
             await server.serve([sock])
 
 
@@ -108,8 +108,8 @@ async def _first_start(home: Home, pepper: bytes) -> "FirstKey | None":
     """On SQLite the schema is brought up to date, and an empty installation gets its first user and key."""
     if home.database_url.dialect != "sqlite":
         return None
-    from app.control.fitness import check_not_newer
     from app.control.installation import claim, first_key
+    from app.control.schema_gate import check_not_newer
     from app.store.engine import open_database
     from app.store.schema import schema_state
 

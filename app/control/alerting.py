@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.alerts import Alert, message
 from app.core.intervals import local_day
 from app.errors import ConfigurationError, GatewayError
-from app.notify.courier import Courier, NotDelivered
+from app.notify.notifier import NotDelivered, Notifier
 from app.store import alerts as store
 from app.store import deliveries
 from app.store.deliveries import Claim
@@ -35,7 +35,7 @@ class Alerting:
     raises; what cannot be done now is done later."""
 
     database: Database
-    courier: Courier
+    notifier: Notifier
     zone: ZoneInfo
     currency: str
     ensure_fit: Callable[[], Awaitable[None]]
@@ -106,7 +106,7 @@ class Alerting:
 
     async def _send(self, claim: Claim) -> None:
         try:
-            await self.courier.send(claim.channel, message(claim.id, claim.firing, self.currency, self.zone))
+            await self.notifier.send(claim.channel, message(claim.id, claim.firing, self.currency, self.zone))
         except NotDelivered as exc:
             await self._failed(claim, exc)
             return

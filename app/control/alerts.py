@@ -16,7 +16,7 @@ from app.core.intervals import COUNTED, Interval
 from app.core.limits import Scope
 from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS, decimal_text
 from app.errors import InvalidValue, NotFound
-from app.notify.courier import Courier, NotDelivered
+from app.notify.notifier import NotDelivered, Notifier
 from app.notify.webhook_secret import is_webhook_secret, new_webhook_secret
 from app.store import alerts as store
 from app.store import deliveries
@@ -64,10 +64,10 @@ class AlertFilter:
     plain: bool = False
 
 
-async def create_alert(database: Database, courier: Courier, wanted: WantedAlert) -> Alert:
+async def create_alert(database: Database, notifier: Notifier, wanted: WantedAlert) -> Alert:
     """It is set off at once where so much is used already. Raises InvalidValue; NotFound for its scope."""
     _check_amount(wanted.unit, wanted.interval, wanted.threshold)
-    channels = await _checked(courier, wanted.channels, ())
+    channels = await _checked(notifier, wanted.channels, ())
     now_ms = await database.now_ms()
     async with database.write() as connection:
         scope_id = await scope_id_of(connection, wanted.where)
@@ -90,11 +90,11 @@ async def create_alert(database: Database, courier: Courier, wanted: WantedAlert
 
 
 async def change_alert(
-    database: Database, courier: Courier, alert_id: str, change: AlertChange, among: AlertFilter | None = None
+    database: Database, notifier: Notifier, alert_id: str, change: AlertChange, among: AlertFilter | None = None
 ) -> Alert:
     """A new threshold may be reached in this interval again. Raises NotFound, InvalidValue."""
     known = await show_alert(database, alert_id, among)
-    channels = None if change.channels is None else await _checked(courier, change.channels, known.channels)
+    channels = None if change.channels is None else await _checked(notifier, change.channels, known.channels)
     async with database.write() as connection:
         before = await _the_alert(connection, alert_id, among)
         after = replace(
@@ -171,17 +171,17 @@ def _check_amount(unit: AlertUnit, interval: Interval, threshold: int) -> None:
         raise InvalidValue(f"The threshold goes from 0 (told with the first use) to {text}.", param="threshold_amount")
 
 
-async def _checked(courier: Courier, channels: Sequence[Channel], before: Sequence[Channel]) -> tuple[Channel, ...]:
+async def _checked(notifier: Notifier, channels: Sequence[Channel], before: Sequence[Channel]) -> tuple[Channel, ...]:
     if not 1 <= len(channels) <= CHANNELS_MAX:
         raise InvalidValue(f"An alert has 1 to {CHANNELS_MAX} notification channels.", param="notification_channels")
-    return tuple([await _checked_one(courier, channel, before) for channel in channels])
+    return tuple([await _checked_one(notifier, channel, before) for channel in channels])
 
 
-async def _checked_one(courier: Courier, channel: Channel, before: Sequence[Channel]) -> Channel:
+async def _checked_one(notifier: Notifier, channel: Channel, before: Sequence[Channel]) -> Channel:
     if channel.type == "email":
         return _checked_mail(channel)
     try:
-        await asyncio.to_thread(courier.check, channel)
+        await asyncio.to_thread(notifier.check, channel)
     except NotDelivered as exc:
         raise InvalidValue(exc.reason, param="url") from None
     if channel.type != "webhook":

@@ -8,12 +8,13 @@ from app.control.requests import show_request
 from app.core.intervals import hour_start_ms, local_day
 from app.core.money import AMOUNT_MICROS_MAX
 from app.errors import Conflict, InvalidValue
-from app.store import corrections, reconciliation
+from app.store import reconciliation
 from app.store.audit_logs import Change
 from app.store.audit_logs import note as log_change
-from app.store.corrections import Correction, Kind
 from app.store.engine import Database
-from app.store.purchases import Ending, Purchases, Settlement
+from app.store.ledger import corrections
+from app.store.ledger.corrections import Correction, Kind
+from app.store.ledger.types import Ending, Ledger, Settlement
 from app.store.reconciliation import Charge, Dispatched
 from app.store.requests import RequestRecord
 
@@ -34,7 +35,7 @@ class Decisions:
     """What may be decided about an unknown request. Each returns False, with no money moved, when it is unknown no more."""
 
     database: Database
-    purchases: Purchases
+    ledger: Ledger
     zone: ZoneInfo
 
     async def settle(
@@ -52,14 +53,14 @@ class Decisions:
             day=local_day(request.reserved_at_ms, self.zone),
             flag=flag,
         )
-        return await self.purchases.settle(request.id, settlement) is not None
+        return await self.ledger.settle(request.id, settlement) is not None
 
     async def release(self, request: Dispatched, word: Word) -> bool:
         """Give its holds back. A charge that turns up later is posted as a correction."""
         now_ms = await self._written_down(request, "release", word)
         if now_ms is None:
             return False
-        return await self.purchases.release(request.id, _ending(request, now_ms), ("unknown",))
+        return await self.ledger.release(request.id, _ending(request, now_ms), ("unknown",))
 
     async def correct(self, correction: Correction, proof: Charge) -> bool:
         """Post it, once for all. False when `proof` proves another request, or the cause has been answered."""

@@ -13,11 +13,12 @@ from app.control.drift import Day
 from app.control.matching import LATE_MS, SLACK_MS, Matches, Rules, Sent, match, why_not_released
 from app.core.catalog import Catalog
 from app.core.request import ImageRequest
-from app.store import corrections, prices
+from app.store import prices
 from app.store import reconciliation as store
-from app.store.corrections import Correction
 from app.store.engine import Database
-from app.store.purchases import Purchases
+from app.store.ledger import corrections
+from app.store.ledger.corrections import Correction
+from app.store.ledger.types import Ledger
 from app.store.reconciliation import Charge, Dispatched, DriftRow
 from app.upstream.billing import Accounts, Askable, Log, LogRow, read_accounts
 
@@ -87,7 +88,7 @@ class Reconciliation:
     """Harmless to repeat and to run twice at once: every step is guarded, and a charge proves one request only."""
 
     database: Database
-    purchases: Purchases
+    ledger: Ledger
     upstream: Askable
     api_key: str
     zone: ZoneInfo
@@ -220,7 +221,7 @@ class Reconciliation:
 
     @property
     def _decisions(self) -> Decisions:
-        return Decisions(self.database, self.purchases, self.zone)
+        return Decisions(self.database, self.ledger, self.zone)
 
 
 def _earlier(request: Dispatched) -> LogRow:

@@ -3,10 +3,10 @@
 from app.control.names import shown
 from app.control.people import the_user
 from app.errors import InvalidValue, NotFound
-from app.store import corrections
 from app.store import requests as store
-from app.store.corrections import CorrectionRecord
 from app.store.engine import Database
+from app.store.ledger import corrections
+from app.store.ledger.corrections import CorrectionRecord
 from app.store.requests import RequestRecord
 
 COUNT_MAX = 1_000

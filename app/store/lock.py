@@ -33,7 +33,7 @@ def locked(data_dir: Path) -> Iterator[None]:
         os.close(fd)
 
 
-class Neighbours:
+class ProcessLocks:
     """The processes of one data directory. A lock that can be had is that of a dead one: its rows need not wait for 30 s of
     silence. Replicas that share no directory do not see each other here."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.store.engine import Database
-from app.store.originals import Original, original
+from app.store.ledger.originals import Original, original
 from app.store.tables import is_unresolved, processes, requests
 
 BEAT_S = 10.0

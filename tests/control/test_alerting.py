@@ -17,7 +17,7 @@ from app.control.limits import ScopeRef
 from app.core.alerts import Alert, Channel, Message
 from app.core.intervals import local_day
 from app.errors import StoreUnavailable
-from app.notify.courier import Courier, NotDelivered
+from app.notify.notifier import NotDelivered, Notifier
 from app.notify.webhook_secret import new_webhook_secret
 from app.store.engine import Database
 from app.store.tables import deliveries
@@ -34,7 +34,7 @@ class Died(BaseException):
 
 
 @dataclass(frozen=True, slots=True)
-class Noting(Courier):
+class Noting(Notifier):
     """The edge of the network: keeps what it is given, or fails as it is told to."""
 
     sent: list[tuple[Channel, Message]] = field(default_factory=list)
@@ -54,15 +54,15 @@ async def nothing() -> None:
     pass
 
 
-def alerting(database: Database, courier: Courier) -> Alerting:
-    return Alerting(database, courier, ZONE, "CNY", nothing)
+def alerting(database: Database, notifier: Notifier) -> Alerting:
+    return Alerting(database, notifier, ZONE, "CNY", nothing)
 
 
 async def alert(database: Database, threshold: int, *channels: Channel, **given: Any) -> Alert:
     where = ScopeRef(given.pop("scope", "organization"), given.pop("reference", ""))
     wanted = {"unit": "micros", "interval": "month"} | given
     return await alerts.create_alert(
-        database, Courier(), WantedAlert(where, threshold=threshold, channels=channels or (HOOK,), **wanted)
+        database, Notifier(), WantedAlert(where, threshold=threshold, channels=channels or (HOOK,), **wanted)
     )
 
 
@@ -86,8 +86,8 @@ async def make_due(database: Database) -> None:
 
 
 async def test_an_alert_is_set_off_once_and_told_to_every_channel(database: Database) -> None:
-    courier = Noting()
-    work = alerting(database, courier)
+    notifier = Noting()
+    work = alerting(database, notifier)
     await alert(database, 2 * YUAN, HOOK, MAIL)
     await used(database, cost_micros=2 * YUAN - 1)
     assert (await work.notice(), await work.deliver()) == (0, 0)
@@ -96,9 +96,9 @@ async def test_an_alert_is_set_off_once_and_told_to_every_channel(database: Data
     assert [await work.notice() for _ in range(2)] == [1, 0]
     assert [await work.deliver() for _ in range(2)] == [2, 0]
 
-    assert courier.titles == ["Spend by the organization this month reached 2.00 CNY"] * 2
-    assert {channel.type for channel, _ in courier.sent} == {"webhook", "email"}
-    [first, second] = [message for _, message in courier.sent]
+    assert notifier.titles == ["Spend by the organization this month reached 2.00 CNY"] * 2
+    assert {channel.type for channel, _ in notifier.sent} == {"webhook", "email"}
+    [first, second] = [message for _, message in notifier.sent]
     assert first.id != second.id and first.document["data"]["used"] == "2.00"
     assert await states(database) == [("delivered", 1)] * 2
 
@@ -113,8 +113,8 @@ async def test_at_zero_it_is_set_off_by_the_first_use_and_not_before(database: D
 
 
 async def test_many_replicas_at_once_set_it_off_and_tell_it_once(database: Database) -> None:
-    courier = Noting()
-    works = [alerting(database, courier) for _ in range(6)]
+    notifier = Noting()
+    works = [alerting(database, notifier) for _ in range(6)]
     await alert(database, YUAN, HOOK)
     await used(database)
 
@@ -122,7 +122,7 @@ async def test_many_replicas_at_once_set_it_off_and_tell_it_once(database: Datab
     await asyncio.gather(*(work.deliver() for work in works))
 
     assert sum(fired) == 1
-    assert len(courier.sent) == 1
+    assert len(notifier.sent) == 1
 
 
 @pytest.mark.parametrize(
@@ -163,21 +163,21 @@ async def test_an_earlier_month_does_not_count_and_its_days_before_yesterday_do(
 
 
 async def test_a_new_threshold_is_told_again_and_the_old_one_is_not(database: Database) -> None:
-    courier = Noting()
-    work = alerting(database, courier)
+    notifier = Noting()
+    work = alerting(database, notifier)
     made = await alert(database, YUAN)
     await used(database, cost_micros=3 * YUAN)
     await work.notice()
 
-    await alerts.change_alert(database, courier, made.id, AlertChange(threshold=2 * YUAN))
+    await alerts.change_alert(database, notifier, made.id, AlertChange(threshold=2 * YUAN))
     assert await work.notice() == 1
-    await alerts.change_alert(database, courier, made.id, AlertChange(threshold=YUAN))
+    await alerts.change_alert(database, notifier, made.id, AlertChange(threshold=YUAN))
     assert await work.notice() == 0
 
 
 async def test_what_fails_is_tried_again_later_with_the_same_id_and_in_the_end_given_up(database: Database) -> None:
-    courier = Noting(fails=[NotDelivered("busy")] * 2)
-    work = alerting(database, courier)
+    notifier = Noting(fails=[NotDelivered("busy")] * 2)
+    work = alerting(database, notifier)
     made = await alert(database, YUAN)
     await used(database)
     await work.notice()
@@ -191,12 +191,12 @@ async def test_what_fails_is_tried_again_later_with_the_same_id_and_in_the_end_g
         await make_due(database)
         await work.deliver()
     assert await states(database) == [("delivered", 3)]
-    assert [message.id for _, message in courier.sent] == [waiting.id]
+    assert [message.id for _, message in notifier.sent] == [waiting.id]
 
 
 async def test_after_the_last_try_it_is_given_up_and_said(database: Database) -> None:
-    courier = Noting(fails=[NotDelivered("busy")] * 99)
-    work = alerting(database, courier)
+    notifier = Noting(fails=[NotDelivered("busy")] * 99)
+    work = alerting(database, notifier)
     await alert(database, YUAN)
     await used(database)
     await work.notice()
@@ -212,8 +212,8 @@ async def test_after_the_last_try_it_is_given_up_and_said(database: Database) ->
 
 
 async def test_a_final_failure_is_not_tried_again(database: Database) -> None:
-    courier = Noting(fails=[NotDelivered("gone", final=True)])
-    work = alerting(database, courier)
+    notifier = Noting(fails=[NotDelivered("gone", final=True)])
+    work = alerting(database, notifier)
     await alert(database, YUAN)
     await used(database)
     await work.notice()
@@ -223,8 +223,8 @@ async def test_a_final_failure_is_not_tried_again(database: Database) -> None:
 
 
 async def test_a_process_that_dies_between_firing_and_sending_loses_nothing(database: Database) -> None:
-    courier = Noting()
-    dead, living = alerting(database, Noting(fails=[Died()])), alerting(database, courier)
+    notifier = Noting()
+    dead, living = alerting(database, Noting(fails=[Died()])), alerting(database, notifier)
     await alert(database, YUAN)
     await used(database)
     await dead.notice()
@@ -235,12 +235,12 @@ async def test_a_process_that_dies_between_firing_and_sending_loses_nothing(data
     async with database.transaction() as connection:  # Two minutes later.
         await connection.execute(sa.update(deliveries).values(due_at_ms=deliveries.c.due_at_ms - LEASE_MS))
     assert await living.deliver() == 1
-    assert len(courier.sent) == 1
+    assert len(notifier.sent) == 1
 
 
 async def test_of_a_deleted_alert_nothing_more_is_told(database: Database) -> None:
-    courier = Noting()
-    work = alerting(database, courier)
+    notifier = Noting()
+    work = alerting(database, notifier)
     made = await alert(database, YUAN)
     await used(database)
     await work.notice()
@@ -249,12 +249,12 @@ async def test_of_a_deleted_alert_nothing_more_is_told(database: Database) -> No
     await work.deliver()
 
     assert await states(database) == [("dropped", 0)]
-    assert courier.sent == []
+    assert notifier.sent == []
     assert await work.notice() == 0
 
 
 async def test_it_goes_on_after_whatever_goes_wrong(database: Database) -> None:
-    courier = Noting()
+    notifier = Noting()
     turns: list[None] = []
 
     async def unfit() -> None:
@@ -264,13 +264,13 @@ async def test_it_goes_on_after_whatever_goes_wrong(database: Database) -> None:
 
     await alert(database, YUAN)
     await used(database)
-    work = Alerting(database, courier, ZONE, "CNY", unfit, pause_s=0.01)
+    work = Alerting(database, notifier, ZONE, "CNY", unfit, pause_s=0.01)
     with capture_logs():
         running = asyncio.create_task(work.run())
         async with asyncio.timeout(10):
-            while not courier.sent:
+            while not notifier.sent:
                 await asyncio.sleep(0.01)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    assert len(courier.sent) == 1
+    assert len(notifier.sent) == 1

@@ -11,15 +11,15 @@ from app.core.intervals import hour_start_ms, local_day
 from app.core.limits import Limit
 from app.store.engine import Database
 from app.store.tables import counters, limits, requests, usage, usage_days, usage_hours, usage_series
-from tests.store.purchasing import ENDING, NOW_MS, Desk, open_purchases, settlement
+from tests.store.purchasing import ENDING, NOW_MS, Desk, open_ledger, settlement
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
 
 @pytest.fixture
 async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with open_purchases(database) as purchases:
-        yield Desk(database, purchases)
+    async with open_ledger(database) as ledger:
+        yield Desk(database, ledger)
 
 
 @pytest.fixture
@@ -30,14 +30,14 @@ async def limit(desk: Desk) -> Limit:
     others.append(await desk.limit("micros", 9000, scope="organization"))
     orders = [await desk.order(spend, *others, quote_micros=10, n=2, starts_at_ms=0) for _ in range(6)]
     for order in orders:
-        await desk.purchases.reserve(order)
+        await desk.ledger.reserve(order)
     for order in orders[1:]:
-        await desk.purchases.dispatch(order.request_id, order.owner, NOW_MS)
+        await desk.ledger.dispatch(order.request_id, order.owner, NOW_MS)
     booked = settlement(cost_micros=7, images=1, hour_at_ms=hour_start_ms(NOW_MS), day=local_day(NOW_MS, ZONE))
-    await desk.purchases.settle(orders[2].request_id, booked)
-    await desk.purchases.settle(orders[3].request_id, booked)
-    await desk.purchases.release(orders[4].request_id, ENDING)
-    await desk.purchases.give_up(orders[5].request_id, ENDING)
+    await desk.ledger.settle(orders[2].request_id, booked)
+    await desk.ledger.settle(orders[3].request_id, booked)
+    await desk.ledger.release(orders[4].request_id, ENDING)
+    await desk.ledger.give_up(orders[5].request_id, ENDING)
     return spend
 
 

@@ -11,11 +11,11 @@ from app.control.audit import audit
 from app.control.buckets import Bucket, Field, Period, Wanted, Width, read_buckets
 from app.core.intervals import hour_start_ms, local_day
 from app.errors import InvalidValue
-from app.store.corrections import Correction, late, post
 from app.store.engine import Database
+from app.store.ledger.corrections import Correction, late, post
 from app.store.usage import Sums
 from tests.databases import insert_request, insert_usage
-from tests.store.purchasing import ENDING, Desk, open_purchases, settlement
+from tests.store.purchasing import ENDING, Desk, open_ledger, settlement
 
 ZONE = ZoneInfo("Asia/Shanghai")
 DAY_S, HOUR_S = 86_400, 3600
@@ -146,8 +146,8 @@ async def test_two_who_are_the_first_to_use_something_are_both_counted(database:
 @pytest.fixture
 async def booked(database: Database) -> Sums:
     """A day of settled requests, unfinished ones, and corrections of every kind, by the real books."""
-    async with open_purchases(database) as purchases:
-        desk = Desk(database, purchases)
+    async with open_ledger(database) as ledger:
+        desk = Desk(database, ledger)
         for number in range(24):
             at_ms = START_S * 1000 + number * 3_577_321
             about: dict[str, Any] = {
@@ -156,17 +156,17 @@ async def booked(database: Database) -> Sums:
                 "size": (None, "1024x1024", "512x512")[number % 3],
             }
             order = await desk.order(quote_micros=1000 + number, n=2, reserved_at_ms=at_ms, **about)
-            await purchases.reserve(order)
-            await purchases.dispatch(order.request_id, order.owner, at_ms)
+            await ledger.reserve(order)
+            await ledger.dispatch(order.request_id, order.owner, at_ms)
             booked = settlement(
                 cost_micros=1000 + number, images=2, hour_at_ms=hour_start_ms(at_ms), day=local_day(at_ms, ZONE)
             )
             if number % 6 == 5:
-                await purchases.release(order.request_id, ENDING)
+                await ledger.release(order.request_id, ENDING)
                 if number % 12 == 5:
                     assert await post(database, late(order.request_id, 777, 1, at_ms, "it was charged"), ZONE)
             else:
-                await purchases.settle(order.request_id, booked)
+                await ledger.settle(order.request_id, booked)
                 if number % 6 == 4:
                     less = Correction(order.request_id, "short", "one came", "test", at_ms, cost_micros=-500, images=-1)
                     assert await post(database, less, ZONE)

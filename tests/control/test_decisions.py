@@ -13,8 +13,8 @@ from app.control.requests import corrections_of
 from app.core.limits import Limit
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
-from app.store.purchases import Ending, Order
-from tests.store.purchasing import ENDING, NOW_MS, Desk, open_purchases
+from app.store.ledger.types import Ending, Order
+from tests.store.purchasing import ENDING, NOW_MS, Desk, open_ledger
 
 ZONE = ZoneInfo("Asia/Shanghai")
 WORD = Word("lin", "support says so")
@@ -26,8 +26,8 @@ async def desk(database: Database) -> AsyncIterator[Desk]:
     async with database.transaction() as connection:
         await connection.execute(sa.text("INSERT INTO users (id, name, created_at_ms) VALUES ('user-1', 'lin', 0)"))
         await connection.execute(sa.text("INSERT INTO projects (id, name, created_at_ms) VALUES ('proj_1', 'red', 0)"))
-    async with open_purchases(database) as purchases:
-        yield Desk(database, purchases)
+    async with open_ledger(database) as ledger:
+        yield Desk(database, ledger)
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ async def limit(desk: Desk) -> Limit:
 async def order(desk: Desk, limit: Limit) -> Order:
     """Unknown, quoted at 30."""
     order = await desk.order(limit, quote_micros=30)
-    await desk.purchases.reserve(order)
-    await desk.purchases.dispatch(order.request_id, order.owner, NOW_MS)
-    await desk.purchases.give_up(order.request_id, Ending(NOW_MS, 424, "upstream_outcome_unknown", TOLD))
+    await desk.ledger.reserve(order)
+    await desk.ledger.dispatch(order.request_id, order.owner, NOW_MS)
+    await desk.ledger.give_up(order.request_id, Ending(NOW_MS, 424, "upstream_outcome_unknown", TOLD))
     return order
 
 
@@ -66,7 +66,7 @@ DECISIONS: dict[str, Decide] = {
 async def test_a_decision_ends_the_request_and_keeps_its_reason(
     desk: Desk, limit: Limit, order: Order, what: str, state: str, cost: int | None, flag: str | None, kind: str
 ) -> None:
-    decisions = Decisions(desk.database, desk.purchases, ZONE)
+    decisions = Decisions(desk.database, desk.ledger, ZONE)
 
     shown = await DECISIONS[what](decisions, order.request_id)
 
@@ -83,19 +83,19 @@ async def test_a_decision_ends_the_request_and_keeps_its_reason(
 async def test_a_request_that_has_ended_is_a_conflict_and_keeps_no_word(
     desk: Desk, limit: Limit, order: Order, what: str
 ) -> None:
-    await desk.purchases.release(order.request_id, ENDING)
+    await desk.ledger.release(order.request_id, ENDING)
 
     with pytest.raises(Conflict, match="released"):
-        await DECISIONS[what](Decisions(desk.database, desk.purchases, ZONE), order.request_id)
+        await DECISIONS[what](Decisions(desk.database, desk.ledger, ZONE), order.request_id)
 
     assert await corrections_of(desk.database, order.request_id) == []
     assert await desk.counter(limit) == (0, 0)
 
 
 async def test_a_request_in_flight_and_one_that_is_not_there_cannot_be_decided(desk: Desk, limit: Limit) -> None:
-    decisions = Decisions(desk.database, desk.purchases, ZONE)
+    decisions = Decisions(desk.database, desk.ledger, ZONE)
     order = await desk.order(limit)
-    await desk.purchases.reserve(order)
+    await desk.ledger.reserve(order)
 
     with pytest.raises(Conflict, match="reserved"):
         await release_by_hand(decisions, order.request_id, WORD)
@@ -106,4 +106,4 @@ async def test_a_request_in_flight_and_one_that_is_not_there_cannot_be_decided(d
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
 async def test_a_decision_without_a_reason_is_refused(desk: Desk, order: Order, reason: str) -> None:
     with pytest.raises(InvalidValue, match="reason"):
-        await write_off(Decisions(desk.database, desk.purchases, ZONE), order.request_id, Word("lin", reason))
+        await write_off(Decisions(desk.database, desk.ledger, ZONE), order.request_id, Word("lin", reason))

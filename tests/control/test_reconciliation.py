@@ -20,14 +20,14 @@ from app.core.intervals import bounds_ms, hour_start_ms, local_day
 from app.core.limits import Limit
 from app.sandbox import Charge, RunningSandbox, SandboxOptions, running_sandbox
 from app.sandbox.records import Profile
-from app.store import corrections
 from app.store.engine import Database
-from app.store.purchases import Ending
+from app.store.ledger import corrections
+from app.store.ledger.types import Ending
 from app.store.reconciliation import may_run
 from app.store.tables import charges, reconciliation, requests
 from app.upstream.client import HttpUpstream
 from tests.gateways import RELAY_KEY, running_gateway
-from tests.store.purchasing import Desk, open_purchases, settlement
+from tests.store.purchasing import Desk, open_ledger, settlement
 
 ZONE = ZoneInfo("Asia/Shanghai")
 MINUTE = 60_000
@@ -50,7 +50,7 @@ class Scene:
     async def unknown(self, at: int = 0, *, upstream_request_id: str | None = None, **given: Any) -> str:
         id = await self._dispatched(at, **given)
         ending = Ending(self.start_ms + at + 5000, 424, "upstream_outcome_unknown", None, upstream_request_id, 5000)
-        await self.desk.purchases.give_up(id, ending)
+        await self.desk.ledger.give_up(id, ending)
         return id
 
     async def settled(self, at: int = 0, cost: int = YUAN, **given: Any) -> str:
@@ -64,14 +64,14 @@ class Scene:
             hour_at_ms=hour_start_ms(self.start_ms + at),
             day=local_day(self.start_ms + at, ZONE),
         )
-        await self.desk.purchases.settle(id, booked)
+        await self.desk.ledger.settle(id, booked)
         return id
 
     async def released(self, at: int = 0, **given: Any) -> str:
         upstream_request_id = given.pop("upstream_request_id", None)
         id = await self._dispatched(at, **given)
         ending = Ending(self.start_ms + at + 1000, 400, "moderation_blocked", None, upstream_request_id, 1000)
-        await self.desk.purchases.release(id, ending)
+        await self.desk.ledger.release(id, ending)
         return id
 
     def charge(self, at: int = 10_000, micros: int = YUAN, model: str = "gpt-image-1", request_id: str = "") -> None:
@@ -92,8 +92,8 @@ class Scene:
     async def _dispatched(self, at: int, **given: Any) -> str:
         given = {"quote_micros": YUAN, "starts_at_ms": 0, "reserved_at_ms": self.start_ms + at} | given
         order = await self.desk.order(self.spend, **given)
-        await self.desk.purchases.reserve(order)
-        await self.desk.purchases.dispatch(order.request_id, order.owner, self.start_ms + at)
+        await self.desk.ledger.reserve(order)
+        await self.desk.ledger.dispatch(order.request_id, order.owner, self.start_ms + at)
         return order.request_id
 
 
@@ -107,11 +107,11 @@ def profile(request: pytest.FixtureRequest) -> Profile:
 async def scene(database: Database, profile: Profile) -> AsyncIterator[Scene]:
     """A relay whose log reaches back a day beyond the scene."""
     options = SandboxOptions(RELAY_KEY, profile, latency_scale=0)
-    async with running_sandbox(options) as relay, open_purchases(database) as purchases:
+    async with running_sandbox(options) as relay, open_ledger(database) as ledger:
         upstream = HttpUpstream(relay.base_url, RELAY_KEY)
-        desk = Desk(database, purchases)
+        desk = Desk(database, ledger)
         spend = await desk.limit("micros", 100 * YUAN)
-        work = Reconciliation(database, purchases, upstream, RELAY_KEY, ZONE, RULES)
+        work = Reconciliation(database, ledger, upstream, RELAY_KEY, ZONE, RULES)
         scene = Scene(desk, relay, work, spend, await database.now_ms() - 2 * HOUR)
         scene.charge(-24 * HOUR, model="flux-kontext-max")
         yield scene
@@ -276,7 +276,7 @@ async def test_a_refused_request_that_was_charged_under_its_id_is_booked(scene: 
 
 async def test_a_request_released_by_hand_is_booked_when_its_charge_turns_up(scene: Scene) -> None:
     id = await scene.unknown()
-    decisions = Decisions(scene.desk.database, scene.desk.purchases, ZONE)
+    decisions = Decisions(scene.desk.database, scene.desk.ledger, ZONE)
     async with scene.desk.database.transaction() as connection:  # The command shows the request with its people.
         await connection.execute(sa.text("INSERT INTO users (id, name, created_at_ms) VALUES ('user-1', 'lin', 0)"))
         await connection.execute(sa.text("INSERT INTO projects (id, name, created_at_ms) VALUES ('proj_1', 'red', 0)"))
@@ -430,7 +430,7 @@ async def test_a_request_a_gateway_lost_sight_of_comes_to_its_end(
         bill[:] = [replace(charge, at_ms=charge.at_ms - 2 * HOUR) for charge in bill]
         bill.insert(0, Charge("old", "imagen4", "generation", 1, 1, bill[0].at_ms - HOUR, 1))
         gateway = running.gateway
-        work = Reconciliation(database, gateway.purchases, gateway.upstream, RELAY_KEY, ZONE, RULES)
+        work = Reconciliation(database, gateway.ledger, gateway.upstream, RELAY_KEY, ZONE, RULES)
 
         report = await work.run()
 

@@ -17,7 +17,7 @@ from app.sandbox import RunningSandbox
 from app.settings import Settings
 from app.store import limits as stored_limits
 from app.store.engine import SQLITE_FILE, Database, DatabaseUrl
-from app.store.purchases import Order, Reserved, Slot
+from app.store.ledger.types import CounterKey, Order, Reserved
 from app.store.tables import organization, processes
 from tests.databases import insert
 from tests.faults.conftest import StartGateway, StartProcess
@@ -161,7 +161,7 @@ async def test_what_was_never_sent_is_given_back_whole(
         assert (row["id"], row["state"], row["http_status"]) == (order.request_id, "released", None)
         assert await used(running.database, "lin") == [(0, 0)]
         assert await used(running.database, "lin", "in_flight") == [(0, 0)]
-        assert not await running.gateway.purchases.dispatch(order.request_id, order.owner, order.reserved_at_ms)
+        assert not await running.gateway.ledger.dispatch(order.request_id, order.owner, order.reserved_at_ms)
         await assert_books_agree(running.database)
     assert relay.sandbox.seen == []
 
@@ -173,7 +173,7 @@ async def test_a_replica_takes_over_what_another_left_only_after_30_s_of_its_sil
     running = await gateways(database_url=postgres_url)
     await limited_key(running.database)
     order = await reserve(running, "proc_other", "req_other")
-    assert await running.gateway.purchases.dispatch(order.request_id, order.owner, order.reserved_at_ms)
+    assert await running.gateway.ledger.dispatch(order.request_id, order.owner, order.reserved_at_ms)
     await mourn(running.database, "proc_other", silent_s)
 
     await long_in_contact(running)
@@ -219,9 +219,9 @@ async def reserve(running: Running, owner: str, request_id: str) -> Order:
         quote_micros=QUOTE,
         reserved_at_ms=now_ms,
         revision=revision,
-        slots=tuple(Slot(limit, bounds_ms(limit.interval, now_ms, ZONE)[0]) for limit in limits),
+        counter_keys=tuple(CounterKey(limit, bounds_ms(limit.interval, now_ms, ZONE)[0]) for limit in limits),
     )
-    assert isinstance(await running.gateway.purchases.reserve(order), Reserved)
+    assert isinstance(await running.gateway.ledger.reserve(order), Reserved)
     return order
 
 
@@ -318,7 +318,7 @@ async def test_a_client_that_leaves_pays_for_what_was_sent_and_for_nothing_else(
     key = await limited_key(running.database)
 
     await send(running, call(key, prompt, sent=sent), read_bytes=read_bytes)
-    await running.gateway.buyer.emptied()
+    await running.gateway.image_service.emptied()
 
     assert [row["state"] for row in await running.rows()] == ([state] if state else [])
     assert len(relay.sandbox.bill) == (1 if state else 0)

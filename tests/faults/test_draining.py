@@ -11,7 +11,7 @@ async def test_a_client_on_a_kept_connection_is_not_turned_away_twice_by_the_sam
     running = await gateways()
     async with opened(running.url, (await running.key()).key) as client:
         before = await ask(client)
-        running.gateway.buyer.draining = True
+        running.gateway.image_service.draining = True
         late = await ask(client)
 
     assert before.status_code == 200

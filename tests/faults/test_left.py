@@ -6,7 +6,7 @@ import json
 import sqlite3
 from pathlib import Path
 
-from app.purchase.exchange import Exchange
+from app.images.exchange import Exchange
 from app.sandbox import RunningSandbox
 from app.store.engine import SQLITE_FILE
 from tests.faults.conftest import StartGateway
@@ -18,7 +18,7 @@ async def test_nothing_is_sent_for_a_client_that_hangs_up_while_the_database_is_
     gateways: StartGateway, relay: RunningSandbox, tmp_path: Path
 ) -> None:
     running = await gateways()
-    key, buyer = (await running.key()).key, running.gateway.buyer
+    key, image_service = (await running.key()).key, running.gateway.image_service
     async with opened(running.url, key) as client:
         await ask(client)  # Who the key belongs to is known from here on, also while the database is locked.
         lock = sqlite3.connect(tmp_path / SQLITE_FILE, isolation_level=None)
@@ -26,12 +26,12 @@ async def test_nothing_is_sent_for_a_client_that_hangs_up_while_the_database_is_
         host, _, port = running.url.removeprefix("http://").partition(":")
         _, writer = await asyncio.open_connection(host, int(port))
         writer.write(_request(key))
-        await until(lambda: _is(buyer.in_flight == 1))
+        await until(lambda: _is(image_service.in_flight == 1))
         writer.close()
         await writer.wait_closed()
         lock.execute("ROLLBACK")
         lock.close()
-        await until(lambda: _is(buyer.in_flight == 0))
+        await until(lambda: _is(image_service.in_flight == 0))
         await running.gateway.background.finish(5)
 
     assert [row["state"] for row in await running.rows()] == ["settled", "released"]

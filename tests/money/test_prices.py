@@ -13,7 +13,7 @@ from app.core.catalog import AnswerFacts, Model
 from app.core.pricing import PerImage, PerToken, Price, PriceBook, Usage
 from app.core.request import ImageRequest, Operation
 from app.errors import ModelNotPriced
-from app.purchase.clock import Clock
+from app.images.clock import Clock
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.settings import Settings
 from app.store.engine import Database

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from app.core.alerts import Channel, Message
 from app.notify.chat import check_chat_url
-from app.notify.courier import Courier, Mailbox, NotDelivered
+from app.notify.notifier import Mailbox, NotDelivered, Notifier
 from tests.receivers import mail_server
 
 # apprise looks for a module that Python 3.13 no longer has.
@@ -19,7 +19,7 @@ async def test_a_mail_goes_to_every_recipient_with_its_prefix_before_the_subject
     channel = Channel("email", ("a@example.com", "b@example.com"), "[imagegate]")
     async with mail_server() as server:
         mailbox = Mailbox("127.0.0.1", server.port, "none", sender="gate@example.com")
-        await Courier(mailbox=mailbox).send(channel, MESSAGE)
+        await Notifier(mailbox=mailbox).send(channel, MESSAGE)
 
     [mail] = server.mails
     assert mail["subject"] == "[imagegate] Spend by 林 reached 80.00 CNY"
@@ -33,11 +33,11 @@ async def test_a_server_that_refuses_or_is_not_there_is_told_without_its_words()
     async with mail_server() as server:
         server.refuses = True
         with pytest.raises(NotDelivered, match="SMTPDataError 554"):
-            await Courier(mailbox=Mailbox("127.0.0.1", server.port, "none")).send(channel, MESSAGE)
+            await Notifier(mailbox=Mailbox("127.0.0.1", server.port, "none")).send(channel, MESSAGE)
     with pytest.raises(NotDelivered, match="ConnectionRefusedError"):
-        await Courier(mailbox=Mailbox("127.0.0.1", 9, "none")).send(channel, MESSAGE)
+        await Notifier(mailbox=Mailbox("127.0.0.1", 9, "none")).send(channel, MESSAGE)
     with pytest.raises(NotDelivered, match="IMAGEGATE_SMTP_HOST"):
-        await Courier().send(channel, MESSAGE)
+        await Notifier().send(channel, MESSAGE)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ async def test_a_robot_is_told_title_and_text(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(NotifyFeishu, "notify_url", f"http://127.0.0.1:{runner.addresses[0][1]}/")
     channel = Channel("chat", url="feishu://0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9")
 
-    await Courier().send(channel, MESSAGE)
+    await Notifier().send(channel, MESSAGE)
     with pytest.raises(NotDelivered):
-        await Courier().send(channel, MESSAGE)
+        await Notifier().send(channel, MESSAGE)
 
     assert MESSAGE.title in told[0] and "81.00" in told[0]
     await runner.cleanup()

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from app.core.intervals import Interval
 from app.core.limits import Limit, Scope, Unit
 from app.store.engine import Database
+from app.store.ledger.postgresql import PostgresqlLedger
+from app.store.ledger.sqlite import SqliteLedger
+from app.store.ledger.types import CounterKey, Ending, Ledger, Order, Settlement
 from app.store.postgresql import Pool
-from app.store.purchases import Ending, Order, Purchases, Settlement, Slot
-from app.store.purchases_postgresql import PostgresqlPurchases
-from app.store.purchases_sqlite import SqlitePurchases
 from app.store.tables import counters, limits, organization, requests, usage
 from app.store.writer import Writer
 
@@ -23,15 +23,15 @@ ENDING = Ending(at_ms=NOW_MS + 5_000, http_status=200)
 
 
 @asynccontextmanager
-async def open_purchases(database: Database, connections_max: int = 10) -> AsyncIterator[Purchases]:
+async def open_ledger(database: Database, connections_max: int = 10) -> AsyncIterator[Ledger]:
     where = database.where
-    purchases: Purchases = (
-        SqlitePurchases(Writer(where.path)) if where.path else PostgresqlPurchases(Pool(where.url, connections_max))
+    ledger: Ledger = (
+        SqliteLedger(Writer(where.path)) if where.path else PostgresqlLedger(Pool(where.url, connections_max))
     )
     try:
-        yield purchases
+        yield ledger
     finally:
-        await purchases.close()
+        await ledger.close()
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Desk:
     """Makes limits and orders, and reads what became of them."""
 
     database: Database
-    purchases: Purchases
+    ledger: Ledger
     revision: int = 0
     _numbers: Any = field(default_factory=count)
 
@@ -84,7 +84,7 @@ class Desk:
             quote_micros=quote_micros,
             reserved_at_ms=NOW_MS,
             revision=self.revision,
-            slots=tuple(Slot(limit, starts_at_ms) for limit in held),
+            counter_keys=tuple(CounterKey(limit, starts_at_ms) for limit in held),
         )
         return replace(order, **given)
 

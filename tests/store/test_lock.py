@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError
-from app.store.lock import Neighbours, locked
+from app.store.lock import ProcessLocks, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from app.store.lock import Neighbours
-held = Neighbours(Path(sys.argv[1]), "proc_other")
+from app.store.lock import ProcessLocks
+held = ProcessLocks(Path(sys.argv[1]), "proc_other")
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -27,7 +27,7 @@ def test_a_directory_is_locked_once(tmp_path: Path) -> None:
 
 
 async def test_a_neighbour_is_dead_as_soon_as_its_process_is(tmp_path: Path) -> None:
-    me = Neighbours(tmp_path, "proc_me")
+    me = ProcessLocks(tmp_path, "proc_me")
     other = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HOLD, str(tmp_path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )

@@ -12,13 +12,13 @@ from app.store.processes import SILENT_MS, Processes
 from app.store.reconciliation import unknown
 from app.store.tables import processes
 from tests.databases import insert_request
-from tests.store.purchasing import Desk, open_purchases
+from tests.store.purchasing import Desk, open_ledger
 
 
 @pytest.fixture
 async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with open_purchases(database) as purchases:
-        yield Desk(database, purchases)
+    async with open_ledger(database) as ledger:
+        yield Desk(database, ledger)
 
 
 async def test_a_beat_tells_the_databases_time(database: Database) -> None:
@@ -33,7 +33,7 @@ async def test_own_rows_are_no_orphans(desk: Desk) -> None:
     order = await desk.order(owner="proc_me")
     me = Processes(desk.database, "proc_me")
     await me.beat()
-    await desk.purchases.reserve(order)
+    await desk.ledger.reserve(order)
 
     assert await me.orphans([], of_silent=True) == []
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.purchase.crash import VARIABLE
+from app.images.crash import VARIABLE
 from tests.servers import free_port
 
 STOP_S = 15.0

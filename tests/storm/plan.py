@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from app.purchase.crash import POINTS
+from app.images.crash import POINTS
 
 Victim = Literal["gateway", "postgres", "redis", "relay"]
 MODELS = ("gpt-image-1", "gpt-image-1", "flux-kontext-pro", "seedream-3.0")

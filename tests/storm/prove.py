@@ -33,8 +33,8 @@ MUTATIONS: dict[str, Mutation] = {
         "sqlite",
         (
             (
-                "app/purchase/exchange.py",
-                "if await purchases.dispatch(order.request_id, order.owner, self.dispatched_at_ms):",
+                "app/images/exchange.py",
+                "if await ledger.dispatch(order.request_id, order.owner, self.dispatched_at_ms):",
                 "if order.request_id:",
             ),
         ),
@@ -44,7 +44,7 @@ MUTATIONS: dict[str, Mutation] = {
         "postgresql",
         (
             (
-                "app/store/purchases_postgresql.py",
+                "app/store/ledger/postgresql.py",
                 "AND state = ANY($2::text[]) AND ($3::text IS NULL OR owner = $3) FOR UPDATE",
                 "AND $2::text[] IS NOT NULL AND ($3::text IS NULL OR $3 IS NOT NULL) FOR UPDATE",
             ),
@@ -55,7 +55,7 @@ MUTATIONS: dict[str, Mutation] = {
         "sqlite",
         (
             (
-                "app/purchase/buyer.py",
+                "app/images/service.py",
                 "original = await self.replay.original(grant, identity.retry, identity.fingerprint)",
                 "original = None if identity.retry.key is None else "
                 "await self.replay.original(grant, identity.retry, identity.fingerprint)",

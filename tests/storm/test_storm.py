@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from app.purchase.crash import POINTS, Point
+from app.images.crash import POINTS, Point
 from tests.storm.faults import FAULTS
 from tests.storm.plan import make_plan
 from tests.storm.prove import MUTATIONS, ROOT

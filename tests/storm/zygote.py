@@ -25,7 +25,7 @@ PRELOADED = (
     "uvloop",
     "app.cli.logs",
     "app.cli.root",
-    "app.cli.server",
+    "app.server",
     "app.cli.welcome",
     "app.control.installation",
     "app.control.pepper",

@@ -25,7 +25,7 @@ from app.core.alerts import Alert, AlertUnit
 from app.core.money import HUNDREDTH_MICROS
 from app.errors import InvalidValue
 from app.store.pages import Cursor
-from app.wiring import courier_of
+from app.wiring import notifier_from
 
 router = APIRouter(prefix="/alerts", tags=["Alerts (extension)"])
 ScopeFilter = Annotated[
@@ -54,7 +54,7 @@ async def create_alert(
         tuple(channel_of(channel) for channel in given.notification_channels),
         given.model,
     )
-    alert = await alerts.create_alert(caller.database, courier_of(settings), wanted)
+    alert = await alerts.create_alert(caller.database, notifier_from(settings), wanted)
     return alert_object(alert, settings.currency, secrets=True)
 
 
@@ -100,7 +100,7 @@ async def modify_alert(
     if given.notification_channels is not None:
         channels = tuple(channel_of(channel) for channel in given.notification_channels)
     change = AlertChange(threshold, channels, given.interval)
-    after = await alerts.change_alert(caller.database, courier_of(settings), alert_id, change)
+    after = await alerts.change_alert(caller.database, notifier_from(settings), alert_id, change)
     return alert_object(after, settings.currency, secrets=channels is not None)
 
 

@@ -13,7 +13,7 @@ from app.api.organization.pages import LIMIT, After, Limit, list_object, listed,
 from app.api.organization.shapes import Shape, seconds
 from app.control.audit_logs import LoggedChange, Wanted, page_of_changes
 from app.core.actors import Actor
-from app.store.corrections import Kind
+from app.store.ledger.corrections import Kind
 from app.store.pages import Cursor
 
 router = APIRouter(prefix="/audit_logs", tags=["Audit logs"])

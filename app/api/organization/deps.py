@@ -64,7 +64,7 @@ AdminWriter = Annotated[Administrator, Depends(admin_writer)]
 
 
 async def _key(gateway: Gateway, secret: str) -> AdminKeyRecord | None:
-    if gateway.fitness.complaint is not None:
+    if gateway.schema_gate.complaint is not None:
         raise StoreUnavailable(AWAY)
     return await admin_keys.authenticate(gateway.database, gateway.pepper, secret, gateway.clock.now_ms())
 

@@ -18,7 +18,7 @@ from app.core.alerts import Alert
 from app.core.limits import Scope
 from app.core.money import HUNDREDTH_MICROS
 from app.store.pages import Cursor
-from app.wiring import courier_of
+from app.wiring import notifier_from
 
 router = APIRouter(tags=["Spend alerts"])
 Given = Annotated[SpendAlertBody, Depends(body(SpendAlertBody))]
@@ -114,7 +114,7 @@ async def _create(caller: Administrator, where: ScopeRef, given: SpendAlertBody)
     check_currency(given.currency, settings.currency)
     channels = (channel_of(given.notification_channel),)
     wanted = WantedAlert(where, "micros", given.interval, given.threshold_amount * HUNDREDTH_MICROS, channels)
-    return _shown(caller, await alerts.create_alert(caller.database, courier_of(settings), wanted))
+    return _shown(caller, await alerts.create_alert(caller.database, notifier_from(settings), wanted))
 
 
 async def _list(caller: Administrator, scope: Scope, scope_id: str, cursor: Cursor) -> dict[str, Any]:
@@ -127,7 +127,7 @@ async def _modify(caller: Administrator, alert_id: str, given: SpendAlertBody, a
     check_currency(given.currency, settings.currency)
     channels = (channel_of(given.notification_channel),)
     change = AlertChange(given.threshold_amount * HUNDREDTH_MICROS, channels, given.interval)
-    return _shown(caller, await alerts.change_alert(caller.database, courier_of(settings), alert_id, change, among))
+    return _shown(caller, await alerts.change_alert(caller.database, notifier_from(settings), alert_id, change, among))
 
 
 def _among(scope: Scope, scope_id: str) -> AlertFilter:

@@ -1,0 +1,1 @@
+"""Bytes by name, in a folder or a bucket."""

@@ -1,0 +1,134 @@
+"""Whether a request may be bought. Cheap checks first; the one that writes comes last, and decides."""
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from app.core import keys
+from app.core.catalog import Model
+from app.core.grants import Grant, allowed_model
+from app.core.intervals import bounds_ms
+from app.core.request import ImageRequest
+from app.core.retry import Retry
+from app.errors import InvalidApiKey, Overloaded, StorageFull, StoreUnavailable
+from app.images.background import Background
+from app.images.clock import Clock
+from app.images.crash import crash_point
+from app.images.ending import retry_until_booked
+from app.images.refusals import no_room, too_fast
+from app.rates import Rates, RateState, charge
+from app.store.control_data import ControlData
+from app.store.ledger.types import CounterKey, Duplicate, Ending, Ledger, Order, Refused, Reserved, Stale
+
+STALE_TRIES = 5
+INVALID_KEY = "Incorrect API key provided. Ask your administrator for a new one."
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A reservation that stands, with what its settlement will need."""
+
+    order: Order
+    model: Model
+    rates: tuple[RateState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """By what a request is known again."""
+
+    retry: Retry
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Catalog and price, then rate, then the reservation. Refuses by raising a GatewayError."""
+
+    control_data: ControlData
+    rates: Rates
+    ledger: Ledger
+    background: Background
+    clock: Clock
+    zone: ZoneInfo
+    currency: str
+    process_id: str
+    pepper: bytes
+
+    async def admit(self, request_id: str, grant: Grant, wanted: ImageRequest, identity: Identity) -> Admitted | None:
+        """Reserve money, images and a place for `wanted`, all or nothing. None when its idempotency key is taken by now."""
+        model = await self._allowed_model(grant, wanted)
+        order = self._order(request_id, grant, wanted, model, identity)
+        states = await self.spend_rates(grant, wanted.model, images=wanted.n)
+        for _ in range(STALE_TRIES):
+            outcome = await self._reserve(order)
+            if isinstance(outcome, Reserved):
+                return Admitted(order, model, states)
+            if isinstance(outcome, Duplicate):
+                return None
+            if isinstance(outcome, Refused):
+                raise no_room(outcome, order.reserved_at_ms, self.zone, self.currency)
+            grant = await self._reloaded(grant)
+            model = await self._allowed_model(grant, wanted)
+            order = self._order(request_id, grant, wanted, model, identity)
+        raise Overloaded("The settings of this gateway are being changed; nothing was bought. Try again in a moment.")
+
+    async def _allowed_model(self, grant: Grant, wanted: ImageRequest) -> Model:
+        return allowed_model(await self.control_data.catalog(), grant, wanted)
+
+    def _order(self, request_id: str, grant: Grant, wanted: ImageRequest, model: Model, identity: Identity) -> Order:
+        now_ms = self.clock.now_ms()
+        counted = [limit for limit in grant.limits if not limit.is_rate and limit.applies_to(model.id)]
+        prompt = str(wanted.fields.get("prompt", ""))
+        return Order(
+            request_id=request_id,
+            owner=self.process_id,
+            api_key_id=grant.key_id,
+            user_id=grant.user_id,
+            project_id=grant.project_id,
+            operation=wanted.operation,
+            model=model.id,
+            n=wanted.n,
+            size=wanted.size,
+            quality=wanted.quality,
+            stream=wanted.stream,
+            prompt_chars=wanted.prompt_chars,
+            prompt_hmac=keys.keyed_digest(self.pepper, prompt.encode()),
+            quote_micros=model.quote_micros(wanted, now_ms),
+            reserved_at_ms=now_ms,
+            revision=grant.revision,
+            counter_keys=tuple(CounterKey(limit, bounds_ms(limit.interval, now_ms, self.zone)[0]) for limit in counted),
+            idempotency_key=identity.retry.key,
+            fingerprint=identity.fingerprint,
+            tries=identity.retry.count + 1,
+        )
+
+    async def spend_rates(self, grant: Grant, model: str, *, images: int) -> tuple[RateState, ...]:
+        """One request and so many images of every rate, all or none. Raises RateLimited."""
+        rates = [limit for limit in grant.limits if limit.is_rate and limit.applies_to(model)]
+        if not rates:
+            return ()
+        verdict = await self.rates.spend([charge(limit, images=images) for limit in rates])
+        if not verdict.granted:
+            raise too_fast(verdict, images)
+        return verdict.states
+
+    async def _reserve(self, order: Order) -> Reserved | Refused | Stale | Duplicate:
+        try:
+            crash_point("before_reserve")
+            outcome = await self.ledger.reserve(order)
+            crash_point("after_reserve")
+            return outcome
+        except (StoreUnavailable, StorageFull) as exc:
+            # The reservation may have been written all the same. Nothing was sent on it, so it is given back.
+            ending, release = Ending(self.clock.now_ms(), 503, exc.code, exc.to_record()), self.ledger.release
+            self.background.start(
+                retry_until_booked(lambda: release(order.request_id, ending, ("reserved",), order.owner))
+            )
+            raise
+
+    async def _reloaded(self, grant: Grant) -> Grant:
+        self.control_data.expire()
+        newer = await self.control_data.grant(grant.key_id)
+        if newer is None or not newer.usable_at(self.clock.now_ms()):
+            raise InvalidApiKey(INVALID_KEY)
+        return newer

@@ -1,0 +1,153 @@
+"""Finishing what dead processes left behind, and showing that this one lives."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Container
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from app.blobs.folder import ResultAway
+from app.errors import ConfigurationError, GatewayError, StoreUnavailable, UpstreamOutcomeUnknown
+from app.images.answers import Results
+from app.images.booking import ExchangeFacts, QuotedPrice, ended, settled
+from app.images.clock import Clock
+from app.images.reading import read_stored
+from app.images.replay import asked
+from app.spool import Spool
+from app.store.control_data import ControlData
+from app.store.ledger.originals import Original
+from app.store.ledger.types import Ledger
+from app.store.lock import ProcessLocks
+from app.store.processes import BEAT_S, SILENT_MS, Processes
+
+UNSENT = "The gateway process that had taken this request on ended before it was sent; nothing was bought. Try again."
+LOST = UpstreamOutcomeUnknown(
+    "The gateway process that had sent this request ended before its answer was stored. The image may have been charged, so do "
+    "not send the request again; an administrator can look it up."
+)
+STRAY_MS = 60_000
+BUCKET_WAIT_MS = 3_600_000
+"""How long after it was reserved a request waits for a bucket that may hold its answer, before it is unknown."""
+RETRY_S = 2.0
+"""How soon a database that could not be used is asked again."""
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Recovery:
+    """Beats every 10 s and resolves orphans. Of others' silence it judges only after 30 s of unbroken contact of its own:
+    a replica that was cut off itself would take everybody else for dead."""
+
+    processes: Processes
+    ledger: Ledger
+    results: Results
+    control_data: ControlData
+    clock: Clock
+    zone: ZoneInfo
+    process_locks: ProcessLocks
+    running: Container[str]
+    """The requests this process has an exchange for."""
+    ensure_fit: Callable[[], Awaitable[None]]
+    """Asked at every turn before anything else: raises while the database may not be used."""
+    _contact_since_s: float | None = field(default=None, init=False)
+
+    async def run(self) -> None:
+        """Until cancelled. A turn that fails for whatever reason is followed by another: without beats the others would take
+        this process for dead."""
+        while True:
+            well = False
+            try:
+                well = await self.turn()
+            except Exception as exc:
+                log.error("a turn of recovery failed", exc_info=exc)
+            await asyncio.sleep(BEAT_S if well else RETRY_S)
+
+    async def turn(self) -> bool:
+        """One beat, and what can be recovered now. False when the database could not be used."""
+        try:
+            await self.ensure_fit()
+            self.clock.set(*await self.processes.beat())
+            await self.resolve_orphans()
+            await self.results.prune(self.clock.now_ms())
+            await self.processes.forget_dead()
+        except (GatewayError, ConfigurationError) as exc:
+            self._contact_since_s = None
+            log.warning("the database cannot be used", reason=str(exc))
+            return False
+        return True
+
+    async def resolve_orphans(self) -> int:
+        """How many rows of dead processes have come to their end."""
+        dead = self.process_locks.dead()
+        orphans = await self.processes.orphans(dead, of_silent=self._in_contact())
+        strays = await self.processes.strays(self.clock.now_ms() - STRAY_MS)
+        orphans += [stray for stray in strays if stray.id not in self.running]
+        waiting = 0
+        for orphan in orphans:
+            if waiting and orphan.state != "reserved":
+                waiting += 1
+                continue
+            try:
+                outcome = await self._resolve(orphan)
+            except ResultAway:
+                waiting += 1
+                continue
+            except GatewayError:
+                raise
+            except Exception as exc:  # One that cannot be resolved must not keep the others waiting.
+                log.error("a request of a dead process cannot be recovered", request_id=orphan.id, exc_info=exc)
+                dead = []
+                continue
+            log.warning(
+                "recovered a request of a dead process", request_id=orphan.id, was=orphan.state, outcome=outcome
+            )
+        if waiting:
+            log.warning("requests of a dead process wait for the bucket with their answers", requests=waiting)
+        else:
+            self.process_locks.forget(dead)
+        return len(orphans) - waiting
+
+    def _in_contact(self) -> bool:
+        now_s = time.monotonic()
+        self._contact_since_s = self._contact_since_s or now_s
+        return now_s - self._contact_since_s >= SILENT_MS / 1000
+
+    async def _resolve(self, orphan: Original) -> str:
+        """Never sent: released. Sent: settled if the whole answer is there, else unknown. Raises ResultAway."""
+        told = ExchangeFacts(self.clock.now_ms(), None, None)
+        unsent, unknown = ended(told, StoreUnavailable(UNSENT), answered=False), ended(told, LOST, answered=False)
+        if orphan.state == "reserved":
+            return "released" if await self.ledger.release(orphan.id, unsent, ("reserved",)) else "gone on"
+        if await self._settle(orphan, told):
+            return "settled"
+        await self.ledger.give_up(orphan.id, unknown)
+        return "unknown"
+
+    async def _settle(self, orphan: Original, told: ExchangeFacts) -> bool:
+        wanted, model = asked(orphan), (await self.control_data.catalog()).models.get(orphan.model)
+        spool = await self._stored(orphan, told)
+        if spool is None or model is None:
+            return False
+        try:
+            answered = await asyncio.to_thread(read_stored, spool, wanted, orphan.reserved_at_ms // 1000)
+            if answered is None:
+                return False
+            basis = QuotedPrice(model, orphan.reserved_at_ms, orphan.quote_micros)
+            result = self.results.stored(spool, told.at_ms, expected=True)
+            settlement = settled(basis, wanted, answered.images, told, self.zone, result, answered=False)
+            await self.results.share(orphan.id, result)
+            return await self.ledger.settle(orphan.id, settlement) is not None
+        finally:
+            spool.close()
+
+    async def _stored(self, orphan: Original, told: ExchangeFacts) -> Spool | None:
+        """What there is of its answer. Raises ResultAway while that cannot be told, for BUCKET_WAIT_MS."""
+        try:
+            async with asyncio.timeout(BEAT_S):
+                return await self.results.reread(orphan.id)
+        except (ResultAway, TimeoutError) as exc:
+            if told.at_ms - orphan.reserved_at_ms > BUCKET_WAIT_MS:
+                return None
+            raise ResultAway("The stored answer cannot be fetched right now.") from exc

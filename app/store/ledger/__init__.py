@@ -1,0 +1,1 @@
+"""The money of a request: reserve, dispatch, settle, release, and corrections."""

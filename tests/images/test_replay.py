@@ -1,0 +1,356 @@
+"""The same request again: one purchase, and the same answer, on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from app.control.keys import CreatedKey
+from app.sandbox import RunningSandbox
+from app.store.engine import DatabaseUrl
+from tests.gateways import Running, running_gateway
+
+SMALL = {"model": "seedream-3.0", "prompt": "a lighthouse"}
+"""Its answer is a url: it is kept in the row."""
+LARGE = {"model": "gpt-image-1", "prompt": "a lighthouse"}
+"""Its answer is a picture: it is kept in a file."""
+
+
+@dataclass
+class Client:
+    """One API key, as it is used over a socket."""
+
+    http: httpx2.AsyncClient
+    key: CreatedKey
+    relay: RunningSandbox
+    gateway: Running
+
+    async def ask(
+        self, body: dict[str, Any], *, key: str | None = None, retry: int | None = None, **headers: str
+    ) -> httpx2.Response:
+        given = {"Authorization": f"Bearer {self.key.key}"} | {
+            name.replace("_", "-"): text for name, text in headers.items()
+        }
+        if key is not None:
+            given["Idempotency-Key"] = key
+        if retry is not None:
+            given["x-stainless-retry-count"] = str(retry)
+        return await self.http.post("/v1/images/generations", json=body, headers=given)
+
+    async def get(self, path: str) -> httpx2.Response:
+        return await self.http.get(path, headers={"Authorization": f"Bearer {self.key.key}"})
+
+    @property
+    def charges(self) -> int:
+        return len(self.relay.sandbox.bill)
+
+    async def states(self) -> list[str]:
+        return sorted(row["state"] for row in await self.gateway.rows())
+
+
+@pytest.fixture
+async def running(tmp_path: Path, database_where: DatabaseUrl, relay: RunningSandbox) -> AsyncIterator[Running]:
+    async with running_gateway(tmp_path, relay.base_url, database_url=database_where.url or None) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def new_client(running: Running, relay: RunningSandbox) -> AsyncIterator[Callable[[str], Awaitable[Client]]]:
+    async with httpx2.AsyncClient(base_url=running.url, timeout=30, verify=False) as http:
+
+        async def make(user: str) -> Client:
+            return Client(http, await running.key(user), relay, running)
+
+        yield make
+
+
+@pytest.fixture
+async def client(new_client: Callable[[str], Awaitable[Client]]) -> Client:
+    return await new_client("lin")
+
+
+@pytest.mark.parametrize(
+    "body", [SMALL, LARGE, LARGE | {"n": 2}, LARGE | {"stream": True}], ids=["url", "file", "two", "stream"]
+)
+async def test_a_keyed_request_is_bought_once_and_replayed_byte_for_byte(client: Client, body: dict[str, Any]) -> None:
+    first = await client.ask(body, key="order-1")
+    again = await client.ask(body, key="order-1")
+
+    assert first.status_code == again.status_code == 200
+    assert again.content == first.content
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.headers["content-type"] == first.headers["content-type"]
+    assert client.charges == 1
+    assert await client.states() == ["settled"]
+
+
+async def test_fifty_at_once_with_one_key_are_one_purchase(client: Client) -> None:
+    body = LARGE | {"prompt": "slow [[sandbox delay=0.3]]"}
+
+    answers = await asyncio.gather(*(client.ask(body, key="order-1") for _ in range(50)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert client.charges == 1
+
+
+async def test_a_key_used_for_another_request_is_refused(client: Client) -> None:
+    await client.ask(SMALL, key="order-1")
+
+    answer = await client.ask(SMALL | {"prompt": "another"}, key="order-1")
+
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "idempotency_key_reuse"
+    assert client.charges == 1
+
+
+async def test_the_same_fields_in_another_order_are_the_same_request(client: Client) -> None:
+    await client.ask({"model": "seedream-3.0", "prompt": "a", "n": 1}, key="order-1")
+
+    answer = await client.ask({"n": 1, "prompt": "a", "model": "seedream-3.0"}, key="order-1")
+
+    assert answer.headers["idempotent-replayed"] == "true"
+
+
+async def test_a_key_belongs_to_its_api_key(client: Client, new_client: Callable[[str], Awaitable[Client]]) -> None:
+    other = await new_client("mei")
+    await client.ask(SMALL, key="order-1")
+
+    answer = await other.ask(SMALL, key="order-1")
+
+    assert "idempotent-replayed" not in answer.headers
+    assert client.charges == 2
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "with space", "ümlaut".encode().decode("latin-1")])
+async def test_a_key_that_is_not_1_to_255_visible_ascii_is_refused(client: Client, key: str) -> None:
+    answer = await client.http.post(
+        "/v1/images/generations",
+        json=SMALL,
+        headers=[(b"authorization", f"Bearer {client.key.key}".encode()), (b"idempotency-key", key.encode("latin-1"))],
+    )
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "Idempotency-Key"
+    assert client.charges == 0
+
+
+async def test_a_released_request_frees_its_key(client: Client) -> None:
+    refused = await client.ask(SMALL | {"prompt": "[[sandbox error=moderation]]"}, key="order-1")
+
+    answer = await client.ask(SMALL, key="order-1")
+
+    assert refused.status_code == 400
+    assert answer.status_code == 200
+    assert client.charges == 1
+
+
+async def test_an_unknown_outcome_is_told_again_and_never_bought_again(client: Client) -> None:
+    body = SMALL | {"prompt": "[[sandbox reset=before_headers]]"}
+    first = await client.ask(body, key="order-1")
+
+    again = await client.ask(body, key="order-1")
+
+    assert first.status_code == again.status_code == 424
+    assert again.json() == first.json()
+    assert again.headers["x-should-retry"] == "false"
+    assert client.charges == 1
+
+
+async def test_those_attached_to_a_refused_request_get_the_same_refusal(client: Client) -> None:
+    body = SMALL | {"prompt": "[[sandbox error=moderation delay=0.3]]"}
+
+    answers = await asyncio.gather(*(client.ask(body, key="order-1") for _ in range(5)))
+
+    assert {answer.status_code for answer in answers} == {400}
+    assert len({answer.json()["error"]["message"] for answer in answers}) == 1
+    assert len(client.relay.sandbox.seen) == 1
+
+
+async def test_a_result_that_expired_is_gone_and_never_bought_again(client: Client) -> None:
+    await client.ask(LARGE, key="order-1")
+    gateway = client.gateway.gateway
+    gateway.clock.set(gateway.clock.now_ms() + 25 * 3_600_000)
+    await gateway.recovery.results.prune(gateway.clock.now_ms())
+
+    answer = await client.ask(LARGE, key="order-1")
+
+    assert answer.status_code == 410
+    assert answer.json()["error"]["code"] == "result_expired"
+    assert client.charges == 1
+    assert list(gateway.recovery.results.directory.iterdir()) == []
+
+
+async def test_a_retry_of_a_finished_try_gets_its_picture(client: Client) -> None:
+    first = await client.ask(LARGE, retry=0)
+
+    again = await client.ask(LARGE, retry=1)
+
+    assert again.content == first.content
+    assert again.headers["idempotent-replayed"] == "true"
+    assert client.charges == 1
+
+
+async def test_a_retry_of_a_running_try_attaches_to_it(client: Client) -> None:
+    body = LARGE | {"prompt": "slow [[sandbox delay=0.4]]"}
+    first = asyncio.create_task(client.ask(body, retry=0))
+    await until(lambda: len(client.relay.sandbox.seen) == 1)
+
+    again = await client.ask(body, retry=1)
+    third = await client.ask(body, retry=2)
+
+    assert again.content == third.content == (await first).content
+    assert client.charges == 1
+
+
+async def test_first_tries_always_buy(client: Client) -> None:
+    await asyncio.gather(*(client.ask(SMALL, retry=0) for _ in range(3)))
+
+    assert client.charges == 3
+
+
+async def test_each_original_is_joined_by_one_retry_of_each_number(client: Client) -> None:
+    await client.ask(SMALL, retry=0)
+    await client.ask(SMALL, retry=0)
+
+    answers = [await client.ask(SMALL, retry=1) for _ in range(3)]
+
+    assert ["idempotent-replayed" in answer.headers for answer in answers] == [True, True, False]
+    assert client.charges == 3
+
+
+async def test_a_retry_that_we_refused_itself_does_not_make_the_next_one_buy(client: Client) -> None:
+    await client.ask(SMALL, retry=0)
+    image_service = client.gateway.gateway.image_service
+    image_service.draining = True
+    refused = await client.ask(SMALL, retry=1)
+    image_service.draining = False
+
+    answer = await client.ask(SMALL, retry=2)
+
+    assert refused.status_code == 503
+    assert answer.headers["idempotent-replayed"] == "true"
+    assert client.charges == 1
+
+
+async def test_a_retry_of_an_unknown_outcome_is_told_so(client: Client) -> None:
+    body = SMALL | {"prompt": "[[sandbox body=truncated]]"}
+    await client.ask(body, retry=0)
+
+    answer = await client.ask(body, retry=1)
+
+    assert answer.status_code == 424
+    assert client.charges == 1
+
+
+async def test_a_retry_of_a_released_try_buys(client: Client) -> None:
+    body = SMALL | {"prompt": "[[sandbox error=rate_limited]]"}
+    await client.ask(body, retry=0)
+
+    answer = await client.ask(body, retry=1)
+
+    assert answer.status_code == 429
+    assert len(client.relay.sandbox.seen) == 2
+
+
+async def test_no_retry_looks_for_a_request_that_was_refused_for_good(client: Client) -> None:
+    await client.ask(SMALL | {"prompt": "[[sandbox error=moderation]]"}, retry=0)
+
+    [row] = await client.gateway.rows()
+    assert (row["state"], row["fingerprint"]) == ("released", None)
+
+
+async def test_the_retry_of_a_try_that_we_refused_does_not_take_anothers_picture(client: Client) -> None:
+    await client.gateway.limit("user", "lin", "in_flight", "lifetime", 1)
+    body = SMALL | {"prompt": "slow [[sandbox delay=0.4]]"}
+    first = asyncio.create_task(client.ask(body, retry=0))
+    await until(lambda: len(client.relay.sandbox.seen) == 1)
+    refused = await client.ask(body, retry=0)
+    await first
+
+    answer = await client.ask(body, retry=1)
+
+    assert refused.status_code == 429
+    assert "idempotent-replayed" not in answer.headers
+    assert client.charges == 2
+
+
+async def test_a_replay_holds_nothing_and_counts_as_a_request_without_images(client: Client) -> None:
+    await client.gateway.limit("user", "lin", "images", "minute", 1)
+    await client.gateway.limit("user", "lin", "requests", "minute", 3)
+    await client.ask(SMALL, key="order-1")
+
+    answer = await client.ask(SMALL, key="order-1")
+
+    assert answer.status_code == 200
+    assert answer.headers["x-ratelimit-remaining-requests"] == "1"
+    assert [counter["held"] for counter in await client.gateway.counters()] == []
+
+
+async def test_an_answer_handed_over_is_noted_as_delivered(client: Client) -> None:
+    await client.ask(SMALL)
+
+    async def delivered() -> bool:
+        return (await client.gateway.rows())[0]["delivered_at_ms"] is not None
+
+    async with asyncio.timeout(5):
+        while not await delivered():
+            await asyncio.sleep(0.05)
+
+
+async def test_an_answer_can_be_collected_later_by_its_key_and_by_nobody_else(
+    client: Client, new_client: Callable[[str], Awaitable[Client]]
+) -> None:
+    other = await new_client("mei")
+    accepted = await client.ask(LARGE | {"prompt": "slow [[sandbox delay=0.3]]"}, Prefer="respond-async")
+    path = accepted.headers["location"]
+    early = await client.get(f"{path}/result")
+    await until(lambda: client.gateway.gateway.image_service.in_flight == 0)
+
+    state, result = await client.get(path), await client.get(f"{path}/result")
+    foreign = [await other.get(path), await other.get(f"{path}/result")]
+
+    assert (accepted.status_code, early.status_code) == (202, 202)
+    assert accepted.headers["cache-control"] == "no-store"
+    assert int(accepted.headers["retry-after"]) > 0
+    assert path == f"/v1/images/requests/{accepted.json()['id']}"
+    assert (state.json()["state"], state.json()["cost"]) == ("settled", "1.00")
+    assert result.json()["data"][0]["b64_json"]
+    assert [answer.status_code for answer in foreign] == [404, 404]
+    assert client.charges == 1
+
+
+async def test_a_refusal_before_sending_is_told_at_once_also_to_those_who_prefer_later(client: Client) -> None:
+    await client.gateway.limit("user", "lin", "micros", "month", 10_000)
+
+    answer = await client.ask(LARGE, Prefer="respond-async")
+
+    assert answer.status_code == 429
+    assert answer.json()["error"]["code"] == "insufficient_quota"
+
+
+async def test_the_picture_of_a_client_that_left_can_be_collected(client: Client) -> None:
+    body = LARGE | {"prompt": "slow [[sandbox delay=0.5]]"}
+    with pytest.raises(httpx2.TimeoutException):
+        await client.http.post(
+            "/v1/images/generations", json=body, headers={"Authorization": f"Bearer {client.key.key}"}, timeout=0.2
+        )
+    await until(lambda: client.gateway.gateway.image_service.in_flight == 0)
+    [row] = await client.gateway.rows()
+
+    result = await client.get(f"/v1/images/requests/{row['id']}/result")
+
+    assert row["state"] == "settled"
+    assert result.json()["data"][0]["b64_json"]
+    assert client.charges == 1
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.01)

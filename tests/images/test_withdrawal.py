@@ -1,0 +1,79 @@
+"""A client that hung up before its request was sent, and has perhaps asked again by then: one of the two is bought, never both."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.core.fingerprint import fingerprint
+from app.core.grants import Grant
+from app.core.request import ImageRequest
+from app.core.retry import Retry
+from app.images.service import ClientGone
+from app.sandbox import RunningSandbox
+from app.store.engine import DatabaseUrl
+from tests.gateways import Running, running_gateway
+
+
+@pytest.fixture
+async def running(tmp_path: Path, database_where: DatabaseUrl, relay: RunningSandbox) -> AsyncIterator[Running]:
+    async with running_gateway(tmp_path, relay.base_url, database_url=database_where.url or None) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def grant(running: Running) -> Grant:
+    key = await running.key("lin")
+    await running.limit("user", "lin", "micros", "month", 10_000_000)
+    found = await running.gateway.grant(key.id)
+    assert found is not None
+    return found
+
+
+def wanted() -> ImageRequest:
+    fields = {"model": "seedream-3.0", "prompt": "a lighthouse"}
+    return ImageRequest("generation", "seedream-3.0", 1, None, None, False, 0, 12, fields)
+
+
+async def gone() -> bool:
+    return True
+
+
+async def test_nothing_is_sent_for_a_client_that_left_while_it_was_admitted(
+    running: Running, relay: RunningSandbox, grant: Grant
+) -> None:
+    with pytest.raises(ClientGone):
+        await running.gateway.image_service.buy("req_1", grant, wanted(), Retry(), gone)
+    await running.gateway.background.finish(5)
+
+    [row], [counter] = await running.rows(), await running.counters()
+    assert (row["state"], counter["held"], len(relay.sandbox.bill)) == ("released", 0, 0)
+
+
+async def test_it_is_sent_for_the_retry_that_has_joined_it_meanwhile(
+    running: Running, relay: RunningSandbox, grant: Grant
+) -> None:
+    retries, now_ms = running.gateway.image_service.replay.retries, running.gateway.clock.now_ms()
+
+    async def gone_and_back() -> bool:
+        assert await retries.adopt(grant.key_id, fingerprint(wanted()), 1, now_ms) == "req_1"
+        return True
+
+    pending = await running.gateway.image_service.buy("req_1", grant, wanted(), Retry(), gone_and_back)
+    (await pending.bought()).spool.close()
+
+    assert len(relay.sandbox.bill) == 1
+
+
+async def test_a_retry_that_comes_too_late_to_join_it_buys(
+    running: Running, relay: RunningSandbox, grant: Grant
+) -> None:
+    with pytest.raises(ClientGone):
+        await running.gateway.image_service.buy("req_1", grant, wanted(), Retry(), gone)
+
+    pending = await running.gateway.image_service.buy("req_2", grant, wanted(), Retry(count=1))
+    (await pending.bought()).spool.close()
+    await running.gateway.background.finish(5)
+
+    assert len(relay.sandbox.bill) == 1
+    assert sorted(row["state"] for row in await running.rows()) == ["released", "settled"]
