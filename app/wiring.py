@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from app.blobs.bucket import BucketAddress, BucketFiles, open_bucket
 from app.blobs.folder import LocalFiles, ResultFiles
@@ -59,9 +60,14 @@ class Gateway:
     """Everything the API works with."""
 
     settings: Settings
+    """For `main` alone; routes read the fields below."""
+    currency: str
+    zone: ZoneInfo
+    """The timezone in which intervals are cut."""
     data_dir: Path
     pepper: bytes
     sandbox: bool
+    notifier: Notifier
     database: Database
     control_data: ControlData
     rates: Rates
@@ -180,13 +186,17 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
     recovery = Recovery(
         processes, ledger, results, control_data, clock, zone, process_locks, replay.running, schema_gate.ensure
     )
+    notifier = notifier_from(settings)
     rules = Rules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
     reconciliation = Reconciliation(database, ledger, upstream, _relay_key(settings), zone, rules)
     return Gateway(
         settings=settings,
+        currency=settings.currency,
+        zone=zone,
         data_dir=data_dir,
         pepper=pepper,
         sandbox=sandbox,
+        notifier=notifier,
         database=database,
         control_data=control_data,
         rates=rates,
@@ -202,7 +212,7 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
             deliveries.run,
             results.files.run,
             Reconciler(reconciliation, schema_gate.ensure).run,
-            Alerting(database, notifier_from(settings), zone, settings.currency, schema_gate.ensure).run,
+            Alerting(database, notifier, zone, settings.currency, schema_gate.ensure).run,
         ),
     )
 
