@@ -16,14 +16,14 @@ setup:  ## Only make .venv
 check:  ## Formatting, lint, types, import rules
 	@$(PYTHON) dev.py check
 
-test:   ## check, then the tests
+test:   ## check, then the tests; `python3 dev.py test --all` has the slow ones too
 	@$(PYTHON) dev.py test
 
-storm:  ## Random requests, faults and kills, and whether the books held
+storm:  ## Random requests, faults and kills against a running gateway
 	@$(PYTHON) dev.py storm
 
-bench:  ## What the gateway costs, beside nginx and a direct connection
+bench:  ## CPU, time and memory of the gateway beside nginx
 	@$(PYTHON) dev.py bench
 
-lock:   ## Resolve all dependencies anew (needs uv)
+lock:   ## Write the lock files (needs uv)
 	@$(PYTHON) dev.py lock

@@ -4,13 +4,14 @@
     python3 dev.py run [options]       start the gateway; in the sandbox as long as no relay key is set
     python3 dev.py setup               only make .venv
     python3 dev.py check               formatting, lint, types, import rules
-    python3 dev.py test [options]      check, then pytest with these options
-    python3 dev.py storm [options]     random requests, faults and kills, and whether the books held; --help tells more
-    python3 dev.py bench [options]     what the gateway costs, beside nginx and a direct connection; --help tells more
-    python3 dev.py lock [options]      resolve all dependencies anew, with uv; --upgrade takes the newest
+    python3 dev.py test [options]      check, then the tests; options go to pytest
+    python3 dev.py test --all          the slow tests too: older SDKs, more seeds of the storm, SDKs through failures
+    python3 dev.py storm [options]     random requests, faults and kills against a running gateway; see --help
+    python3 dev.py bench [options]     CPU, time and memory of the gateway beside nginx; see --help
+    python3 dev.py lock [options]      write the lock files with uv; --upgrade takes the newest versions
 
-What they need is installed into .venv from a lock with hashes, by uv where it is on the PATH and by pip otherwise.
-Works from any folder; paths in options count from the checkout.
+Dependencies are installed into .venv from a lock file with hashes, by uv where it is on the PATH and by pip otherwise.
+Works from any folder; paths in options are relative to the checkout.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def setup(_options: list[str]) -> None:
 
 
 def check(_options: list[str]) -> None:
-    """Run every check, also after one has failed, then exit 1 if one has."""
+    """Run all checks, even after a failed one; exit 1 if any failed."""
     prepare_project(DEV_LOCK)
     failed = [" ".join(command) for command in CHECKS if not passes(command)]
     if failed:
@@ -72,10 +73,15 @@ def check(_options: list[str]) -> None:
 
 
 def test(options: list[str]) -> NoReturn:
-    """Without options every test, on all cores; a file stays on one, for what its tests share, and the slow ones come first."""
+    """Run the checks, then the tests: on all cores unless options for pytest are given.
+
+    Tests marked `slow` run with `--all` only. The tests of a file stay in one process, because they share servers.
+    """
     check([])
+    selected = [] if "--all" in options else ["-m", "not slow"]
+    given = [option for option in options if option != "--all"]
     say("pytest")
-    become("pytest", *(options or ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]))
+    become("pytest", *selected, *(given or ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]))
 
 
 def storm(options: list[str]) -> NoReturn:
