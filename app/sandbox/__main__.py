@@ -1,4 +1,4 @@
-"""`python -m app.sandbox`: the sandbox as a process of its own, until it is interrupted."""
+"""Command `python -m app.sandbox`: run the sandbox as a process until it is interrupted."""
 
 import argparse
 import asyncio

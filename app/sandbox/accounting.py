@@ -1,4 +1,4 @@
-"""What the relay tells about models, prices and spending (contract, sections 6 and 10)."""
+"""Answers about models, prices and spending: model list, billing endpoints, key log, price list."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .catalog import MODELS, Model
-from .records import POINTS_PER_SITE_DOLLAR, Charge, Profile
+from .catalog import MODELS, SandboxModel
+from .records import POINTS_PER_SITE_DOLLAR, BillLine, Profile
 
 if TYPE_CHECKING:
     from .relay import Sandbox
@@ -21,7 +21,7 @@ LOG_ROWS_MAX = 1000
 
 
 def bound(sandbox: Sandbox, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint that notes the request, runs the handler and sends its answer as JSON."""
+    """Return the endpoint that records the request, runs the handler and sends its answer as JSON."""
 
     async def endpoint(request: Request) -> Response:
         sandbox.note(request)
@@ -43,7 +43,7 @@ def list_models(sandbox: Sandbox, request: Request) -> Any:
 
 
 def one_model(sandbox: Sandbox, request: Request) -> Any:
-    """Only models of the built-in catalogue are found; the others are listed, yet unknown here, with status 200."""
+    """Describe one model. Like the relay, answer 200 with an error for a model that is listed but not built in."""
     _bearer(sandbox, request)
     name = request.path_params["name"]
     model = MODELS.get(name)
@@ -53,7 +53,7 @@ def one_model(sandbox: Sandbox, request: Request) -> Any:
     return {"error": {"message": message, "type": "invalid_request_error", "param": "model", "code": "model_not_found"}}
 
 
-def _model(model: Model, profile: Profile) -> dict[str, Any]:
+def _model(model: SandboxModel, profile: Profile) -> dict[str, Any]:
     head = {"id": model.name, "object": "model", "created": CREATED, "owned_by": model.owned_by}
     if profile == "N":
         return {**head, "supported_endpoint_types": ["image-generation"]}
@@ -65,7 +65,7 @@ def _used_points(sandbox: Sandbox) -> int:
 
 
 def subscription(sandbox: Sandbox, request: Request) -> Any:
-    """The sandbox's key is without a limit, which the relay shows as a hundred million."""
+    """Describe the key's limit: the relay shows a key without a limit as a hundred million."""
     _bearer(sandbox, request)
     limit = 100_000_000
     return {
@@ -79,7 +79,7 @@ def subscription(sandbox: Sandbox, request: Request) -> Any:
 
 
 def usage(sandbox: Sandbox, request: Request) -> Any:
-    """All time, whatever dates were asked for, in hundredths of a site dollar."""
+    """Total spending in hundredths of a site dollar. Like the relay, ignore the dates in the query."""
     _bearer(sandbox, request)
     return {"object": "list", "total_usage": _used_points(sandbox) * 100 / POINTS_PER_SITE_DOLLAR}
 
@@ -102,7 +102,7 @@ def token_usage(sandbox: Sandbox, request: Request) -> Any:
 
 
 def log_of_key(sandbox: Sandbox, request: Request) -> Any:
-    """The key's log, newest first. C takes the key as a query parameter; N a bearer, and gives 1,000 rows at most."""
+    """List the key's charges, newest first. Profile C takes the key as a query parameter; N as a bearer, 1,000 rows at most."""
     profile = sandbox.options.profile
     if profile == "C":
         sandbox.check_key(request.query_params.get("key", ""))
@@ -113,7 +113,7 @@ def log_of_key(sandbox: Sandbox, request: Request) -> Any:
     return {"success": True, "message": "", "data": rows if profile == "C" else rows[:LOG_ROWS_MAX]}
 
 
-def _log_row(number: int, charge: Charge, profile: Profile) -> dict[str, Any]:
+def _log_row(number: int, charge: BillLine, profile: Profile) -> dict[str, Any]:
     price = float(MODELS[charge.model].price)
     content = f"模型价格 {price:.2f}，分组倍率 1.00" if profile == "C" else f"生成数量 {charge.n}"
     row = {

@@ -1,11 +1,11 @@
-"""The bodies of a success, one family per kind of provider, and the ways a hint bends them."""
+"""Bodies of successful answers, one form per family of models, and the faults that a hint puts into them."""
 
 import base64
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from .wanted import N_MAX, Wanted
+from .orders import N_MAX, ImageOrder
 
 Json = dict[str, Any]
 
@@ -28,8 +28,8 @@ ERROR_200 = {
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A picture, and the address it was put under where the model answers with addresses."""
+class Drawing:
+    """A drawn picture, and its URL if the model answers with URLs."""
 
     content: bytes
     url: str = ""
@@ -39,26 +39,26 @@ class Drawn:
         return base64.b64encode(self.content).decode()
 
 
-def image_count(wanted: Wanted) -> int:
-    """How many pictures come back."""
-    if wanted.script.images is not None:
-        return min(wanted.script.images, N_MAX)
-    return {"short": wanted.n - 1, "many": wanted.n + 1, "none": 0}.get(wanted.script.body or "", wanted.n)
+def image_count(order: ImageOrder) -> int:
+    """Number of pictures in the answer."""
+    if order.script.images is not None:
+        return min(order.script.images, N_MAX)
+    return {"short": order.n - 1, "many": order.n + 1, "none": 0}.get(order.script.body or "", order.n)
 
 
-def said_size(wanted: Wanted) -> str:
-    asked = "1024x1024" if wanted.size in ("", "auto") else wanted.size
-    return wanted.script.size or asked
+def answered_size(order: ImageOrder) -> str:
+    asked = "1024x1024" if order.size in ("", "auto") else order.size
+    return order.script.size or asked
 
 
-def said_quality(wanted: Wanted) -> str:
-    asked = wanted.quality if wanted.quality in OUTPUT_TOKENS else "medium"
-    return wanted.script.quality or asked
+def answered_quality(order: ImageOrder) -> str:
+    asked = order.quality if order.quality in OUTPUT_TOKENS else "medium"
+    return order.script.quality or asked
 
 
-def usage(wanted: Wanted, images: int) -> Json:
-    """Tokens as gpt-image-1 counts them; the hint `tokens` overrides them for the whole answer."""
-    text_in, image_in, out = wanted.script.tokens or _tokens(wanted, images)
+def usage(order: ImageOrder, images: int) -> Json:
+    """Token counts of gpt-image-1; the hint `tokens` replaces them."""
+    text_in, image_in, out = order.script.tokens or _tokens(order, images)
     return {
         "total_tokens": text_in + image_in + out,
         "input_tokens": text_in + image_in,
@@ -67,49 +67,49 @@ def usage(wanted: Wanted, images: int) -> Json:
     }
 
 
-def _tokens(wanted: Wanted, images: int) -> tuple[int, int, int]:
-    square, other = OUTPUT_TOKENS.get(said_quality(wanted), OUTPUT_TOKENS["medium"])
-    per_image = square if said_size(wanted) == "1024x1024" else other
-    return max(1, len(wanted.prompt) // 4), INPUT_IMAGE_TOKENS * wanted.image_count, per_image * images
+def _tokens(order: ImageOrder, images: int) -> tuple[int, int, int]:
+    square, other = OUTPUT_TOKENS.get(answered_quality(order), OUTPUT_TOKENS["medium"])
+    per_image = square if answered_size(order) == "1024x1024" else other
+    return max(1, len(order.prompt) // 4), INPUT_IMAGE_TOKENS * order.image_count, per_image * images
 
 
-def looks(wanted: Wanted) -> Json:
-    """What gpt-image-1 says about its picture, in a plain answer and in every event."""
+def image_parameters(order: ImageOrder) -> Json:
+    """Fields that gpt-image-1 adds to a plain answer and to every event."""
     return {
-        "background": "transparent" if wanted.background == "transparent" else "opaque",
-        "output_format": wanted.output_format or "png",
-        "quality": said_quality(wanted),
-        "size": said_size(wanted),
+        "background": "transparent" if order.background == "transparent" else "opaque",
+        "output_format": order.output_format or "png",
+        "quality": answered_quality(order),
+        "size": answered_size(order),
     }
 
 
-def success(wanted: Wanted, pictures: list[Drawn], created: int) -> Json:
-    """An ordinary answer of the model's family (contract, section 4)."""
-    match wanted.model.family:
+def success(order: ImageOrder, pictures: list[Drawing], created: int) -> Json:
+    """Build the body of a successful answer in the form of the model's family."""
+    match order.model.family:
         case "gpt":
             data = [{"b64_json": picture.b64} for picture in pictures]
-            return {"created": created, **looks(wanted), "data": data, "usage": usage(wanted, len(pictures))}
+            return {"created": created, **image_parameters(order), "data": data, "usage": usage(order, len(pictures))}
         case "ark":
-            return _ark(wanted, pictures, created)
+            return _ark(order, pictures, created)
         case "imagen":
             data = [{"url": "", "b64_json": picture.b64, "revised_prompt": ""} for picture in pictures]
             return {"data": data, "created": created}
         case "flux":
             answer: Json = {"data": [{"b64_json": picture.b64} for picture in pictures]}
-            return answer if wanted.operation == "edit" else {"created": created, **answer}
+            return answer if order.operation == "edit" else {"created": created, **answer}
 
 
-def _ark(wanted: Wanted, pictures: list[Drawn], created: int) -> Json:
-    key = "b64_json" if wanted.response_format == "b64_json" else "url"
+def _ark(order: ImageOrder, pictures: list[Drawing], created: int) -> Json:
+    key = "b64_json" if order.response_format == "b64_json" else "url"
     data = [{key: picture.b64 if key == "b64_json" else picture.url} for picture in pictures]
     tokens = 4096 * len(pictures)
     counts = {"generated_images": len(pictures), "output_tokens": tokens, "total_tokens": tokens}
     return {"model": "doubao-seedream-3-0-t2i-250415", "created": created, "data": data, "usage": counts}
 
 
-def bent(answer: Json, wanted: Wanted, pictures: list[Drawn]) -> bytes:
-    """The answer's bytes after what the hint `body` does to it."""
-    match wanted.script.body:
+def faulty_body(answer: Json, order: ImageOrder, pictures: list[Drawing]) -> bytes:
+    """Encode the answer with the fault that the hint `body` asks for."""
+    match order.script.body:
         case "empty":
             return b""
         case "html":
@@ -119,17 +119,17 @@ def bent(answer: Json, wanted: Wanted, pictures: list[Drawn]) -> bytes:
         case "garbage":
             return b"\x00\xff\xfe not json at all \x80" * 20
         case "huge":
-            filler = b"A" * min(wanted.script.bytes, HUGE_BYTES_MAX)
+            filler = b"A" * min(order.script.bytes, HUGE_BYTES_MAX)
             return b'{"created":1,"data":[{"b64_json":"' + filler + b'"}]}'
         case "truncated":
             whole = encode(answer)
             return whole[: len(whole) * 2 // 3]
-    _bend(answer, wanted, pictures)
+    _add_fault(answer, order, pictures)
     return encode(answer)
 
 
-def _bend(answer: Json, wanted: Wanted, pictures: list[Drawn]) -> None:
-    match wanted.script.body:
+def _add_fault(answer: Json, order: ImageOrder, pictures: list[Drawing]) -> None:
+    match order.script.body:
         case "not_image":
             text = base64.b64encode(b"This is text, not a picture. " * 8).decode()
             answer["data"] = [{"b64_json": text} for _ in pictures]

@@ -1,4 +1,4 @@
-"""Reads a request's body: JSON or multipart, and what it looked like on arrival."""
+"""Request bodies, JSON or multipart, and the record of each request."""
 
 import hashlib
 import json
@@ -17,8 +17,8 @@ FORM_PARTS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """`fields` are JSON values, or form texts. `readable` is false for broken JSON and for a form that is no form."""
+class RequestBody:
+    """Parsed body of a request. `fields` are JSON values or form texts; `readable` is false if it could not be parsed."""
 
     multipart: bool
     readable: bool
@@ -33,30 +33,30 @@ class Body:
         }
 
 
-async def read_body(request: Request) -> Body:
-    """Read the whole body; never raises on what a client sent."""
+async def read_body(request: Request) -> RequestBody:
+    """Read the whole body; a malformed one is returned with `readable` false."""
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return await _read_form(request)
     raw = await request.body()
     try:
         document = json.loads(raw)
     except ValueError:
-        return Body(False, readable=False, raw=raw[:KEPT_BODY_BYTES])
+        return RequestBody(False, readable=False, raw=raw[:KEPT_BODY_BYTES])
     if not isinstance(document, dict):
-        return Body(False, readable=False, raw=raw[:KEPT_BODY_BYTES])
+        return RequestBody(False, readable=False, raw=raw[:KEPT_BODY_BYTES])
     given = {name: value for name, value in document.items() if value is not None}
-    return Body(False, readable=True, fields=given, raw=raw[:KEPT_BODY_BYTES])
+    return RequestBody(False, readable=True, fields=given, raw=raw[:KEPT_BODY_BYTES])
 
 
-async def _read_form(request: Request) -> Body:
+async def _read_form(request: Request) -> RequestBody:
     try:
         form = await request.form(
             max_files=FORM_PARTS_MAX, max_fields=FORM_PARTS_MAX, max_part_size=FORM_PART_BYTES_MAX
         )
     except (HTTPException, MultiPartException):
-        return Body(True, readable=False)
+        return RequestBody(True, readable=False)
     try:
-        return Body(True, readable=True, fields=_texts(form), files=await _files(form))
+        return RequestBody(True, readable=True, fields=_texts(form), files=await _files(form))
     finally:
         await form.close()
 
@@ -75,7 +75,7 @@ async def _seen_file(name: str, part: UploadFile) -> SeenFile:
     return SeenFile(name, part.filename or "", part.content_type or "", len(content), digest)
 
 
-def seen_request(request: Request, request_id: str, body: Body | None = None) -> SeenRequest:
+def seen_request(request: Request, request_id: str, body: RequestBody | None = None) -> SeenRequest:
     return SeenRequest(
         request_id=request_id,
         method=request.method,

@@ -1,4 +1,4 @@
-"""The models the sandbox sells, how each answers, and what it charges. Prices: the relay's own documents."""
+"""Models of the sandbox: form of their answers, and prices from the relay's documents."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,8 +17,8 @@ SIZE_FACTORS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """`price` is in site dollars per image; `counted`: profile N bills what came back, not what was asked."""
+class SandboxModel:
+    """Model of the sandbox. `price` is in site dollars per image; profile N bills a `counted` one by images returned."""
 
     name: str
     family: Family
@@ -36,17 +36,17 @@ class Model:
 MODELS = {
     model.name: model
     for model in (
-        Model("gpt-image-1", "gpt", Fraction(1), "openai", 1.6, ("generation", "edit"), built_in=True),
-        Model("seedream-3.0", "ark", Fraction("0.08"), "volcengine", 1.0),
-        Model("imagen4", "imagen", Fraction("0.20"), "vertex-ai", 1.2),
-        Model("flux-kontext-pro", "flux", Fraction("0.20"), "custom", 1.2, ("generation", "edit")),
-        Model("flux-kontext-max", "flux", Fraction("0.40"), "custom", 1.8, ("generation", "edit")),
+        SandboxModel("gpt-image-1", "gpt", Fraction(1), "openai", 1.6, ("generation", "edit"), built_in=True),
+        SandboxModel("seedream-3.0", "ark", Fraction("0.08"), "volcengine", 1.0),
+        SandboxModel("imagen4", "imagen", Fraction("0.20"), "vertex-ai", 1.2),
+        SandboxModel("flux-kontext-pro", "flux", Fraction("0.20"), "custom", 1.2, ("generation", "edit")),
+        SandboxModel("flux-kontext-max", "flux", Fraction("0.40"), "custom", 1.8, ("generation", "edit")),
     )
 }
 
 
-def charge_points(model: Model, profile: Profile, *, n: int, images: int, size: str) -> int:
-    """What a call costs in quota points. C multiplies by a size factor for every model; N bills at least one image."""
+def charge_points(model: SandboxModel, profile: Profile, *, n: int, images: int, size: str) -> int:
+    """Cost of a call in quota points. Profile C multiplies by a size factor for every model; N bills at least one image."""
     if profile == "C":
         count, factor = n, SIZE_FACTORS.get(size, Fraction(1))
     else:

@@ -1,4 +1,4 @@
-"""The relay's refusals by name, one row per profile. A name is what `[[sandbox error=name]]` takes."""
+"""Errors of the relay by name, one for each profile; the hint `[[sandbox error=name]]` asks for one."""
 
 import json
 from collections.abc import Mapping
@@ -7,13 +7,14 @@ from typing import Literal
 
 from .records import Profile
 
-# Who speaks: the gate before routing, the handler after it, the provider behind the relay, a proxy in front of it.
+# Source of the error, which decides its envelope: the checks before routing, the handler after them, the provider
+# behind the relay, or a proxy in front of it.
 Origin = Literal["gate", "handler", "provider", "proxy", "bare"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One refusal. `message` may hold `{model}`; `charged`: the provider went on although the caller saw an error."""
+class ErrorRow:
+    """One error answer. `message` may contain `{model}`; `charged`: the provider finished and billed all the same."""
 
     status: int
     message: str
@@ -24,35 +25,37 @@ class Row:
     charged: bool = False
 
 
-class Refused(Exception):
-    """The relay or its provider refuses; `row` says how."""
+class SandboxError(Exception):
+    """Refusal by the relay or its provider; `row` is the answer."""
 
-    def __init__(self, row: Row, **values: str):
+    def __init__(self, row: ErrorRow, **values: str):
         super().__init__(row.message)
         self.row = row
         self.values = values
 
 
-def gate(status: int, message: str, code: str = "") -> Row:
-    return Row(status, message, code, "gate")
+def gate(status: int, message: str, code: str = "") -> ErrorRow:
+    return ErrorRow(status, message, code, "gate")
 
 
-def provider(status: int, message: str, code: str | None, type_: str = "invalid_request_error", param: str = "") -> Row:
-    return Row(status, message, code, "provider", type_, param)
+def provider(
+    status: int, message: str, code: str | None, type_: str = "invalid_request_error", param: str = ""
+) -> ErrorRow:
+    return ErrorRow(status, message, code, "provider", type_, param)
 
 
-def both(row: Row) -> dict[Profile, Row]:
+def both(row: ErrorRow) -> dict[Profile, ErrorRow]:
     return {"C": row, "N": row}
 
 
-def proxy(status: int, title: str, *, charged: bool = False) -> dict[Profile, Row]:
-    return both(Row(status, title, origin="proxy", charged=charged))
+def proxy(status: int, title: str, *, charged: bool = False) -> dict[Profile, ErrorRow]:
+    return both(ErrorRow(status, title, origin="proxy", charged=charged))
 
 
 INVALID_KEY = gate(401, "无效的令牌")
-WORDS_MISSING = gate(400, "未指定模型名称，模型名称不能为空")
+MODEL_MISSING = gate(400, "未指定模型名称，模型名称不能为空")
 
-ROWS: dict[str, dict[Profile, Row]] = {
+ERRORS: dict[str, dict[Profile, ErrorRow]] = {
     "no_key": {"C": gate(401, "未提供令牌"), "N": INVALID_KEY},
     "unauthorized": both(INVALID_KEY),
     "key_disabled": {"C": gate(401, "该令牌状态不可用"), "N": INVALID_KEY},
@@ -76,62 +79,66 @@ ROWS: dict[str, dict[Profile, Row]] = {
         "C": gate(400, "Invalid request, 无效的请求, invalid character looking for beginning of value"),
         "N": gate(400, "无效的请求，无效的请求，invalid JSON request body"),
     },
-    "no_model": both(WORDS_MISSING),
+    "no_model": both(MODEL_MISSING),
     "rate_limited": both(gate(429, "您已达到请求数限制：1分钟内最多请求60次")),
-    "rate_limited_empty": both(Row(429, "", origin="bare")),
+    "rate_limited_empty": both(ErrorRow(429, "", origin="bare")),
     "overloaded": both(gate(503, "system memory overloaded", "system_memory_overloaded")),
     "get_channel_failed": both(
-        Row(500, "获取分组 default 下模型 {model} 的可用渠道失败（retry）", "get_channel_failed")
+        ErrorRow(500, "获取分组 default 下模型 {model} 的可用渠道失败（retry）", "get_channel_failed")
     ),
-    "prompt_missing": both(Row(400, "prompt is required", "invalid_image_request")),
+    "prompt_missing": both(ErrorRow(400, "prompt is required", "invalid_image_request")),
     "bad_field": {
-        "C": Row(400, "json: cannot unmarshal into field of type ImageRequest", "invalid_image_request"),
-        "N": Row(500, "json: cannot unmarshal into field of type ImageRequest", "invalid_request"),
+        "C": ErrorRow(400, "json: cannot unmarshal into field of type ImageRequest", "invalid_image_request"),
+        "N": ErrorRow(500, "json: cannot unmarshal into field of type ImageRequest", "invalid_request"),
     },
-    "n_range": both(Row(500, "n must be an integer between 1 and 128", "invalid_request")),
+    "n_range": both(ErrorRow(500, "n must be an integer between 1 and 128", "invalid_request")),
     "bad_size": {
-        "C": Row(400, "size an unexpected error occurred in the parameter, please use 'x'", "invalid_image_request"),
-        "N": Row(500, "size an unexpected error occurred in the parameter, please use 'x'", "invalid_request"),
+        "C": ErrorRow(
+            400, "size an unexpected error occurred in the parameter, please use 'x'", "invalid_image_request"
+        ),
+        "N": ErrorRow(500, "size an unexpected error occurred in the parameter, please use 'x'", "invalid_request"),
     },
-    "not_multipart": both(Row(400, "request Content-Type isn't multipart/form-data", "invalid_image_request")),
-    "convert": both(Row(500, "image is required", "convert_request_failed")),
-    "edit_unsupported": both(Row(500, "not implemented", "convert_request_failed")),
+    "not_multipart": both(ErrorRow(400, "request Content-Type isn't multipart/form-data", "invalid_image_request")),
+    "convert": both(ErrorRow(500, "image is required", "convert_request_failed")),
+    "edit_unsupported": both(ErrorRow(500, "not implemented", "convert_request_failed")),
     "word_filter": {
-        "C": Row(400, "user sensitive words detected", "invalid_image_request"),
-        "N": Row(500, "sensitive_words_detected", "sensitive_words_detected"),
+        "C": ErrorRow(400, "user sensitive words detected", "invalid_image_request"),
+        "N": ErrorRow(500, "sensitive_words_detected", "sensitive_words_detected"),
     },
     "no_price": {
-        "C": Row(500, "模型 {model} 倍率或价格未配置，请联系管理员设置", "model_price_error"),
-        "N": Row(400, "模型 {model} 倍率或价格未配置，请联系管理员设置", "model_price_error"),
+        "C": ErrorRow(500, "模型 {model} 倍率或价格未配置，请联系管理员设置", "model_price_error"),
+        "N": ErrorRow(400, "模型 {model} 倍率或价格未配置，请联系管理员设置", "model_price_error"),
     },
     "wallet": {
-        "C": Row(403, "user quota is not enough", "insufficient_user_quota"),
-        "N": Row(403, "用户额度不足, 剩余额度: ＄0.000000", "insufficient_user_quota"),
+        "C": ErrorRow(403, "user quota is not enough", "insufficient_user_quota"),
+        "N": ErrorRow(403, "用户额度不足, 剩余额度: ＄0.000000", "insufficient_user_quota"),
     },
     "wallet_short": {
-        "C": Row(
+        "C": ErrorRow(
             403,
             "image pre-consumed quota failed, user quota: ＄0.010000, need quota: ＄1.000000",
             "insufficient_user_quota",
         ),
-        "N": Row(
+        "N": ErrorRow(
             403, "预扣费额度失败, 用户剩余额度: ＄0.010000, 需要预扣费额度: ＄1.000000", "insufficient_user_quota"
         ),
     },
     "key_quota_403": both(
-        Row(
+        ErrorRow(
             403,
             "token quota is not enough, token remain quota: ＄0.010000, need quota: ＄1.000000",
             "pre_consume_token_quota_failed",
         )
     ),
-    "not_implemented": both(Row(501, "API not implemented", "api_not_implemented")),
+    "not_implemented": both(ErrorRow(501, "API not implemented", "api_not_implemented")),
     "network": {
-        "C": Row(500, "请求上游地址失败", "do_request_failed"),
-        "N": Row(500, "upstream error: do request failed", "do_request_failed"),
+        "C": ErrorRow(500, "请求上游地址失败", "do_request_failed"),
+        "N": ErrorRow(500, "upstream error: do request failed", "do_request_failed"),
     },
-    "bad_response_body": both(Row(500, "invalid character '<' looking for beginning of value", "bad_response_body")),
-    "panic": both(Row(500, "Panic detected, error: runtime error", None, "bare", "new_api_panic")),
+    "bad_response_body": both(
+        ErrorRow(500, "invalid character '<' looking for beginning of value", "bad_response_body")
+    ),
+    "panic": both(ErrorRow(500, "Panic detected, error: runtime error", None, "bare", "new_api_panic")),
     "provider_rate_limited": {
         "C": provider(429, "当前分组上游负载已饱和，请稍后再试", "rate_limit_exceeded", "requests"),
         "N": provider(429, "Rate limit reached for images per minute.", "rate_limit_exceeded", "requests"),
@@ -153,7 +160,9 @@ ROWS: dict[str, dict[Profile, Row]] = {
     ),
     "provider_500": both(provider(500, "The server had an error while processing your request.", None, "server_error")),
     "provider_html_502": {
-        "C": Row(502, "bad response status code 502", "bad_response_status_code", type="upstream_error", param="502"),
+        "C": ErrorRow(
+            502, "bad response status code 502", "bad_response_status_code", type="upstream_error", param="502"
+        ),
         "N": provider(502, "openai_error", "bad_response_status_code", "bad_response_status_code"),
     },
     "too_large": proxy(413, "413 Request Entity Too Large"),
@@ -165,7 +174,7 @@ ROWS: dict[str, dict[Profile, Row]] = {
 
 
 def unknown_url(method: str, path: str) -> dict[str, object]:
-    """The answer to a path or method the relay's API does not have."""
+    """Error body for a path or method that the relay's API does not have."""
     return envelope(f"Invalid URL ({method} {path})", "invalid_request_error", code="")
 
 
@@ -173,8 +182,8 @@ def envelope(message: str, type_: str, *, param: str = "", code: str | None = No
     return {"error": {"message": message, "type": type_, "param": param, "code": code}}
 
 
-def error_body(row: Row, profile: Profile, request_id: str, values: Mapping[str, str]) -> bytes:
-    """The row's answer as bytes: an HTML page from a proxy, else the envelope the contract gives its origin."""
+def error_body(row: ErrorRow, profile: Profile, request_id: str, values: Mapping[str, str]) -> bytes:
+    """Encode the error: an HTML page if it comes from a proxy, else JSON in the envelope of its origin."""
     if row.origin == "proxy":
         return f"<html><head><title>{row.message}</title></head><body><h1>{row.message}</h1></body></html>".encode()
     if not row.message:
@@ -182,7 +191,7 @@ def error_body(row: Row, profile: Profile, request_id: str, values: Mapping[str,
     return json.dumps({"error": _error(row, profile, request_id, values)}, ensure_ascii=False).encode()
 
 
-def _error(row: Row, profile: Profile, request_id: str, values: Mapping[str, str]) -> dict[str, object]:
+def _error(row: ErrorRow, profile: Profile, request_id: str, values: Mapping[str, str]) -> dict[str, object]:
     message = row.message.replace("{model}", values.get("model", ""))
     signed = f"{message} (request id: {request_id})"
     match row.origin:

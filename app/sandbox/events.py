@@ -1,11 +1,11 @@
-"""A streamed answer of profile N: server-sent events with partial pictures (contract, section 8)."""
+"""Streamed answers of profile N: server-sent events with partial pictures."""
 
 import json
 from collections.abc import Iterator
 
-from .answers import Drawn, Json, looks, usage
+from .answers import Drawing, Json, image_parameters, usage
 from .errors import envelope
-from .wanted import Wanted
+from .orders import ImageOrder
 
 DONE = b"data: [DONE]\n\n"
 PING = b": PING\n\n"
@@ -15,10 +15,14 @@ def frame(event: Json) -> bytes:
     return f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
 
 
-def events(wanted: Wanted, pictures: list[Drawn], created: int) -> Iterator[bytes]:
-    """The frames of an answer, as the hint `sse` bends them. With `sse=cut` the last piece is half a frame."""
-    fault = wanted.script.sse
-    frames = _provider_frames(wanted, pictures, created) if wanted.model.family == "gpt" else _made(pictures, created)
+def events(order: ImageOrder, pictures: list[Drawing], created: int) -> Iterator[bytes]:
+    """Yield the frames of an answer with the fault of the hint `sse`. With `sse=cut` the last piece is half a frame."""
+    fault = order.script.sse
+    frames = (
+        _provider_frames(order, pictures, created)
+        if order.model.family == "gpt"
+        else _converted_frames(pictures, created)
+    )
     for piece in frames:
         completed = b".completed\n" in piece[:64]
         if fault == "ping":
@@ -39,18 +43,18 @@ def _broken(fault: str, piece: bytes) -> Iterator[bytes]:
         yield f"data: {json.dumps(error)}\n\n".encode()
 
 
-def _provider_frames(wanted: Wanted, pictures: list[Drawn], created: int) -> Iterator[bytes]:
-    kind = "image_edit" if wanted.operation == "edit" else "image_generation"
-    partials = wanted.partial_images if wanted.script.partials is None else wanted.script.partials
+def _provider_frames(order: ImageOrder, pictures: list[Drawing], created: int) -> Iterator[bytes]:
+    kind = "image_edit" if order.operation == "edit" else "image_generation"
+    partials = order.partial_images if order.script.partials is None else order.script.partials
     for picture in pictures:
-        body = {"b64_json": picture.b64, "created_at": created, **looks(wanted)}
+        body = {"b64_json": picture.b64, "created_at": created, **image_parameters(order)}
         for index in range(partials):
             yield frame({"type": f"{kind}.partial_image", "partial_image_index": index, **body})
-        yield frame({"type": f"{kind}.completed", **body, "usage": usage(wanted, 1)})
+        yield frame({"type": f"{kind}.completed", **body, "usage": usage(order, 1)})
 
 
-def _made(pictures: list[Drawn], created: int) -> Iterator[bytes]:
-    """What the relay makes of a provider's plain JSON: one completed event per picture, also for edits."""
+def _converted_frames(pictures: list[Drawing], created: int) -> Iterator[bytes]:
+    """Convert a provider's plain JSON as the relay does: one completed event per picture, also for edits."""
     for picture in pictures:
         yield frame(
             {

@@ -1,4 +1,4 @@
-"""Headers the relay puts on its answers, and the ids it gives its requests (contract, sections 3 and 7)."""
+"""Headers of the relay's answers, and its request ids."""
 
 import secrets
 import string
@@ -19,7 +19,7 @@ N_VERSION = "v0.12.0"
 
 
 class RelayHeaders:
-    """Gives every request an id and every answer its headers; a page of a proxy in front of the relay gets none."""
+    """Add an id to every request and the relay's headers to every answer, except to pages of a proxy in front of it."""
 
     def __init__(self, app: ASGIApp, profile: Profile):
         self._app = app
@@ -48,20 +48,20 @@ class RelayHeaders:
 
 
 def new_request_id() -> str:
-    """UTC time, nine digits of nanoseconds, eight random letters and digits."""
+    """Make an id: UTC time, nine digits of nanoseconds, eight random letters and digits."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     stamp = datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%d%H%M%S")
     return f"{stamp}{nanoseconds:09}{''.join(secrets.choice(ID_LETTERS) for _ in range(8))}"
 
 
 def request_id(request: Request) -> str:
-    """The id the middleware gave this request."""
+    """Return the id that RelayHeaders gave this request."""
     id_: str = request.scope[REQUEST_ID]
     return id_
 
 
 def provider_headers(family: Family) -> dict[str, str]:
-    """The provider's own headers, which the relay copies on success and for OpenAI's kind of model only."""
+    """Headers of the provider. The relay copies them on success, and for OpenAI's models only."""
     if family != "gpt":
         return {}
     return {

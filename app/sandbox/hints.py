@@ -36,12 +36,12 @@ CHOICES = {
 
 
 class BadHint(ValueError):
-    """The hint cannot be read; the message says which part."""
+    """Unreadable hint; the message names the part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """How one answer is to go wrong; every field at its default means an ordinary answer."""
+    """Faults of one answer; with every field at its default it is an ordinary answer."""
 
     delay: float | None = None
     error: str | None = None
@@ -70,7 +70,7 @@ TYPES = {field.name: field.type for field in fields(Script)}
 
 
 def read_hints(prompt: str) -> tuple[str, Script]:
-    """Return the prompt without its hints and what they ask for; raise BadHint on a word that means nothing here."""
+    """Return the prompt without its hints, and the script they make. Raises BadHint on an unknown key or value."""
     values: dict[str, object] = {}
     for hint in HINT.findall(prompt):
         if left := PAIR.sub("", hint).strip():
@@ -92,14 +92,14 @@ def _value(key: str, text: str) -> object:
 
 
 def _convert(kind: object, text: str) -> object:
-    wanted = get_args(kind) or (kind,)
-    if bool in wanted:
+    types = get_args(kind) or (kind,)
+    if bool in types:
         return {"1": True, "true": True, "0": False, "false": False}[text] if text in _TRUTH else _refuse()
-    if int in wanted:
+    if int in types:
         return int(text)
-    if float in wanted:
+    if float in types:
         return float(text)
-    if str in wanted:
+    if str in types:
         return text
     text_in, image_in, out = map(int, text.split(":"))
     return text_in, image_in, out

@@ -1,4 +1,4 @@
-"""Draws the sandbox's pictures: a card that shows what was asked for."""
+"""Pictures of the sandbox: cards that show prompt, model and size."""
 
 import colorsys
 import functools
@@ -21,7 +21,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What one picture shows. `index` counts from 0 within one answer, `of` is how many there are."""
+    """Content of one picture. `index` counts from 0 within an answer of `of` pictures."""
 
     prompt: str
     model: str
@@ -34,10 +34,10 @@ class Card:
 
 @functools.lru_cache(maxsize=128)
 def draw(card: Card) -> bytes:
-    """Return the encoded picture: the aspect of `card.size`, its longer side 512 px at most whatever was asked.
+    """Return the encoded picture in the aspect of `card.size`, its longer side 512 px at most.
 
-    The sandbox keeps its pictures small on purpose; a real relay answers with the size asked for. The same card always
-    gives the same bytes. Blocking work of a few milliseconds: call it in a thread.
+    Pictures are small on purpose; a real relay answers with the size asked for. The same card always gives the same
+    bytes. Blocks for a few milliseconds: call it in a thread.
     """
     width, height = pixel_size(card.size)
     seed = hashlib.sha256(f"{card.prompt}\0{card.index}".encode(errors="replace")).digest()
@@ -145,7 +145,7 @@ def _badge(pen: ImageDraw.ImageDraw, card: Card, margin: int, text_px: int) -> i
 
 
 def _footer(pen: ImageDraw.ImageDraw, canvas: Image.Image, card: Card, margin: int, text_px: int) -> int:
-    """Model and size at the bottom, under a thin line; returns where the free space above it ends."""
+    """SandboxModel and size at the bottom, under a thin line; returns where the free space above it ends."""
     font = ImageFont.load_default(text_px)
     baseline = canvas.height - margin
     line = baseline - round(text_px * 1.75)

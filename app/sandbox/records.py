@@ -1,4 +1,4 @@
-"""What the sandbox is told, what it saw and what it charged."""
+"""Options of the sandbox, its bill, and its record of requests."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ MICROS_PER_POINT = 1_000_000 // POINTS_PER_SITE_DOLLAR
 
 @dataclass(frozen=True, slots=True)
 class SandboxOptions:
-    """`key` is the one key that is accepted. `profile` is the relay's age: C (2025) or N (2026).
+    """Options of a sandbox. `key` is the only accepted key; `profile` is the relay's version: C (2025) or N (2026).
 
     `latency_scale` 0 answers at once, 1 takes a friendly one to two seconds per call (real ones take up to minutes).
     """
@@ -23,8 +23,8 @@ class SandboxOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
-    """One line of the bill. `n` is what was asked for, `images` what came back; `at_ms` is since the epoch, UTC."""
+class BillLine:
+    """One line of the bill. `n` images were requested, `images` returned; `at_ms` is milliseconds since the epoch, UTC."""
 
     request_id: str
     model: str
@@ -36,13 +36,13 @@ class Charge:
 
     @property
     def micros(self) -> int:
-        """The charge in millionths of a site dollar, which the sandbox takes for one yuan."""
+        """Charge in millionths of a site dollar, which the sandbox takes for one yuan."""
         return self.points * MICROS_PER_POINT
 
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """A file part as it arrived; `sha256` is the hex digest of its bytes."""
+    """File part of a request; `sha256` is the hex digest of its bytes."""
 
     field: str
     filename: str
@@ -53,7 +53,7 @@ class SeenFile:
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """A request as it arrived. Header names are in lower case.
+    """Request as it arrived. Header names are in lower case.
 
     `fields` holds form texts as sent and JSON values as JSON text, except that JSON strings stand without quotes;
     `body` holds the first 64 KiB of a JSON body as sent. Both are empty when the key was refused.

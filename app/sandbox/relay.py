@@ -1,4 +1,4 @@
-"""The relay itself: its key check, its image calls, its bill. The answers are made elsewhere."""
+"""Relay application: key check, image calls, bill. `answers` and `errors` make the bodies."""
 
 import asyncio
 import secrets
@@ -13,17 +13,17 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from . import accounting
-from .answers import CONSOLE_PAGE, Drawn, bent, encode, image_count, said_size, success
-from .body import Body, read_body, seen_request
+from .answers import CONSOLE_PAGE, Drawing, answered_size, encode, faulty_body, image_count, success
+from .body import RequestBody, read_body, seen_request
 from .catalog import charge_points
-from .errors import ROWS, Refused, Row, error_body, provider, unknown_url
+from .errors import ERRORS, ErrorRow, SandboxError, error_body, provider, unknown_url
 from .events import events
 from .headers import FROM_A_PROXY, RelayHeaders, provider_headers, request_id
 from .hints import Script
+from .orders import ImageOrder, read_order, read_script
 from .picture import Card, draw
-from .records import Charge, Operation, SandboxOptions, SeenRequest
+from .records import BillLine, Operation, SandboxOptions, SeenRequest
 from .reply import Reply, pause
-from .wanted import Wanted, read_script, read_wanted
 
 SEEN_MAX = 10_000
 FILES_KEPT_MAX = 500
@@ -34,18 +34,18 @@ NOTED = "sandbox.noted"
 
 
 class Sandbox:
-    """One relay: its ASGI app, its bill and what it saw. Setting `closing` ends every wait of a request in flight."""
+    """One relay: ASGI application, bill and record of requests. Setting `closing` ends every wait of a request in flight."""
 
     def __init__(self, options: SandboxOptions):
         self.options = options
-        self.bill: list[Charge] = []
+        self.bill: list[BillLine] = []
         self.seen: list[SeenRequest] = []
         self.closing = asyncio.Event()
         self._files: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
         self.app = Starlette(
             routes=list(self._routes()),
             middleware=[Middleware(RelayHeaders, profile=options.profile)],
-            exception_handlers={404: self._elsewhere, 405: self._elsewhere, Refused: self._refuse},
+            exception_handlers={404: self._unknown_path, 405: self._unknown_path, SandboxError: self._refuse},
         )
 
     def _routes(self) -> Iterator[Route]:
@@ -70,50 +70,50 @@ class Sandbox:
         body = await read_body(request)
         self.note(request, body)
         _, script = read_script(body)
-        row = self._scripted_row(script)
+        row = self._scripted_error(script)
         if row is not None:
             return await self._fail(request, operation, body, script, row)
-        wanted = read_wanted(operation, body, self.options.profile)
-        return await self._sell(request, wanted)
+        order = read_order(operation, body, self.options.profile)
+        return await self._charge_and_answer(request, order)
 
-    async def _sell(self, request: Request, wanted: Wanted) -> Response:
-        """Charge, then draw and answer: nobody gets a byte that is not on the bill, and who leaves early still pays."""
-        failed_200 = wanted.script.body == "error200" and self.options.profile == "N"
-        if wanted.script.charged if wanted.script.charged is not None else not failed_200:
-            self._charge(request, wanted, image_count(wanted))
-        await pause(self.closing, self._latency_s(wanted))
-        pictures = await self._draw(request, wanted)
+    async def _charge_and_answer(self, request: Request, order: ImageOrder) -> Response:
+        """Charge, then draw and answer: no byte is sent that is not on the bill, and a client that leaves early still pays."""
+        failed_200 = order.script.body == "error200" and self.options.profile == "N"
+        if order.script.charged if order.script.charged is not None else not failed_200:
+            self._charge(request, order, image_count(order))
+        await pause(self.closing, self._latency_s(order))
+        pictures = await self._draw(request, order)
         created = int(time.time())
-        headers = provider_headers(wanted.model.family) | {"Content-Type": JSON_TYPE}
-        if wanted.stream:
-            return self._stream(wanted, pictures, created, headers)
-        if wanted.script.body == "html":
+        headers = provider_headers(order.model.family) | {"Content-Type": JSON_TYPE}
+        if order.stream:
+            return self._stream(order, pictures, created, headers)
+        if order.script.body == "html":
             headers["Content-Type"] = HTML_TYPE
-        answer = bent(success(wanted, pictures, created), wanted, pictures)
-        return Reply(answer, self.closing, headers=headers, script=wanted.script)
+        answer = faulty_body(success(order, pictures, created), order, pictures)
+        return Reply(answer, self.closing, headers=headers, script=order.script)
 
-    def _latency_s(self, wanted: Wanted) -> float:
-        if wanted.script.delay is not None:
-            return wanted.script.delay
-        return wanted.model.latency_s * self.options.latency_scale
+    def _latency_s(self, order: ImageOrder) -> float:
+        if order.script.delay is not None:
+            return order.script.delay
+        return order.model.latency_s * self.options.latency_scale
 
-    def _stream(self, wanted: Wanted, pictures: list[Drawn], created: int, headers: dict[str, str]) -> Response:
+    def _stream(self, order: ImageOrder, pictures: list[Drawing], created: int, headers: dict[str, str]) -> Response:
         headers |= {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        frames = events(wanted, pictures, created)
+        frames = events(order, pictures, created)
         pause_s = 0.3 * self.options.latency_scale
-        return Reply(b"", self.closing, headers=headers, script=wanted.script, events=frames, pause_s=pause_s)
+        return Reply(b"", self.closing, headers=headers, script=order.script, events=frames, pause_s=pause_s)
 
-    async def _draw(self, request: Request, wanted: Wanted) -> list[Drawn]:
-        image_format = "jpeg" if wanted.model.family == "ark" else wanted.output_format or "png"
-        count = image_count(wanted)
+    async def _draw(self, request: Request, order: ImageOrder) -> list[Drawing]:
+        image_format = "jpeg" if order.model.family == "ark" else order.output_format or "png"
+        count = image_count(order)
         cards = [
-            Card(wanted.prompt, wanted.model.name, said_size(wanted), image_format, index, count, wanted.operation)
+            Card(order.prompt, order.model.name, answered_size(order), image_format, index, count, order.operation)
             for index in range(count)
         ]
         contents = await asyncio.to_thread(lambda: [draw(card) for card in cards])
-        if wanted.model.family != "ark" and wanted.script.body not in ("url", "both"):
-            return [Drawn(content) for content in contents]
-        return [Drawn(content, self._publish(request, content, image_format)) for content in contents]
+        if order.model.family != "ark" and order.script.body not in ("url", "both"):
+            return [Drawing(content) for content in contents]
+        return [Drawing(content, self._publish(request, content, image_format)) for content in contents]
 
     def _publish(self, request: Request, content: bytes, image_format: str) -> str:
         name = f"{secrets.token_hex(8)}.{image_format}"
@@ -126,33 +126,35 @@ class Sandbox:
         content, media_type = self._files.get(request.path_params["name"], (b"", ""))
         return Response(content, media_type=media_type) if content else Response("gone", 404)
 
-    def _charge(self, request: Request, wanted: Wanted, images: int) -> None:
-        points = charge_points(wanted.model, self.options.profile, n=wanted.n, images=images, size=wanted.size)
+    def _charge(self, request: Request, order: ImageOrder, images: int) -> None:
+        points = charge_points(order.model, self.options.profile, n=order.n, images=images, size=order.size)
         at_ms = time.time_ns() // 1_000_000
         self.bill.append(
-            Charge(request_id(request), wanted.model.name, wanted.operation, wanted.n, points, at_ms, images)
+            BillLine(request_id(request), order.model.name, order.operation, order.n, points, at_ms, images)
         )
 
-    def _scripted_row(self, script: Script) -> Row | None:
+    def _scripted_error(self, script: Script) -> ErrorRow | None:
         if script.error is not None:
-            if script.error not in ROWS:
-                known = ", ".join(sorted(ROWS))
-                raise Refused(provider(400, f"[[sandbox ...]]: error is one of {known}", "sandbox_hint"))
-            return ROWS[script.error][self.options.profile]
+            if script.error not in ERRORS:
+                known = ", ".join(sorted(ERRORS))
+                raise SandboxError(provider(400, f"[[sandbox ...]]: error is one of {known}", "sandbox_hint"))
+            return ERRORS[script.error][self.options.profile]
         if script.status is None:
             return None
         message = script.message or "A scripted error of the provider."
         type_ = script.type or "invalid_request_error"
         return provider(script.status, message, script.code, type_, script.param or "")
 
-    async def _fail(self, request: Request, operation: Operation, body: Body, script: Script, row: Row) -> Response:
-        """A scripted refusal; the few that are billed all the same are billed first."""
+    async def _fail(
+        self, request: Request, operation: Operation, body: RequestBody, script: Script, row: ErrorRow
+    ) -> Response:
+        """Answer with a scripted error; bill it first if it is one of the few that are billed."""
         if row.charged if script.charged is None else script.charged:
-            self._charge(request, read_wanted(operation, body, self.options.profile), images=0)
+            self._charge(request, read_order(operation, body, self.options.profile), images=0)
         await pause(self.closing, script.delay or 0)
         return self._refusal(request, row, {"model": str(body.fields.get("model") or "gpt-image-1")}, script)
 
-    def _refusal(self, request: Request, row: Row, values: dict[str, str], script: Script) -> Response:
+    def _refusal(self, request: Request, row: ErrorRow, values: dict[str, str], script: Script) -> Response:
         headers = {"Content-Type": JSON_TYPE}
         if row.origin == "proxy":
             request.scope[FROM_A_PROXY] = True
@@ -163,30 +165,30 @@ class Sandbox:
         return Reply(body, self.closing, status=row.status, headers=headers, script=script)
 
     async def _refuse(self, request: Request, exc: Exception) -> Response:
-        assert isinstance(exc, Refused)
+        assert isinstance(exc, SandboxError)
         self.note(request)
         return self._refusal(request, exc.row, exc.values, Script())
 
-    async def _elsewhere(self, request: Request, _exc: Exception) -> Response:
-        """JSON under the API's paths, the console's page everywhere else (contract, section 1)."""
+    async def _unknown_path(self, request: Request, _exc: Exception) -> Response:
+        """Answer an unknown path: JSON under the API's prefixes, the relay's console page elsewhere."""
         self.note(request)
         if not request.url.path.startswith(API_PREFIXES):
             return HTMLResponse(CONSOLE_PAGE)
         return Response(encode(unknown_url(request.method, request.url.path)), 404, {"Content-Type": JSON_TYPE})
 
     def check_key(self, given: str) -> None:
-        """`Bearer ` and `sk-` are optional; what follows the next dash would choose a channel. Raises Refused."""
+        """Check the key. `Bearer ` and `sk-` are optional; a suffix after a dash would choose a channel. Raises SandboxError."""
         key = given.removeprefix("Bearer ").removeprefix("bearer ").strip().removeprefix("sk-")
         own = self.options.key.removeprefix("sk-")
         if key == own:
             return
         if not key:
-            raise Refused(ROWS["no_key"][self.options.profile])
+            raise SandboxError(ERRORS["no_key"][self.options.profile])
         name = "channel_choice" if key.startswith(f"{own}-") else "unauthorized"
-        raise Refused(ROWS[name][self.options.profile])
+        raise SandboxError(ERRORS[name][self.options.profile])
 
-    def note(self, request: Request, body: Body | None = None) -> None:
-        """Write a request down in `seen`, once; the oldest go when there are too many."""
+    def note(self, request: Request, body: RequestBody | None = None) -> None:
+        """Record a request in `seen`, once; the oldest are dropped above SEEN_MAX."""
         if NOTED in request.scope:
             return
         request.scope[NOTED] = True

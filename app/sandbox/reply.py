@@ -1,4 +1,4 @@
-"""Sends an answer, late, in drops, cut or never, as the request's script says."""
+"""Sending of answers: late, in drops, cut or never, according to the script of the request."""
 
 import asyncio
 import contextlib
@@ -15,14 +15,14 @@ from .hints import Script
 
 CHUNK_BYTES = 256 * 1024
 DRIPS = 20
-# Long enough for bytes just written to leave the socket before the reset throws away what has not.
+# Bytes just written need this long to leave the socket; a reset discards those that have not.
 BEFORE_RESET_S = 0.02
 TRANSPORT = "sandbox.transport"
 NO_SCRIPT = Script()
 
 
 class Reply(Response):
-    """An answer of the relay. `events` instead of `body` makes it a stream of server-sent events, `pause_s` apart.
+    """Answer of the relay. `events` instead of `body` makes it a stream of server-sent events, `pause_s` apart.
 
     `closing` is set when the sandbox shuts down: every wait ends then.
     """

@@ -1,4 +1,4 @@
-"""Serves a sandbox on a loopback port inside the running event loop."""
+"""Server of a sandbox on a loopback port, inside the running event loop."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ LISTEN_BACKLOG = 2048
 
 @dataclass(frozen=True, slots=True)
 class RunningSandbox:
-    """`base_url` is `http://host:port`, without `/v1`."""
+    """Sandbox that serves requests. `base_url` is `http://host:port`, without `/v1`."""
 
     base_url: str
     sandbox: Sandbox
@@ -52,7 +52,7 @@ async def running_sandbox(
 
 
 class _Connection(HttpToolsProtocol):
-    """Gives the app its transport, so that it can break the connection; writes no access log."""
+    """HTTP protocol that passes its transport to the application, which may break it; writes no access log."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class _Connection(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without signals, log lines and patience: it ends when the sandbox closes, at once."""
+    """uvicorn without signal handlers and log lines; stops at once when the sandbox closes."""
 
     def __init__(self, sandbox: Sandbox):
         self._sandbox = sandbox

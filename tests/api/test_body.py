@@ -3,7 +3,6 @@ import base64
 import io
 import json
 import random
-import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
@@ -334,15 +333,12 @@ async def test_an_endless_chunked_body_is_refused_at_the_cap(door: Door) -> None
 
 
 async def test_a_promise_above_the_cap_is_refused_before_the_body_and_before_100_continue(door: Door) -> None:
-    started = time.perf_counter()
-
     answer = await door.talk(
         b"POST /v1/images/edits HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=cut-here\r\n"
         b"Expect: 100-continue\r\nContent-Length: 99999999999\r\n\r\n"
     )
 
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert time.perf_counter() - started < 1
 
 
 @pytest.mark.parametrize("content_type", [JSON, MULTIPART])
@@ -370,13 +366,11 @@ async def test_a_byte_now_and_then_is_a_stall_too(tmp_path: Path) -> None:
         await asyncio.sleep(0.01)
         return {"type": "http.request", "body": b" ", "more_body": True}
 
-    started = time.perf_counter()
     with pytest.raises(BadRequest):
         async with asyncio.timeout(5):
             await read_generation(Request(drip.scope, receive), BodyCaps(Scratch(tmp_path), idle_s=0.1))
 
     assert sent > 1
-    assert time.perf_counter() - started < 1
 
 
 async def test_a_slow_body_that_keeps_moving_is_read(tmp_path: Path) -> None:

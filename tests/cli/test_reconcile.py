@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.sandbox import Charge, RunningSandbox, SandboxOptions, running_sandbox
+from app.sandbox import BillLine, RunningSandbox, SandboxOptions, running_sandbox
 from app.store.engine import Database
 from app.store.tables import usage
 from tests.cli.conftest import Cli
@@ -59,7 +59,7 @@ def booked(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
 
 
 def charge(relay: RunningSandbox, at_ms: int, model: str = "gpt-image-1") -> None:
-    relay.sandbox.bill.append(Charge("r", model, "generation", 1, 500_000, at_ms, 1))
+    relay.sandbox.bill.append(BillLine("r", model, "generation", 1, 500_000, at_ms, 1))
 
 
 def test_reconcile_ends_what_is_proved_and_shows_drift_and_the_rest(

@@ -18,7 +18,7 @@ from app.control.reconciler import PAUSE_MS, Reconciler
 from app.control.reconciliation import NO_LOG, TOO_YOUNG, Reconciliation, Report
 from app.core.intervals import bounds_ms, hour_start_ms, local_day
 from app.core.limits import Limit
-from app.sandbox import Charge, RunningSandbox, SandboxOptions, running_sandbox
+from app.sandbox import BillLine, RunningSandbox, SandboxOptions, running_sandbox
 from app.sandbox.records import Profile
 from app.store.engine import Database
 from app.store.ledger import corrections
@@ -76,7 +76,7 @@ class Scene:
 
     def charge(self, at: int = 10_000, micros: int = YUAN, model: str = "gpt-image-1", request_id: str = "") -> None:
         id = request_id or f"relay-{next(self._ids)}"
-        self.relay.sandbox.bill.append(Charge(id, model, "generation", 1, micros // 2, self.start_ms + at, 1))
+        self.relay.sandbox.bill.append(BillLine(id, model, "generation", 1, micros // 2, self.start_ms + at, 1))
         self.relay.sandbox.bill.sort(key=lambda charge: charge.at_ms)
 
     async def row(self, id: str) -> dict[str, Any]:
@@ -428,7 +428,7 @@ async def test_a_request_a_gateway_lost_sight_of_comes_to_its_end(
             await connection.execute(sa.update(requests).values(shifted))
         bill = relay.sandbox.bill
         bill[:] = [replace(charge, at_ms=charge.at_ms - 2 * HOUR) for charge in bill]
-        bill.insert(0, Charge("old", "imagen4", "generation", 1, 1, bill[0].at_ms - HOUR, 1))
+        bill.insert(0, BillLine("old", "imagen4", "generation", 1, 1, bill[0].at_ms - HOUR, 1))
         gateway = running.gateway
         work = Reconciliation(database, gateway.ledger, gateway.upstream, RELAY_KEY, ZONE, RULES)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import pytest
 from structlog.testing import capture_logs
@@ -40,6 +40,17 @@ async def rates(open_to: Callable[[str], RedisRates], breakable_redis: RedisServ
     opened = open_to(breakable_redis.url)
     assert await opened.check() == "redis"
     return opened
+
+
+def finish_without_waiting(call: Coroutine[object, object, int]) -> int:
+    """Result of a call that awaits nothing which is not ready. Raises AssertionError for any other."""
+    try:
+        call.send(None)
+    except StopIteration as end:
+        value: int = end.value
+        return value
+    call.close()
+    raise AssertionError("it waited")
 
 
 async def test_without_a_redis_at_start_the_local_limiter_decides(open_to: Callable[[str], RedisRates]) -> None:
@@ -90,18 +101,13 @@ async def test_a_frozen_redis_costs_one_wait_and_not_one_per_request(
     rates: RedisRates, breakable_redis: RedisServer, clock: FakeClock
 ) -> None:
     breakable_redis.pause()
-    started_s = time.monotonic()
     verdicts = await asyncio.gather(*(rates.spend([Charge(LIMIT, 1)]) for _ in range(200)))
-    first_s = time.monotonic() - started_s
-    later = await granted_times(rates, LIMIT, tries=200)
-    all_s = time.monotonic() - started_s
+    later = finish_without_waiting(granted_times(rates, LIMIT, tries=200))
     breakable_redis.resume()
     clock.advance(1)
 
     assert [verdict.granted for verdict in verdicts].count(True) == 3
     assert later == 0
-    assert first_s < 1
-    assert all_s < 1
     assert await rates.check() == "redis"
 
 
@@ -117,12 +123,11 @@ async def test_a_herd_of_our_own_does_not_pass_for_a_broken_redis(rates: RedisRa
 
 async def test_a_frozen_redis_does_not_keep_close_waiting(rates: RedisRates, breakable_redis: RedisServer) -> None:
     breakable_redis.pause()
-    started_s = time.monotonic()
 
-    await rates.spend([Charge(LIMIT, 1)])
-    await rates.close()
+    async with asyncio.timeout(5):  # Without an end of its own, either would wait as long as the Redis is frozen.
+        await rates.spend([Charge(LIMIT, 1)])
+        await rates.close()
 
-    assert time.monotonic() - started_s < 1
     breakable_redis.resume()
 
 

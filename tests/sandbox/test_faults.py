@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ import pytest
 
 import app.sandbox
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
-from app.sandbox.errors import ROWS
+from app.sandbox.errors import ERRORS
 from app.sandbox.hints import BadHint, read_hints
 from tests.sandbox.calls import KEY, Caller, error_of, events_of
 
 only_n = pytest.mark.parametrize("profile", ["N"], indirect=True)
 
 # name, then status, type and code in profile C and in N; None where the key is absent or null.
-ERRORS: list[tuple[str, tuple[int, str, str | None], tuple[int, str, str | None]]] = [
+NAMED_ERRORS: list[tuple[str, tuple[int, str, str | None], tuple[int, str, str | None]]] = [
     ("unauthorized", (401, "new_api_error", None), (401, "new_api_error", "")),
     ("key_quota", (401, "new_api_error", None), (401, "new_api_error", "")),
     ("model_forbidden", (403, "new_api_error", None), (403, "new_api_error", "")),
@@ -57,7 +56,7 @@ ERRORS: list[tuple[str, tuple[int, str, str | None], tuple[int, str, str | None]
 ]
 
 
-@pytest.mark.parametrize(("name", "c", "n"), ERRORS, ids=[row[0] for row in ERRORS])
+@pytest.mark.parametrize(("name", "c", "n"), NAMED_ERRORS, ids=[row[0] for row in NAMED_ERRORS])
 async def test_named_errors_follow_the_contract_and_cost_nothing(
     call: Caller, running: RunningSandbox, profile: str, name: str, c: tuple, n: tuple
 ) -> None:
@@ -169,12 +168,13 @@ async def test_a_hanging_call_is_billed_although_the_caller_leaves(call: Caller,
     assert len(running.sandbox.bill) == 1
 
 
-async def test_delay_and_drip_take_the_time_they_name(call: Caller) -> None:
-    started = time.monotonic()
-    for hint in ("delay=0.1", "drip=0.1"):
-        assert (await call.hinted(hint)).status_code == 200
+@pytest.mark.parametrize("hint", ["delay=60", "drip=60"])
+async def test_a_delayed_or_dripped_answer_arrives_after_a_later_one_without_the_hint(call: Caller, hint: str) -> None:
+    slow = asyncio.create_task(call.hinted(hint))
+    await call.hinted("size=1x1")
 
-    assert time.monotonic() - started >= 0.2
+    assert not slow.done()
+    slow.cancel()
 
 
 async def test_gzip_comes_unasked(call: Caller) -> None:
@@ -244,10 +244,10 @@ def test_hints_are_taken_out_of_the_prompt() -> None:
 
 def test_every_error_name_stands_in_the_readme() -> None:
     readme = Path(app.sandbox.__file__).with_name("README.md").read_text()
-    assert [name for name in ROWS if f"`{name}`" not in readme] == []
+    assert [name for name in ERRORS if f"`{name}`" not in readme] == []
 
 
-async def test_closing_ends_requests_that_hang_or_wait_at_once() -> None:
+async def test_closing_ends_requests_that_hang_or_wait() -> None:
     async with (
         httpx2.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}, timeout=30) as client,
         running_sandbox(SandboxOptions(KEY, latency_scale=0)) as running,
@@ -260,8 +260,6 @@ async def test_closing_ends_requests_that_hang_or_wait_at_once() -> None:
         ]
         while len(running.sandbox.bill) < len(hints):
             await client.get(running.base_url)
-        started = time.monotonic()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
 
-    assert time.monotonic() - started < 2
     assert all(isinstance(outcome, httpx2.TransportError) for outcome in outcomes)

@@ -11,7 +11,7 @@ import pytest
 
 from app.core.request import ImageRequest
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
-from app.sandbox.errors import ROWS
+from app.sandbox.errors import ERRORS
 from app.spool import Spool, segments_chunks, whole
 from app.upstream.answer import images_response
 from app.upstream.classify import HEAD_BYTES, Verdict, classify_refusal, unknown
@@ -86,7 +86,7 @@ def hinted(hint: str, **request: Any) -> ImageRequest:
     return image_request(fields={"prompt": f"a cat [[sandbox {hint}]]"}, **request)
 
 
-@pytest.mark.parametrize("error", sorted(ROWS))
+@pytest.mark.parametrize("error", sorted(ERRORS))
 async def test_no_refusal_that_was_billed_is_given_back(
     sandbox: RunningSandbox, client: HttpUpstream, tmp_path: Path, error: str
 ) -> None:

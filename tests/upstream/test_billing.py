@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
-from app.sandbox.records import Charge, Profile
+from app.sandbox.records import BillLine, Profile
 from app.upstream.billing import (
     LOG_ROWS_MAX,
     Account,
@@ -64,7 +64,7 @@ async def test_both_profiles_tell_their_charges_and_what_was_used(sandbox: Runni
     for number, model in enumerate(("seedream-3.0", "gpt-image-1")):
         points = 40_000 if number == 0 else 500_000
         sandbox.sandbox.bill.append(
-            Charge(f"id{number}", model, "generation", 1, points, (AT_S + number) * 1000 + 7, 1)
+            BillLine(f"id{number}", model, "generation", 1, points, (AT_S + number) * 1000 + 7, 1)
         )
 
     accounts = await read_accounts(asked, KEY)
@@ -82,7 +82,7 @@ async def test_both_profiles_tell_their_charges_and_what_was_used(sandbox: Runni
 async def test_the_key_is_in_a_query_only_where_nothing_else_works_and_in_no_log_line(
     sandbox: RunningSandbox, asked: HttpUpstream
 ) -> None:
-    sandbox.sandbox.bill.append(Charge("id", "seedream-3.0", "generation", 1, 40_000, AT_S * 1000, 1))
+    sandbox.sandbox.bill.append(BillLine("id", "seedream-3.0", "generation", 1, 40_000, AT_S * 1000, 1))
 
     with capture_logs() as lines:
         accounts = await read_accounts(asked, KEY)

@@ -1,10 +1,10 @@
-"""From a body to an order, through the checks of the relay and of the provider behind it, in their order."""
+"""Checks of an image request, in the order of the relay and of the provider behind it."""
 
 from dataclasses import dataclass
 
-from .body import Body
-from .catalog import MODELS, Model
-from .errors import ROWS, Refused, provider
+from .body import RequestBody
+from .catalog import MODELS, SandboxModel
+from .errors import ERRORS, SandboxError, provider
 from .hints import BadHint, Script, read_hints
 from .records import Operation, Profile
 
@@ -13,7 +13,7 @@ GPT_N_MAX = 10
 GPT_PROMPT_CHARACTERS_MAX = 32_000
 TEXTS = ("prompt", "size", "quality", "response_format", "output_format", "background", "model")
 
-# What profile C keeps of a JSON generation; it drops the rest without a word (contract, section 4).
+# Profile C keeps these fields of a JSON generation and silently drops the others.
 KEPT_BY_C = frozenset(
     [
         "model",
@@ -44,7 +44,7 @@ KEPT_BY_N = KEPT_BY_C | frozenset(
         "user_id",
     ]
 )
-# What the provider of gpt-image-1 knows; any other field that reaches it is a 400.
+# The provider of gpt-image-1 answers 400 to any other field.
 GPT_FIELDS = frozenset(
     [
         "model",
@@ -75,11 +75,11 @@ GPT_CHOICES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """An accepted order. `prompt` has no hints in it; texts that were not given are empty."""
+class ImageOrder:
+    """Accepted image request. `prompt` is without hints; absent texts are empty."""
 
     operation: Operation
-    model: Model
+    model: SandboxModel
     prompt: str
     script: Script
     n: int
@@ -93,17 +93,17 @@ class Wanted:
     image_count: int
 
 
-def read_script(body: Body) -> tuple[str, Script]:
-    """The prompt without its hints, and the hints; raises Refused for a hint that cannot be read."""
+def read_script(body: RequestBody) -> tuple[str, Script]:
+    """Split the prompt from its hints. Raises SandboxError for an unreadable hint."""
     prompt = body.fields.get("prompt")
     try:
         return read_hints(prompt) if isinstance(prompt, str) else ("", Script())
     except BadHint as exc:
-        raise Refused(provider(400, str(exc), "sandbox_hint", param="prompt")) from exc
+        raise SandboxError(provider(400, str(exc), "sandbox_hint", param="prompt")) from exc
 
 
-def read_wanted(operation: Operation, body: Body, profile: Profile) -> Wanted:
-    """Check an image request as the relay would, up to the point where it is paid for; raises Refused."""
+def read_order(operation: Operation, body: RequestBody, profile: Profile) -> ImageOrder:
+    """Check an image request as the relay does before it charges. Raises SandboxError."""
     prompt, script = read_script(body)
     model = _route(operation, body, profile)
     _check_shape(operation, body, profile)
@@ -111,11 +111,11 @@ def read_wanted(operation: Operation, body: Body, profile: Profile) -> Wanted:
     n = _count(body, profile)
     _check_operation(operation, model, body)
     if n > N_MAX:
-        raise Refused(provider(400, f"Invalid 'n': {n} is too many.", "invalid_value", param="n"))
+        raise SandboxError(provider(400, f"Invalid 'n': {n} is too many.", "invalid_value", param="n"))
     if model.family == "gpt":
         _check_gpt(fields, n)
     text = {name: str(fields.get(name, "")) for name in TEXTS}
-    return Wanted(
+    return ImageOrder(
         operation,
         model,
         prompt,
@@ -132,52 +132,52 @@ def read_wanted(operation: Operation, body: Body, profile: Profile) -> Wanted:
     )
 
 
-def _route(operation: Operation, body: Body, profile: Profile) -> Model:
-    """Steps 6 to 8 of the contract: parse what routing needs, then look for a channel."""
+def _route(operation: Operation, body: RequestBody, profile: Profile) -> SandboxModel:
+    """Parse the fields that routing needs, then look for a channel of the model."""
     if not body.multipart and not body.readable and not (operation == "edit" and profile == "C"):
-        raise Refused(ROWS["bad_json"][profile])
+        raise SandboxError(ERRORS["bad_json"][profile])
     name = body.fields.get("model", "")
     if operation == "variation" and body.multipart:
         name = ""  # Routing never reads the form here.
     if not isinstance(name, str):
-        raise Refused(ROWS["bad_json"][profile])
+        raise SandboxError(ERRORS["bad_json"][profile])
     name = name or _default_model(operation, body, profile)
     if name not in MODELS:
-        raise Refused(ROWS["no_channel"][profile], model=name)
+        raise SandboxError(ERRORS["no_channel"][profile], model=name)
     return MODELS[name]
 
 
-def _default_model(operation: Operation, body: Body, profile: Profile) -> str:
+def _default_model(operation: Operation, body: RequestBody, profile: Profile) -> str:
     if operation == "generation":
         return "dall-e"
     if profile == "N" and body.multipart:
-        raise Refused(ROWS["no_model"][profile])
+        raise SandboxError(ERRORS["no_model"][profile])
     return "gpt-image-1" if operation == "edit" else ""
 
 
-def _check_shape(operation: Operation, body: Body, profile: Profile) -> None:
-    """Step 9: what the handler itself looks at."""
+def _check_shape(operation: Operation, body: RequestBody, profile: Profile) -> None:
+    """Check the fields that the relay's handler checks after routing."""
     if operation == "variation":
-        raise Refused(ROWS["not_implemented"][profile])
+        raise SandboxError(ERRORS["not_implemented"][profile])
     if operation == "edit" and profile == "C" and not (body.multipart and body.readable):
-        raise Refused(ROWS["not_multipart"][profile])
+        raise SandboxError(ERRORS["not_multipart"][profile])
     if not body.multipart and any(not isinstance(body.fields.get(name, ""), str) for name in TEXTS):
-        raise Refused(ROWS["bad_field"][profile])
+        raise SandboxError(ERRORS["bad_field"][profile])
     if profile == "C" and not body.fields.get("prompt"):
-        raise Refused(ROWS["prompt_missing"][profile])
+        raise SandboxError(ERRORS["prompt_missing"][profile])
     if "×" in str(body.fields.get("size", "")):
-        raise Refused(ROWS["bad_size"][profile])
+        raise SandboxError(ERRORS["bad_size"][profile])
 
 
-def _kept(body: Body, profile: Profile) -> dict[str, object]:
-    """The fields that reach the provider; empty form texts count as absent."""
+def _kept(body: RequestBody, profile: Profile) -> dict[str, object]:
+    """Select the fields that reach the provider; empty form texts count as absent."""
     if body.multipart:
         return {name: value for name, value in body.fields.items() if value != ""}
     kept = KEPT_BY_C if profile == "C" else KEPT_BY_N
     return {name: value for name, value in body.fields.items() if name in kept}
 
 
-def _count(body: Body, profile: Profile) -> int:
+def _count(body: RequestBody, profile: Profile) -> int:
     value = body.fields.get("n", 0)
     if body.multipart:
         text = str(value).strip()
@@ -185,21 +185,21 @@ def _count(body: Body, profile: Profile) -> int:
             return max(int(text), 1) if text.isdecimal() else 1
         value = int(text) if text.isdecimal() else -1 if text else 0
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Refused(ROWS["bad_field"][profile])
+        raise SandboxError(ERRORS["bad_field"][profile])
     if profile == "N" and not 0 <= value <= N_MAX:
-        raise Refused(ROWS["n_range"][profile])
+        raise SandboxError(ERRORS["n_range"][profile])
     return max(value, 1)
 
 
-def _check_operation(operation: Operation, model: Model, body: Body) -> None:
+def _check_operation(operation: Operation, model: SandboxModel, body: RequestBody) -> None:
     if operation == "edit" and not _image_count(body):
-        raise Refused(ROWS["convert"]["C"])
+        raise SandboxError(ERRORS["convert"]["C"])
     if operation not in model.operations:
-        raise Refused(ROWS["edit_unsupported"]["C"])
+        raise SandboxError(ERRORS["edit_unsupported"]["C"])
 
 
-def _image_count(body: Body) -> int:
-    """Pictures to edit: the first spelling of the field that exists wins."""
+def _image_count(body: RequestBody) -> int:
+    """Count the pictures to edit; the first spelling of the field that exists wins."""
     for spelling in ("image", "image[]"):
         if found := sum(file.field == spelling for file in body.files):
             return found
@@ -212,20 +212,22 @@ def _image_count(body: Body) -> int:
 
 
 def _check_gpt(fields: dict[str, object], n: int) -> None:
-    """The provider's own refusals for gpt-image-1."""
+    """Check the request as the provider of gpt-image-1 does."""
     for name in fields:
         if name not in GPT_FIELDS:
-            raise Refused(provider(400, f"Unknown parameter: '{name}'.", "unknown_parameter", param=name))
+            raise SandboxError(provider(400, f"Unknown parameter: '{name}'.", "unknown_parameter", param=name))
     prompt = str(fields.get("prompt", ""))
     if not prompt:
-        raise Refused(
+        raise SandboxError(
             provider(400, "Missing required parameter: 'prompt'.", "missing_required_parameter", param="prompt")
         )
     if len(prompt) > GPT_PROMPT_CHARACTERS_MAX:
-        raise Refused(provider(400, "Invalid 'prompt': string too long.", "string_above_max_length", param="prompt"))
+        raise SandboxError(
+            provider(400, "Invalid 'prompt': string too long.", "string_above_max_length", param="prompt")
+        )
     if n > GPT_N_MAX:
         message = f"Invalid 'n': integer above maximum value. Expected a value <= {GPT_N_MAX}, but got {n} instead."
-        raise Refused(provider(400, message, "integer_above_max_value", param="n"))
+        raise SandboxError(provider(400, message, "integer_above_max_value", param="n"))
     _check_gpt_choices(fields)
 
 
@@ -235,7 +237,7 @@ def _check_gpt_choices(fields: dict[str, object]) -> None:
         if value not in choices:
             supported = ", ".join(f"'{choice}'" for choice in choices)
             message = f"Invalid value: '{value}'. Supported values are: {supported}."
-            raise Refused(provider(400, message, "invalid_value", param=name))
+            raise SandboxError(provider(400, message, "invalid_value", param=name))
 
 
 def _truth(value: object) -> bool:
