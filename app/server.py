@@ -217,7 +217,7 @@ class Server(uvicorn.Server):
         log.info("shutting down", in_flight=self._buyer.in_flight, at_most_s=self._drain_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._drain_s):
-                await self._buyer.emptied()
+                await self._buyer.wait_until_idle()
         self._buyer.close()
         self.should_exit = True
 

@@ -1,4 +1,4 @@
-"""The only place that picks concrete parts and puts them together."""
+"""The only place that picks concrete context and puts them together."""
 
 import asyncio
 import shutil
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from app.blobs.bucket import BucketAddress, BucketFiles, open_bucket
-from app.blobs.folder import LocalFiles, ResultFiles
+from app.blobs.bucket import BucketAddress, BucketBlobs, open_bucket
+from app.blobs.folder import Blobs, FolderBlobs
+from app.chores import BackgroundTasks
 from app.control.alerting import Alerting
 from app.control.matching import Rules
 from app.control.reconciler import Reconciler
@@ -20,17 +21,16 @@ from app.core.grants import Grant
 from app.core.ids import new_id
 from app.errors import GatewayError, StoreUnavailable
 from app.images.admission import Admission
-from app.images.answers import Results, RetentionPolicy
-from app.images.background import Background
-from app.images.clock import Clock
-from app.images.exchange import Parts
+from app.images.answers import KeptAnswers, RetentionPolicy
+from app.images.exchange import ExchangeContext
 from app.images.recovery import Recovery
-from app.images.replay import Deliveries, Replay
+from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
 from app.notify.notifier import Mailbox, Notifier, WebhookRules
 from app.rates import Rates, open_rates
 from app.settings import Settings
 from app.spool import Pieces
+from app.store.clock import Clock
 from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
 from app.store.ledger.opening import open_book
@@ -76,7 +76,7 @@ class Gateway:
     image_service: ImageService
     ledger: Ledger
     upstream: HttpUpstream
-    background: Background
+    background: BackgroundTasks
     recovery: Recovery
     chores: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
     """What runs beside the requests, until the gateway closes."""
@@ -112,7 +112,7 @@ class Gateway:
         return "ok"
 
     async def _results(self) -> str:
-        """Whether other replicas can replay what this one has bought."""
+        """Whether other replicas can replay what this one has booked."""
         if self.settings.results_url is not None:
             return self.recovery.results.files.complaint or "ok"
         try:
@@ -166,7 +166,7 @@ async def _close(gateway: Gateway) -> None:
 
 
 def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
-    database, clock, background = open_database(where), Clock(), Background()
+    database, clock, background = open_database(where), Clock(), BackgroundTasks()
     ledger, retries = open_book(where, settings.database_connections_max)
     control_data, schema_gate = ControlData(database), SchemaGate(database, pepper, settings.currency)
     rates = open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
@@ -175,13 +175,13 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
     process_locks = ProcessLocks(_folder(data_dir / "processes"), processes.id)
     admission = Admission(control_data, rates, ledger, background, clock, zone, settings.currency, processes.id, pepper)
     caps = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
-    parts = Parts(upstream, database, ledger, results, background, clock, zone, *caps)
+    context = ExchangeContext(upstream, database, ledger, results, background, clock, zone, *caps)
     deliveries, replay = (
-        Deliveries(retries, clock),
+        DeliveryNotes(retries, clock),
         Replay(Originals(database), retries, results, clock, settings.upstream_deadline_s + LOST_S),
     )
     image_service = ImageService(
-        admission, parts, replay, deliveries, settings.in_flight_max, settings.client_deadline_s
+        admission, context, replay, deliveries, settings.in_flight_max, settings.client_deadline_s
     )
     recovery = Recovery(
         processes, ledger, results, control_data, clock, zone, process_locks, replay.running, schema_gate.ensure
@@ -230,16 +230,16 @@ def _relay_key(settings: Settings) -> str:
     return settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else ""
 
 
-def _results(settings: Settings, data_dir: Path, database: Database, clock: Clock) -> Results:
+def _results(settings: Settings, data_dir: Path, database: Database, clock: Clock) -> KeptAnswers:
     retention = RetentionPolicy(
         settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
     )
-    local = LocalFiles(_folder(data_dir / "results"))
+    local = FolderBlobs(_folder(data_dir / "results"))
     address = bucket_of(settings)
-    files: ResultFiles = (
-        local if address is None else BucketFiles(local, open_bucket(address), retention.bytes_max, clock.now_ms)
+    files: Blobs = (
+        local if address is None else BucketBlobs(local, open_bucket(address), retention.bytes_max, clock.now_ms)
     )
-    return Results(files, ResultRows(database), retention)
+    return KeptAnswers(files, ResultRows(database), retention)
 
 
 def bucket_of(settings: Settings) -> BucketAddress | None:

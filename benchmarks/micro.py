@@ -18,7 +18,7 @@ import uvloop
 
 from app.api.multipart import FormReader
 from app.core import keys
-from app.rates import Charge, MemoryRates, RateLimit, Rates, open_rates
+from app.rates import MemoryRates, MinuteLimit, RateCharge, Rates, open_rates
 from app.spool import Spool
 from app.store.engine import DatabaseUrl, open_database
 from app.store.migrations import upgrade
@@ -116,7 +116,7 @@ def _read_form(boundary: bytes, chunks: list[bytes], folder: Path) -> None:
 
 
 async def _rates(sheet: Sheet, name: str, rates: Rates, times: int) -> None:
-    charges = [Charge(RateLimit(f"lim:{unit}", "a limit", unit, 10**9), 1) for unit in ("requests", "images")]
+    charges = [RateCharge(MinuteLimit(f"lim:{unit}", "a limit", unit, 10**9), 1) for unit in ("requests", "images")]
     for at_once in (1, 64):
         await sheet.measure_async(name, lambda: rates.spend(charges), times, at_once)
     await rates.close()

@@ -95,7 +95,7 @@ def common_headers(pending: PendingAnswer) -> dict[str, str]:
 def _note_delivery(pending: PendingAnswer, scope: Scope) -> None:
     """Before the last byte: afterwards the server may have closed the connection itself."""
     if not has_left(scope):
-        pending.delivered()
+        pending.note_delivery()
 
 
 def has_left(scope: Scope) -> bool:

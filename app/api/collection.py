@@ -36,16 +36,16 @@ async def retrieve_result(request: Request, request_id: str, caller: Caller, gat
         return _shown(gateway, original, status=202, path=request.url.path.removesuffix("/result"))
     pending = gateway.image_service.collect(original)
     if not original.stream:
-        return ResultResponse(pending, await pending.bought(), gateway)
+        return ResultResponse(pending, await pending.result(), gateway)
     events = pending.events()
     return EventResponse(pending, await anext(events), events)
 
 
 async def accepted(gateway: Gateway, pending: PendingAnswer) -> Response:
     """202 once the request has been sent; raises what it ended with before that."""
-    await pending.accepted()
-    if pending.channel is not None:
-        pending.channel.leave()
+    await pending.wait_until_sent()
+    if pending.queue is not None:
+        pending.queue.leave()
     document: dict[str, Any] = {"id": pending.request_id, "object": OBJECT, "state": "dispatched"}
     with suppress(GatewayError):  # It has been sent: from here on no error may sound as if it had not.
         original = await gateway.image_service.replay.originals.find(pending.request_id)

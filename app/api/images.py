@@ -79,13 +79,13 @@ async def _buy(request: Request, grant: Grant, read: Read) -> Response:
         return has_left(request.scope)
 
     try:
-        pending = await gateway.image_service.buy(request_id, grant, wanted, retry, left, collected=later)
+        pending = await gateway.image_service.submit(request_id, grant, wanted, retry, left, collected=later)
     except ClientGone as exc:
         raise ClientDisconnect from exc
     if later:
         return await accepted(gateway, pending)
     if not wanted.stream:
-        return ResultResponse(pending, await pending.bought(), gateway)
+        return ResultResponse(pending, await pending.result(), gateway)
     events = pending.events()
     return EventResponse(pending, await anext(events), events)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, LocalFiles, ResultAway
+from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, BlobUnavailable, FolderBlobs
 from app.errors import ConfigurationError
 from app.spool import CHUNK_BYTES, Spool
 
@@ -54,7 +54,7 @@ class BucketAddress:
     secret_access_key: str | None = None
 
 
-class Bucket:
+class ObjectBucket:
     """Objects by request id. Raises FileNotFoundError where there is none; `Exception` for all else that can go wrong."""
 
     def __init__(self, store: "S3Store"):
@@ -91,7 +91,7 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class UploadMarks:
     """What is still to be uploaded: an empty file each, whose time is the end of its worth. A restart goes on with them."""
 
     directory: Path
@@ -107,7 +107,7 @@ class Waiting:
     def done(self, request_id: str) -> None:
         (self.directory / request_id).unlink(missing_ok=True)
 
-    def worth(self, now_ms: int) -> list[str]:
+    def pending(self, now_ms: int) -> list[str]:
         """Those that still are, in any order: one that the bucket will not have must not keep the same others from it for ever.
         The rest is forgotten."""
         found = []
@@ -124,17 +124,17 @@ class Waiting:
         return (self.directory / request_id).exists()
 
 
-class BucketFiles:
+class BucketBlobs:
     """Every answer in the local directory, from where it goes to its client, and in the bucket, for the other replicas. Of the
     local copies the oldest go above `bytes_max`."""
 
-    def __init__(self, local: LocalFiles, bucket: Bucket, bytes_max: int, now_ms: Callable[[], int]):
+    def __init__(self, local: FolderBlobs, bucket: ObjectBucket, bytes_max: int, now_ms: Callable[[], int]):
         self._local = local
         self._bucket = bucket
         self._bytes_max = bytes_max
         self._now_ms = now_ms
-        self._waiting = Waiting(local.directory / "waiting")
-        self._waiting.directory.mkdir(mode=0o700, exist_ok=True)
+        self._marks = UploadMarks(local.directory / "waiting")
+        self._marks.directory.mkdir(mode=0o700, exist_ok=True)
         self._wake = asyncio.Event()
         self._wake.set()
         self.complaint: str | None = None
@@ -157,7 +157,7 @@ class BucketFiles:
                 return
             except Exception as exc:  # Whatever it is: the picture is paid for, and lies here.
                 self._complain(exc)
-        self._waiting.add(request_id, until_ms)
+        self._marks.add(request_id, until_ms)
         self._wake.set()
 
     async def open(self, request_id: str, *, just_made: bool = False) -> Spool | None:
@@ -169,7 +169,7 @@ class BucketFiles:
         except FileNotFoundError:
             spool.close()
             if just_made:
-                raise ResultAway(
+                raise BlobUnavailable(
                     "The stored answer has not reached this replica yet. Nothing is bought; try again."
                 ) from None
             return None
@@ -177,27 +177,29 @@ class BucketFiles:
             spool.close()
             log.warning("a stored answer cannot be fetched", request_id=request_id, reason=reason(exc))
             self._wake.set()
-            raise ResultAway("The stored answer cannot be fetched right now. Nothing is bought; try again.") from exc
+            raise BlobUnavailable(
+                "The stored answer cannot be fetched right now. Nothing is bought; try again."
+            ) from exc
         return spool
 
     async def remove(self, request_ids: Sequence[str]) -> None:
         await self._local.remove(request_ids)
         for request_id in request_ids:
-            self._waiting.done(request_id)
+            self._marks.done(request_id)
         if self.complaint is not None:
-            raise ResultAway(self.complaint)
+            raise BlobUnavailable(self.complaint)
         try:
             await self._bucket.remove(request_ids)
         except Exception as exc:
             self._complain(exc)
-            raise ResultAway("The bucket does not let go of old answers.") from exc
+            raise BlobUnavailable("The bucket does not let go of old answers.") from exc
 
     def tidy(self, keep_s: float) -> int:
         """Whichever replica prunes a row prunes its object, and knows nothing of the copy here."""
         young_s, room_bytes, above = time.time() - YOUNG_MS / 1000, self._bytes_max, []
         for path, written_s, size_bytes in self._local.files():
             room_bytes -= size_bytes
-            if room_bytes < 0 and written_s < young_s and path.name not in self._waiting:
+            if room_bytes < 0 and written_s < young_s and path.name not in self._marks:
                 above.append(path)
         return self._local.drop(above) + self._local.tidy(keep_s)
 
@@ -220,7 +222,7 @@ class BucketFiles:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, PAUSE_S_MAX)
         finally:
-            if self._waiting.worth(self._now_ms()):
+            if self._marks.pending(self._now_ms()):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(TRIAL_S):
                         await self._catch_up()
@@ -232,7 +234,7 @@ class BucketFiles:
             return False
         self.complaint = None
         try:
-            for request_id in self._waiting.worth(self._now_ms()):
+            for request_id in self._marks.pending(self._now_ms()):
                 await self._upload_late(request_id)
         except Exception as exc:
             self._complain(exc)
@@ -243,7 +245,7 @@ class BucketFiles:
         if self._local.has(request_id):
             await self._bucket.upload(request_id, self._local.path(request_id), UPLOAD_S)
             log.info("a stored answer was uploaded late", request_id=request_id)
-        self._waiting.done(request_id)
+        self._marks.done(request_id)
 
     def _complain(self, exc: Exception) -> None:
         self._say(reason(exc))
@@ -255,7 +257,7 @@ class BucketFiles:
         self.complaint = "the bucket does not work"  # Anybody may read it at /readyz: the reason is in the log.
 
 
-def open_bucket(address: BucketAddress) -> Bucket:
+def open_bucket(address: BucketAddress) -> ObjectBucket:
     """Nothing is connected before the first use. Raises ConfigurationError for a URL that is none and without obstore."""
     try:
         from obstore.exceptions import BaseError
@@ -284,7 +286,7 @@ def open_bucket(address: BucketAddress) -> Bucket:
         )
     except (BaseError, ValueError):
         raise ConfigurationError("IMAGEGATE_RESULTS_URL must be like s3://bucket/prefix.") from None
-    return Bucket(store)
+    return ObjectBucket(store)
 
 
 def reason(exc: BaseException) -> str:

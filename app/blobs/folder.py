@@ -20,11 +20,11 @@ COOL_S = 1.0
 """How long what was written stays in memory at least: it is on its way to the client."""
 
 
-class ResultAway(StoreUnavailable):
+class BlobUnavailable(StoreUnavailable):
     """An answer that is kept cannot be had right now. Nothing is bought; asking again later can help."""
 
 
-class ResultFiles(Protocol):
+class Blobs(Protocol):
     """Answers by request id. A new one is always written to `directory` first, so that no bucket can lose what is paid for."""
 
     @property
@@ -45,12 +45,12 @@ class ResultFiles(Protocol):
         ...
 
     async def open(self, request_id: str, *, just_made: bool = False) -> Spool | None:
-        """To be read and closed; None when there is none. Raises ResultAway when that cannot be told, or when it was `just_made`
-        by a replica that could not share it yet."""
+        """Open a blob, to be read and closed; None when there is none. Raises BlobUnavailable when that cannot be told, or when
+        it was `just_made` by a replica that could not share it yet."""
         ...
 
     async def remove(self, request_ids: Sequence[str]) -> None:
-        """Those that are not there are no mistake. Raises ResultAway; the rest is to be removed again then."""
+        """Those that are not there are no mistake. Raises BlobUnavailable; the rest is to be removed again then."""
         ...
 
     def tidy(self, keep_s: float) -> int:
@@ -63,7 +63,7 @@ class ResultFiles(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LocalFiles:
+class FolderBlobs:
     """A directory. Replicas that are to read each other's answers share it, or use a bucket."""
 
     directory: Path

@@ -1,8 +1,9 @@
-"""Whether a request may be bought. Cheap checks first; the one that writes comes last, and decides."""
+"""Whether a request may be booked. Cheap checks first; the one that writes comes last, and decides."""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from app.chores import BackgroundTasks
 from app.core import keys
 from app.core.catalog import Model
 from app.core.grants import Grant, allowed_model
@@ -10,12 +11,11 @@ from app.core.intervals import bounds_ms
 from app.core.request import ImageRequest
 from app.core.retry import Retry
 from app.errors import InvalidApiKey, Overloaded, StorageFull, StoreUnavailable
-from app.images.background import Background
-from app.images.clock import Clock
+from app.images.booking import retry_until_booked
 from app.images.crash import crash_point
-from app.images.ending import retry_until_booked
 from app.images.refusals import no_room, too_fast
 from app.rates import Rates, RateState, charge
+from app.store.clock import Clock
 from app.store.control_data import ControlData
 from app.store.ledger.types import CounterKey, Duplicate, Ending, Ledger, Order, Refused, Reserved, Stale
 
@@ -33,7 +33,7 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class RequestIdentity:
     """By what a request is known again."""
 
     retry: Retry
@@ -47,14 +47,16 @@ class Admission:
     control_data: ControlData
     rates: Rates
     ledger: Ledger
-    background: Background
+    background: BackgroundTasks
     clock: Clock
     zone: ZoneInfo
     currency: str
     process_id: str
     pepper: bytes
 
-    async def admit(self, request_id: str, grant: Grant, wanted: ImageRequest, identity: Identity) -> Admitted | None:
+    async def admit(
+        self, request_id: str, grant: Grant, wanted: ImageRequest, identity: RequestIdentity
+    ) -> Admitted | None:
         """Reserve money, images and a place for `wanted`, all or nothing. None when its idempotency key is taken by now."""
         model = await self._allowed_model(grant, wanted)
         order = self._order(request_id, grant, wanted, model, identity)
@@ -70,12 +72,14 @@ class Admission:
             grant = await self._reloaded(grant)
             model = await self._allowed_model(grant, wanted)
             order = self._order(request_id, grant, wanted, model, identity)
-        raise Overloaded("The settings of this gateway are being changed; nothing was bought. Try again in a moment.")
+        raise Overloaded("The settings of this gateway are being changed; nothing was booked. Try again in a moment.")
 
     async def _allowed_model(self, grant: Grant, wanted: ImageRequest) -> Model:
         return allowed_model(await self.control_data.catalog(), grant, wanted)
 
-    def _order(self, request_id: str, grant: Grant, wanted: ImageRequest, model: Model, identity: Identity) -> Order:
+    def _order(
+        self, request_id: str, grant: Grant, wanted: ImageRequest, model: Model, identity: RequestIdentity
+    ) -> Order:
         now_ms = self.clock.now_ms()
         counted = [limit for limit in grant.limits if not limit.is_rate and limit.applies_to(model.id)]
         prompt = str(wanted.fields.get("prompt", ""))

@@ -1,6 +1,7 @@
-"""The stored answers: small ones in the row that settles them, larger ones in a file named by request id.
+"""Kept answers: read while they arrive, stored, and read again for a replay.
 
-A file is not synced: it survives the process, and after a power cut it is read again before it is believed.
+Small ones lie in the row that settles them, larger ones in a file named by request id. A file is not synced: it survives the
+process, and after a power cut it is read again before it is believed.
 """
 
 import asyncio
@@ -8,13 +9,21 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, ResultAway, ResultFiles
+from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, Blobs, BlobUnavailable
+from app.core.request import ImageRequest
 from app.errors import StorageFull
-from app.spool import Slice, Spool
+from app.images.booking import CompleteAnswer
+from app.spool import Segments, Slice, Spool, whole
 from app.store.ledger.types import StoredResult
 from app.store.results import ResultRows
+from app.upstream.answer import completed_events, images_response
+from app.upstream.classify import HEAD_BYTES, Verdict, classify_refusal, unknown
+from app.upstream.client import Answer
+from app.upstream.events import EventReader, EventShaper
+from app.upstream.images import Images, read_images, together
+from app.upstream.skeleton import MalformedAnswer, Skeleton
 
-FULL = "The gateway has no room left to store an answer; nothing was bought. An administrator has to make room."
+FULL = "The gateway has no room left to store an answer; nothing was booked. An administrator has to make room."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +40,10 @@ class RetentionPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
+class KeptAnswers:
     """Where the files lie, and the rows that say what is kept."""
 
-    files: ResultFiles
+    files: Blobs
     rows: ResultRows
     retention: RetentionPolicy
 
@@ -64,7 +73,7 @@ class Results:
             await self.files.share(request_id, result.expires_at_ms)
 
     async def load(self, request_id: str, now_ms: int) -> Spool | None:
-        """The stored answer, to be read and closed; None when there is none, or none any more. Raises ResultAway when there
+        """The stored answer, to be read and closed; None when there is none, or none any more. Raises BlobUnavailable when there
         is one that cannot be had right now."""
         row = await self.rows.find(request_id)
         if row is None or row.expires_at_ms <= now_ms:
@@ -76,7 +85,7 @@ class Results:
         return spool
 
     async def reread(self, request_id: str) -> Spool | None:
-        """What was written to the file, perhaps not to its end; None when there is no file. Raises ResultAway."""
+        """What was written to the file, perhaps not to its end; None when there is no file. Raises BlobUnavailable."""
         return await self.files.open(request_id)
 
     async def prune(self, now_ms: int) -> int:
@@ -89,7 +98,75 @@ class Results:
             return pruned
         try:
             await self.files.remove(gone)
-        except ResultAway:
+        except BlobUnavailable:
             return pruned
         await self.rows.forget(gone)
         return len(gone) + pruned
+
+
+EVENT = b"event:"
+"""What stored events begin with, and JSON does not."""
+
+
+async def read_refusal(answer: Answer) -> Verdict:
+    """What an answer that is not a readable 200 means; only its head is taken in."""
+    head = bytearray()
+    async for chunk in answer.chunks():
+        head += chunk[: HEAD_BYTES - len(head)]
+        if len(head) >= HEAD_BYTES:
+            break
+    return classify_refusal(answer.status, answer.content_type, bytes(head), answer.retry_after)
+
+
+async def read_answer(
+    answer: Answer, spool: Spool, wanted: ImageRequest, created_s: int, bytes_max: int
+) -> CompleteAnswer | Verdict:
+    """A 200, to its end. Raises Broken when it is cut and OSError when the disk is full."""
+    skeleton = Skeleton()
+    async for chunk in answer.chunks():
+        if spool.size_bytes + len(chunk) > bytes_max:
+            return unknown(f"The upstream's answer is larger than {bytes_max} bytes.")
+        spool.write(chunk)
+        skeleton.feed(chunk)
+    return checked_answer(skeleton, spool, wanted, created_s)
+
+
+def read_stored(spool: Spool, wanted: ImageRequest, created_s: int) -> CompleteAnswer | None:
+    """A stored answer, read again; None where it is not whole. The same bytes give the same answer as the first time."""
+    if spool.read(Slice(0, len(EVENT))) == EVENT:
+        return _read_events(spool, wanted, created_s)
+    skeleton = Skeleton()
+    for chunk in whole(spool):
+        skeleton.feed(chunk)
+    answered = checked_answer(skeleton, spool, wanted, created_s)
+    return answered if isinstance(answered, CompleteAnswer) else None
+
+
+def _read_events(spool: Spool, wanted: ImageRequest, created_s: int) -> CompleteAnswer | None:
+    """The completed events of a stream; whole when there is one for each image."""
+    reader, shaper = EventReader(), EventShaper(wanted, created_s)
+    events = [event for chunk in whole(spool) for event in reader.feed(chunk)]
+    shaped = [shaper.shape(event) for event in events]
+    completed = [each.images for each in shaped if each is not None and each.images is not None]
+    if not completed:
+        return None
+    return CompleteAnswer(together(completed, wanted.n), [Slice(0, spool.size_bytes)], spool)
+
+
+def checked_answer(skeleton: Skeleton, spool: Spool, wanted: ImageRequest, created_s: int) -> CompleteAnswer | Verdict:
+    """What the spooled bytes say, once they are all there."""
+    try:
+        document = skeleton.document()
+    except MalformedAnswer:
+        return unknown("The upstream's answer is not whole JSON.")
+    images = read_images(document, wanted.n)
+    if isinstance(images, Verdict):
+        return images
+    return CompleteAnswer(images, _body(images, wanted, created_s), spool)
+
+
+def _body(images: Images, wanted: ImageRequest, created_s: int) -> Segments:
+    if not wanted.stream:
+        return images_response(images, created_s=created_s)
+    events = completed_events(images, wanted.operation, created_s, wanted)
+    return [piece for event in events for piece in event]

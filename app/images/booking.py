@@ -1,8 +1,13 @@
-"""What an answer of the relay puts into the book."""
+"""Bookings: what an answer of the relay puts into the book, and the retry of a booking the database did not take."""
 
-from collections.abc import Sequence
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from zoneinfo import ZoneInfo
+
+import structlog
 
 from app.core.catalog import AnswerFacts, Model
 from app.core.intervals import hour_start_ms, local_day
@@ -17,7 +22,7 @@ NOT_AN_IMAGE = "The upstream charged for this request, but what it sent is not a
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class CompleteAnswer:
     """A 200 that was read to its end and is sound. `segments` is what the client gets, lying partly in `spool`."""
 
     images: Images
@@ -54,24 +59,24 @@ class ExchangeFacts:
     upstream_ms: int | None
 
 
-def ended(told: ExchangeFacts, error: GatewayError | None = None, *, answered: bool = True) -> Ending:
-    """The end of a request as its row has it; `answered` is False where nobody was there to be told."""
+def ending_of(facts: ExchangeFacts, error: GatewayError | None = None, *, answered: bool = True) -> Ending:
+    """The end of a request as its row has it; `answered` is False where nobody was there to be facts."""
     return Ending(
-        at_ms=told.at_ms,
+        at_ms=facts.at_ms,
         http_status=None if not answered else 200 if error is None else error.status,
         error_code=None if error is None else error.code,
         error=None if error is None else error.to_record(),
-        upstream_request_id=told.upstream_request_id,
-        upstream_ms=told.upstream_ms,
+        upstream_request_id=facts.upstream_request_id,
+        upstream_ms=facts.upstream_ms,
         is_retryable=error is not None and error.retryable,
     )
 
 
-def settled(
-    basis: QuotedPrice,
+def settlement_of(
+    price: QuotedPrice,
     wanted: ImageRequest,
     images: Images,
-    told: ExchangeFacts,
+    facts: ExchangeFacts,
     zone: ZoneInfo,
     result: StoredResult | None,
     *,
@@ -79,13 +84,13 @@ def settled(
 ) -> Settlement:
     """The price of the instant of the reservation, for the size and quality of the answer. `answered` as in `ended`."""
     usage, bad = images.usage, images.bad_payload
-    facts = AnswerFacts(len(images.items), images.size, images.quality, usage)
+    answer = AnswerFacts(len(images.items), images.size, images.quality, usage)
     return Settlement(
-        ending=ended(told, UpstreamBadPayload(NOT_AN_IMAGE) if bad else None, answered=answered),
-        cost_micros=basis.model.cost_micros(wanted, basis.reserved_at_ms, basis.quote_micros, facts),
+        ending=ending_of(facts, UpstreamBadPayload(NOT_AN_IMAGE) if bad else None, answered=answered),
+        cost_micros=price.model.cost_micros(wanted, price.reserved_at_ms, price.quote_micros, answer),
         images=len(images.items),
-        hour_at_ms=hour_start_ms(basis.reserved_at_ms),
-        day=local_day(basis.reserved_at_ms, zone),
+        hour_at_ms=hour_start_ms(price.reserved_at_ms),
+        day=local_day(price.reserved_at_ms, zone),
         size=closed(images.size),
         quality=closed(images.quality),
         flag="bad_payload" if bad else "short" if images.short else None,
@@ -93,3 +98,24 @@ def settled(
         output_tokens=usage.output_tokens if usage else None,
         result=result,
     )
+
+
+T = TypeVar("T")
+FIRST_PAUSE_S = 0.2
+PAUSE_S_MAX = 10.0
+log = structlog.get_logger()
+
+
+async def retry_until_booked(step: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a transition until the database has answered. Each is guarded by the state it starts from, so one that had
+    gone through unnoticed changes nothing when it is done again."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return await step()
+        except GatewayError as exc:
+            log.warning("the database refuses a booking; trying again", error=exc.code, pause_s=round(pause_s, 1))
+        except Exception as exc:  # Whatever it is, giving up would leave money held for ever.
+            log.error("a booking fails; trying again", pause_s=round(pause_s, 1), exc_info=exc)
+        await asyncio.sleep(pause_s * random.uniform(0.5, 1))
+        pause_s = min(pause_s * 2, PAUSE_S_MAX)

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from app.chores import BackgroundTasks
 from app.core.request import ImageRequest
 from app.errors import (
     GatewayError,
@@ -23,16 +24,21 @@ from app.errors import (
     UpstreamUnreachable,
 )
 from app.images.admission import Admitted
-from app.images.answers import Results
-from app.images.background import Background
-from app.images.booking import NOT_AN_IMAGE, Answered, BookedAnswer, ExchangeFacts, QuotedPrice, ended, settled
-from app.images.channel import Channel
-from app.images.clock import Clock
+from app.images.answers import KeptAnswers, read_answer, read_refusal
+from app.images.booking import (
+    NOT_AN_IMAGE,
+    BookedAnswer,
+    CompleteAnswer,
+    ExchangeFacts,
+    QuotedPrice,
+    ending_of,
+    retry_until_booked,
+    settlement_of,
+)
 from app.images.crash import crash_point
-from app.images.ending import retry_until_booked
-from app.images.reading import read_answer, read_refusal
-from app.images.streaming import answered, read_events
+from app.images.streaming import EventQueue, complete_answer, read_events
 from app.spool import Spool
+from app.store.clock import Clock
 from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.types import Ledger, Room, Settlement
@@ -48,14 +54,14 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ExchangeContext:
     """What every exchange of a gateway works with."""
 
     upstream: Upstream
     database: Database
     ledger: Ledger
-    results: Results
-    background: Background
+    results: KeptAnswers
+    background: BackgroundTasks
     clock: Clock
     zone: ZoneInfo
     deadline_s: float
@@ -64,12 +70,12 @@ class Parts:
 
 @dataclass(slots=True)
 class Exchange:
-    """Runs once. `channel` takes the events of a streamed answer; None where none were asked for."""
+    """Runs once. `queue` takes the events of a streamed answer; None where none were asked for."""
 
-    parts: Parts
+    context: ExchangeContext
     admitted: Admitted
     wanted: ImageRequest
-    channel: Channel | None
+    queue: EventQueue | None
     expected: bool
     """Somebody may well come for the answer again: it is kept longer."""
     sent: asyncio.Event = field(default_factory=asyncio.Event)
@@ -81,7 +87,7 @@ class Exchange:
     dispatched_at_ms: int = 0
 
     def __post_init__(self) -> None:
-        self.spool = self.parts.results.create(self.request_id)
+        self.spool = self.context.results.create(self.request_id)
 
     @property
     def request_id(self) -> str:
@@ -106,9 +112,9 @@ class Exchange:
 
     async def _dispatch(self) -> None:
         """Put the dispatched mark into the book. Raises StoreUnavailable when it does not stand: then nothing is sent."""
-        order, ledger = self.admitted.order, self.parts.ledger
+        order, ledger = self.admitted.order, self.context.ledger
         for attempt in range(DISPATCH_TRIES):
-            self.dispatched_at_ms = self.parts.clock.now_ms()
+            self.dispatched_at_ms = self.context.clock.now_ms()
             try:
                 crash_point("before_dispatch")
                 if await ledger.dispatch(order.request_id, order.owner, self.dispatched_at_ms):
@@ -117,28 +123,28 @@ class Exchange:
             except (StoreUnavailable, StorageFull):
                 await asyncio.sleep(PAUSE_S * 2**attempt)
         unsent = StoreUnavailable(
-            "The reservation did not hold until the request could be sent; nothing was bought. Try again."
+            "The reservation did not hold until the request could be sent; nothing was booked. Try again."
         )
-        ending = ended(self._told(), unsent)
-        self.parts.background.start(
+        ending = ending_of(self._facts(), unsent)
+        self.context.background.start(
             retry_until_booked(
                 lambda: ledger.release(order.request_id, ending, ("reserved", "dispatched"), order.owner)
             )
         )
         raise unsent
 
-    async def _outcome(self) -> Answered | Verdict:
+    async def _outcome(self) -> CompleteAnswer | Verdict:
         """What came of sending it. Never raises: whatever is not understood may have been charged."""
         try:
-            async with asyncio.timeout(self.parts.deadline_s):
+            async with asyncio.timeout(self.context.deadline_s):
                 return await self._converse()
         except NotSent as exc:
             log.warning("the relay cannot be reached", request_id=self.request_id, reason=str(exc))
             return Verdict(
-                "released", UpstreamUnreachable("The upstream cannot be reached; nothing was bought. Try again.")
+                "released", UpstreamUnreachable("The upstream cannot be reached; nothing was booked. Try again.")
             )
         except TimeoutError:
-            return self._so_far() or unknown(f"The upstream did not finish within {self.parts.deadline_s:.0f} s.")
+            return self._so_far() or unknown(f"The upstream did not finish within {self.context.deadline_s:.0f} s.")
         except Broken:
             cut = "The connection to the upstream broke off after the request had been sent."
             return self._so_far() or unknown(cut)
@@ -149,11 +155,11 @@ class Exchange:
             log.exception("the exchange failed", request_id=self.request_id)
             return Verdict("unknown", InternalError("The gateway made a mistake while it read the upstream's answer."))
 
-    def _so_far(self) -> Answered | None:
+    def _so_far(self) -> CompleteAnswer | None:
         """The images of a stream that were complete when it ended too soon: the client has them."""
-        return answered(self.completed, [], self.spool, self.wanted) if self.completed else None
+        return complete_answer(self.completed, [], self.spool, self.wanted) if self.completed else None
 
-    async def _converse(self) -> Answered | Verdict:
+    async def _converse(self) -> CompleteAnswer | Verdict:
         answer = await self._send()
         self.upstream_request_id = answer.upstream_request_id
         created_s = self.admitted.order.reserved_at_ms // 1000
@@ -162,9 +168,9 @@ class Exchange:
                 return unknown("The upstream's answer is compressed, which it was asked not to be.")
             if answer.status != 200 or "html" in answer.content_type:
                 return await read_refusal(answer)
-            if self.channel is not None and "event-stream" in answer.content_type:
-                return await read_events(answer, self.spool, self.wanted, created_s, self.channel, self.completed)
-            return await read_answer(answer, self.spool, self.wanted, created_s, self.parts.answer_bytes_max)
+            if self.queue is not None and "event-stream" in answer.content_type:
+                return await read_events(answer, self.spool, self.wanted, created_s, self.queue, self.completed)
+            return await read_answer(answer, self.spool, self.wanted, created_s, self.context.answer_bytes_max)
         finally:
             await answer.close()
 
@@ -174,7 +180,7 @@ class Exchange:
         attempt = 0
         while True:
             try:
-                return await self.parts.upstream.send(
+                return await self.context.upstream.send(
                     self.wanted, model_drops_response_format=drops, request_id=self.request_id
                 )
             except NotSent:
@@ -183,24 +189,24 @@ class Exchange:
                     raise
             await asyncio.sleep(PAUSE_S * 2**attempt)
 
-    async def _book(self, outcome: Answered | Verdict) -> BookedAnswer:
-        ledger, id = self.parts.ledger, self.request_id
+    async def _book(self, outcome: CompleteAnswer | Verdict) -> BookedAnswer:
+        ledger, id = self.context.ledger, self.request_id
         if isinstance(outcome, Verdict):
             end = ledger.release if outcome.outcome == "released" else ledger.give_up
-            ending = ended(self._told(), outcome.error)
+            ending = ending_of(self._facts(), outcome.error)
             self._report(outcome)
             crash_point("before_release")
             await self._now_or_later(lambda: end(id, ending))
             crash_point("after_release")
             raise outcome.error.copy()  # A local that is raised is a cycle, and would keep all of this.
         order = self.admitted.order
-        basis = QuotedPrice(self.admitted.model, order.reserved_at_ms, order.quote_micros)
-        told = self._told()
-        result = self.parts.results.stored(
-            outcome.spool, told.at_ms, expected=self.expected or outcome.images.bad_payload
+        price = QuotedPrice(self.admitted.model, order.reserved_at_ms, order.quote_micros)
+        facts = self._facts()
+        result = self.context.results.stored(
+            outcome.spool, facts.at_ms, expected=self.expected or outcome.images.bad_payload
         )
-        settlement = settled(basis, self.wanted, outcome.images, told, self.parts.zone, result)
-        await self.parts.results.share(id, result)
+        settlement = settlement_of(price, self.wanted, outcome.images, facts, self.context.zone, result)
+        await self.context.results.share(id, result)
         crash_point("before_settle")
         rooms = await self._now_or_later(lambda: self._settle(settlement))
         crash_point("after_settle")
@@ -219,7 +225,7 @@ class Exchange:
                 log.error("a booking failed", request_id=self.request_id, exc_info=exc)
             with suppress(OSError):  # A full disk must not keep the picture from the client.
                 await asyncio.to_thread(self._keep)
-            self.parts.background.start(retry_until_booked(book))
+            self.context.background.start(retry_until_booked(book))
             return None
 
     def _keep(self) -> None:
@@ -228,9 +234,9 @@ class Exchange:
 
     async def _settle(self, settlement: Settlement) -> Sequence[Room] | None:
         """Book it; where others have given the request back meanwhile, as a correction: what was charged is a fact."""
-        rooms = await self.parts.ledger.settle(self.request_id, settlement)
+        rooms = await self.context.ledger.settle(self.request_id, settlement)
         if rooms is None:
-            at_ms = self.parts.clock.now_ms()
+            at_ms = self.context.clock.now_ms()
             late = corrections.late(
                 self.request_id,
                 settlement.cost_micros,
@@ -238,7 +244,7 @@ class Exchange:
                 at_ms,
                 "the answer came after it was released",
             )
-            if await corrections.post(self.parts.database, late, self.parts.zone, ("released",)):
+            if await corrections.post(self.context.database, late, self.context.zone, ("released",)):
                 log.error("a released request was charged after all", request_id=self.request_id)
         return rooms
 
@@ -246,6 +252,6 @@ class Exchange:
         write = log.error if verdict.alarm else log.warning
         write("the relay did not deliver", request_id=self.request_id, outcome=verdict.outcome, code=verdict.error.code)
 
-    def _told(self) -> ExchangeFacts:
-        now_ms = self.parts.clock.now_ms()
+    def _facts(self) -> ExchangeFacts:
+        now_ms = self.context.clock.now_ms()
         return ExchangeFacts(now_ms, self.upstream_request_id, now_ms - self.dispatched_at_ms)

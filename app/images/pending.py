@@ -1,17 +1,41 @@
-"""What a client waits for: an exchange, or the replay of one, that runs whoever waits for it."""
+"""Pending answers: an exchange, or the replay of one, that runs whoever waits for it."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import Any
 
 from app.errors import GatewayError, UpstreamOutcomeUnknown
 from app.images.booking import BookedAnswer
-from app.images.channel import Channel
-from app.images.client_deadline import ClientDeadline
-from app.images.delivery import client_events
 from app.images.refusals import rate_headers
-from app.images.replay import Deliveries
+from app.images.replay import DeliveryNotes
+from app.images.streaming import EventQueue
 from app.rates import RateState
+from app.spool import segments_chunks
+
+
+class ClientDeadline:
+    """`over` is done once `task` has ended, `deadline_s` have passed, or `end` was called; its result says why, where it was not
+    the task. One for each client: whoever stops waiting for something that a thousand share looks through them all."""
+
+    def __init__(self, task: "asyncio.Task[Any]", deadline_s: float):
+        loop = asyncio.get_running_loop()
+        self.over: asyncio.Future[str] = loop.create_future()
+        self._deadline_s = deadline_s
+        self._alarm = loop.call_later(deadline_s, self._pass)
+        task.add_done_callback(self._see_the_end)
+
+    def end(self, why: str) -> None:
+        """Idempotent; the first reason counts."""
+        self._alarm.cancel()
+        if not self.over.done():
+            self.over.set_result(why)
+
+    def _pass(self) -> None:
+        self.end(f"{self._deadline_s:.0f} s have passed")
+
+    def _see_the_end(self, _task: "asyncio.Task[Any]") -> None:
+        self.end("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +46,16 @@ class PendingAnswer:
     """Of the request that buys: for a replay, the original's."""
     rates: tuple[RateState, ...]
     replayed: bool
-    channel: Channel | None
+    queue: EventQueue | None
     sent: asyncio.Event
     _task: "asyncio.Task[BookedAnswer]"
-    _patience: ClientDeadline
-    _deliveries: Deliveries
+    _deadline: ClientDeadline
+    _deliveries: DeliveryNotes
 
-    async def bought(self) -> BookedAnswer:
+    async def result(self) -> BookedAnswer:
         """The booked answer. Raises the GatewayError the exchange ended with, and a 424 after the client's deadline or when this
         process can wait no longer."""
-        await self._patience.over
+        await self._deadline.over
         if not self._task.done():
             raise self._explained(self._too_late())
         if isinstance(error := self._task.exception(), GatewayError):
@@ -39,29 +63,29 @@ class PendingAnswer:
         return self._task.result()
 
     async def events(self) -> AsyncGenerator[bytes]:
-        """The frames of a streamed answer. Raises as `bought` does, at any point."""
-        assert self.channel is not None
+        """The frames of a streamed answer. Raises as `result` does, at any point."""
+        assert self.queue is not None
         try:
-            async for frame in client_events(self._task, self._patience, self.channel):
+            async for frame in client_events(self._task, self._deadline, self.queue):
                 yield frame
         except GatewayError as exc:
             raise self._explained(exc) from None
         except TimeoutError:
             raise self._explained(self._too_late()) from None
 
-    async def accepted(self) -> None:
+    async def wait_until_sent(self) -> None:
         """Wait until it has been sent. Raises the GatewayError it ended with before that."""
         await self.sent.wait()
         if self._task.done():
-            await self.bought()
+            await self.result()
 
-    def delivered(self) -> None:
+    def note_delivery(self) -> None:
         """The last byte was handed over to a client that was still there."""
         self._deliveries.note(self.request_id)
 
     def _too_late(self) -> GatewayError:
         return UpstreamOutcomeUnknown(
-            f"{self._patience.over.result()} without an answer. The request goes on and may be charged, so do not send it again; "
+            f"{self._deadline.over.result()} without an answer. The request goes on and may be charged, so do not send it again; "
             f"once it has ended, its answer can be fetched from /v1/images/requests/{self.request_id}/result."
         )
 
@@ -70,3 +94,40 @@ class PendingAnswer:
         explained = error.copy()
         explained.headers = rate_headers(self.rates) | error.headers
         return explained
+
+
+KEEP_ALIVE_S = 15.0
+KEEP_ALIVE = b": still working\n\n"
+
+
+async def client_events(
+    task: "asyncio.Task[BookedAnswer]", deadline: ClientDeadline, queue: EventQueue
+) -> AsyncGenerator[bytes]:
+    """What a client of a stream is sent, with a comment every 15 s while nothing comes: proxies cut a silent one.
+
+    Raises the GatewayError the exchange ended with, and TimeoutError once the deadline is over before that.
+    """
+    event = asyncio.ensure_future(queue.receive())
+    try:
+        while not (task.done() and not event.done()):
+            ends: set[asyncio.Future[Any]] = {deadline.over, event}  # It is over when the exchange is.
+            await asyncio.wait(ends, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+            if event.done():
+                yield event.result()
+                event = asyncio.ensure_future(queue.receive())
+                await asyncio.sleep(0)  # Let it take what waits already, before the end of the exchange is looked at.
+            elif not deadline.over.done():
+                yield KEEP_ALIVE
+            if deadline.over.done() and not task.done():
+                raise TimeoutError
+        if isinstance(error := task.exception(), GatewayError):
+            raise error.copy()
+        booked = task.result()
+        try:
+            for chunk in segments_chunks(booked.segments, booked.spool):
+                yield chunk
+        finally:
+            booked.spool.close()
+    finally:
+        event.cancel()
+        queue.leave()

@@ -8,21 +8,20 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from app.blobs.folder import ResultAway
+from app.blobs.folder import BlobUnavailable
 from app.errors import ConfigurationError, GatewayError, StoreUnavailable, UpstreamOutcomeUnknown
-from app.images.answers import Results
-from app.images.booking import ExchangeFacts, QuotedPrice, ended, settled
-from app.images.clock import Clock
-from app.images.reading import read_stored
-from app.images.replay import asked
+from app.images.answers import KeptAnswers, read_stored
+from app.images.booking import ExchangeFacts, QuotedPrice, ending_of, settlement_of
+from app.images.replay import request_of
 from app.spool import Spool
+from app.store.clock import Clock
 from app.store.control_data import ControlData
 from app.store.ledger.originals import Original
 from app.store.ledger.types import Ledger
 from app.store.lock import ProcessLocks
 from app.store.processes import BEAT_S, SILENT_MS, Processes
 
-UNSENT = "The gateway process that had taken this request on ended before it was sent; nothing was bought. Try again."
+UNSENT = "The gateway process that had taken this request on ended before it was sent; nothing was booked. Try again."
 LOST = UpstreamOutcomeUnknown(
     "The gateway process that had sent this request ended before its answer was stored. The image may have been charged, so do "
     "not send the request again; an administrator can look it up."
@@ -42,7 +41,7 @@ class Recovery:
 
     processes: Processes
     ledger: Ledger
-    results: Results
+    results: KeptAnswers
     control_data: ControlData
     clock: Clock
     zone: ZoneInfo
@@ -91,7 +90,7 @@ class Recovery:
                 continue
             try:
                 outcome = await self._resolve(orphan)
-            except ResultAway:
+            except BlobUnavailable:
                 waiting += 1
                 continue
             except GatewayError:
@@ -115,39 +114,42 @@ class Recovery:
         return now_s - self._contact_since_s >= SILENT_MS / 1000
 
     async def _resolve(self, orphan: Original) -> str:
-        """Never sent: released. Sent: settled if the whole answer is there, else unknown. Raises ResultAway."""
-        told = ExchangeFacts(self.clock.now_ms(), None, None)
-        unsent, unknown = ended(told, StoreUnavailable(UNSENT), answered=False), ended(told, LOST, answered=False)
+        """Never sent: released. Sent: settled if the whole answer is there, else unknown. Raises BlobUnavailable."""
+        facts = ExchangeFacts(self.clock.now_ms(), None, None)
+        unsent, unknown = (
+            ending_of(facts, StoreUnavailable(UNSENT), answered=False),
+            ending_of(facts, LOST, answered=False),
+        )
         if orphan.state == "reserved":
             return "released" if await self.ledger.release(orphan.id, unsent, ("reserved",)) else "gone on"
-        if await self._settle(orphan, told):
+        if await self._settle(orphan, facts):
             return "settled"
         await self.ledger.give_up(orphan.id, unknown)
         return "unknown"
 
-    async def _settle(self, orphan: Original, told: ExchangeFacts) -> bool:
-        wanted, model = asked(orphan), (await self.control_data.catalog()).models.get(orphan.model)
-        spool = await self._stored(orphan, told)
+    async def _settle(self, orphan: Original, facts: ExchangeFacts) -> bool:
+        wanted, model = request_of(orphan), (await self.control_data.catalog()).models.get(orphan.model)
+        spool = await self._stored(orphan, facts)
         if spool is None or model is None:
             return False
         try:
             answered = await asyncio.to_thread(read_stored, spool, wanted, orphan.reserved_at_ms // 1000)
             if answered is None:
                 return False
-            basis = QuotedPrice(model, orphan.reserved_at_ms, orphan.quote_micros)
-            result = self.results.stored(spool, told.at_ms, expected=True)
-            settlement = settled(basis, wanted, answered.images, told, self.zone, result, answered=False)
+            price = QuotedPrice(model, orphan.reserved_at_ms, orphan.quote_micros)
+            result = self.results.stored(spool, facts.at_ms, expected=True)
+            settlement = settlement_of(price, wanted, answered.images, facts, self.zone, result, answered=False)
             await self.results.share(orphan.id, result)
             return await self.ledger.settle(orphan.id, settlement) is not None
         finally:
             spool.close()
 
-    async def _stored(self, orphan: Original, told: ExchangeFacts) -> Spool | None:
-        """What there is of its answer. Raises ResultAway while that cannot be told, for BUCKET_WAIT_MS."""
+    async def _stored(self, orphan: Original, facts: ExchangeFacts) -> Spool | None:
+        """What there is of its answer. Raises BlobUnavailable while that cannot be facts, for BUCKET_WAIT_MS."""
         try:
             async with asyncio.timeout(BEAT_S):
                 return await self.results.reread(orphan.id)
-        except (ResultAway, TimeoutError) as exc:
-            if told.at_ms - orphan.reserved_at_ms > BUCKET_WAIT_MS:
+        except (BlobUnavailable, TimeoutError) as exc:
+            if facts.at_ms - orphan.reserved_at_ms > BUCKET_WAIT_MS:
                 return None
-            raise ResultAway("The stored answer cannot be fetched right now.") from exc
+            raise BlobUnavailable("The stored answer cannot be fetched right now.") from exc

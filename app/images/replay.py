@@ -21,10 +21,9 @@ from app.errors import (
     UpstreamOutcomeUnknown,
     error_from_record,
 )
-from app.images.answers import Results
-from app.images.booking import Answered, BookedAnswer
-from app.images.clock import Clock
-from app.images.reading import read_stored
+from app.images.answers import KeptAnswers, read_stored
+from app.images.booking import BookedAnswer, CompleteAnswer
+from app.store.clock import Clock
 from app.store.ledger.originals import Original, Originals, Retries
 
 LOOK_S = 0.25
@@ -42,7 +41,7 @@ class Replay:
 
     originals: Originals
     retries: Retries
-    results: Results
+    results: KeptAnswers
     clock: Clock
     wait_s: float
     """Longer than any exchange lasts: what has not ended by then is stuck."""
@@ -73,14 +72,14 @@ class Replay:
             raise error_from_record(original.error)
         if original.state != "settled":
             raise InternalError("The outcome of this request was not recorded; an administrator can look it up.")
-        answered = await self._reread(original, wanted or asked(original))
+        answered = await self._reread(original, wanted or request_of(original))
         if answered is None:
             raise ResultExpired(
                 f"The result of {request_id} is not kept any more; it was paid for, and is not bought again."
             )
         return BookedAnswer(answered.segments, answered.spool, original.cost_micros or 0, None)
 
-    async def _reread(self, original: Original, wanted: ImageRequest) -> Answered | None:
+    async def _reread(self, original: Original, wanted: ImageRequest) -> CompleteAnswer | None:
         spool = await self.results.load(original.id, self.clock.now_ms())
         if spool is None:
             return None
@@ -112,7 +111,7 @@ class Replay:
         raise UpstreamOutcomeUnknown(STUCK)
 
 
-def asked(original: Original) -> ImageRequest:
+def request_of(original: Original) -> ImageRequest:
     """The facts of a request its row still knows: all that its price and the shape of its answer depend on."""
     named: dict[str, Any] = {"size": original.size, "quality": original.quality}
     return ImageRequest(
@@ -128,7 +127,7 @@ def asked(original: Original) -> ImageRequest:
     )
 
 
-class Deliveries:
+class DeliveryNotes:
     """Which answers were handed over to the end, written down together and a little later: it decides nothing about money."""
 
     def __init__(self, retries: Retries, clock: Clock):

@@ -13,14 +13,12 @@ from app.core.grants import Grant
 from app.core.request import ImageRequest
 from app.core.retry import Retry
 from app.errors import Draining, GatewayError, Overloaded, StorageFull, StoreUnavailable
-from app.images.admission import Admission, Admitted, Identity
-from app.images.booking import BookedAnswer
-from app.images.channel import Channel
-from app.images.client_deadline import ClientDeadline
-from app.images.ending import retry_until_booked
-from app.images.exchange import Exchange, Parts
-from app.images.pending import PendingAnswer
-from app.images.replay import Deliveries, Replay
+from app.images.admission import Admission, Admitted, RequestIdentity
+from app.images.booking import BookedAnswer, retry_until_booked
+from app.images.exchange import Exchange, ExchangeContext
+from app.images.pending import ClientDeadline, PendingAnswer
+from app.images.replay import DeliveryNotes, Replay
+from app.images.streaming import EventQueue
 from app.rates import RateState
 from app.store.ledger.originals import Original
 from app.store.ledger.types import Ending
@@ -32,13 +30,13 @@ DRAIN_RETRY_AFTER_S = 5
 ATTACH_TRIES = 5
 LEAVING = "This gateway is shutting down"
 NOTE_S = 1.0
-"""No client is told to try again sooner."""
-UNSENT = "The client had hung up before this request could be sent; nothing was bought. Try again."
+"""No client is facts to try again sooner."""
+UNSENT = "The client had hung up before this request could be sent; nothing was booked. Try again."
 log = structlog.get_logger()
 
 
 class ClientGone(Exception):
-    """The client hung up before anything was sent for it; nothing was bought."""
+    """The client hung up before anything was sent for it; nothing was booked."""
 
 
 async def _stays() -> bool:
@@ -54,14 +52,14 @@ class ImageService:
     def __init__(
         self,
         admission: Admission,
-        parts: Parts,
+        context: ExchangeContext,
         replay: Replay,
-        deliveries: Deliveries,
+        deliveries: DeliveryNotes,
         in_flight_max: int,
         client_deadline_s: float,
     ):
         self._admission = admission
-        self._parts = parts
+        self._parts = context
         self.replay = replay
         self._deliveries = deliveries
         self._in_flight_max = in_flight_max
@@ -77,18 +75,18 @@ class ImageService:
     def in_flight(self) -> int:
         return self._in_flight
 
-    async def emptied(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait until nothing is in flight."""
         await self._empty.wait()
 
     def close(self) -> None:
         """Let go of the clients that still wait: the process ends, and what it could not finish is recovered. Idempotent."""
         self.closed = True
-        for patience in self._waiting:
-            patience.end(LEAVING)
+        for deadline in self._waiting:
+            deadline.end(LEAVING)
         self._waiting.clear()
 
-    async def buy(
+    async def submit(
         self,
         request_id: str,
         grant: Grant,
@@ -103,12 +101,12 @@ class ImageService:
 
         `wanted` is closed in any case, now or by its exchange. `collected`: the client will come for the answer later.
         """
-        identity = Identity(retry, fingerprint(wanted))
+        identity = RequestIdentity(retry, fingerprint(wanted))
         try:
             self._check_open()
             self._count()
             try:
-                return await self._attach_or_buy(request_id, grant, wanted, identity, left, collected)
+                return await self._attach_or_admit(request_id, grant, wanted, identity, left, collected)
             except BaseException:
                 self._let_out()
                 raise
@@ -125,15 +123,15 @@ class ImageService:
         """The answer of a request that has ended, for its owner."""
         answer = self.replay.answer(original.id)
         self._count()
-        return self._start(original.id, (), Channel() if original.stream else None, _set(), answer, replayed=True)
+        return self._start(original.id, (), EventQueue() if original.stream else None, _set(), answer, replayed=True)
 
     def _check_open(self) -> None:
         if self.draining:
-            message = "This gateway is shutting down; nothing was bought. Try again: another one takes over."
+            message = "This gateway is shutting down; nothing was booked. Try again: another one takes over."
             raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S)
         if self._in_flight >= self._in_flight_max:
             message = (
-                f"This gateway works on {self._in_flight_max} images already; nothing was bought. Try again shortly."
+                f"This gateway works on {self._in_flight_max} images already; nothing was booked. Try again shortly."
             )
             raise Overloaded(message, retry_after_s=random.randint(1, BUSY_RETRY_AFTER_S_MAX))
 
@@ -146,12 +144,12 @@ class ImageService:
         if self._in_flight == 0:
             self._empty.set()
 
-    async def _attach_or_buy(
+    async def _attach_or_admit(
         self,
         request_id: str,
         grant: Grant,
         wanted: ImageRequest,
-        identity: Identity,
+        identity: RequestIdentity,
         left: Left,
         collected: bool,
     ) -> PendingAnswer:
@@ -179,15 +177,15 @@ class ImageService:
 
         Nothing was sent on it, so it is given back. False when the retry has found it after all: then it is sent for that one.
         """
-        order, parts = admitted.order, self._parts
+        order, context = admitted.order, self._parts
         try:
             if not await self.replay.retries.disown(order.request_id, order.tries):
                 return False
         except (StoreUnavailable, StorageFull):
             log.warning("a reservation may have been joined, and is given back", request_id=order.request_id)
-        ending = Ending(parts.clock.now_ms(), None, StoreUnavailable.code, StoreUnavailable(UNSENT).to_record())
-        release = parts.ledger.release
-        parts.background.start(
+        ending = Ending(context.clock.now_ms(), None, StoreUnavailable.code, StoreUnavailable(UNSENT).to_record())
+        release = context.ledger.release
+        context.background.start(
             retry_until_booked(lambda: release(order.request_id, ending, ("reserved",), order.owner))
         )
         return True
@@ -197,12 +195,12 @@ class ImageService:
         rates = await self._admission.spend_rates(grant, wanted.model, images=0)
         wanted.close()
         answer = self.replay.answer(original, wanted)
-        return self._start(original, rates, Channel() if wanted.stream else None, _set(), answer, replayed=True)
+        return self._start(original, rates, EventQueue() if wanted.stream else None, _set(), answer, replayed=True)
 
     def _send(self, admitted: Admitted, wanted: ImageRequest, *, expected: bool) -> PendingAnswer:
-        channel, id = Channel() if wanted.stream else None, admitted.order.request_id
-        exchange = Exchange(self._parts, admitted, wanted, channel, expected)
-        pending = self._start(id, admitted.rates, channel, exchange.sent, exchange.run(), replayed=False)
+        queue, id = EventQueue() if wanted.stream else None, admitted.order.request_id
+        exchange = Exchange(self._parts, admitted, wanted, queue, expected)
+        pending = self._start(id, admitted.rates, queue, exchange.sent, exchange.run(), replayed=False)
         running = self.replay.running
         running[id] = pending._task
         pending._task.add_done_callback(lambda _: running.pop(id))
@@ -212,7 +210,7 @@ class ImageService:
         self,
         request_id: str,
         rates: tuple[RateState, ...],
-        channel: Channel | None,
+        queue: EventQueue | None,
         sent: asyncio.Event,
         work: Coroutine[Any, Any, BookedAnswer],
         *,
@@ -220,18 +218,18 @@ class ImageService:
     ) -> PendingAnswer:
         task = self._parts.background.start(work, awaited=True)
         task.add_done_callback(self._let_out)
-        return PendingAnswer(request_id, rates, replayed, channel, sent, task, self._patience(task), self._deliveries)
+        return PendingAnswer(request_id, rates, replayed, queue, sent, task, self._deadline(task), self._deliveries)
 
-    def _patience(self, task: asyncio.Task[BookedAnswer]) -> ClientDeadline:
-        patience = ClientDeadline(task, self._client_deadline_s)
+    def _deadline(self, task: asyncio.Task[BookedAnswer]) -> ClientDeadline:
+        deadline = ClientDeadline(task, self._client_deadline_s)
         if self.closed:
-            patience.end(LEAVING)
+            deadline.end(LEAVING)
         else:
-            self._waiting.add(patience)
-            task.add_done_callback(lambda _: self._waiting.discard(patience))
-        return patience
+            self._waiting.add(deadline)
+            task.add_done_callback(lambda _: self._waiting.discard(deadline))
+        return deadline
 
-    async def _note(self, refusal: GatewayError, grant: Grant, identity: Identity, left: Left) -> None:
+    async def _note(self, refusal: GatewayError, grant: Grant, identity: RequestIdentity, left: Left) -> None:
         """A client that will try again because of us must not be given somebody else's picture then.
 
         One that has left may have tried again already, and what is noted too late nobody looks for: others would find it.
@@ -242,7 +240,7 @@ class ImageService:
         if not isinstance(refusal, StoreUnavailable | StorageFull):  # Those who were refused for it have waited enough.
             await writing
 
-    async def _noted(self, grant: Grant, identity: Identity) -> None:
+    async def _noted(self, grant: Grant, identity: RequestIdentity) -> None:
         retries, now_ms = self.replay.retries, self._parts.clock.now_ms()
         with suppress(GatewayError, TimeoutError):
             async with asyncio.timeout(NOTE_S):

@@ -1,12 +1,12 @@
 """Requests and images per minute: memory or Redis, same rules."""
 
-from app.rates.limits import Charge, RateLimit, Rates, RateState, RateVerdict, charge
+from app.rates.limits import MinuteLimit, RateCharge, Rates, RateState, RateVerdict, charge
 from app.rates.memory import MemoryRates
 
 __all__ = [
-    "Charge",
     "MemoryRates",
-    "RateLimit",
+    "MinuteLimit",
+    "RateCharge",
     "RateState",
     "RateVerdict",
     "Rates",

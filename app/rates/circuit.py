@@ -8,7 +8,7 @@ FIRST_PAUSE_US = 1_000_000
 LONGEST_PAUSE_US = 5_000_000
 
 
-class Circuit:
+class CircuitBreaker:
     """Closed while all is well; after a failure one attempt per pause may pass, of 1 s growing to 5 s.
 
     An attempt is a number. `begin` hands one out, or None where the backend is to be left alone; whoever got one

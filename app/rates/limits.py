@@ -13,7 +13,7 @@ WINDOW_US = 60 * SECOND_US
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
+class MinuteLimit:
     """One per-minute limit in force.
 
     `name` is unique and stable ("lim:17"): what was spent is remembered under it. `label` is what it is called for
@@ -28,25 +28,25 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class RateCharge:
     """What one request takes from one limit: 1 for requests, n for images; 0 only looks and always passes."""
 
-    limit: RateLimit
+    limit: MinuteLimit
     cost: int
 
 
-def charge(limit: Limit, *, images: int, requests: int = 1) -> Charge:
+def charge(limit: Limit, *, images: int, requests: int = 1) -> RateCharge:
     """What so many images and requests take from a limit per minute; with both 0 it only looks."""
     unit: Literal["requests", "images"] = "images" if limit.unit == "images" else "requests"
-    rate = RateLimit(name=f"lim:{limit.id}", label=limit.label, unit=unit, amount=limit.amount)
-    return Charge(rate, images if unit == "images" else requests)
+    rate = MinuteLimit(name=f"lim:{limit.id}", label=limit.label, unit=unit, amount=limit.amount)
+    return RateCharge(rate, images if unit == "images" else requests)
 
 
 @dataclass(frozen=True, slots=True)
 class RateState:
     """A limit after the decision: `remaining` is 0 or more, `reset_s` how long until all of it is there again."""
 
-    limit: RateLimit
+    limit: MinuteLimit
     remaining: int
     reset_s: float
 
@@ -69,7 +69,7 @@ class RateVerdict:
 class Rates(Protocol):
     """Counts what passed in the last minute, and lets at most `amount` pass in any 60 seconds."""
 
-    async def spend(self, charges: Sequence[Charge]) -> RateVerdict:
+    async def spend(self, charges: Sequence[RateCharge]) -> RateVerdict:
         """Take every charge or none: a refused request burns nothing of any limit.
 
         Each limit may occur once. Never raises for an absent or broken Redis.
@@ -86,7 +86,7 @@ class Rates(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RateReading:
     """One limit as its store saw it: `used` counts this request if granted, `wait_us` is 0 where there was room."""
 
     used: int
@@ -94,7 +94,7 @@ class Reading:
     reset_us: int
 
 
-def verdict(charges: Sequence[Charge], readings: Sequence[Reading]) -> RateVerdict:
+def verdict(charges: Sequence[RateCharge], readings: Sequence[RateReading]) -> RateVerdict:
     """Put the readings of one decision, in the order of their charges, into words a caller can use."""
     states = tuple(map(_state, charges, readings))
     blocked = [index for index, reading in enumerate(readings) if reading.wait_us]
@@ -109,5 +109,5 @@ def verdict(charges: Sequence[Charge], readings: Sequence[Reading]) -> RateVerdi
     return RateVerdict(granted=False, states=states, refused=states[worst], retry_after_s=wait_s)
 
 
-def _state(charge: Charge, reading: Reading) -> RateState:
+def _state(charge: RateCharge, reading: RateReading) -> RateState:
     return RateState(charge.limit, max(0, charge.limit.amount - reading.used), reading.reset_us / SECOND_US)

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 
-from app.rates.limits import WINDOW_US, Charge, RateVerdict, Reading, verdict
+from app.rates.limits import WINDOW_US, RateCharge, RateReading, RateVerdict, verdict
 from app.rates.window import Window
 
 
@@ -26,7 +26,7 @@ class MemoryRates:
         """How many limits are remembered."""
         return len(self._windows)
 
-    async def spend(self, charges: Sequence[Charge]) -> RateVerdict:
+    async def spend(self, charges: Sequence[RateCharge]) -> RateVerdict:
         """See Rates.spend. Nothing is awaited, so decisions do not interleave."""
         now_us = self._clock_us()
         windows = [self._window(charge.limit.name, now_us) for charge in charges]
@@ -34,12 +34,12 @@ class MemoryRates:
         if not any(waits_us):
             self._add(charges, windows, now_us)
         readings = [
-            Reading(window.used, wait_us, window.reset_us(now_us))
+            RateReading(window.used, wait_us, window.reset_us(now_us))
             for window, wait_us in zip(windows, waits_us, strict=True)
         ]
         return verdict(charges, readings)
 
-    def note(self, charges: Sequence[Charge]) -> None:
+    def note(self, charges: Sequence[RateCharge]) -> None:
         """Count what was granted elsewhere, so that this store can take over without giving the minute out twice."""
         now_us = self._clock_us()
         self._add(charges, [self._window(charge.limit.name, now_us) for charge in charges], now_us)
@@ -59,7 +59,7 @@ class MemoryRates:
         known[1].expire(now_us)
         return known[1]
 
-    def _add(self, charges: Sequence[Charge], windows: Sequence[Window], now_us: int) -> None:
+    def _add(self, charges: Sequence[RateCharge], windows: Sequence[Window], now_us: int) -> None:
         for charge, window in zip(charges, windows, strict=True):
             if charge.cost:
                 window.add(charge.cost, now_us)

@@ -12,8 +12,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from app.rates.circuit import Circuit
-from app.rates.limits import Charge, RateLimit, RateVerdict, Reading, verdict
+from app.rates.circuit import CircuitBreaker
+from app.rates.limits import MinuteLimit, RateCharge, RateReading, RateVerdict, verdict
 from app.rates.memory import MemoryRates, monotonic_us
 from app.rates.script import SPEND
 
@@ -29,7 +29,7 @@ SPEND_SHA1 = hashlib.sha1(SPEND.encode(), usedforsecurity=False).hexdigest()
 BROKEN = (RedisError, OSError, TimeoutError, RuntimeError, ValueError)
 
 # A real spend: a PING is answered by a Redis that is full or read-only, too.
-TRIAL = (Charge(RateLimit("check", "readiness check", "requests", 1_000_000_000), 1),)
+TRIAL = (RateCharge(MinuteLimit("check", "readiness check", "requests", 1_000_000_000), 1),)
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class RedisRates:
     """Exact across processes while Redis answers; while it does not, each process holds the limits by itself.
 
     A failure of any kind is answered from memory, within a second (250 ms where Redis hangs), and only the first of
-    each pause waits at all (see Circuit); the change is logged once in each direction. Memory also counts what Redis
+    each pause waits at all (see CircuitBreaker); the change is logged once in each direction. Memory also counts what Redis
     granted to this process, so the switch does not hand out the minute again. Keys expire a minute after the last
     spend, and share one hash tag.
     """
@@ -46,11 +46,11 @@ class RedisRates:
     def __init__(self, client: Redis, clock_us: Callable[[], int] = monotonic_us) -> None:
         self._client = client
         self._local = MemoryRates(clock_us)
-        self._circuit = Circuit(clock_us)
+        self._circuit = CircuitBreaker(clock_us)
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._reason = ""
 
-    async def spend(self, charges: Sequence[Charge]) -> RateVerdict:
+    async def spend(self, charges: Sequence[RateCharge]) -> RateVerdict:
         """See Rates.spend."""
         if not charges:
             return verdict((), ())
@@ -75,7 +75,7 @@ class RedisRates:
         except BROKEN as exc:
             log.info("rates_close_failed", error=str(exc))
 
-    async def _try_redis(self, charges: Sequence[Charge]) -> list[Reading] | None:
+    async def _try_redis(self, charges: Sequence[RateCharge]) -> list[RateReading] | None:
         """None where Redis is broken, or being left alone."""
         attempt = self._circuit.begin()
         if attempt is None:
@@ -93,7 +93,7 @@ class RedisRates:
             log.info("rates_restored", store="redis")
         return readings
 
-    async def _ask(self, charges: Sequence[Charge]) -> list[Reading]:
+    async def _ask(self, charges: Sequence[RateCharge]) -> list[RateReading]:
         keys = [KEY_PREFIX + charge.limit.name for charge in charges]
         numbers = [number for charge in charges for number in (charge.limit.amount, charge.cost)]
         try:
@@ -101,7 +101,7 @@ class RedisRates:
         except NoScriptError:  # Refused before it ran, so asking again cannot count twice.
             await self._client.script_load(SPEND)
             answer = await self._client.evalsha(SPEND_SHA1, len(keys), *keys, *numbers)
-        return [Reading(*map(int, answer[at : at + 3])) for at in range(0, 3 * len(keys), 3)]
+        return [RateReading(*map(int, answer[at : at + 3])) for at in range(0, 3 * len(keys), 3)]
 
     def _note_failure(self, attempt: int, exc: Exception) -> None:
         self._reason = type(exc).__name__  # No text: /readyz is open to everybody.

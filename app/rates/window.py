@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from app.rates.limits import SECOND_US, WINDOW_US, Charge
+from app.rates.limits import SECOND_US, WINDOW_US, RateCharge
 
 
 class Window:
@@ -45,7 +45,7 @@ class Window:
         """How long until all of the limit is there again."""
         return self._entries[-1][0] + WINDOW_US - now_us if self._entries else 0
 
-    def wait_us(self, charge: Charge, now_us: int) -> int:
+    def wait_us(self, charge: RateCharge, now_us: int) -> int:
         """How long until there is room for this charge; 0 is now, a whole minute where it can never pass."""
         missing = self.used + charge.cost - charge.limit.amount
         if missing <= 0 or charge.cost == 0:

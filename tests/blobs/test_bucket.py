@@ -12,8 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.blobs.bucket import BucketAddress, BucketFiles, open_bucket
-from app.blobs.folder import LocalFiles, ResultAway
+from app.blobs.bucket import BucketAddress, BucketBlobs, open_bucket
+from app.blobs.folder import BlobUnavailable, FolderBlobs
 from app.errors import ConfigurationError
 from app.images.crash import VARIABLE
 from app.sandbox import RunningSandbox
@@ -281,7 +281,7 @@ async def test_a_file_of_many_parts_comes_back_as_it_went(bucket: TestBucket, tm
     assert fetched is not None
     assert b"".join(whole(fetched)) == written
     assert await files.open("req_2") is None
-    with pytest.raises(ResultAway):
+    with pytest.raises(BlobUnavailable):
         await files.open("req_2", just_made=True)
 
 
@@ -313,7 +313,7 @@ def test_a_url_that_is_no_bucket_is_refused(url: str) -> None:
         open_bucket(BucketAddress(url))
 
 
-def bucket_files(bucket: TestBucket, folder: Path, bytes_max: int = 2**40) -> BucketFiles:
+def bucket_files(bucket: TestBucket, folder: Path, bytes_max: int = 2**40) -> BucketBlobs:
     address = bucket_of(Settings(_env_file=None, **bucket.settings))
     assert address is not None
-    return BucketFiles(LocalFiles(folder), open_bucket(address), bytes_max, lambda: time.time_ns() // 1_000_000)
+    return BucketBlobs(FolderBlobs(folder), open_bucket(address), bytes_max, lambda: time.time_ns() // 1_000_000)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from app.blobs.folder import LocalFiles
+from app.blobs.folder import FolderBlobs
 from app.spool import whole
 
 
 async def test_an_answer_that_was_written_leaves_the_memory_and_can_still_be_read(tmp_path: Path) -> None:
-    files = LocalFiles(tmp_path, cool_s=0.01)
+    files = FolderBlobs(tmp_path, cool_s=0.01)
     spool, body = files.create("req_1"), os.urandom(1024 * 1024)
     spool.write(body)
     path = tmp_path / "req_1"

@@ -318,7 +318,7 @@ async def test_a_client_that_leaves_pays_for_what_was_sent_and_for_nothing_else(
     key = await limited_key(running.database)
 
     await send(running, call(key, prompt, sent=sent), read_bytes=read_bytes)
-    await running.gateway.image_service.emptied()
+    await running.gateway.image_service.wait_until_idle()
 
     assert [row["state"] for row in await running.rows()] == ([state] if state else [])
     assert len(relay.sandbox.bill) == (1 if state else 0)

@@ -43,7 +43,7 @@ async def test_nothing_is_sent_for_a_client_that_left_while_it_was_admitted(
     running: Running, relay: RunningSandbox, grant: Grant
 ) -> None:
     with pytest.raises(ClientGone):
-        await running.gateway.image_service.buy("req_1", grant, wanted(), Retry(), gone)
+        await running.gateway.image_service.submit("req_1", grant, wanted(), Retry(), gone)
     await running.gateway.background.finish(5)
 
     [row], [counter] = await running.rows(), await running.counters()
@@ -59,8 +59,8 @@ async def test_it_is_sent_for_the_retry_that_has_joined_it_meanwhile(
         assert await retries.adopt(grant.key_id, fingerprint(wanted()), 1, now_ms) == "req_1"
         return True
 
-    pending = await running.gateway.image_service.buy("req_1", grant, wanted(), Retry(), gone_and_back)
-    (await pending.bought()).spool.close()
+    pending = await running.gateway.image_service.submit("req_1", grant, wanted(), Retry(), gone_and_back)
+    (await pending.result()).spool.close()
 
     assert len(relay.sandbox.bill) == 1
 
@@ -69,10 +69,10 @@ async def test_a_retry_that_comes_too_late_to_join_it_buys(
     running: Running, relay: RunningSandbox, grant: Grant
 ) -> None:
     with pytest.raises(ClientGone):
-        await running.gateway.image_service.buy("req_1", grant, wanted(), Retry(), gone)
+        await running.gateway.image_service.submit("req_1", grant, wanted(), Retry(), gone)
 
-    pending = await running.gateway.image_service.buy("req_2", grant, wanted(), Retry(count=1))
-    (await pending.bought()).spool.close()
+    pending = await running.gateway.image_service.submit("req_2", grant, wanted(), Retry(count=1))
+    (await pending.result()).spool.close()
     await running.gateway.background.finish(5)
 
     assert len(relay.sandbox.bill) == 1

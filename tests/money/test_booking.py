@@ -340,7 +340,7 @@ async def test_a_client_waits_no_longer_than_its_deadline_and_the_exchange_goes_
     assert answer.headers["x-should-retry"] == NEVER
     assert (await the_row(hasty.database, answer))["state"] == "dispatched"
     assert await used(hasty.database, name) == [(0, 200_000)]
-    await hasty.gateway.image_service.emptied()
+    await hasty.gateway.image_service.wait_until_idle()
     row = await the_row(hasty.database, answer)
     assert row["state"] == state
     assert await used(hasty.database, name) == [(200_000, 0) if state == "settled" else (0, 200_000)]
@@ -355,7 +355,7 @@ async def test_a_client_of_a_stream_that_waits_in_vain_is_told_so_with_a_status(
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (424, UNKNOWN)
     assert answer.headers["x-should-retry"] == NEVER
-    await hasty.gateway.image_service.emptied()
+    await hasty.gateway.image_service.wait_until_idle()
 
 
 async def test_an_answer_above_the_cap_is_not_taken_in(hasty: Running, name: str) -> None:
@@ -476,7 +476,7 @@ async def test_a_client_that_leaves_its_stream_is_charged_for_the_picture_it_ord
     ):
         async for _ in answer.aiter_bytes():
             break
-    await streaming_shop.gateway.image_service.emptied()
+    await streaming_shop.gateway.image_service.wait_until_idle()
 
     row = await the_row(streaming_shop.database, answer)
     assert (row["state"], row["cost_micros"], row["user_id"]) == (

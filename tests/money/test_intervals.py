@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from app.control.limits import LimitState, ScopeRef, show_limits
 from app.core.intervals import bounds_ms
-from app.images.clock import Clock
 from app.settings import Settings
+from app.store.clock import Clock
 from app.store.tables import usage
 from tests.gateways import Running
 from tests.money.books import (

@@ -13,9 +13,9 @@ from app.core.catalog import AnswerFacts, Model
 from app.core.pricing import PerImage, PerToken, Price, PriceBook, Usage
 from app.core.request import ImageRequest, Operation
 from app.errors import ModelNotPriced
-from app.images.clock import Clock
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.settings import Settings
+from app.store.clock import Clock
 from app.store.engine import Database
 from tests.gateways import RELAY_KEY, Running, running_gateway
 from tests.money.books import ask, assert_bill_paid, assert_books_agree, opened, the_row, until, used

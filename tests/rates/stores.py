@@ -4,23 +4,23 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
-from app.rates import Charge, MemoryRates, RateLimit, Rates
+from app.rates import MemoryRates, MinuteLimit, RateCharge, Rates
 from app.rates.redis import RedisRates
 
 START_US = 1_700_000_000_123_456
 
 
-def requests(amount: int, name: str = "lim:1") -> RateLimit:
-    return RateLimit(name, f"user lin: {amount} requests per minute", "requests", amount)
+def requests(amount: int, name: str = "lim:1") -> MinuteLimit:
+    return MinuteLimit(name, f"user lin: {amount} requests per minute", "requests", amount)
 
 
-def images(amount: int, name: str = "lim:2") -> RateLimit:
-    return RateLimit(name, f"user lin: {amount} images per minute", "images", amount)
+def images(amount: int, name: str = "lim:2") -> MinuteLimit:
+    return MinuteLimit(name, f"user lin: {amount} images per minute", "images", amount)
 
 
-async def granted_times(rates: Rates, limit: RateLimit, tries: int, cost: int = 1) -> int:
+async def granted_times(rates: Rates, limit: MinuteLimit, tries: int, cost: int = 1) -> int:
     """How many of so many tries pass, one after the other."""
-    return [(await rates.spend([Charge(limit, cost)])).granted for _ in range(tries)].count(True)
+    return [(await rates.spend([RateCharge(limit, cost)])).granted for _ in range(tries)].count(True)
 
 
 class FakeClock:

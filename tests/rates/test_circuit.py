@@ -1,12 +1,12 @@
 """The circuit: one attempt per pause, pauses that grow, stale news ignored."""
 
-from app.rates.circuit import Circuit
+from app.rates.circuit import CircuitBreaker
 from tests.rates.stores import FakeClock
 
 
 def test_after_a_failure_one_attempt_per_pause_passes() -> None:
     clock = FakeClock()
-    circuit = Circuit(clock)
+    circuit = CircuitBreaker(clock)
     assert circuit.failed(begun(circuit))
 
     assert circuit.begin() is None
@@ -17,7 +17,7 @@ def test_after_a_failure_one_attempt_per_pause_passes() -> None:
 
 def test_pauses_grow_to_five_seconds() -> None:
     clock = FakeClock()
-    circuit = Circuit(clock)
+    circuit = CircuitBreaker(clock)
     circuit.failed(begun(circuit))
 
     assert [pause_until_next(circuit, clock) for _ in range(4)] == [1, 2, 4, 5]
@@ -25,7 +25,7 @@ def test_pauses_grow_to_five_seconds() -> None:
 
 def test_a_failure_after_a_calm_time_pauses_a_second_again() -> None:
     clock = FakeClock()
-    circuit = Circuit(clock)
+    circuit = CircuitBreaker(clock)
     circuit.failed(begun(circuit))
     pause_until_next(circuit, clock)
     clock.advance(5)
@@ -39,7 +39,7 @@ def test_a_failure_after_a_calm_time_pauses_a_second_again() -> None:
 
 def test_one_success_closes_and_everybody_passes() -> None:
     clock = FakeClock()
-    circuit = Circuit(clock)
+    circuit = CircuitBreaker(clock)
     circuit.failed(begun(circuit))
     clock.advance(1)
 
@@ -50,7 +50,7 @@ def test_one_success_closes_and_everybody_passes() -> None:
 
 
 def test_news_from_before_the_change_is_ignored() -> None:
-    circuit = Circuit(FakeClock())
+    circuit = CircuitBreaker(FakeClock())
     first, second = begun(circuit), begun(circuit)
     assert circuit.failed(first)
 
@@ -62,7 +62,7 @@ def test_news_from_before_the_change_is_ignored() -> None:
 
 def test_an_attempt_that_never_reports_costs_a_pause_only() -> None:
     clock = FakeClock()
-    circuit = Circuit(clock)
+    circuit = CircuitBreaker(clock)
     circuit.failed(begun(circuit))
     clock.advance(1)
     begun(circuit)
@@ -72,13 +72,13 @@ def test_an_attempt_that_never_reports_costs_a_pause_only() -> None:
     assert circuit.succeeded(begun(circuit))
 
 
-def begun(circuit: Circuit) -> int:
+def begun(circuit: CircuitBreaker) -> int:
     attempt = circuit.begin()
     assert attempt is not None
     return attempt
 
 
-def pause_until_next(circuit: Circuit, clock: FakeClock) -> int:
+def pause_until_next(circuit: CircuitBreaker, clock: FakeClock) -> int:
     """Whole seconds until an attempt passes, which then fails."""
     waited_s = 0
     while (attempt := circuit.begin()) is None:

@@ -1,6 +1,6 @@
 """What holds for rates in memory only."""
 
-from app.rates import Charge, MemoryRates
+from app.rates import MemoryRates, RateCharge
 from app.rates.window import Window
 from tests.rates.stores import FakeClock, requests
 
@@ -9,11 +9,11 @@ async def test_limits_idle_for_a_minute_are_forgotten_while_others_are_spent() -
     clock = FakeClock()
     rates = MemoryRates(clock)
     for number in range(1000):
-        await rates.spend([Charge(requests(5, f"idle:{number}"), 1)])
+        await rates.spend([RateCharge(requests(5, f"idle:{number}"), 1)])
 
     clock.advance(60)
     for _ in range(600):
-        await rates.spend([Charge(requests(1000, "busy"), 1)])
+        await rates.spend([RateCharge(requests(1000, "busy"), 1)])
 
     assert len(rates) == 1
 
@@ -21,8 +21,8 @@ async def test_limits_idle_for_a_minute_are_forgotten_while_others_are_spent() -
 async def test_looks_and_refusals_are_not_remembered() -> None:
     rates = MemoryRates(FakeClock())
 
-    await rates.spend([Charge(requests(5, "looked at"), 0)])
-    await rates.spend([Charge(requests(0, "refused"), 1)])
+    await rates.spend([RateCharge(requests(5, "looked at"), 0)])
+    await rates.spend([RateCharge(requests(0, "refused"), 1)])
 
     assert len(rates) == 0
 

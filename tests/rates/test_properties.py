@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.rates import Charge, RateVerdict
+from app.rates import RateCharge, RateVerdict
 from app.rates.limits import WINDOW_US
 from tests.rates.stores import MemoryStore, Store, images, requests
 
@@ -36,7 +36,7 @@ class Client:
 
     async def spend(self, costs: tuple[int, int]) -> RateVerdict:
         before_us = await self._store.now_us()
-        charges = [Charge(limit, cost) for limit, cost in zip(self._limits, costs, strict=True)]
+        charges = [RateCharge(limit, cost) for limit, cost in zip(self._limits, costs, strict=True)]
         verdict = await self._store.rates.spend(charges)
         if verdict.granted:
             self.grants.append(Grant(before_us, await self._store.now_us(), costs))

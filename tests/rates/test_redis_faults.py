@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 import pytest
 from structlog.testing import capture_logs
 
-from app.rates import Charge, MemoryRates, open_rates
+from app.rates import MemoryRates, RateCharge, open_rates
 from app.rates.redis import RedisRates, connect
 from tests.rates.stores import FakeClock, granted_times, requests
 from tests.servers import RedisServer, free_port
@@ -101,7 +101,7 @@ async def test_a_frozen_redis_costs_one_wait_and_not_one_per_request(
     rates: RedisRates, breakable_redis: RedisServer, clock: FakeClock
 ) -> None:
     breakable_redis.pause()
-    verdicts = await asyncio.gather(*(rates.spend([Charge(LIMIT, 1)]) for _ in range(200)))
+    verdicts = await asyncio.gather(*(rates.spend([RateCharge(LIMIT, 1)]) for _ in range(200)))
     later = finish_without_waiting(granted_times(rates, LIMIT, tries=200))
     breakable_redis.resume()
     clock.advance(1)
@@ -112,7 +112,7 @@ async def test_a_frozen_redis_costs_one_wait_and_not_one_per_request(
 
 
 async def test_a_herd_of_our_own_does_not_pass_for_a_broken_redis(rates: RedisRates) -> None:
-    herd = [Charge(requests(10_000, f"lim:{number}"), 1) for number in range(4)]
+    herd = [RateCharge(requests(10_000, f"lim:{number}"), 1) for number in range(4)]
 
     verdicts = await asyncio.gather(*(rates.spend(herd) for _ in range(400)))
 
@@ -125,7 +125,7 @@ async def test_a_frozen_redis_does_not_keep_close_waiting(rates: RedisRates, bre
     breakable_redis.pause()
 
     async with asyncio.timeout(5):  # Without an end of its own, either would wait as long as the Redis is frozen.
-        await rates.spend([Charge(LIMIT, 1)])
+        await rates.spend([RateCharge(LIMIT, 1)])
         await rates.close()
 
     breakable_redis.resume()
@@ -180,10 +180,10 @@ async def test_a_wrong_type_on_one_key_leaves_the_other_limits_untouched(
 ) -> None:
     other = requests(2, "lim:9")
     await tell(breakable_redis.url, f"RPUSH {LIMIT_KEY} x")
-    await rates.spend([Charge(other, 1), Charge(LIMIT, 1)])
+    await rates.spend([RateCharge(other, 1), RateCharge(LIMIT, 1)])
     clock.advance(1)
 
-    look = await rates.spend([Charge(other, 0)])
+    look = await rates.spend([RateCharge(other, 0)])
 
     assert await rates.check() == "redis"
     assert look.states[0].remaining == 2
@@ -201,7 +201,7 @@ async def test_a_spend_whose_answer_is_lost_is_not_sent_again(open_to: Callable[
         writer.close()
 
     async with await asyncio.start_server(hang_up_on_spends, "127.0.0.1", port := free_port()):
-        verdict = await open_to(f"redis://127.0.0.1:{port}/0").spend([Charge(LIMIT, 1)])
+        verdict = await open_to(f"redis://127.0.0.1:{port}/0").spend([RateCharge(LIMIT, 1)])
 
     assert verdict.granted
     assert len(spends) == 1
@@ -230,7 +230,9 @@ async def test_two_processes_share_one_limit(
 async def test_keys_expire_by_themselves_and_share_one_hash_tag(
     rates: RedisRates, breakable_redis: RedisServer
 ) -> None:
-    await rates.spend([Charge(LIMIT, 1), Charge(requests(5, "lim:9"), 1), Charge(requests(5, "looked at"), 0)])
+    await rates.spend(
+        [RateCharge(LIMIT, 1), RateCharge(requests(5, "lim:9"), 1), RateCharge(requests(5, "looked at"), 0)]
+    )
 
     async with connect(breakable_redis.url) as client:
         keys = {key: await client.pttl(key) for key in await client.keys("*")}
@@ -246,7 +248,7 @@ async def test_a_server_clock_set_back_an_hour_blocks_for_a_minute_at_most(
     async with connect(breakable_redis.url) as client:
         await client.set(LIMIT_KEY, f"{hour_ahead_us} 1 {hour_ahead_us + 5_000_000} 2")
 
-        refused = await rates.spend([Charge(LIMIT, 1)])
+        refused = await rates.spend([RateCharge(LIMIT, 1)])
         redated = [int(word) for word in (await client.get(LIMIT_KEY) or b"").split()]
 
     assert refused.retry_after_s == 60

@@ -10,7 +10,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Background:
+class BackgroundTasks:
     """Tasks that outlive their request. Whoever awaits one may be cancelled; the task goes on."""
 
     def __init__(self) -> None:
