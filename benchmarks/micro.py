@@ -18,6 +18,7 @@ import uvloop
 
 from app.api.multipart import FormReader
 from app.core import keys
+from app.core.request import DEFAULT_RELAY
 from app.rates import MemoryRates, MinuteLimit, RateCharge, Rates, open_rates
 from app.spool import Spool
 from app.store.engine import DatabaseUrl, open_database
@@ -142,7 +143,7 @@ async def _buy(sheet: Sheet, name: str, desk: Desk, times: int) -> None:
     async def buy() -> None:
         order = await desk.order(*limits)
         await desk.ledger.reserve(order)
-        assert await desk.ledger.dispatch(order.request_id, order.owner, order.reserved_at_ms)
+        assert await desk.ledger.dispatch(order.request_id, order.owner, order.reserved_at_ms, DEFAULT_RELAY)
         assert await desk.ledger.settle(order.request_id, booked) is not None
 
     for at_once in (1, 64):

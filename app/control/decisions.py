@@ -15,7 +15,7 @@ from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.corrections import Correction, Kind
 from app.store.ledger.types import Ending, Ledger, Settlement
-from app.store.reconciliation import Charge, Dispatched
+from app.store.reconciliation import Dispatched, MatchedCharge
 from app.store.requests import RequestRecord
 
 REASON_CHARS_MAX = 500
@@ -39,7 +39,13 @@ class Decisions:
     zone: ZoneInfo
 
     async def settle(
-        self, request: Dispatched, kind: Kind, cost_micros: int, flag: str, word: Word, proof: Charge | None = None
+        self,
+        request: Dispatched,
+        kind: Kind,
+        cost_micros: int,
+        flag: str,
+        word: Word,
+        proof: MatchedCharge | None = None,
     ) -> bool:
         """Book it at `cost_micros`; no picture came. A `proof` that proves another request already proves nothing."""
         now_ms = await self._written_down(request, kind, word, proof)
@@ -62,14 +68,14 @@ class Decisions:
             return False
         return await self.ledger.release(request.id, _ending(request, now_ms), ("unknown",))
 
-    async def correct(self, correction: Correction, proof: Charge) -> bool:
+    async def correct(self, correction: Correction, proof: MatchedCharge) -> bool:
         """Post it, once for all. False when `proof` proves another request, or the cause has been answered."""
         async with self.database.transaction() as connection:
             mine = await reconciliation.claim(connection, proof, correction.at_ms)
             return mine and await corrections.post_with(connection, correction, self.zone)
 
     async def _written_down(
-        self, request: Dispatched, kind: Kind, word: Word, proof: Charge | None = None
+        self, request: Dispatched, kind: Kind, word: Word, proof: MatchedCharge | None = None
     ) -> int | None:
         now_ms = await self.database.now_ms()
         note = Correction(request.id, kind, word.reason, word.actor, now_ms)

@@ -33,7 +33,7 @@ class Day:
 
 
 async def measure(
-    database: Database, log: Log, zone: ZoneInfo, rules: Rules, now_ms: int, *, every_day: bool
+    database: Database, relay: str, log: Log, zone: ZoneInfo, rules: Rules, now_ms: int, *, every_day: bool
 ) -> list[DriftRow]:
     """The last days that the log covers whole. Unless `every_day`, without those that were closed when last measured."""
     if log.oldest_at_ms is None:
@@ -41,13 +41,13 @@ async def measure(
     lasts_ms = rules.deadline_ms + LATE_MS
     measured: list[DriftRow] = []
     async with database.read() as connection:
-        known = {row.day: row.measured_at_ms for row in await store.drift_rows(connection, DAYS)}
+        known = {row.day: row.measured_at_ms for row in await store.drift_rows(connection, relay, DAYS)}
         for day, start_ms, end_ms in _days(log, zone, now_ms):
             if not every_day and known.get(day, 0) > end_ms + lasts_ms:
                 continue
-            booked = await store.booked(connection, max(start_ms, log.oldest_at_ms - SLACK_MS), end_ms, lasts_ms)
+            booked = await store.booked(connection, relay, max(start_ms, log.oldest_at_ms - SLACK_MS), end_ms, lasts_ms)
             billed = _billed(row for row in log.rows if start_ms <= row.at_ms < end_ms)
-            measured += _rows(day, booked, billed, rules, now_ms)
+            measured += _rows(relay, day, booked, billed, rules, now_ms)
     return measured
 
 
@@ -88,9 +88,12 @@ def _billed(rows: Iterable[LogRow]) -> dict[str, int]:
     return points
 
 
-def _rows(day: str, booked: dict[str, int], billed: dict[str, int], rules: Rules, now_ms: int) -> list[DriftRow]:
+def _rows(
+    relay: str, day: str, booked: dict[str, int], billed: dict[str, int], rules: Rules, now_ms: int
+) -> list[DriftRow]:
     def row(model: str) -> DriftRow:
         points = billed.get(model, 0)
-        return DriftRow(day, model, booked.get(model, 0), micros_of(points, rules.micros_per_dollar), points, now_ms)
+        billed_micros = micros_of(points, rules.micros_per_dollar)
+        return DriftRow(relay, day, model, booked.get(model, 0), billed_micros, points, now_ms)
 
     return [row(model) for model in sorted(booked.keys() | billed.keys())]

@@ -12,14 +12,14 @@ from app.control.decisions import Decisions, Word
 from app.control.drift import Day
 from app.control.matching import LATE_MS, SLACK_MS, Matches, Rules, Sent, match, why_not_released
 from app.core.catalog import Catalog
-from app.core.request import ImageRequest
+from app.core.request import DEFAULT_RELAY, ImageRequest
 from app.store import prices
 from app.store import reconciliation as store
 from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.corrections import Correction
 from app.store.ledger.types import Ledger
-from app.store.reconciliation import Charge, Dispatched, DriftRow
+from app.store.reconciliation import Dispatched, DriftRow, MatchedCharge
 from app.upstream.billing import Accounts, Askable, Log, LogRow, read_accounts
 
 REACH_MS = 7 * 24 * 3_600_000
@@ -93,6 +93,8 @@ class Reconciliation:
     api_key: str
     zone: ZoneInfo
     rules: Rules
+    relay: str = DEFAULT_RELAY
+    """The relay whose log this is: requests that went to another are not judged by it."""
 
     async def run(self, *, dry_run: bool = False, every_day: bool = False) -> Report:
         """One pass. Raises StoreUnavailable or StorageFull; a relay that tells nothing is said in the report.
@@ -106,18 +108,24 @@ class Reconciliation:
         days_before = await self._drift_by_day(now_ms)
         if accounts.log is not None and not dry_run:
             rows = await drift.measure(
-                self.database, accounts.log, self.zone, self.rules, now_ms, every_day=every_day or bool(steps)
+                self.database,
+                self.relay,
+                accounts.log,
+                self.zone,
+                self.rules,
+                now_ms,
+                every_day=every_day or bool(steps),
             )
             await store.save_drift(self.database, rows)
         async with self.database.read() as connection:
-            measured = await store.drift_rows(connection)
+            measured = await store.drift_rows(connection, self.relay)
         days = drift.by_day(measured, self.zone, self.rules, now_ms)
         alarms = drift.news(days_before, days)
         return Report(dry_run, accounts, tuple(steps), tuple(left), tuple(days), tuple(measured), tuple(alarms))
 
     async def _drift_by_day(self, now_ms: int) -> list[Day]:
         async with self.database.read() as connection:
-            return drift.by_day(await store.drift_rows(connection), self.zone, self.rules, now_ms)
+            return drift.by_day(await store.drift_rows(connection, self.relay), self.zone, self.rules, now_ms)
 
     async def _judge(self, log: Log | None, now_ms: int) -> _Judged:
         """What the log says about every open question it reaches."""
@@ -125,9 +133,12 @@ class Reconciliation:
         since_ms = reach_ms if log is None else max(log.oldest_at_ms or 0, reach_ms)
         async with self.database.read() as connection:
             catalog = await prices.catalog(connection)
-            older = await store.unknown(connection, 0, since_ms)
-            unknown = await store.unknown(connection, since_ms, now_ms)
-            others = [*await store.short(connection, since_ms), *await store.released_by_hand(connection, since_ms)]
+            older = await store.unknown(connection, self.relay, 0, since_ms)
+            unknown = await store.unknown(connection, self.relay, since_ms, now_ms)
+            others = [
+                *await store.short(connection, self.relay, since_ms),
+                *await store.released_by_hand(connection, self.relay, since_ms),
+            ]
         # A charge was found, and its request not ended: this process was killed in between.
         judged = _Judged([_Found(each, _earlier(each)) for each in (*older, *unknown) if each.proof], [], [])
         older, unknown = ([each for each in some if each.proof is None] for some in (older, unknown))
@@ -152,7 +163,7 @@ class Reconciliation:
         from_ms = asked[0].dispatched_at_ms - 2 * self._lasts_ms
         until_ms = asked[-1].dispatched_at_ms + 2 * self._lasts_ms
         async with self.database.read() as connection:
-            near = await store.around(connection, from_ms, until_ms, self._lasts_ms)
+            near = await store.around(connection, self.relay, from_ms, until_ms, self._lasts_ms)
         sent = [_sent(each, catalog) for each in near]
         rows = [row for row in log.rows if from_ms - self._lasts_ms <= row.at_ms <= until_ms + self._lasts_ms]
         matches = await asyncio.to_thread(match, sent, rows, self.rules)
@@ -171,7 +182,9 @@ class Reconciliation:
         """The relay refused these in words that mean no charge, and then charged them under the very same id."""
         rows = {row.request_id: row for row in log.rows if row.request_id and row.points > 0}
         async with self.database.read() as connection:
-            requests = await store.released(connection, list(rows), (log.oldest_at_ms or 0) - self._lasts_ms)
+            requests = await store.released(
+                connection, self.relay, list(rows), (log.oldest_at_ms or 0) - self._lasts_ms
+            )
         return [_Found(each, rows[each.upstream_request_id or ""]) for each in requests]
 
     async def _act(self, judged: _Judged, dry_run: bool) -> tuple[list[Step], list[Open]]:
@@ -206,7 +219,7 @@ class Reconciliation:
     async def _book(self, found: _Found, step: Step | None) -> bool:
         """False when another request has the charge, or this one has ended meanwhile."""
         request, row = found.request, found.row
-        proof = Charge(row.proof, request.id, row.points, row.at_ms)
+        proof = MatchedCharge(self.relay, row.proof, request.id, row.points, row.at_ms)
         now_ms = await self.database.now_ms()
         if step is None:
             async with self.database.transaction() as connection:

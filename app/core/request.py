@@ -6,6 +6,8 @@ from typing import Any, Literal
 from app.spool import Slice, Spool
 
 Operation = Literal["generation", "edit", "variation"]
+DEFAULT_RELAY = "default"
+"""Name of the relay that the settings describe."""
 
 
 @dataclass(frozen=True, slots=True)

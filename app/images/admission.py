@@ -104,6 +104,7 @@ class Admission:
             idempotency_key=identity.retry.key,
             fingerprint=identity.fingerprint,
             tries=identity.retry.count + 1,
+            response_format=wanted.fields.get("response_format"),
         )
 
     async def spend_rates(self, grant: Grant, model: str, *, images: int) -> tuple[RateState, ...]:

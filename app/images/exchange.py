@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from app.chores import BackgroundTasks
-from app.core.request import ImageRequest
+from app.core.request import DEFAULT_RELAY, ImageRequest
 from app.errors import (
     GatewayError,
     InternalError,
@@ -117,7 +117,7 @@ class Exchange:
             self.dispatched_at_ms = self.context.clock.now_ms()
             try:
                 crash_point("before_dispatch")
-                if await ledger.dispatch(order.request_id, order.owner, self.dispatched_at_ms):
+                if await ledger.dispatch(order.request_id, order.owner, self.dispatched_at_ms, DEFAULT_RELAY):
                     return
                 break
             except (StoreUnavailable, StorageFull):

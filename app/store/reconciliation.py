@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.request import Operation
+from app.core.request import DEFAULT_RELAY, Operation
 from app.store.engine import Database, insert
 from app.store.ledger.types import State
 from app.store.tables import charges, corrections, drift, is_unresolved, reconciliation, requests
@@ -45,9 +45,10 @@ class Dispatched:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
-    """A row of the relay's log that is known to be the charge of a request."""
+class MatchedCharge:
+    """A row of a relay's log that is known to be the charge of a request."""
 
+    relay: str
     proof: str
     request_id: str
     points: int
@@ -56,8 +57,9 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class DriftRow:
-    """One local day of one model: our book and the relay's bill."""
+    """One local day of one model at one relay: our book and the relay's bill, in micros and in the relay's points."""
 
+    relay: str
     day: str
     model: str
     booked_micros: int
@@ -74,37 +76,41 @@ async def may_run(database: Database, pause_ms: int) -> bool:
         return bool((await connection.execute(sa.update(reconciliation).where(due).values(ran_at_ms=now_ms))).rowcount)
 
 
-async def unknown(connection: AsyncConnection, since_ms: int, until_ms: int) -> list[Dispatched]:
+async def unknown(connection: AsyncConnection, relay: str, since_ms: int, until_ms: int) -> list[Dispatched]:
     """Those of unknown outcome that were reserved then, oldest first."""
     then = requests.c.reserved_at_ms >= since_ms, requests.c.reserved_at_ms < until_ms
     open_ = is_unresolved, requests.c.state == "unknown"
-    return await _dispatched(connection, _DISPATCHED.where(*open_, *then).limit(QUESTIONS_MAX))
+    return await _dispatched(connection, _DISPATCHED.where(_went_to(relay), *open_, *then).limit(QUESTIONS_MAX))
 
 
-async def short(connection: AsyncConnection, since_ms: int) -> list[Dispatched]:
+async def short(connection: AsyncConnection, relay: str, since_ms: int) -> list[Dispatched]:
     """Those settled short whose charge was not found yet, of the ones reserved since then; newest first."""
     open_ = requests.c.flag == "short", requests.c.state == "settled", charges.c.proof.is_(None)
-    select = _DISPATCHED.where(requests.c.reserved_at_ms >= since_ms, *open_)
+    select = _DISPATCHED.where(_went_to(relay), requests.c.reserved_at_ms >= since_ms, *open_)
     newest = select.order_by(None).order_by(requests.c.reserved_at_ms.desc()).limit(QUESTIONS_MAX)
     return await _dispatched(connection, newest)
 
 
-async def released_by_hand(connection: AsyncConnection, since_ms: int) -> list[Dispatched]:
+async def released_by_hand(connection: AsyncConnection, relay: str, since_ms: int) -> list[Dispatched]:
     """Those released on somebody's word since then, whose charge has not been found; oldest first."""
     decided = sa.select(corrections.c.request_id).where(
         corrections.c.kind == "release", corrections.c.created_at_ms >= since_ms
     )
     open_ = requests.c.id.in_(decided), requests.c.state == "released", charges.c.proof.is_(None)
-    return await _dispatched(connection, _DISPATCHED.where(*open_).limit(QUESTIONS_MAX))
+    return await _dispatched(connection, _DISPATCHED.where(_went_to(relay), *open_).limit(QUESTIONS_MAX))
 
 
-async def released(connection: AsyncConnection, upstream_request_ids: Sequence[str], since_ms: int) -> list[Dispatched]:
+async def released(
+    connection: AsyncConnection, relay: str, upstream_request_ids: Sequence[str], since_ms: int
+) -> list[Dispatched]:
     """Released ones, reserved since then, whose relay's id is among these and whose charge has not been found."""
     open_ = requests.c.state == "released", requests.c.reserved_at_ms >= since_ms, charges.c.proof.is_(None)
     found = []
     for start in range(0, len(upstream_request_ids), _IDS_AT_ONCE):
         ids = upstream_request_ids[start : start + _IDS_AT_ONCE]
-        found += await _dispatched(connection, _DISPATCHED.where(*open_, requests.c.upstream_request_id.in_(ids)))
+        found += await _dispatched(
+            connection, _DISPATCHED.where(_went_to(relay), *open_, requests.c.upstream_request_id.in_(ids))
+        )
     return found
 
 
@@ -114,10 +120,13 @@ async def find(connection: AsyncConnection, request_id: str) -> Dispatched | Non
     return found[0] if found else None
 
 
-async def around(connection: AsyncConnection, from_ms: int, until_ms: int, reserved_before_ms: int) -> list[Dispatched]:
+async def around(
+    connection: AsyncConnection, relay: str, from_ms: int, until_ms: int, reserved_before_ms: int
+) -> list[Dispatched]:
     """What was dispatched between these instants and may have been charged; `reserved_before_ms` is how long before that it
     can have been reserved."""
     select = _DISPATCHED.where(
+        _went_to(relay),
         requests.c.reserved_at_ms.between(from_ms - reserved_before_ms, until_ms),
         requests.c.dispatched_at_ms.between(from_ms, until_ms),
         sa.or_(requests.c.state != "released", _RELEASED_BY_HAND.is_not(None)),
@@ -125,19 +134,20 @@ async def around(connection: AsyncConnection, from_ms: int, until_ms: int, reser
     return await _dispatched(connection, select)
 
 
-async def claim(connection: AsyncConnection, charge: Charge, now_ms: int) -> bool:
+async def claim(connection: AsyncConnection, charge: MatchedCharge, now_ms: int) -> bool:
     """Keep that this charge belongs to this request. False when it belongs to another, or the request has another."""
-    row = {name: getattr(charge, name) for name in Charge.__slots__} | {"matched_at_ms": now_ms}
+    row = {name: getattr(charge, name) for name in MatchedCharge.__slots__} | {"matched_at_ms": now_ms}
     await connection.execute(insert(connection, charges).values(row).on_conflict_do_nothing())
-    own = charges.c.proof == charge.proof, charges.c.request_id == charge.request_id
+    own = charges.c.relay == charge.relay, charges.c.proof == charge.proof, charges.c.request_id == charge.request_id
     return (await connection.execute(sa.select(charges.c.proof).where(*own))).first() is not None
 
 
-async def booked(connection: AsyncConnection, from_ms: int, until_ms: int, lasts_ms: int) -> dict[str, int]:
+async def booked(connection: AsyncConnection, relay: str, from_ms: int, until_ms: int, lasts_ms: int) -> dict[str, int]:
     """By model, what the relay finished between these instants cost in our book, corrections included. `lasts_ms` is the
     longest a request can take."""
     finished_at_ms = requests.c.dispatched_at_ms + sa.func.coalesce(requests.c.upstream_ms, 0)
     within = (
+        _went_to(relay),
         requests.c.reserved_at_ms.between(from_ms - lasts_ms, until_ms),
         finished_at_ms >= from_ms,
         finished_at_ms < until_ms,
@@ -161,14 +171,15 @@ async def save_drift(database: Database, rows: Sequence[DriftRow]) -> None:
             values = {name: getattr(row, name) for name in DriftRow.__slots__}
             statement = insert(connection, drift).values(values)
             await connection.execute(
-                statement.on_conflict_do_update(index_elements=[drift.c.day, drift.c.model], set_=values)
+                statement.on_conflict_do_update(index_elements=list(drift.primary_key.columns), set_=values)
             )
 
 
-async def drift_rows(connection: AsyncConnection, days: int = 31) -> list[DriftRow]:
+async def drift_rows(connection: AsyncConnection, relay: str, days: int = 31) -> list[DriftRow]:
     """The newest `days` days that were measured, newest first."""
-    newest = sa.select(drift.c.day).distinct().order_by(drift.c.day.desc()).limit(days)
-    select = sa.select(drift).where(drift.c.day.in_(newest)).order_by(drift.c.day.desc(), drift.c.model)
+    its = drift.c.relay == relay
+    newest = sa.select(drift.c.day).where(its).distinct().order_by(drift.c.day.desc()).limit(days)
+    select = sa.select(drift).where(its, drift.c.day.in_(newest)).order_by(drift.c.day.desc(), drift.c.model)
     return [DriftRow(**row) for row in (await connection.execute(select)).mappings()]
 
 
@@ -187,6 +198,11 @@ _DISPATCHED = (
     .where(requests.c.dispatched_at_ms.is_not(None))
     .order_by(requests.c.reserved_at_ms, requests.c.id)
 )
+
+
+def _went_to(relay: str) -> sa.ColumnElement[bool]:
+    """The row's relay. Rows from before relays were recorded went to the only one there was."""
+    return sa.func.coalesce(requests.c.relay, DEFAULT_RELAY) == relay
 
 
 async def _dispatched(connection: AsyncConnection, select: sa.Select[Any]) -> list[Dispatched]:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from app.control.audit import Difference, audit, possible_days
 from app.core.intervals import hour_start_ms, local_day
 from app.core.limits import Limit
+from app.core.request import DEFAULT_RELAY
 from app.store.engine import Database
 from app.store.tables import counters, limits, requests, usage, usage_days, usage_hours, usage_series
 from tests.store.purchasing import ENDING, NOW_MS, Desk, open_ledger, settlement
@@ -32,7 +33,7 @@ async def limit(desk: Desk) -> Limit:
     for order in orders:
         await desk.ledger.reserve(order)
     for order in orders[1:]:
-        await desk.ledger.dispatch(order.request_id, order.owner, NOW_MS)
+        await desk.ledger.dispatch(order.request_id, order.owner, NOW_MS, DEFAULT_RELAY)
     booked = settlement(cost_micros=7, images=1, hour_at_ms=hour_start_ms(NOW_MS), day=local_day(NOW_MS, ZONE))
     await desk.ledger.settle(orders[2].request_id, booked)
     await desk.ledger.settle(orders[3].request_id, booked)

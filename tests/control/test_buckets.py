@@ -10,6 +10,7 @@ import pytest
 from app.control.audit import audit
 from app.control.buckets import Bucket, Field, Period, Wanted, Width, read_buckets
 from app.core.intervals import hour_start_ms, local_day
+from app.core.request import DEFAULT_RELAY
 from app.errors import InvalidValue
 from app.store.engine import Database
 from app.store.ledger.corrections import Correction, late, post
@@ -157,7 +158,7 @@ async def booked(database: Database) -> Sums:
             }
             order = await desk.order(quote_micros=1000 + number, n=2, reserved_at_ms=at_ms, **about)
             await ledger.reserve(order)
-            await ledger.dispatch(order.request_id, order.owner, at_ms)
+            await ledger.dispatch(order.request_id, order.owner, at_ms, DEFAULT_RELAY)
             booked = settlement(
                 cost_micros=1000 + number, images=2, hour_at_ms=hour_start_ms(at_ms), day=local_day(at_ms, ZONE)
             )

@@ -11,6 +11,7 @@ from app.control.audit import audit
 from app.control.decisions import Decisions, Word, release_by_hand, settle_by_hand, write_off
 from app.control.requests import corrections_of
 from app.core.limits import Limit
+from app.core.request import DEFAULT_RELAY
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
 from app.store.ledger.types import Ending, Order
@@ -40,7 +41,7 @@ async def order(desk: Desk, limit: Limit) -> Order:
     """Unknown, quoted at 30."""
     order = await desk.order(limit, quote_micros=30)
     await desk.ledger.reserve(order)
-    await desk.ledger.dispatch(order.request_id, order.owner, NOW_MS)
+    await desk.ledger.dispatch(order.request_id, order.owner, NOW_MS, DEFAULT_RELAY)
     await desk.ledger.give_up(order.request_id, Ending(NOW_MS, 424, "upstream_outcome_unknown", TOLD))
     return order
 

@@ -18,12 +18,13 @@ from app.control.reconciler import PAUSE_MS, Reconciler
 from app.control.reconciliation import NO_LOG, TOO_YOUNG, Reconciliation, Report
 from app.core.intervals import bounds_ms, hour_start_ms, local_day
 from app.core.limits import Limit
+from app.core.request import DEFAULT_RELAY
 from app.sandbox import BillLine, RunningSandbox, SandboxOptions, running_sandbox
 from app.sandbox.records import Profile
 from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.types import Ending
-from app.store.reconciliation import may_run
+from app.store.reconciliation import MatchedCharge, claim, may_run
 from app.store.tables import charges, reconciliation, requests
 from app.upstream.client import HttpUpstream
 from tests.gateways import RELAY_KEY, running_gateway
@@ -90,10 +91,11 @@ class Scene:
         return report
 
     async def _dispatched(self, at: int, **given: Any) -> str:
+        relay = given.pop("relay", DEFAULT_RELAY)
         given = {"quote_micros": YUAN, "starts_at_ms": 0, "reserved_at_ms": self.start_ms + at} | given
         order = await self.desk.order(self.spend, **given)
         await self.desk.ledger.reserve(order)
-        await self.desk.ledger.dispatch(order.request_id, order.owner, self.start_ms + at)
+        await self.desk.ledger.dispatch(order.request_id, order.owner, self.start_ms + at, relay)
         return order.request_id
 
 
@@ -320,6 +322,44 @@ async def test_a_charge_proves_one_request_only(scene: Scene) -> None:
     assert report.steps == ()
     assert (await scene.row(id))["state"] == "unknown"
     assert len(report.open) == 1
+
+
+async def test_a_request_of_another_relay_is_judged_by_the_log_of_its_own_only(scene: Scene) -> None:
+    charged, uncharged = await scene.unknown(relay="other"), await scene.unknown(-50 * MINUTE * 2, relay="other")
+    await scene.settled(relay="other")
+    refused = await scene.released(relay="other", upstream_request_id="aaa")
+    scene.charge()
+    scene.charge(request_id="aaa")
+
+    report = await scene.run()
+
+    assert (report.steps, report.open) == ((), ())
+    assert sum(row.booked_micros for row in report.drift) == 0
+    states = [(await scene.row(id))["state"] for id in (charged, uncharged, refused)]
+    assert states == ["unknown", "unknown", "released"]
+    of_other = await replace(scene.reconciliation, relay="other").run(dry_run=True)
+    assert (uncharged, "release", 0) in told(of_other)
+    assert of_other.drift == ()
+
+
+async def test_equal_rows_in_the_logs_of_two_relays_are_two_charges(database: Database) -> None:
+    here, again, elsewhere = (
+        MatchedCharge(relay, "an equal row", request_id, 1, 1)
+        for relay, request_id in ((DEFAULT_RELAY, "req_1"), (DEFAULT_RELAY, "req_2"), ("other", "req_3"))
+    )
+
+    async with database.transaction() as connection:
+        claimed = [await claim(connection, charge, 2) for charge in (here, again, elsewhere)]
+
+    assert claimed == [True, False, True]
+
+
+async def test_a_request_from_before_relays_were_recorded_belongs_to_the_default_one(scene: Scene) -> None:
+    id = await scene.unknown()
+    async with scene.desk.database.transaction() as connection:
+        await connection.execute(sa.update(requests).values(relay=None))
+
+    assert told(await scene.run()) == [(id, "release", 0)]
 
 
 async def test_a_relay_that_shows_no_log_is_said_and_everything_stays_open(scene: Scene) -> None:

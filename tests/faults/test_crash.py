@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.core.intervals import bounds_ms
+from app.core.request import DEFAULT_RELAY
 from app.sandbox import RunningSandbox
 from app.settings import Settings
 from app.store import limits as stored_limits
@@ -161,7 +162,9 @@ async def test_what_was_never_sent_is_given_back_whole(
         assert (row["id"], row["state"], row["http_status"]) == (order.request_id, "released", None)
         assert await used(running.database, "lin") == [(0, 0)]
         assert await used(running.database, "lin", "in_flight") == [(0, 0)]
-        assert not await running.gateway.ledger.dispatch(order.request_id, order.owner, order.reserved_at_ms)
+        assert not await running.gateway.ledger.dispatch(
+            order.request_id, order.owner, order.reserved_at_ms, DEFAULT_RELAY
+        )
         await assert_books_agree(running.database)
     assert relay.sandbox.seen == []
 
@@ -173,7 +176,7 @@ async def test_a_replica_takes_over_what_another_left_only_after_30_s_of_its_sil
     running = await gateways(database_url=postgres_url)
     await limited_key(running.database)
     order = await reserve(running, "proc_other", "req_other")
-    assert await running.gateway.ledger.dispatch(order.request_id, order.owner, order.reserved_at_ms)
+    assert await running.gateway.ledger.dispatch(order.request_id, order.owner, order.reserved_at_ms, DEFAULT_RELAY)
     await mourn(running.database, "proc_other", silent_s)
 
     await long_in_contact(running)

@@ -12,7 +12,7 @@ from app.store.audit import rolled_up_differences
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
 from app.store.schema import schema_state
-from app.store.tables import metadata, organization, usage_days, usage_hours
+from app.store.tables import charges, drift, metadata, organization, usage_days, usage_hours
 
 
 async def test_the_migrations_build_the_tables_of_the_code(database: Database) -> None:
@@ -124,3 +124,34 @@ _USAGE_OF_TWO_DAYS = """
            (0, '1970-01-01', 'p', 'u', 'k', 'm', 'generation', '', 'high', 2, 2, 20, 0, 0),
            (86400000, '1970-01-02', 'p', 'u', 'k', 'm', 'generation', '', '', 1, 1, 40, 0, 0)
 """
+
+
+async def test_charges_and_drift_from_before_relays_were_recorded_are_of_the_default_one(
+    database_where: DatabaseUrl,
+) -> None:
+    old = open_database(database_where)
+    async with old.rebuild() as connection:
+        await connection.run_sync(lambda sync: command.upgrade(migrations._config(connection=sync), "0008"))
+    async with old.transaction() as connection:
+        for statement in _OF_VERSION_8:
+            await connection.execute(sa.text(statement))
+
+    await upgrade(old)
+
+    async with old.read() as connection:
+        found = [(await connection.execute(sa.select(table))).mappings().one() for table in (charges, drift)]
+    await old.close()
+    assert [row["relay"] for row in found] == ["default", "default"]
+    assert (found[0]["proof"], found[0]["points"], found[1]["day"], found[1]["billed_points"]) == (
+        "p",
+        7,
+        "1970-01-01",
+        3,
+    )
+
+
+_OF_VERSION_8 = (
+    "INSERT INTO charges (proof, request_id, points, charged_at_ms, matched_at_ms) VALUES ('p', 'req_1', 7, 1, 2)",
+    "INSERT INTO drift (day, model, booked_micros, billed_micros, billed_points, measured_at_ms) "
+    "VALUES ('1970-01-01', 'm', 1, 2, 3, 4)",
+)

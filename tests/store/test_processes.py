@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.core.request import DEFAULT_RELAY
 from app.store.engine import Database
 from app.store.processes import SILENT_MS, Processes
 from app.store.reconciliation import unknown
@@ -122,7 +123,7 @@ async def test_recovery_reads_a_handful_of_rows_however_long_the_book(desk: Desk
     await me.strays(0)
     await me.forget_dead()
     async with database.read() as connection:
-        await unknown(connection, 0, 1)
+        await unknown(connection, DEFAULT_RELAY, 0, 1)
     sa.event.remove(database.engine.sync_engine, "before_cursor_execute", note)
 
     statements = [(statement, parameters) for statement, parameters in asked if "FROM requests" in statement]

@@ -34,7 +34,7 @@ MUTATIONS: dict[str, Mutation] = {
         (
             (
                 "app/images/exchange.py",
-                "if await ledger.dispatch(order.request_id, order.owner, self.dispatched_at_ms):",
+                "if await ledger.dispatch(order.request_id, order.owner, self.dispatched_at_ms, DEFAULT_RELAY):",
                 "if order.request_id:",
             ),
         ),

@@ -45,8 +45,8 @@ class PostgresqlLedger:
             await self._open_counters(order)
         raise StoreUnavailable(AWAY)
 
-    async def dispatch(self, request_id: str, owner: str, at_ms: int) -> bool:
-        return await self._pool.value(_DISPATCH, request_id, owner, at_ms) is not None
+    async def dispatch(self, request_id: str, owner: str, at_ms: int, relay: str) -> bool:
+        return await self._pool.value(_DISPATCH, request_id, owner, at_ms, relay) is not None
 
     async def settle(self, request_id: str, settlement: Settlement) -> Sequence[Room] | None:
         states: tuple[State, ...] = ("dispatched", "unknown")
@@ -145,6 +145,7 @@ _RESERVE = f"""
     ), written AS (
         INSERT INTO requests ({ORDER_COLUMNS}, counter_ids, state)
         SELECT $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+               $23, $24, $25,
                (SELECT coalesce(array_agg(id), '{{}}') FROM locked), 'reserved'
         FROM verdict WHERE granted
     )
@@ -160,7 +161,7 @@ _OPEN = """
 """
 
 _DISPATCH = """
-    UPDATE requests SET state = 'dispatched', dispatched_at_ms = $3 WHERE id = $1 AND owner = $2
+    UPDATE requests SET state = 'dispatched', dispatched_at_ms = $3, relay = $4 WHERE id = $1 AND owner = $2
         AND state IN ('reserved', 'dispatched')
     RETURNING id
 """

@@ -32,8 +32,8 @@ class SqliteLedger:
         # Nothing was sent on it yet: a power cut that forgets it gives it back. The dispatched mark is synced, and it before that.
         return await self._writer.run(lambda db: _reserve(db, order), synced=False)
 
-    async def dispatch(self, request_id: str, owner: str, at_ms: int) -> bool:
-        return await self._writer.run(lambda db: db.execute(_DISPATCH, (at_ms, request_id, owner)).rowcount == 1)
+    async def dispatch(self, request_id: str, owner: str, at_ms: int, relay: str) -> bool:
+        return await self._writer.run(lambda db: db.execute(_DISPATCH, (at_ms, relay, request_id, owner)).rowcount == 1)
 
     async def settle(self, request_id: str, settlement: Settlement) -> Sequence[Room] | None:
         # It survives this process, and is on the disk while its answer is sent; a power cut just then leaves it unknown, and held.
@@ -166,7 +166,7 @@ _INSERT = f"""
     VALUES ({"?, " * len(ORDER_COLUMNS.split(","))} ?, 'reserved')
 """  # noqa: S608  (constants only)
 _DISPATCH = """
-    UPDATE requests SET state = 'dispatched', dispatched_at_ms = ? WHERE id = ? AND owner = ?
+    UPDATE requests SET state = 'dispatched', dispatched_at_ms = ?, relay = ? WHERE id = ? AND owner = ?
         AND state IN ('reserved', 'dispatched')
 """
 _ENDED = """

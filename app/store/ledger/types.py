@@ -46,6 +46,9 @@ class Order:
     idempotency_key: str | None = None
     fingerprint: bytes | None = None
     tries: int = 1
+    response_format: str | None = None
+    asked_model: str | None = None
+    prompt: str | None = None
 
     @property
     def needs(self) -> Needs:
@@ -73,12 +76,16 @@ class Order:
             self.fingerprint,
             self.tries,
             self.reserved_at_ms,
+            self.response_format,
+            self.asked_model,
+            self.prompt,
         )
 
 
 ORDER_COLUMNS = (
     "id, owner, api_key_id, user_id, project_id, operation, model, n, size, quality, stream, prompt_chars, prompt_hmac, "
-    "quote_micros, reserved_at_ms, idempotency_key, fingerprint, tries, tried_at_ms"
+    "quote_micros, reserved_at_ms, idempotency_key, fingerprint, tries, tried_at_ms, "
+    "response_format, asked_model, prompt"
 )
 
 
@@ -164,8 +171,8 @@ class Ledger(Protocol):
         """Write the row and hold on every counter, or do nothing. Counters that do not exist yet are opened."""
         ...
 
-    async def dispatch(self, request_id: str, owner: str, at_ms: int) -> bool:
-        """Mark it as about to be sent. False: it is not `owner`'s open row any more, and nothing may be sent.
+    async def dispatch(self, request_id: str, owner: str, at_ms: int, relay: str) -> bool:
+        """Mark it as about to be sent to `relay`. False: it is not `owner`'s open row any more, and nothing may be sent.
 
         To be repeated after a failure, as long as nothing has been sent: a mark that went through unnoticed is set again.
         """

@@ -46,6 +46,12 @@ requests = Table(
     Column(
         "delivered_at_ms", BigInteger, comment="when the last byte of the answer was first handed over; never a state"
     ),
+    Column(
+        "relay", Text, comment="the relay it was dispatched to; NULL in a row dispatched before version 0009: default"
+    ),
+    Column("response_format", Text, comment="as asked: url or b64_json"),
+    Column("asked_model", Text, comment="the alias asked for; NULL where the model itself was"),
+    Column("prompt", Text, comment="NULL unless prompts are kept; never in lists or CSV"),
     Index(None, "reserved_at_ms"),
     Index(None, "user_id", "reserved_at_ms"),
     Index(None, "api_key_id", "reserved_at_ms"),

@@ -84,6 +84,7 @@ corrections = Table(
 charges = Table(
     "charges",
     metadata,
+    Column("relay", Text, primary_key=True, server_default="default", comment="whose log it is from"),
     Column("proof", Text, primary_key=True, comment="names one row of the relay's log for good"),
     Column("request_id", Text, nullable=False, unique=True),
     Column("points", BigInteger, nullable=False),
@@ -103,6 +104,7 @@ short = Index(
 drift = Table(
     "drift",
     metadata,
+    Column("relay", Text, primary_key=True, server_default="default", comment="whose log it is from"),
     Column("day", Text, primary_key=True, comment="local"),
     Column("model", Text, primary_key=True),
     Column("booked_micros", BigInteger, nullable=False, comment="ours, corrections included"),

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from app.control.audit import audit
 from app.core.intervals import hour_start_ms, local_day
 from app.core.limits import Limit
+from app.core.request import DEFAULT_RELAY
 from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.corrections import Correction, CorrectionRecord, late, post
@@ -39,7 +40,7 @@ async def limits_of_all_units(desk: Desk) -> list[Limit]:
 async def dispatched(desk: Desk, *held: Limit) -> Order:
     order = await desk.order(*held, quote_micros=30, n=2)
     await desk.ledger.reserve(order)
-    await desk.ledger.dispatch(order.request_id, order.owner, NOW_MS)
+    await desk.ledger.dispatch(order.request_id, order.owner, NOW_MS, DEFAULT_RELAY)
     return order
 
 

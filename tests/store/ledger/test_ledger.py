@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.core.limits import Unit
+from app.core.request import DEFAULT_RELAY
 from app.store.engine import Database
 from app.store.ledger.types import Refused, Reserved, Room, Stale
 from app.store.tables import limits
@@ -95,14 +96,25 @@ async def test_a_new_interval_opened_by_many_at_once_is_one_counter(desk: Desk) 
 
 
 async def test_only_the_owner_of_an_open_row_may_dispatch_it(desk: Desk) -> None:
-    order = await desk.order()
+    order = await desk.order(response_format="b64_json", asked_model="house", prompt="a cat")
     await desk.ledger.reserve(order)
 
-    assert not await desk.ledger.dispatch(order.request_id, "proc_2", NOW_MS)
-    assert await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS)
-    assert await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS), "a mark of unknown fate may be set again"
+    async def dispatch(owner: str, relay: str) -> bool:
+        return await desk.ledger.dispatch(order.request_id, owner, NOW_MS, relay)
+
+    assert not await dispatch("proc_2", "elsewhere")
+    assert await dispatch("proc_1", DEFAULT_RELAY)
+    assert await dispatch("proc_1", "second"), "a mark of unknown fate may be set again"
     await desk.ledger.release(order.request_id, ENDING)
-    assert not await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS)
+    assert not await dispatch("proc_1", "elsewhere")
+    row = await desk.row(order.request_id)
+    assert row is not None
+    assert [row[name] for name in ("relay", "response_format", "asked_model", "prompt")] == [
+        "second",
+        "b64_json",
+        "house",
+        "a cat",
+    ]
 
 
 async def test_a_settlement_books_once_however_often_it_is_tried(desk: Desk) -> None:
@@ -110,7 +122,7 @@ async def test_a_settlement_books_once_however_often_it_is_tried(desk: Desk) -> 
     flight = await desk.limit("in_flight", 2, interval="lifetime")
     order = await desk.order(spend, images, flight, quote_micros=30, n=2)
     await desk.ledger.reserve(order)
-    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS)
+    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS, DEFAULT_RELAY)
     booked = settlement(25, 2, size="1536x1024", quality="high", input_tokens=7, output_tokens=9)
 
     rooms = await desk.ledger.settle(order.request_id, booked)
@@ -132,7 +144,7 @@ async def test_roll_ups_of_equal_requests_add_up(desk: Desk) -> None:
     for _ in range(3):
         order = await desk.order()
         await desk.ledger.reserve(order)
-        await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS)
+        await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS, DEFAULT_RELAY)
         await desk.ledger.settle(order.request_id, settlement(8, 1, output_tokens=5))
 
     [rolled] = await desk.usage()
@@ -144,7 +156,7 @@ async def test_a_cost_above_the_quote_is_booked_all_the_same(desk: Desk) -> None
     spend = await desk.limit("micros", 40)
     order = await desk.order(spend, quote_micros=30)
     await desk.ledger.reserve(order)
-    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS)
+    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS, DEFAULT_RELAY)
 
     rooms = await desk.ledger.settle(order.request_id, settlement(50))
 
@@ -168,7 +180,7 @@ async def test_a_release_gives_every_hold_back_and_books_nothing(desk: Desk, dis
     order = await desk.order(spend, flight, quote_micros=30)
     await desk.ledger.reserve(order)
     if dispatched:
-        await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS)
+        await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS, DEFAULT_RELAY)
 
     assert await desk.ledger.release(
         order.request_id, replace(ENDING, http_status=400, error_code="moderation_blocked")
@@ -198,7 +210,7 @@ async def test_an_unknown_outcome_keeps_the_money_held_and_frees_its_place_in_fl
     flight = await desk.limit("in_flight", 1, interval="lifetime")
     order = await desk.order(spend, images, flight, quote_micros=30, n=2)
     await desk.ledger.reserve(order)
-    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS)
+    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS, DEFAULT_RELAY)
 
     assert await desk.ledger.give_up(order.request_id, ENDING)
     assert not await desk.ledger.give_up(order.request_id, ENDING)
@@ -211,7 +223,7 @@ async def test_an_unknown_outcome_that_becomes_known_leaves_nothing_held(desk: D
     spend, flight = await desk.limit("micros", 40), await desk.limit("in_flight", 1, interval="lifetime")
     order = await desk.order(spend, flight, quote_micros=30)
     await desk.ledger.reserve(order)
-    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS)
+    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS, DEFAULT_RELAY)
     await desk.ledger.give_up(order.request_id, ENDING)
 
     if settles:
@@ -227,7 +239,7 @@ async def test_what_was_reserved_in_one_interval_is_booked_there_when_it_settles
     spend = await desk.limit("micros", 100, interval="day")
     order = await desk.order(spend, quote_micros=30, starts_at_ms=0)
     await desk.ledger.reserve(order)
-    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS)
+    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS, DEFAULT_RELAY)
     tomorrow = await desk.order(spend, quote_micros=100, starts_at_ms=86_400_000)
     assert await desk.ledger.reserve(tomorrow) == Reserved()
 
@@ -241,7 +253,7 @@ async def test_a_lowered_limit_refuses_the_next_and_books_the_last(desk: Desk) -
     spend = await desk.limit("micros", 100)
     order = await desk.order(spend, quote_micros=60)
     await desk.ledger.reserve(order)
-    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS)
+    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS, DEFAULT_RELAY)
     async with desk.database.transaction() as connection:
         await connection.execute(sa.update(limits).where(limits.c.id == spend.id).values(amount=50))
 

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 
 from app.core.limits import Limit, Scope, Unit
+from app.core.request import DEFAULT_RELAY
 from app.store.engine import DatabaseUrl, open_database
 from app.store.ledger.types import UNRESOLVED, Duplicate, Order, Refused, Reserved, Stale, State
 from app.store.migrations import upgrade
@@ -109,7 +110,7 @@ class Purchasing(RuleBasedStateMachine):
         one = self.known[id]
         may = owner == OWNER and one.state in ("reserved", "dispatched")
 
-        assert self.do(self.desk.ledger.dispatch(id, owner, 1)) == may
+        assert self.do(self.desk.ledger.dispatch(id, owner, 1, DEFAULT_RELAY)) == may
 
         one.state = "dispatched" if may else one.state
 
