@@ -1,29 +1,28 @@
-"""The only place that picks concrete context and puts them together."""
+"""The only place that picks concrete parts and puts them together."""
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from app.blobs.bucket import BucketAddress, BucketBlobs, open_bucket
 from app.blobs.folder import Blobs, FolderBlobs
-from app.chores import BackgroundTasks
+from app.chores import BackgroundTasks, Chore, Chores
 from app.control.alerting import Alerting
 from app.control.matching import Rules
+from app.control.readiness import ReadinessProbe
 from app.control.reconciler import Reconciler
 from app.control.reconciliation import Reconciliation
 from app.control.schema_gate import SchemaGate
 from app.core.grants import Grant
 from app.core.ids import new_id
-from app.errors import GatewayError, StoreUnavailable
+from app.errors import ConfigurationError, GatewayError, StoreUnavailable
 from app.images.admission import Admission
 from app.images.answers import KeptAnswers, RetentionPolicy
 from app.images.exchange import ExchangeContext
-from app.images.recovery import Recovery
+from app.images.recovery import Heartbeat, Recovery
 from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
 from app.notify.notifier import Mailbox, Notifier, WebhookRules
@@ -37,22 +36,14 @@ from app.store.ledger.opening import open_book
 from app.store.ledger.originals import Originals
 from app.store.ledger.types import Ledger
 from app.store.lock import ProcessLocks
-from app.store.processes import Processes, elsewhere
+from app.store.processes import BEAT_S, Processes, elsewhere
 from app.store.results import ResultRows
 from app.upstream.client import HttpUpstream
 
-PROBE_TIMEOUT_S = 3.0
+CLOSE_TIMEOUT_S = 3.0
 ANSWER_PIECE_BYTES = 512 * 1024
 LOST_S = 120.0
-"""Beyond an exchange's deadline: for others to notice that its process is dead, and to end its requests."""
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """`checks` says how each part is: `ok`, or what is wrong. Degraded still works; unready does not."""
-
-    status: Literal["ready", "degraded", "unready"]
-    checks: dict[str, str]
+"""Time beyond an exchange's deadline for others to notice that its process is dead, and to end its requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,86 +68,48 @@ class Gateway:
     ledger: Ledger
     upstream: HttpUpstream
     background: BackgroundTasks
+    kept_answers: KeptAnswers
+    heartbeat: Heartbeat
     recovery: Recovery
-    chores: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
-    """What runs beside the requests, until the gateway closes."""
+    chores: Chores
+    readiness: ReadinessProbe
     pieces: Pieces = field(default_factory=lambda: Pieces(ANSWER_PIECE_BYTES))
-    """Of the answers that are being sent."""
+    """Pieces of the answers that are being sent."""
 
     async def grant(self, key_id: str) -> Grant | None:
-        """What holds for a key; None when there is none. Raises StoreUnavailable."""
+        """Load what holds for a key; None when there is none. Raises StoreUnavailable."""
         if self.schema_gate.complaint is not None:
             raise StoreUnavailable(AWAY)
         return await self.control_data.grant(key_id)
-
-    async def readiness(self) -> Readiness:
-        """Asks every part, for a few seconds at most."""
-        checks = {"database": await self._database(), "rates": await self.rates.check(), "disk": self._disk()}
-        if checks["database"] == "ok":
-            checks["results"] = await self._results()
-        if self.image_service.draining:
-            checks["shutdown"] = "draining"
-        if checks["database"] != "ok" or self.image_service.draining:
-            return Readiness("unready", checks)
-        well = checks["rates"] in ("memory", "redis") and checks["disk"] == checks["results"] == "ok"
-        return Readiness("ready" if well else "degraded", checks)
-
-    async def _database(self) -> str:
-        if self.schema_gate.complaint is not None:
-            return self.schema_gate.complaint
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                await self.database.now_ms()
-        except (GatewayError, TimeoutError):
-            return "unreachable"
-        return "ok"
-
-    async def _results(self) -> str:
-        """Whether other replicas can replay what this one has booked."""
-        if self.settings.results_url is not None:
-            return self.recovery.results.files.complaint or "ok"
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                others = await elsewhere(self.database, self.recovery.process_locks.met())
-        except (GatewayError, TimeoutError):
-            return "unknown"
-        return f"not shared with {others} other replica{'s' * (others > 1)}" if others else "ok"
-
-    def _disk(self) -> str:
-        free_bytes = shutil.disk_usage(self.data_dir).free
-        return "ok" if free_bytes >= self.settings.disk_free_bytes_min else f"only {free_bytes // 1024} KiB free"
 
 
 @asynccontextmanager
 async def open_gateway(
     settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool = False
 ) -> AsyncIterator[Gateway]:
-    """A gateway at work: what dead processes left is recovered, beats go out. Raises ConfigurationError.
+    """Open a gateway: the requests of dead processes are recovered, then all chores run. Raises ConfigurationError.
 
-    A database that does not answer is no reason to fail: the gateway is unready until it does. At the end whatever still runs
-    is waited for, `drain_s` at most.
+    A database that does not answer is no reason to fail: the gateway is unready until it does. At the end it waits for running
+    requests, `drain_s` at most.
     """
     gateway = _assemble(settings, where, data_dir, pepper, sandbox=sandbox)
-    chores: list[asyncio.Task[None]] = []
     try:
         with suppress(StoreUnavailable):
             await gateway.schema_gate.ensure()
-        await gateway.recovery.turn()
-        chores = [asyncio.create_task(chore()) for chore in gateway.chores]
+        if await gateway.chores.run_once("heartbeat"):
+            await gateway.chores.run_once("recovery")
+        gateway.chores.start()
         yield gateway
     finally:
-        await gateway.background.finish(
-            0 if gateway.image_service.closed and gateway.image_service.in_flight else settings.drain_s
-        )
-        for chore in chores:
-            chore.cancel()
-        await asyncio.gather(*chores, return_exceptions=True)
+        service = gateway.image_service
+        await gateway.background.finish(0 if service.closed and service.in_flight else settings.drain_s)
+        await gateway.chores.stop()
         await _close(gateway)
 
 
 async def _close(gateway: Gateway) -> None:
     with suppress(Exception):  # A courtesy to other replicas: whatever is wrong with the database, the rest is closed.
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await gateway.recovery.processes.leave()
     gateway.recovery.process_locks.leave()
     await gateway.upstream.close()
@@ -170,25 +123,30 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
     ledger, retries = open_book(where, settings.database_connections_max)
     control_data, schema_gate = ControlData(database), SchemaGate(database, pepper, settings.currency)
     rates = open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
-    upstream, results = _upstream(settings), _results(settings, data_dir, database, clock)
-    processes, zone = Processes(database, new_id("proc_")), settings.zone
+    upstream, kept_answers = _upstream(settings), _kept_answers(settings, data_dir, database, clock)
+    processes, zone, notifier = Processes(database, new_id("proc_")), settings.zone, notifier_from(settings)
     process_locks = ProcessLocks(_folder(data_dir / "processes"), processes.id)
     admission = Admission(control_data, rates, ledger, background, clock, zone, settings.currency, processes.id, pepper)
     caps = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
-    context = ExchangeContext(upstream, database, ledger, results, background, clock, zone, *caps)
-    deliveries, replay = (
-        DeliveryNotes(retries, clock),
-        Replay(Originals(database), retries, results, clock, settings.upstream_deadline_s + LOST_S),
-    )
-    image_service = ImageService(
-        admission, context, replay, deliveries, settings.in_flight_max, settings.client_deadline_s
-    )
+    context = ExchangeContext(upstream, database, ledger, kept_answers, background, clock, zone, *caps)
+    notes = DeliveryNotes(retries, clock)
+    replay = Replay(Originals(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
+    service = ImageService(admission, context, replay, notes, settings.in_flight_max, settings.client_deadline_s)
+    heartbeat = Heartbeat(processes, clock, schema_gate.ensure)
     recovery = Recovery(
-        processes, ledger, results, control_data, clock, zone, process_locks, replay.running, schema_gate.ensure
+        processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, replay.running
     )
-    notifier = notifier_from(settings)
-    rules = Rules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
-    reconciliation = Reconciliation(database, ledger, upstream, _relay_key(settings), zone, rules)
+    reconciler = Reconciler(_reconciliation(settings, database, ledger, upstream))
+    alerting = Alerting(database, notifier, zone, settings.currency)
+    chores = Chores(
+        (
+            Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, retry_s_max=2.0),
+            *_database_chores(schema_gate, recovery, kept_answers, clock, reconciler, alerting),
+            Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write),
+            *kept_answers.blobs.chores(),
+        ),
+        expected=(GatewayError, ConfigurationError),
+    )
     return Gateway(
         settings=settings,
         currency=settings.currency,
@@ -202,19 +160,64 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
         rates=rates,
         clock=clock,
         schema_gate=schema_gate,
-        image_service=image_service,
+        image_service=service,
         ledger=ledger,
         upstream=upstream,
         background=background,
+        kept_answers=kept_answers,
+        heartbeat=heartbeat,
         recovery=recovery,
-        chores=(
-            recovery.run,
-            deliveries.run,
-            results.files.run,
-            Reconciler(reconciliation, schema_gate.ensure).run,
-            Alerting(database, notifier, zone, settings.currency, schema_gate.ensure).run,
+        chores=chores,
+        readiness=ReadinessProbe(
+            database,
+            schema_gate,
+            rates,
+            chores,
+            data_dir,
+            settings.disk_free_bytes_min,
+            heartbeat.age_s,
+            lambda: service.draining,
+            lambda: _sharing(settings, database, kept_answers, process_locks),
         ),
     )
+
+
+def _database_chores(
+    schema_gate: SchemaGate,
+    recovery: Recovery,
+    kept_answers: KeptAnswers,
+    clock: Clock,
+    reconciler: Reconciler,
+    alerting: Alerting,
+) -> Iterator[Chore]:
+    """Chores that wait while the schema of the database does not fit this version."""
+
+    def when_fit(turn: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+        async def run() -> None:
+            await schema_gate.ensure()
+            await turn()
+
+        return run
+
+    yield Chore("recovery", when_fit(recovery.turn), every_s=BEAT_S)
+    yield Chore("pruning", when_fit(lambda: kept_answers.prune(clock.now_ms())), every_s=5.0)
+    yield Chore("stray files", kept_answers.tidy, every_s=60.0)
+    yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
+    yield Chore("alerts", when_fit(alerting.notice), every_s=3.0)
+    yield Chore("alert messages", when_fit(alerting.deliver), every_s=3.0)
+
+
+def _reconciliation(settings: Settings, database: Database, ledger: Ledger, upstream: HttpUpstream) -> Reconciliation:
+    rules = Rules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
+    return Reconciliation(database, ledger, upstream, _relay_key(settings), settings.zone, rules)
+
+
+async def _sharing(settings: Settings, database: Database, kept_answers: KeptAnswers, locks: ProcessLocks) -> str:
+    """Tell whether other replicas can replay what this one has bought."""
+    if settings.results_url is not None:
+        return kept_answers.blobs.complaint or "ok"
+    others = await elsewhere(database, locks.met())
+    return f"not shared with {others} other replica{'s' * (others > 1)}" if others else "ok"
 
 
 def _upstream(settings: Settings) -> HttpUpstream:
@@ -230,7 +233,7 @@ def _relay_key(settings: Settings) -> str:
     return settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else ""
 
 
-def _results(settings: Settings, data_dir: Path, database: Database, clock: Clock) -> KeptAnswers:
+def _kept_answers(settings: Settings, data_dir: Path, database: Database, clock: Clock) -> KeptAnswers:
     retention = RetentionPolicy(
         settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
     )
@@ -243,7 +246,7 @@ def _results(settings: Settings, data_dir: Path, database: Database, clock: Cloc
 
 
 def bucket_of(settings: Settings) -> BucketAddress | None:
-    """Where results go for all replicas; None where they stay in DATA_DIR."""
+    """Address of the bucket all replicas share; None where answers stay in DATA_DIR."""
     if settings.results_url is None:
         return None
     secret = settings.results_secret_access_key
@@ -262,7 +265,7 @@ def _folder(path: Path) -> Path:
 
 
 def notifier_from(settings: Settings) -> Notifier:
-    """Whoever takes alerts to their channels."""
+    """Make the notifier that takes alerts to their channels."""
     password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
     mailbox = Mailbox(
         settings.smtp_host,

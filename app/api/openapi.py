@@ -228,8 +228,9 @@ def _told(description: str, example: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"example": example}}}
 
 
-_CHECKS = {"database": "ok", "rates": "memory", "disk": "ok", "results": "ok"}
-_READY = {"status": "ready", "sandbox": False, "checks": _CHECKS}
-_UNREADY = {"status": "unready", "sandbox": False, "checks": {**_CHECKS, "database": "unreachable"}}
+_CHECKS = {"database": "ok", "heartbeat": "ok", "disk": "ok", "results": "ok", "chores": "ok", "rates": "memory"}
+_CHORES = {"heartbeat": {"succeeded_s_ago": 4.2, "error": None}, "pruning": {"succeeded_s_ago": 1.3, "error": None}}
+_READY = {"status": "ready", "checks": _CHECKS, "chores": _CHORES, "sandbox": False}
+_UNREADY = _READY | {"status": "unready", "checks": {**_CHECKS, "database": "unreachable"}}
 HEALTH: dict[str, Any] = {"responses": {200: _told("Alive.", {"status": "ok"})}}
 READY: dict[str, Any] = {"responses": {200: _told("Served.", _READY), 503: _told("Not served now.", _UNREADY)}}

@@ -1,4 +1,4 @@
-"""The larger answers in a bucket of S3's kind as well, for replicas that share no directory.
+"""Blobs in a bucket of S3's kind as well, for replicas that share no directory.
 
 An answer is uploaded before it is settled, so that a row that says "settled" can be replayed by every replica. A bucket that is
 away costs nobody a picture: it is settled all the same, and uploaded from its file once the bucket is back.
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 
 from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, BlobUnavailable, FolderBlobs
+from app.chores import Chore
 from app.errors import ConfigurationError
 from app.spool import CHUNK_BYTES, Spool
 
@@ -27,25 +28,25 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Store
 
 SHARE_S = 10.0
-"""The longest a client waits for an upload; then its answer goes out, and the upload is tried again without it."""
+"""Longest time that a client waits for an upload; then its answer goes out, and the upload is tried again without it."""
 UPLOAD_S = 300.0
 FETCH_S = 60.0
-REMOVE_S = 5.0
-"""Short, because it goes on between two beats of this process."""
+REMOVE_S = 30.0
 TRIAL_S = 5.0
 PART_BYTES = 5 * 1024 * 1024
-"""The least that S3 takes as a part of an upload; an upload holds two of them in memory."""
+"""Smallest part of an upload that S3 takes; an upload holds two of them in memory."""
 PARTS_AT_ONCE = 2
 UPLOADS_AT_ONCE = 8
 FETCHES_AT_ONCE = 16
-PAUSE_S, PAUSE_S_MAX = 1.0, 30.0
+AWAY = "the bucket does not work"
+"""Anybody may read it at /readyz: the reason is in the log."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class BucketAddress:
-    """`url` is `s3://bucket/prefix`. What is None here, obstore takes from the `AWS_*` variables of the environment, or from the
-    machine it runs on."""
+    """Address and keys of a bucket. `url` is `s3://bucket/prefix`; obstore takes what is None from the `AWS_*` variables of the
+    environment, or from the machine it runs on."""
 
     url: str
     endpoint: str | None = None
@@ -55,7 +56,7 @@ class BucketAddress:
 
 
 class ObjectBucket:
-    """Objects by request id. Raises FileNotFoundError where there is none; `Exception` for all else that can go wrong."""
+    """Objects by name. Raises FileNotFoundError where there is none; `Exception` for all else that can go wrong."""
 
     def __init__(self, store: "S3Store"):
         self._store = store
@@ -63,7 +64,7 @@ class ObjectBucket:
         self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     async def upload(self, name: str, path: Path, timeout_s: float) -> None:
-        """The file, part by part; it is there as a whole or not at all."""
+        """Upload a file, part by part; the object is there as a whole or not at all."""
         async with asyncio.timeout(timeout_s), self._uploads:
             await self._store.put_async(name, path, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
 
@@ -78,7 +79,7 @@ class ObjectBucket:
             await self._store.delete_async(names)
 
     async def check(self) -> str | None:
-        """Write, read and remove a small object of its own; what went wrong, None when all went well."""
+        """Write, read and remove a small object of its own; returns what went wrong, None when all went well."""
         name = f"trial_{secrets.token_hex(8)}"
         try:
             async with asyncio.timeout(TRIAL_S):
@@ -92,7 +93,7 @@ class ObjectBucket:
 
 @dataclass(frozen=True, slots=True)
 class UploadMarks:
-    """What is still to be uploaded: an empty file each, whose time is the end of its worth. A restart goes on with them."""
+    """Marks of blobs still to be uploaded: an empty file each, whose time is the end of its worth. They survive a restart."""
 
     directory: Path
 
@@ -108,8 +109,8 @@ class UploadMarks:
         (self.directory / request_id).unlink(missing_ok=True)
 
     def pending(self, now_ms: int) -> list[str]:
-        """Those that still are, in any order: one that the bucket will not have must not keep the same others from it for ever.
-        The rest is forgotten."""
+        """List names still worth uploading, and forget the others. In random order: one that the bucket will not take must not
+        keep the same others from it for ever."""
         found = []
         for mark in self.directory.iterdir():
             with suppress(FileNotFoundError):
@@ -125,8 +126,8 @@ class UploadMarks:
 
 
 class BucketBlobs:
-    """Every answer in the local directory, from where it goes to its client, and in the bucket, for the other replicas. Of the
-    local copies the oldest go above `bytes_max`."""
+    """Blobs in the local directory, from where they go to their client, and in the bucket, for other replicas. Above `bytes_max`
+    the oldest local copies are dropped."""
 
     def __init__(self, local: FolderBlobs, bucket: ObjectBucket, bytes_max: int, now_ms: Callable[[], int]):
         self._local = local
@@ -147,7 +148,7 @@ class BucketBlobs:
         return self._local.create(request_id)
 
     async def share(self, request_id: str, until_ms: int) -> None:
-        """Within SHARE_S; later, where that fails or has just failed for another one."""
+        """Upload within SHARE_S; later, where that fails or has just failed for another blob."""
         if not self._local.has(request_id):  # It came from the bucket.
             return
         await self._local.share(request_id, until_ms)
@@ -195,7 +196,7 @@ class BucketBlobs:
             raise BlobUnavailable("The bucket does not let go of old answers.") from exc
 
     def tidy(self, keep_s: float) -> int:
-        """Whichever replica prunes a row prunes its object, and knows nothing of the copy here."""
+        """Drop local copies. The replica that prunes a row prunes its object too, and knows nothing of the copy here."""
         young_s, room_bytes, above = time.time() - YOUNG_MS / 1000, self._bytes_max, []
         for path, written_s, size_bytes in self._local.files():
             room_bytes -= size_bytes
@@ -203,43 +204,36 @@ class BucketBlobs:
                 above.append(path)
         return self._local.drop(above) + self._local.tidy(keep_s)
 
-    async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._local.run())
-            group.create_task(self._keep_up())
+    def chores(self) -> tuple[Chore, ...]:
+        uploads = Chore("uploads", self.upload_waiting, every_s=0, last_turn=self._upload_last)
+        return (*self._local.chores(), uploads)
 
-    async def _keep_up(self) -> None:
-        """Tries the bucket, then uploads what waits; the same again whenever something has gone wrong."""
-        pause_s = PAUSE_S
+    async def upload_waiting(self) -> None:
+        """Wait until something has gone wrong or waits, try the bucket, then upload what waits. Raises BlobUnavailable."""
+        await self._wake.wait()
+        self._wake.clear()
         try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                if await self._catch_up():
-                    pause_s = PAUSE_S
-                    continue
-                self._wake.set()
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, PAUSE_S_MAX)
-        finally:
-            if self._marks.pending(self._now_ms()):
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(TRIAL_S):
-                        await self._catch_up()
+            await self._catch_up()
+        except BaseException:
+            self._wake.set()
+            raise
 
-    async def _catch_up(self) -> bool:
-        """Whether the bucket works and nothing waits any more."""
+    async def _upload_last(self) -> None:
+        if self._marks.pending(self._now_ms()):
+            async with asyncio.timeout(TRIAL_S):
+                await self._catch_up()
+
+    async def _catch_up(self) -> None:
         if (wrong := await self._bucket.check()) is not None:
-            self._say(wrong)
-            return False
+            self._note_reason(wrong)
+            raise BlobUnavailable(AWAY)
         self.complaint = None
         try:
             for request_id in self._marks.pending(self._now_ms()):
                 await self._upload_late(request_id)
         except Exception as exc:
             self._complain(exc)
-            return False
-        return True
+            raise BlobUnavailable(AWAY) from exc
 
     async def _upload_late(self, request_id: str) -> None:
         if self._local.has(request_id):
@@ -248,17 +242,17 @@ class BucketBlobs:
         self._marks.done(request_id)
 
     def _complain(self, exc: Exception) -> None:
-        self._say(reason(exc))
+        self._note_reason(reason(exc))
         self._wake.set()
 
-    def _say(self, wrong: str) -> None:
+    def _note_reason(self, wrong: str) -> None:
         if self.complaint is None:
             log.error("the bucket for results does not work; answers are uploaded later", reason=wrong)
-        self.complaint = "the bucket does not work"  # Anybody may read it at /readyz: the reason is in the log.
+        self.complaint = AWAY
 
 
 def open_bucket(address: BucketAddress) -> ObjectBucket:
-    """Nothing is connected before the first use. Raises ConfigurationError for a URL that is none and without obstore."""
+    """Open a bucket; it connects at its first use. Raises ConfigurationError for a bad URL, and where obstore is absent."""
     try:
         from obstore.exceptions import BaseError
         from obstore.store import S3Store
@@ -290,7 +284,7 @@ def open_bucket(address: BucketAddress) -> ObjectBucket:
 
 
 def reason(exc: BaseException) -> str:
-    """The code of the store's own answer, else the first line of what obstore said: behind it come its inner parts."""
+    """Extract the code of the store's own answer, else the first line of obstore's message: behind it come its inner parts."""
     if isinstance(exc, TimeoutError):
         return "no answer"
     if code := re.search(r"<Code>(\w+)</Code>", str(exc)):

@@ -1,4 +1,4 @@
-"""Where the larger answers lie: in a directory, which all replicas may share, or also in a bucket (`bucket.py`)."""
+"""Blobs, such as the larger answers, in a directory that replicas may share; `bucket.py` adds a bucket."""
 
 import asyncio
 import os
@@ -9,39 +9,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from app.chores import Chore
 from app.errors import StoreUnavailable
 from app.spool import Spool, open_file
 
 MEMORY_BYTES_MAX = 32 * 1024
 YOUNG_MS = 15 * 60 * 1000
-"""What is younger is never dropped, however much lies there: its client may still be on the way."""
+"""Younger blobs are never dropped, however much lies there: their client may still be on the way."""
 
 COOL_S = 1.0
-"""How long what was written stays in memory at least: it is on its way to the client."""
+"""Shortest time that a written blob stays in memory: it is on its way to the client."""
 
 
 class BlobUnavailable(StoreUnavailable):
-    """An answer that is kept cannot be had right now. Nothing is bought; asking again later can help."""
+    """A kept blob cannot be had right now. Nothing is bought; asking again later can help."""
 
 
 class Blobs(Protocol):
-    """Answers by request id. A new one is always written to `directory` first, so that no bucket can lose what is paid for."""
+    """Bytes by name. A new blob is always written to `directory` first, so that no bucket can lose what is paid for."""
 
     @property
     def directory(self) -> Path: ...
 
     @property
     def complaint(self) -> str | None:
-        """What is wrong with sharing them, in a few words; None while all is well."""
+        """Short reason why blobs cannot be shared now; None while all is well."""
         ...
 
     def create(self, request_id: str) -> Spool:
-        """To be written while the answer passes."""
+        """Create an empty blob, to be written while the answer passes."""
         ...
 
     async def share(self, request_id: str, until_ms: int) -> None:
-        """Let every replica have a file that is written to its end, and is worth something until then. Never raises: what cannot
-        be shared now is shared later."""
+        """Give every replica a blob that is written to its end and expires at `until_ms`. Never raises: what cannot be shared
+        now is shared later."""
         ...
 
     async def open(self, request_id: str, *, just_made: bool = False) -> Spool | None:
@@ -50,15 +51,15 @@ class Blobs(Protocol):
         ...
 
     async def remove(self, request_ids: Sequence[str]) -> None:
-        """Those that are not there are no mistake. Raises BlobUnavailable; the rest is to be removed again then."""
+        """Remove blobs; absent ones are no error. Raises BlobUnavailable, and then the same names are to be removed again."""
         ...
 
     def tidy(self, keep_s: float) -> int:
-        """Drop what `remove` will never be told of, and was written more than `keep_s` ago; how many went."""
+        """Drop blobs that no row names any more, written more than `keep_s` ago; returns how many."""
         ...
 
-    async def run(self) -> None:
-        """What there is to do beside the requests, until cancelled."""
+    def chores(self) -> tuple[Chore, ...]:
+        """Work beside the requests."""
         ...
 
 
@@ -70,13 +71,15 @@ class FolderBlobs:
     complaint: None = None
     cool_s: float = COOL_S
     _written: list[Path] = field(default_factory=list)
-    """To their end, and still in memory."""
+    """Files that are complete and still in memory."""
+    _leaving: list[Path] = field(default_factory=list)
+    """Files whose pages the system has begun to write to the disk."""
 
     def create(self, request_id: str) -> Spool:
         return Spool(self.directory, path=self.path(request_id), memory_bytes_max=MEMORY_BYTES_MAX)
 
     async def share(self, request_id: str, until_ms: int) -> None:  # noqa: ARG002  # nothing is to be done by then
-        """It lies where the others look already."""
+        """Note the file for cooling; it lies where other replicas look already."""
         self._written.append(self.path(request_id))
 
     async def open(self, request_id: str, *, just_made: bool = False) -> Spool | None:  # noqa: ARG002  # nothing is late here
@@ -86,24 +89,25 @@ class FolderBlobs:
             return None
 
     async def remove(self, request_ids: Sequence[str]) -> None:
-        for request_id in request_ids:
-            self.path(request_id).unlink(missing_ok=True)
+        await asyncio.to_thread(self.drop, [self.path(request_id) for request_id in request_ids])
 
     def tidy(self, keep_s: float) -> int:
-        """Files no row tells of any more: their requests never ended well, and nobody will ask for them."""
+        """Drop files whose requests never ended well: no row names them, and nobody will ask for them."""
         return self.drop(path for path, written_s, _ in self.files() if written_s < time.time() - keep_s)
 
-    async def run(self) -> None:
-        """Once a second, get what was written out of memory. Most of it nobody comes for again, and it would push out what is
-        used; new memory for each answer is also dearer than what the last one had."""
-        leaving: list[Path] = []
-        while True:
-            await asyncio.sleep(self.cool_s)
-            written = self._written.copy()
-            self._written.clear()
-            if leaving or written:
-                await asyncio.to_thread(_cool, [*leaving, *written])
-            leaving = written  # The first time it begins to be written to the disk; the next time it can go.
+    def chores(self) -> tuple[Chore, ...]:
+        return (Chore("cooling", self.cool, every_s=self.cool_s, first_after_s=self.cool_s),)
+
+    async def cool(self) -> None:
+        """Get complete files out of memory. Nobody comes for most of them again, and they would push out what is used; new
+        memory for each answer also costs more than reused memory."""
+        cooling = [*self._leaving, *self._written]
+        self._leaving[:] = (
+            self._written
+        )  # The first time they begin to be written to the disk; the next time they can go.
+        self._written.clear()
+        if cooling:
+            await asyncio.to_thread(_cool, cooling)
 
     def path(self, request_id: str) -> Path:
         return self.directory / request_id
@@ -112,12 +116,12 @@ class FolderBlobs:
         return self.path(request_id).exists()
 
     def files(self) -> list[tuple[Path, float, int]]:
-        """Each with the time of its last byte, in seconds, and its bytes; the youngest first."""
+        """List files with the time of their last byte (s) and their size (bytes); the youngest first."""
         found = []
         for path in self.directory.glob("req_*"):
             with suppress(FileNotFoundError):
-                told = path.stat()
-                found.append((path, told.st_mtime, told.st_size))
+                facts = path.stat()
+                found.append((path, facts.st_mtime, facts.st_size))
         return sorted(found, key=lambda file: file[1], reverse=True)
 
     def drop(self, paths: Iterable[Path]) -> int:
@@ -130,7 +134,7 @@ class FolderBlobs:
 
 
 def _cool(paths: Iterable[Path]) -> None:
-    """Tell the system that these files need not be in memory. What is not on the disk yet begins to be written, and stays."""
+    """Tell the system that these files need not be in memory. Those not on the disk yet begin to be written, and stay."""
     if not hasattr(os, "posix_fadvise"):
         return
     for path in paths:

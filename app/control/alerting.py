@@ -1,7 +1,6 @@
-"""Alerts at work in a gateway: what was reached is noticed, and messages go out. Every replica does it; one is first."""
+"""Alerts at work in a gateway: thresholds that are reached set them off, and messages go out. Every replica does it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
@@ -11,14 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.alerts import Alert, message
 from app.core.intervals import local_day
-from app.errors import ConfigurationError, GatewayError
 from app.notify.notifier import NotDelivered, Notifier
 from app.store import alerts as store
 from app.store import deliveries
 from app.store.deliveries import Claim
 from app.store.engine import Database
 
-PAUSE_S = 3.0
 OLDER_MS = 600_000
 """How long the sum of days before yesterday is kept: only reconciliation changes them."""
 LEASE_MS = 120_000
@@ -31,22 +28,15 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Alerting:
-    """Looks every few seconds: one query for alerts, and where there are any one over the roll-up of two days. Nothing of it
-    raises; what cannot be done now is done later."""
+    """Two chores: `notice` sets off alerts, with one query for alerts and, where there are any, one over the roll-up of two days;
+    `deliver` sends their messages."""
 
     database: Database
     notifier: Notifier
     zone: ZoneInfo
     currency: str
-    ensure_fit: Callable[[], Awaitable[None]]
-    """Raises while the database may not be used."""
-    pause_s: float = PAUSE_S
     _older: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict, init=False)
     """Sums of days before yesterday, and until when they count: by alert, first day and first day not in it."""
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        await asyncio.gather(self._again_and_again(self.notice), self._again_and_again(self.deliver))
 
     async def notice(self) -> int:
         """Set off what has been reached; how many alerts. Raises GatewayError."""
@@ -125,17 +115,6 @@ class Alerting:
             else:
                 due_ms = now_ms + BACKOFF_S[claim.attempts - 1] * 1000
                 await deliveries.postponed(connection, claim, exc.reason, due_ms)
-
-    async def _again_and_again(self, turn: Callable[[], Awaitable[int]]) -> None:
-        while True:
-            try:
-                await self.ensure_fit()
-                await turn()
-            except (GatewayError, ConfigurationError) as exc:
-                log.warning("alerts have to wait", reason=str(exc))
-            except Exception:
-                log.exception("alerts failed")
-            await asyncio.sleep(self.pause_s)
 
 
 def _day_before(day: str) -> str:

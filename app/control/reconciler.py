@@ -1,46 +1,26 @@
 """Reconciliation in the background of a gateway: one replica at a time, not more than once in five minutes."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
 
 from app.control.reconciliation import Reconciliation, Report
 from app.core.money import decimal_text
-from app.errors import ConfigurationError, GatewayError
 from app.store.reconciliation import may_run
 
 PAUSE_MS = 300_000
-FIRST_LOOK_S = 60.0
-LOOK_S = 30.0
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """Looks every 30 s whether it is its turn. What it cannot do now it does later; nothing of it raises."""
+    """Chore that runs a reconciliation when it is this replica's turn."""
 
     reconciliation: Reconciliation
-    ensure_fit: Callable[[], Awaitable[None]]
-    """Raises while the database may not be used."""
     _missing: tuple[str, ...] = field(default=(), init=False)
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        await asyncio.sleep(FIRST_LOOK_S)
-        while True:
-            try:
-                await self.turn()
-            except (GatewayError, ConfigurationError) as exc:
-                log.warning("reconciliation has to wait", reason=str(exc))
-            except Exception:
-                log.exception("reconciliation failed")
-            await asyncio.sleep(LOOK_S)
-
     async def turn(self) -> Report | None:
-        """One run; None when another replica has had this turn, or it is too soon."""
-        await self.ensure_fit()
+        """Reconcile once; None when another replica has had this turn, or it is too soon. Raises GatewayError."""
         if not await may_run(self.reconciliation.database, PAUSE_MS):
             return None
         report = await self.reconciliation.run()
@@ -55,7 +35,7 @@ class Reconciler:
 
 
 def tell(report: Report) -> None:
-    """What was done and what alarms, as log lines."""
+    """Log what was done and what alarms."""
     for step in report.steps:
         log.warning(
             "reconciled a request", request_id=step.request_id, action=step.action, cost=decimal_text(step.cost_micros)

@@ -1,4 +1,4 @@
-"""Whether a request may be booked. Cheap checks first; the one that writes comes last, and decides."""
+"""Admission of a request: cheap checks first; the reservation, which writes, comes last and decides."""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -72,7 +72,7 @@ class Admission:
             grant = await self._reloaded(grant)
             model = await self._allowed_model(grant, wanted)
             order = self._order(request_id, grant, wanted, model, identity)
-        raise Overloaded("The settings of this gateway are being changed; nothing was booked. Try again in a moment.")
+        raise Overloaded("The settings of this gateway are being changed; nothing was bought. Try again in a moment.")
 
     async def _allowed_model(self, grant: Grant, wanted: ImageRequest) -> Model:
         return allowed_model(await self.control_data.catalog(), grant, wanted)

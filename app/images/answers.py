@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, Blobs, BlobUnavailable
+from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, Blobs
 from app.core.request import ImageRequest
 from app.errors import StorageFull
 from app.images.booking import CompleteAnswer
@@ -23,7 +23,7 @@ from app.upstream.events import EventReader, EventShaper
 from app.upstream.images import Images, read_images, together
 from app.upstream.skeleton import MalformedAnswer, Skeleton
 
-FULL = "The gateway has no room left to store an answer; nothing was booked. An administrator has to make room."
+FULL = "The gateway has no room left to store an answer; nothing was bought. An administrator has to make room."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +43,17 @@ class RetentionPolicy:
 class KeptAnswers:
     """Where the files lie, and the rows that say what is kept."""
 
-    files: Blobs
+    blobs: Blobs
     rows: ResultRows
     retention: RetentionPolicy
 
     def create(self, request_id: str) -> Spool:
         """To be written while the answer passes."""
-        return self.files.create(request_id)
+        return self.blobs.create(request_id)
 
     @property
     def directory(self) -> Path:
-        return self.files.directory
+        return self.blobs.directory
 
     def check_room(self) -> None:
         """Raises StorageFull while there is little left: an answer that cannot be stored would be paid and lost."""
@@ -70,7 +70,7 @@ class KeptAnswers:
     async def share(self, request_id: str, result: StoredResult) -> None:
         """To be awaited before the settlement that says so: then every replica can replay it. Never raises."""
         if result.body is None:
-            await self.files.share(request_id, result.expires_at_ms)
+            await self.blobs.share(request_id, result.expires_at_ms)
 
     async def load(self, request_id: str, now_ms: int) -> Spool | None:
         """The stored answer, to be read and closed; None when there is none, or none any more. Raises BlobUnavailable when there
@@ -79,29 +79,36 @@ class KeptAnswers:
         if row is None or row.expires_at_ms <= now_ms:
             return None
         if row.body is None:
-            return await self.files.open(request_id, just_made=row.created_at_ms > now_ms - YOUNG_MS)
+            return await self.blobs.open(request_id, just_made=row.created_at_ms > now_ms - YOUNG_MS)
         spool = Spool(self.directory, memory_bytes_max=MEMORY_BYTES_MAX)
         spool.write(row.body)
         return spool
 
     async def reread(self, request_id: str) -> Spool | None:
         """What was written to the file, perhaps not to its end; None when there is no file. Raises BlobUnavailable."""
-        return await self.files.open(request_id)
+        return await self.blobs.open(request_id)
 
     async def prune(self, now_ms: int) -> int:
-        """Remove what has been kept long enough, then the oldest above the cap; how many went. What a bucket does not let go
-        of keeps its row, and is tried again."""
-        pruned = await asyncio.to_thread(self.files.tidy, 2 * self.retention.long_s)  # It looks at every file there is.
-        gone = await self.rows.expired(now_ms)
-        gone += await self.rows.beyond(self.retention.bytes_max, now_ms - YOUNG_MS)
-        if not gone:
-            return pruned
-        try:
-            await self.files.remove(gone)
-        except BlobUnavailable:
-            return pruned
-        await self.rows.forget(gone)
-        return len(gone) + pruned
+        """Remove expired answers, then the oldest above the cap, in steps of PRUNE_MAX until none is left; returns how many.
+
+        Raises BlobUnavailable when a bucket does not let go of some: their rows stay, and the next call tries them again.
+        """
+        removed = 0
+        while step := await self.rows.expired(now_ms):
+            removed += await self._remove(step)
+        newest_ms = await self.rows.newest_above(self.retention.bytes_max, now_ms - YOUNG_MS)
+        while newest_ms is not None and (step := await self.rows.made_by(newest_ms)):
+            removed += await self._remove(step)
+        return removed
+
+    async def _remove(self, request_ids: list[str]) -> int:
+        await self.blobs.remove(request_ids)
+        await self.rows.forget(request_ids)
+        return len(request_ids)
+
+    async def tidy(self) -> int:
+        """Remove files that no row tells of any more; returns how many. It looks at every file there is."""
+        return await asyncio.to_thread(self.blobs.tidy, 2 * self.retention.long_s)
 
 
 EVENT = b"event:"

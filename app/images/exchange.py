@@ -60,7 +60,7 @@ class ExchangeContext:
     upstream: Upstream
     database: Database
     ledger: Ledger
-    results: KeptAnswers
+    kept_answers: KeptAnswers
     background: BackgroundTasks
     clock: Clock
     zone: ZoneInfo
@@ -87,7 +87,7 @@ class Exchange:
     dispatched_at_ms: int = 0
 
     def __post_init__(self) -> None:
-        self.spool = self.context.results.create(self.request_id)
+        self.spool = self.context.kept_answers.create(self.request_id)
 
     @property
     def request_id(self) -> str:
@@ -123,7 +123,7 @@ class Exchange:
             except (StoreUnavailable, StorageFull):
                 await asyncio.sleep(PAUSE_S * 2**attempt)
         unsent = StoreUnavailable(
-            "The reservation did not hold until the request could be sent; nothing was booked. Try again."
+            "The reservation did not hold until the request could be sent; nothing was bought. Try again."
         )
         ending = ending_of(self._facts(), unsent)
         self.context.background.start(
@@ -141,7 +141,7 @@ class Exchange:
         except NotSent as exc:
             log.warning("the relay cannot be reached", request_id=self.request_id, reason=str(exc))
             return Verdict(
-                "released", UpstreamUnreachable("The upstream cannot be reached; nothing was booked. Try again.")
+                "released", UpstreamUnreachable("The upstream cannot be reached; nothing was bought. Try again.")
             )
         except TimeoutError:
             return self._so_far() or unknown(f"The upstream did not finish within {self.context.deadline_s:.0f} s.")
@@ -202,11 +202,11 @@ class Exchange:
         order = self.admitted.order
         price = QuotedPrice(self.admitted.model, order.reserved_at_ms, order.quote_micros)
         facts = self._facts()
-        result = self.context.results.stored(
+        result = self.context.kept_answers.stored(
             outcome.spool, facts.at_ms, expected=self.expected or outcome.images.bad_payload
         )
         settlement = settlement_of(price, self.wanted, outcome.images, facts, self.context.zone, result)
-        await self.context.results.share(id, result)
+        await self.context.kept_answers.share(id, result)
         crash_point("before_settle")
         rooms = await self._now_or_later(lambda: self._settle(settlement))
         crash_point("after_settle")

@@ -81,7 +81,7 @@ class PendingAnswer:
 
     def note_delivery(self) -> None:
         """The last byte was handed over to a client that was still there."""
-        self._deliveries.note(self.request_id)
+        self._deliveries.add(self.request_id)
 
     def _too_late(self) -> GatewayError:
         return UpstreamOutcomeUnknown(

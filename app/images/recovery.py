@@ -1,4 +1,4 @@
-"""Finishing what dead processes left behind, and showing that this one lives."""
+"""Heartbeats of this process, and the recovery of what dead ones left behind."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from app.blobs.folder import BlobUnavailable
-from app.errors import ConfigurationError, GatewayError, StoreUnavailable, UpstreamOutcomeUnknown
+from app.errors import GatewayError, StoreUnavailable, UpstreamOutcomeUnknown
 from app.images.answers import KeptAnswers, read_stored
 from app.images.booking import ExchangeFacts, QuotedPrice, ending_of, settlement_of
 from app.images.replay import request_of
@@ -21,66 +21,76 @@ from app.store.ledger.types import Ledger
 from app.store.lock import ProcessLocks
 from app.store.processes import BEAT_S, SILENT_MS, Processes
 
-UNSENT = "The gateway process that had taken this request on ended before it was sent; nothing was booked. Try again."
+UNSENT = "The gateway process that had taken this request on ended before it was sent; nothing was bought. Try again."
 LOST = UpstreamOutcomeUnknown(
     "The gateway process that had sent this request ended before its answer was stored. The image may have been charged, so do "
     "not send the request again; an administrator can look it up."
 )
 STRAY_MS = 60_000
 BUCKET_WAIT_MS = 3_600_000
-"""How long after it was reserved a request waits for a bucket that may hold its answer, before it is unknown."""
-RETRY_S = 2.0
-"""How soon a database that could not be used is asked again."""
+"""Longest time after its reservation that a request waits for a bucket that may hold its answer, before it is unknown."""
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
+class Heartbeat:
+    """Beats of this process, by the database's time. Nothing else runs in its chore: without beats other replicas would take
+    this process for dead."""
+
+    processes: Processes
+    clock: Clock
+    ensure_fit: Callable[[], Awaitable[None]]
+    """Raises while the database may not be used."""
+    contact_since_s: float | None = field(default=None, init=False)
+    """Monotonic time of the first beat of the present unbroken contact."""
+    beat_at_s: float = field(default_factory=time.monotonic, init=False)
+
+    async def beat(self) -> None:
+        """Record one beat and set the clock. Raises GatewayError and ConfigurationError while the database cannot be used."""
+        try:
+            await self.ensure_fit()
+            self.clock.set(*await self.processes.beat())
+        except BaseException:
+            self.contact_since_s = None
+            raise
+        self.beat_at_s = time.monotonic()
+        self.contact_since_s = self.contact_since_s or self.beat_at_s
+
+    def age_s(self) -> float:
+        """Seconds since the last beat, or since the start."""
+        return time.monotonic() - self.beat_at_s
+
+    def has_long_contact(self) -> bool:
+        """Tell whether contact lasts long enough to judge the silence of others: a replica that was cut off itself would take
+        everybody else for dead."""
+        since_s = self.contact_since_s
+        return since_s is not None and time.monotonic() - since_s >= SILENT_MS / 1000
+
+
+@dataclass(slots=True)
 class Recovery:
-    """Beats every 10 s and resolves orphans. Of others' silence it judges only after 30 s of unbroken contact of its own:
-    a replica that was cut off itself would take everybody else for dead."""
+    """Resolves the requests of dead processes."""
 
     processes: Processes
     ledger: Ledger
-    results: KeptAnswers
+    kept_answers: KeptAnswers
     control_data: ControlData
     clock: Clock
     zone: ZoneInfo
     process_locks: ProcessLocks
+    heartbeat: Heartbeat
     running: Container[str]
     """The requests this process has an exchange for."""
-    ensure_fit: Callable[[], Awaitable[None]]
-    """Asked at every turn before anything else: raises while the database may not be used."""
-    _contact_since_s: float | None = field(default=None, init=False)
 
-    async def run(self) -> None:
-        """Until cancelled. A turn that fails for whatever reason is followed by another: without beats the others would take
-        this process for dead."""
-        while True:
-            well = False
-            try:
-                well = await self.turn()
-            except Exception as exc:
-                log.error("a turn of recovery failed", exc_info=exc)
-            await asyncio.sleep(BEAT_S if well else RETRY_S)
-
-    async def turn(self) -> bool:
-        """One beat, and what can be recovered now. False when the database could not be used."""
-        try:
-            await self.ensure_fit()
-            self.clock.set(*await self.processes.beat())
-            await self.resolve_orphans()
-            await self.results.prune(self.clock.now_ms())
-            await self.processes.forget_dead()
-        except (GatewayError, ConfigurationError) as exc:
-            self._contact_since_s = None
-            log.warning("the database cannot be used", reason=str(exc))
-            return False
-        return True
+    async def turn(self) -> None:
+        """Resolve what can be resolved now, and forget processes that are long gone. Raises GatewayError."""
+        await self.resolve_orphans()
+        await self.processes.forget_dead()
 
     async def resolve_orphans(self) -> int:
-        """How many rows of dead processes have come to their end."""
+        """Bring rows of dead processes to their end; returns how many."""
         dead = self.process_locks.dead()
-        orphans = await self.processes.orphans(dead, of_silent=self._in_contact())
+        orphans = await self.processes.orphans(dead, of_silent=self.heartbeat.has_long_contact())
         strays = await self.processes.strays(self.clock.now_ms() - STRAY_MS)
         orphans += [stray for stray in strays if stray.id not in self.running]
         waiting = 0
@@ -108,13 +118,8 @@ class Recovery:
             self.process_locks.forget(dead)
         return len(orphans) - waiting
 
-    def _in_contact(self) -> bool:
-        now_s = time.monotonic()
-        self._contact_since_s = self._contact_since_s or now_s
-        return now_s - self._contact_since_s >= SILENT_MS / 1000
-
     async def _resolve(self, orphan: Original) -> str:
-        """Never sent: released. Sent: settled if the whole answer is there, else unknown. Raises BlobUnavailable."""
+        """Release a request that was never sent; settle it if its whole answer is there; else unknown. Raises BlobUnavailable."""
         facts = ExchangeFacts(self.clock.now_ms(), None, None)
         unsent, unknown = (
             ending_of(facts, StoreUnavailable(UNSENT), answered=False),
@@ -137,9 +142,9 @@ class Recovery:
             if answered is None:
                 return False
             price = QuotedPrice(model, orphan.reserved_at_ms, orphan.quote_micros)
-            result = self.results.stored(spool, facts.at_ms, expected=True)
+            result = self.kept_answers.stored(spool, facts.at_ms, expected=True)
             settlement = settlement_of(price, wanted, answered.images, facts, self.zone, result, answered=False)
-            await self.results.share(orphan.id, result)
+            await self.kept_answers.share(orphan.id, result)
             return await self.ledger.settle(orphan.id, settlement) is not None
         finally:
             spool.close()
@@ -148,7 +153,7 @@ class Recovery:
         """What there is of its answer. Raises BlobUnavailable while that cannot be facts, for BUCKET_WAIT_MS."""
         try:
             async with asyncio.timeout(BEAT_S):
-                return await self.results.reread(orphan.id)
+                return await self.kept_answers.reread(orphan.id)
         except (BlobUnavailable, TimeoutError) as exc:
             if facts.at_ms - orphan.reserved_at_ms > BUCKET_WAIT_MS:
                 return None

@@ -12,7 +12,6 @@ from app.core.grants import Grant
 from app.core.request import ImageRequest
 from app.core.retry import Retry
 from app.errors import (
-    GatewayError,
     IdempotencyKeyReuse,
     InternalError,
     NotFound,
@@ -41,7 +40,7 @@ class Replay:
 
     originals: Originals
     retries: Retries
-    results: KeptAnswers
+    kept_answers: KeptAnswers
     clock: Clock
     wait_s: float
     """Longer than any exchange lasts: what has not ended by then is stuck."""
@@ -80,7 +79,7 @@ class Replay:
         return BookedAnswer(answered.segments, answered.spool, original.cost_micros or 0, None)
 
     async def _reread(self, original: Original, wanted: ImageRequest) -> CompleteAnswer | None:
-        spool = await self.results.load(original.id, self.clock.now_ms())
+        spool = await self.kept_answers.load(original.id, self.clock.now_ms())
         if spool is None:
             return None
         answered = await asyncio.to_thread(read_stored, spool, wanted, original.reserved_at_ms // 1000)
@@ -128,7 +127,8 @@ def request_of(original: Original) -> ImageRequest:
 
 
 class DeliveryNotes:
-    """Which answers were handed over to the end, written down together and a little later: it decides nothing about money."""
+    """Notes of answers that were handed over to the end. They are written together and a little later: they decide nothing
+    about money."""
 
     def __init__(self, retries: Retries, clock: Clock):
         self._retries = retries
@@ -136,28 +136,25 @@ class DeliveryNotes:
         self._waiting: set[str] = set()
         self._wake = asyncio.Event()
 
-    def note(self, request_id: str) -> None:
+    def add(self, request_id: str) -> None:
         self._waiting.add(request_id)
         self._wake.set()
 
-    async def run(self) -> None:
-        """Until cancelled; what is still waiting then is written down first."""
-        try:
-            while True:
-                await self._wake.wait()
-                await asyncio.sleep(LOOK_S)
-                await self._write()
-        finally:
-            await self._write()
+    async def turn(self) -> None:
+        """Wait for notes, then write all that have come by then. Raises StoreUnavailable; the notes are kept then."""
+        await self._wake.wait()
+        await asyncio.sleep(LOOK_S)
+        await self.write()
 
-    async def _write(self) -> None:
+    async def write(self) -> None:
+        """Write all notes now. Raises StoreUnavailable; the notes are kept then."""
         self._wake.clear()
         noted, self._waiting = self._waiting, set()
-        if noted:
-            try:
-                await self._retries.delivered(sorted(noted), self._clock.now_ms())
-            except Exception as exc:
-                if not isinstance(exc, GatewayError):
-                    log.error("deliveries cannot be noted", exc_info=exc)
-                self._waiting |= noted
-                self._wake.set()
+        if not noted:
+            return
+        try:
+            await self._retries.delivered(sorted(noted), self._clock.now_ms())
+        except BaseException:
+            self._waiting |= noted
+            self._wake.set()
+            raise

@@ -31,12 +31,12 @@ ATTACH_TRIES = 5
 LEAVING = "This gateway is shutting down"
 NOTE_S = 1.0
 """No client is facts to try again sooner."""
-UNSENT = "The client had hung up before this request could be sent; nothing was booked. Try again."
+UNSENT = "The client had hung up before this request could be sent; nothing was bought. Try again."
 log = structlog.get_logger()
 
 
 class ClientGone(Exception):
-    """The client hung up before anything was sent for it; nothing was booked."""
+    """The client hung up before anything was sent for it; nothing was bought."""
 
 
 async def _stays() -> bool:
@@ -59,7 +59,7 @@ class ImageService:
         client_deadline_s: float,
     ):
         self._admission = admission
-        self._parts = context
+        self._context = context
         self.replay = replay
         self._deliveries = deliveries
         self._in_flight_max = in_flight_max
@@ -127,11 +127,11 @@ class ImageService:
 
     def _check_open(self) -> None:
         if self.draining:
-            message = "This gateway is shutting down; nothing was booked. Try again: another one takes over."
+            message = "This gateway is shutting down; nothing was bought. Try again: another one takes over."
             raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S)
         if self._in_flight >= self._in_flight_max:
             message = (
-                f"This gateway works on {self._in_flight_max} images already; nothing was booked. Try again shortly."
+                f"This gateway works on {self._in_flight_max} images already; nothing was bought. Try again shortly."
             )
             raise Overloaded(message, retry_after_s=random.randint(1, BUSY_RETRY_AFTER_S_MAX))
 
@@ -158,7 +158,7 @@ class ImageService:
             if original is not None:
                 return await self._attach(original, grant, wanted)
             try:
-                self._parts.results.check_room()
+                self._context.kept_answers.check_room()
                 admitted = await self._admission.admit(request_id, grant, wanted, identity)
             except GatewayError as exc:
                 if identity.retry.count > 0:  # It has looked for its original by now, and there is none.
@@ -177,7 +177,7 @@ class ImageService:
 
         Nothing was sent on it, so it is given back. False when the retry has found it after all: then it is sent for that one.
         """
-        order, context = admitted.order, self._parts
+        order, context = admitted.order, self._context
         try:
             if not await self.replay.retries.disown(order.request_id, order.tries):
                 return False
@@ -199,7 +199,7 @@ class ImageService:
 
     def _send(self, admitted: Admitted, wanted: ImageRequest, *, expected: bool) -> PendingAnswer:
         queue, id = EventQueue() if wanted.stream else None, admitted.order.request_id
-        exchange = Exchange(self._parts, admitted, wanted, queue, expected)
+        exchange = Exchange(self._context, admitted, wanted, queue, expected)
         pending = self._start(id, admitted.rates, queue, exchange.sent, exchange.run(), replayed=False)
         running = self.replay.running
         running[id] = pending._task
@@ -216,7 +216,7 @@ class ImageService:
         *,
         replayed: bool,
     ) -> PendingAnswer:
-        task = self._parts.background.start(work, awaited=True)
+        task = self._context.background.start(work, awaited=True)
         task.add_done_callback(self._let_out)
         return PendingAnswer(request_id, rates, replayed, queue, sent, task, self._deadline(task), self._deliveries)
 
@@ -236,12 +236,12 @@ class ImageService:
         """
         if not refusal.retryable or identity.retry.key is not None or not identity.retry.counting or await left():
             return
-        writing = self._parts.background.start(self._noted(grant, identity), awaited=True)
+        writing = self._context.background.start(self._noted(grant, identity), awaited=True)
         if not isinstance(refusal, StoreUnavailable | StorageFull):  # Those who were refused for it have waited enough.
             await writing
 
     async def _noted(self, grant: Grant, identity: RequestIdentity) -> None:
-        retries, now_ms = self.replay.retries, self._parts.clock.now_ms()
+        retries, now_ms = self.replay.retries, self._context.clock.now_ms()
         with suppress(GatewayError, TimeoutError):
             async with asyncio.timeout(NOTE_S):
                 await retries.note_refusal(grant.key_id, identity.fingerprint, identity.retry.count, now_ms)

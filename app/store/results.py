@@ -1,4 +1,4 @@
-"""Where the stored answers are, how long they are kept, and which may go."""
+"""Rows of stored answers: their bytes where small, how long they are kept, and which may go."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ PRUNE_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class ResultRows:
-    """The rows of `results`: the answer itself where it is small, else only that there is one."""
+    """Rows of `results`: the answer itself where it is small, else only that there is one."""
 
     database: Database
 
@@ -33,20 +33,29 @@ class ResultRows:
             rows = await connection.execute(wanted.order_by(results.c.expires_at_ms).limit(PRUNE_MAX))
             return list(rows.scalars())
 
-    async def beyond(self, bytes_max: int, younger_than_ms: int) -> list[str]:
-        """The oldest that stand above `bytes_max` in all, but none made at or after `younger_than_ms`."""
+    async def newest_above(self, bytes_max: int, younger_than_ms: int) -> int | None:
+        """Creation time (ms) of the newest answer that stands above `bytes_max` in all and was made before `younger_than_ms`;
+        None where there is none."""
         newest_first = sa.func.sum(results.c.body_bytes).over(
             order_by=(results.c.created_at_ms.desc(), results.c.request_id.desc())
         )
         running = sa.select(results.c.request_id, results.c.created_at_ms, newest_first.label("bytes")).subquery()
-        above = sa.select(running.c.request_id).where(
+        above = sa.select(sa.func.max(running.c.created_at_ms)).where(
             running.c.bytes > bytes_max, running.c.created_at_ms < younger_than_ms
         )
         async with self.database.read() as connection:
             total = (await connection.execute(sa.select(sa.func.sum(results.c.body_bytes)))).scalar_one()
             if (total or 0) <= bytes_max:
-                return []
-            return list((await connection.execute(above.order_by(running.c.created_at_ms).limit(PRUNE_MAX))).scalars())
+                return None
+            newest_ms: int | None = (await connection.execute(above)).scalar_one()
+            return newest_ms
+
+    async def made_by(self, newest_ms: int) -> list[str]:
+        """The first PRUNE_MAX that were made at `newest_ms` or before."""
+        wanted = sa.select(results.c.request_id).where(results.c.created_at_ms <= newest_ms)
+        async with self.database.read() as connection:
+            rows = await connection.execute(wanted.order_by(results.c.created_at_ms).limit(PRUNE_MAX))
+            return list(rows.scalars())
 
     async def forget(self, request_ids: Sequence[str]) -> None:
         """Their requests answer `result_expired` from now on."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,23 +11,17 @@ from app.spool import whole
 
 
 async def test_an_answer_that_was_written_leaves_the_memory_and_can_still_be_read(tmp_path: Path) -> None:
-    files = FolderBlobs(tmp_path, cool_s=0.01)
+    files = FolderBlobs(tmp_path)
     spool, body = files.create("req_1"), os.urandom(1024 * 1024)
     spool.write(body)
     path = tmp_path / "req_1"
     if _in_memory(path) is None:
         pytest.skip("this file system cannot say what is in memory")
     assert _in_memory(path)
-    running = asyncio.create_task(files.run())
-    try:
-        async with asyncio.timeout(30):
-            while _in_memory(path):  # The disk may take its time, so it is asked for again.
-                await files.share("req_1", 0)
-                await asyncio.sleep(0.01)
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+    async with asyncio.timeout(30):
+        while _in_memory(path):  # The disk may take its time, so it is asked for again.
+            await files.share("req_1", 0)
+            await files.cool()
     assert b"".join(whole(spool)) == body
     spool.close()
 

@@ -13,7 +13,6 @@ import dev
 from app.control.admin_keys import WantedAdminKey, create_admin_key
 from app.control.alerting import Alerting
 from app.sandbox import RunningSandbox
-from app.wiring import notifier_from
 from tests.contract.environments import python_with_openai
 from tests.gateways import PEPPER, Running, running_gateway
 from tests.receivers import MailServer, mail_server, webhook_receiver
@@ -92,8 +91,5 @@ async def _mails(mail: MailServer, count: int) -> None:
 async def _turn(replica: Running) -> tuple[int, int]:
     """What a replica finds to do once more."""
     gateway = replica.gateway
-    settings = gateway.settings
-    work = Alerting(
-        gateway.database, notifier_from(settings), settings.zone, settings.currency, gateway.schema_gate.ensure
-    )
+    work = Alerting(gateway.database, gateway.notifier, gateway.zone, gateway.currency)
     return await work.notice(), await work.deliver()

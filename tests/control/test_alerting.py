@@ -16,7 +16,6 @@ from app.control.alerts import AlertChange, WantedAlert
 from app.control.limits import ScopeRef
 from app.core.alerts import Alert, Channel, Message
 from app.core.intervals import local_day
-from app.errors import StoreUnavailable
 from app.notify.notifier import NotDelivered, Notifier
 from app.notify.webhook_secret import new_webhook_secret
 from app.store.engine import Database
@@ -50,12 +49,8 @@ class Noting(Notifier):
         return [message.title for _, message in self.sent]
 
 
-async def nothing() -> None:
-    pass
-
-
 def alerting(database: Database, notifier: Notifier) -> Alerting:
-    return Alerting(database, notifier, ZONE, "CNY", nothing)
+    return Alerting(database, notifier, ZONE, "CNY")
 
 
 async def alert(database: Database, threshold: int, *channels: Channel, **given: Any) -> Alert:
@@ -251,26 +246,3 @@ async def test_of_a_deleted_alert_nothing_more_is_told(database: Database) -> No
     assert await states(database) == [("dropped", 0)]
     assert notifier.sent == []
     assert await work.notice() == 0
-
-
-async def test_it_goes_on_after_whatever_goes_wrong(database: Database) -> None:
-    notifier = Noting()
-    turns: list[None] = []
-
-    async def unfit() -> None:
-        turns.append(None)
-        if len(turns) <= 4:
-            raise [StoreUnavailable("away"), RuntimeError("a bug")][len(turns) % 2]
-
-    await alert(database, YUAN)
-    await used(database)
-    work = Alerting(database, notifier, ZONE, "CNY", unfit, pause_s=0.01)
-    with capture_logs():
-        running = asyncio.create_task(work.run())
-        async with asyncio.timeout(10):
-            while not notifier.sent:
-                await asyncio.sleep(0.01)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-    assert len(notifier.sent) == 1

@@ -408,9 +408,7 @@ async def test_the_days_a_log_does_not_cover_are_not_measured(scene: Scene) -> N
 
 
 async def test_of_all_replicas_one_runs_in_five_minutes(scene: Scene) -> None:
-    async def fit() -> None: ...
-
-    replicas = [Reconciler(scene.reconciliation, fit) for _ in range(3)]
+    replicas = [Reconciler(scene.reconciliation) for _ in range(3)]
 
     turns = [await replica.turn() for replica in replicas]
 
@@ -422,11 +420,9 @@ async def test_of_all_replicas_one_runs_in_five_minutes(scene: Scene) -> None:
 
 
 async def test_the_background_tells_what_it_did_and_of_missing_accounts_once(scene: Scene) -> None:
-    async def fit() -> None: ...
-
     await scene.unknown()
     elsewhere = HttpUpstream(scene.relay.base_url + "/elsewhere", RELAY_KEY)
-    reconciler = Reconciler(replace(scene.reconciliation, upstream=elsewhere), fit)
+    reconciler = Reconciler(replace(scene.reconciliation, upstream=elsewhere))
     with capture_logs() as lines:
         for _ in range(2):
             await reconciler.turn()

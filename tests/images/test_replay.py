@@ -176,14 +176,14 @@ async def test_a_result_that_expired_is_gone_and_never_bought_again(client: Clie
     await client.ask(LARGE, key="order-1")
     gateway = client.gateway.gateway
     gateway.clock.set(gateway.clock.now_ms() + 25 * 3_600_000)
-    await gateway.recovery.results.prune(gateway.clock.now_ms())
+    await gateway.kept_answers.prune(gateway.clock.now_ms())
 
     answer = await client.ask(LARGE, key="order-1")
 
     assert answer.status_code == 410
     assert answer.json()["error"]["code"] == "result_expired"
     assert client.charges == 1
-    assert list(gateway.recovery.results.directory.iterdir()) == []
+    assert list(gateway.kept_answers.directory.iterdir()) == []
 
 
 async def test_a_retry_of_a_finished_try_gets_its_picture(client: Client) -> None:

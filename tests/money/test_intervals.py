@@ -33,8 +33,8 @@ YUAN = 1_000_000
 @pytest.fixture
 def clock(shop: Running) -> Clock:
     """The time the gateway goes by; the beats, which follow the database's, set another one meanwhile."""
-    if shop.gateway.recovery.clock is shop.gateway.clock:
-        shop.gateway.recovery.clock = Clock()
+    if shop.gateway.heartbeat.clock is shop.gateway.clock:
+        shop.gateway.heartbeat.clock = Clock()
     return shop.gateway.clock
 
 

@@ -282,7 +282,7 @@ async def test_a_price_of_tomorrow_counts_for_what_is_reserved_from_tomorrow_on(
     await price_now(market.database, PerImage(1_500_000), starts=tomorrow.isoformat())
 
     costs = []
-    market.gateway.recovery.clock = Clock()  # The beats set another one meanwhile.
+    market.gateway.heartbeat.clock = Clock()  # The beats set another one meanwhile.
     async with opened(market.url, key.key) as client:
         for at_ms, prompt in ((now_ms, "a cat"), (midnight_ms - 300, OVER_MIDNIGHT), (midnight_ms, "a cat")):
             market.gateway.clock.set(at_ms)

@@ -1,0 +1,97 @@
+"""Readiness of a gateway, part by part, for load balancers and operators."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from app.chores import Chores, ChoreState
+from app.control.schema_gate import SchemaGate
+from app.errors import GatewayError
+from app.rates import Rates
+from app.store.engine import Database
+from app.store.processes import SILENT_MS
+
+PROBE_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChoreReport:
+    """`succeeded_s_ago` is None before the first success; `error` is the class of the last failure, None where it works."""
+
+    succeeded_s_ago: float | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`checks` tells how each part is: `ok`, or what is wrong. Degraded still works; unready does not."""
+
+    status: Literal["ready", "degraded", "unready"]
+    checks: dict[str, str]
+    chores: dict[str, ChoreReport]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessProbe:
+    """Asks every part. Heartbeat, database and storage decide between served and not served; all else only degrades."""
+
+    database: Database
+    schema_gate: SchemaGate
+    rates: Rates
+    chores: Chores
+    data_dir: Path
+    free_bytes_min: int
+    heartbeat_age_s: Callable[[], float]
+    is_draining: Callable[[], bool]
+    shared_answers: Callable[[], Awaitable[str]]
+    """Tells whether other replicas can replay what this one has bought."""
+
+    async def check(self) -> Readiness:
+        """Ask every part, within some seconds. Never raises."""
+        vital = {"database": await self._database(), "heartbeat": self._heartbeat(), "disk": self._disk()}
+        rates = await self.rates.check()
+        others = {"results": await self._results()} if vital["database"] == "ok" else {}
+        failing = self.chores.errors()
+        others["chores"] = ", ".join(f"{name}: {error}" for name, error in failing.items()) or "ok"
+        checks = vital | others | {"rates": rates}
+        reports = {name: _report(state) for name, state in self.chores.states.items()}
+        if self.is_draining():
+            return Readiness("unready", checks | {"shutdown": "draining"}, reports)
+        if any(found != "ok" for found in vital.values()):
+            return Readiness("unready", checks, reports)
+        is_well = rates in ("memory", "redis") and all(found == "ok" for found in others.values())
+        return Readiness("ready" if is_well else "degraded", checks, reports)
+
+    async def _database(self) -> str:
+        if self.schema_gate.complaint is not None:
+            return self.schema_gate.complaint
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await self.database.now_ms()
+        except (GatewayError, TimeoutError):
+            return "unreachable"
+        return "ok"
+
+    def _heartbeat(self) -> str:
+        age_s = self.heartbeat_age_s()
+        return "ok" if age_s < SILENT_MS / 1000 else f"silent for {age_s:.0f} s"
+
+    def _disk(self) -> str:
+        free_bytes = shutil.disk_usage(self.data_dir).free
+        return "ok" if free_bytes >= self.free_bytes_min else f"only {free_bytes // 1024} KiB free"
+
+    async def _results(self) -> str:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                return await self.shared_answers()
+        except (GatewayError, TimeoutError):
+            return "unknown"
+
+
+def _report(state: ChoreState) -> ChoreReport:
+    ago_s = None if state.succeeded_at_s is None else round(time.monotonic() - state.succeeded_at_s, 1)
+    return ChoreReport(ago_s, state.error)
