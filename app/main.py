@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import iter_route_contexts
 from slowapi.errors import RateLimitExceeded
 from starlette.types import ASGIApp
 
@@ -14,7 +13,7 @@ from app.api.documentation import install_documentation
 from app.api.errors import install_error_handlers
 from app.api.guard import Guard, too_many_calls
 from app.api.middleware import V1, SandboxMark, UnderV1, wrap
-from app.api.organization import organization_router
+from app.api.organization import PREFIX, ROUTERS
 from app.settings import Settings
 from app.spool import Scratch
 from app.wiring import Gateway
@@ -36,22 +35,29 @@ def create_app(gateway: Gateway) -> ASGIApp:
     api.state.guard, api.state.limiter = guard, guard.limiter  # slowapi looks for the second by this name.
     api.add_exception_handler(RateLimitExceeded, too_many_calls)
     install_error_handlers(api)
-    api.include_router(_public(guard), prefix=V1)
+    public = _public(guard)
+    for prefix, router in public:
+        api.include_router(router, prefix=V1 + prefix)
     api.include_router(ops.router)
     install_documentation(api)
-    paths = (route.path for route in iter_route_contexts(api.routes) if route.path)
+    paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in public for route in router.routes)
     app: ASGIApp = UnderV1(images.StraightToImages(api, V1), paths)
     return wrap(SandboxMark(app) if gateway.sandbox else app, leaving=lambda: gateway.image_service.draining)
 
 
-def _public(guard: Guard) -> APIRouter:
-    router = APIRouter()
-    router.include_router(images.router)
-    router.include_router(collection.router)
-    router.include_router(models.models_router(guard))
-    router.include_router(self_service.self_service_router(guard))
-    router.include_router(organization_router())
-    return router
+def _public(guard: Guard) -> list[tuple[str, APIRouter]]:
+    """List the routers under /v1, each with its prefix.
+
+    Each is included by itself and with a prefix, so that FastAPI builds its routes at the first request. Through one router
+    that holds them all it would build them at every start, twice: 0.2 s of CPU.
+    """
+    return [
+        ("", images.router),
+        ("", collection.router),
+        ("", models.models_router(guard)),
+        ("", self_service.self_service_router(guard)),
+        *((PREFIX, router) for router in ROUTERS),
+    ]
 
 
 def _body_caps(settings: Settings, data_dir: Path) -> BodyCaps:

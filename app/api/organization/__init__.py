@@ -3,8 +3,6 @@
 What OpenAI has here and this gateway lacks has no route: 404 `unknown_url`.
 """
 
-from fastapi import APIRouter
-
 from app.api.organization import (
     across_projects,
     admin_api_keys,
@@ -26,9 +24,10 @@ from app.api.organization import (
     users,
 )
 
-__all__ = ["organization_router"]
+__all__ = ["PREFIX", "ROUTERS"]
 
-_RESOURCES = (
+PREFIX = "/organization"
+ROUTERS = (
     admin_api_keys.router,
     users.router,
     projects.router,
@@ -48,11 +47,4 @@ _RESOURCES = (
     limits.router,
     usage_report.router,
 )
-
-
-def organization_router() -> APIRouter:
-    """The routes under /organization, for admin API keys. Each resource is a module that offers `router`; add it above."""
-    router = APIRouter(prefix="/organization")
-    for resource in _RESOURCES:
-        router.include_router(resource)
-    return router
+"""Routes of each resource, for admin API keys. A new resource is a module that offers `router`; add it here."""
