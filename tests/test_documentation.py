@@ -1,5 +1,6 @@
 """What people read agrees with the code."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -132,3 +133,33 @@ def test_a_decision_has_its_three_parts_on_one_page(page: Path) -> None:
     assert lines[0].startswith(f"# {int(page.name[:4])}. ")
     assert [line for line in lines if line.startswith("## ")] == ["## Context", "## Decision", "## Consequences"]
     assert len(lines) <= 60
+
+
+def names_of(file: Path) -> set[str]:
+    """Names that a module defines, and those of its classes as `Class.name`."""
+    found = set()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+            inner = node.body if isinstance(node, ast.ClassDef) else []
+            found |= {
+                f"{node.name}.{each.name}" for each in inner if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+            }
+    return found
+
+
+def test_every_file_and_name_in_the_architecture_exists() -> None:
+    text = (dev.ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    told = re.findall(r"`((?:app|tests|docs|migrations)/[\w./]*?)(?::([\w.]+))?`", text)
+    missing = [path for path, _ in told if not (dev.ROOT / path).exists()]
+    missing += [
+        f"{path}:{name}"
+        for path, name in told
+        if name and path not in missing and name not in names_of(dev.ROOT / path)
+    ]
+
+    assert len(told) > 50
+    assert missing == []
