@@ -7,6 +7,7 @@ from slowapi.errors import RateLimitExceeded
 from starlette.types import ASGIApp
 
 from app import __version__
+from app.administration import Administration
 from app.api import collection, images, models, ops, self_service
 from app.api.body import BodyCaps
 from app.api.documentation import install_documentation
@@ -14,6 +15,7 @@ from app.api.errors import install_error_handlers
 from app.api.guard import Guard, too_many_calls
 from app.api.middleware import V1, SandboxMark, UnderV1, wrap
 from app.api.organization import PREFIX, ROUTERS
+from app.core.actors import Actor
 from app.settings import Settings
 from app.spool import Scratch
 from app.wiring import Gateway
@@ -43,6 +45,20 @@ def create_app(gateway: Gateway) -> ASGIApp:
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in public for route in router.routes)
     app: ASGIApp = UnderV1(images.StraightToImages(api, V1), paths)
     return wrap(SandboxMark(app) if gateway.sandbox else app, leaving=lambda: gateway.image_service.draining)
+
+
+def create_administration_app(administration: Administration, actor: Actor) -> ASGIApp:
+    """The routes under /organization alone, for calls in-process: every call is `actor`'s and needs no key.
+
+    For the command line only; never put it behind a socket.
+    """
+    api = FastAPI(title="imagegate", version=__version__, redirect_slashes=False, openapi_url=None)
+    api.state.gateway, api.state.local_actor = administration, actor
+    api.state.body_caps = _body_caps(administration.settings, administration.data_dir)
+    install_error_handlers(api)
+    for router in ROUTERS:
+        api.include_router(router, prefix=V1 + PREFIX)
+    return api
 
 
 def _public(guard: Guard) -> list[tuple[str, APIRouter]]:

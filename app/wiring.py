@@ -5,16 +5,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from app.blobs.bucket import BucketAddress, BucketBlobs, open_bucket
+from app.administration import (
+    Administration,
+    bucket_of,
+    doctor_from,
+    notifier_from,
+    reconciliation_from,
+    upstream_from,
+)
+from app.blobs.bucket import BucketBlobs, open_bucket
 from app.blobs.folder import Blobs, FolderBlobs
 from app.chores import BackgroundTasks, Chore, Chores
 from app.control.alerting import Alerting
-from app.control.matching import Rules
 from app.control.readiness import ReadinessProbe
 from app.control.reconciler import Reconciler
-from app.control.reconciliation import Reconciliation
 from app.control.schema_gate import SchemaGate
 from app.core.grants import Grant
 from app.core.ids import new_id
@@ -25,7 +30,6 @@ from app.images.exchange import ExchangeContext
 from app.images.recovery import Heartbeat, Recovery
 from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
-from app.notify.notifier import Mailbox, Notifier, WebhookRules
 from app.rates import Rates, open_rates
 from app.settings import Settings
 from app.spool import Pieces
@@ -34,11 +38,9 @@ from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
 from app.store.ledger.opening import open_book
 from app.store.ledger.originals import Originals
-from app.store.ledger.types import Ledger
 from app.store.lock import ProcessLocks
 from app.store.processes import BEAT_S, Processes, elsewhere
 from app.store.results import ResultRows
-from app.upstream.client import HttpUpstream
 
 CLOSE_TIMEOUT_S = 3.0
 ANSWER_PIECE_BYTES = 512 * 1024
@@ -46,27 +48,13 @@ LOST_S = 120.0
 """Time beyond an exchange's deadline for others to notice that its process is dead, and to end its requests."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway(Administration):
     """Everything the API works with."""
 
-    settings: Settings
-    """For `main` alone; routes read the fields below."""
-    currency: str
-    zone: ZoneInfo
-    """The timezone in which intervals are cut."""
-    data_dir: Path
-    pepper: bytes
-    sandbox: bool
-    notifier: Notifier
-    database: Database
     control_data: ControlData
     rates: Rates
-    clock: Clock
-    schema_gate: SchemaGate
     image_service: ImageService
-    ledger: Ledger
-    upstream: HttpUpstream
     background: BackgroundTasks
     kept_answers: KeptAnswers
     heartbeat: Heartbeat
@@ -123,7 +111,7 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
     ledger, retries = open_book(where, settings.database_connections_max)
     control_data, schema_gate = ControlData(database), SchemaGate(database, pepper, settings.currency)
     rates = open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
-    upstream, kept_answers = _upstream(settings), _kept_answers(settings, data_dir, database, clock)
+    upstream, kept_answers = upstream_from(settings), _kept_answers(settings, data_dir, database, clock)
     processes, zone, notifier = Processes(database, new_id("proc_")), settings.zone, notifier_from(settings)
     process_locks = ProcessLocks(_folder(data_dir / "processes"), processes.id)
     admission = Admission(control_data, rates, ledger, background, clock, zone, settings.currency, processes.id, pepper)
@@ -136,7 +124,8 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
     recovery = Recovery(
         processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, replay.running
     )
-    reconciler = Reconciler(_reconciliation(settings, database, ledger, upstream))
+    reconciliation = reconciliation_from(settings, database, ledger, upstream)
+    reconciler = Reconciler(reconciliation)
     alerting = Alerting(database, notifier, zone, settings.currency)
     chores = Chores(
         (
@@ -163,6 +152,8 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
         image_service=service,
         ledger=ledger,
         upstream=upstream,
+        reconciliation=reconciliation,
+        doctor=doctor_from(settings, database, pepper, data_dir, upstream),
         background=background,
         kept_answers=kept_answers,
         heartbeat=heartbeat,
@@ -207,30 +198,12 @@ def _database_chores(
     yield Chore("alert messages", when_fit(alerting.deliver), every_s=3.0)
 
 
-def _reconciliation(settings: Settings, database: Database, ledger: Ledger, upstream: HttpUpstream) -> Reconciliation:
-    rules = Rules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
-    return Reconciliation(database, ledger, upstream, _relay_key(settings), settings.zone, rules)
-
-
 async def _sharing(settings: Settings, database: Database, kept_answers: KeptAnswers, locks: ProcessLocks) -> str:
     """Tell whether other replicas can replay what this one has bought."""
     if settings.results_url is not None:
         return kept_answers.blobs.complaint or "ok"
     others = await elsewhere(database, locks.met())
     return f"not shared with {others} other replica{'s' * (others > 1)}" if others else "ok"
-
-
-def _upstream(settings: Settings) -> HttpUpstream:
-    return HttpUpstream(
-        settings.upstream_base_url,
-        _relay_key(settings),
-        connect_timeout_s=settings.upstream_connect_timeout_s,
-        read_timeout_s=settings.upstream_deadline_s,
-    )
-
-
-def _relay_key(settings: Settings) -> str:
-    return settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else ""
 
 
 def _kept_answers(settings: Settings, data_dir: Path, database: Database, clock: Clock) -> KeptAnswers:
@@ -245,34 +218,6 @@ def _kept_answers(settings: Settings, data_dir: Path, database: Database, clock:
     return KeptAnswers(files, ResultRows(database), retention)
 
 
-def bucket_of(settings: Settings) -> BucketAddress | None:
-    """Address of the bucket all replicas share; None where answers stay in DATA_DIR."""
-    if settings.results_url is None:
-        return None
-    secret = settings.results_secret_access_key
-    return BucketAddress(
-        settings.results_url,
-        settings.results_endpoint,
-        settings.results_region,
-        settings.results_access_key_id,
-        secret.get_secret_value() if secret else None,
-    )
-
-
 def _folder(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
-
-
-def notifier_from(settings: Settings) -> Notifier:
-    """Make the notifier that takes alerts to their channels."""
-    password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
-    mailbox = Mailbox(
-        settings.smtp_host,
-        settings.smtp_port,
-        settings.smtp_security,
-        settings.smtp_user,
-        password,
-        settings.smtp_from,
-    )
-    return Notifier(WebhookRules(settings.webhook_allow_http, settings.webhook_allow_private), mailbox)

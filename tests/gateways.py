@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.control.keys import CreatedKey, WantedKey, create_key
+from app.control.keys import CreatedKey, NewApiKey, create_key
 from app.control.limits import LimitChange, ScopeRef, set_limits
 from app.control.people import create_user
 from app.core.intervals import Interval
@@ -190,7 +190,7 @@ async def new_key(database: Database, user: str = "lin", *, pepper: bytes = PEPP
         known = (await connection.execute(sa.text("SELECT name FROM users"))).scalars().all()
     if user not in known:
         await create_user(database, user)
-    return await create_key(database, pepper, Settings(_env_file=None).zone, WantedKey(user=user, **given))
+    return await create_key(database, pepper, Settings(_env_file=None).zone, NewApiKey(user=user, **given))
 
 
 async def set_limit(

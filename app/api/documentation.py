@@ -16,7 +16,9 @@ from starlette.staticfiles import StaticFiles
 from app.api import openapi
 from app.api.deps import caller
 from app.api.organization.deps import admin, admin_writer
-from app.api.organization.docs import ADMIN, OWN, described
+from app.api.organization.reading import JsonBody, QueryString
+from app.api.schemas.base import EXTENSION, IGNORED_HEADER, ErrorOut
+from app.api.schemas.prices import PriceDocument
 
 DESCRIPTION = """A gateway between a team and paid image models.
 
@@ -62,27 +64,33 @@ async def docs(request: Request) -> HTMLResponse:
 
 
 def openapi_document(api: FastAPI) -> dict[str, Any]:
-    """What the routes say of themselves, and of each who may call it and how it refuses."""
+    """The routes with their models; bodies and query strings that they read themselves; callers and refusals."""
     document = get_openapi(title=api.title, version=api.version, description=DESCRIPTION, routes=api.routes)
     components = document.setdefault("components", {})
     components["securitySchemes"] = openapi.SECURITY
-    for name in _VALIDATION:  # FastAPI's 422, which nobody is ever sent.
-        components.get("schemas", {}).pop(name, None)
+    schemas = components.setdefault("schemas", {})
+    for name in _VALIDATION:  # FastAPI's 422, which is never sent.
+        schemas.pop(name, None)
+    for model in (ErrorOut, PriceDocument):
+        openapi.add_schema(schemas, model)
     for context in iter_route_contexts(api.routes):
         path = document["paths"].get(context.path_format, {})
         for method in context.methods or ():
             if (operation := path.get(method.lower())) is not None:
-                _complete(operation, context, method)
+                _complete(operation, _calls_of(context), schemas)
+                _refuse(operation, _calls_of(context), method, context.path_format or "")
     return document
 
 
-def guard_of(context: RouteContext) -> list[dict[str, list[str]]] | None:
-    """Whose key a route asks for, by what it depends on; None for one that is for everybody."""
-    dependant = getattr(context, "dependant", None)
-    calls = set(_calls(dependant)) if isinstance(dependant, Dependant) else set()
+def _guard(calls: list[Any]) -> list[dict[str, list[str]]] | None:
     if admin in calls:
-        return ADMIN
-    return OWN if caller in calls else None
+        return openapi.ADMIN
+    return openapi.OWN if caller in calls else None
+
+
+def _calls_of(context: RouteContext) -> list[Any]:
+    dependant = getattr(context, "dependant", None)
+    return list(_calls(dependant)) if isinstance(dependant, Dependant) else []
 
 
 def _calls(dependant: Dependant) -> Iterator[Any]:
@@ -91,20 +99,31 @@ def _calls(dependant: Dependant) -> Iterator[Any]:
         yield from _calls(inner)
 
 
-def _complete(operation: dict[str, Any], context: RouteContext, method: str) -> None:
-    answers, guard = operation["responses"], guard_of(context)
+def _complete(operation: dict[str, Any], calls: list[Any], schemas: dict[str, Any]) -> None:
+    """Describe what the route reads by itself, and mark what OpenAI does not have."""
+    if any("(extension)" in tag for tag in operation.get("tags", ())):
+        operation |= EXTENSION
+    for call in calls:
+        if isinstance(call, JsonBody):
+            content = {"application/json": {"schema": openapi.add_schema(schemas, call.model)}}
+            operation["requestBody"] = {"required": True, "content": content}
+            if call.ignored:
+                operation["responses"]["200"]["headers"] = {IGNORED_HEADER: openapi.IGNORED}
+        if isinstance(call, QueryString):
+            operation["parameters"] = openapi.parameters(call.model)
+
+
+def _refuse(operation: dict[str, Any], calls: list[Any], method: str, path: str) -> None:
+    """Add the refusals that follow from the key, the method, the path and the parameters."""
+    answers, guard = operation["responses"], _guard(calls)
     answers.pop("422", None)
-    for status, told in (getattr(context, "responses", None) or {}).items():
-        if "content" in told:  # As the route says it: FastAPI leaves out every null of an example.
-            answers[str(status)]["content"] = told["content"]
     if guard is None:
         return
     operation["security"] = guard
-    statuses = [400] if operation.get("requestBody") or operation.get("parameters") else []
-    statuses += [404] if "{" in (context.path_format or "") else []
-    dependant: Any = getattr(context, "dependant", None)
-    if guard == ADMIN and (method != "GET" or admin_writer in set(_calls(dependant))):
-        statuses += [403]
-    for status, refusal in described({}, *statuses)["responses"].items():
-        if status != 200:
-            answers.setdefault(str(status), refusal)
+    statuses = [401, 429, 503]
+    statuses += [400] if operation.get("requestBody") or operation.get("parameters") else []
+    statuses += [404] if "{" in path else []
+    if guard == openapi.ADMIN and (method != "GET" or admin_writer in calls):
+        statuses += [403, 409] if method == "POST" else [403]
+    for status in statuses:
+        answers.setdefault(str(status), openapi.refusal(status))

@@ -2,31 +2,62 @@
 
 from typing import Any
 
-ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
+from pydantic import BaseModel
+
+ADMIN: list[dict[str, list[str]]] = [{"adminApiKey": []}]
+OWN: list[dict[str, list[str]]] = [{"apiKey": []}]
+ERROR = {"$ref": "#/components/schemas/ErrorOut"}
+IGNORED = {"description": "What was sent and does nothing here.", "schema": {"type": "string"}}
+_REFUSALS_BY_STATUS: dict[int, tuple[str, str, str | None]] = {
+    400: ("invalid_value", "The interval is day, week, month or lifetime.", "interval"),
+    401: ("invalid_api_key", "Incorrect API key provided. Ask your administrator for a new one.", None),
+    403: ("permission_denied", "This admin API key is a reader's: it may look at everything and change nothing.", None),
+    404: ("not_found", "There is no project 'proj_none'. `imagegate projects list` names them all.", "project"),
+    409: ("conflict", "The project 'web' is archived; choose another.", "project"),
+    429: ("rate_limit_exceeded", "Too many calls from your address (600 per minute). Try again in a minute.", None),
+    503: ("store_unavailable", "The database of the gateway does not answer. Try again in a few seconds.", None),
+}
+_TYPES = {429: "requests", 503: "server_error"}
+
+
+def add_schema(schemas: dict[str, Any], model: type[BaseModel]) -> dict[str, str]:
+    """Put a model and all it is made of among the document's schemas; returns the reference to it."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= schema.pop("$defs", {})
+    schemas[model.__name__] = schema
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+    """The fields of `query` as parameters; lists are written as OpenAI's SDKs write them, `name[]=a&name[]=b`."""
+    schema = query.model_json_schema()
+    required = schema.get("required", [])
+    return [
+        {
+            "name": f"{name}[]" if "items" in (shape := _without_null(given)) else name,
+            "in": "query",
+            "required": name in required,
+            "description": given.get("description", ""),
+            "schema": shape,
         }
-    },
-}
-_EXAMPLE_ERROR = {
-    "error": {
-        "message": "The monthly spend limit of user lin has 0.40 CNY left of 20.00 CNY (resets 2026-12-01T00:00:00+08:00); this "
-        "request may need 1.00 CNY. Your administrator can raise the limit.",
-        "type": "insufficient_quota",
-        "param": None,
-        "code": "insufficient_quota",
-    }
-}
+        for name, given in schema["properties"].items()
+    ]
+
+
+def refusal(status: int) -> dict[str, Any]:
+    """A refusal with this status, with an example."""
+    code, message, param = _REFUSALS_BY_STATUS[status]
+    kind = _TYPES.get(status, "invalid_request_error")
+    example = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return {"description": "Refused.", "content": {"application/json": {"schema": ERROR, "example": example}}}
+
+
+def _without_null(given: dict[str, Any]) -> dict[str, Any]:
+    """Without the null that stands for a parameter left out."""
+    variants = [variant for variant in given.get("anyOf", [given]) if variant.get("type") != "null"]
+    return {name: value for name, value in variants[0].items() if name not in ("title", "description")}
+
+
 _FACTS: dict[str, Any] = {
     "model": {"type": "string", "default": "gpt-image-1", "example": "seedream-3.0"},
     "n": {"type": "integer", "minimum": 1, "maximum": 10, "default": 1},
@@ -108,8 +139,8 @@ def _body(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answers(ok: dict[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
-    refusal = {"description": "Refused", "content": {"application/json": {"schema": ERROR, "example": _EXAMPLE_ERROR}}}
-    return {200: ok, **dict.fromkeys(statuses, refusal)}
+    refused = {"description": "Refused", "content": {"application/json": {"schema": ERROR}}}
+    return {200: ok, **dict.fromkeys(statuses, refused)}
 
 
 _BOUGHT = {

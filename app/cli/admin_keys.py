@@ -37,10 +37,10 @@ async def create(
     ] = None,
 ) -> None:
     """Make an admin key and print it: this once and never again."""
-    from app.control.admin_keys import WantedAdminKey
+    from app.control.admin_keys import NewAdminKey
 
     async with call.administration() as administration:
-        created = await administration.create_admin_key(WantedAdminKey(name, role, user))
+        created = await administration.create_admin_key(NewAdminKey(name, role, user))
     if call.out.is_json:
         call.out.json({"id": created.id, "key": created.key})
         return

@@ -52,12 +52,12 @@ async def create(
 ) -> None:
     """Tell somebody once an interval when so much is used, at once where it is already. Prints the secrets of webhooks, now and
     never again."""
-    from app.control.alerts import WantedAlert
+    from app.control.alerts import NewAlert
 
     where = required_scope(chosen_scope(organization, project, user, key))
     unit, threshold = _threshold({"micros": spend, "images": images, "requests": requests})
     channels = _channels(mail or [], subject_prefix, webhook or [], chat or [])
-    wanted = WantedAlert(where, unit, per.value, threshold, channels, model)
+    wanted = NewAlert(where, unit, per.value, threshold, channels, model)
     async with call.administration() as administration:
         alert = await administration.create_alert(wanted)
     secrets = {channel.url: channel.secret for channel in alert.channels if channel.secret}

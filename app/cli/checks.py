@@ -178,8 +178,8 @@ async def _results(home: Home, database: "Database") -> Finding:
 
 async def _bucket(home: Home) -> list[Finding]:
     """Of those that have one."""
+    from app.administration import bucket_of
     from app.blobs.bucket import open_bucket
-    from app.wiring import bucket_of
 
     address = bucket_of(home.settings)
     if address is None:

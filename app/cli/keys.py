@@ -41,9 +41,9 @@ async def create(
     models: Annotated[str | None, typer.Option(metavar="A,B", help="Only these models of the catalog.")] = None,
 ) -> None:
     """Make a key and print it: this once and never again."""
-    from app.control.keys import WantedKey
+    from app.control.keys import NewApiKey
 
-    wanted = WantedKey(user, project, name, None if models is None else _split(models), expires)
+    wanted = NewApiKey(user, project, name, None if models is None else _split(models), expires)
     async with call.administration() as administration:
         created = await administration.create_key(wanted)
     if call.out.is_json:

@@ -24,15 +24,15 @@ from app.control import (
     service_accounts,
     usage,
 )
-from app.control.admin_keys import AdminKeyRecord, WantedAdminKey
-from app.control.audit_logs import LoggedChange, Wanted
-from app.control.keys import CreatedKey, WantedKey
+from app.control.admin_keys import AdminKeyRecord, NewAdminKey
+from app.control.audit_logs import AuditLogFilter, LoggedChange
+from app.control.keys import CreatedKey, NewApiKey
 from app.control.limits import LimitChange, LimitState, ScopeRef
 from app.control.models import ModelRow, ModelRule
 from app.control.price_files import DocumentFormat
-from app.control.price_import import Imported
-from app.control.prices import ListedPrice, WantedPrice
-from app.control.service_accounts import WantedServiceAccount
+from app.control.price_import import PriceImport
+from app.control.prices import ListedPrice, PriceEntry
+from app.control.service_accounts import NewServiceAccount
 from app.control.usage import Report
 from app.core.alerts import Alert
 from app.settings import Settings
@@ -43,7 +43,7 @@ from app.store.pages import Cursor
 from app.store.service_accounts import ServiceAccount
 
 if TYPE_CHECKING:
-    from app.control.alerts import WantedAlert
+    from app.control.alerts import NewAlert
 
 
 @asynccontextmanager
@@ -83,7 +83,7 @@ class Local:
         return await projects.archive_project(self.database, project)
 
     async def create_service_account(self, project: str, name: str) -> tuple[ServiceAccount, CreatedKey]:
-        pepper, wanted = await self._pepper(), WantedServiceAccount(name)
+        pepper, wanted = await self._pepper(), NewServiceAccount(name)
         account, key = await service_accounts.create_service_account(self.database, pepper, project, wanted)
         assert key is not None
         return account, key
@@ -94,7 +94,7 @@ class Local:
     async def delete_service_account(self, project: str, account_id: str) -> ServiceAccount:
         return await service_accounts.delete_service_account(self.database, project, account_id)
 
-    async def create_key(self, wanted: WantedKey) -> CreatedKey:
+    async def create_key(self, wanted: NewApiKey) -> CreatedKey:
         return await keys.create_key(self.database, await self._pepper(), self.settings.zone, wanted)
 
     async def list_keys(self) -> Sequence[ShownKey]:
@@ -110,7 +110,7 @@ class Local:
     async def rotate_key(self, key_id: str, grace_s: int) -> CreatedKey:
         return await keys.rotate_key(self.database, await self._pepper(), key_id, grace_s)
 
-    async def create_admin_key(self, wanted: WantedAdminKey) -> CreatedKey:
+    async def create_admin_key(self, wanted: NewAdminKey) -> CreatedKey:
         return await admin_keys.create_admin_key(self.database, await self._pepper(), wanted)
 
     async def list_admin_keys(self) -> Sequence[AdminKeyRecord]:
@@ -138,9 +138,9 @@ class Local:
 
     # Alerts bring what sends them, and it all the parts of a gateway: a second, for these commands only.
 
-    async def create_alert(self, wanted: "WantedAlert") -> Alert:
+    async def create_alert(self, wanted: "NewAlert") -> Alert:
+        from app.administration import notifier_from
         from app.control import alerts
-        from app.wiring import notifier_from
 
         return await alerts.create_alert(self.database, notifier_from(self.settings), wanted)
 
@@ -157,14 +157,14 @@ class Local:
     async def list_prices(self) -> Sequence[ListedPrice]:
         return await prices.list_prices(self.database)
 
-    async def set_price(self, wanted: WantedPrice) -> ListedPrice:
+    async def set_price(self, wanted: PriceEntry) -> ListedPrice:
         return await prices.set_price(self.database, self.settings.zone, wanted)
 
     async def export_prices(self, format: DocumentFormat) -> str:
         listed = await prices.list_prices(self.database)
         return price_files.write_document(listed, format, self.settings.zone, self.settings.currency)
 
-    async def import_prices(self, text: str, format: DocumentFormat, *, dry_run: bool) -> Imported:
+    async def import_prices(self, text: str, format: DocumentFormat, *, dry_run: bool) -> PriceImport:
         entries = price_files.read_document(text, format, self.settings.currency)
         return await price_import.import_prices(self.database, self.settings.zone, entries, dry_run=dry_run)
 
@@ -173,7 +173,7 @@ class Local:
 
     async def changes(self, count: int, events: Sequence[str], targets: Sequence[str]) -> Sequence[LoggedChange]:
         cursor = Cursor(limit=count, descending=True)
-        wanted = Wanted(events=events, target_ids=targets)
+        wanted = AuditLogFilter(events=events, target_ids=targets)
         return (await audit_logs.page_of_changes(self.database, cursor, wanted)).records
 
     async def _pepper(self) -> bytes:

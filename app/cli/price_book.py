@@ -14,7 +14,7 @@ from app.cli.prices import DocumentFormat, app
 from app.errors import ConfigurationError, InvalidValue
 
 if TYPE_CHECKING:
-    from app.control.price_import import Imported
+    from app.control.price_import import PriceImport
     from app.upstream.client import HttpUpstream
 
 __all__ = ["app"]
@@ -85,7 +85,7 @@ async def sync(
         say(f"imagegate: nothing is set yet; `{call.home.command('prices sync --apply')}` does it.")
 
 
-async def _imported(call: Call, file: str, *, dry_run: bool) -> "Imported":
+async def _imported(call: Call, file: str, *, dry_run: bool) -> "PriceImport":
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")  # noqa: ASYNC240  (nobody waits)
     except (OSError, UnicodeDecodeError) as exc:
@@ -109,7 +109,7 @@ async def _relay(call: Call) -> "AsyncIterator[HttpUpstream]":
         await upstream.close()
 
 
-def _print(out: Output, found: "Imported", what: str, notes: list[str] | None = None) -> None:
+def _print(out: Output, found: "PriceImport", what: str, notes: list[str] | None = None) -> None:
     from app.control.price_files import amount_fields
 
     named = ("model", "operation", "size", "quality")

@@ -68,7 +68,7 @@ async def set_(
     ] = None,
 ) -> None:
     """Price a model per image, or per token with a ceiling per image."""
-    from app.control.prices import WantedPrice
+    from app.control.prices import PriceEntry
 
     tokens = {
         "--per-million-input-text": per_million_input_text,
@@ -77,7 +77,7 @@ async def set_(
         "--ceiling-per-image": ceiling_per_image,
     }
     amount = _amount(per_image, tokens)
-    wanted = WantedPrice(model, amount, operation.value if operation else None, size, quality, from_)
+    wanted = PriceEntry(model, amount, operation.value if operation else None, size, quality, from_)
     async with call.administration() as administration:
         listed = await administration.set_price(wanted)
     call.out.json(_json(call.out, listed)) if call.out.is_json else _print(call.out, [listed])

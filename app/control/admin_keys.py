@@ -16,14 +16,14 @@ from app.store.audit_logs import Change, Facts, note
 from app.store.engine import Database
 from app.store.pages import Cursor, Page
 
-__all__ = ["AdminKeyRecord", "WantedAdminKey", "authenticate", "create_admin_key", "revoke_admin_key"]
+__all__ = ["AdminKeyRecord", "NewAdminKey", "authenticate", "create_admin_key", "revoke_admin_key"]
 
 ROLES: tuple[AdminRole, ...] = get_args(AdminRole)
 _NOBODY = b"\0" * 32
 
 
 @dataclass(frozen=True, slots=True)
-class WantedAdminKey:
+class NewAdminKey:
     """`user` is a name or id; a key that has one stops working with its user. A reader's key changes nothing."""
 
     name: str
@@ -44,7 +44,7 @@ async def authenticate(database: Database, pepper: bytes, secret: str, now_ms: i
     return key if right and key is not None and key.usable_at(now_ms) else None
 
 
-async def create_admin_key(database: Database, pepper: bytes, wanted: WantedAdminKey) -> CreatedKey:
+async def create_admin_key(database: Database, pepper: bytes, wanted: NewAdminKey) -> CreatedKey:
     """Raises InvalidValue, and NotFound or Conflict for its user."""
     name, role, now_ms = checked_name(wanted.name), _role(wanted.role), await database.now_ms()
     expires_at_ms = None if wanted.expires_in_s is None else expiry_in_ms(wanted.expires_in_s, now_ms)

@@ -35,7 +35,7 @@ _LOCAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
-class WantedAlert:
+class NewAlert:
     """`threshold` is in the unit, of money in micros and whole hundredths. A webhook without a secret gets a new one."""
 
     where: ScopeRef
@@ -64,7 +64,7 @@ class AlertFilter:
     plain: bool = False
 
 
-async def create_alert(database: Database, notifier: Notifier, wanted: WantedAlert) -> Alert:
+async def create_alert(database: Database, notifier: Notifier, wanted: NewAlert) -> Alert:
     """It is set off at once where so much is used already. Raises InvalidValue; NotFound for its scope."""
     _check_amount(wanted.unit, wanted.interval, wanted.threshold)
     channels = await _checked(notifier, wanted.channels, ())

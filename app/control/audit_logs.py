@@ -1,14 +1,14 @@
 """The log of every change, for reading."""
 
 from app.store import audit_logs as store
-from app.store.audit_logs import LoggedChange, Wanted
+from app.store.audit_logs import AuditLogFilter, LoggedChange
 from app.store.engine import Database
 from app.store.pages import Cursor, Page
 
-__all__ = ["LoggedChange", "Wanted", "page_of_changes"]
+__all__ = ["AuditLogFilter", "LoggedChange", "page_of_changes"]
 
 
-async def page_of_changes(database: Database, cursor: Cursor, wanted: Wanted) -> Page[LoggedChange]:
+async def page_of_changes(database: Database, cursor: Cursor, wanted: AuditLogFilter) -> Page[LoggedChange]:
     """In the order in which they were made. Raises InvalidValue for the cursor."""
     async with database.read() as connection:
         return await store.page_of_changes(connection, cursor, wanted)

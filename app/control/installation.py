@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from app.control.keys import KeyFacts, add_key
 from app.control.limits import LimitChange, apply_limits
 from app.control.people import add_user
-from app.control.pepper import fingerprint, load_pepper
+from app.control.pepper import FILE, PepperSettings, fingerprint, load_pepper
 from app.control.projects import DEFAULT_PROJECT, the_project
 from app.core.ids import new_id
 from app.errors import ConfigurationError
@@ -48,6 +48,24 @@ async def claim(database: Database, pepper: bytes, currency: str) -> None:
             found = await organization.installation(connection)
     _check_pepper(database, found, pepper)
     _check_currency(database, found, currency)
+
+
+async def pepper_here(database: Database, settings: PepperSettings, currency: str) -> bytes:
+    """The pepper of this database's keys, made and bound to a database that has none; empty where it is not on this machine.
+
+    Raises ConfigurationError for a secret that is short or a placeholder.
+    """
+    async with database.read() as connection:
+        found = await organization.installation(connection)
+    if found.pepper_fingerprint is None:
+        pepper = load_pepper(settings)
+        async with database.write() as connection:
+            await organization.claim(connection, fingerprint(pepper), currency)
+        return pepper
+    if settings.secret_key is None and not (settings.data_dir.absolute() / FILE).exists():
+        return b""
+    pepper = load_pepper(settings)
+    return pepper if fingerprint(pepper) == found.pepper_fingerprint else b""
 
 
 async def check_currency(database: Database, currency: str) -> None:

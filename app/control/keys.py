@@ -35,7 +35,7 @@ class CreatedKey:
 
 
 @dataclass(frozen=True, slots=True)
-class WantedKey:
+class NewApiKey:
     """Names or ids of its user and project; `models` None means all, `expires` None never (`90d`, `12h`, `2026-12-31`)."""
 
     user: str
@@ -55,7 +55,7 @@ class KeyFacts:
     expires_at_ms: int | None
 
 
-async def create_key(database: Database, pepper: bytes, zone: ZoneInfo, wanted: WantedKey) -> CreatedKey:
+async def create_key(database: Database, pepper: bytes, zone: ZoneInfo, wanted: NewApiKey) -> CreatedKey:
     """Its user becomes a member of the project where that is not so yet.
 
     Raises InvalidValue; NotFound for user, project or model; Conflict when user or project is not active.

@@ -50,7 +50,7 @@ class LimitChange:
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """A limit and its current interval. Of a rate (per minute) only the limit is known here: the others are None.
+    """A limit and its use in the current interval; None for a rate (per minute) where only counters were read.
 
     `left` is below zero where a lowered limit or a dearer answer stands above it. `resets_at_ms` is None for a lifetime.
     """
@@ -78,7 +78,9 @@ async def set_limits(
         await check_model(connection, model)
         await apply_limits(connection, where.scope, scope_id, model, changes)
         found = await store.of_scopes(connection, [(where.scope, scope_id)])
-        return await _states(connection, [limit for limit in found if limit.model == (model or "")], now_ms, zone)
+        return await counter_states(
+            connection, [limit for limit in found if limit.model == (model or "")], now_ms, zone
+        )
 
 
 async def apply_limits(
@@ -123,12 +125,13 @@ async def show_limits(
         else:
             limits = await store.of_scopes(connection, [(where.scope, await scope_id_of(connection, where))])
         wanted = [limit for limit in limits if model is None or limit.model == model]
-        return await _states(connection, wanted, now_ms, zone)
+        return await counter_states(connection, wanted, now_ms, zone)
 
 
-async def _states(
+async def counter_states(
     connection: AsyncConnection, limits: Sequence[Limit], now_ms: int, zone: ZoneInfo
 ) -> list[LimitState]:
+    """The use of each limit in its current interval, from the counters; unknown for a rate."""
     starts_ms = {interval: bounds_ms(interval, now_ms, zone)[0] for interval in COUNTED}
     used = await store.used(connection, starts_ms, [limit.id for limit in limits])
     return [_state(limit, used.get(limit.id, Used()), now_ms, zone) for limit in limits]

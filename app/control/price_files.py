@@ -6,7 +6,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from app.control.names import shown
-from app.control.prices import ListedPrice, WantedPrice
+from app.control.prices import ListedPrice, PriceEntry
 from app.core.intervals import iso
 from app.core.money import decimal_text, micros
 from app.core.pricing import PerImage, PerToken, Price
@@ -23,7 +23,7 @@ LONG_AGO = "2000-01-01"
 _NOTHING = ("", "null", "~")
 
 
-def read_document(text: str, format: DocumentFormat, currency: str) -> list[WantedPrice]:
+def read_document(text: str, format: DocumentFormat, currency: str) -> list[PriceEntry]:
     """The prices of a document `{currency, prices: [...]}`. Raises InvalidValue, naming the entry that is wrong."""
     document = _parsed(text, format)
     if not isinstance(document, dict) or not isinstance(document.get("prices"), list):
@@ -89,7 +89,7 @@ def _parsed(text: str, format: DocumentFormat) -> Any:
         raise InvalidValue(f"This is not YAML: {' '.join(str(exc).split())[:200]}.") from None
 
 
-def _entry(entry: Any, where: str) -> WantedPrice:
+def _entry(entry: Any, where: str) -> PriceEntry:
     if not isinstance(entry, dict):
         raise InvalidValue(f"{where} is not a price: model, per_image and the like.", param=where)
     if unknown := entry.keys() - _FIELDS:
@@ -99,7 +99,7 @@ def _entry(entry: Any, where: str) -> WantedPrice:
     if not given.get("model"):
         raise InvalidValue(f"{where} names no model.", param=f"{where}.model")
     names = {name: given.get(name) for name in NAMES}
-    return WantedPrice(str(given["model"]), amount_of(given, f"{where}."), **names, starts=given.get("from"))
+    return PriceEntry(str(given["model"]), amount_of(given, f"{where}."), **names, starts=given.get("from"))
 
 
 def _text(value: Any, where: str = "currency") -> str | None:

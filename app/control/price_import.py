@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from app.control.names import shown
-from app.control.prices import WantedPrice, enter_price, starting_ms
+from app.control.prices import PriceEntry, enter_price, starting_ms
 from app.core.catalog import Model
 from app.core.pricing import PerImage, PerToken, Price
 from app.errors import InvalidValue
@@ -20,12 +20,12 @@ Names = tuple[str, str | None, str | None, str | None]
 class PriceStep:
     """A price that is set. `was` is what counts for the same names just before it; None: nothing."""
 
-    wanted: WantedPrice
+    wanted: PriceEntry
     was: PerImage | PerToken | None
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class PriceImport:
     """`past` prices were over before now: the past is never recalculated, so they are left out."""
 
     steps: tuple[PriceStep, ...]
@@ -38,13 +38,13 @@ class _Undone(Exception):
 
 
 async def import_prices(
-    database: Database, zone: ZoneInfo, entries: Sequence[WantedPrice], *, dry_run: bool = False
-) -> Imported:
+    database: Database, zone: ZoneInfo, entries: Sequence[PriceEntry], *, dry_run: bool = False
+) -> PriceImport:
     """What of `entries` is not in the book yet, set in one write; `dry_run` does the same and takes it back.
 
     Of those whose start is past the latest for each combination of names counts, from now on. Raises InvalidValue.
     """
-    found: Imported | None = None
+    found: PriceImport | None = None
     try:
         async with database.write() as connection:
             now_ms = await database.now_ms()
@@ -59,9 +59,9 @@ async def import_prices(
     return found
 
 
-def compared(entries: Iterable[WantedPrice], models: Mapping[str, Model], now_ms: int, zone: ZoneInfo) -> Imported:
+def compared(entries: Iterable[PriceEntry], models: Mapping[str, Model], now_ms: int, zone: ZoneInfo) -> PriceImport:
     """Raises InvalidValue, also for two prices of the same names and start."""
-    by_names: dict[Names, dict[int, WantedPrice]] = defaultdict(dict)
+    by_names: dict[Names, dict[int, PriceEntry]] = defaultdict(dict)
     for entry in entries:
         starts_ms = now_ms if entry.starts is None else starting_ms(entry.starts, zone)
         same = by_names[entry.model, entry.operation, entry.size, entry.quality]
@@ -80,10 +80,10 @@ def compared(entries: Iterable[WantedPrice], models: Mapping[str, Model], now_ms
         found = _steps([*now, *sorted(coming.items())], _rows(models, names))
         steps += found
         unchanged += len(now) + len(coming) - len(found)
-    return Imported(tuple(steps), unchanged, past)
+    return PriceImport(tuple(steps), unchanged, past)
 
 
-def _steps(wanted: Sequence[tuple[int, WantedPrice]], rows: Sequence[Price]) -> list[PriceStep]:
+def _steps(wanted: Sequence[tuple[int, PriceEntry]], rows: Sequence[Price]) -> list[PriceStep]:
     """Those that the book does not have: now the amount in force, later a row that begins just then."""
     steps = []
     for number, (starts_ms, entry) in enumerate(wanted):

@@ -1,47 +1,60 @@
-"""The relay's own prices as prices of the book."""
+"""The relay's own prices as entries of the price book."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.control.prices import WantedPrice
+from app.control.prices import PriceEntry
 from app.core.catalog import Model
 from app.core.pricing import PerImage, PerToken
+from app.errors import UpstreamMisconfigured
 from app.store import prices as store
 from app.store.engine import Database
-from app.upstream.pricing import RelayPrices, TokenPrices
+from app.upstream.billing import Askable, Unusable
+from app.upstream.pricing import RelayPrices, TokenPrices, read_prices
 
 
 @dataclass(frozen=True, slots=True)
 class RelayOffer:
-    """`entries` are prices for any operation, size and quality, from now. `notes` say what could not be taken over, and why."""
+    """Prices of the relay. `entries` are for any operation, size and quality, from now; `notes` say what was left out, and why."""
 
-    entries: tuple[WantedPrice, ...]
+    entries: tuple[PriceEntry, ...]
     notes: tuple[str, ...]
 
 
+async def read_offer(
+    database: Database, upstream: Askable, group: str, micros_per_dollar: int, more_models: Sequence[str] = ()
+) -> RelayOffer:
+    """The relay's prices for its group `group`. Raises UpstreamMisconfigured when it does not publish them."""
+    try:
+        relay = await read_prices(upstream, group, micros_per_dollar)
+    except Unusable as exc:
+        raise UpstreamMisconfigured(f"The relay does not tell its prices: {exc}.") from None
+    return await relay_offer(database, relay, more_models)
+
+
 async def relay_offer(database: Database, relay: RelayPrices, more_models: Sequence[str] = ()) -> RelayOffer:
-    """For every model of the catalog, and `more_models` of the relay's; its hundreds of others are not ours."""
+    """Prices for every model of the catalog, and `more_models` of the relay's; its hundreds of others are left out."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
         catalog = (await store.catalog(connection)).models
     wanted = [*catalog, *(model for model in dict.fromkeys(more_models) if model not in catalog)]
     entries, notes = [], []
     for name in wanted:
-        taken = _taken(name, relay, catalog, now_ms)
-        if isinstance(taken, str):
-            notes.append(taken)
+        amount = _amount(name, relay, catalog, now_ms)
+        if isinstance(amount, str):
+            notes.append(amount)
         else:
-            entries.append(WantedPrice(name, taken))
-            notes += _kept(name, catalog, now_ms)
+            entries.append(PriceEntry(name, amount))
+            notes += _named_notes(name, catalog, now_ms)
     return RelayOffer(tuple(entries), tuple(notes))
 
 
-def _taken(name: str, relay: RelayPrices, catalog: Mapping[str, Model], now_ms: int) -> PerImage | PerToken | str:
-    told = relay.models.get(name)
-    if told is None:
+def _amount(name: str, relay: RelayPrices, catalog: Mapping[str, Model], now_ms: int) -> PerImage | PerToken | str:
+    offered = relay.models.get(name)
+    if offered is None:
         return f"{name}: the relay tells no price of it"
-    if not isinstance(told, TokenPrices):
-        return told
+    if not isinstance(offered, TokenPrices):
+        return offered
     model = catalog.get(name)
     rows = model.prices.at(now_ms) if model else ()
     ceilings = [
@@ -51,10 +64,10 @@ def _taken(name: str, relay: RelayPrices, catalog: Mapping[str, Model], now_ms: 
         return (
             f"{name}: the relay prices it per token and knows no ceiling per image; set it with `imagegate prices set`"
         )
-    return PerToken(told.input_text_micros, told.input_image_micros, told.output_micros, ceilings[0])
+    return PerToken(offered.input_text_micros, offered.input_image_micros, offered.output_micros, ceilings[0])
 
 
-def _kept(name: str, catalog: Mapping[str, Model], now_ms: int) -> list[str]:
+def _named_notes(name: str, catalog: Mapping[str, Model], now_ms: int) -> list[str]:
     model = catalog.get(name)
     named = sum(1 for row in model.prices.at(now_ms) if row.named) if model else 0
     return [f"{name}: {named} prices for single operations, sizes or qualities stay as they are"] if named else []

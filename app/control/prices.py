@@ -29,7 +29,7 @@ _REFUSES_RESPONSE_FORMAT = ("gpt-image", "chatgpt-image")
 
 
 @dataclass(frozen=True, slots=True)
-class WantedPrice:
+class PriceEntry:
     """None in operation, size or quality stands for any; `starts` is a day like `2026-12-01` or an instant, None is now."""
 
     model: str
@@ -50,7 +50,7 @@ class ListedPrice:
     in_force: bool
 
 
-async def set_price(database: Database, zone: ZoneInfo, wanted: WantedPrice) -> ListedPrice:
+async def set_price(database: Database, zone: ZoneInfo, wanted: PriceEntry) -> ListedPrice:
     """From now or a later day on; prices never change backwards, so that no booked or open request does.
 
     An operation that is priced by name joins the operations of its model. Raises InvalidValue.
@@ -60,7 +60,7 @@ async def set_price(database: Database, zone: ZoneInfo, wanted: WantedPrice) -> 
         return await enter_price(connection, zone, wanted, await database.now_ms())
 
 
-async def enter_price(connection: AsyncConnection, zone: ZoneInfo, wanted: WantedPrice, now_ms: int) -> ListedPrice:
+async def enter_price(connection: AsyncConnection, zone: ZoneInfo, wanted: PriceEntry, now_ms: int) -> ListedPrice:
     """As part of a larger change: `now_ms` is the database's, asked inside of it. Raises InvalidValue."""
     operation = _check(wanted)
     from_ms = now_ms + 1 if wanted.starts is None else _starts_ms(wanted.starts, now_ms, zone)
@@ -86,7 +86,7 @@ async def list_prices(database: Database) -> list[ListedPrice]:
 
 
 async def _enter(
-    connection: AsyncConnection, wanted: WantedPrice, operation: Operation | None, model: Model | None, now_ms: int
+    connection: AsyncConnection, wanted: PriceEntry, operation: Operation | None, model: Model | None, now_ms: int
 ) -> tuple[Operation, ...]:
     """Put the model into the catalog, or the operation to the model. Returns what it does then."""
     if model is None:
@@ -106,7 +106,7 @@ async def _enter(
     return more
 
 
-def _check(wanted: WantedPrice) -> Operation | None:
+def _check(wanted: PriceEntry) -> Operation | None:
     if not _MODEL.fullmatch(wanted.model) or ".." in wanted.model or "//" in wanted.model:
         message = (
             "is no name of a model: letters, digits and . _ : / @ + - of at most 128, beginning with a letter or digit"

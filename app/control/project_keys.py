@@ -28,7 +28,7 @@ from app.store.pages import Cursor, Page
 
 
 @dataclass(frozen=True, slots=True)
-class WantedProjectKey:
+class NewProjectKey:
     """`user` is a person or service account by id, or a person by name; each limit is for one model or (None) for any.
     `read_only`: it may look, and use no model."""
 
@@ -51,9 +51,7 @@ class KeyChange:
     read_only: bool | None = None
 
 
-async def create_project_key(
-    database: Database, pepper: bytes, project_id: str, wanted: WantedProjectKey
-) -> CreatedKey:
+async def create_project_key(database: Database, pepper: bytes, project_id: str, wanted: NewProjectKey) -> CreatedKey:
     """Key and limits in one write: it never works without them. Raises InvalidValue, NotFound, Conflict."""
     now_ms = await database.now_ms()
     name = None if wanted.name is None else checked_name(wanted.name)

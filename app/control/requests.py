@@ -1,15 +1,46 @@
 """The book of requests, for reading."""
 
+from dataclasses import dataclass
+
 from app.control.names import shown
 from app.control.people import the_user
+from app.control.projects import the_project
 from app.errors import InvalidValue, NotFound
 from app.store import requests as store
 from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.corrections import CorrectionRecord
+from app.store.ledger.types import State
+from app.store.pages import Cursor, Page
 from app.store.requests import RequestRecord
 
 COUNT_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which requests: None is any. `user` and `project` are names or ids; `since_ms` is inclusive, `until_ms` exclusive."""
+
+    user: str | None = None
+    project: str | None = None
+    api_key_id: str | None = None
+    model: str | None = None
+    state: State | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+async def page_of_requests(database: Database, cursor: Cursor, wanted: RequestFilter) -> Page[RequestRecord]:
+    """Requests by when they were reserved. Raises NotFound for user and project, InvalidValue for the cursor."""
+    async with database.read() as connection:
+        narrowed = {
+            "user_id": None if wanted.user is None else (await the_user(connection, wanted.user)).id,
+            "project_id": None if wanted.project is None else (await the_project(connection, wanted.project)).id,
+            "api_key_id": wanted.api_key_id,
+            "model": wanted.model,
+            "state": wanted.state,
+        }
+        return await store.page_of_requests(connection, cursor, narrowed, wanted.since_ms, wanted.until_ms)
 
 
 async def list_requests(database: Database, user: str | None = None, count: int = 20) -> list[RequestRecord]:

@@ -24,7 +24,7 @@ ROLES: tuple[AccountRole, ...] = get_args(AccountRole)
 
 
 @dataclass(frozen=True, slots=True)
-class WantedServiceAccount:
+class NewServiceAccount:
     """`only`: without a key and without a role, so that keys made later do not work until it has one; `expires_in_s` is the
     key's, and says nothing where there is none."""
 
@@ -34,7 +34,7 @@ class WantedServiceAccount:
 
 
 @dataclass(frozen=True, slots=True)
-class WantedServiceAccountKey:
+class NewServiceAccountKey:
     """`read_only`: it may look, and use no model."""
 
     name: str | None = None
@@ -43,7 +43,7 @@ class WantedServiceAccountKey:
 
 
 async def create_service_account(
-    database: Database, pepper: bytes, project_id: str, wanted: WantedServiceAccount
+    database: Database, pepper: bytes, project_id: str, wanted: NewServiceAccount
 ) -> tuple[ServiceAccount, CreatedKey | None]:
     """With its first key. Raises InvalidValue; NotFound; Conflict: the name is taken in the project, or it is archived."""
     name, now_ms = checked_name(wanted.name), await database.now_ms()
@@ -60,7 +60,7 @@ async def create_service_account(
 
 
 async def create_key_of(
-    database: Database, pepper: bytes, project_id: str, account_id: str, wanted: WantedServiceAccountKey
+    database: Database, pepper: bytes, project_id: str, account_id: str, wanted: NewServiceAccountKey
 ) -> CreatedKey:
     """Another key for it. Raises InvalidValue, NotFound, Conflict."""
     now_ms = await database.now_ms()

@@ -60,7 +60,7 @@ class LoggedChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AuditLogFilter:
     """Which changes: each list that is not empty narrows, to any of its values. `from_ms` inclusive, `until_ms` exclusive."""
 
     events: Sequence[str] = ()
@@ -72,7 +72,7 @@ class Wanted:
     until_ms: int | None = None
 
 
-async def page_of_changes(connection: AsyncConnection, cursor: Cursor, wanted: Wanted) -> Page[LoggedChange]:
+async def page_of_changes(connection: AsyncConnection, cursor: Cursor, wanted: AuditLogFilter) -> Page[LoggedChange]:
     """In the order in which they were made."""
     order = (audit_logs.c.number, audit_logs.c.id)
     return await read_page(connection, _SHOWN.where(*_conditions(wanted)), cursor, _logged, order)
@@ -83,7 +83,7 @@ _SHOWN: sa.Select[Any] = sa.select(audit_logs, projects.c.name.label("project"))
 )
 
 
-def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+def _conditions(wanted: AuditLogFilter) -> list[sa.ColumnElement[bool]]:
     table = audit_logs.c
     among = {
         table.event: wanted.events,

@@ -1,11 +1,13 @@
 """Reading the book of requests."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.store.pages import Cursor, Page, read_page
 from app.store.tables import projects, requests, users
 
 
@@ -53,6 +55,23 @@ async def newest(connection: AsyncConnection, user_id: str | None, count: int) -
     return await _records(connection, select if user_id is None else select.where(requests.c.user_id == user_id))
 
 
+async def page_of_requests(
+    connection: AsyncConnection,
+    cursor: Cursor,
+    narrowed: Mapping[str, str | None],
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+) -> Page[RequestRecord]:
+    """Requests by when they were reserved. `narrowed` has the values of columns, None for any; `since_ms` is inclusive,
+    `until_ms` exclusive. Raises InvalidValue for the cursor."""
+    select = _SHOWN.where(*(requests.c[name] == value for name, value in narrowed.items() if value is not None))
+    if since_ms is not None:
+        select = select.where(requests.c.reserved_at_ms >= since_ms)
+    if until_ms is not None:
+        select = select.where(requests.c.reserved_at_ms < until_ms)
+    return await read_page(connection, select, cursor, _record, (requests.c.reserved_at_ms, requests.c.id))
+
+
 async def find_request(connection: AsyncConnection, request_id: str) -> RequestRecord | None:
     found = await _records(connection, _SHOWN.where(requests.c.id == request_id))
     return found[0] if found else None
@@ -67,5 +86,8 @@ _SHOWN = (
 
 
 async def _records(connection: AsyncConnection, select: sa.Select[Any]) -> list[RequestRecord]:
-    rows = (dict(row) for row in (await connection.execute(select)).mappings())
-    return [RequestRecord(**{**row, "stream": bool(row["stream"])}) for row in rows]
+    return [_record(row) for row in (await connection.execute(select)).mappings()]
+
+
+def _record(row: sa.RowMapping) -> RequestRecord:
+    return RequestRecord(**{**row, "stream": bool(row["stream"])})

@@ -60,15 +60,28 @@ async def test_every_refusal_has_the_shape_and_an_example(served: tuple[Running,
         for status, answer in operation["responses"].items():
             if status[0] in "45" and path not in PUBLIC:
                 content = answer["content"]["application/json"]
-                assert set(content["example"]["error"]) == {"message", "type", "param", "code"}, (method, path, status)
+                assert content["schema"] == {"$ref": "#/components/schemas/ErrorOut"}, (method, path, status)
 
 
 async def test_every_answer_and_every_body_has_an_example(served: tuple[Running, httpx2.AsyncClient]) -> None:
+    document = (await served[1].get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
     for method, path, operation in await operations(served[1]):
         told = [answer for status, answer in operation["responses"].items() if status[0] == "2"]
-        for part in [*told, operation.get("requestBody", {"content": {"none": {"example": "needed"}}})]:
-            for content_type, content in part["content"].items():
-                assert content.get("example"), (method, path, content_type)
+        for part in [*told, operation.get("requestBody", {"content": {}})]:
+            for content_type, content in part.get("content", {}).items():
+                assert content.get("example") or _shows(content["schema"], schemas), (method, path, content_type)
+
+
+def _shows(schema: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    """An example of its own, or, for a list, one of what it lists."""
+    schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return "example" in schema or ("data" in schema.get("properties", {}) and _shows(_items(schema), schemas))
+
+
+def _items(schema: dict[str, Any]) -> dict[str, Any]:
+    items: dict[str, Any] = schema["properties"]["data"]["items"]
+    return items
 
 
 async def test_without_a_key_no_route_answers_but_the_public_ones(

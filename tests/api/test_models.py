@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import httpx2
 import pytest
 
-from app.control.prices import WantedPrice, set_price
+from app.control.prices import PriceEntry, set_price
 from app.core.pricing import PerImage
 from app.sandbox import RunningSandbox
 from tests.gateways import Running, running_gateway
@@ -57,7 +57,7 @@ async def test_a_model_that_cannot_be_bought_is_not_found(running: Running, name
     "path", ["/v1/models/stability%2Fultra", "/models/stability%2Fultra", "/v1/models/stability/ultra"]
 )
 async def test_a_name_with_a_slash_is_found_as_the_sdks_write_it(running: Running, path: str) -> None:
-    await set_price(running.database, ZoneInfo("UTC"), WantedPrice("stability/ultra", PerImage(10)))
+    await set_price(running.database, ZoneInfo("UTC"), PriceEntry("stability/ultra", PerImage(10)))
     running.gateway.control_data.expire()
 
     answer = await ask(running, path)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from app.administration import bucket_of
 from app.blobs.bucket import BucketAddress, BucketBlobs, open_bucket
 from app.blobs.folder import BlobUnavailable, FolderBlobs
 from app.errors import ConfigurationError
@@ -20,7 +21,6 @@ from app.sandbox import RunningSandbox
 from app.settings import Settings
 from app.spool import whole
 from app.store.engine import Database, DatabaseUrl, open_database
-from app.wiring import bucket_of
 from tests.buckets import TestBucket
 from tests.gateways import Running, book, gateway_process, new_key, prepare, running_gateway
 from tests.money.books import until

@@ -11,7 +11,7 @@ from app.cli.context import Home
 from app.cli.root import run
 from app.control.installation import claim
 from app.control.people import create_user, disable_user
-from app.control.prices import WantedPrice, set_price
+from app.control.prices import PriceEntry, set_price
 from app.core.pricing import PerImage
 from app.sandbox import RunningSandbox
 from app.settings import Settings
@@ -39,7 +39,7 @@ async def test_a_gateway_without_a_fault_is_told_so(
     database: Database, tmp_path: Path, relay: RunningSandbox, redis_url: str
 ) -> None:
     await claim(database, PEPPER, "CNY")
-    await set_price(database, Settings(_env_file=None).zone, WantedPrice("imagen4", PerImage(200_000)))
+    await set_price(database, Settings(_env_file=None).zone, PriceEntry("imagen4", PerImage(200_000)))
     await create_user(database, "lin")
     await set_limit(database, "user", "lin", "micros", "month", 20_000_000)
 
@@ -247,7 +247,7 @@ async def test_a_priced_model_the_relay_does_not_offer_is_named(
 ) -> None:
     zone = Settings(_env_file=None).zone
     for model in ("imagen4", "dall-e-9"):
-        await set_price(database, zone, WantedPrice(model, PerImage(200_000)))
+        await set_price(database, zone, PriceEntry(model, PerImage(200_000)))
 
     given = {"upstream_api_key": RELAY_KEY, "upstream_base_url": relay.base_url}
     prices = (await found(database.where, tmp_path, **given))["prices"]

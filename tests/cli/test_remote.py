@@ -9,7 +9,7 @@ import typer.main
 
 from app.cli.root import app
 from app.control.people import create_user
-from app.control.service_accounts import WantedServiceAccount, create_service_account
+from app.control.service_accounts import NewServiceAccount, create_service_account
 from app.store.engine import Database
 from tests.cli.conftest import Cli, Done
 from tests.cli.remote import HERE_ONLY, Masks, Sides, both_sides, key_file
@@ -271,6 +271,6 @@ def test_long_lists_are_read_to_their_end(sides: Sides) -> None:
 
 async def _crowd(database: Database) -> None:
     for number in range(101):
-        await create_service_account(database, PEPPER, "default", WantedServiceAccount(f"robot {number:03}"))
+        await create_service_account(database, PEPPER, "default", NewServiceAccount(f"robot {number:03}"))
     for number in range(205):
         await create_user(database, f"user {number:03}")

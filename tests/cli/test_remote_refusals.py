@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.api.organization import examples
-from app.api.organization.resource_examples import API_KEY_OF_ALL
+from app.api.schemas.keys import ApiKeyOut
+from app.api.schemas.prices import PriceOut
 from tests.cli.conftest import Cli
 from tests.cli.remote import HERE_ONLY, KEY, Stranger, key_file, stranger
 
@@ -66,7 +66,7 @@ def test_an_answer_of_another_shape_is_told_and_is_no_crash(
 
 
 def test_a_change_that_cannot_be_shown_is_said_to_be_made(empty_cli: Cli, speaker: Stranger) -> None:
-    price, key = json.dumps(examples.PRICE), json.dumps(API_KEY_OF_ALL)
+    price, key = (json.dumps(model.model_json_schema()["example"]) for model in (PriceOut, ApiKeyOut))
     lines = {
         "prices set imagen4 --per-image 0.2": ([INSTALLATION, price], "The price is set; only showing it failed."),
         "keys revoke key_4f8c1n0a2b7m": (

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 
 import dev
-from app.control.admin_keys import WantedAdminKey, create_admin_key
+from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.control.alerting import Alerting
 from app.sandbox import RunningSandbox
 from tests.contract.environments import python_with_openai
@@ -58,7 +58,7 @@ def _replica(data_dir: Path, relay: RunningSandbox, database_url: str, mail: Mai
 async def _sdk(replica: Running, hook: str) -> Any:
     """What the script of the SDK has left behind."""
     python = await asyncio.to_thread(python_with_openai, 3)
-    created = await create_admin_key(replica.database, PEPPER, WantedAdminKey("the team's"))
+    created = await create_admin_key(replica.database, PEPPER, NewAdminKey("the team's"))
     where = {"url": replica.url, "admin_key": created.key, "currency": "USD", "project": "proj_default", "hook": hook}
     process = await asyncio.create_subprocess_exec(
         *(python, "-m", "tests.contract.admin_alerts"),

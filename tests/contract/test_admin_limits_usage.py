@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import dev
-from app.control.admin_keys import WantedAdminKey, create_admin_key
+from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.sandbox import RunningSandbox
 from tests.contract.environments import python_with_openai
 from tests.gateways import PEPPER, running_gateway
@@ -25,7 +25,7 @@ async def seen(anyio_backend: str, tmp_path: Path, relay: RunningSandbox) -> dic
         given = {
             "url": gateway.url,
             "key": (await gateway.key()).key,
-            "admin_key": (await create_admin_key(gateway.database, PEPPER, WantedAdminKey("the script's"))).key,
+            "admin_key": (await create_admin_key(gateway.database, PEPPER, NewAdminKey("the script's"))).key,
             "project_id": "proj_default",
             "currency": "CNY",
             "start_time": await gateway.database.now_ms() // 1000 - 60,

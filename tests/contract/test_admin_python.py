@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import dev
-from app.control.admin_keys import WantedAdminKey, create_admin_key
+from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.control.people import create_user
 from app.sandbox import SandboxOptions, running_sandbox
 from app.store.engine import DatabaseUrl
@@ -50,8 +50,8 @@ async def where(gateway: Running) -> dict[str, str]:
     """Where everything is: keys by who holds them, and people who are there from the start."""
     for name in ("lin", "bo", "eve"):
         await create_user(gateway.database, name, f"{name}@example.com")
-    owner = await create_admin_key(gateway.database, PEPPER, WantedAdminKey("owner"))
-    reader = await create_admin_key(gateway.database, PEPPER, WantedAdminKey("reader", role="reader"))
+    owner = await create_admin_key(gateway.database, PEPPER, NewAdminKey("owner"))
+    reader = await create_admin_key(gateway.database, PEPPER, NewAdminKey("reader", role="reader"))
     api_key = await gateway.key("lin")
     keys = {"owner": owner.key, "reader": reader.key, "api_key": api_key.key}
     return {"url": gateway.url, "project_id": "proj_default", **keys}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import dev
-from app.control.admin_keys import WantedAdminKey, create_admin_key
+from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.sandbox import RunningSandbox
 from app.store.engine import Database
 from tests.contract.environments import node_with_openai, python_with_openai
@@ -69,7 +69,7 @@ def check(seen: dict[str, Any], currency: str) -> None:
 
 
 async def _run(running: Running, command: tuple[str, ...], folder: Path, script: bytes = b"") -> Any:
-    admin = await create_admin_key(running.database, PEPPER, WantedAdminKey("the team's"))
+    admin = await create_admin_key(running.database, PEPPER, NewAdminKey("the team's"))
     given = {"BASE_URL": f"{running.url}/v1", "ADMIN_KEY": admin.key, "CURRENCY": running.gateway.settings.currency}
     process = await asyncio.create_subprocess_exec(
         *command,

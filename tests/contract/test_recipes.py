@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import dev
-from app.control.admin_keys import WantedAdminKey, create_admin_key
+from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.sandbox import RunningSandbox
 from tests.contract.environments import node_with_openai, python_with_openai
 from tests.gateways import PEPPER, running_gateway
@@ -30,7 +30,7 @@ def test_there_are_recipes_for_each() -> None:
 async def test_a_recipe_works(tmp_path: Path, relay: RunningSandbox, kind: str, recipe: str) -> None:
     command, folder = await asyncio.to_thread(_with, kind, tmp_path)
     async with running_gateway(tmp_path, relay.base_url) as running:
-        key = await create_admin_key(running.database, PEPPER, WantedAdminKey("recipes"))
+        key = await create_admin_key(running.database, PEPPER, NewAdminKey("recipes"))
         assert SHOWN in recipe
         process = await asyncio.create_subprocess_exec(
             *command,

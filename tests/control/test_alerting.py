@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from app.control import alerts
 from app.control.alerting import BACKOFF_S, LEASE_MS, Alerting
-from app.control.alerts import AlertChange, WantedAlert
+from app.control.alerts import AlertChange, NewAlert
 from app.control.limits import ScopeRef
 from app.core.alerts import Alert, Channel, Message
 from app.core.intervals import local_day
@@ -57,7 +57,7 @@ async def alert(database: Database, threshold: int, *channels: Channel, **given:
     where = ScopeRef(given.pop("scope", "organization"), given.pop("reference", ""))
     wanted = {"unit": "micros", "interval": "month"} | given
     return await alerts.create_alert(
-        database, Notifier(), WantedAlert(where, threshold=threshold, channels=channels or (HOOK,), **wanted)
+        database, Notifier(), NewAlert(where, threshold=threshold, channels=channels or (HOOK,), **wanted)
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.control import keys, people, projects
-from app.control.keys import WantedKey
+from app.control.keys import NewApiKey
 from app.core.keys import key_id, matches
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
@@ -27,7 +27,7 @@ async def lin(database: Database) -> Database:
 
 
 async def create(database: Database, **given: Any) -> keys.CreatedKey:
-    return await keys.create_key(database, PEPPER, ZONE, WantedKey(**{"user": "lin", **given}))
+    return await keys.create_key(database, PEPPER, ZONE, NewApiKey(**{"user": "lin", **given}))
 
 
 async def test_of_a_key_only_its_hmac_is_stored(lin: Database) -> None:

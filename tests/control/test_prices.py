@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.control import prices
-from app.control.prices import ListedPrice, WantedPrice
+from app.control.prices import ListedPrice, PriceEntry
 from app.core.intervals import local_day
 from app.core.pricing import PerImage, PerToken
 from app.errors import InvalidValue
@@ -17,7 +17,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 
 async def set_price(database: Database, model: str = "gpt-image-1", micros: int = 5, **given: Any) -> ListedPrice:
-    return await prices.set_price(database, ZONE, WantedPrice(model, given.pop("amount", PerImage(micros)), **given))
+    return await prices.set_price(database, ZONE, PriceEntry(model, given.pop("amount", PerImage(micros)), **given))
 
 
 async def of(database: Database, model: str) -> list[ListedPrice]:

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.control import keys, people, requests, usage
-from app.control.keys import WantedKey
+from app.control.keys import NewApiKey
 from app.errors import InvalidValue, NotFound
 from app.store.engine import Database
 from app.store.usage import Sums
@@ -46,7 +46,7 @@ async def test_a_report_that_cannot_be_is_refused_by_field(
 async def test_requests_are_listed_by_name_or_id_of_a_user(database: Database) -> None:
     user = await people.create_user(database, "lin")
     await people.create_user(database, "bo")
-    key = await keys.create_key(database, b"0123456789abcdef" * 2, ZoneInfo("UTC"), WantedKey("lin"))
+    key = await keys.create_key(database, b"0123456789abcdef" * 2, ZoneInfo("UTC"), NewApiKey("lin"))
     await insert_request(database, user.id, key.id)
 
     found = [await requests.list_requests(database, who) for who in (None, "lin", user.id, "bo")]

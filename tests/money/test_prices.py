@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.control.prices import WantedPrice, set_price
+from app.control.prices import PriceEntry, set_price
 from app.core.catalog import AnswerFacts, Model
 from app.core.pricing import PerImage, PerToken, Price, PriceBook, Usage
 from app.core.request import ImageRequest, Operation
@@ -208,7 +208,7 @@ async def market(anyio_backend: str, tmp_path: Path) -> AsyncIterator[Running]:
 
 
 async def price_now(database: Database, amount: PerImage | PerToken, **named: Any) -> None:
-    await set_price(database, ZONE, WantedPrice("gpt-image-1", amount, **named))
+    await set_price(database, ZONE, PriceEntry("gpt-image-1", amount, **named))
 
 
 async def test_tokens_that_the_relay_tells_are_what_is_paid(market: Running) -> None:

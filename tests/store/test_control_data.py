@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from app.control.keys import WantedKey, create_key, revoke_key
+from app.control.keys import NewApiKey, create_key, revoke_key
 from app.control.people import create_user, disable_user
 from app.control.projects import create_project
 from app.core.pricing import PerImage
@@ -129,7 +129,7 @@ async def test_every_control_write_raises_the_revision_once(database: Database) 
     key = await new_key(database)
     first = await control_data.grant(key.id)
     await create_user(database, "mei")
-    await create_key(database, PEPPER, ZoneInfo("UTC"), WantedKey(user="mei"))
+    await create_key(database, PEPPER, ZoneInfo("UTC"), NewApiKey(user="mei"))
     control_data.expire()
     second = await control_data.grant(key.id)
 

@@ -1,26 +1,22 @@
-"""OpenAI's Administration API, under /organization. Its words and shapes live in this package only.
+"""OpenAI's Administration API, under /organization.
 
 What OpenAI has here and this gateway lacks has no route: 404 `unknown_url`.
 """
 
 from app.api.organization import (
-    across_projects,
     admin_api_keys,
     alerts,
+    api_keys,
     audit_logs,
-    installation,
     limits,
-    model_permissions,
+    operations,
     prices,
-    project_api_keys,
-    project_users,
     projects,
-    rate_limits,
+    requests,
     service_accounts,
     spend_alerts,
     spend_limits,
     usage,
-    usage_report,
     users,
 )
 
@@ -31,20 +27,16 @@ ROUTERS = (
     admin_api_keys.router,
     users.router,
     projects.router,
-    project_users.router,
     service_accounts.router,
-    project_api_keys.router,
-    rate_limits.router,
-    model_permissions.router,
+    api_keys.router,
     spend_limits.router,
     spend_alerts.router,
+    limits.router,
     alerts.router,
     prices.router,
     usage.router,
+    requests.router,
     audit_logs.router,
-    installation.router,
-    across_projects.router,
-    limits.router,
-    usage_report.router,
+    operations.router,
 )
 """Routes of each resource, for admin API keys. A new resource is a module that offers `router`; add it here."""

@@ -1,4 +1,4 @@
-"""Who may administer. An admin API key is valid here and nowhere else, an API key everywhere else and not here."""
+"""Authentication of administrators. An admin API key is valid here and nowhere else, an API key everywhere else and not here."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -6,17 +6,14 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from app.api.deps import MISSING_KEY, Wired
+from app.administration import Administration
+from app.api.deps import MISSING_KEY
 from app.api.guard import Guard
-from app.api.organization.bodies import Body, body
 from app.control import admin_keys
 from app.control.admin_keys import AdminKeyRecord
 from app.core.actors import Actor
-from app.errors import InvalidApiKey, PermissionDenied, StoreUnavailable
+from app.errors import Conflict, InvalidApiKey, PermissionDenied, StoreUnavailable
 from app.store.engine import AWAY, Database
-from app.wiring import Gateway
-
-__all__ = ["Admin", "AdminWriter", "Administrator", "Body", "body"]
 
 WRONG_KEY = (
     "Incorrect admin API key provided. This part of the API takes admin API keys (sk-ig-admin-...) only; "
@@ -26,15 +23,35 @@ WRONG_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class Administrator:
-    """Who calls. What is written through `database` is theirs in the audit log."""
+    """The caller of the administration API. `database` writes in the caller's name; `user_id` is the owner of the caller's
+    admin API key, None for nobody's in particular and for the command line."""
 
-    key: AdminKeyRecord
-    gateway: Gateway
+    actor: Actor
+    may_write: bool
+    user_id: str | None
+    gateway: Administration
     database: Database
 
+    @property
+    def pepper(self) -> bytes:
+        """For making keys. Raises Conflict in the command line where the secret is not at hand."""
+        if not self.gateway.pepper:
+            message = "The secret that the keys of this database are made with is not here: none made now would work. Put back "
+            raise Conflict(f"{message}the IMAGEGATE_SECRET_KEY or the file secret_key that belongs to it.")
+        return self.gateway.pepper
 
-async def admin(request: Request, gateway: Wired) -> Administrator:
-    """The admin API key in `Authorization: Bearer ...`. Raises InvalidApiKey, RateLimited, StoreUnavailable."""
+
+async def admin(request: Request) -> Administrator:
+    """The administrator whose admin API key is in `Authorization: Bearer ...`.
+
+    An application whose `state.local_actor` is set is the command line's own, called in-process: its caller is that actor and
+    needs no key. Only the code that builds an application can set it; `imagegate serve` never does, and nothing in a request
+    can. Raises InvalidApiKey, RateLimited, StoreUnavailable.
+    """
+    gateway: Administration = request.app.state.gateway
+    local_actor: Actor | None = getattr(request.app.state, "local_actor", None)
+    if local_actor is not None:
+        return Administrator(local_actor, True, None, gateway, gateway.database.by(local_actor))
     guard: Guard = request.app.state.guard
     guard.count_admin_call(request)
     given = request.headers.getlist("authorization")
@@ -44,30 +61,27 @@ async def admin(request: Request, gateway: Wired) -> Administrator:
         guard.count_bad_key(request)
         raise InvalidApiKey(WRONG_KEY if secret else MISSING_KEY)
     request.scope["state"]["key_id"] = key.id
-    return Administrator(key, gateway, gateway.database.by(_actor(key)))
+    actor = Actor("admin_api_key", key.id, key.name, key.owner_email)
+    return Administrator(actor, key.role == "owner", key.user_id, gateway, gateway.database.by(actor))
 
 
 Admin = Annotated[Administrator, Depends(admin)]
-"""Whoever may read."""
+"""A caller who may read."""
 
 
 async def admin_writer(caller: Admin) -> Administrator:
     """Raises PermissionDenied for a reader's key."""
-    if caller.key.role != "owner":
+    if not caller.may_write:
         message = "This admin API key is a reader's: it may look at everything and change nothing."
         raise PermissionDenied(message)
     return caller
 
 
 AdminWriter = Annotated[Administrator, Depends(admin_writer)]
-"""Whoever may change things. Comes before the body among a route's parameters: nobody else's is read."""
+"""A caller who may change things. Comes before the body among a route's parameters: nobody else's is read."""
 
 
-async def _key(gateway: Gateway, secret: str) -> AdminKeyRecord | None:
+async def _key(gateway: Administration, secret: str) -> AdminKeyRecord | None:
     if gateway.schema_gate.complaint is not None:
         raise StoreUnavailable(AWAY)
     return await admin_keys.authenticate(gateway.database, gateway.pepper, secret, gateway.clock.now_ms())
-
-
-def _actor(key: AdminKeyRecord) -> Actor:
-    return Actor("admin_api_key", key.id, key.name, key.owner_email)

@@ -1,75 +1,151 @@
-"""/organization/projects: teams and cost centres."""
+"""/organization/projects: teams and cost centres, the models they may use, and what they may ask of each per minute and day."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BeforeValidator
+from fastapi import Query as QueryField
 
-from app.api.organization import resource_examples as examples
-from app.api.organization import shapes
-from app.api.organization.bodies import IGNORED, Body, Ignored, body
-from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.docs import described
-from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
-from app.control import projects as control
+from app.api.organization.deps import Admin, Administrator, AdminWriter
+from app.api.organization.reading import LIMIT, LIMIT_MAX, After, Before, JsonBody, Limit
+from app.api.schemas.base import ListOut, RemovedOut
+from app.api.schemas.projects import (
+    ModelPermissionsOut,
+    ModelPermissionsSet,
+    ProjectCreate,
+    ProjectOut,
+    ProjectUpdate,
+    RateLimitOut,
+    RateLimitUpdate,
+)
+from app.control import limits, models, projects
+from app.control.limits import ScopeRef
+from app.control.models import ModelRule
+from app.errors import InvalidValue, NotFound
 from app.store.pages import Cursor
 
 router = APIRouter(prefix="/projects", tags=["Projects"])
+_RateLimit = Annotated[int, QueryField(ge=0, le=LIMIT_MAX, description="How many to return: 1 to 100; 0 is 100.")]
 
 
-def _no_region(value: Any) -> Any:
-    if value not in (None, "GLOBAL"):
-        raise ValueError("this gateway keeps data where it stands, and promises no region; leave it out, or say GLOBAL")
-    return value
-
-
-class ProjectCreate(Body, json_schema_extra={"example": {"name": "web"}}):
-    name: str
-    external_key_id: Ignored = None
-    geography: Ignored = None
-    residency: Annotated[Literal["GLOBAL"] | None, BeforeValidator(_no_region), IGNORED] = None
-
-
-class ProjectUpdate(Body, json_schema_extra={"example": {"name": "website"}}):
-    name: str | None = None
-    external_key_id: Ignored = None
-    geography: Ignored = None
-
-
-@router.post("", **described(examples.PROJECT, 400, 403, 409, body=ProjectCreate))
+@router.post("")
 async def create_project(
-    admin: AdminWriter, wanted: Annotated[ProjectCreate, Depends(body(ProjectCreate))]
-) -> dict[str, Any]:
-    """Names are taken once here, so that each can stand for its project on the command line and in reports."""
-    return shapes.project(await control.create_project(admin.database, wanted.name))
+    caller: AdminWriter, body: Annotated[ProjectCreate, Depends(JsonBody(ProjectCreate))]
+) -> ProjectOut:
+    """Make a project. A name is taken once here, so that it can stand for its project on the command line and in reports."""
+    return ProjectOut.of(await projects.create_project(caller.database, body.name))
 
 
-@router.get("", **described(list_object([examples.PROJECT]), 400))
+@router.get("")
 async def list_projects(
-    admin: Admin, after: After = None, limit: Limit = LIMIT, include_archived: bool = False
-) -> dict[str, Any]:
-    """By creation."""
-    page = await control.page_of_projects(admin.database, Cursor(after, limit), include_archived=include_archived)
-    return listed(page, shapes.project)
+    caller: Admin, after: After = None, limit: Limit = LIMIT, include_archived: bool = False
+) -> ListOut[ProjectOut]:
+    """Projects by creation."""
+    page = await projects.page_of_projects(caller.database, Cursor(after, limit), include_archived=include_archived)
+    return ListOut[ProjectOut].of_page(page, ProjectOut.of)
 
 
-@router.get("/{project_id}", **described(examples.PROJECT, 404))
-async def retrieve_project(admin: Admin, project_id: str) -> dict[str, Any]:
-    """One of them, archived or not."""
-    return shapes.project(await control.show_project(admin.database, project_id))
+@router.get("/{project_id}")
+async def retrieve_project(caller: Admin, project_id: str) -> ProjectOut:
+    """One project, archived or not."""
+    return ProjectOut.of(await projects.show_project(caller.database, project_id))
 
 
-@router.post("/{project_id}", **described(examples.PROJECT, 400, 403, 404, 409, body=ProjectUpdate))
+@router.post("/{project_id}")
 async def modify_project(
-    admin: AdminWriter, project_id: str, wanted: Annotated[ProjectUpdate, Depends(body(ProjectUpdate))]
-) -> dict[str, Any]:
-    """Another name."""
-    if wanted.name is None:
-        return shapes.project(await control.show_project(admin.database, project_id))
-    return shapes.project(await control.rename_project(admin.database, project_id, wanted.name))
+    caller: AdminWriter, project_id: str, body: Annotated[ProjectUpdate, Depends(JsonBody(ProjectUpdate))]
+) -> ProjectOut:
+    """Give another name."""
+    if body.name is None:
+        return ProjectOut.of(await projects.show_project(caller.database, project_id))
+    return ProjectOut.of(await projects.rename_project(caller.database, project_id, body.name))
 
 
-@router.post("/{project_id}/archive", **described(examples.ARCHIVED, 403, 404, 409))
-async def archive_project(admin: AdminWriter, project_id: str) -> dict[str, Any]:
-    """For good: its keys buy nothing any more. Its past stays in every report."""
-    return shapes.project(await control.archive_project(admin.database, project_id))
+@router.post("/{project_id}/archive")
+async def archive_project(caller: AdminWriter, project_id: str) -> ProjectOut:
+    """Archive a project for good: its keys buy nothing any more. Its past stays in every report."""
+    return ProjectOut.of(await projects.archive_project(caller.database, project_id))
+
+
+@router.get("/{project_id}/model_permissions", tags=["Model permissions"])
+async def retrieve_model_permissions(project_id: str, caller: Admin) -> ModelPermissionsOut:
+    """The permissions of a project. One that has none may use every model: an empty deny list says that."""
+    rule = await models.show_rule(caller.database, project_id)
+    return ModelPermissionsOut.of(rule or ModelRule("deny_list", ()))
+
+
+@router.post("/{project_id}/model_permissions", tags=["Model permissions"])
+async def modify_model_permissions(
+    project_id: str,
+    caller: AdminWriter,
+    body: Annotated[ModelPermissionsSet, Depends(JsonBody(ModelPermissionsSet))],
+) -> ModelPermissionsOut:
+    """Set the permissions of a project, in place of those before. They hold from the next request on: the others are 403
+    `model_not_allowed`."""
+    return ModelPermissionsOut.of(await models.set_rule(caller.database, project_id, body.mode, body.model_ids))
+
+
+@router.delete("/{project_id}/model_permissions", tags=["Model permissions"])
+async def delete_model_permissions(project_id: str, caller: AdminWriter) -> RemovedOut:
+    """Let the project use every model from now on. `deleted` is false where there were no permissions."""
+    deleted = await models.remove_rule(caller.database, project_id)
+    return RemovedOut(object="project.model_permissions.deleted", deleted=deleted)
+
+
+@router.get("/{project_id}/rate_limits", tags=["Rate limits"])
+async def list_rate_limits(
+    project_id: str, caller: Admin, after: After = None, before: Before = None, limit: _RateLimit = LIMIT_MAX
+) -> ListOut[RateLimitOut]:
+    """The limits of a project for each model of the catalog, in its order. 1000000000 stands for no limit: always for
+    tokens, which no limit counts. Limits for all models together are not in this list."""
+    return _page(await _rate_limits(caller, project_id), after, before, limit or LIMIT_MAX)
+
+
+@router.post("/{project_id}/rate_limits/{rate_limit_id:path}", tags=["Rate limits"])
+async def modify_rate_limit(
+    project_id: str,
+    rate_limit_id: str,
+    caller: AdminWriter,
+    body: Annotated[RateLimitUpdate, Depends(JsonBody(RateLimitUpdate))],
+) -> RateLimitOut:
+    """Change the limits of a project for one model, named by its id in the list or by the model's own. They hold from the next
+    request on."""
+    rows = await _rate_limits(caller, project_id)
+    row = rows[_index(rows, rate_limit_id)]
+    if not (changes := body.changes()):
+        return row
+    where, zone = ScopeRef("project", project_id), caller.gateway.zone
+    return RateLimitOut.of(row.model, await limits.set_limits(caller.database, zone, where, row.model, changes))
+
+
+async def _rate_limits(caller: Administrator, project_id: str) -> list[RateLimitOut]:
+    where = ScopeRef("project", project_id)
+    states = await limits.show_limits(caller.database, caller.gateway.zone, where)
+    catalog = await models.list_models(caller.database)
+    return [
+        RateLimitOut.of(entry.model, [state for state in states if state.limit.model == entry.model])
+        for entry in catalog
+    ]
+
+
+def _index(rows: Sequence[RateLimitOut], rate_limit_id: str) -> int:
+    """By its own id first, then by the model's. Raises NotFound."""
+    for name in ("id", "model"):
+        for index, row in enumerate(rows):
+            if getattr(row, name) == rate_limit_id:
+                return index
+    raise NotFound(
+        f"There is no rate limit '{rate_limit_id[:100]}'; GET .../rate_limits lists them.", param="rate_limit_id"
+    )
+
+
+def _page(rows: Sequence[RateLimitOut], after: str | None, before: str | None, limit: int) -> ListOut[RateLimitOut]:
+    """`after` wins where both are given."""
+    try:
+        first = 0 if after is None else _index(rows, after) + 1
+        end = len(rows) if after is not None or before is None else _index(rows, before)
+    except NotFound as exc:
+        raise InvalidValue(exc.message, param="after" if after is not None else "before") from None
+    if after is None and before is not None:
+        return ListOut[RateLimitOut].of(rows[max(0, end - limit) : end], has_more=end > limit)
+    return ListOut[RateLimitOut].of(rows[first : first + limit], has_more=first + limit < len(rows))

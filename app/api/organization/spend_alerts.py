@@ -1,74 +1,67 @@
-"""Spend alerts of the organization and of its projects, as OpenAI's."""
+"""Spend alerts of the organization and of its projects, in OpenAI's form."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 
-from app.api.organization import examples
-from app.api.organization.alert_shapes import SpendAlertBody, channel_of, check_currency, spend_alert
-from app.api.organization.bodies import body
+from app.api.organization.alerts import check_currency
 from app.api.organization.deps import Admin, Administrator, AdminWriter
-from app.api.organization.docs import described
-from app.api.organization.pages import LIMIT, After, Limit, list_object, listed
-from app.api.organization.shapes import deleted
+from app.api.organization.reading import LIMIT, After, Before, JsonBody, Limit, Order
+from app.api.schemas.alerts import AlertOut, SpendAlertOut, SpendAlertSet
+from app.api.schemas.base import DeletedOut, ListOut
 from app.control import alerts, projects
-from app.control.alerts import AlertChange, AlertFilter, WantedAlert
+from app.control.alerts import AlertChange, AlertFilter, NewAlert
 from app.control.limits import ScopeRef
 from app.core.alerts import Alert
-from app.core.limits import Scope
 from app.core.money import HUNDREDTH_MICROS
 from app.store.pages import Cursor
-from app.wiring import notifier_from
 
 router = APIRouter(tags=["Spend alerts"])
-Given = Annotated[SpendAlertBody, Depends(body(SpendAlertBody))]
-Before = Annotated[str | None, Query(max_length=200, description="The id of the first object you have.")]
-Order = Annotated[Literal["asc", "desc"], Query(description="By creation.")]
+SpendAlertBody = Annotated[SpendAlertSet, Depends(JsonBody(SpendAlertSet))]
+IN_PROJECT = "/projects/{project_id}/spend_alerts"
+_OF_ORGANIZATION = AlertFilter("organization", "", plain=True)
 
 
-@router.post("/spend_alerts", **described(examples.SPEND_ALERT, 400, 403, body=SpendAlertBody))
-async def create_spend_alert(caller: AdminWriter, given: Given) -> dict[str, Any]:
-    """Tell these recipients when the organization has spent so much in a month. Sent once a month."""
-    return await _create(caller, ScopeRef("organization"), given)
+@router.post("/spend_alerts")
+async def create_spend_alert(caller: AdminWriter, body: SpendAlertBody) -> SpendAlertOut:
+    """Send a mail to these recipients when the organization has spent so much in a month. Sent once a month."""
+    return await _create(caller, ScopeRef("organization"), body)
 
 
-@router.get("/spend_alerts", **described(list_object([examples.SPEND_ALERT]), 400))
+@router.get("/spend_alerts")
 async def list_spend_alerts(
     caller: Admin, after: After = None, before: Before = None, limit: Limit = LIMIT, order: Order = "asc"
-) -> dict[str, Any]:
+) -> ListOut[SpendAlertOut]:
     """The organization's spend alerts. Those of another interval, unit or channel are under `/alerts`."""
-    return await _list(caller, "organization", "", Cursor(after, limit, order == "desc", before))
+    return await _list(caller, _OF_ORGANIZATION, Cursor(after, limit, order == "desc", before))
 
 
-@router.get("/spend_alerts/{alert_id}", **described(examples.SPEND_ALERT, 404))
-async def retrieve_spend_alert(caller: Admin, alert_id: str) -> dict[str, Any]:
-    """One of them."""
-    return _shown(caller, await alerts.show_alert(caller.database, alert_id, _among("organization", "")))
+@router.get("/spend_alerts/{alert_id}")
+async def retrieve_spend_alert(caller: Admin, alert_id: str) -> SpendAlertOut:
+    """One spend alert of the organization."""
+    return _shown(caller, await alerts.show_alert(caller.database, alert_id, _OF_ORGANIZATION))
 
 
-@router.post("/spend_alerts/{alert_id}", **described(examples.SPEND_ALERT, 400, 403, 404, body=SpendAlertBody))
-async def modify_spend_alert(caller: AdminWriter, alert_id: str, given: Given) -> dict[str, Any]:
-    """Change it. A new threshold may be reached in the same month once more."""
-    return await _modify(caller, alert_id, given, _among("organization", ""))
+@router.post("/spend_alerts/{alert_id}")
+async def modify_spend_alert(caller: AdminWriter, alert_id: str, body: SpendAlertBody) -> SpendAlertOut:
+    """Change a spend alert. A new threshold may be reached in the same month once more."""
+    return await _modify(caller, alert_id, body, _OF_ORGANIZATION)
 
 
-@router.delete("/spend_alerts/{alert_id}", **described(examples.deleted("organization.spend_alert"), 403, 404))
-async def delete_spend_alert(caller: AdminWriter, alert_id: str) -> dict[str, Any]:
-    """Delete it, and what it has not sent yet."""
-    await alerts.delete_alert(caller.database, alert_id, _among("organization", ""))
-    return deleted("organization.spend_alert", alert_id)
+@router.delete("/spend_alerts/{alert_id}")
+async def delete_spend_alert(caller: AdminWriter, alert_id: str) -> DeletedOut:
+    """Delete a spend alert, and what it has not sent yet."""
+    await alerts.delete_alert(caller.database, alert_id, _OF_ORGANIZATION)
+    return DeletedOut.of("organization.spend_alert", alert_id)
 
 
-@router.post(
-    "/projects/{project_id}/spend_alerts",
-    **described(examples.PROJECT_SPEND_ALERT, 400, 403, 404, body=SpendAlertBody),
-)
-async def create_project_spend_alert(caller: AdminWriter, project_id: str, given: Given) -> dict[str, Any]:
-    """Tell these recipients when the project has spent so much in a month. Sent once a month."""
-    return await _create(caller, ScopeRef("project", project_id), given)
+@router.post(IN_PROJECT)
+async def create_project_spend_alert(caller: AdminWriter, project_id: str, body: SpendAlertBody) -> SpendAlertOut:
+    """Send a mail to these recipients when the project has spent so much in a month. Sent once a month."""
+    return await _create(caller, ScopeRef("project", project_id), body)
 
 
-@router.get("/projects/{project_id}/spend_alerts", **described(list_object([examples.PROJECT_SPEND_ALERT]), 400, 404))
+@router.get(IN_PROJECT)
 async def list_project_spend_alerts(
     caller: Admin,
     project_id: str,
@@ -76,63 +69,55 @@ async def list_project_spend_alerts(
     before: Before = None,
     limit: Limit = LIMIT,
     order: Order = "asc",
-) -> dict[str, Any]:
+) -> ListOut[SpendAlertOut]:
     """The project's spend alerts."""
     project = await projects.show_project(caller.database, project_id)
-    return await _list(caller, "project", project.id, Cursor(after, limit, order == "desc", before))
+    return await _list(caller, _of_project(project.id), Cursor(after, limit, order == "desc", before))
 
 
-@router.get("/projects/{project_id}/spend_alerts/{alert_id}", **described(examples.PROJECT_SPEND_ALERT, 404))
-async def retrieve_project_spend_alert(caller: Admin, project_id: str, alert_id: str) -> dict[str, Any]:
-    """One of them."""
-    return _shown(caller, await alerts.show_alert(caller.database, alert_id, _among("project", project_id)))
+@router.get(IN_PROJECT + "/{alert_id}")
+async def retrieve_project_spend_alert(caller: Admin, project_id: str, alert_id: str) -> SpendAlertOut:
+    """One spend alert of the project."""
+    return _shown(caller, await alerts.show_alert(caller.database, alert_id, _of_project(project_id)))
 
 
-@router.post(
-    "/projects/{project_id}/spend_alerts/{alert_id}",
-    **described(examples.PROJECT_SPEND_ALERT, 400, 403, 404, body=SpendAlertBody),
-)
+@router.post(IN_PROJECT + "/{alert_id}")
 async def modify_project_spend_alert(
-    caller: AdminWriter, project_id: str, alert_id: str, given: Given
-) -> dict[str, Any]:
-    """Change it. A new threshold may be reached in the same month once more."""
-    return await _modify(caller, alert_id, given, _among("project", project_id))
+    caller: AdminWriter, project_id: str, alert_id: str, body: SpendAlertBody
+) -> SpendAlertOut:
+    """Change a spend alert. A new threshold may be reached in the same month once more."""
+    return await _modify(caller, alert_id, body, _of_project(project_id))
 
 
-@router.delete(
-    "/projects/{project_id}/spend_alerts/{alert_id}",
-    **described(examples.deleted("project.spend_alert"), 403, 404),
-)
-async def delete_project_spend_alert(caller: AdminWriter, project_id: str, alert_id: str) -> dict[str, Any]:
-    """Delete it, and what it has not sent yet."""
-    await alerts.delete_alert(caller.database, alert_id, _among("project", project_id))
-    return deleted("project.spend_alert", alert_id)
+@router.delete(IN_PROJECT + "/{alert_id}")
+async def delete_project_spend_alert(caller: AdminWriter, project_id: str, alert_id: str) -> DeletedOut:
+    """Delete a spend alert, and what it has not sent yet."""
+    await alerts.delete_alert(caller.database, alert_id, _of_project(project_id))
+    return DeletedOut.of("project.spend_alert", alert_id)
 
 
-async def _create(caller: Administrator, where: ScopeRef, given: SpendAlertBody) -> dict[str, Any]:
-    settings = caller.gateway.settings
-    check_currency(given.currency, settings.currency)
-    channels = (channel_of(given.notification_channel),)
-    wanted = WantedAlert(where, "micros", given.interval, given.threshold_amount * HUNDREDTH_MICROS, channels)
-    return _shown(caller, await alerts.create_alert(caller.database, notifier_from(settings), wanted))
+async def _create(caller: Administrator, where: ScopeRef, body: SpendAlertSet) -> SpendAlertOut:
+    check_currency(body.currency, caller.gateway.currency)
+    threshold, channels = body.threshold_amount * HUNDREDTH_MICROS, (body.notification_channel.channel(),)
+    new = NewAlert(where, "micros", body.interval, threshold, channels)
+    return _shown(caller, await alerts.create_alert(caller.database, caller.gateway.notifier, new))
 
 
-async def _list(caller: Administrator, scope: Scope, scope_id: str, cursor: Cursor) -> dict[str, Any]:
-    page = await alerts.page_of_alerts(caller.database, cursor, _among(scope, scope_id))
-    return listed(page, lambda alert: _shown(caller, alert))
+async def _list(caller: Administrator, among: AlertFilter, cursor: Cursor) -> ListOut[SpendAlertOut]:
+    page = await alerts.page_of_alerts(caller.database, cursor, among)
+    return ListOut[SpendAlertOut].of_page(page, lambda alert: _shown(caller, alert))
 
 
-async def _modify(caller: Administrator, alert_id: str, given: SpendAlertBody, among: AlertFilter) -> dict[str, Any]:
-    settings = caller.gateway.settings
-    check_currency(given.currency, settings.currency)
-    channels = (channel_of(given.notification_channel),)
-    change = AlertChange(given.threshold_amount * HUNDREDTH_MICROS, channels, given.interval)
-    return _shown(caller, await alerts.change_alert(caller.database, notifier_from(settings), alert_id, change, among))
+async def _modify(caller: Administrator, alert_id: str, body: SpendAlertSet, among: AlertFilter) -> SpendAlertOut:
+    check_currency(body.currency, caller.gateway.currency)
+    channels = (body.notification_channel.channel(),)
+    change = AlertChange(body.threshold_amount * HUNDREDTH_MICROS, channels, body.interval)
+    return _shown(caller, await alerts.change_alert(caller.database, caller.gateway.notifier, alert_id, change, among))
 
 
-def _among(scope: Scope, scope_id: str) -> AlertFilter:
-    return AlertFilter(scope, scope_id, plain=True)
+def _of_project(project_id: str) -> AlertFilter:
+    return AlertFilter("project", project_id, plain=True)
 
 
-def _shown(caller: Administrator, alert: Alert) -> dict[str, Any]:
-    return {**spend_alert(alert), "currency": caller.gateway.settings.currency}
+def _shown(caller: Administrator, alert: Alert) -> SpendAlertOut:
+    return SpendAlertOut.of(AlertOut.of(alert), caller.gateway.currency)

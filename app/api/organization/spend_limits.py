@@ -1,56 +1,50 @@
 """Spend limits and image quotas of the organization, of projects, users and keys. OpenAI has the monthly spend limits of the
-first two; the other places, the other intervals and the quotas are ours, in the same form."""
+first two; the others, the other intervals and the quotas are extensions in the same form."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Depends
-from pydantic import Field
 
-from app.api.organization.bodies import Body, body
-from app.api.organization.deps import Admin, Administrator, AdminWriter
-from app.api.organization.docs import EXTENSION, described
-from app.api.organization.shapes import seconds
+from app.api.organization.deps import Admin, AdminWriter
+from app.api.organization.reading import JsonBody
+from app.api.schemas.base import EXTENSION, RemovedOut
+from app.api.schemas.limits import (
+    ImageQuotaOut,
+    ImageQuotaSet,
+    LimitOut,
+    SpendInterval,
+    SpendLimitOut,
+    SpendLimitSet,
+)
 from app.control import limits, project_keys
 from app.control.limits import LimitChange, LimitState, ScopeRef
 from app.core.limits import Unit
-from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS
 from app.errors import InvalidValue, NotFound
 
-router = APIRouter()
-SpendInterval = Literal["day", "week", "month", "lifetime"]
-
-
-class SpendLimit(
-    Body, json_schema_extra={"example": {"currency": "CNY", "interval": "month", "threshold_amount": 20000}}
-):
-    """An amount of money."""
-
-    currency: str = Field(max_length=10, description="That of the book: nothing is converted.")
-    interval: SpendInterval = Field(description="`month`; day, week and lifetime are an extension.")
-    threshold_amount: int = Field(ge=0, le=AMOUNT_MICROS_MAX // HUNDREDTH_MICROS, description="In hundredths.")
-
-
-class ImageQuota(Body, json_schema_extra={"example": {"interval": "day", "threshold_amount": 200}}):
-    """A number of images."""
-
-    interval: SpendInterval
-    threshold_amount: int = Field(ge=0, le=limits.AMOUNT_MAX, description="Images.")
+router = APIRouter(tags=["Spend limits and image quotas"])
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """How a limit of a unit is named, asked for and shown."""
+class LimitForm:
+    """The name, body and answer of limits in one unit."""
 
     unit: Unit
     name: str
-    body: type[SpendLimit] | type[ImageQuota]
-    step: int
-    """What one of `threshold_amount` is, in what the limit counts."""
+    body: type[SpendLimitSet] | type[ImageQuotaSet]
+    answer: type[SpendLimitOut] | type[ImageQuotaOut]
+
+    def shown(self, kind: str, state: LimitState, currency: str) -> SpendLimitOut | ImageQuotaOut:
+        """`kind` is the `object` of the answer."""
+        limit = LimitOut.of(state)
+        return SpendLimitOut.of(kind, limit, currency) if self.unit == "micros" else ImageQuotaOut.of(kind, limit)
 
 
-FORMS = (Form("micros", "spend_limit", SpendLimit, HUNDREDTH_MICROS), Form("images", "image_quota", ImageQuota, 1))
+FORMS = (
+    LimitForm("micros", "spend_limit", SpendLimitSet, SpendLimitOut),
+    LimitForm("images", "image_quota", ImageQuotaSet, ImageQuotaOut),
+)
 
 
 async def _of_organization() -> ScopeRef:
@@ -71,8 +65,8 @@ async def _of_key(project_id: str, api_key_id: str, caller: Admin) -> ScopeRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where limits stand: a path, and what its objects are called."""
+class LimitPath:
+    """A path that limits stand under, and the name of its objects."""
 
     path: str
     object: str
@@ -80,83 +74,77 @@ class Place:
     openai: bool = False
 
 
-PLACES = (
-    Place("", "organization", _of_organization, openai=True),
-    Place("/projects/{project_id}", "project", _of_project, openai=True),
-    Place("/users/{user_id}", "organization.user", _of_user),
-    Place("/projects/{project_id}/api_keys/{api_key_id}", "organization.project.api_key", _of_key),
+PATHS = (
+    LimitPath("", "organization", _of_organization, openai=True),
+    LimitPath("/projects/{project_id}", "project", _of_project, openai=True),
+    LimitPath("/users/{user_id}", "organization.user", _of_user),
+    LimitPath("/projects/{project_id}/api_keys/{api_key_id}", "organization.project.api_key", _of_key),
 )
 
 
-def _add(place: Place, form: Form) -> None:
-    """The three routes of one kind of limit in one place."""
-    path, kind = f"{place.path}/{form.name}", f"{place.object}.{form.name}"
-    words, ours = form.name.replace("_", " "), not (place.openai and form.unit == "micros")
-    mark = EXTENSION if ours else "Intervals other than `month` are an extension. "
-    same: dict[str, Any] = {"tags": ["Spend limits and image quotas"]}
-    example, read_body = _example(kind, form), body(form.body)
+def _add(at: LimitPath, form: LimitForm) -> None:
+    """The three routes of one kind of limit at one path."""
+    kind, read_body = f"{at.object}.{form.name}", JsonBody(form.body)
 
     async def retrieve(
-        caller: Admin, interval: SpendInterval = "month", where: ScopeRef = Depends(place.find)
-    ) -> dict[str, Any]:
-        states = await limits.show_limits(caller.database, caller.gateway.settings.zone, where, "")
-        return _shown(kind, form, _required(states, form, interval), caller.gateway.settings.currency)
+        caller: Admin, interval: SpendInterval = "month", where: ScopeRef = Depends(at.find)
+    ) -> SpendLimitOut | ImageQuotaOut:
+        states = await limits.show_limits(caller.database, caller.gateway.zone, where, "")
+        return form.shown(kind, _required(states, form, interval), caller.gateway.currency)
 
     async def modify(
         caller: AdminWriter,
-        where: ScopeRef = Depends(place.find),
+        where: ScopeRef = Depends(at.find),
         interval: SpendInterval | None = None,
-        wanted: Any = Depends(read_body),
-    ) -> dict[str, Any]:
-        if interval not in (None, wanted.interval):
-            raise InvalidValue(f"The body says {wanted.interval}, the address {interval}: which?", param="interval")
-        _check_currency(caller, wanted)
-        change = LimitChange(form.unit, wanted.interval, wanted.threshold_amount * form.step)
-        states = await limits.set_limits(caller.database, caller.gateway.settings.zone, where, None, [change])
-        return _shown(kind, form, _required(states, form, wanted.interval), caller.gateway.settings.currency)
+        body: Any = Depends(read_body),
+    ) -> SpendLimitOut | ImageQuotaOut:
+        if interval not in (None, body.interval):
+            raise InvalidValue(f"The body says {body.interval}, the address {interval}: which?", param="interval")
+        currency, zone = caller.gateway.currency, caller.gateway.zone
+        if isinstance(body, SpendLimitSet) and body.currency.upper() != currency.upper():
+            message = f"This installation books in {currency}, and converts nothing: give the amount in {currency}."
+            raise InvalidValue(message, param="currency")
+        states = await limits.set_limits(caller.database, zone, where, None, [body.change()])
+        return form.shown(kind, _required(states, form, body.interval), currency)
 
     async def delete(
-        caller: AdminWriter, interval: SpendInterval = "month", where: ScopeRef = Depends(place.find)
-    ) -> dict[str, Any]:
-        zone = caller.gateway.settings.zone
+        caller: AdminWriter, interval: SpendInterval = "month", where: ScopeRef = Depends(at.find)
+    ) -> RemovedOut:
+        zone = caller.gateway.zone
         there = _found(await limits.show_limits(caller.database, zone, where, ""), form, interval) is not None
         if there:
             await limits.set_limits(caller.database, zone, where, None, [LimitChange(form.unit, interval, None)])
-        return {"object": f"{kind}.deleted", "deleted": there}
+        return RemovedOut(object=f"{kind}.deleted", deleted=there)
 
-    described_as: dict[str, tuple[Callable[..., Any], str]] = {
-        "GET": (retrieve, f"{mark}The {words}, and how much of it is used. 404 where none is set for that interval."),
-        "POST": (modify, f"{mark}Set or change the {words}. It holds from the next request on."),
-        "DELETE": (delete, f"{mark}Remove the {words}. `deleted` is false where there was none."),
+    _document(at, form, kind, {"GET": retrieve, "POST": modify, "DELETE": delete})
+
+
+def _document(at: LimitPath, form: LimitForm, kind: str, routes: dict[str, Callable[..., Any]]) -> None:
+    words, openai = form.name.replace("_", " "), at.openai and form.unit == "micros"
+    about = {
+        "GET": ("Retrieve", f"The {words}, and how much of it is used. 404 where none is set for that interval."),
+        "POST": ("Modify", f"Set or change the {words}. It holds from the next request on."),
+        "DELETE": ("Delete", f"Remove the {words}. `deleted` is false where there was none."),
     }
-    for method, (route, text) in described_as.items():
-        docs = _docs(method, example, kind, form, extension=ours)
+    for method, route in routes.items():
+        verb, text = about[method]
         router.add_api_route(
-            path, route, methods=[method], description=text, summary=_summary(method, kind), **docs, **same
+            f"{at.path}/{form.name}",
+            route,
+            methods=[method],
+            response_model=RemovedOut if method == "DELETE" else form.answer,
+            summary=f"{verb} {kind.removeprefix('organization.').replace('.', ' ').replace('_', ' ')}",
+            description=f"{text} Intervals other than `month` are an extension." if openai else text,
+            openapi_extra=None if openai else EXTENSION,
         )
 
 
-def _docs(method: str, example: dict[str, Any], kind: str, form: Form, *, extension: bool) -> dict[str, Any]:
-    match method:
-        case "GET":
-            return described(example, 400, 404, extension=extension)
-        case "POST":
-            return described(example, 400, 403, 404, body=form.body, extension=extension)
-        case _:
-            return described({"object": f"{kind}.deleted", "deleted": True}, 400, 403, 404, extension=extension)
-
-
-def _summary(method: str, kind: str) -> str:
-    verb = {"GET": "Retrieve", "POST": "Modify", "DELETE": "Delete"}[method]
-    return f"{verb} {kind.removeprefix('organization.').replace('.', ' ').replace('_', ' ')}"
-
-
-def _found(states: list[LimitState], form: Form, interval: str) -> LimitState | None:
+def _found(states: list[LimitState], form: LimitForm, interval: str) -> LimitState | None:
     wanted = (form.unit, interval)
     return next((state for state in states if (state.limit.unit, state.limit.interval) == wanted), None)
 
 
-def _required(states: list[LimitState], form: Form, interval: str) -> LimitState:
+def _required(states: list[LimitState], form: LimitForm, interval: str) -> LimitState:
     state = _found(states, form, interval)
     if state is None:
         raise NotFound(
@@ -165,47 +153,6 @@ def _required(states: list[LimitState], form: Form, interval: str) -> LimitState
     return state
 
 
-def _check_currency(caller: Administrator, wanted: SpendLimit | ImageQuota) -> None:
-    own = caller.gateway.settings.currency
-    if isinstance(wanted, SpendLimit) and wanted.currency.upper() != own.upper():
-        message = f"This installation books in {own}, and converts nothing: give the amount in {own}."
-        raise InvalidValue(message, param="currency")
-
-
-def _shown(kind: str, form: Form, state: LimitState, currency: str) -> dict[str, Any]:
-    """`enforcing`: nothing is left, so requests are refused now."""
-    assert state.spent is not None
-    assert state.held is not None
-    assert state.left is not None
-    unit = "_micros" if form.unit == "micros" else ""
-    return {
-        "object": kind,
-        **({"currency": currency} if form.unit == "micros" else {}),
-        "interval": state.limit.interval,
-        "threshold_amount": state.limit.amount // form.step,
-        "enforcement": {"status": "enforcing" if state.left <= 0 else "inactive"},
-        f"used{unit}": state.spent,
-        f"held{unit}": state.held,
-        f"left{unit}": state.left,
-        "resets_at": seconds(state.resets_at_ms),
-    }
-
-
-def _example(kind: str, form: Form) -> dict[str, Any]:
-    unit, one = ("_micros", 1_000_000) if form.unit == "micros" else ("", 1)
-    return {
-        "object": kind,
-        **({"currency": "CNY"} if form.unit == "micros" else {}),
-        "interval": "month",
-        "threshold_amount": 200 * one // form.step,
-        "enforcement": {"status": "inactive"},
-        f"used{unit}": 80 * one,
-        f"held{unit}": 0,
-        f"left{unit}": 120 * one,
-        "resets_at": 1798732800,
-    }
-
-
-for _place in PLACES:
+for _path in PATHS:
     for _form in FORMS:
-        _add(_place, _form)
+        _add(_path, _form)

@@ -24,18 +24,18 @@ _SUMS = ("requests", "images", "cost", "currency", "input_tokens", "output_token
 _NAMED: Mapping[Field, str] = {"project_id": "project", "user_id": "user", "api_key_id": "api_key"}
 
 
-async def csv_answer(database: Database, asked: ImagesCsvQuery, currency: str) -> Response:
+async def csv_answer(database: Database, query: ImagesCsvQuery, currency: str) -> Response:
     """The whole period at once. Raises InvalidValue for one that is too long."""
-    wanted, most = replace(asked.wanted(), with_tokens=True), BUCKETS_MAX[asked.bucket_width]
-    period = Period(asked.start_time, asked.end_time, asked.bucket_width, most)
+    wanted, most = replace(query.wanted(), with_tokens=True), BUCKETS_MAX[query.bucket_width]
+    period = Period(query.start_time, query.end_time, query.bucket_width, most)
     page = await buckets.read_buckets(database, period, wanted)
     if page.next_page is not None:
-        message = f"This is more than {most} buckets of {asked.bucket_width}: ask for less time, or for wider buckets."
+        message = f"This is more than {most} buckets of {query.bucket_width}: ask for less time, or for wider buckets."
         raise InvalidValue(message, param="start_time")
     names = await buckets.read_names(database)
     rows = _rows(page.buckets, wanted.by, names, currency)
     text = await asyncio.to_thread(_written, _head(wanted.by), rows)
-    body = text.encode("utf-8-sig" if asked.bom else "utf-8")
+    body = text.encode("utf-8-sig" if query.bom else "utf-8")
     disposition = {"content-disposition": 'attachment; filename="usage-images.csv"'}
     return Response(body, headers=disposition, media_type="text/csv; charset=utf-8")
 

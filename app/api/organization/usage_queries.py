@@ -1,10 +1,10 @@
-"""What may be asked of usage and costs."""
+"""Query strings of usage and costs."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.api.organization.queries import Query
+from app.api.organization.reading import QueryModel
 from app.control.buckets import Field as UsageField
 from app.control.buckets import Period, Wanted, Width
 from app.errors import InvalidValue
@@ -33,7 +33,7 @@ _FIELDS: dict[str, tuple[UsageField, ...]] = {
 }
 
 
-class _Query(Query):
+class _Query(QueryModel):
     start_time: Seconds = Field(description="Unix seconds, inclusive.")
     end_time: Seconds | None = Field(None, description="Unix seconds, exclusive. Left out: now.")
     api_key_ids: Values = ()
@@ -55,7 +55,7 @@ class _Query(Query):
         return tuple(dict.fromkeys(field for name in self.group_by for field in _FIELDS[name]))
 
 
-class _Paged(Query):
+class _Paged(QueryModel):
     limit: int = Field(0, ge=0, le=1440, description="How many buckets; 0 is the default.")
     page: str | None = Field(None, max_length=100, description="`next_page` of the answer before.")
 

@@ -8,7 +8,7 @@ from app.cli.administration import ShownKey
 from app.cli.remote.client import Client, Installation
 from app.cli.remote.times import at_ms, required_ms
 from app.control.dates import expiry_ms
-from app.control.keys import CreatedKey, WantedKey
+from app.control.keys import CreatedKey, NewApiKey
 from app.errors import Conflict
 
 
@@ -16,7 +16,7 @@ class Keys:
     client: Client
     installation: Installation
 
-    async def create_key(self, wanted: WantedKey) -> CreatedKey:
+    async def create_key(self, wanted: NewApiKey) -> CreatedKey:
         fields = {
             "user_id": wanted.user,
             "name": wanted.name,

@@ -12,7 +12,7 @@ from app.core.limits import Limit
 from app.core.money import HUNDREDTH_MICROS
 
 if TYPE_CHECKING:
-    from app.control.alerts import WantedAlert
+    from app.control.alerts import NewAlert
 
 
 class Limits:
@@ -54,7 +54,7 @@ class Models:
 class Alerts:
     client: Client
 
-    async def create_alert(self, wanted: "WantedAlert") -> Alert:
+    async def create_alert(self, wanted: "NewAlert") -> Alert:
         fields = {
             "unit": _named(wanted.unit),
             "interval": wanted.interval,

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.cli.remote.client import Client
 from app.cli.remote.times import at_ms, required_ms
-from app.control.admin_keys import AdminKeyRecord, WantedAdminKey
+from app.control.admin_keys import AdminKeyRecord, NewAdminKey
 from app.control.keys import CreatedKey
 from app.store.organization import Project, User
 from app.store.service_accounts import ServiceAccount
@@ -69,7 +69,7 @@ class Projects:
 class AdminKeys:
     client: Client
 
-    async def create_admin_key(self, wanted: WantedAdminKey) -> CreatedKey:
+    async def create_admin_key(self, wanted: NewAdminKey) -> CreatedKey:
         """Without a user it belongs to whom the key that makes it belongs to."""
         made = await self.client.post("admin_api_keys", name=wanted.name, role=wanted.role, user_id=wanted.user)
         return CreatedKey(made["id"], made["value"])

@@ -6,8 +6,8 @@ from typing import Any
 
 from app.cli.remote.client import Client
 from app.control.price_files import DocumentFormat, amount_fields, amount_of
-from app.control.price_import import Imported, PriceStep
-from app.control.prices import OPERATIONS, ListedPrice, WantedPrice
+from app.control.price_import import PriceImport, PriceStep
+from app.control.prices import OPERATIONS, ListedPrice, PriceEntry
 from app.core.pricing import PerImage, PerToken, Price
 
 
@@ -22,7 +22,7 @@ class Prices:
             rows[price["model"]].append(price)
         return [_listed(model, price) for model in catalog for price in rows[model["id"]] or [None]]
 
-    async def set_price(self, wanted: WantedPrice) -> ListedPrice:
+    async def set_price(self, wanted: PriceEntry) -> ListedPrice:
         names = {name: getattr(wanted, name) for name in ("model", "operation", "size", "quality")}
         made = await self.client.post("prices", **names, **amount_fields(wanted.amount), **{"from": wanted.starts})
         with self.client.after("The price is set"):
@@ -32,9 +32,9 @@ class Prices:
     async def export_prices(self, format: DocumentFormat) -> str:
         return await self.client.text("prices", "export", format=format)
 
-    async def import_prices(self, text: str, format: DocumentFormat, *, dry_run: bool) -> Imported:
+    async def import_prices(self, text: str, format: DocumentFormat, *, dry_run: bool) -> PriceImport:
         found = await self.client.send_text(text, f"application/{format}", "prices", "import", dry_run=dry_run)
-        return Imported(tuple(map(_step, found["set"])), found["unchanged"], found["past"])
+        return PriceImport(tuple(map(_step, found["set"])), found["unchanged"], found["past"])
 
 
 def _listed(model: Any, price: Any) -> ListedPrice:
@@ -57,7 +57,7 @@ def _price(found: Any) -> Price:
 
 def _step(found: Any) -> PriceStep:
     names = {name: found[name] for name in ("model", "operation", "size", "quality")}
-    wanted = WantedPrice(amount=_amount(found["becomes"]), starts=found["from"], **names)
+    wanted = PriceEntry(amount=_amount(found["becomes"]), starts=found["from"], **names)
     return PriceStep(wanted, None if found["was"] is None else _amount(found["was"]))
 
 

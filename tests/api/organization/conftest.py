@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.control.admin_keys import WantedAdminKey, create_admin_key
+from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.sandbox import RunningSandbox
 from app.store.engine import Database
 from tests.gateways import PEPPER, Running, running_gateway
@@ -78,7 +78,7 @@ async def office(tmp_path: Path, relay: RunningSandbox, database: Database) -> A
     unguarded: Any = {"guard_admin_per_minute": 100_000, "guard_bad_keys_per_minute": 100_000}
     url = database.where.url or None
     async with running_gateway(tmp_path, relay.base_url, database_url=url, **unguarded) as running:
-        created = await create_admin_key(running.database, PEPPER, WantedAdminKey("the owner's"))
+        created = await create_admin_key(running.database, PEPPER, NewAdminKey("the owner's"))
         async with httpx2.AsyncClient(base_url=running.url, verify=False, timeout=30) as http:
             yield Office(running, http, created.key, created.id)
 

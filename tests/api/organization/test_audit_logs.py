@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.api.organization.audit_logs import OURS
+from app.api.schemas.audit_logs import OWN_EVENTS
 from app.control import keys, limits, people, prices
 from app.control.limits import LimitChange, ScopeRef
 from app.core.actors import Actor
@@ -118,8 +118,8 @@ async def test_every_event_of_ours_has_a_name_of_openais() -> None:
     sources = [file.read_text() for file in Path("app/control").glob("*.py")]
     events = {event for source in sources for event in re.findall(r'"([a-z_]+\.(?:[a-z]+ed))"', source)}
 
-    assert {OURS.get(event, event) for event in events} <= OPENAIS
-    assert set(OURS.values()) <= OPENAIS
+    assert {OWN_EVENTS.get(event, event) for event in events} <= OPENAIS
+    assert set(OWN_EVENTS.values()) <= OPENAIS
 
 
 async def test_the_log_is_narrowed_by_each_filter(office: Office) -> None:
@@ -163,12 +163,12 @@ async def test_whatever_control_writes_is_logged_with_its_actor(database: Databa
     await people.create_user(mine, "lin")
     await people.disable_user(mine, "lin")
     await people.enable_user(mine, "lin")
-    key = await keys.create_key(mine, PEPPER, ZONE, keys.WantedKey("lin"))
+    key = await keys.create_key(mine, PEPPER, ZONE, keys.NewApiKey("lin"))
     await keys.revoke_key(mine, key.id)
     change = LimitChange("micros", "month", 1_000_000)
     await limits.set_limits(mine, ZONE, ScopeRef("user", "lin"), None, [change])
     await limits.set_limits(mine, ZONE, ScopeRef("user", "lin"), None, [LimitChange("micros", "month", None)])
-    await prices.set_price(mine, ZONE, prices.WantedPrice("new-model", PerImage(10_000)))
+    await prices.set_price(mine, ZONE, prices.PriceEntry("new-model", PerImage(10_000)))
 
     found = await rows(database)
 

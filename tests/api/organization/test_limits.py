@@ -6,7 +6,7 @@ import pytest
 
 from tests.api.organization.conftest import Office
 
-SPEND = {"unit": "spend", "interval": "month", "amount": 2000}
+SPEND = {"unit": "micros", "interval": "month", "amount": 20_000_000}
 
 
 async def test_limits_of_every_kind_are_set_together_and_listed(office: Office) -> None:
@@ -15,15 +15,16 @@ async def test_limits_of_every_kind_are_set_together_and_listed(office: Office) 
     at_once = {"unit": "in_flight", "amount": 2}
 
     made = await office.post("/limits", scope="user", scope_id="lin", limits=[SPEND, rates, at_once])
-    await office.post("/limits", limits=[{**SPEND, "amount": 5}], model="seedream-3.0")
+    await office.post("/limits", limits=[{"unit": "spend", "interval": "month", "amount": 5}], model="seedream-3.0")
 
     facts = {(each["unit"], each["interval"]): each["amount"] for each in made["data"]}
-    assert facts == {("spend", "month"): 2000, ("images", "minute"): 6, ("in_flight", "lifetime"): 2}
-    spend = next(each for each in made["data"] if each["unit"] == "spend")
+    assert facts == {("micros", "month"): 20_000_000, ("images", "minute"): 6, ("in_flight", "lifetime"): 2}
+    spend = next(each for each in made["data"] if each["unit"] == "micros")
     assert (spend["scope_id"], spend["scope_name"], spend["model"]) == (lin["id"], "lin", None)
-    assert (spend["used_micros"], spend["held_micros"], spend["left_micros"]) == (0, 0, 20_000_000)
+    assert (spend["spent"], spend["held"], spend["left"]) == (0, 0, 20_000_000)
     every = (await office.get("/limits"))["data"]
     assert len(every) == 4
+    assert 50_000 in {each["amount"] for each in every}  # `spend` is the older name of money, in hundredths.
     assert (await office.get("/limits", scope="user", scope_id=lin["id"]))["data"] == made["data"]
     assert [each["model"] for each in (await office.get("/limits", scope="organization"))["data"]] == ["seedream-3.0"]
     assert (await office.get("/limits", model=""))["data"] == made["data"]
@@ -33,9 +34,9 @@ async def test_limits_of_every_kind_are_set_together_and_listed(office: Office) 
 async def test_a_limit_is_removed_and_all_change_or_none(office: Office) -> None:
     await office.post("/limits", limits=[SPEND])
 
-    wrong = {"limits": [{**SPEND, "amount": 7}, {"unit": "spend", "interval": "minute", "amount": 7}]}
+    wrong = {"limits": [{**SPEND, "amount": 70_000}, {**SPEND, "interval": "minute"}]}
     assert (await office.refused("POST", "/limits", wrong))[:2] == (400, "invalid_value")
-    assert [each["amount"] for each in (await office.get("/limits"))["data"]] == [2000]
+    assert [each["amount"] for each in (await office.get("/limits"))["data"]] == [20_000_000]
 
     gone = await office.post("/limits", limits=[{**SPEND, "amount": None}])
     assert gone["data"] == (await office.get("/limits"))["data"] == []
@@ -50,8 +51,8 @@ async def test_a_limit_is_removed_and_all_change_or_none(office: Office) -> None
         ({"limits": [SPEND], "model": "unknown"}, "model"),
         ({"limits": [{**SPEND, "amount": -1}]}, "micros"),
         ({"limits": [{**SPEND, "amount": "7"}]}, "limits.0.amount"),
-        ({"limits": [{"unit": "spend", "interval": "month"}]}, "limits.0.amount"),
-        ({"limits": [{**SPEND, "unit": "micros"}]}, "limits.0.unit"),
+        ({"limits": [{"unit": "micros", "interval": "month"}]}, "limits.0.amount"),
+        ({"limits": [{**SPEND, "unit": "money"}]}, "limits.0.unit"),
     ],
 )
 async def test_what_cannot_be_is_a_400(office: Office, given: dict[str, Any], param: str) -> None:

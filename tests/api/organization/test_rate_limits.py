@@ -2,7 +2,7 @@
 
 from zoneinfo import ZoneInfo
 
-from app.control.prices import WantedPrice, set_price
+from app.control.prices import PriceEntry, set_price
 from app.core.pricing import PerImage
 from tests.api.organization.conftest import Office
 
@@ -64,7 +64,7 @@ async def test_what_a_row_shows_can_be_sent_back(office: Office) -> None:
 
 
 async def test_a_model_with_a_slash_in_its_name_and_the_models_own_name_are_found(office: Office) -> None:
-    await set_price(office.running.database, ZoneInfo("UTC"), WantedPrice("stability/ultra", PerImage(10)))
+    await set_price(office.running.database, ZoneInfo("UTC"), PriceEntry("stability/ultra", PerImage(10)))
 
     by_id = await office.post(f"{PATH}/rl-stability%2Fultra", max_requests_per_1_minute=3)
     by_model = await office.post(f"{PATH}/stability%2Fultra")

@@ -1,0 +1,116 @@
+"""API keys: of one project, and of all projects at once."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+
+from app.api.organization.deps import Admin, Administrator, AdminWriter
+from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
+from app.api.schemas.keys import (
+    ApiKeyCreate,
+    ApiKeyOut,
+    ApiKeyRotate,
+    ApiKeyUpdate,
+    ProjectApiKeyCreated,
+    ProjectApiKeyOut,
+    is_read_only,
+)
+from app.control import keys, project_keys
+from app.control.keys import CreatedKey
+from app.control.project_keys import KeyChange, NewProjectKey
+from app.store.pages import Cursor
+
+router = APIRouter(tags=["API keys"])
+IN_PROJECT = "/projects/{project_id}/api_keys"
+
+
+@router.get("/api_keys", openapi_extra=EXTENSION)
+async def list_api_keys(caller: Admin, after: After = None, limit: Limit = LIMIT) -> ListOut[ApiKeyOut]:
+    """Every API key, newest first: with its project, `status` and, where it is revoked, since when."""
+    now_ms = await caller.database.now_ms()
+    page = await keys.page_of_keys(caller.database, Cursor(after, limit, descending=True))
+    return ListOut[ApiKeyOut].of_page(page, lambda key: ApiKeyOut.at(key, now_ms))
+
+
+@router.get("/api_keys/{api_key_id}", openapi_extra=EXTENSION)
+async def retrieve_api_key(caller: Admin, api_key_id: str) -> ApiKeyOut:
+    """One API key of any project, revoked or not, without its value."""
+    return ApiKeyOut.at(await keys.show_key(caller.database, api_key_id), await caller.database.now_ms())
+
+
+@router.post(IN_PROJECT, openapi_extra=EXTENSION)
+async def create_project_api_key(
+    caller: AdminWriter, project_id: str, body: Annotated[ApiKeyCreate, Depends(JsonBody(ApiKeyCreate))]
+) -> ProjectApiKeyCreated:
+    """Make a key for a user or service account; its `value` is shown this once. A user becomes a member of the project."""
+    new = NewProjectKey(
+        body.user_id,
+        body.name,
+        body.expires_in_seconds,
+        body.models,
+        [(limit.model, limit.change()) for limit in body.limits or []],
+        is_read_only(body.scopes),
+    )
+    created = await project_keys.create_project_key(caller.database, caller.pepper, project_id, new)
+    return await _created(caller, created)
+
+
+@router.get(IN_PROJECT)
+async def list_project_api_keys(
+    caller: Admin,
+    project_id: str,
+    after: After = None,
+    limit: Limit = LIMIT,
+    owner_project_access: Annotated[Literal["active", "inactive", "any"], Query()] = "any",
+) -> ListOut[ProjectApiKeyOut]:
+    """The keys of a project by creation, without deleted ones; all, or those whose owner may (or may not) act in the project."""
+    access = {"active": True, "inactive": False}.get(owner_project_access)
+    page = await project_keys.page_of_project_keys(caller.database, project_id, Cursor(after, limit), access)
+    return ListOut[ProjectApiKeyOut].of_page(page, ProjectApiKeyOut.of)
+
+
+@router.get(IN_PROJECT + "/{api_key_id}")
+async def retrieve_project_api_key(caller: Admin, project_id: str, api_key_id: str) -> ProjectApiKeyOut:
+    """One key of a project, without its value."""
+    return ProjectApiKeyOut.of(await project_keys.show_project_key(caller.database, project_id, api_key_id))
+
+
+@router.post(IN_PROJECT + "/{api_key_id}")
+async def modify_project_api_key(
+    caller: AdminWriter,
+    project_id: str,
+    api_key_id: str,
+    body: Annotated[ApiKeyUpdate, Depends(JsonBody(ApiKeyUpdate))],
+) -> ProjectApiKeyOut:
+    """Change a key's expiry. With `scopes: []` it may do everything, and with any of `api.model.request`, `model.request` and
+    `api.model.images.request` too; with others alone, as `["api.all.read"]`, it looks and buys nothing: `scopes` of the answer
+    says which. Extensions: `name`, and `models`, where an empty list allows every model again, but not to a key that only
+    looks."""
+    read_only = None if body.scopes is None else is_read_only(body.scopes)
+    change = KeyChange(body.name, body.expires_in_seconds, body.models, read_only)
+    return ProjectApiKeyOut.of(await project_keys.change_project_key(caller.database, project_id, api_key_id, change))
+
+
+@router.delete(IN_PROJECT + "/{api_key_id}")
+async def delete_project_api_key(caller: AdminWriter, project_id: str, api_key_id: str) -> DeletedOut:
+    """Delete a key: it never works again."""
+    key = await project_keys.delete_project_key(caller.database, project_id, api_key_id)
+    return DeletedOut.of("organization.project.api_key", key.id)
+
+
+@router.post(IN_PROJECT + "/{api_key_id}/rotate", openapi_extra=EXTENSION)
+async def rotate_project_api_key(
+    caller: AdminWriter,
+    project_id: str,
+    api_key_id: str,
+    body: Annotated[ApiKeyRotate, Depends(JsonBody(ApiKeyRotate))],
+) -> ProjectApiKeyCreated:
+    """Make a new `value` for the same key, whose limits and history go on; the old one works for the grace period too."""
+    await project_keys.show_project_key(caller.database, project_id, api_key_id)
+    pepper, grace_s = caller.pepper, body.grace_period_seconds
+    return await _created(caller, await keys.rotate_key(caller.database, pepper, api_key_id, grace_s))
+
+
+async def _created(caller: Administrator, created: CreatedKey) -> ProjectApiKeyCreated:
+    return ProjectApiKeyCreated.of(await keys.show_key(caller.database, created.id), value=created.key)

@@ -1,0 +1,264 @@
+"""Alerts: ours, the same for every scope, unit and channel, and OpenAI's spend alerts made from it."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from app.api.schemas.base import Answer, Input, absent, seconds
+from app.core.alerts import Alert, AlertUnit, Channel
+from app.core.intervals import Interval
+from app.core.limits import Scope
+from app.core.money import HUNDREDTH_MICROS
+from app.store.deliveries import Delivery, DeliveryState, FiringRecord
+
+Counted = Literal["day", "week", "month", "lifetime"]
+_MAIL = {"type": "email", "recipients": ["finance@example.com"], "subject_prefix": "[imagegate]"}
+_HOOK = {"type": "webhook", "url": "https://example.com/hook"}
+_ALERT = {
+    "object": "alert",
+    "id": "alert_0k3n5v8q2x7m1c4b9z6l0p2d",
+    "scope": "user",
+    "scope_id": "user-1c4b9z6l0p2d0k3n5v8q2x7m",
+    "scope_name": "lin",
+    "model": None,
+    "unit": "images",
+    "interval": "day",
+    "threshold": 100,
+    "notification_channels": [_HOOK, _MAIL],
+    "created_at": 1795240000,
+}
+_SPEND_ALERT = {
+    "id": "alert_0k3n5v8q2x7m1c4b9z6l0p2d",
+    "object": "organization.spend_alert",
+    "interval": "month",
+    "threshold_amount": 80000,
+    "notification_channel": _MAIL,
+    "currency": "CNY",
+}
+_FIRING = {
+    "object": "alert.firing",
+    "id": "firing_2d0k3n5v8q2x7m1c4b9z6l0p",
+    "interval_starts_at": 1795190400,
+    "threshold": 100,
+    "used": 104,
+    "fired_at": 1795240100,
+    "deliveries": [
+        {
+            "id": "msg_5v8q2x7m1c4b9z6l0p2d0k3n",
+            "notification_channel": _HOOK,
+            "state": "delivered",
+            "attempts": 1,
+            "next_attempt_at": None,
+            "ended_at": 1795240101,
+            "error": None,
+        }
+    ],
+}
+
+
+class EmailChannelOut(Answer):
+    """Mail to these recipients."""
+
+    type: Literal["email"] = "email"
+    recipients: list[str]
+    subject_prefix: str | None
+
+
+class UrlChannelOut(Answer):
+    """A signed POST or a chat robot. The `secret` of a webhook is in the answer that made it only; a robot's token never."""
+
+    type: Literal["webhook", "chat"]
+    url: str
+    secret: str | None = absent()
+
+
+ChannelOut = EmailChannelOut | UrlChannelOut
+
+
+class AlertOut(Answer, json_schema_extra={"example": _ALERT}):
+    """A threshold, set off once for each interval, and the channels of its messages."""
+
+    object: Literal["alert"] = "alert"
+    id: str
+    scope: Scope
+    scope_id: str | None = Field(description="Null for the organization.")
+    scope_name: str | None
+    model: str | None = Field(description="Null: any model.")
+    unit: AlertUnit = Field(description="The unit of `threshold`: micros (of the book's currency), images, requests.")
+    interval: Interval
+    threshold: int
+    notification_channels: list[ChannelOut]
+    created_at: int
+
+    @classmethod
+    def of(cls, alert: Alert, *, secrets: bool = False) -> Self:
+        """`secrets`: with those of its webhooks, for the answer that made them."""
+        return cls.from_record(
+            alert,
+            scope_id=alert.scope_id or None,
+            scope_name=alert.owner or None,
+            model=alert.model or None,
+            notification_channels=[_channel(channel, secrets) for channel in alert.channels],
+        )
+
+
+class SpendAlertOut(Answer, json_schema_extra={"example": _SPEND_ALERT}):
+    """OpenAI's spend alert; `threshold_amount` in hundredths of the currency."""
+
+    id: str
+    object: str
+    interval: Interval
+    threshold_amount: int
+    notification_channel: ChannelOut
+    currency: str
+
+    @classmethod
+    def of(cls, alert: AlertOut, currency: str) -> Self:
+        """From an alert on a month's spend with one channel."""
+        return cls.from_record(
+            alert,
+            object=f"{alert.scope}.spend_alert",
+            threshold_amount=alert.threshold // HUNDREDTH_MICROS,
+            notification_channel=alert.notification_channels[0],
+            currency=currency,
+        )
+
+
+class DeliveryOut(Answer):
+    """A message of a firing to one channel; its secrets are not shown."""
+
+    id: str
+    notification_channel: dict[str, Any]
+    state: DeliveryState
+    attempts: int
+    next_attempt_at: int | None
+    ended_at: int | None
+    error: str | None
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Self:
+        """A delivery as stored."""
+        due_at = seconds(delivery.due_at_ms) if delivery.state == "pending" else None
+        return cls.from_record(delivery, notification_channel=delivery.channel, next_attempt_at=due_at)
+
+
+class FiringOut(Answer, json_schema_extra={"example": _FIRING}):
+    """What set an alert off; `threshold` and `used` in the alert's unit."""
+
+    object: Literal["alert.firing"] = "alert.firing"
+    id: str
+    interval_starts_at: int | None = Field(description="Null for a lifetime.")
+    threshold: int
+    used: int
+    fired_at: int
+    deliveries: list[DeliveryOut]
+
+    @classmethod
+    def of(cls, firing: FiringRecord) -> Self:
+        """A firing as stored."""
+        deliveries = [DeliveryOut.of(each) for each in firing.deliveries]
+        starts_at = seconds(firing.starts_at_ms) or None
+        return cls.from_record(firing, interval_starts_at=starts_at, deliveries=deliveries)
+
+
+_Text = Annotated[str, Field(max_length=2048)]
+
+
+class EmailChannelIn(Input):
+    """OpenAI's notification channel: mail."""
+
+    type: Literal["email"]
+    recipients: Annotated[list[Annotated[str, Field(max_length=254)]], Field(max_length=50)]
+    subject_prefix: Annotated[str, Field(max_length=64)] | None = None
+
+    def channel(self) -> Channel:
+        """The channel as stored."""
+        return Channel("email", tuple(self.recipients), self.subject_prefix)
+
+
+class WebhookChannelIn(Input):
+    """A signed POST (an extension). Without a `secret` one is made; the answer shows it once."""
+
+    type: Literal["webhook"]
+    url: _Text
+    secret: Annotated[str, Field(max_length=128)] | None = None
+
+    def channel(self) -> Channel:
+        """The channel as stored."""
+        return Channel("webhook", url=self.url, secret=self.secret or "")
+
+
+class ChatChannelIn(Input):
+    """A robot of Feishu, Lark, DingTalk, WeCom or Slack (an extension), like `feishu://TOKEN`."""
+
+    type: Literal["chat"]
+    url: _Text
+
+    def channel(self) -> Channel:
+        """The channel as stored."""
+        return Channel("chat", url=self.url)
+
+
+ChannelIn = Annotated[EmailChannelIn | WebhookChannelIn | ChatChannelIn, Field(discriminator="type")]
+ChannelsIn = Annotated[list[ChannelIn], Field(min_length=1, max_length=10)]
+
+
+class SpendAlertSet(
+    Input,
+    json_schema_extra={
+        "example": {
+            "currency": "CNY",
+            "interval": "month",
+            "threshold_amount": 80000,
+            "notification_channel": {"type": "email", "recipients": ["finance@example.com"]},
+        }
+    },
+):
+    """OpenAI's create and modify: the whole alert every time."""
+
+    currency: Annotated[str, Field(max_length=8)]
+    interval: Literal["month"]
+    notification_channel: EmailChannelIn
+    threshold_amount: int
+
+
+class AlertCreate(
+    Input,
+    json_schema_extra={
+        "example": {
+            "scope": "user",
+            "scope_id": "lin",
+            "unit": "images",
+            "interval": "day",
+            "threshold": 100,
+            "notification_channels": [_HOOK],
+        }
+    },
+):
+    """A new alert; the older `threshold_amount` and unit `spend` count money in hundredths."""
+
+    scope: Scope = "organization"
+    scope_id: Annotated[str, Field(max_length=200)] | None = None
+    unit: Literal["micros", "images", "requests", "spend"] = "spend"
+    interval: Counted = "month"
+    threshold: int | None = Field(None, description="In the unit; of money in micros and whole hundredths.")
+    threshold_amount: int | None = Field(None, description="The older name, of money in hundredths.")
+    currency: Annotated[str, Field(max_length=8)] | None = None
+    model: Annotated[str, Field(max_length=128)] | None = None
+    notification_channels: ChannelsIn
+
+
+class AlertModify(Input, json_schema_extra={"example": {"threshold": 200}}):
+    """Fields left out stay as they are. A webhook whose URL stays keeps its secret."""
+
+    interval: Counted | None = None
+    threshold: int | None = Field(None, description="In the alert's unit.")
+    threshold_amount: int | None = Field(None, description="The older name, of money in hundredths.")
+    notification_channels: ChannelsIn | None = None
+
+
+def _channel(channel: Channel, secrets: bool) -> ChannelOut:
+    if channel.type == "email":
+        return EmailChannelOut(recipients=list(channel.recipients), subject_prefix=channel.subject_prefix)
+    secret = channel.secret if secrets and channel.secret else None
+    return UrlChannelOut(type=channel.type, url=str(channel.public()["url"]), secret=secret)

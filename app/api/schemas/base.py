@@ -1,0 +1,123 @@
+"""Bases of all models: answers, inputs, lists, deletions and errors."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.store.pages import Page
+
+IGNORED_HEADER = "x-imagegate-ignored"
+IGNORED = object()
+"""Marks an input of OpenAI's that has no effect here: the answer to a body in which it is not null names it in a header."""
+Ignored = Annotated[str | None, Field(description=f"Accepted without effect; `{IGNORED_HEADER}` names it."), IGNORED]
+
+
+class Answer(BaseModel):
+    """Base of everything the API answers."""
+
+    @classmethod
+    def from_record(cls, record: Any, **more: Any) -> Self:
+        """Fields that the record has under the same name, instants (`created_at` from `created_at_ms`) in whole seconds, and
+        `more` on top."""
+        fields: dict[str, Any] = {}
+        for name in cls.model_fields.keys() - more.keys():
+            if name.endswith("_at") and hasattr(record, f"{name}_ms"):
+                fields[name] = seconds(getattr(record, f"{name}_ms"))
+            elif hasattr(record, name):
+                fields[name] = getattr(record, name)
+        return cls(**fields, **more)
+
+
+class Input(BaseModel):
+    """Base of every JSON body: an unknown field is a 400, and no number is made of a string."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+Out = TypeVar("Out", bound=Answer)
+Record = TypeVar("Record")
+
+
+class ListOut(Answer, Generic[Out]):
+    """A page of objects; `last_id` is the `after` of the next request."""
+
+    object: Literal["list"] = "list"
+    data: list[Out]
+    first_id: str | None = None
+    last_id: str | None = None
+    has_more: bool = False
+
+    @classmethod
+    def of(cls, data: Iterable[Out], *, has_more: bool = False) -> Self:
+        """A list of objects, which have an `id`."""
+        rows = list(data)
+        first_id, last_id = (getattr(rows[index], "id", None) if rows else None for index in (0, -1))
+        return cls(data=rows, first_id=first_id, last_id=last_id, has_more=has_more)
+
+    @classmethod
+    def of_page(cls, page: Page[Record], make: Callable[[Record], Out]) -> Self:
+        """A page of records, each made into an object by `make`."""
+        return cls.of(map(make, page.records), has_more=page.has_more)
+
+
+class DeletedOut(
+    Answer, json_schema_extra={"example": {"id": "key_4f8c1n0a2b7m", "object": "api_key.deleted", "deleted": True}}
+):
+    """The answer to a DELETE of an object with an id; `object` is the object's own with `.deleted`."""
+
+    id: str
+    object: str
+    deleted: bool = True
+
+    @classmethod
+    def of(cls, object: str, id: str) -> Self:
+        """`object` is given without `.deleted`."""
+        return cls(id=id, object=f"{object}.deleted")
+
+
+class RemovedOut(Answer, json_schema_extra={"example": {"object": "project.spend_limit.deleted", "deleted": True}}):
+    """The answer to a DELETE of something that has no id; `deleted` is false when there was nothing."""
+
+    object: str
+    deleted: bool
+
+
+class ErrorDetail(Answer):
+    """The error of a refused request; `param` names the field at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+_LIMIT_REACHED = {
+    "error": {
+        "message": "The monthly spend limit of user lin has 0.40 CNY left of 20.00 CNY (resets 2026-12-01T00:00:00+08:00); "
+        "this request may need 1.00 CNY. Your administrator can raise the limit.",
+        "type": "insufficient_quota",
+        "param": None,
+        "code": "insufficient_quota",
+    }
+}
+
+
+class ErrorOut(Answer, json_schema_extra={"example": _LIMIT_REACHED}):
+    """OpenAI's error object, the answer of every refusal."""
+
+    error: ErrorDetail
+
+
+EXTENSION: dict[str, Any] = {"x-extension": True}
+"""`openapi_extra` of a route that OpenAI does not have."""
+
+
+def absent() -> Any:
+    """A field that is left out of the answer while it is None."""
+    return Field(None, exclude_if=lambda value: value is None)
+
+
+def seconds(at_ms: int | None) -> int | None:
+    """An instant in whole Unix seconds; None stays None."""
+    return None if at_ms is None else at_ms // 1000

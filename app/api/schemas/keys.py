@@ -1,0 +1,291 @@
+"""API keys and admin API keys. OpenAI's forms; a secret is in the answer that made it only."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from app.api.schemas.base import Answer, Input, absent, seconds
+from app.api.schemas.limits import LimitSet
+from app.store.admin_keys import AdminKeyRecord, AdminRole
+from app.store.keys import KeyRecord
+
+GRACE_S = 86_400
+IMAGE_SCOPES = frozenset({"api.model.request", "model.request", "api.model.images.request"})
+"""OpenAI's names of the permission to make images: the first in its SDK (`audit_log_list_response.py`), the others in its
+refusals ("Missing scopes: ...")."""
+READ_ONLY_SCOPE = "api.all.read"
+_VALUE = "sk-ig-4f8c1n0a2b7m-..., shown this once"
+_LIN = {
+    "id": "user-5f2m0c8b1x7k3v9d4h6j2n0q",
+    "name": "lin",
+    "created_at": 1795996800,
+    "role": "member",
+    "email": "lin@example.com",
+}
+_KEY = {
+    "object": "organization.project.api_key",
+    "id": "key_4f8c1n0a2b7m",
+    "name": "laptop",
+    "redacted_value": "sk-ig-...x7Qa",
+    "created_at": 1795996800,
+    "last_used_at": 1795996860,
+    "expires_at": 1803772800,
+    "owner": {"type": "user", "user": _LIN},
+    "owner_project_access": "active",
+    "models": ["seedream-3.0"],
+    "scopes": [],
+    "previous_value_expires_at": None,
+}
+_PROJECT = {"id": "proj_3v9d4h6j2n0q5f2m0c8b1x7k", "name": "web"}
+_ADMIN_KEY = {
+    "object": "organization.admin_api_key",
+    "id": "key_9d4h6j2n0q5f",
+    "name": "automation",
+    "redacted_value": "sk-ig-admin-...k3Vm",
+    "created_at": 1795996800,
+    "expires_at": None,
+    "last_used_at": None,
+    "owner": {
+        "type": "user",
+        "object": "organization.user",
+        "id": "user-5f2m0c8b1x7k3v9d4h6j2n0q",
+        "name": "lin",
+        "created_at": 1795996800,
+        "role": "owner",
+    },
+    "role": "owner",
+}
+
+
+class KeyServiceAccount(Answer):
+    """The service account a key acts for; `role` is the one in the key's project, `none` without one."""
+
+    id: str
+    name: str
+    created_at: int
+    role: str
+
+
+class KeyUser(KeyServiceAccount):
+    """The user a key acts for; `email` is empty where none is known: OpenAI's is never null."""
+
+    email: str
+
+
+class KeyOwner(Answer):
+    """Whose a key is: one of `user` and `service_account` is there."""
+
+    type: Literal["user", "service_account"]
+    user: KeyUser | None = absent()
+    service_account: KeyServiceAccount | None = absent()
+
+    @classmethod
+    def of(cls, key: KeyRecord) -> Self:
+        """The owner of a key."""
+        fields = {"id": key.user_id, "name": key.user, "created_at": seconds(key.user_created_at_ms)}
+        account = KeyServiceAccount(**fields, role=key.owner_role or "none")
+        if key.user_kind == "service_account":
+            return cls(type="service_account", service_account=account)
+        return cls(type="user", user=KeyUser(**account.model_dump(), email=key.user_email or ""))
+
+
+class ProjectApiKeyOut(Answer, json_schema_extra={"example": _KEY}):
+    """An API key as its project lists it. `models` null: all of the catalog; `scopes` says what the key may do."""
+
+    object: Literal["organization.project.api_key"] = "organization.project.api_key"
+    id: str
+    name: str
+    redacted_value: str
+    created_at: int
+    last_used_at: int | None
+    expires_at: int | None
+    owner: KeyOwner
+    owner_project_access: Literal["active", "inactive"]
+    models: list[str] | None
+    scopes: list[str]
+    previous_value_expires_at: int | None
+
+    @classmethod
+    def of(cls, key: KeyRecord, **more: Any) -> Self:
+        """A key as stored; `more` are the fields a subclass adds."""
+        return cls.from_record(
+            key,
+            redacted_value=f"sk-ig-...{key.last_four}",
+            owner=KeyOwner.of(key),
+            owner_project_access="active" if key.owner_has_access else "inactive",
+            scopes=scopes_of(key),
+            previous_value_expires_at=seconds(key.previous_until_ms),
+            **more,
+        )
+
+
+class ProjectApiKeyCreated(ProjectApiKeyOut, json_schema_extra={"example": {**_KEY, "value": _VALUE}}):
+    """A new or rotated API key; `value` is its secret, shown this once."""
+
+    value: str
+
+
+class KeyProject(Answer):
+    """The project of a key."""
+
+    id: str
+    name: str
+
+
+class ApiKeyOut(
+    ProjectApiKeyOut,
+    json_schema_extra={"example": {**_KEY, "project": _PROJECT, "status": "active", "revoked_at": None}},
+):
+    """An API key among those of all projects, revoked ones included."""
+
+    project: KeyProject
+    status: str = Field(
+        description="`active`, `revoked`, `expired`, `owner disabled`, `owner not in project` or `project archived`."
+    )
+    revoked_at: int | None
+
+    @classmethod
+    def at(cls, key: KeyRecord, now_ms: int) -> Self:
+        """The key with its status at an instant."""
+        project = KeyProject(id=key.project_id, name=key.project)
+        return cls.of(key, project=project, status=key.status_at(now_ms))
+
+
+class ServiceAccountKeyCreated(
+    Answer,
+    json_schema_extra={
+        "example": {
+            "object": "organization.project.service_account.api_key",
+            "id": "key_4f8c1n0a2b7m",
+            "name": "ci",
+            "created_at": 1795996800,
+            "expires_at": None,
+            "value": _VALUE,
+            "scopes": [],
+        }
+    },
+):
+    """A new key of a service account; `value` is its secret, shown this once."""
+
+    object: Literal["organization.project.service_account.api_key"] = "organization.project.service_account.api_key"
+    id: str
+    name: str
+    created_at: int
+    expires_at: int | None
+    value: str
+    scopes: list[str]
+
+
+class AdminKeyOwner(Answer):
+    """Whose an admin API key is; all null for nobody's in particular."""
+
+    type: Literal["user"] = "user"
+    object: Literal["organization.user"] = "organization.user"
+    id: str | None
+    name: str | None
+    created_at: int | None
+    role: Literal["owner"] = "owner"
+
+
+class AdminApiKeyOut(Answer, json_schema_extra={"example": _ADMIN_KEY}):
+    """An admin API key. `role`: an owner's may do everything, a reader's only looks."""
+
+    object: Literal["organization.admin_api_key"] = "organization.admin_api_key"
+    id: str
+    name: str
+    redacted_value: str
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None = None
+    owner: AdminKeyOwner
+    role: AdminRole
+
+    @classmethod
+    def of(cls, key: AdminKeyRecord, **more: Any) -> Self:
+        """A key as stored; `more` are the fields a subclass adds."""
+        owner = AdminKeyOwner(id=key.user_id, name=key.owner_name, created_at=seconds(key.owner_created_at_ms))
+        return cls.from_record(key, redacted_value=f"sk-ig-admin-...{key.last_four}", owner=owner, **more)
+
+
+class AdminApiKeyCreated(
+    AdminApiKeyOut,
+    json_schema_extra={"example": {**_ADMIN_KEY, "value": "sk-ig-admin-9d4h6j2n0q5f-..., shown this once"}},
+):
+    """A new admin API key; `value` is its secret, shown this once."""
+
+    value: str
+
+
+Scopes = Annotated[list[str] | None, Field(description="Read `scopes` of the answer for what the key may do.")]
+"""OpenAI's permissions of a key; see `is_read_only`. An unknown scope grants nothing."""
+
+
+class KeyLimitSet(LimitSet):
+    """A limit of the new key; `model` null: for any model."""
+
+    amount: int
+    model: Annotated[str, Field(max_length=128)] | None = None
+
+
+class ApiKeyCreate(
+    Input,
+    json_schema_extra={
+        "example": {
+            "user_id": "lin",
+            "name": "laptop",
+            "expires_in_seconds": 7776000,
+            "models": ["seedream-3.0"],
+            "limits": [{"unit": "images", "interval": "day", "amount": 100}],
+        }
+    },
+):
+    """`user_id` is a person by id or name, or a service account by id."""
+
+    user_id: str
+    name: str | None = None
+    expires_in_seconds: int | None = None
+    models: list[str] | None = None
+    limits: list[KeyLimitSet] | None = None
+    scopes: Scopes = None
+
+
+class ApiKeyUpdate(Input, json_schema_extra={"example": {"expires_in_seconds": 7776000}}):
+    """Fields left out stay as they are."""
+
+    expires_in_seconds: int | None = None
+    scopes: Scopes = None
+    name: str | None = None
+    models: list[str] | None = None
+
+
+class ApiKeyRotate(Input, json_schema_extra={"example": {"grace_period_seconds": GRACE_S}}):
+    """`grace_period_seconds`: how long the old secret goes on working."""
+
+    grace_period_seconds: int = GRACE_S
+
+
+class ServiceAccountKeyCreate(Input, json_schema_extra={"example": {"name": "second", "expires_in_seconds": 7776000}}):
+    """Another key of a service account."""
+
+    name: str | None = None
+    expires_in_seconds: int | None = None
+    scopes: Scopes = None
+
+
+class AdminApiKeyCreate(Input, json_schema_extra={"example": {"name": "automation"}}):
+    """`user_id` is whose the key is; without it the one whose key calls."""
+
+    name: str
+    expires_in_seconds: int | None = None
+    role: str = "owner"
+    user_id: str | None = None
+
+
+def is_read_only(scopes: list[str] | None) -> bool:
+    """True when a key with these scopes may buy no images. Null and an empty list are every permission, as at OpenAI."""
+    return bool(scopes) and IMAGE_SCOPES.isdisjoint(scopes or ())
+
+
+def scopes_of(key: KeyRecord) -> list[str]:
+    """OpenAI's scopes of a key: empty for one that may do everything."""
+    return [READ_ONLY_SCOPE] if key.models == () else []

@@ -1,0 +1,184 @@
+"""Users, members of projects and service accounts, in OpenAI's forms."""
+
+from typing import Any, Literal, Self
+
+from app.api.schemas.base import Answer, Ignored, Input, absent, seconds
+from app.api.schemas.keys import ServiceAccountKeyCreated
+from app.store.organization import User
+from app.store.service_accounts import ServiceAccount
+
+_LIN = {"id": "user-5f2m0c8b1x7k3v9d4h6j2n0q", "name": "lin", "email": "lin@example.com"}
+_USER = {
+    "object": "organization.user",
+    **_LIN,
+    "role": "reader",
+    "added_at": 1795996800,
+    "created": 1795996800,
+    "is_default": False,
+    "is_service_account": False,
+    "is_scim_managed": False,
+    "user": {"object": "user", **_LIN, "enabled": True, "banned": False, "banned_at": None, "picture": None},
+    "disabled": False,
+}
+_ACCOUNT = {
+    "object": "organization.project.service_account",
+    "id": "user-1x7k3v9d4h6j2n0q5f2m0c8b",
+    "name": "ci",
+    "role": "member",
+    "created_at": 1795996800,
+}
+
+
+class UserDetails(Answer):
+    """OpenAI's inner user object."""
+
+    object: Literal["user"] = "user"
+    id: str
+    name: str
+    email: str | None
+    enabled: bool
+    banned: bool
+    banned_at: int | None
+    picture: None = None
+
+
+class UserProject(Answer):
+    """A project a user belongs to, and the user's role in it."""
+
+    id: str
+    name: str
+    role: str
+
+
+class UserProjects(Answer):
+    """The projects a user belongs to."""
+
+    object: Literal["list"] = "list"
+    data: list[UserProject]
+
+
+class UserOut(Answer, json_schema_extra={"example": _USER}):
+    """A person who may hold keys. A `disabled` user's keys do not work. `projects` is in the answer for one user only."""
+
+    object: Literal["organization.user"] = "organization.user"
+    id: str
+    name: str
+    email: str | None
+    role: str
+    added_at: int
+    created: int
+    is_default: bool = False
+    is_service_account: bool
+    is_scim_managed: bool = False
+    user: UserDetails
+    disabled: bool
+    projects: UserProjects | None = absent()
+
+    @classmethod
+    def of(cls, user: User, projects: list[tuple[str, str, str]] | None = None) -> Self:
+        """`projects` are id, name and role of each."""
+        disabled = user.disabled_at_ms is not None
+        details = UserDetails.from_record(
+            user, enabled=not disabled, banned=disabled, banned_at=seconds(user.disabled_at_ms)
+        )
+        listed = [UserProject(id=id, name=name, role=role) for id, name, role in projects or ()]
+        return cls.from_record(
+            user,
+            added_at=seconds(user.created_at_ms),
+            created=seconds(user.created_at_ms),
+            user=details,
+            disabled=disabled,
+            projects=None if projects is None else UserProjects(data=listed),
+        )
+
+
+class ProjectUserOut(
+    Answer,
+    json_schema_extra={
+        "example": {"object": "organization.project.user", **_LIN, "role": "member", "added_at": 1795996800}
+    },
+):
+    """A person in a project."""
+
+    object: Literal["organization.project.user"] = "organization.project.user"
+    id: str
+    name: str
+    email: str | None
+    role: str
+    added_at: int
+
+
+class ServiceAccountOut(Answer, json_schema_extra={"example": _ACCOUNT}):
+    """A service account; its role is `none` where it has none. `project_id` is there among those of all projects."""
+
+    object: Literal["organization.project.service_account"] = "organization.project.service_account"
+    id: str
+    name: str
+    role: str
+    created_at: int
+    project_id: str | None = absent()
+
+    @classmethod
+    def of(cls, account: ServiceAccount, **more: Any) -> Self:
+        """As its project lists it; `more` are the fields a subclass adds."""
+        return cls.from_record(account, role=account.role or "none", **{"project_id": None, **more})
+
+    @classmethod
+    def of_all(cls, account: ServiceAccount) -> Self:
+        """Among the service accounts of all projects."""
+        return cls.of(account, project_id=account.project_id)
+
+
+class ServiceAccountCreated(ServiceAccountOut, json_schema_extra={"example": {**_ACCOUNT, "api_key": None}}):
+    """A new service account with its first key; `api_key` is null where none was asked for."""
+
+    api_key: ServiceAccountKeyCreated | None
+
+
+class UserCreate(Input, json_schema_extra={"example": {"name": "lin", "email": "lin@example.com"}}):
+    """A person without a key, a project or a limit."""
+
+    name: str
+    email: str | None = None
+    role: str = "reader"
+
+
+class UserUpdate(Input, json_schema_extra={"example": {"role": "owner"}}):
+    """Fields left out stay as they are."""
+
+    role: str | None = None
+    role_id: Ignored = None
+    developer_persona: Ignored = None
+    technical_level: Ignored = None
+    name: str | None = None
+    email: str | None = None
+    disabled: bool | None = None
+
+
+class ProjectUserCreate(Input, json_schema_extra={"example": {"email": "lin@example.com", "role": "member"}}):
+    """A person by `user_id` or `email`."""
+
+    role: str
+    user_id: str | None = None
+    email: str | None = None
+
+
+class ProjectUserUpdate(Input, json_schema_extra={"example": {"role": "owner"}}):
+    """Another role in the project."""
+
+    role: str | None = None
+
+
+class ServiceAccountCreate(Input, json_schema_extra={"example": {"name": "ci"}}):
+    """`create_service_account_only`: without a key and without a role."""
+
+    name: str
+    create_service_account_only: bool | None = None
+    expires_in_seconds: int | None = None
+
+
+class ServiceAccountUpdate(Input, json_schema_extra={"example": {"name": "builder", "role": "owner"}}):
+    """Fields left out stay as they are."""
+
+    name: str | None = None
+    role: str | None = None

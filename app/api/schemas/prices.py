@@ -1,0 +1,185 @@
+"""Prices, and what an import or a comparison with the relay sets."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from app.api.schemas.base import Answer, Input, seconds
+from app.control.price_import import PriceImport, PriceStep
+from app.control.prices import ListedPrice
+from app.core.pricing import PerImage, PerToken
+
+_AMOUNTS = {
+    "per_image_micros": 1_500_000,
+    "per_million_input_text_micros": None,
+    "per_million_input_image_micros": None,
+    "per_million_output_micros": None,
+    "ceiling_per_image_micros": None,
+}
+_PRICE = {
+    "object": "price",
+    "id": "price_6",
+    "model": "gpt-image-1",
+    "operation": None,
+    "size": None,
+    "quality": "high",
+    **_AMOUNTS,
+    "starts_at": 1796054400,
+    "in_force": False,
+}
+_STEP = {
+    "model": "gpt-image-1",
+    "operation": None,
+    "size": None,
+    "quality": "high",
+    "from": "2026-12-01",
+    "was": None,
+    "becomes": _AMOUNTS,
+}
+
+
+class PriceAmounts(Answer):
+    """Micros per image, or per million tokens with a ceiling per image; the other fields are null."""
+
+    per_image_micros: int | None = None
+    per_million_input_text_micros: int | None = None
+    per_million_input_image_micros: int | None = None
+    per_million_output_micros: int | None = None
+    ceiling_per_image_micros: int | None = None
+
+
+class PriceOut(PriceAmounts, json_schema_extra={"example": _PRICE}):
+    """A row of the price book; null in operation, size or quality is any. `starts_at` null: from the beginning."""
+
+    object: Literal["price"] = "price"
+    id: str
+    model: str
+    operation: str | None
+    size: str | None
+    quality: str | None
+    starts_at: int | None
+    in_force: bool
+
+    @classmethod
+    def of(cls, listed: ListedPrice) -> Self:
+        """A row that has a price."""
+        price = listed.price
+        assert price is not None
+        starts_at = seconds(price.from_ms) or None
+        fields = amount_fields(price.amount)
+        return cls.from_record(price, id=f"price_{price.id}", starts_at=starts_at, in_force=listed.in_force, **fields)
+
+
+class PriceStepOut(Answer):
+    """A price that is set (or would be); `was` null: nothing was in force. `from` null: from now."""
+
+    model: str
+    operation: str | None
+    size: str | None
+    quality: str | None
+    from_: str | None = Field(alias="from")
+    was: PriceAmounts | None
+    becomes: PriceAmounts
+
+    @classmethod
+    def of(cls, step: PriceStep) -> Self:
+        """A step of an import."""
+        was = PriceAmounts(**amount_fields(step.was)) if step.was else None
+        becomes = PriceAmounts(**amount_fields(step.wanted.amount))
+        return cls.from_record(step.wanted, was=was, becomes=becomes, **{"from": step.wanted.starts})
+
+
+class PriceImportOut(
+    Answer,
+    json_schema_extra={
+        "example": {
+            "object": "price.import",
+            "dry_run": False,
+            "set": [_STEP],
+            "unchanged": 3,
+            "past": 0,
+            "notes": ["imagen4: the relay tells no price of it"],
+        }
+    },
+):
+    """What an import or a comparison with the relay sets. `past` prices were over before now and are left out; `notes` say
+    what of the relay's could not be taken over."""
+
+    object: Literal["price.import"] = "price.import"
+    dry_run: bool
+    set: list[PriceStepOut]
+    unchanged: int
+    past: int
+    notes: list[str]
+
+    @classmethod
+    def of(cls, found: PriceImport, *, dry_run: bool, notes: tuple[str, ...] = ()) -> Self:
+        """The result of an import."""
+        steps = [PriceStepOut.of(step) for step in found.steps]
+        return cls(dry_run=dry_run, set=steps, unchanged=found.unchanged, past=found.past, notes=list(notes))
+
+
+class PriceDocument(
+    Answer,
+    json_schema_extra={
+        "example": {
+            "currency": "CNY",
+            "prices": [
+                {"model": "seedream-3.0", "per_image": "0.08"},
+                {"model": "gpt-image-1", "quality": "high", "per_image": "1.50", "from": "2026-12-01T00:00:00+08:00"},
+            ],
+        }
+    },
+):
+    """The whole book as a document, for `export` and `import`: amounts are plain decimals."""
+
+    currency: str
+    prices: list[dict[str, str]]
+
+
+_Amount = Annotated[str, Field(max_length=32)]
+_Micros = Annotated[int, Field(ge=0)]
+
+
+class PriceSet(
+    Input, json_schema_extra={"example": {"model": "imagen4", "per_image_micros": 200_000, "from": "2026-12-01"}}
+):
+    """Either the price per image, or the four per token; in micros, or under the name without `_micros` as a plain decimal.
+    `from` is a day like `2026-12-01` or an instant with its offset; without it the price is in force from now."""
+
+    model: Annotated[str, Field(max_length=128)]
+    operation: Literal["generation", "edit", "variation"] | None = None
+    size: Annotated[str, Field(max_length=32)] | None = None
+    quality: Annotated[str, Field(max_length=32)] | None = None
+    per_image_micros: _Micros | None = None
+    per_million_input_text_micros: _Micros | None = None
+    per_million_input_image_micros: _Micros | None = None
+    per_million_output_micros: _Micros | None = None
+    ceiling_per_image_micros: _Micros | None = None
+    per_image: _Amount | None = None
+    per_million_input_text: _Amount | None = None
+    per_million_input_image: _Amount | None = None
+    per_million_output: _Amount | None = None
+    ceiling_per_image: _Amount | None = None
+    starts: Annotated[str | None, Field(alias="from", max_length=40)] = None
+
+
+class PriceSync(Input, json_schema_extra={"example": {"apply": False, "models": ["gpt-image-1"], "group": "default"}}):
+    """A comparison with the prices of the relay. `models` are further ones of the relay's, `group` the relay's group of the
+    gateway's key; with `apply` the prices that differ are set from now on."""
+
+    apply: bool = False
+    models: list[Annotated[str, Field(max_length=128)]] = Field(default_factory=list, max_length=100)
+    group: Annotated[str, Field(max_length=100)] = "default"
+
+
+def amount_fields(amount: PerImage | PerToken) -> dict[str, Any]:
+    """The fields of `PriceAmounts` that are not null."""
+    if isinstance(amount, PerImage):
+        return {"per_image_micros": amount.micros}
+    return {
+        "per_million_input_text_micros": amount.input_text_micros,
+        "per_million_input_image_micros": amount.input_image_micros,
+        "per_million_output_micros": amount.output_micros,
+        "ceiling_per_image_micros": amount.ceiling_micros_per_image,
+    }

@@ -1,0 +1,278 @@
+"""What looking after the gateway answers: reconciliation, audit of the book, findings of the doctor, installation, catalog."""
+
+from typing import Literal, Self
+
+from pydantic import Field
+
+from app.api.schemas.base import Answer, Input, seconds
+from app.control.audit import Audit
+from app.control.models import ModelRow
+from app.control.reconciliation import Report
+from app.upstream.billing import Accounts
+
+_CHARGE = {"request_id": "req_01a1ff32beb40ea6e55605530862", "model": "gpt-image-1"}
+
+
+class ReconciliationStep(Answer):
+    """Something done, or that would be done. `cost_micros` is what it adds to the book, `billed_micros` what the relay's log
+    says, null for a release."""
+
+    request_id: str
+    model: str
+    action: Literal["settle", "release", "correct_short", "correct_late"]
+    cost_micros: int
+    billed_micros: int | None
+    reason: str
+
+
+class OpenRequest(Answer):
+    """A request that stays unknown, and why."""
+
+    request_id: str
+    model: str
+    created_at: int
+    quote_micros: int
+    why: str
+
+
+class DriftDay(Answer):
+    """All models of a local day. `closed`: nothing of it is under way; `is_over`: book and bill are more than 1 % apart."""
+
+    day: str
+    booked_micros: int
+    billed_micros: int
+    closed: bool
+    is_over: bool
+
+
+class DriftOfModel(Answer):
+    """One model on one local day: our book and the relay's bill."""
+
+    day: str
+    model: str
+    booked_micros: int
+    billed_micros: int
+    billed_points: int
+    measured_at: int
+
+
+class RelayAccount(Answer):
+    """What the relay says of the gateway's key; `missing` names each account that could not be read, and why."""
+
+    log_rows: int | None
+    used_points: int | None
+    left_points: int | None
+    unlimited: bool
+    missing: list[str]
+
+    @classmethod
+    def of(cls, accounts: Accounts) -> Self:
+        """The accounts as read."""
+        log_rows = len(accounts.log.rows) if accounts.log else None
+        return cls.from_record(accounts.account, log_rows=log_rows, missing=list(accounts.missing))
+
+
+class ReconciliationOut(
+    Answer,
+    json_schema_extra={
+        "example": {
+            "object": "reconciliation",
+            "dry_run": False,
+            "done": [
+                {
+                    **_CHARGE,
+                    "action": "settle",
+                    "cost_micros": 1_000_000,
+                    "billed_micros": 1_000_000,
+                    "reason": "the relay's log has its charge: 68493 points",
+                }
+            ],
+            "open": [
+                {
+                    **_CHARGE,
+                    "created_at": 1795996800,
+                    "quote_micros": 1_000_000,
+                    "why": "it is too young to be judged",
+                }
+            ],
+            "days": [
+                {
+                    "day": "2026-11-30",
+                    "booked_micros": 12_000_000,
+                    "billed_micros": 12_000_000,
+                    "closed": True,
+                    "is_over": False,
+                }
+            ],
+            "drift": [
+                {
+                    "day": "2026-11-30",
+                    "model": "gpt-image-1",
+                    "booked_micros": 12_000_000,
+                    "billed_micros": 12_000_000,
+                    "billed_points": 821_917,
+                    "measured_at": 1796083200,
+                }
+            ],
+            "relay": {
+                "log_rows": 12,
+                "used_points": 821_917,
+                "left_points": None,
+                "unlimited": True,
+                "missing": [],
+            },
+        }
+    },
+):
+    """One comparison of the book with the relay's accounts: what was done, what stays open, and the drift, newest first."""
+
+    object: Literal["reconciliation"] = "reconciliation"
+    dry_run: bool
+    done: list[ReconciliationStep]
+    open: list[OpenRequest]
+    days: list[DriftDay]
+    drift: list[DriftOfModel]
+    relay: RelayAccount
+
+    @classmethod
+    def of(cls, report: Report) -> Self:
+        """The report of a run."""
+        open = [OpenRequest.from_record(each, created_at=seconds(each.reserved_at_ms)) for each in report.open]
+        return cls(
+            dry_run=report.dry_run,
+            done=[ReconciliationStep.from_record(step) for step in report.steps],
+            open=open,
+            days=[DriftDay.from_record(day) for day in report.days],
+            drift=[DriftOfModel.from_record(row) for row in report.drift],
+            relay=RelayAccount.of(report.accounts),
+        )
+
+
+class ReconcileRequest(Input, json_schema_extra={"example": {"dry_run": True}}):
+    """`dry_run`: only say what would be done."""
+
+    dry_run: bool = False
+
+
+class AuditDifference(Answer):
+    """A counter or roll-up that differs from requests and corrections; `what` is the amount, in its unit."""
+
+    kind: str
+    where: str
+    what: str
+    expected: int
+    found: int
+
+
+class AuditOut(
+    Answer,
+    json_schema_extra={
+        "example": {
+            "object": "audit",
+            "clean": False,
+            "differences": [
+                {
+                    "kind": "counter",
+                    "where": "monthly spend limit of user lin (micros) from 2026-12-01T00:00:00+08:00",
+                    "what": "held",
+                    "expected": 0,
+                    "found": 1_000_000,
+                }
+            ],
+            "looked_at": {"requests": 1200, "counters": 40, "rows of usage": 300},
+        }
+    },
+):
+    """The caches of the book, recomputed from it. `looked_at` counts the rows of each kind."""
+
+    object: Literal["audit"] = "audit"
+    clean: bool
+    differences: list[AuditDifference]
+    looked_at: dict[str, int]
+
+    @classmethod
+    def of(cls, audit: Audit) -> Self:
+        """The result of an audit."""
+        found = [AuditDifference.from_record(each) for each in audit.differences]
+        return cls(clean=not found, differences=found, looked_at=dict(audit.looked_at))
+
+
+class FindingOut(Answer):
+    """A `warning` works and wants care; what has `failed` refuses or loses requests. Both name the next step."""
+
+    check: str
+    status: Literal["ok", "warning", "failed"]
+    message: str
+
+
+class DoctorOut(
+    Answer,
+    json_schema_extra={
+        "example": {
+            "object": "doctor",
+            "findings": [
+                {"check": "disk", "status": "ok", "message": "/data can be written to, 20.1 GiB free."},
+                {
+                    "check": "limits",
+                    "status": "warning",
+                    "message": "No limit of their own: lin. Set one with: `imagegate limits set --user lin ...`",
+                },
+            ],
+        }
+    },
+):
+    """Everything the gateway depends on, in the order of what depends on what."""
+
+    object: Literal["doctor"] = "doctor"
+    findings: list[FindingOut]
+
+
+class InstallationOut(
+    Answer,
+    json_schema_extra={
+        "example": {
+            "object": "installation",
+            "version": "0.1.0",
+            "currency": "CNY",
+            "timezone": "Asia/Shanghai",
+            "sandbox": False,
+        }
+    },
+):
+    """The gateway's version, the currency of its book, and the timezone in which it cuts days and months."""
+
+    object: Literal["installation"] = "installation"
+    version: str
+    currency: str
+    timezone: str
+    sandbox: bool
+
+
+class CatalogModelOut(
+    Answer,
+    json_schema_extra={
+        "example": {
+            "object": "catalog.model",
+            "id": "gpt-image-1",
+            "operations": ["edit", "generation"],
+            "sizes": ["1024x1024", "1536x1024"],
+            "qualities": ["low", "medium", "high"],
+            "priced": True,
+            "allowed": None,
+        }
+    },
+):
+    """An entry of the catalog. `priced`: it can be bought now. `allowed` is null where no project is named."""
+
+    object: Literal["catalog.model"] = "catalog.model"
+    id: str
+    operations: list[str]
+    sizes: list[str]
+    qualities: list[str]
+    priced: bool
+    allowed: bool | None = Field(description="May the named project use it?")
+
+    @classmethod
+    def of(cls, row: ModelRow) -> Self:
+        """An entry as listed."""
+        return cls.from_record(row, id=row.model)

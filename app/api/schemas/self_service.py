@@ -1,0 +1,133 @@
+"""What a key's holder sees: the key with its limits, and the price of a request beforehand."""
+
+from typing import Literal, Self
+
+from app.api.schemas.base import Answer
+from app.api.schemas.keys import KeyProject
+from app.api.schemas.limits import LimitOut, QuotedLimitOut
+from app.control.limits import LimitState
+from app.control.quotes import Quote
+from app.core.money import decimal_text
+from app.core.request import ImageRequest
+from app.store.keys import KeyRecord
+
+_LIMIT = {
+    "object": "limit",
+    "id": "limit_3",
+    "name": "monthly spend limit of user lin",
+    "scope": "user",
+    "scope_id": "user-5f2m0c8b1x7k3v9d4h6j2n0q",
+    "scope_name": "lin",
+    "model": None,
+    "unit": "micros",
+    "interval": "month",
+    "amount": 200_000_000,
+    "spent": 80_000_000,
+    "held": 1_000_000,
+    "left": 119_000_000,
+    "resets_at": 1798732800,
+}
+
+
+class OwnKeyOwner(Answer):
+    """The user or service account a key acts for."""
+
+    type: Literal["user", "service_account"]
+    id: str
+    name: str
+
+
+class OwnKeyOut(
+    Answer,
+    json_schema_extra={
+        "example": {
+            "object": "api_key",
+            "id": "key_4f8c1n0a2b7m",
+            "name": "lin",
+            "redacted_value": "sk-ig-...x7Qa",
+            "created_at": 1795996800,
+            "expires_at": None,
+            "owner": {"type": "user", "id": "user-5f2m0c8b1x7k3v9d4h6j2n0q", "name": "lin"},
+            "project": {"id": "proj_default", "name": "default"},
+            "models": ["gpt-image-1", "seedream-3.0"],
+            "currency": "CNY",
+            "limits": [_LIMIT],
+        }
+    },
+):
+    """The key that asks: whose it is, the models it can buy now, and every limit that applies to it."""
+
+    object: Literal["api_key"] = "api_key"
+    id: str
+    name: str
+    redacted_value: str
+    created_at: int
+    expires_at: int | None
+    owner: OwnKeyOwner
+    project: KeyProject
+    models: list[str]
+    currency: str
+    limits: list[LimitOut]
+
+    @classmethod
+    def of(cls, key: KeyRecord, models: list[str], currency: str, limits: list[LimitState]) -> Self:
+        """`models` are those the key can buy now."""
+        kind: Literal["user", "service_account"] = "service_account" if key.user_kind == "service_account" else "user"
+        return cls.from_record(
+            key,
+            redacted_value=f"sk-ig-...{key.last_four}",
+            owner=OwnKeyOwner(type=kind, id=key.user_id, name=key.user),
+            project=KeyProject(id=key.project_id, name=key.project),
+            models=models,
+            currency=currency,
+            limits=[LimitOut.of(state) for state in limits],
+        )
+
+
+class QuoteOut(
+    Answer,
+    json_schema_extra={
+        "example": {
+            "object": "image.quote",
+            "operation": "generation",
+            "model": "gpt-image-1",
+            "n": 1,
+            "size": "1024x1024",
+            "quality": None,
+            "amount": "1.00",
+            "amount_micros": 1_000_000,
+            "currency": "CNY",
+            "allowed": True,
+            "refused_by": None,
+            "limits": [{**_LIMIT, "needed": 1_000_000, "left_after": 118_000_000}],
+        }
+    },
+):
+    """The most a request can cost, the limit that would refuse it now, and what would be left. `amount` is a plain decimal."""
+
+    object: Literal["image.quote"] = "image.quote"
+    operation: str
+    model: str
+    n: int
+    size: str | None
+    quality: str | None
+    amount: str
+    amount_micros: int
+    currency: str
+    allowed: bool
+    refused_by: QuotedLimitOut | None
+    limits: list[QuotedLimitOut]
+
+    @classmethod
+    def of(cls, request: ImageRequest, quote: Quote, currency: str) -> Self:
+        """The quote of a request."""
+        refused_by = quote.refused_by
+        return cls.from_record(
+            request,
+            amount=decimal_text(quote.amount_micros),
+            amount_micros=quote.amount_micros,
+            currency=currency,
+            allowed=refused_by is None,
+            refused_by=refused_by and QuotedLimitOut.of_needed(refused_by.state, refused_by.needed),
+            limits=[QuotedLimitOut.of_needed(each.state, each.needed) for each in quote.limits],
+        )

@@ -1,0 +1,243 @@
+"""Checks of everything a gateway depends on. No check changes anything."""
+
+import asyncio
+import re
+import shlex
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from asyncpg import InterfaceError, PostgresError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.blobs.bucket import BucketAddress, open_bucket
+from app.control.installation import check_currency
+from app.control.limits import show_limits
+from app.control.people import list_users
+from app.control.pepper import FILE, fingerprint
+from app.control.prices import list_prices
+from app.control.schema_gate import check_schema
+from app.errors import ConfigurationError, GatewayError
+from app.rates import open_rates
+from app.store import organization
+from app.store.engine import Database
+from app.store.processes import elsewhere
+from app.store.schema import schema_state
+from app.upstream.client import HttpUpstream
+from app.upstream.probe import models
+
+DATABASE_TIMEOUT_S = 10.0
+CLOCK_MS_MAX = 2_000
+FREE_BYTES_LOW = 1024 * 1024 * 1024
+Status = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check. A `warning` works and wants care; what has `failed` will refuse or lose requests. Both name the
+    next step."""
+
+    check: str
+    status: Status
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Examines a gateway's parts.
+
+    `database` is None where there is none yet; `pepper` is None where none is set or made; `secret_is_set`: it comes from the
+    environment and not from a file. `relay` is a finding where there is no relay to ask.
+    """
+
+    database: Database | None
+    currency: str
+    zone: ZoneInfo
+    data_dir: Path
+    pepper: bytes | None
+    secret_is_set: bool
+    redis_url: str | None
+    bucket: BucketAddress | None
+    disk_free_bytes_min: int
+    relay: HttpUpstream | Finding
+
+    async def examine(self) -> list[Finding]:
+        """Every check, in the order of what depends on what. Never raises for something that is amiss."""
+        configuration = Finding("configuration", "ok", f"Read; the data is in {self.data_dir}.")
+        relay, offered = await self._relay()
+        bucket = [await self._bucket(self.bucket)] if self.bucket is not None else []
+        return [configuration, *await self._book(offered), await self._redis(), *bucket, self._disk(), relay]
+
+    async def _book(self, offered: Sequence[str]) -> list[Finding]:
+        """The database, and what only the database knows."""
+        if self.database is None:
+            message = f"There is none in {self.data_dir} yet; `imagegate serve` makes it."
+            return [Finding("database", "warning", message)]
+        database = self.database
+        first = await _checked("database", database, self._schema(database))
+        if first.status != "ok":
+            return [first]
+        checks = {
+            "secret key": self._secret_key(database),
+            "clock": _clock(database),
+            "prices": _prices(database, offered),
+            "limits": self._limits(database),
+        }
+        if self.bucket is None:
+            checks["results"] = self._results(database)
+        return [first, *[await _checked(name, database, check) for name, check in checks.items()]]
+
+    async def _schema(self, database: Database) -> Finding:
+        state = await schema_state(database)
+        check_schema(state)
+        await check_currency(database, self.currency)
+        return Finding("database", "ok", f"{database.where.public}, schema {state.current}, {self.currency}.")
+
+    async def _secret_key(self, database: Database) -> Finding:
+        async with database.read() as connection:
+            known = (await organization.installation(connection)).pepper_fingerprint
+        path = self.data_dir / FILE
+        if self.pepper is None and known is None:
+            return Finding("secret key", "ok", f"None is needed yet; the first start makes {path}.")
+        if self.pepper is None:
+            return Finding("secret key", "failed", f"{path} is gone, and no API key works without it. Put it back.")
+        if known not in (None, fingerprint(self.pepper)):
+            message = "It is not the one the API keys were made with: none of them works. Put the old one back"
+            return Finding("secret key", "failed", f"{message} ({path} or IMAGEGATE_SECRET_KEY).")
+        if not self.secret_is_set and path.exists() and path.stat().st_mode & 0o077:
+            return Finding("secret key", "warning", f"Others can read {path}. Run: chmod 600 {shlex.quote(str(path))}")
+        return Finding("secret key", "ok", "The one the API keys depend on. Keep a copy apart from the database.")
+
+    async def _limits(self, database: Database) -> Finding:
+        users = [user for user in await list_users(database) if user.disabled_at_ms is None]
+        limited = {state.limit.scope_id for state in await show_limits(database, self.zone)}
+        free = [user.name for user in users if user.id not in limited]
+        if not users:
+            return Finding("limits", "warning", "There is no user yet. Make one with: `imagegate users create NAME`")
+        if free:
+            cure = f"`imagegate limits set --user {shlex.quote(free[0])} --spend 20 --spend-per month`"
+            return Finding("limits", "warning", f"No limit of their own: {', '.join(free)}. Set one with: {cure}")
+        return Finding("limits", "ok", f"Every user has one ({len(users)} in all).")
+
+    async def _results(self, database: Database) -> Finding:
+        """Without a bucket: other processes may keep their results elsewhere."""
+        folder = self.data_dir / "processes"
+        near = [path.name for path in folder.iterdir()] if folder.exists() else []
+        if others := await elsewhere(database, near):
+            message = (
+                f"{others} other gateway{'s' * (others > 1)} with a directory elsewhere: none can replay what another has "
+                f"bought. Let all share {self.data_dir}, or set IMAGEGATE_RESULTS_URL."
+            )
+            return Finding("results", "warning", message)
+        return Finding("results", "ok", f"Stored answers are kept in the database and in {self.data_dir / 'results'}.")
+
+    async def _bucket(self, address: BucketAddress) -> Finding:
+        try:
+            wrong = await open_bucket(address).check()
+        except ConfigurationError as exc:
+            return Finding("results", "failed", str(exc))
+        if wrong is not None:
+            cure = "Look at IMAGEGATE_RESULTS_URL, _ENDPOINT and the keys; no picture is lost meanwhile."
+            return Finding("results", "failed", f"{address.url} cannot be used: {wrong}. {cure}")
+        return Finding("results", "ok", f"{address.url} can be written to, read and cleared.")
+
+    async def _redis(self) -> Finding:
+        if self.redis_url is None and self.database is not None and not self.database.is_sqlite:
+            message = (
+                "None is set: each replica counts requests per minute by itself. Set IMAGEGATE_REDIS_URL to share them."
+            )
+            return Finding("redis", "warning", message)
+        if self.redis_url is None:
+            return Finding("redis", "ok", "None is set, and one process needs none: rates are counted in memory.")
+        try:
+            rates = open_rates(self.redis_url)
+        except ValueError:
+            return Finding("redis", "failed", "IMAGEGATE_REDIS_URL must be like redis://host:6379/0.")
+        found = await rates.check()
+        await rates.close()
+        if found != "redis":
+            message = f"It does not serve ({found}). Look whether it runs, and at IMAGEGATE_REDIS_URL."
+            return Finding("redis", "failed", message)
+        return Finding("redis", "ok", "It answers, and can be written to.")
+
+    def _disk(self) -> Finding:
+        folder = self.data_dir
+        while not folder.exists():  # Before the first start.
+            folder = folder.parent
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b"imagegate")
+                file.flush()
+        except OSError as exc:
+            message = f"{folder} cannot be written to: {exc.strerror}. Run as the user it belongs to, or make room."
+            return Finding("disk", "failed", message)
+        free_bytes = shutil.disk_usage(folder).free
+        status: Status = "ok"
+        if free_bytes < FREE_BYTES_LOW:
+            status = "failed" if free_bytes < self.disk_free_bytes_min else "warning"
+        room = "" if status == "ok" else " Make room: answers and the book are written here."
+        return Finding("disk", status, f"{folder} can be written to, {free_bytes / 1024**3:.1f} GiB free.{room}")
+
+    async def _relay(self) -> tuple[Finding, Sequence[str]]:
+        """With the models it offers; none where it could not be asked."""
+        if isinstance(self.relay, Finding):
+            return self.relay, ()
+        started_s = time.monotonic()
+        try:
+            offered = await models(self.relay)
+        except GatewayError as exc:
+            return Finding("relay", "failed", exc.message), ()
+        took_ms = round((time.monotonic() - started_s) * 1000)
+        return Finding(
+            "relay", "ok", f"{self.relay.base_url} took {took_ms} ms to list {len(offered)} models."
+        ), offered
+
+
+async def _checked(check: str, database: Database, finding: Awaitable[Finding]) -> Finding:
+    """The finding; or one that says why the database refuses, does not answer or is no database."""
+    public = database.where.public
+    try:
+        async with asyncio.timeout(DATABASE_TIMEOUT_S):
+            return await finding
+    except ConfigurationError as exc:
+        return Finding(check, "failed", str(exc))
+    except (GatewayError, TimeoutError) as exc:
+        why = "no answer" if isinstance(exc, TimeoutError) else _reason(exc.__cause__ or exc)
+        cure = "Look after the disk and the file" if database.is_sqlite else "Look whether it runs, and at the URL"
+        return Finding(check, "failed", f"{public} does not answer ({why}). {cure}.")
+    except (SQLAlchemyError, PostgresError, InterfaceError) as exc:
+        return Finding(check, "failed", f"{public} cannot be used: {_reason(exc)}.")
+
+
+async def _clock(database: Database) -> Finding:
+    before_s = time.time()
+    there_ms = await database.now_ms()
+    off_ms = round(there_ms - (before_s + time.time()) * 500)
+    if abs(off_ms) > CLOCK_MS_MAX:
+        ahead = "ahead of" if off_ms > 0 else "behind"
+        message = f"The database is {abs(off_ms) / 1000:.1f} s {ahead} this machine. Let both keep time by NTP."
+        return Finding("clock", "warning", message)
+    return Finding("clock", "ok", f"The database and this machine agree ({abs(off_ms)} ms apart).")
+
+
+async def _prices(database: Database, offered: Sequence[str]) -> Finding:
+    listed = await list_prices(database)
+    priced = dict.fromkeys(row.model for row in listed if row.in_force)
+    if unpriced := [model for model in dict.fromkeys(row.model for row in listed) if model not in priced]:
+        cure = f"`imagegate prices set {unpriced[0]} --per-image AMOUNT`"
+        return Finding("prices", "warning", f"None yet, so refused: {', '.join(unpriced)}. Price one with: {cure}")
+    if missing := [model for model in priced if offered and model not in offered]:
+        message = f"The relay does not offer to this gateway's key: {', '.join(missing)}. Ask its operator."
+        return Finding("prices", "warning", message)
+    return Finding("prices", "ok", f"Every model of the catalog has one: {', '.join(priced)}.")
+
+
+def _reason(exc: BaseException) -> str:
+    """The first line of what the driver said, without the statement that SQLAlchemy adds."""
+    said = str(getattr(exc, "orig", None) or exc).strip().splitlines() or [type(exc).__name__]
+    return re.sub(r"^<class '[\w.]*'>: ", "", said[0]).rstrip(".")

@@ -1,0 +1,82 @@
+"""The use of one key's limits, and what a request would take from them. Nothing is bought, and no rate is spent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from app.control.limits import LimitState, counter_states
+from app.core.catalog import Catalog
+from app.core.grants import Grant, allowed_model
+from app.core.limits import Limit, Needs
+from app.core.request import ImageRequest
+from app.rates import Rates, charge
+from app.store.engine import Database
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedLimit:
+    """A limit, and the most a request may take from it, in its unit."""
+
+    state: LimitState
+    needed: int
+
+    @property
+    def has_room(self) -> bool:
+        """True when the request would fit now."""
+        assert self.state.left is not None
+        return self.needed <= self.state.left
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The most a request can cost, and every limit it would take from, in the order of their checks."""
+
+    amount_micros: int
+    limits: tuple[QuotedLimit, ...]
+
+    @property
+    def refused_by(self) -> QuotedLimit | None:
+        """The first limit without room; None: it would be bought now."""
+        return next((each for each in self.limits if not each.has_room), None)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReader:
+    """Reads counters and rates; changes neither."""
+
+    database: Database
+    rates: Rates
+    zone: ZoneInfo
+
+    async def states(self, limits: Sequence[Limit], now_ms: int) -> list[LimitState]:
+        """The use of each limit, rates included, in the order of `limits`. Of a rate, `spent` is what passed in the last minute.
+
+        Raises StoreUnavailable.
+        """
+        found = await self._rates([limit for limit in limits if limit.is_rate], now_ms)
+        if counted := [limit for limit in limits if not limit.is_rate]:
+            async with self.database.read() as connection:
+                states = await counter_states(connection, counted, now_ms, self.zone)
+            found |= {state.limit.id: state for state in states}
+        return [found[limit.id] for limit in limits]
+
+    async def quote(self, catalog: Catalog, grant: Grant, request: ImageRequest, now_ms: int) -> Quote:
+        """Raises what the request itself would be refused with before its limits are checked: ModelNotFound, ModelNotAllowed,
+        ModelNotPriced and the like."""
+        model = allowed_model(catalog, grant, request)
+        needs = Needs(micros=model.quote_micros(request, now_ms), images=request.n)
+        applying = sorted(
+            (limit for limit in grant.limits if limit.applies_to(model.id)), key=lambda limit: not limit.is_rate
+        )
+        states = await self.states(applying, now_ms)
+        return Quote(needs.micros, tuple(QuotedLimit(state, needs.of(state.limit.unit)) for state in states))
+
+    async def _rates(self, limits: Sequence[Limit], now_ms: int) -> dict[int, LimitState]:
+        if not limits:
+            return {}
+        looked = await self.rates.spend([charge(limit, images=0, requests=0) for limit in limits])
+        found = {}
+        for limit, state in zip(limits, looked.states, strict=True):
+            spent, resets_at_ms = limit.amount - state.remaining, now_ms + round(state.reset_s * 1000)
+            found[limit.id] = LimitState(limit, spent, 0, state.remaining, resets_at_ms)
+        return found
