@@ -16,7 +16,7 @@ from app.notify.notifier import Mailbox, Notifier, WebhookRules
 from app.settings import Settings
 from app.store.clock import Clock
 from app.store.engine import Database, DatabaseUrl, open_database
-from app.store.ledger.opening import open_ledger
+from app.store.ledger.opening import open_book
 from app.store.ledger.types import Ledger
 from app.store.schema import schema_state
 from app.upstream.client import HttpUpstream
@@ -53,7 +53,11 @@ async def open_administration(
 
     Raises ConfigurationError for a database that is not up to date or in another currency, StoreUnavailable.
     """
-    database, ledger, upstream = open_database(where), open_ledger(where, connections_max=1), upstream_from(settings)
+    database, ledger, upstream = (
+        open_database(where),
+        open_book(where, connections_max=1).ledger,
+        upstream_from(settings),
+    )
     try:
         check_schema(await schema_state(database))
         await check_currency(database, settings.currency)

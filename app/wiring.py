@@ -37,9 +37,9 @@ from app.store.clock import Clock
 from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
 from app.store.ledger.opening import open_book
-from app.store.ledger.originals import Originals
 from app.store.lock import ProcessLocks
 from app.store.processes import BEAT_S, Processes, elsewhere
+from app.store.requests import StoredRequests
 from app.store.results import ResultRows
 
 CLOSE_TIMEOUT_S = 3.0
@@ -118,7 +118,7 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
     caps = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
     context = ExchangeContext(upstream, database, ledger, kept_answers, background, clock, zone, *caps)
     notes = DeliveryNotes(retries, clock)
-    replay = Replay(Originals(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
+    replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = ImageService(admission, context, replay, notes, settings.in_flight_max, settings.client_deadline_s)
     heartbeat = Heartbeat(processes, clock, schema_gate.ensure)
     recovery = Recovery(

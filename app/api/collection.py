@@ -14,7 +14,7 @@ from app.api.middleware import V1
 from app.core.money import decimal_text
 from app.errors import GatewayError
 from app.images.pending import PendingAnswer
-from app.store.ledger.originals import Original
+from app.store.requests import StoredRequest
 from app.wiring import Gateway
 
 RETRY_AFTER_S = 5
@@ -54,7 +54,7 @@ async def accepted(gateway: Gateway, pending: PendingAnswer) -> Response:
     return JSONResponse(document, 202, headers)
 
 
-def _shown(gateway: Gateway, original: Original, *, status: int = 200, path: str | None = None) -> JSONResponse:
+def _shown(gateway: Gateway, original: StoredRequest, *, status: int = 200, path: str | None = None) -> JSONResponse:
     """`path`: where to ask again."""
     headers = {"cache-control": "no-store"} if path is None else _later(path)
     return JSONResponse(_document(original, gateway.settings.currency), status, headers)
@@ -64,7 +64,7 @@ def _later(path: str) -> dict[str, str]:
     return {"cache-control": "no-store", "location": path, "retry-after": str(RETRY_AFTER_S)}
 
 
-def _document(original: Original, currency: str) -> dict[str, Any]:
+def _document(original: StoredRequest, currency: str) -> dict[str, Any]:
     """Times in seconds since the epoch, as OpenAI's; money as a plain decimal."""
     cost = None if original.cost_micros is None else decimal_text(original.cost_micros)
     error = original.error and {name: original.error[name] for name in ("message", "type", "param", "code")}

@@ -70,9 +70,9 @@ async def reconcile(
 @asynccontextmanager
 async def ledger(database: "Database") -> "AsyncIterator[Ledger]":
     """The money of requests, closed at the end."""
-    from app.store.ledger.opening import open_ledger
+    from app.store.ledger.opening import open_book
 
-    money = open_ledger(database.where, connections_max=1)
+    money = open_book(database.where, connections_max=1).ledger
     try:
         yield money
     finally:

@@ -13,8 +13,9 @@ from app.store.audit_logs import Change
 from app.store.audit_logs import note as log_change
 from app.store.engine import Database
 from app.store.ledger import corrections
+from app.store.ledger.columns import Ending, Settlement
 from app.store.ledger.corrections import Correction, Kind
-from app.store.ledger.types import Ending, Ledger, Settlement
+from app.store.ledger.types import Ledger
 from app.store.reconciliation import Dispatched, MatchedCharge
 from app.store.requests import RequestRecord
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.store.ledger.types import State
+from app.store.ledger.columns import State
 from app.upstream.billing import Log, LogRow, micros_of
 
 SLACK_MS: Final = 60_000

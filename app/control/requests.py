@@ -9,8 +9,8 @@ from app.errors import InvalidValue, NotFound
 from app.store import requests as store
 from app.store.engine import Database
 from app.store.ledger import corrections
+from app.store.ledger.columns import State
 from app.store.ledger.corrections import CorrectionRecord
-from app.store.ledger.types import State
 from app.store.pages import Cursor, Page
 from app.store.requests import RequestRecord
 

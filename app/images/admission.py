@@ -17,7 +17,8 @@ from app.images.refusals import no_room, too_fast
 from app.rates import Rates, RateState, charge
 from app.store.clock import Clock
 from app.store.control_data import ControlData
-from app.store.ledger.types import CounterKey, Duplicate, Ending, Ledger, Order, Refused, Reserved, Stale
+from app.store.ledger.columns import CounterKey, Ending, Reservation
+from app.store.ledger.types import Duplicate, Ledger, LimitExceeded, Reserved, Stale
 
 STALE_TRIES = 5
 INVALID_KEY = "Incorrect API key provided. Ask your administrator for a new one."
@@ -27,7 +28,7 @@ INVALID_KEY = "Incorrect API key provided. Ask your administrator for a new one.
 class Admitted:
     """A reservation that stands, with what its settlement will need."""
 
-    order: Order
+    order: Reservation
     model: Model
     rates: tuple[RateState, ...]
 
@@ -67,7 +68,7 @@ class Admission:
                 return Admitted(order, model, states)
             if isinstance(outcome, Duplicate):
                 return None
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, LimitExceeded):
                 raise no_room(outcome, order.reserved_at_ms, self.zone, self.currency)
             grant = await self._reloaded(grant)
             model = await self._allowed_model(grant, wanted)
@@ -79,11 +80,11 @@ class Admission:
 
     def _order(
         self, request_id: str, grant: Grant, wanted: ImageRequest, model: Model, identity: RequestIdentity
-    ) -> Order:
+    ) -> Reservation:
         now_ms = self.clock.now_ms()
         counted = [limit for limit in grant.limits if not limit.is_rate and limit.applies_to(model.id)]
         prompt = str(wanted.fields.get("prompt", ""))
-        return Order(
+        return Reservation(
             request_id=request_id,
             owner=self.process_id,
             api_key_id=grant.key_id,
@@ -117,7 +118,7 @@ class Admission:
             raise too_fast(verdict, images)
         return verdict.states
 
-    async def _reserve(self, order: Order) -> Reserved | Refused | Stale | Duplicate:
+    async def _reserve(self, order: Reservation) -> Reserved | LimitExceeded | Stale | Duplicate:
         try:
             crash_point("before_reserve")
             outcome = await self.ledger.reserve(order)

@@ -14,7 +14,7 @@ from app.core.request import ImageRequest
 from app.errors import StorageFull
 from app.images.booking import CompleteAnswer
 from app.spool import Segments, Slice, Spool, whole
-from app.store.ledger.types import StoredResult
+from app.store.ledger.columns import StoredResult
 from app.store.results import ResultRows
 from app.upstream.answer import completed_events, images_response
 from app.upstream.classify import HEAD_BYTES, Verdict, classify_refusal, unknown

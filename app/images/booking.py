@@ -15,7 +15,8 @@ from app.core.pricing import closed
 from app.core.request import ImageRequest
 from app.errors import GatewayError, UpstreamBadPayload
 from app.spool import Segments, Spool
-from app.store.ledger.types import Ending, Room, Settlement, StoredResult
+from app.store.ledger.columns import Ending, Settlement, StoredResult
+from app.store.ledger.types import Room
 from app.upstream.images import Images
 
 NOT_AN_IMAGE = "The upstream charged for this request, but what it sent is not an image."

@@ -41,7 +41,8 @@ from app.spool import Spool
 from app.store.clock import Clock
 from app.store.engine import Database
 from app.store.ledger import corrections
-from app.store.ledger.types import Ledger, Room, Settlement
+from app.store.ledger.columns import Settlement
+from app.store.ledger.types import Ledger, Room
 from app.upstream.classify import Verdict, unknown
 from app.upstream.client import Answer, Broken, NotSent, Upstream
 from app.upstream.images import Images

@@ -16,10 +16,10 @@ from app.images.replay import request_of
 from app.spool import Spool
 from app.store.clock import Clock
 from app.store.control_data import ControlData
-from app.store.ledger.originals import Original
 from app.store.ledger.types import Ledger
 from app.store.lock import ProcessLocks
 from app.store.processes import BEAT_S, SILENT_MS, Processes
+from app.store.requests import StoredRequest
 
 UNSENT = "The gateway process that had taken this request on ended before it was sent; nothing was bought. Try again."
 LOST = UpstreamOutcomeUnknown(
@@ -118,7 +118,7 @@ class Recovery:
             self.process_locks.forget(dead)
         return len(orphans) - waiting
 
-    async def _resolve(self, orphan: Original) -> str:
+    async def _resolve(self, orphan: StoredRequest) -> str:
         """Release a request that was never sent; settle it if its whole answer is there; else unknown. Raises BlobUnavailable."""
         facts = ExchangeFacts(self.clock.now_ms(), None, None)
         unsent, unknown = (
@@ -132,7 +132,7 @@ class Recovery:
         await self.ledger.give_up(orphan.id, unknown)
         return "unknown"
 
-    async def _settle(self, orphan: Original, facts: ExchangeFacts) -> bool:
+    async def _settle(self, orphan: StoredRequest, facts: ExchangeFacts) -> bool:
         wanted, model = request_of(orphan), (await self.control_data.catalog()).models.get(orphan.model)
         spool = await self._stored(orphan, facts)
         if spool is None or model is None:
@@ -149,7 +149,7 @@ class Recovery:
         finally:
             spool.close()
 
-    async def _stored(self, orphan: Original, facts: ExchangeFacts) -> Spool | None:
+    async def _stored(self, orphan: StoredRequest, facts: ExchangeFacts) -> Spool | None:
         """What there is of its answer. Raises BlobUnavailable while that cannot be facts, for BUCKET_WAIT_MS."""
         try:
             async with asyncio.timeout(BEAT_S):

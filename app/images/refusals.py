@@ -8,12 +8,12 @@ from app.core.limits import Limit, Unit
 from app.core.money import decimal_text
 from app.errors import InsufficientQuota, NeverWithinRate, RateLimited
 from app.rates import RateState, RateVerdict
-from app.store.ledger.types import Refused
+from app.store.ledger.types import LimitExceeded
 
 IN_FLIGHT_RETRY_AFTER_S = 5
 
 
-def no_room(refused: Refused, at_ms: int, zone: ZoneInfo, currency: str) -> RateLimited | InsufficientQuota:
+def no_room(refused: LimitExceeded, at_ms: int, zone: ZoneInfo, currency: str) -> RateLimited | InsufficientQuota:
     """A counter without room at `at_ms`."""
     limit = refused.key.limit
     if limit.unit == "in_flight":

@@ -23,7 +23,8 @@ from app.errors import (
 from app.images.answers import KeptAnswers, read_stored
 from app.images.booking import BookedAnswer, CompleteAnswer
 from app.store.clock import Clock
-from app.store.ledger.originals import Original, Originals, Retries
+from app.store.ledger.retries import Retries
+from app.store.requests import StoredRequest, StoredRequests
 
 LOOK_S = 0.25
 LOOK_S_MAX = 2.0
@@ -38,7 +39,7 @@ log = structlog.get_logger()
 class Replay:
     """`running` holds the exchanges of this process by request id; those of other replicas are watched in the database."""
 
-    originals: Originals
+    originals: StoredRequests
     retries: Retries
     kept_answers: KeptAnswers
     clock: Clock
@@ -78,7 +79,7 @@ class Replay:
             )
         return BookedAnswer(answered.segments, answered.spool, original.cost_micros or 0, None)
 
-    async def _reread(self, original: Original, wanted: ImageRequest) -> CompleteAnswer | None:
+    async def _reread(self, original: StoredRequest, wanted: ImageRequest) -> CompleteAnswer | None:
         spool = await self.kept_answers.load(original.id, self.clock.now_ms())
         if spool is None:
             return None
@@ -87,14 +88,14 @@ class Replay:
             spool.close()
         return answered
 
-    async def of_owner(self, grant: Grant, request_id: str) -> Original:
+    async def of_owner(self, grant: Grant, request_id: str) -> StoredRequest:
         """A request of this very key. Raises NotFound for any other, as for one that does not exist."""
         found = await self.originals.find(request_id)
         if found is None or found.api_key_id != grant.key_id:
             raise NotFound("There is no such request of this API key.")
         return found
 
-    async def _ended(self, request_id: str) -> Original:
+    async def _ended(self, request_id: str) -> StoredRequest:
         pause_s, ends_s = LOOK_S, time.monotonic() + self.wait_s
         while time.monotonic() < ends_s:
             if (task := self.running.get(request_id)) is not None:
@@ -110,7 +111,7 @@ class Replay:
         raise UpstreamOutcomeUnknown(STUCK)
 
 
-def request_of(original: Original) -> ImageRequest:
+def request_of(original: StoredRequest) -> ImageRequest:
     """The facts of a request its row still knows: all that its price and the shape of its answer depend on."""
     named: dict[str, Any] = {"size": original.size, "quality": original.quality}
     return ImageRequest(

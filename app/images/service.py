@@ -20,8 +20,8 @@ from app.images.pending import ClientDeadline, PendingAnswer
 from app.images.replay import DeliveryNotes, Replay
 from app.images.streaming import EventQueue
 from app.rates import RateState
-from app.store.ledger.originals import Original
-from app.store.ledger.types import Ending
+from app.store.ledger.columns import Ending
+from app.store.requests import StoredRequest
 
 BUSY_RETRY_AFTER_S_MAX = 10
 """Not all at once: whoever was turned away together would come back together."""
@@ -119,7 +119,7 @@ class ImageService:
             wanted.close()
             raise
 
-    def collect(self, original: Original) -> PendingAnswer:
+    def collect(self, original: StoredRequest) -> PendingAnswer:
         """The answer of a request that has ended, for its owner."""
         answer = self.replay.answer(original.id)
         self._count()

@@ -1,6 +1,6 @@
 """The book added up anew and compared with its caches. The database does the adding: what comes back is only what differs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.intervals import DAY_MS, HOUR_MS
 from app.core.limits import Limit
+from app.store.ledger.columns import HOLDS, SPENDS, held_sql, spent_sql
 from app.store.tables import (
     corrections,
     counters,
@@ -143,52 +144,33 @@ def _due(dialect: str) -> sa.Subquery:
         parts.c.counter_id
     )
     due = by_counter.subquery()
-    unit = limits.c.unit
 
-    def of_unit(prefix: str, in_flight: Any) -> sa.ColumnElement[int]:
-        amounts = {name: due.c[f"{prefix}_{name}"] for name in ("micros", "images", "requests")}
-        return sa.cast(sa.case({**amounts, "in_flight": in_flight}, value=unit, else_=0), sa.BigInteger)
+    def of_unit(kind: str, units: Iterable[str]) -> sa.ColumnElement[int]:
+        amounts = {unit: due.c[f"{kind}_{unit}"] for unit in units}
+        return sa.cast(sa.case(amounts, value=limits.c.unit, else_=0), sa.BigInteger).label(kind)
 
-    return (
-        sa.select(due.c.counter_id, of_unit("spent", 0).label("spent"), of_unit("held", due.c.in_flight).label("held"))
-        .select_from(
-            due.outerjoin(counters, counters.c.id == due.c.counter_id).outerjoin(
-                limits, limits.c.id == counters.c.limit_id
-            )
-        )
-        .subquery()
+    joined = due.outerjoin(counters, counters.c.id == due.c.counter_id).outerjoin(
+        limits, limits.c.id == counters.c.limit_id
     )
+    select = sa.select(due.c.counter_id, of_unit("spent", SPENDS), of_unit("held", HOLDS)).select_from(joined)
+    return select.subquery()
 
 
-_AMOUNTS = (
-    "spent_micros",
-    "spent_images",
-    "spent_requests",
-    "held_micros",
-    "held_images",
-    "held_requests",
-    "in_flight",
-)
+_AMOUNTS = (*(f"spent_{unit}" for unit in SPENDS), *(f"held_{unit}" for unit in HOLDS))
 
 
 def _requests_by_counter(dialect: str) -> sa.Select[Any]:
-    counter, spent = _counter_of_request(dialect), requests.c.state == "settled"
-    held = requests.c.state.in_(("reserved", "dispatched", "unknown"))
-    amounts = (
-        sa.case((spent, requests.c.cost_micros), else_=0),
-        sa.case((spent, requests.c.n), else_=0),
-        sa.case((spent, 1), else_=0),
-        sa.case((held, requests.c.quote_micros), else_=0),
-        sa.case((held, requests.c.n), else_=0),
-        sa.case((held, 1), else_=0),
-        sa.case((requests.c.state.in_(("reserved", "dispatched")), 1), else_=0),
-    )
+    counter = _counter_of_request(dialect)
+    amounts = [
+        *(sa.literal_column(spent_sql("requests", "requests.state", f"'{unit}'"), sa.BigInteger) for unit in SPENDS),
+        *(sa.literal_column(held_sql("requests", "requests.state", f"'{unit}'"), sa.BigInteger) for unit in HOLDS),
+    ]
     return _summed(counter.c.value, amounts).select_from(requests.join(counter, sa.true())).group_by(counter.c.value)
 
 
 def _corrections_by_counter(dialect: str) -> sa.Select[Any]:
     counter, zero = _counter_of_request(dialect), sa.literal(0)
-    amounts = (corrections.c.cost_micros, corrections.c.images, corrections.c.requests, zero, zero, zero, zero)
+    amounts = (corrections.c.cost_micros, corrections.c.images, corrections.c.requests, *([zero] * len(HOLDS)))
     joined = corrections.join(requests, requests.c.id == corrections.c.request_id).join(counter, sa.true())
     return _summed(counter.c.value, amounts).select_from(joined).group_by(counter.c.value)
 

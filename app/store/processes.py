@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.store.engine import Database
-from app.store.ledger.originals import Original, original
+from app.store.ledger.columns import OPEN
+from app.store.requests import StoredRequest, select_stored, stored
 from app.store.tables import is_unresolved, processes, requests
 
 BEAT_S = 10.0
@@ -32,7 +33,7 @@ class Processes:
                 await connection.execute(sa.insert(processes).values(row))
         return now_ms, asked_s
 
-    async def orphans(self, dead: Sequence[str], *, of_silent: bool) -> list[Original]:
+    async def orphans(self, dead: Sequence[str], *, of_silent: bool) -> list[StoredRequest]:
         """Unfinished rows of the dead: of every other process on SQLite; on PostgreSQL of those in `dead` and, with
         `of_silent`, of those that have not beaten for 30 s."""
         lost = requests.c.owner != self.id
@@ -41,18 +42,18 @@ class Processes:
             beating = sa.select(processes.c.id).where(processes.c.beat_at_ms > now_ms - SILENT_MS)
             silent = requests.c.owner.not_in(beating) if of_silent else sa.false()
             lost = sa.and_(lost, sa.or_(requests.c.owner.in_(dead), silent))
-        wanted = _UNRESOLVED.where(requests.c.state.in_(("reserved", "dispatched")), lost)
+        wanted = _UNRESOLVED.where(requests.c.state.in_(OPEN), lost)
         async with self.database.read() as connection:
-            return [original(row) for row in (await connection.execute(wanted)).mappings()]
+            return await stored(connection, wanted)
 
-    async def strays(self, older_than_ms: int) -> list[Original]:
+    async def strays(self, older_than_ms: int) -> list[StoredRequest]:
         """Own rows still reserved after a time in which every request has been sent or refused: their reservation went
         through unnoticed."""
         wanted = _UNRESOLVED.where(
             requests.c.state == "reserved", requests.c.owner == self.id, requests.c.reserved_at_ms < older_than_ms
         )
         async with self.database.read() as connection:
-            return [original(row) for row in (await connection.execute(wanted)).mappings()]
+            return await stored(connection, wanted)
 
     async def forget_dead(self) -> None:
         """Drop the beats of processes that are long gone and own nothing unfinished any more."""
@@ -68,7 +69,7 @@ class Processes:
             await connection.execute(sa.delete(processes).where(processes.c.id == self.id))
 
 
-_UNRESOLVED = sa.select(*(requests.c[name] for name in Original.__dataclass_fields__)).where(is_unresolved)
+_UNRESOLVED = select_stored().where(is_unresolved)
 
 
 async def elsewhere(database: Database, near: Collection[str]) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.request import DEFAULT_RELAY, Operation
 from app.store.engine import Database, insert
-from app.store.ledger.types import State
+from app.store.ledger.columns import State
 from app.store.tables import charges, corrections, drift, is_unresolved, reconciliation, requests
 
 QUESTIONS_MAX = 500

@@ -1,4 +1,4 @@
-"""Reading the book of requests."""
+"""Reading the book of requests: as people are shown them, and as replay, collection and recovery need them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,13 +7,19 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.core.request import Operation
+from app.store.engine import Database
+from app.store.ledger.columns import OPEN, State
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import projects, requests, users
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One request of a client, its life and its cost; None where it has not come to that."""
+    """One request of a client, its life and its cost; None where it has not come to that.
+
+    Each field but `user` and `project`, the names of those ids, is a column of the table.
+    """
 
     id: str
     state: str
@@ -45,12 +51,73 @@ class RequestRecord:
 
     @property
     def total_ms(self) -> int | None:
-        """From the reservation to the end, in milliseconds."""
+        """Time from the reservation to the end, in milliseconds."""
         return None if self.ended_at_ms is None else self.ended_at_ms - self.reserved_at_ms
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """A request as replay, collection and recovery need it. `error` is what its client was told, None where it got images.
+
+    Each field is a column of the table.
+    """
+
+    id: str
+    state: State
+    api_key_id: str
+    operation: Operation
+    model: str
+    n: int
+    size: str | None
+    quality: str | None
+    stream: bool
+    fingerprint: bytes | None
+    flag: str | None
+    error: dict[str, Any] | None
+    quote_micros: int
+    cost_micros: int | None
+    images: int | None
+    reserved_at_ms: int
+    dispatched_at_ms: int | None
+    ended_at_ms: int | None
+
+    @property
+    def ended(self) -> bool:
+        return self.state not in OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequests:
+    """Requests of one database. Raises StoreUnavailable."""
+
+    database: Database
+
+    async def find(self, request_id: str) -> StoredRequest | None:
+        return await self._one(requests.c.id == request_id)
+
+    async def keyed(self, api_key_id: str, idempotency_key: str) -> StoredRequest | None:
+        """Return the one request that holds this idempotency key of this API key."""
+        return await self._one(requests.c.api_key_id == api_key_id, requests.c.idempotency_key == idempotency_key)
+
+    async def _one(self, *where: sa.ColumnElement[bool]) -> StoredRequest | None:
+        async with self.database.read() as connection:
+            found = await stored(connection, select_stored().where(*where))
+        return found[0] if found else None
+
+
+def select_stored() -> sa.Select[Any]:
+    """Return a SELECT of StoredRequest's columns, to be narrowed."""
+    return sa.select(*(requests.c[name] for name in StoredRequest.__slots__))
+
+
+async def stored(connection: AsyncConnection, select: sa.Select[Any]) -> list[StoredRequest]:
+    """Run a SELECT made of `select_stored`."""
+    rows = (await connection.execute(select)).mappings()
+    return [StoredRequest(**{**row, "stream": bool(row["stream"])}) for row in rows]
+
+
 async def newest(connection: AsyncConnection, user_id: str | None, count: int) -> list[RequestRecord]:
-    """Newest first; of one user, or of everybody for None."""
+    """Return the newest `count` requests, newest first: of one user, or of everybody for None."""
     select = _SHOWN.order_by(requests.c.reserved_at_ms.desc(), requests.c.id.desc()).limit(count)
     return await _records(connection, select if user_id is None else select.where(requests.c.user_id == user_id))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.store.engine import Database
-from app.store.ledger.types import StoredResult
+from app.store.ledger.columns import StoredResult
 from app.store.tables import results
 
 PRUNE_MAX = 500

@@ -14,7 +14,7 @@ from app.core.limits import Limit
 from app.core.request import DEFAULT_RELAY
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
-from app.store.ledger.types import Ending, Order
+from app.store.ledger.columns import Ending, Reservation
 from tests.store.purchasing import ENDING, NOW_MS, Desk, open_ledger
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -37,7 +37,7 @@ async def limit(desk: Desk) -> Limit:
 
 
 @pytest.fixture
-async def order(desk: Desk, limit: Limit) -> Order:
+async def order(desk: Desk, limit: Limit) -> Reservation:
     """Unknown, quoted at 30."""
     order = await desk.order(limit, quote_micros=30)
     await desk.ledger.reserve(order)
@@ -65,7 +65,7 @@ DECISIONS: dict[str, Decide] = {
     ],
 )
 async def test_a_decision_ends_the_request_and_keeps_its_reason(
-    desk: Desk, limit: Limit, order: Order, what: str, state: str, cost: int | None, flag: str | None, kind: str
+    desk: Desk, limit: Limit, order: Reservation, what: str, state: str, cost: int | None, flag: str | None, kind: str
 ) -> None:
     decisions = Decisions(desk.database, desk.ledger, ZONE)
 
@@ -82,7 +82,7 @@ async def test_a_decision_ends_the_request_and_keeps_its_reason(
 
 @pytest.mark.parametrize("what", list(DECISIONS))
 async def test_a_request_that_has_ended_is_a_conflict_and_keeps_no_word(
-    desk: Desk, limit: Limit, order: Order, what: str
+    desk: Desk, limit: Limit, order: Reservation, what: str
 ) -> None:
     await desk.ledger.release(order.request_id, ENDING)
 
@@ -105,6 +105,6 @@ async def test_a_request_in_flight_and_one_that_is_not_there_cannot_be_decided(d
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
-async def test_a_decision_without_a_reason_is_refused(desk: Desk, order: Order, reason: str) -> None:
+async def test_a_decision_without_a_reason_is_refused(desk: Desk, order: Reservation, reason: str) -> None:
     with pytest.raises(InvalidValue, match="reason"):
         await write_off(Decisions(desk.database, desk.ledger, ZONE), order.request_id, Word("lin", reason))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.control.matching import Rules, Sent, match, why_not_released
-from app.store.ledger.types import State
+from app.store.ledger.columns import State
 from app.upstream.billing import Log, LogRow
 
 SECOND = 1000

@@ -23,7 +23,7 @@ from app.sandbox import BillLine, RunningSandbox, SandboxOptions, running_sandbo
 from app.sandbox.records import Profile
 from app.store.engine import Database
 from app.store.ledger import corrections
-from app.store.ledger.types import Ending
+from app.store.ledger.columns import Ending
 from app.store.reconciliation import MatchedCharge, claim, may_run
 from app.store.tables import charges, reconciliation, requests
 from app.upstream.client import HttpUpstream

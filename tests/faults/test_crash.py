@@ -18,7 +18,8 @@ from app.sandbox import RunningSandbox
 from app.settings import Settings
 from app.store import limits as stored_limits
 from app.store.engine import SQLITE_FILE, Database, DatabaseUrl
-from app.store.ledger.types import CounterKey, Order, Reserved
+from app.store.ledger.columns import CounterKey, Reservation
+from app.store.ledger.types import Reserved
 from app.store.tables import organization, processes
 from tests.databases import insert
 from tests.faults.conftest import StartGateway, StartProcess
@@ -199,14 +200,14 @@ async def test_of_two_replicas_that_recover_at_once_one_books(postgres_url: str,
     assert await used(first.database, "lin") == [(0, 0)]
 
 
-async def reserve(running: Running, owner: str, request_id: str) -> Order:
+async def reserve(running: Running, owner: str, request_id: str) -> Reservation:
     """A reservation as a process that died would have left it."""
     user = await user_id(running.database, "lin")
     now_ms = await running.database.now_ms()
     async with running.database.read() as connection:
         limits = await stored_limits.of_scopes(connection, [("user", user)])
         revision = (await connection.execute(sa.select(organization.c.revision))).scalar_one()
-    order = Order(
+    order = Reservation(
         request_id=request_id,
         owner=owner,
         api_key_id="key_1",

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from app.core.intervals import Interval
 from app.core.limits import Limit, Scope, Unit
 from app.store.engine import Database
+from app.store.ledger.columns import CounterKey, Ending, Reservation, Settlement
 from app.store.ledger.postgresql import PostgresqlLedger
 from app.store.ledger.sqlite import SqliteLedger
-from app.store.ledger.types import CounterKey, Ending, Ledger, Order, Settlement
+from app.store.ledger.types import Ledger
 from app.store.postgresql import Pool
 from app.store.tables import counters, limits, organization, requests, usage
 from app.store.writer import Writer
@@ -62,12 +63,12 @@ class Desk:
 
     async def order(
         self, *held: Limit, quote_micros: int = 10, n: int = 1, starts_at_ms: int = 0, **given: Any
-    ) -> Order:
+    ) -> Reservation:
         """An order that holds on `held`, made on the newest control data."""
         if self.revision == 0:
             async with self.database.read() as connection:
                 self.revision = (await connection.execute(sa.select(organization.c.revision))).scalar_one()
-        order = Order(
+        order = Reservation(
             request_id=f"req_{next(self._numbers):04d}",
             owner="proc_1",
             api_key_id="key_1",

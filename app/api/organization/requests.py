@@ -12,7 +12,7 @@ from app.api.schemas.requests import RequestDecision, RequestDetailOut, RequestO
 from app.control import decisions, requests
 from app.control.decisions import Decisions, Word
 from app.control.requests import RequestFilter
-from app.store.ledger.types import State
+from app.store.ledger.columns import State
 from app.store.pages import Cursor
 
 router = APIRouter(prefix="/requests", tags=["Requests (extension)"])

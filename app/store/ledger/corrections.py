@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.intervals import hour_start_ms, local_day
 from app.store.engine import Database, insert
-from app.store.ledger.types import State
+from app.store.ledger.columns import State
 from app.store.tables import corrections, counters, limits, requests, usage
 
 Kind = Literal["short", "late", "settle", "release", "write_off"]

@@ -13,8 +13,8 @@ from app.core.limits import Limit
 from app.core.request import DEFAULT_RELAY
 from app.store.engine import Database
 from app.store.ledger import corrections
+from app.store.ledger.columns import Reservation
 from app.store.ledger.corrections import Correction, CorrectionRecord, late, post
-from app.store.ledger.types import Order
 from tests.store.purchasing import ENDING, NOW_MS, Desk, open_ledger, settlement
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -37,14 +37,14 @@ async def limits_of_all_units(desk: Desk) -> list[Limit]:
     ]
 
 
-async def dispatched(desk: Desk, *held: Limit) -> Order:
+async def dispatched(desk: Desk, *held: Limit) -> Reservation:
     order = await desk.order(*held, quote_micros=30, n=2)
     await desk.ledger.reserve(order)
     await desk.ledger.dispatch(order.request_id, order.owner, NOW_MS, DEFAULT_RELAY)
     return order
 
 
-def lower(order: Order, cost_micros: int = -10, **given: object) -> Correction:
+def lower(order: Reservation, cost_micros: int = -10, **given: object) -> Correction:
     base = Correction(order.request_id, "short", "the log says so", "reconciliation", NOW_MS, cost_micros)
     return replace(base, **given)  # type: ignore[arg-type]
 

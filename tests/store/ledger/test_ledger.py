@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from app.core.limits import Unit
 from app.core.request import DEFAULT_RELAY
 from app.store.engine import Database
-from app.store.ledger.types import Refused, Reserved, Room, Stale
+from app.store.ledger.types import LimitExceeded, Reserved, Room, Stale
 from app.store.tables import limits
 from tests.store.purchasing import ENDING, NOW_MS, Desk, open_ledger, settlement
 
@@ -59,7 +59,7 @@ async def test_a_refusal_names_the_tight_limit_and_changes_nothing(
 
     outcome = await desk.ledger.reserve(order)
 
-    assert outcome == Refused(order.counter_keys[1], needed=needed, left=amount)
+    assert outcome == LimitExceeded(order.counter_keys[1], needed=needed, left=amount)
     assert await desk.counter(roomy) == await desk.counter(tight) == (0, 0)
     assert await desk.row(order.request_id) is None
 
@@ -260,7 +260,7 @@ async def test_a_lowered_limit_refuses_the_next_and_books_the_last(desk: Desk) -
     refused = await desk.ledger.reserve(await desk.order(spend, quote_micros=1))
     rooms = await desk.ledger.settle(order.request_id, settlement(60))
 
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, LimitExceeded)
     assert refused.left == -10
     assert rooms == [Room("micros", -10)]
     assert await desk.counter(spend) == (60, 0)

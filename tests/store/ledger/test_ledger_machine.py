@@ -23,7 +23,8 @@ from hypothesis.stateful import (
 from app.core.limits import Limit, Scope, Unit
 from app.core.request import DEFAULT_RELAY
 from app.store.engine import DatabaseUrl, open_database
-from app.store.ledger.types import UNRESOLVED, Duplicate, Order, Refused, Reserved, Stale, State
+from app.store.ledger.columns import UNRESOLVED, Reservation, State
+from app.store.ledger.types import Duplicate, LimitExceeded, Reserved, Stale
 from app.store.migrations import upgrade
 from app.store.tables import counters, limits, requests, results, usage
 from tests.store.purchasing import ENDING, Desk, open_ledger, settlement
@@ -39,7 +40,7 @@ STEPS = 20
 class Known:
     """What must be in the book about one request."""
 
-    order: Order
+    order: Reservation
     state: State = "reserved"
     cost_micros: int = 0
     images: int = 0
@@ -84,15 +85,15 @@ class Purchasing(RuleBasedStateMachine):
 
         outcome = self.do(self.desk.ledger.reserve(order))
 
-        tight = [key for key in order.counter_keys if self._room(key.limit) < order.needs.of(key.limit.unit)]
+        tight = [key for key in order.counter_keys if self._room(key.limit) < _holds(order, key.limit.unit)]
         if key is not None and any(
             one.order.idempotency_key == key for one in self.known.values() if one.state != "released"
         ):
             # Which of two reasons is told is left open; that nothing is written is not.
-            assert isinstance(outcome, Duplicate) or (tight and isinstance(outcome, Refused))
+            assert isinstance(outcome, Duplicate) or (tight and isinstance(outcome, LimitExceeded))
             return multiple()
         if tight:
-            assert isinstance(outcome, Refused)
+            assert isinstance(outcome, LimitExceeded)
             assert outcome.key in tight
             return multiple()
         assert outcome == Reserved()
@@ -210,8 +211,12 @@ class Purchasing(RuleBasedStateMachine):
             if one.state == "settled":
                 spent += {"micros": one.cost_micros, "images": one.order.n, "requests": 1}.get(limit.unit, 0)
             elif one.state in ("reserved", "dispatched") or (one.state == "unknown" and limit.unit != "in_flight"):
-                held += one.order.needs.of(limit.unit)
+                held += _holds(one.order, limit.unit)
         return spent, held
+
+
+def _holds(order: Reservation, unit: Unit) -> int:
+    return {"micros": order.quote_micros, "images": order.n}.get(unit, 1)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from app.store.engine import Database
 from app.store.ledger.opening import Book, open_book
-from app.store.ledger.retries_sqlite import _FIND
+from app.store.ledger.retries import _FIND
 from app.store.ledger.types import Reserved
 from tests.store.purchasing import ENDING, NOW_MS, Desk
 

@@ -1,0 +1,242 @@
+"""The columns of a request, each listed once: as a field of the row type that is written with it.
+
+`tables/book.py` makes the table of these fields, and both implementations of the ledger their statements and values. A new
+nullable column is a field here, a value where the row type is made, and a migration.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_type_hints
+
+from sqlalchemy import JSON, BigInteger, Column, Integer, LargeBinary, Text
+
+from app.core.limits import Limit, Unit
+
+State = Literal["reserved", "dispatched", "settled", "released", "unknown"]
+OPEN: tuple[State, ...] = ("reserved", "dispatched")
+"""States of a request that a process drives."""
+UNRESOLVED: tuple[State, ...] = (*OPEN, "unknown")
+"""States in which a request holds money."""
+KEEPS_IF_NONE: Final = "keeps if None"
+"""Marks a field whose value None leaves the column as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class CounterKey:
+    """A counter that a request holds on: one limit, in the interval that begins at `starts_at_ms` (0 for a lifetime)."""
+
+    limit: Limit
+    starts_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Columns written by a reservation, with the counters it holds on and the revision of the control data it was decided on.
+
+    No foreign keys: they would lock the same few rows of keys, users and projects at every reservation.
+    """
+
+    revision: int
+    counter_keys: tuple[CounterKey, ...]
+    request_id: Annotated[str, Column("id", Text, primary_key=True)]
+    owner: Annotated[str, Column(Text, nullable=False, comment="the process that drives it")]
+    api_key_id: Annotated[str, Column(Text, nullable=False)]
+    user_id: Annotated[str, Column(Text, nullable=False)]
+    project_id: Annotated[str, Column(Text, nullable=False)]
+    operation: Annotated[str, Column(Text, nullable=False)]
+    model: Annotated[str, Column(Text, nullable=False)]
+    n: Annotated[int, Column(Integer, nullable=False, comment="images asked for")]
+    size: Annotated[str | None, Column(Text, comment="the answer's once settled, until then the request's")]
+    quality: Annotated[str | None, Column(Text, comment="as size")]
+    stream: Annotated[bool, Column(Integer, nullable=False)]
+    prompt_chars: Annotated[int, Column(Integer, nullable=False)]
+    prompt_hmac: Annotated[
+        bytes | None, Column(LargeBinary, comment="tells equal prompts; the prompt itself is not kept")
+    ]
+    quote_micros: Annotated[int, Column(BigInteger, nullable=False)]
+    reserved_at_ms: Annotated[
+        int, Column(BigInteger, nullable=False, comment="also the instant of its price and of its intervals")
+    ]
+    idempotency_key: Annotated[str | None, Column(Text, comment="the client's; a release frees it")] = None
+    fingerprint: Annotated[bytes | None, Column(LargeBinary, comment="equal for requests that ask for the same")] = None
+    tries: Annotated[
+        int,
+        Column(Integer, nullable=False, server_default="1", comment="of the client's call, as far as they came here"),
+    ] = 1
+    response_format: Annotated[str | None, Column(Text, comment="as asked: url or b64_json")] = None
+    asked_model: Annotated[str | None, Column(Text, comment="the alias asked for; NULL where the model itself was")] = (
+        None
+    )
+    prompt: Annotated[str | None, Column(Text, comment="NULL unless prompts are kept; never in lists or CSV")] = None
+
+    def hold(self, unit: Unit) -> int:
+        """Return what the request holds of a limit, in the limit's unit."""
+        column = HOLDS[unit]
+        amount: int = 1 if column is None else getattr(self, column)
+        return amount
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Columns written when an exchange ends, whatever its outcome. `is_retryable`: the client was told to try again, so its
+    retry looks for this request even after a release."""
+
+    at_ms: Annotated[int, Column("ended_at_ms", BigInteger, comment="settled, released or given up as unknown")]
+    http_status: Annotated[int | None, Column(Integer, comment="of the answer the client was given")]
+    error_code: Annotated[str | None, Column(Text)] = None
+    error: Annotated[
+        dict[str, Any] | None,
+        Column(JSON, comment="what the client was told instead of images, for whoever asks again"),
+    ] = None
+    upstream_request_id: Annotated[str | None, Column(Text), KEEPS_IF_NONE] = None
+    upstream_ms: Annotated[
+        int | None, Column(Integer, comment="from dispatch to the relay's last byte"), KEEPS_IF_NONE
+    ] = None
+    is_retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """The relay's answer: in `body` where it is small, else in a file named by the request (`body` is None)."""
+
+    body: bytes | None
+    body_bytes: int
+    created_at_ms: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Columns written when a request is booked, with its ending, its place in the roll-up (hour and local day of the
+    reservation) and its answer."""
+
+    ending: Ending
+    cost_micros: Annotated[int, Column(BigInteger, comment="of a settled one")]
+    images: Annotated[int, Column(Integer, comment="that came back")]
+    hour_at_ms: int
+    day: str
+    size: Annotated[str | None, KEEPS_IF_NONE] = None
+    quality: Annotated[str | None, KEEPS_IF_NONE] = None
+    flag: Annotated[
+        str | None, Column(Text, comment="short: fewer images than asked; bad_payload: charged, and not an image")
+    ] = None
+    input_tokens: Annotated[int | None, Column(BigInteger)] = None
+    output_tokens: Annotated[int | None, Column(BigInteger)] = None
+    result: StoredResult | None = None
+
+
+class _Written(NamedTuple):
+    """A column and the field its value comes from. `column` is None where another row type lists the same one."""
+
+    field: str
+    name: str
+    column: Column[Any] | None
+    keeps: bool
+
+
+def _written(row_type: type) -> tuple[_Written, ...]:
+    found = []
+    for field, hint in get_type_hints(row_type, include_extras=True).items():
+        marks: tuple[Any, ...] = getattr(hint, "__metadata__", ())
+        column = next((mark for mark in marks if isinstance(mark, Column)), None)
+        if column is not None:
+            column.name = column.key = column.name or field
+        if marks:
+            found.append(_Written(field, field if column is None else column.name, column, KEEPS_IF_NONE in marks))
+    return tuple(found)
+
+
+_WRITTEN: Final = {row_type: _written(row_type) for row_type in (Reservation, Ending, Settlement)}
+Row = Reservation | Ending | Settlement
+NOT_BOOKED: Final = (None,) * len(_WRITTEN[Settlement])
+"""In the place of a settlement's values, where a request ends without one."""
+
+
+def columns() -> list[Column[Any]]:
+    """Return the columns of all row types, for the table."""
+    return [each.column for written in _WRITTEN.values() for each in written if each.column is not None]
+
+
+def names(row_type: type[Row]) -> str:
+    """Return the columns of a row type for an INSERT, in the order of `values`."""
+    return ", ".join(each.name for each in _WRITTEN[row_type])
+
+
+def values(row: Row) -> tuple[Any, ...]:
+    """Return what goes into the columns of a row, as both drivers take it."""
+    return tuple(_bound(getattr(row, each.field)) for each in _WRITTEN[type(row)])
+
+
+def _bound(value: Any) -> Any:
+    kind = type(value)
+    return int(value) if kind is bool else json.dumps(value) if kind is dict else value
+
+
+def placeholders(row_type: type[Row], markers: Iterator[str]) -> str:
+    """Return a marker for each of `names`: taken from `question_marks()` on SQLite, from `numbers(first)` on PostgreSQL."""
+    return ", ".join(islice(markers, len(_WRITTEN[row_type])))
+
+
+def assignments(row_types: Iterable[type[Row]], markers: Iterator[str]) -> str:
+    """Return the SET list of an UPDATE of `requests r`, with the values of these row types one after the other."""
+    written = [each for row_type in row_types for each in _WRITTEN[row_type]]
+    return ", ".join(
+        f"{each.name} = coalesce({marker}, r.{each.name})" if each.keeps else f"{each.name} = {marker}"
+        for each, marker in zip(written, islice(markers, len(written)), strict=True)
+    )
+
+
+def question_marks() -> Iterator[str]:
+    while True:
+        yield "?"
+
+
+def numbers(first: int) -> Iterator[str]:
+    return (f"${number}" for number in count(first))
+
+
+HOLDS: Final[Mapping[Unit, str | None]] = {
+    "micros": "quote_micros",
+    "images": "n",
+    "requests": None,
+    "in_flight": None,
+}
+"""A hold: by the unit of the limit, the column of the request whose value it holds, None for 1. It lasts from the reservation
+until the request is settled or released; in flight, until it is no longer open."""
+SPENDS: Final[Mapping[Unit, str | None]] = {"micros": "cost_micros", "images": "n", "requests": None}
+"""What a settled request has spent of a limit, in the same form. Nothing is ever spent of a limit in flight."""
+
+
+def held_sql(request: str, state: str, unit: str) -> str:
+    """Return SQL for what a row `request` holds of a limit of `unit` while it is in `state`; all three are SQL too."""
+    lasts = f"{state} IN {OPEN} OR {state} = 'unknown' AND {unit} <> 'in_flight'"
+    return f"CASE WHEN {lasts} THEN {_by_unit(HOLDS, request, unit)} ELSE 0 END"
+
+
+def spent_sql(request: str, state: str, unit: str) -> str:
+    """Return SQL for what a row `request` has spent of a limit of `unit`, as `held_sql`."""
+    return f"CASE WHEN {state} = 'settled' THEN {_by_unit(SPENDS, request, unit)} ELSE 0 END"
+
+
+def _by_unit(amounts: Mapping[Unit, str | None], request: str, unit: str) -> str:
+    whens = (f"WHEN '{name}' THEN {f'{request}.{column}' if column else 1}" for name, column in amounts.items())
+    return f"CASE {unit} {' '.join(whens)} ELSE 0 END"
+
+
+def roll_up_sql(source: str, hour_at_ms: str, day: str) -> str:
+    """Return the statement that adds a settled row of `source` to the hourly roll-up `usage`.
+
+    Triggers of the database (migration 0008) then add the same sums to `usage_hours` and `usage_days`: see `roll_up_usage`.
+    """
+    key = "project_id, user_id, api_key_id, model, operation"
+    sums = ("requests", "images", "cost_micros", "input_tokens", "output_tokens")
+    return f"""
+        INSERT INTO usage (hour_at_ms, day, {key}, size, quality, {", ".join(sums)})
+        SELECT {hour_at_ms}, {day}, {key}, coalesce(size, ''), coalesce(quality, ''),
+               1, images, cost_micros, coalesce(input_tokens, 0), coalesce(output_tokens, 0)
+        FROM {source}
+        ON CONFLICT (hour_at_ms, day, {key}, size, quality) DO UPDATE SET
+            {", ".join(f"{name} = usage.{name} + excluded.{name}" for name in sums)}
+    """  # noqa: S608  (constants only)
