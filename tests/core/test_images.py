@@ -1,6 +1,5 @@
 import io
 import struct
-import time
 from typing import Any
 
 import pytest
@@ -89,21 +88,11 @@ def test_a_bomb_is_read_from_its_header_alone() -> None:
     assert read_header(bomb) == Header("image/png", 60_000, 60_000)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\xff\xd8" + segment(0xE0) * 60_000 + segment(0xC0, b"\x08\0\x05\0\x05" + bytes(10)),
-        b"\xff\xd8" + b"\xff" * 10_000_000,
-        b"\xff\xd8" + b"\xff\xd0" * 5_000_000,
-    ],
-    ids=["60,000 segments", "fill bytes", "restart markers"],
-)
-def test_a_jpeg_of_endless_segments_is_given_up_soon(data: bytes) -> None:
-    started = time.thread_time()
+def test_a_jpeg_whose_size_comes_after_60_000_segments_is_given_up() -> None:
+    size = segment(0xC0, b"\x08\0\x05\0\x05" + bytes(10))
 
-    assert read_header(data) is None
-
-    assert time.thread_time() - started < 0.01
+    assert read_header(b"\xff\xd8" + segment(0xE0) + size) is not None
+    assert read_header(b"\xff\xd8" + segment(0xE0) * 60_000 + size) is None
 
 
 def test_a_jpeg_with_more_metadata_than_the_head_is_read_from_the_whole_file() -> None:

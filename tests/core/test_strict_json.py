@@ -1,5 +1,4 @@
 import json
-import time
 from typing import Any
 
 import pytest
@@ -60,13 +59,9 @@ def test_what_is_json_reads_as_the_standard_parser_reads_it(value: Any, ascii_on
     ],
     ids=lambda body: repr(body[:24]),
 )
-def test_what_is_not_json_is_refused_and_quickly(body: bytes) -> None:
-    started = time.thread_time()
-
+def test_what_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidJson):
         loads(body)
-
-    assert time.thread_time() - started < 0.5
 
 
 def test_32_levels_are_read_and_brackets_in_strings_do_not_count() -> None:
@@ -75,12 +70,8 @@ def test_32_levels_are_read_and_brackets_in_strings_do_not_count() -> None:
 
 
 def test_a_body_of_nothing_but_quotes_is_scanned_once() -> None:
-    started = time.thread_time()
-
-    with pytest.raises(InvalidJson):
-        loads(b'"' + b'\\"' * 500_000)
-
-    assert time.thread_time() - started < 0.5
+    with pytest.raises(InvalidJson):  # To scan it again from each quote would take days.
+        loads(b'"' + b'\\"' * 5_000_000)
 
 
 @pytest.mark.parametrize(
