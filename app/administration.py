@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from app.blobs.bucket import BucketAddress
 from app.control.doctor import Doctor, Finding
 from app.control.installation import check_currency, pepper_here
-from app.control.matching import Rules
+from app.control.matching import MatchingRules
 from app.control.reconciliation import Reconciliation
 from app.control.schema_gate import SchemaGate, check_schema
 from app.notify.notifier import Mailbox, Notifier, WebhookRules
@@ -119,7 +119,7 @@ def doctor_from(
 def reconciliation_from(
     settings: Settings, database: Database, ledger: Ledger, upstream: HttpUpstream
 ) -> Reconciliation:
-    rules = Rules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
+    rules = MatchingRules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
     return Reconciliation(database, ledger, upstream, relay_key(settings), settings.zone, rules)
 
 

@@ -33,7 +33,7 @@ from app.control.price_files import DocumentFormat
 from app.control.price_import import PriceImport
 from app.control.prices import ListedPrice, PriceEntry
 from app.control.service_accounts import NewServiceAccount
-from app.control.usage import Report
+from app.control.usage import UsageReport
 from app.core.alerts import Alert
 from app.settings import Settings
 from app.store.engine import Database
@@ -168,7 +168,7 @@ class Local:
         entries = price_files.read_document(text, format, self.settings.currency)
         return await price_import.import_prices(self.database, self.settings.zone, entries, dry_run=dry_run)
 
-    async def usage(self, by: Sequence[str], since: str | None, until: str | None) -> Report:
+    async def usage(self, by: Sequence[str], since: str | None, until: str | None) -> UsageReport:
         return await usage.report(self.database, by, since, until)
 
     async def changes(self, count: int, events: Sequence[str], targets: Sequence[str]) -> Sequence[LoggedChange]:

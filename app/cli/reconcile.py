@@ -11,7 +11,7 @@ from app.cli.output import Column, fields, say
 from app.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from app.control.reconciliation import Reconciliation, Report
+    from app.control.reconciliation import Reconciliation, ReconciliationReport
     from app.store.engine import Database
     from app.store.ledger.types import Ledger
 
@@ -81,7 +81,7 @@ async def ledger(database: "Database") -> "AsyncIterator[Ledger]":
 
 @asynccontextmanager
 async def _reconciliation(call: Call, database: "Database", money: "Ledger") -> "AsyncIterator[Reconciliation]":
-    from app.control.matching import Rules
+    from app.control.matching import MatchingRules
     from app.control.reconciliation import Reconciliation
     from app.upstream.client import HttpUpstream
 
@@ -94,14 +94,14 @@ async def _reconciliation(call: Call, database: "Database", money: "Ledger") -> 
         raise ConfigurationError("There is no key of the relay to ask with. Set IMAGEGATE_UPSTREAM_API_KEY.")
     key = settings.upstream_api_key.get_secret_value()
     upstream = HttpUpstream(settings.upstream_base_url, key, connect_timeout_s=settings.upstream_connect_timeout_s)
-    rules = Rules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
+    rules = MatchingRules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
     try:
         yield Reconciliation(database, money, upstream, key, settings.zone, rules)
     finally:
         await upstream.close()
 
 
-def _document(call: Call, report: "Report") -> dict[str, Any]:
+def _document(call: Call, report: "ReconciliationReport") -> dict[str, Any]:
     out, accounts = call.out, report.accounts
     return {
         "dry_run": report.dry_run,
@@ -119,7 +119,7 @@ def _document(call: Call, report: "Report") -> dict[str, Any]:
     }
 
 
-def _print(call: Call, report: "Report") -> None:
+def _print(call: Call, report: "ReconciliationReport") -> None:
     for missing in report.accounts.missing:
         say(f"imagegate: the relay's account {missing}")
     _print_list(call, _STEPS, "would be done" if report.dry_run else "done", [fields(each) for each in report.steps])

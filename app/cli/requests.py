@@ -12,7 +12,7 @@ from app.cli.reconcile import ledger
 from app.errors import InvalidValue
 
 if TYPE_CHECKING:
-    from app.control.decisions import Decisions, Word
+    from app.control.decisions import DecisionReason, Decisions
     from app.store.engine import Database
     from app.store.requests import RequestRecord
 
@@ -116,7 +116,7 @@ async def settle(
         cost_micros = None if cost is None else micros(cost)
     except ValueError as exc:
         raise InvalidValue(str(exc), param="cost") from None
-    await _decide(call, request, lambda decisions: settle_by_hand(decisions, request, _word(reason), cost_micros))
+    await _decide(call, request, lambda decisions: settle_by_hand(decisions, request, _reason(reason), cost_micros))
 
 
 @command(app, "release", here_only=True)
@@ -125,7 +125,7 @@ async def release(call: Call, request: RequestId, reason: Reason) -> None:
     reconciliation posts a correction."""
     from app.control.decisions import release_by_hand
 
-    await _decide(call, request, lambda decisions: release_by_hand(decisions, request, _word(reason)))
+    await _decide(call, request, lambda decisions: release_by_hand(decisions, request, _reason(reason)))
 
 
 @command(app, "write-off", here_only=True)
@@ -133,7 +133,7 @@ async def write_off(call: Call, request: RequestId, reason: Reason) -> None:
     """Give an unknown request up: nobody will find out. Its money counts as spent, at the quote, without a picture."""
     from app.control.decisions import write_off
 
-    await _decide(call, request, lambda decisions: write_off(decisions, request, _word(reason)))
+    await _decide(call, request, lambda decisions: write_off(decisions, request, _reason(reason)))
 
 
 async def _decide(
@@ -161,14 +161,14 @@ async def _print(call: Call, database: "Database", request_id: str) -> None:
         call.out.rows(_CORRECTION, mended)
 
 
-def _word(reason: str) -> "Word":
-    """The word of whoever is at this terminal."""
+def _reason(reason: str) -> "DecisionReason":
+    """Reason given at this terminal."""
     import getpass
 
-    from app.control.decisions import Word
+    from app.control.decisions import DecisionReason
 
     try:
         actor = getpass.getuser()
     except (KeyError, OSError):  # In a container the user may have no name.
         actor = f"uid {os.getuid()}"
-    return Word(f"{actor} (command line)", reason)
+    return DecisionReason(f"{actor} (command line)", reason)

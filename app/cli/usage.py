@@ -10,7 +10,7 @@ from app.cli.command import Call, command
 from app.cli.output import Column, Format, fields
 
 if TYPE_CHECKING:
-    from app.control.usage import Report
+    from app.control.usage import UsageReport
 
 app = typer.Typer()
 _WITH_IDS = ("project", "user", "key")
@@ -54,7 +54,7 @@ def _columns(name: str) -> list[Column]:
     return [Column(name), Column(f"{name}_id", table=name == "key")] if name in _WITH_IDS else [Column(name)]
 
 
-def _records(report: "Report") -> list[dict[str, Any]]:
+def _records(report: "UsageReport") -> list[dict[str, Any]]:
     records = []
     for row in report.rows:
         record: dict[str, Any] = fields(row.sums)
@@ -64,7 +64,7 @@ def _records(report: "Report") -> list[dict[str, Any]]:
     return records
 
 
-def _total(report: "Report") -> dict[str, Any]:
+def _total(report: "UsageReport") -> dict[str, Any]:
     empty: dict[str, Any] = {column.key: None for name in report.by for column in _columns(name)}
     return {**empty, report.by[0]: "total", **fields(report.total)}
 

@@ -9,11 +9,22 @@ from typing import Literal, NamedTuple
 from app.core.intervals import HOUR_MS
 from app.errors import InvalidValue
 from app.store import buckets as store
-from app.store.buckets import Field, Found, Names, Row, Span, Wanted
+from app.store.buckets import BucketRange, BucketSums, Field, ReportNames, Row, UsageFilter
 from app.store.engine import Database
 from app.store.usage import Sums
 
-__all__ = ["Bucket", "BucketPage", "Field", "Names", "Period", "Portion", "Row", "Wanted", "Width", "read_buckets"]
+__all__ = [
+    "BucketPage",
+    "Field",
+    "GroupUsage",
+    "Period",
+    "ReportNames",
+    "Row",
+    "UsageBucket",
+    "UsageFilter",
+    "Width",
+    "read_buckets",
+]
 
 _COST = 2 + Sums.__slots__.index("cost_micros")
 Width = Literal["1m", "1h", "1d"]
@@ -34,7 +45,7 @@ class Period:
     page: str | None = None
 
 
-class Portion(NamedTuple):
+class GroupUsage(NamedTuple):
     """What one group has in a bucket; `values` are those of the fields grouped by, in their order. Without `with_tokens` the
     sums of tokens are 0."""
 
@@ -43,7 +54,7 @@ class Portion(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class UsageBucket:
     """From `start_ms` (inclusive) to `end_ms` (exclusive). `rows` are the dearest first; `groups` has the values of each
     group by its number in them."""
 
@@ -53,21 +64,21 @@ class Bucket:
     groups: Mapping[int, tuple[str, ...]]
 
     @property
-    def portions(self) -> tuple[Portion, ...]:
+    def portions(self) -> tuple[GroupUsage, ...]:
         """The rows for those who can wait: a month by key and size has tens of thousands. Made each time: ask once."""
-        return tuple(Portion(self.groups[number], Sums(*sums)) for _, number, *sums in self.rows)
+        return tuple(GroupUsage(self.groups[number], Sums(*sums)) for _, number, *sums in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class BucketPage:
     """Every bucket, empty ones too. `groups` has the values of each group by its number; `next_page` is None at the end."""
 
-    buckets: tuple[Bucket, ...]
+    buckets: tuple[UsageBucket, ...]
     groups: Mapping[int, tuple[str, ...]]
     next_page: str | None
 
 
-async def read_buckets(database: Database, period: Period, wanted: Wanted) -> BucketPage:
+async def read_buckets(database: Database, period: Period, wanted: UsageFilter) -> BucketPage:
     """Buckets are cut where UTC cuts minutes, hours and days.
 
     The first begins with the hour (of minutes: with the minute) of the start, and the last ends with that of the end: finer
@@ -85,7 +96,7 @@ async def read_buckets(database: Database, period: Period, wanted: Wanted) -> Bu
     return BucketPage(tuple(_filled(bounds, found, span)), found.groups, _next_page(span.end_ms, whole.end_ms))
 
 
-async def read_names(database: Database) -> Names:
+async def read_names(database: Database) -> ReportNames:
     """Of projects, users and keys, also of those that are gone."""
     async with database.read() as connection:
         return await store.names(connection)
@@ -97,16 +108,16 @@ def bucket_count(period: Period, now_ms: int) -> int:
     return max(0, -(-span.end_ms // span.width_ms) - span.start_ms // span.width_ms)
 
 
-def _span(period: Period, now_ms: int) -> Span:
+def _span(period: Period, now_ms: int) -> BucketRange:
     width_ms = WIDTHS_MS[period.width]
     kept_ms = min(width_ms, HOUR_MS)
     start_ms = period.start_s * 1000 // kept_ms * kept_ms
     if period.end_s is None:
-        return Span(start_ms, now_ms // width_ms * width_ms + width_ms, width_ms)
-    return Span(start_ms, -(-period.end_s * 1000 // kept_ms) * kept_ms, width_ms)
+        return BucketRange(start_ms, now_ms // width_ms * width_ms + width_ms, width_ms)
+    return BucketRange(start_ms, -(-period.end_s * 1000 // kept_ms) * kept_ms, width_ms)
 
 
-def _continued(page: str, span: Span) -> int:
+def _continued(page: str, span: BucketRange) -> int:
     digits = page.removeprefix("page_")
     at_ms = int(digits) * 1000 if digits.isascii() and digits.isdigit() and len(digits) <= 12 else -1
     if page == digits or at_ms % span.width_ms or not span.start_ms < at_ms < span.end_ms:
@@ -119,7 +130,7 @@ def _next_page(end_ms: int, last_ms: int) -> str | None:
     return f"page_{end_ms // 1000}" if end_ms < last_ms else None
 
 
-def _bounds(span: Span, buckets_max: int) -> Iterator[tuple[int, int]]:
+def _bounds(span: BucketRange, buckets_max: int) -> Iterator[tuple[int, int]]:
     start_ms = span.start_ms
     for _ in range(buckets_max):
         if start_ms >= span.end_ms:
@@ -129,7 +140,7 @@ def _bounds(span: Span, buckets_max: int) -> Iterator[tuple[int, int]]:
         start_ms = end_ms
 
 
-def _filled(bounds: list[tuple[int, int]], found: Found, span: Span) -> Iterator[Bucket]:
+def _filled(bounds: list[tuple[int, int]], found: BucketSums, span: BucketRange) -> Iterator[UsageBucket]:
     # A bucket at a time: sorting them all together would take the database four times as long.
     by_bucket = {
         at_ms: sorted(rows, key=itemgetter(_COST), reverse=True)
@@ -137,4 +148,4 @@ def _filled(bounds: list[tuple[int, int]], found: Found, span: Span) -> Iterator
     }
     for start_ms, end_ms in bounds:
         rows = by_bucket.get(start_ms // span.width_ms * span.width_ms, ())
-        yield Bucket(start_ms, end_ms, rows, found.groups)
+        yield UsageBucket(start_ms, end_ms, rows, found.groups)

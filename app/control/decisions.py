@@ -1,4 +1,4 @@
-"""Ending what stayed unknown, with the reason kept beside it. The word is written down before the money moves."""
+"""Decisions on requests that stayed unknown. Each is recorded with its reason before the money moves."""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -24,16 +24,18 @@ _FLAGS: dict[Kind, str] = {"settle": "by_hand", "write_off": "written_off"}
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """Who decided, and why."""
+class DecisionReason:
+    """Actor and reason of a decision: a person and their words, or the part of the gateway."""
 
     actor: str
-    reason: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What may be decided about an unknown request. Each returns False, with no money moved, when it is unknown no more."""
+    """Ends unknown requests. Each method returns False, with no money moved, when the request is unknown no more.
+
+    Raises StoreUnavailable or StorageFull."""
 
     database: Database
     ledger: Ledger
@@ -45,11 +47,11 @@ class Decisions:
         kind: Kind,
         cost_micros: int,
         flag: str,
-        word: Word,
+        reason: DecisionReason,
         proof: MatchedCharge | None = None,
     ) -> bool:
-        """Book it at `cost_micros`; no picture came. A `proof` that proves another request already proves nothing."""
-        now_ms = await self._written_down(request, kind, word, proof)
+        """Book the request at `cost_micros`, with no image. False also when `proof` is the charge of another request."""
+        now_ms = await self._recorded(request, kind, reason, proof)
         if now_ms is None:
             return False
         settlement = Settlement(
@@ -62,67 +64,69 @@ class Decisions:
         )
         return await self.ledger.settle(request.id, settlement) is not None
 
-    async def release(self, request: Dispatched, word: Word) -> bool:
-        """Give its holds back. A charge that turns up later is posted as a correction."""
-        now_ms = await self._written_down(request, "release", word)
+    async def release(self, request: Dispatched, reason: DecisionReason) -> bool:
+        """Give the request's holds back. A charge that turns up later is posted as a correction."""
+        now_ms = await self._recorded(request, "release", reason)
         if now_ms is None:
             return False
         return await self.ledger.release(request.id, _ending(request, now_ms), ("unknown",))
 
     async def correct(self, correction: Correction, proof: MatchedCharge) -> bool:
-        """Post it, once for all. False when `proof` proves another request, or the cause has been answered."""
+        """Post a correction once. False when `proof` is the charge of another request, or its cause has been answered."""
         async with self.database.transaction() as connection:
             mine = await reconciliation.claim(connection, proof, correction.at_ms)
             return mine and await corrections.post_with(connection, correction, self.zone)
 
-    async def _written_down(
-        self, request: Dispatched, kind: Kind, word: Word, proof: MatchedCharge | None = None
+    async def _recorded(
+        self, request: Dispatched, kind: Kind, reason: DecisionReason, proof: MatchedCharge | None = None
     ) -> int | None:
         now_ms = await self.database.now_ms()
-        note = Correction(request.id, kind, word.reason, word.actor, now_ms)
+        note = Correction(request.id, kind, reason.text, reason.actor, now_ms)
         async with self.database.transaction() as connection:
             if proof is not None and not await reconciliation.claim(connection, proof, now_ms):
                 return None
             if not await corrections.post_with(connection, note, self.zone, ("unknown",)):
                 return None
-            await log_change(connection, _logged(request, kind, word))
+            await log_change(connection, _logged(request, kind, reason))
             return now_ms
 
 
-def _logged(request: Dispatched, kind: Kind, word: Word) -> Change:
-    after = {"state": "released" if kind == "release" else "settled", "reason": word.reason, "decided_by": word.actor}
+def _logged(request: Dispatched, kind: Kind, reason: DecisionReason) -> Change:
+    after = {"state": "released" if kind == "release" else "settled", "reason": reason.text, "decided_by": reason.actor}
     return Change(f"request.{kind}", request.id, {"state": request.state}, after)
 
 
-async def settle_by_hand(decisions: Decisions, request_id: str, word: Word, cost_micros: int | None) -> RequestRecord:
-    """It was charged: at `cost_micros`, or at the quote. Raises NotFound, Conflict, InvalidValue."""
+async def settle_by_hand(
+    decisions: Decisions, request_id: str, reason: DecisionReason, cost_micros: int | None
+) -> RequestRecord:
+    """Book a request that was charged: at `cost_micros`, or at the quote for None. Raises NotFound, Conflict, InvalidValue."""
     if cost_micros is not None and not 0 <= cost_micros <= AMOUNT_MICROS_MAX:
         raise InvalidValue("The cost is out of range.", param="cost")
-    return await _settle(decisions, request_id, "settle", word, cost_micros)
+    return await _settle(decisions, request_id, "settle", reason, cost_micros)
 
 
-async def write_off(decisions: Decisions, request_id: str, word: Word) -> RequestRecord:
-    """Nobody will find out: its money counts as spent at the quote. Raises NotFound, Conflict, InvalidValue."""
-    return await _settle(decisions, request_id, "write_off", word, None)
+async def write_off(decisions: Decisions, request_id: str, reason: DecisionReason) -> RequestRecord:
+    """Book a request whose charge will never be known, at the quote. Raises NotFound, Conflict, InvalidValue."""
+    return await _settle(decisions, request_id, "write_off", reason, None)
 
 
-async def release_by_hand(decisions: Decisions, request_id: str, word: Word) -> RequestRecord:
-    """It was not charged. Raises NotFound, Conflict, InvalidValue."""
-    request = await _unknown(decisions.database, request_id, word)
-    return await _shown(decisions.database, request_id, await decisions.release(request, word))
+async def release_by_hand(decisions: Decisions, request_id: str, reason: DecisionReason) -> RequestRecord:
+    """Give back the holds of a request that was not charged. Raises NotFound, Conflict, InvalidValue."""
+    request = await _unknown(decisions.database, request_id, reason)
+    return await _shown(decisions.database, request_id, await decisions.release(request, reason))
 
 
 async def _settle(
-    decisions: Decisions, request_id: str, kind: Kind, word: Word, cost_micros: int | None
+    decisions: Decisions, request_id: str, kind: Kind, reason: DecisionReason, cost_micros: int | None
 ) -> RequestRecord:
-    request = await _unknown(decisions.database, request_id, word)
+    request = await _unknown(decisions.database, request_id, reason)
     cost_micros = request.quote_micros if cost_micros is None else cost_micros
-    done = await decisions.settle(request, kind, cost_micros, _FLAGS[kind], word)
+    done = await decisions.settle(request, kind, cost_micros, _FLAGS[kind], reason)
     return await _shown(decisions.database, request_id, done)
 
 
-async def _unknown(database: Database, request_id: str, word: Word) -> Dispatched:
-    if not 1 <= len(word.reason.strip()) <= REASON_CHARS_MAX:
+async def _unknown(database: Database, request_id: str, reason: DecisionReason) -> Dispatched:
+    if not 1 <= len(reason.text.strip()) <= REASON_CHARS_MAX:
         raise InvalidValue(f"The reason must have 1 to {REASON_CHARS_MAX} characters: it is kept.", param="reason")
     async with database.read() as connection:
         request = await reconciliation.find(connection, request_id)
@@ -144,5 +148,5 @@ def _no_longer(request: RequestRecord) -> Conflict:
 
 
 def _ending(request: Dispatched, now_ms: int) -> Ending:
-    """What its client was told stays as it was."""
+    """Ending that leaves what the client was told as it was."""
     return Ending(at_ms=now_ms, http_status=request.http_status, error_code=request.error_code, error=request.error)

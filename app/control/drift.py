@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from app.control.matching import LATE_MS, SLACK_MS, Rules
+from app.control.matching import LATE_MS, SLACK_MS, MatchingRules
 from app.core.intervals import bounds_ms, local_day
 from app.store import reconciliation as store
 from app.store.engine import Database
@@ -17,7 +17,7 @@ ALARM_PERCENT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DriftDay:
     """All models of a day together. `closed`: nothing of it can be under way any more, so a difference is one."""
 
     day: str
@@ -33,7 +33,7 @@ class Day:
 
 
 async def measure(
-    database: Database, relay: str, log: Log, zone: ZoneInfo, rules: Rules, now_ms: int, *, every_day: bool
+    database: Database, relay: str, log: Log, zone: ZoneInfo, rules: MatchingRules, now_ms: int, *, every_day: bool
 ) -> list[DriftRow]:
     """The last days that the log covers whole. Unless `every_day`, without those that were closed when last measured."""
     if log.oldest_at_ms is None:
@@ -51,19 +51,19 @@ async def measure(
     return measured
 
 
-def by_day(rows: Iterable[DriftRow], zone: ZoneInfo, rules: Rules, now_ms: int) -> list[Day]:
+def by_day(rows: Iterable[DriftRow], zone: ZoneInfo, rules: MatchingRules, now_ms: int) -> list[DriftDay]:
     """Newest first."""
     days: dict[str, list[DriftRow]] = defaultdict(list)
     for row in rows:
         days[row.day].append(row)
     today = local_day(now_ms - rules.deadline_ms - LATE_MS, zone)
     return [
-        Day(day, sum(row.booked_micros for row in rows), sum(row.billed_micros for row in rows), day < today)
+        DriftDay(day, sum(row.booked_micros for row in rows), sum(row.billed_micros for row in rows), day < today)
         for day, rows in sorted(days.items(), reverse=True)
     ]
 
 
-def news(before: Sequence[Day], after: Sequence[Day]) -> list[Day]:
+def news(before: Sequence[DriftDay], after: Sequence[DriftDay]) -> list[DriftDay]:
     """Closed days that are over and were not just so before: what an alarm is for."""
     known = set(before)
     return [day for day in after if day.closed and day.is_over and day not in known]
@@ -89,7 +89,7 @@ def _billed(rows: Iterable[LogRow]) -> dict[str, int]:
 
 
 def _rows(
-    relay: str, day: str, booked: dict[str, int], billed: dict[str, int], rules: Rules, now_ms: int
+    relay: str, day: str, booked: dict[str, int], billed: dict[str, int], rules: MatchingRules, now_ms: int
 ) -> list[DriftRow]:
     def row(model: str) -> DriftRow:
         points = billed.get(model, 0)

@@ -19,7 +19,7 @@ LATE_MS: Final = 600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentRequest:
     """A request that went to the relay. `costs_micros` are the amounts it may have been charged there, at our book's prices.
 
     A settled one is taken to have been charged; `upstream_ms` is None where its end was not seen. `proof` names the row that
@@ -37,7 +37,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class MatchingRules:
     """`deadline_ms` is the hard cap of an exchange, `micros_per_dollar` the price of 500,000 points."""
 
     deadline_ms: int
@@ -47,13 +47,13 @@ class Rules:
         """Whether the charge of a request sent then would be in the log by now, if there is one."""
         return now_ms > dispatched_at_ms + self.deadline_ms + LATE_MS
 
-    def window(self, sent: Sent) -> tuple[int, int]:
+    def window(self, sent: SentRequest) -> tuple[int, int]:
         """When its charge can have been logged. Where we did not see the end, the relay may have worked on to the cap."""
         seen_end = sent.state == "settled" and sent.upstream_ms is not None
         lasted_ms = (sent.upstream_ms or 0) if seen_end else self.deadline_ms + LATE_MS
         return sent.dispatched_at_ms - SLACK_MS, sent.dispatched_at_ms + lasted_ms + SLACK_MS
 
-    def fits(self, sent: Sent, row: LogRow) -> bool:
+    def fits(self, sent: SentRequest, row: LogRow) -> bool:
         """Whether the row can be this request's charge, as far as model, time, amount and ids tell."""
         start_ms, end_ms = self.window(sent)
         ids_differ = bool(row.request_id and sent.upstream_request_id)  # Equal ids were matched before.
@@ -73,7 +73,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class MatchResult:
     """`found` has the row of each request that has just one; `free` are charges that belong to nobody for certain;
     `bare` are settled requests for which no row could be told."""
 
@@ -82,14 +82,14 @@ class Matches:
     bare: frozenset[str]
 
 
-def match(sent: Sequence[Sent], rows: Iterable[LogRow], rules: Rules) -> Matches:
+def match(sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRules) -> MatchResult:
     """Rows are used once: those that prove a request already are out of the game."""
     known = {each.proof for each in sent if each.proof}
     charges = [row for row in rows if row.points > 0 and row.proof not in known]
     open_ = [each for each in sent if each.proof is None]
     found = _by_id(open_, charges)
     taken = {row.proof for row in found.values()}
-    fits = _Fits.between(
+    fits = _Candidates.between(
         [each for each in open_ if each.id not in found],
         [row for row in charges if row.proof not in taken],
         rules,
@@ -101,11 +101,16 @@ def match(sent: Sequence[Sent], rows: Iterable[LogRow], rules: Rules) -> Matches
     free = tuple(row for row in charges if row.proof not in taken)
     accounted = found.keys() | fits.accounted
     bare = frozenset(each.id for each in open_ if each.state == "settled" and each.id not in accounted)
-    return Matches(found, free, bare)
+    return MatchResult(found, free, bare)
 
 
 def why_not_released(
-    request: Sent, log: Log, matches: Matches, sent: Iterable[Sent], models: Iterable[str], rules: Rules
+    request: SentRequest,
+    log: Log,
+    matches: MatchResult,
+    sent: Iterable[SentRequest],
+    models: Iterable[str],
+    rules: MatchingRules,
 ) -> str | None:
     """Why it is not proved that the relay never charged `request`; None when it is.
 
@@ -126,7 +131,7 @@ def why_not_released(
     return None
 
 
-def _by_id(sent: Iterable[Sent], rows: Iterable[LogRow]) -> dict[str, LogRow]:
+def _by_id(sent: Iterable[SentRequest], rows: Iterable[LogRow]) -> dict[str, LogRow]:
     """An id that stands on two rows or two requests proves neither."""
     rows_of, requests_of = defaultdict(list), defaultdict(list)
     for row in rows:
@@ -141,17 +146,17 @@ def _by_id(sent: Iterable[Sent], rows: Iterable[LogRow]) -> dict[str, LogRow]:
 
 
 @dataclass(slots=True)
-class _Fits:
+class _Candidates:
     """Requests and rows without an id in common, and which fit which. What is settled for certain is taken out."""
 
-    requests: dict[str, Sent]
+    requests: dict[str, SentRequest]
     rows: dict[str, LogRow]
     rows_of: dict[str, set[str]]
     requests_of: dict[str, set[str]]
     accounted: set[str]
 
     @classmethod
-    def between(cls, sent: Sequence[Sent], rows: Sequence[LogRow], rules: Rules) -> "_Fits":
+    def between(cls, sent: Sequence[SentRequest], rows: Sequence[LogRow], rules: MatchingRules) -> "_Candidates":
         by_model = defaultdict(list)
         for row in rows:
             by_model[row.model].append(row)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from app.control.reconciliation import Reconciliation, Report
+from app.control.reconciliation import Reconciliation, ReconciliationReport
 from app.core.money import decimal_text
 from app.store.reconciliation import may_run
 
@@ -19,7 +19,7 @@ class Reconciler:
     reconciliation: Reconciliation
     _missing: tuple[str, ...] = field(default=(), init=False)
 
-    async def turn(self) -> Report | None:
+    async def turn(self) -> ReconciliationReport | None:
         """Reconcile once; None when another replica has had this turn, or it is too soon. Raises GatewayError."""
         if not await may_run(self.reconciliation.database, PAUSE_MS):
             return None
@@ -27,14 +27,14 @@ class Reconciler:
         self._tell(report)
         return report
 
-    def _tell(self, report: Report) -> None:
+    def _tell(self, report: ReconciliationReport) -> None:
         if report.accounts.missing != self._missing:  # A relay that tells nothing is said once.
             self._missing = report.accounts.missing
             log.info("what the relay tells of its accounts has changed", missing=list(self._missing))
         tell(report)
 
 
-def tell(report: Report) -> None:
+def tell(report: ReconciliationReport) -> None:
     """Log what was done and what alarms."""
     for step in report.steps:
         log.warning(

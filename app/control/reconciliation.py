@@ -8,9 +8,9 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from app.control import drift
-from app.control.decisions import Decisions, Word
-from app.control.drift import Day
-from app.control.matching import LATE_MS, SLACK_MS, Matches, Rules, Sent, match, why_not_released
+from app.control.decisions import DecisionReason, Decisions
+from app.control.drift import DriftDay
+from app.control.matching import LATE_MS, SLACK_MS, MatchingRules, MatchResult, SentRequest, match, why_not_released
 from app.core.catalog import Catalog
 from app.core.request import DEFAULT_RELAY, ImageRequest
 from app.store import prices
@@ -32,7 +32,7 @@ Action = Literal["settle", "release", "correct_short", "correct_late"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ReconciliationStep:
     """Something done, or that would be done. `cost_micros` is what it adds to the book, `billed_micros` what the relay's log
     says, None for a release."""
 
@@ -45,7 +45,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenRequest:
     """A request that stays unknown, and why."""
 
     request_id: str
@@ -56,20 +56,20 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReconciliationReport:
     """`days` and `drift` are newest first; `alarms` are the days that have just become more than a hundredth apart."""
 
     dry_run: bool
     accounts: Accounts
-    steps: tuple[Step, ...]
-    open: tuple[Open, ...]
-    days: tuple[Day, ...]
+    steps: tuple[ReconciliationStep, ...]
+    open: tuple[OpenRequest, ...]
+    days: tuple[DriftDay, ...]
     drift: tuple[DriftRow, ...]
-    alarms: tuple[Day, ...]
+    alarms: tuple[DriftDay, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _ChargedRequest:
     """A charge of the relay and the request it belongs to."""
 
     request: Dispatched
@@ -77,10 +77,10 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
-    charged: list[_Found]
+class _Assessment:
+    charged: list[_ChargedRequest]
     uncharged: list[Dispatched]
-    open: list[Open]
+    open: list[OpenRequest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ class Reconciliation:
     upstream: Askable
     api_key: str
     zone: ZoneInfo
-    rules: Rules
+    rules: MatchingRules
     relay: str = DEFAULT_RELAY
     """The relay whose log this is: requests that went to another are not judged by it."""
 
-    async def run(self, *, dry_run: bool = False, every_day: bool = False) -> Report:
+    async def run(self, *, dry_run: bool = False, every_day: bool = False) -> ReconciliationReport:
         """One pass. Raises StoreUnavailable or StorageFull; a relay that tells nothing is said in the report.
 
         `every_day` measures days again that were closed when last measured.
@@ -121,13 +121,15 @@ class Reconciliation:
             measured = await store.drift_rows(connection, self.relay)
         days = drift.by_day(measured, self.zone, self.rules, now_ms)
         alarms = drift.news(days_before, days)
-        return Report(dry_run, accounts, tuple(steps), tuple(left), tuple(days), tuple(measured), tuple(alarms))
+        return ReconciliationReport(
+            dry_run, accounts, tuple(steps), tuple(left), tuple(days), tuple(measured), tuple(alarms)
+        )
 
-    async def _drift_by_day(self, now_ms: int) -> list[Day]:
+    async def _drift_by_day(self, now_ms: int) -> list[DriftDay]:
         async with self.database.read() as connection:
             return drift.by_day(await store.drift_rows(connection, self.relay), self.zone, self.rules, now_ms)
 
-    async def _judge(self, log: Log | None, now_ms: int) -> _Judged:
+    async def _judge(self, log: Log | None, now_ms: int) -> _Assessment:
         """What the log says about every open question it reaches."""
         reach_ms = now_ms - REACH_MS
         since_ms = reach_ms if log is None else max(log.oldest_at_ms or 0, reach_ms)
@@ -140,7 +142,9 @@ class Reconciliation:
                 *await store.released_by_hand(connection, self.relay, since_ms),
             ]
         # A charge was found, and its request not ended: this process was killed in between.
-        judged = _Judged([_Found(each, _earlier(each)) for each in (*older, *unknown) if each.proof], [], [])
+        judged = _Assessment(
+            [_ChargedRequest(each, _earlier(each)) for each in (*older, *unknown) if each.proof], [], []
+        )
         older, unknown = ([each for each in some if each.proof is None] for some in (older, unknown))
         if log is None or not log.rows:
             judged.open.extend(_open(each, NO_LOG) for each in (*older, *unknown))
@@ -158,7 +162,7 @@ class Reconciliation:
     def _lasts_ms(self) -> int:
         return self.rules.deadline_ms + LATE_MS + SLACK_MS
 
-    async def _judge_group(self, asked: Sequence[Dispatched], log: Log, catalog: Catalog, judged: _Judged) -> None:
+    async def _judge_group(self, asked: Sequence[Dispatched], log: Log, catalog: Catalog, judged: _Assessment) -> None:
         """Questions near each other in time, among all that was sent around them."""
         from_ms = asked[0].dispatched_at_ms - 2 * self._lasts_ms
         until_ms = asked[-1].dispatched_at_ms + 2 * self._lasts_ms
@@ -169,7 +173,7 @@ class Reconciliation:
         matches = await asyncio.to_thread(match, sent, rows, self.rules)
         for each in asked:
             if (row := matches.found.get(each.id)) is not None:
-                judged.charged.append(_Found(each, row))
+                judged.charged.append(_ChargedRequest(each, row))
             elif each.state == "unknown":
                 question = _sent(each, catalog)
                 why = why_not_released(question, log, matches, sent, catalog.models, self.rules)
@@ -178,16 +182,16 @@ class Reconciliation:
                 else:
                     judged.open.append(_open(each, _why_open(question, matches, rows, self.rules) or why))
 
-    async def _charged_after_release(self, log: Log) -> list[_Found]:
+    async def _charged_after_release(self, log: Log) -> list[_ChargedRequest]:
         """The relay refused these in words that mean no charge, and then charged them under the very same id."""
         rows = {row.request_id: row for row in log.rows if row.request_id and row.points > 0}
         async with self.database.read() as connection:
             requests = await store.released(
                 connection, self.relay, list(rows), (log.oldest_at_ms or 0) - self._lasts_ms
             )
-        return [_Found(each, rows[each.upstream_request_id or ""]) for each in requests]
+        return [_ChargedRequest(each, rows[each.upstream_request_id or ""]) for each in requests]
 
-    async def _act(self, judged: _Judged, dry_run: bool) -> tuple[list[Step], list[Open]]:
+    async def _act(self, judged: _Assessment, dry_run: bool) -> tuple[list[ReconciliationStep], list[OpenRequest]]:
         steps, left = [], list(judged.open)
         async with self.database.read() as connection:
             catalog = await prices.catalog(connection)
@@ -199,24 +203,28 @@ class Reconciliation:
             elif not done and found.request.state == "unknown":
                 left.append(_open(found.request, "its charge proves another request, or somebody decided meanwhile"))
         for request in judged.uncharged:
-            step = Step(request.id, request.model, "release", 0, None, "the relay's log has no charge it could be")
-            if dry_run or await self._decisions.release(request, Word(ACTOR, step.reason)):
+            step = ReconciliationStep(
+                request.id, request.model, "release", 0, None, "the relay's log has no charge it could be"
+            )
+            if dry_run or await self._decisions.release(request, DecisionReason(ACTOR, step.reason)):
                 steps.append(step)
         return steps, left
 
-    def _step(self, found: _Found, catalog: Catalog) -> Step | None:
+    def _step(self, found: _ChargedRequest, catalog: Catalog) -> ReconciliationStep | None:
         """What a charge that was found leads to; None where the book has it right."""
         request, billed = found.request, self.rules.micros(found.row)
         reason = f"the relay's log has its charge: {found.row.points} points"
         if request.state == "unknown":
             cost = min(_quotes(request, catalog), key=lambda quote: abs(quote - billed), default=request.quote_micros)
-            return Step(request.id, request.model, "settle", cost, billed, reason)
+            return ReconciliationStep(request.id, request.model, "settle", cost, billed, reason)
         if request.state == "released":
-            return Step(request.id, request.model, "correct_late", request.quote_micros, billed, reason)
+            return ReconciliationStep(request.id, request.model, "correct_late", request.quote_micros, billed, reason)
         lower = billed - (request.cost_micros or 0)
-        return Step(request.id, request.model, "correct_short", lower, billed, reason) if lower < 0 else None
+        return (
+            ReconciliationStep(request.id, request.model, "correct_short", lower, billed, reason) if lower < 0 else None
+        )
 
-    async def _book(self, found: _Found, step: Step | None) -> bool:
+    async def _book(self, found: _ChargedRequest, step: ReconciliationStep | None) -> bool:
         """False when another request has the charge, or this one has ended meanwhile."""
         request, row = found.request, found.row
         proof = MatchedCharge(self.relay, row.proof, request.id, row.points, row.at_ms)
@@ -225,8 +233,8 @@ class Reconciliation:
             async with self.database.transaction() as connection:
                 return await store.claim(connection, proof, now_ms)
         if step.action == "settle":
-            word = Word(ACTOR, step.reason)
-            return await self._decisions.settle(request, "settle", step.cost_micros, "reconciled", word, proof)
+            reason = DecisionReason(ACTOR, step.reason)
+            return await self._decisions.settle(request, "settle", step.cost_micros, "reconciled", reason, proof)
         if step.action == "correct_late":
             late = corrections.late(request.id, step.cost_micros, 0, now_ms, step.reason, ACTOR)
             return await self._decisions.correct(late, proof)
@@ -242,8 +250,8 @@ def _earlier(request: Dispatched) -> LogRow:
     return LogRow(request.proof or "", request.dispatched_at_ms, request.model, request.proof_points or 0, "")
 
 
-def _sent(request: Dispatched, catalog: Catalog) -> Sent:
-    return Sent(
+def _sent(request: Dispatched, catalog: Catalog) -> SentRequest:
+    return SentRequest(
         id=request.id,
         state=request.state,
         model=request.model,
@@ -272,17 +280,17 @@ def _quotes(request: Dispatched, catalog: Catalog) -> frozenset[int]:
     return quotes or frozenset({request.quote_micros})
 
 
-def _lower(step: Step, now_ms: int) -> Correction:
+def _lower(step: ReconciliationStep, now_ms: int) -> Correction:
     return Correction(
         step.request_id, "short", step.reason, ACTOR, now_ms, step.cost_micros, cause=f"short:{step.request_id}"
     )
 
 
-def _open(request: Dispatched, why: str) -> Open:
-    return Open(request.id, request.model, request.reserved_at_ms, request.quote_micros, why)
+def _open(request: Dispatched, why: str) -> OpenRequest:
+    return OpenRequest(request.id, request.model, request.reserved_at_ms, request.quote_micros, why)
 
 
-def _why_open(question: Sent, matches: Matches, rows: Iterable[LogRow], rules: Rules) -> str | None:
+def _why_open(question: SentRequest, matches: MatchResult, rows: Iterable[LogRow], rules: MatchingRules) -> str | None:
     """A better word than that something is left over: how many charges fit."""
     free = {row.proof for row in matches.free}
     fitting = sum(row.proof in free and rules.fits(question, row) for row in rows)

@@ -15,7 +15,7 @@ DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class UsageReport:
     """`total` sums the rows; days are those of the configured zone at the time of each request."""
 
     by: tuple[Dimension, ...]
@@ -23,7 +23,9 @@ class Report:
     total: Sums
 
 
-async def report(database: Database, by: Sequence[str], since: str | None = None, until: str | None = None) -> Report:
+async def report(
+    database: Database, by: Sequence[str], since: str | None = None, until: str | None = None
+) -> UsageReport:
     """Settled requests by any combination of dimensions; `since` is inclusive, `until` exclusive, days like `2026-12-01`.
 
     Raises InvalidValue.
@@ -36,7 +38,7 @@ async def report(database: Database, by: Sequence[str], since: str | None = None
         raise InvalidValue(message, param="until")
     async with database.read() as connection:
         rows = await store.report(connection, dimensions, since, until)
-    return Report(dimensions, tuple(rows), sum((row.sums for row in rows), Sums()))
+    return UsageReport(dimensions, tuple(rows), sum((row.sums for row in rows), Sums()))
 
 
 def _dimensions(by: Sequence[str]) -> tuple[Dimension, ...]:

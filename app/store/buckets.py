@@ -18,7 +18,7 @@ that were wanted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class BucketRange:
     """From `start_ms` (inclusive) to `end_ms` (exclusive), cut where UTC has a multiple of `width_ms`.
 
     A width below an hour is read from the requests: keep the span short then. Otherwise the span begins and ends with an hour.
@@ -30,7 +30,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class UsageFilter:
     """Only what has one of these values in each field named; `items` are pairs of model and operation. Grouped by `by`.
 
     Without `with_tokens` the sums of tokens are left out: a sixth of the time for what few ask for.
@@ -47,7 +47,7 @@ class Wanted:
         return Sums.__slots__ if self.with_tokens else Sums.__slots__[:3]
 
 
-class Found(NamedTuple):
+class BucketSums(NamedTuple):
     """`rows` are by time, then by number. `groups` has the values grouped by, by number; some may have no row."""
 
     rows: Sequence[Row]
@@ -55,7 +55,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ReportNames:
     """By id: what reports show beside it."""
 
     projects: Mapping[str, str]
@@ -63,22 +63,22 @@ class Names:
     keys: Mapping[str, str]
 
 
-async def sums(connection: AsyncConnection, span: Span, wanted: Wanted) -> Found:
+async def sums(connection: AsyncConnection, span: BucketRange, wanted: UsageFilter) -> BucketSums:
     """Where nothing was used there is no row. Numbers mean the same for every span, unless it is read from the requests."""
     if span.width_ms < HOUR_MS:
         return _numbered(await _of_requests(connection, span, wanted), wanted)
     rows: list[Row] = []
     for stretch in _stretches(span):
         rows += await _of_roll_up(connection, stretch, span.width_ms, wanted)
-    return Found(rows, await _groups(connection, wanted))
+    return BucketSums(rows, await _groups(connection, wanted))
 
 
-async def names(connection: AsyncConnection) -> Names:
+async def names(connection: AsyncConnection) -> ReportNames:
     async def of(table: sa.Table) -> dict[str, str]:
         rows = (await connection.execute(sa.select(table.c.id, table.c.name))).all()
         return {row.id: row.name for row in rows}
 
-    return Names(await of(projects), await of(users), await of(api_keys))
+    return ReportNames(await of(projects), await of(users), await of(api_keys))
 
 
 class _RollUp(NamedTuple):
@@ -101,7 +101,7 @@ _HOURS = _RollUp(usage_hours, usage_hours.c.hour_at_ms, HOUR_MS)
 _DAYS = _RollUp(usage_days, usage_days.c.day_at_ms, DAY_MS)
 
 
-def _stretches(span: Span) -> list[_Stretch]:
+def _stretches(span: BucketRange) -> list[_Stretch]:
     """In the order of time. Of days, the whole ones are read by day; those that the span cuts, by hour."""
     start_ms, end_ms = span.start_ms, span.end_ms
     if span.width_ms < DAY_MS:
@@ -117,7 +117,7 @@ def _stretches(span: Span) -> list[_Stretch]:
 
 
 async def _of_roll_up(
-    connection: AsyncConnection, stretch: _Stretch, width_ms: int, wanted: Wanted
+    connection: AsyncConnection, stretch: _Stretch, width_ms: int, wanted: UsageFilter
 ) -> Sequence[Sequence[Any]]:
     """Numbers all along: texts would take the database twice as long to group, to sort and to send."""
     source, at_ms, step_ms = stretch.source
@@ -137,7 +137,7 @@ async def _summed(
     select: sa.Select[Any],
     source: sa.FromClause,
     key: tuple[sa.ColumnElement[Any], ...],
-    wanted: Wanted,
+    wanted: UsageFilter,
 ) -> Sequence[Sequence[Any]]:
     """A row for each `key`, which is a bucket and what it is grouped by; without a group to group by, of the group 0."""
     bucket, *groups = key
@@ -148,21 +148,21 @@ async def _summed(
     return found.fetchall()  # The driver's tuples: rows of SQLAlchemy's take twice as long to read.
 
 
-async def _groups(connection: AsyncConnection, wanted: Wanted) -> dict[int, tuple[str, ...]]:
+async def _groups(connection: AsyncConnection, wanted: UsageFilter) -> dict[int, tuple[str, ...]]:
     if not wanted.by:
         return {0: ()}
     select = sa.select(_number(wanted), *usage_series.c[wanted.by]).where(*_filters(usage_series, wanted)).distinct()
     return {number: tuple(values) for number, *values in (await connection.execute(select)).all()}
 
 
-def _number(wanted: Wanted) -> sa.ColumnElement[int]:
+def _number(wanted: UsageFilter) -> sa.ColumnElement[int]:
     """Of a group, by the order of its values."""
     if not wanted.by:
         return _ONLY.label("number")
     return sa.func.dense_rank().over(order_by=usage_series.c[wanted.by]).label("number")
 
 
-def _filters(source: sa.FromClause, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+def _filters(source: sa.FromClause, wanted: UsageFilter) -> list[sa.ColumnElement[bool]]:
     item = sa.tuple_(source.c.model, source.c.operation)
     items: list[sa.ColumnElement[bool]] = [item.in_(wanted.items)] if wanted.items else []
     return [*(source.c[name].in_(values) for name, values in wanted.only.items()), *items]
@@ -171,24 +171,24 @@ def _filters(source: sa.FromClause, wanted: Wanted) -> list[sa.ColumnElement[boo
 _ONLY: sa.ColumnElement[int] = sa.literal_column("0", sa.BigInteger)
 
 
-async def _of_requests(connection: AsyncConnection, span: Span, wanted: Wanted) -> Sequence[Sequence[Any]]:
+async def _of_requests(connection: AsyncConnection, span: BucketRange, wanted: UsageFilter) -> Sequence[Sequence[Any]]:
     """As from a roll-up, with the values themselves in the place of a group's number."""
     source = _book(span)
     key = (source.c.at_ms - source.c.at_ms % span.width_ms, *(source.c[name] for name in wanted.by))
     return await _summed(connection, sa.select().where(*_filters(source, wanted)), source, key, wanted)
 
 
-def _numbered(rows: Sequence[Sequence[Any]], wanted: Wanted) -> Found:
+def _numbered(rows: Sequence[Sequence[Any]], wanted: UsageFilter) -> BucketSums:
     """The values of each row replaced by the number of their group."""
     numbers: dict[tuple[str, ...], int] = {}
     found = []
     for row in rows:
         values, sums = tuple(row[1 : len(wanted.by) + 1]), row[-len(wanted.sums) :]
         found.append((row[0], numbers.setdefault(values, len(numbers)), *sums))
-    return Found(found, {number: values for values, number in numbers.items()})
+    return BucketSums(found, {number: values for values, number in numbers.items()})
 
 
-def _book(span: Span) -> sa.Subquery:
+def _book(span: BucketRange) -> sa.Subquery:
     """Settled requests and every correction, at the instant of the request: what the roll-ups are made of."""
     within = sa.and_(requests.c.reserved_at_ms >= span.start_ms, requests.c.reserved_at_ms < span.end_ms)
     names = ("project_id", "user_id", "api_key_id", "model", "operation")

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.control.audit import audit
-from app.control.buckets import Bucket, Field, Period, Wanted, Width, read_buckets
+from app.control.buckets import Field, Period, UsageBucket, UsageFilter, Width, read_buckets
 from app.core.intervals import hour_start_ms, local_day
 from app.core.request import DEFAULT_RELAY
 from app.errors import InvalidValue
@@ -25,22 +25,22 @@ START_S = 1_796_083_200
 FIELDS: tuple[Field, ...] = get_args(Field)
 
 
-async def buckets(database: Database, period: Period, wanted: Wanted | None = None) -> list[Bucket]:
+async def buckets(database: Database, period: Period, wanted: UsageFilter | None = None) -> list[UsageBucket]:
     """All pages."""
-    page = await read_buckets(database, period, wanted or Wanted())
+    page = await read_buckets(database, period, wanted or UsageFilter())
     found = list(page.buckets)
     while page.next_page is not None:
         period = Period(period.start_s, period.end_s, period.width, period.buckets_max, page.next_page)
-        page = await read_buckets(database, period, wanted or Wanted())
+        page = await read_buckets(database, period, wanted or UsageFilter())
         found += page.buckets
     return found
 
 
-def total(found: list[Bucket]) -> Sums:
+def total(found: list[UsageBucket]) -> Sums:
     return sum((portion.sums for bucket in found for portion in bucket.portions), Sums())
 
 
-def times(found: list[Bucket]) -> list[tuple[int, int]]:
+def times(found: list[UsageBucket]) -> list[tuple[int, int]]:
     return [(bucket.start_ms // 1000 - START_S, bucket.end_ms // 1000 - START_S) for bucket in found]
 
 
@@ -82,7 +82,7 @@ async def test_without_an_end_the_last_bucket_is_the_one_that_holds_now(database
 
 async def test_a_period_of_no_time_is_empty(database: Database) -> None:
     for end_s in (START_S, START_S - DAY_S):
-        page = await read_buckets(database, Period(START_S, end_s, "1m", 60, "page"), Wanted())
+        page = await read_buckets(database, Period(START_S, end_s, "1m", 60, "page"), UsageFilter())
         assert (page.buckets, page.next_page) == ((), None)
 
 
@@ -91,7 +91,7 @@ async def test_a_period_of_no_time_is_empty(database: Database) -> None:
 )
 async def test_a_page_of_another_question_is_refused(database: Database, page: str) -> None:
     with pytest.raises(InvalidValue):
-        await read_buckets(database, Period(START_S, START_S + DAY_S, "1h", 24, page), Wanted())
+        await read_buckets(database, Period(START_S, START_S + DAY_S, "1h", 24, page), UsageFilter())
 
 
 async def test_filters_leave_what_has_one_of_the_values_in_each_field(database: Database) -> None:
@@ -101,7 +101,7 @@ async def test_filters_leave_what_has_one_of_the_values_in_each_field(database: 
     period = Period(START_S, START_S + DAY_S, "1d", 1)
 
     async def costs(**only: Any) -> int:
-        return total(await buckets(database, period, Wanted(**only))).cost_micros
+        return total(await buckets(database, period, UsageFilter(**only))).cost_micros
 
     assert await costs(only={"model": ("m1",), "user_id": ("user-1", "user-2")}) == 100_010
     assert await costs(only={"size": ("2x2",)}) == 0
@@ -121,7 +121,7 @@ async def test_the_dearest_come_first_and_equals_by_their_values(database: Datab
         }
         await insert_request(database, "user-1", "key_1", **row, **request)
 
-    [bucket] = await buckets(database, Period(START_S, START_S + 60, width, 1), Wanted(("model",)))
+    [bucket] = await buckets(database, Period(START_S, START_S + 60, width, 1), UsageFilter(("model",)))
 
     assert [portion.values for portion in bucket.portions] == [("c",), ("a",), ("b",), ("d",)]
 
@@ -132,14 +132,14 @@ async def test_tokens_are_summed_for_those_who_ask(database: Database, by: tuple
         await insert_usage(database, quality=quality, hour_at_ms=START_S * 1000, input_tokens=30, output_tokens=400)
     period = Period(START_S, START_S + DAY_S, "1d", 1)
 
-    assert total(await buckets(database, period, Wanted(by, with_tokens=True))) == Sums(2, 2, 2_000_000, 60, 800)
-    assert total(await buckets(database, period, Wanted(by))) == Sums(2, 2, 2_000_000)
+    assert total(await buckets(database, period, UsageFilter(by, with_tokens=True))) == Sums(2, 2, 2_000_000, 60, 800)
+    assert total(await buckets(database, period, UsageFilter(by))) == Sums(2, 2, 2_000_000)
 
 
 async def test_two_who_are_the_first_to_use_something_are_both_counted(database: Database) -> None:
     await asyncio.gather(*(insert_usage(database, quality=str(number), size="9x9") for number in range(8)))
 
-    found = await buckets(database, Period(0, HOUR_S, "1h", 1), Wanted(("size",)))
+    found = await buckets(database, Period(0, HOUR_S, "1h", 1), UsageFilter(("size",)))
 
     assert [portion for bucket in found for portion in bucket.portions] == [(("9x9",), Sums(8, 8, 8_000_000))]
 
@@ -182,7 +182,7 @@ async def test_every_grouping_of_every_width_sums_to_the_same_total_to_the_micro
     groupings = chain.from_iterable(combinations(FIELDS, count) for count in range(len(FIELDS) + 1))
 
     for by in groupings:
-        found = await buckets(database, Period(START_S, START_S + DAY_S, width, 1440), Wanted(by))
+        found = await buckets(database, Period(START_S, START_S + DAY_S, width, 1440), UsageFilter(by))
         sums = total(found)
         assert (sums.requests, sums.images, sums.cost_micros) == (booked.requests, booked.images, booked.cost_micros), (
             by
@@ -194,7 +194,7 @@ async def test_minutes_hours_and_days_tell_the_same(database: Database, booked: 
     by: tuple[Field, ...] = ("model", "operation", "size")
     told: list[dict[Any, int]] = []
     for width in get_args(Width):
-        found = await buckets(database, Period(START_S, START_S + DAY_S, width, 1440), Wanted(by))
+        found = await buckets(database, Period(START_S, START_S + DAY_S, width, 1440), UsageFilter(by))
         sums: dict[Any, int] = {}
         for bucket in found:
             for portion in bucket.portions:

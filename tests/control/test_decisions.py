@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.control.audit import audit
-from app.control.decisions import Decisions, Word, release_by_hand, settle_by_hand, write_off
+from app.control.decisions import DecisionReason, Decisions, release_by_hand, settle_by_hand, write_off
 from app.control.requests import corrections_of
 from app.core.limits import Limit
 from app.core.request import DEFAULT_RELAY
@@ -18,7 +18,7 @@ from app.store.ledger.columns import Ending, Reservation
 from tests.store.purchasing import ENDING, NOW_MS, Desk, open_ledger
 
 ZONE = ZoneInfo("Asia/Shanghai")
-WORD = Word("lin", "support says so")
+WORD = DecisionReason("lin", "support says so")
 TOLD = {"status": 424, "code": "upstream_outcome_unknown"}
 
 
@@ -107,4 +107,4 @@ async def test_a_request_in_flight_and_one_that_is_not_there_cannot_be_decided(d
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
 async def test_a_decision_without_a_reason_is_refused(desk: Desk, order: Reservation, reason: str) -> None:
     with pytest.raises(InvalidValue, match="reason"):
-        await write_off(Decisions(desk.database, desk.ledger, ZONE), order.request_id, Word("lin", reason))
+        await write_off(Decisions(desk.database, desk.ledger, ZONE), order.request_id, DecisionReason("lin", reason))

@@ -4,21 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from app.control.matching import Rules, Sent, match, why_not_released
+from app.control.matching import MatchingRules, SentRequest, match, why_not_released
 from app.store.ledger.columns import State
 from app.upstream.billing import Log, LogRow
 
 SECOND = 1000
 MINUTE = 60 * SECOND
 T = 1_795_276_800_000
-RULES = Rules(deadline_ms=30 * MINUTE, micros_per_dollar=1_000_000)
+RULES = MatchingRules(deadline_ms=30 * MINUTE, micros_per_dollar=1_000_000)
 MODELS = ("m", "other")
 
 
-def sent(id: str, state: State = "unknown", at: int = 0, *, cost: int = 100_000, **given: object) -> Sent:
+def sent(id: str, state: State = "unknown", at: int = 0, *, cost: int = 100_000, **given: object) -> SentRequest:
     """Dispatched `at` seconds after T; a settled one took 10 s."""
     took = 10 * SECOND if state == "settled" else None
-    base = Sent(id, state, "m", T + at * SECOND, took, frozenset({cost}))
+    base = SentRequest(id, state, "m", T + at * SECOND, took, frozenset({cost}))
     return replace(base, **given)  # type: ignore[arg-type]
 
 
@@ -30,7 +30,7 @@ def log(*rows: LogRow, oldest: int = -86_400, cut: bool = False) -> Log:
     return Log(rows, T + oldest * SECOND, cut)
 
 
-def found(requests: list[Sent], rows: list[LogRow]) -> dict[str, str]:
+def found(requests: list[SentRequest], rows: list[LogRow]) -> dict[str, str]:
     return {id: row.proof for id, row in match(requests, rows, RULES).found.items()}
 
 
@@ -66,7 +66,7 @@ def found(requests: list[Sent], rows: list[LogRow]) -> dict[str, str]:
     ],
 )
 def test_without_ids_a_match_counts_only_where_nothing_else_fits(
-    requests: list[Sent], rows: list[LogRow], expected: dict[str, str]
+    requests: list[SentRequest], rows: list[LogRow], expected: dict[str, str]
 ) -> None:
     assert found(requests, rows) == expected
 
@@ -94,7 +94,7 @@ def test_without_ids_a_match_counts_only_where_nothing_else_fits(
     ],
 )
 def test_the_relays_request_id_decides_where_both_sides_have_it(
-    requests: list[Sent], rows: list[LogRow], expected: dict[str, str]
+    requests: list[SentRequest], rows: list[LogRow], expected: dict[str, str]
 ) -> None:
     assert found(requests, rows) == expected
 
@@ -125,7 +125,7 @@ def test_a_refund_proves_no_request() -> None:
     ],
 )
 def test_a_release_needs_a_log_in_which_every_charge_has_its_place(
-    others: list[Sent], told: Log, why: str | None
+    others: list[SentRequest], told: Log, why: str | None
 ) -> None:
     requests = [sent("u"), *others]
     matches = match(requests, told.rows, RULES)

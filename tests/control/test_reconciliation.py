@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from app.control.audit import audit
-from app.control.decisions import Decisions, Word, release_by_hand
-from app.control.matching import Rules
+from app.control.decisions import DecisionReason, Decisions, release_by_hand
+from app.control.matching import MatchingRules
 from app.control.reconciler import PAUSE_MS, Reconciler
-from app.control.reconciliation import NO_LOG, TOO_YOUNG, Reconciliation, Report
+from app.control.reconciliation import NO_LOG, TOO_YOUNG, Reconciliation, ReconciliationReport
 from app.core.intervals import bounds_ms, hour_start_ms, local_day
 from app.core.limits import Limit
 from app.core.request import DEFAULT_RELAY
@@ -34,7 +34,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 YUAN = 1_000_000
-RULES = Rules(deadline_ms=30 * MINUTE, micros_per_dollar=YUAN)
+RULES = MatchingRules(deadline_ms=30 * MINUTE, micros_per_dollar=YUAN)
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Scene:
         assert row is not None
         return row
 
-    async def run(self, **given: Any) -> Report:
+    async def run(self, **given: Any) -> ReconciliationReport:
         report = await self.reconciliation.run(**given)
         assert (await audit(self.desk.database, ZONE)).differences == ()
         return report
@@ -124,7 +124,7 @@ only_c = pytest.mark.parametrize("profile", ["C"], indirect=True)
 only_n = pytest.mark.parametrize("profile", ["N"], indirect=True)
 
 
-def told(report: Report) -> list[tuple[str, str, int]]:
+def told(report: ReconciliationReport) -> list[tuple[str, str, int]]:
     return [(step.request_id, step.action, step.cost_micros) for step in report.steps]
 
 
@@ -282,7 +282,7 @@ async def test_a_request_released_by_hand_is_booked_when_its_charge_turns_up(sce
     async with scene.desk.database.transaction() as connection:  # The command shows the request with its people.
         await connection.execute(sa.text("INSERT INTO users (id, name, created_at_ms) VALUES ('user-1', 'lin', 0)"))
         await connection.execute(sa.text("INSERT INTO projects (id, name, created_at_ms) VALUES ('proj_1', 'red', 0)"))
-    await release_by_hand(decisions, id, Word("lin", "the relay's support says so"))
+    await release_by_hand(decisions, id, DecisionReason("lin", "the relay's support says so"))
     scene.charge()
 
     report = await scene.run()

@@ -10,7 +10,7 @@ from app.api.organization.reading import LIMIT, After, JsonBody, Limit
 from app.api.schemas.base import ListOut
 from app.api.schemas.requests import RequestDecision, RequestDetailOut, RequestOut, RequestSettle
 from app.control import decisions, requests
-from app.control.decisions import Decisions, Word
+from app.control.decisions import DecisionReason, Decisions
 from app.control.requests import RequestFilter
 from app.store.ledger.columns import State
 from app.store.pages import Cursor
@@ -58,7 +58,7 @@ async def settle_request(
     caller: AdminWriter, request_id: str, body: Annotated[RequestSettle, Depends(JsonBody(RequestSettle))]
 ) -> RequestDetailOut:
     """Book an unknown request as charged: you know that the relay took money for it."""
-    await decisions.settle_by_hand(_decisions(caller), request_id, _word(caller, body), body.cost_micros)
+    await decisions.settle_by_hand(_decisions(caller), request_id, _reason(caller, body), body.cost_micros)
     return await _shown(caller, request_id)
 
 
@@ -68,7 +68,7 @@ async def release_request(
 ) -> RequestDetailOut:
     """Give back what an unknown request holds: you know that the relay took nothing for it. If its charge turns up after all,
     reconciliation posts a correction."""
-    await decisions.release_by_hand(_decisions(caller), request_id, _word(caller, body))
+    await decisions.release_by_hand(_decisions(caller), request_id, _reason(caller, body))
     return await _shown(caller, request_id)
 
 
@@ -77,7 +77,7 @@ async def write_off_request(
     caller: AdminWriter, request_id: str, body: Annotated[RequestDecision, Depends(JsonBody(RequestDecision))]
 ) -> RequestDetailOut:
     """Give an unknown request up: nobody will find out. Its money counts as spent, at the quote, without a picture."""
-    await decisions.write_off(_decisions(caller), request_id, _word(caller, body))
+    await decisions.write_off(_decisions(caller), request_id, _reason(caller, body))
     return await _shown(caller, request_id)
 
 
@@ -85,9 +85,9 @@ def _decisions(caller: Administrator) -> Decisions:
     return Decisions(caller.database, caller.gateway.ledger, caller.gateway.zone)
 
 
-def _word(caller: Administrator, body: RequestDecision) -> Word:
+def _reason(caller: Administrator, body: RequestDecision) -> DecisionReason:
     by = f"{caller.actor.name} (command line)" if caller.actor.kind == "cli" else caller.actor.name
-    return Word(by, body.reason)
+    return DecisionReason(by, body.reason)
 
 
 async def _shown(caller: Administrator, request_id: str) -> RequestDetailOut:

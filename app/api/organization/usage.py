@@ -68,7 +68,7 @@ async def usage_report(
     return await asyncio.to_thread(_report_response, report, caller.gateway.currency)
 
 
-def _report_response(report: usage.Report, currency: str) -> Response:
+def _report_response(report: usage.UsageReport, currency: str) -> Response:
     """For a thread: a year by day, key and size can be tens of thousands of rows, and images are under way meanwhile."""
     rows = []
     for row in report.rows:

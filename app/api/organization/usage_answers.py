@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from app.api.organization.usage_queries import SOURCE, CostsQuery, ImagesQuery, line_item
 from app.control import buckets
-from app.control.buckets import Bucket, BucketPage, Row
+from app.control.buckets import BucketPage, Row, UsageBucket
 from app.core.money import MICROS
 from app.store.engine import Database
 
@@ -87,7 +87,7 @@ async def _answer(
 
 
 def _bucket(
-    bucket: Bucket,
+    bucket: UsageBucket,
     groups: Mapping[int, dict[str, Any]],
     result: Callable[[Row, dict[str, Any]], dict[str, Any]],
 ) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.api.organization.usage_queries import SOURCE, ImagesCsvQuery
 from app.control import buckets
-from app.control.buckets import Bucket, Field, Names, Period, Width
+from app.control.buckets import Field, Period, ReportNames, UsageBucket, Width
 from app.core.money import decimal_text
 from app.core.spreadsheet import defused
 from app.errors import InvalidValue
@@ -45,7 +45,7 @@ def _head(by: Sequence[Field]) -> list[str]:
     return ["start_time", "end_time", *(name for column in columns for name in column), *_SUMS]
 
 
-def _rows(found: Sequence[Bucket], by: Sequence[Field], names: Names, currency: str) -> Iterator[list[str]]:
+def _rows(found: Sequence[UsageBucket], by: Sequence[Field], names: ReportNames, currency: str) -> Iterator[list[str]]:
     known = {"project_id": names.projects, "user_id": names.users, "api_key_id": names.keys}
     for bucket in found:
         for portion in bucket.portions:

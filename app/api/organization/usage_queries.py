@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.api.organization.reading import QueryModel
 from app.control.buckets import Field as UsageField
-from app.control.buckets import Period, Wanted, Width
+from app.control.buckets import Period, UsageFilter, Width
 from app.errors import InvalidValue
 
 TIME_MAX_S = 32_503_680_000
@@ -71,10 +71,10 @@ class _Images(_Query):
     sizes: Values = Field((), description="Any size, like 1536x1024.")
     sources: tuple[Source, ...] = ()
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> UsageFilter:
         operations = tuple(source.removeprefix(SOURCE) for source in self.sources)
         more: dict[UsageField, tuple[str, ...]] = {"size": self.sizes, "operation": operations}
-        return Wanted(self.fields(), self.only() | {name: values for name, values in more.items() if values})
+        return UsageFilter(self.fields(), self.only() | {name: values for name, values in more.items() if values})
 
 
 class ImagesQuery(_Images, _Paged):
@@ -97,8 +97,8 @@ class CostsQuery(_Query, _Paged):
         """Raises InvalidValue for the limit."""
         return Period(self.start_time, self.end_time, self.bucket_width, self.buckets_max(*COST_BUCKETS), self.page)
 
-    def wanted(self) -> Wanted:
-        return Wanted(self.fields(), self.only(), tuple(map(_item, self.line_items)))
+    def wanted(self) -> UsageFilter:
+        return UsageFilter(self.fields(), self.only(), tuple(map(_item, self.line_items)))
 
 
 def line_item(model: str, operation: str) -> str:

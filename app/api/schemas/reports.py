@@ -7,7 +7,7 @@ from pydantic import Field
 from app.api.schemas.base import Answer, Input, seconds
 from app.control.audit import Audit
 from app.control.models import ModelRow
-from app.control.reconciliation import Report
+from app.control.reconciliation import ReconciliationReport
 from app.upstream.billing import Accounts
 
 _CHARGE = {"request_id": "req_01a1ff32beb40ea6e55605530862", "model": "gpt-image-1"}
@@ -135,7 +135,7 @@ class ReconciliationOut(
     relay: RelayAccount
 
     @classmethod
-    def of(cls, report: Report) -> Self:
+    def of(cls, report: ReconciliationReport) -> Self:
         """The report of a run."""
         open = [OpenRequest.from_record(each, created_at=seconds(each.reserved_at_ms)) for each in report.open]
         return cls(

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.cli.remote.client import Client
 from app.cli.remote.times import required_ms
-from app.control.usage import Report
+from app.control.usage import UsageReport
 from app.core.actors import Actor
 from app.store.audit_logs import LoggedChange
 from app.store.usage import Sums, UsageRow
@@ -14,10 +14,10 @@ from app.store.usage import Sums, UsageRow
 class Reports:
     client: Client
 
-    async def usage(self, by: Sequence[str], since: str | None, until: str | None) -> Report:
+    async def usage(self, by: Sequence[str], since: str | None, until: str | None) -> UsageReport:
         found = await self.client.get("usage", "report", by=",".join(by), since=since, until=until)
         rows = [UsageRow(tuple(_name(row, name) for name in found["by"]), _sums(row)) for row in found["data"]]
-        return Report(tuple(found["by"]), tuple(rows), _sums(found["total"]))
+        return UsageReport(tuple(found["by"]), tuple(rows), _sums(found["total"]))
 
     async def changes(self, count: int, events: Sequence[str], targets: Sequence[str]) -> Sequence[LoggedChange]:
         found: list[LoggedChange] = []
