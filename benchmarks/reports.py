@@ -115,7 +115,7 @@ async def _book(crowd: Crowd, rows: int, where: DatabaseUrl) -> AsyncIterator[tu
         await upgrade(database)
         end_ms = await database.now_ms() // DAY_MS * DAY_MS
         people = await fill(database, crowd, rows, end_ms)
-        auditing = open_database(where, patience_s=600.0)
+        auditing = open_database(where, statement_timeout_s=600.0)
         found = await audit(auditing, ZONE)
         await auditing.close()
         say(f"the audit looked at {found.looked_at}; {len(found.differences)} differences")

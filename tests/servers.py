@@ -25,11 +25,14 @@ import psutil
 import pytest
 import redis
 
+from benchmarks.certificate import certify
 from tests.server_processes import family, guard, kill, send, stop, wait_until
 from tests.server_programs import postgres_folders, redis_program
 
 HOST: Final = "127.0.0.1"
 START_S: Final = 60
+_START_UP = struct.pack("!i", 3 << 16) + b"user\0postgres\0database\0postgres\0\0"
+POSTGRES_START_UP: Final = struct.pack("!i", len(_START_UP) + 4) + _START_UP
 
 
 class ServerFailed(Exception):
@@ -128,6 +131,14 @@ class Server:
         """What to send to a fresh connection, and how the answer begins when the server is ready."""
         raise NotImplementedError
 
+    def _run_as_nobody(self) -> None:
+        """PostgreSQL and PgBouncer refuse to run as root."""
+        if os.geteuid() == 0:
+            account = pwd.getpwnam("nobody")
+            for path in (self._folder, *self._folder.iterdir()):
+                os.chown(path, account.pw_uid, account.pw_gid)
+            self._identity |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
     def _launch(self, command: list[str | Path], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, cwd=self._folder, stdout=output, stderr=subprocess.STDOUT, **self._identity)
 
@@ -198,11 +209,7 @@ class PostgresServer(Server):
     def _prepare(self) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
         self._identity = {"env": environment}
-        if os.geteuid() == 0:
-            # PostgreSQL refuses to run as root.
-            account = pwd.getpwnam("nobody")
-            os.chown(self._folder, account.pw_uid, account.pw_gid)
-            self._identity |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        self._run_as_nobody()
         self._programs = next(folder for folder in postgres_folders(self._folder) if self._can_run(folder))
         options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync"]
         initdb = self._launch([self._programs / "initdb", "--pgdata=data", *options], subprocess.PIPE)
@@ -211,7 +218,11 @@ class PostgresServer(Server):
             raise ServerFailed(f"initdb failed: {words.decode()}")
 
     def _command(self) -> list[str | Path]:
-        settings = {
+        options = (word for name, value in self._settings().items() for word in ("-c", f"{name}={value}"))
+        return [self._programs / "postgres", "-D", "data", *options]
+
+    def _settings(self) -> dict[str, object]:
+        return {
             "listen_addresses": HOST,
             "port": self._port,
             "unix_socket_directories": "",
@@ -221,12 +232,9 @@ class PostgresServer(Server):
             "synchronous_commit": "off",
             "log_min_messages": "fatal",
         }
-        options = (word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
-        return [self._programs / "postgres", "-D", "data", *options]
 
     def _greeting(self) -> tuple[bytes, bytes]:
-        start_up = struct.pack("!i", 3 << 16) + b"user\0postgres\0database\0postgres\0\0"
-        return struct.pack("!i", len(start_up) + 4) + start_up, b"R"
+        return POSTGRES_START_UP, b"R"
 
     def _can_run(self, folder: Path) -> bool:
         """Say whether its programs start under the user they are to run as: they may lie where only root can look."""
@@ -235,6 +243,58 @@ class PostgresServer(Server):
             return not any(self._launch([program, "--version"], subprocess.DEVNULL).wait() for program in programs)
         except OSError:
             return False
+
+
+class TlsPostgresServer(PostgresServer):
+    """PostgreSQL that takes TLS connections only. Skips where there is no openssl to make a certificate with."""
+
+    certificate: Path
+    """Its certificate, which is its own authority."""
+
+    def _prepare(self) -> None:
+        if (made := certify(self._folder)) is None:
+            pytest.skip("no openssl to make a certificate with")
+        self.certificate = made
+        super()._prepare()
+        (self._folder / "data" / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 trust\n")
+
+    def _settings(self) -> dict[str, object]:
+        key = self.certificate.with_suffix(".key")
+        return {**super()._settings(), "ssl": "on", "ssl_cert_file": self.certificate, "ssl_key_file": key}
+
+    def _greeting(self) -> tuple[bytes, bytes]:
+        return struct.pack("!ii", 8, 80877103), b"S"  # May we speak TLS? Yes.
+
+
+class PgBouncer(Server):
+    """PgBouncer in front of a PostgreSQL, pooling two connections by transaction. Skips where it is not installed."""
+
+    name = "pgbouncer"
+
+    def __init__(self, postgres_url: str) -> None:
+        path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))  # Where Debian puts it.
+        program = shutil.which("pgbouncer", path=path)
+        if program is None:
+            pytest.skip("no pgbouncer on this machine")
+        self._program, self._behind = program, urlsplit(postgres_url)
+        super().__init__()
+
+    def _own_url(self) -> str:
+        return f"postgresql://postgres@{HOST}:{self._port}{self._behind.path}"
+
+    def _prepare(self) -> None:
+        (self._folder / "pgbouncer.ini").write_text(
+            f"[databases]\n* = host={self._behind.hostname} port={self._behind.port} user=postgres\n"
+            f"[pgbouncer]\nlisten_addr = {HOST}\nlisten_port = {self._port}\nunix_socket_dir =\n"
+            "auth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n"
+        )
+        self._run_as_nobody()
+
+    def _command(self) -> list[str | Path]:
+        return [self._program, "pgbouncer.ini"]
+
+    def _greeting(self) -> tuple[bytes, bytes]:
+        return POSTGRES_START_UP, b"R"
 
 
 class RedisServer(Server):

@@ -1,18 +1,21 @@
-"""Opening the database: SQLite in a file, or PostgreSQL by URL. What differs between the two is said here once.
+"""Connections to the database: SQLite in a file, or PostgreSQL by URL, for everything but the money of a request.
 
-This is the way of everything but a request's money (`purchases.py`): control data, reports, recovery.
+The ledger has connections of its own, `store.writer` and `store.postgresql`, which share the URL and the errors of this file.
 """
 
+import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -21,13 +24,17 @@ from app.errors import ConfigurationError, StorageFull, StoreUnavailable
 from app.store.tables import organization
 
 BUSY_TIMEOUT_S = 5.0
-PATIENCE_S = 5.0
+STATEMENT_TIMEOUT_S = 5.0
 SQLITE_FILE = "imagegate.db"
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """Where the book is. `path` for SQLite, `url` (plain `postgresql://`) for PostgreSQL."""
+    """Address of the database: `path` for SQLite, `url` (`postgresql://`, as libpq takes it) for PostgreSQL.
+
+    Both PostgreSQL drivers are given `dsn`, which asyncpg parses: sslmode, sslrootcert, target_session_attrs, several hosts. One
+    option is ours: `prepared_statements=false`, for a PgBouncer that pools by transaction.
+    """
 
     dialect: Literal["sqlite", "postgresql"]
     path: Path | None = None
@@ -35,26 +42,48 @@ class DatabaseUrl:
 
     @classmethod
     def of(cls, url: str | None, data_dir: Path) -> "DatabaseUrl":
-        """Raises ConfigurationError on a URL of another kind."""
+        """The address that a URL names; SQLite in `data_dir` without one. Raises ConfigurationError on a URL of another kind."""
         if url is None:
             return cls("sqlite", path=data_dir / SQLITE_FILE)
         scheme, _, rest = url.partition("://")
         if scheme.partition("+")[0] not in ("postgresql", "postgres") or not rest:
             raise ConfigurationError("IMAGEGATE_DATABASE_URL must be like postgresql://user:password@host:5432/name.")
-        return cls("postgresql", url=f"postgresql://{rest}")
+        found = cls("postgresql", url=f"postgresql://{rest}")
+        if found._options.get(_PREPARED, "true") not in ("true", "false"):
+            raise ConfigurationError(f"IMAGEGATE_DATABASE_URL: {_PREPARED} must be true or false.")
+        for option in _FILES:
+            if (file := found._options.get(option)) and not os.access(file, os.R_OK):
+                raise ConfigurationError(f"IMAGEGATE_DATABASE_URL: the file of {option}, {file}, cannot be read.")
+        return found
 
     @property
-    def sqlalchemy(self) -> str:
-        if self.dialect == "sqlite":
-            return f"sqlite+aiosqlite:///{self.path}"
-        return self.url.replace("postgresql://", "postgresql+asyncpg://", 1)
+    def dsn(self) -> str:
+        """PostgreSQL's URL without the option that is ours."""
+        options = {name: value for name, value in self._options.items() if name != _PREPARED}
+        return urlsplit(self.url)._replace(query=urlencode(options)).geturl()
+
+    @property
+    def prepared_statements(self) -> bool:
+        """False where a pooler gives each transaction another connection, on which no earlier statement is prepared."""
+        return self._options.get(_PREPARED) != "false"
 
     @property
     def public(self) -> str:
-        """For people and logs: no password."""
+        """The address for people and logs: no password and no options, which may hold one."""
         if self.path is not None:
             return str(self.path)
-        return sa.make_url(self.url).render_as_string(hide_password=True)
+        parts = urlsplit(self.url)
+        user, at, hosts = parts.netloc.rpartition("@")
+        name, colon, _ = user.partition(":")
+        return f"postgresql://{name}{colon and ':***'}{at}{hosts}{parts.path}"
+
+    @property
+    def _options(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
+
+
+_PREPARED = "prepared_statements"
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +163,14 @@ _NOW_MS = {
 }
 
 
-def open_database(where: DatabaseUrl, patience_s: float = PATIENCE_S) -> Database:
-    """Opens nothing yet: the first use does. On PostgreSQL no statement may take longer than `patience_s` seconds: a server
-    that hangs must not hold up those who wait behind."""
+def open_database(where: DatabaseUrl, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> Database:
+    """The database at `where`; the first use connects. PostgreSQL ends a statement after `statement_timeout_s` seconds, so that a
+    server that hangs does not hold up everybody."""
     if where.dialect == "postgresql":
-        waits = {"timeout": PATIENCE_S, "command_timeout": patience_s}
-        engine = create_async_engine(
-            where.sqlalchemy, pool_size=5, max_overflow=5, pool_timeout=5, pool_pre_ping=True, connect_args=waits
-        )
-        return Database(where, engine)
-    engine = create_async_engine(where.sqlalchemy, connect_args={"timeout": BUSY_TIMEOUT_S})
+        from app.store.postgresql import create_engine  # asyncpg is 5 MiB, for those who need it.
+
+        return Database(where, create_engine(where, statement_timeout_s))
+    engine = create_async_engine(f"sqlite+aiosqlite:///{where.path}", connect_args={"timeout": BUSY_TIMEOUT_S})
     sa.event.listen(engine.sync_engine, "connect", _sqlite_connected)
     sa.event.listen(engine.sync_engine, "begin", _sqlite_begin)
     return Database(where, engine)
@@ -179,75 +206,63 @@ def _sqlite_begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turns what the drivers raise when the database is away, busy or full into the errors a client may read."""
-    try:
-        yield
-    except IntegrityError:
-        raise  # Its text quotes what people wrote, which may sound like anything.
-    except DBAPIError as exc:
-        cause = exc.orig and exc.orig.__cause__
-        if str(getattr(cause, "sqlstate", "")).startswith(_NOT_LET_IN_STATES):
-            raise ConfigurationError(f"PostgreSQL says: {exc.orig}. Check IMAGEGATE_DATABASE_URL.") from exc
-        if (unavailable := unavailability(exc.orig or exc)) is not None or isinstance(exc, InterfaceError):
-            raise (unavailable or StoreUnavailable(AWAY)) from exc
-        raise
-    except (PoolTimeout, OSError) as exc:
-        raise StoreUnavailable(AWAY) from exc
-    except Exception as exc:
-        if _is_asyncpgs(exc):
-            raise StoreUnavailable(AWAY) from exc
-        raise
-
-
-def _is_asyncpgs(exc: Exception) -> bool:
-    """Its own come through as they are when a connection is lost while it is being made. They are known by their names: who
-    works on SQLite does not load asyncpg."""
-    names = {kind.__name__ for kind in type(exc).__mro__ if kind.__module__.startswith("asyncpg.")}
-    return not names.isdisjoint(("InterfaceError", "InternalClientError"))
-
-
-_NOT_LET_IN_STATES = ("28", "3D000")
-"""A wrong name or password, and a database that is not there."""
 AWAY = "The database of the gateway does not answer; nothing was bought. Try again in a few seconds."
 FULL = "The disk of the gateway is full; nothing was bought. An administrator has to make room."
 
 
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Raise StoreUnavailable or StorageFull where a driver says that the database is away, busy or full."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeout, OSError) as exc:
+        if (error := unavailability(exc)) is None:
+            raise
+        raise error from exc
+
+
 def unavailability(exc: BaseException) -> StoreUnavailable | StorageFull | None:
-    """StorageFull or StoreUnavailable for what a driver raised, None for an error of ours such as a broken constraint."""
-    if str(getattr(exc, "sqlstate", None) or "").startswith(_AWAY_STATES):
-        return StoreUnavailable(AWAY)
-    text = f"{type(exc).__name__} {exc}".lower()
-    if any(word in text for word in ("disk is full", "disk full", "diskfull", "no space left")):
+    """StorageFull or StoreUnavailable for an exception of a driver or of SQLAlchemy; None when the statement itself was wrong.
+
+    Told by SQLite's result code, PostgreSQL's SQLSTATE, or the exception's class.
+    """
+    if isinstance(exc, DBAPIError) and exc.orig is not None:
+        is_lost = exc.connection_invalidated or _is_lost_connection(exc)
+        cause: BaseException = exc.orig
+    else:
+        is_lost, cause = isinstance(exc, (OSError, PoolTimeout)), exc
+    state, kind = str(getattr(cause, "sqlstate", None) or ""), sqlite_error_kind(cause)
+    if state == _DISK_FULL_STATE or kind == sqlite3.SQLITE_FULL:
         return StorageFull(FULL)
-    if any(word in text for word in _AWAY_WORDS) or isinstance(exc, OSError):
+    if is_lost or kind in _AWAY_SQLITE or (state and state.startswith(_AWAY_STATES)):
         return StoreUnavailable(AWAY)
     return None
 
 
-# Connection lost, wrong login after a rotation, a standby, no resources, cancelled or shut down, a broken system.
-_AWAY_STATES = ("08", "28", "25006", "40001", "40P01", "53200", "53300", "53400", "55P03", "57", "58")
-_AWAY_WORDS = (
-    "locked",
-    "disk i/o",
-    "readonly database",
-    "unable to open",
-    "connectiondoesnotexist",
-    "connection is closed",
-    "connection was closed",
-    "cannotconnectnow",
-    "toomanyconnections",
-    "adminshutdown",
-    "crashshutdown",
-    "connectionfailure",
-    "interfaceerror",
-    "serializationerror",
-    "deadlockdetected",
-    "internalclienterror",  # What asyncpg says of a connection that is lost just as it is used.
-    # SQLAlchemy keeps of a failed connection only the server's words: while it starts up or recovers, and when it is full.
-    "the database system is",
-    "terminating connection",
-    "too many clients",
-    "remaining connection slots",
+def _is_lost_connection(exc: DBAPIError) -> bool:
+    """True for errors that asyncpg itself raises about its connection: they have no SQLSTATE. A wrong argument, which it refuses
+    with a ValueError, is none of them."""
+    assert exc.orig is not None
+    client_side = isinstance(exc, (InterfaceError, InternalError)) and not getattr(exc.orig, "sqlstate", None)
+    return client_side and not isinstance(exc.orig, sqlite3.Error) and not isinstance(exc.orig.__cause__, ValueError)
+
+
+def sqlite_error_kind(exc: BaseException) -> int | None:
+    """SQLite's primary result code of an exception, such as sqlite3.SQLITE_IOERR; None when it is not SQLite's."""
+    code: int | None = getattr(exc, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+_DISK_FULL_STATE = "53100"
+# Connection lost, a login refused after a rotation, a standby, deadlock, out of resources, lock not available, cancelled or shut
+# down, a failing system.
+_AWAY_STATES = ("08", "28", "25006", "40001", "40P01", "53", "55P03", "57", "58")
+_AWAY_SQLITE = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOMEM,
 )

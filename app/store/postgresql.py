@@ -1,123 +1,134 @@
-"""Connections to PostgreSQL for statements that every request passes: plain asyncpg, opened when they are needed."""
+"""Connections to PostgreSQL: asyncpg's pool for the statements of every request, SQLAlchemy's engine for the rest."""
 
 import asyncio
 import random
-import time
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.errors import StoreUnavailable
-from app.store.engine import AWAY, unavailability
+from app.errors import ConfigurationError, StoreUnavailable
+from app.store.engine import AWAY, STATEMENT_TIMEOUT_S, DatabaseUrl, unavailability
 
 T = TypeVar("T")
-STATEMENT_TIMEOUT_S = 5.0
-END_TIMEOUT_S = 1.0
+RELEASE_TIMEOUT_S = 1.0
 IDLE_S = 300.0
-"""What has waited longer is not used: whatever lies between may have forgotten it without a word."""
+"""Idle connections are closed after this time: a firewall in between may have forgotten them without a word."""
 TRIES = 3
 CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-ROLLED_BACK = (*CONTENDED, asyncpg.IntegrityConstraintViolationError)
-"""After these a connection is as good as before. The text of the last quotes what clients wrote, which may sound like anything."""
+_LOGIN_REFUSED = (
+    asyncpg.InvalidAuthorizationSpecificationError,  # Its subclass is the wrong password.
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ClientConfigurationError,
+    ssl.SSLCertVerificationError,
+)
 
 
 class Pool:
-    """One statement at a time, each a transaction of its own. Raises StoreUnavailable or StorageFull.
+    """At most `connections_max` connections; each statement is a transaction of its own.
 
-    asyncpg's own pool makes a task and three objects for each statement, which is more work than the statement.
+    Raises StoreUnavailable, StorageFull, or asyncpg's error when the statement itself was wrong.
     """
 
-    def __init__(self, url: str, connections_max: int):
-        self._url = url
-        self._turns = asyncio.Semaphore(connections_max)
-        self._idle: list[tuple[asyncpg.Connection, float]] = []
-        """Each with when it was put there, in seconds of `time.monotonic`."""
-        self._closed = False
+    def __init__(self, where: DatabaseUrl, connections_max: int):
+        self._pool = asyncpg.create_pool(
+            where.dsn,
+            connect=connect,
+            min_size=0,
+            max_size=connections_max,
+            max_inactive_connection_lifetime=IDLE_S,
+            reset=_keep,
+            **_options(where, STATEMENT_TIMEOUT_S),
+        )
 
     async def row(self, statement: str, *values: Any) -> Any:
-        """Its first row, or None."""
+        """The statement's first row, or None."""
         return await self._try(lambda connection: connection.fetchrow(statement, *values))
 
     async def value(self, statement: str, *values: Any) -> Any:
-        """The first value of its first row, or None."""
+        """The first value of the statement's first row, or None."""
         return await self._try(lambda connection: connection.fetchval(statement, *values))
 
     async def close(self) -> None:
-        """Whoever works with a connection closes it afterwards. Idempotent."""
-        self._closed = True
-        while self._idle:
-            await _end(self._idle.pop()[0])
+        """Close the connections once their statements have ended, after STATEMENT_TIMEOUT_S at the latest. Idempotent."""
+        await self._pool
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STATEMENT_TIMEOUT_S):
+                await self._pool.close()
 
-    async def _try(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Deadlocks and serialization failures rolled back whole, so they are tried again; nothing else is."""
-        for attempt in range(TRIES):
+    async def _try(self, run: Callable[[Any], Awaitable[T]]) -> T:
+        """Run a statement again after a deadlock or a serialization failure, which rolled it back whole; after nothing else."""
+        for attempt in range(1, TRIES + 1):
             try:
-                return await self._with_connection(work)
+                return await self._with_connection(run)
             except CONTENDED as exc:
-                if attempt == TRIES - 1:
-                    raise (unavailability(exc) or exc) from exc
+                if attempt == TRIES:
+                    raise StoreUnavailable(AWAY) from exc
             await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
 
-    async def _with_connection(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async def _with_connection(self, run: Callable[[Any], Awaitable[T]]) -> T:
         try:
-            await self._turn()
+            async with asyncio.timeout(STATEMENT_TIMEOUT_S):
+                await self._pool  # Opens the pool at the first call; with `min_size` 0 this connects nothing.
+                connection = await self._pool.acquire()
             try:
-                return await self._work(work)
+                return await run(connection)
             finally:
-                self._turns.release()
-        except ROLLED_BACK:
+                # A statement whose caller has left is cancelled on the server first; otherwise it could be committed later.
+                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await self._pool.release(connection, timeout=RELEASE_TIMEOUT_S)
+        except CONTENDED:
             raise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
-            raise (unavailability(exc) or exc) from exc
-        except (OSError, TimeoutError, asyncpg.InternalClientError) as exc:
-            # The last is what asyncpg says of a connection that is lost just as it is used.
+        except ConfigurationError as exc:  # A password that was changed while the gateway runs.
             raise StoreUnavailable(AWAY) from exc
-
-    async def _turn(self) -> None:
-        """There are only so many connections. Raises TimeoutError."""
-        if not self._turns.locked():
-            await self._turns.acquire()
-            return
-        async with asyncio.timeout(STATEMENT_TIMEOUT_S):
-            await self._turns.acquire()
-
-    async def _work(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Of those that wait the one used last; one that failed, or was left in the middle of something, is not used again."""
-        connection = self._waiting() or await self._connect()
-        try:
-            outcome = await work(connection)
-        except BaseException as exc:
-            if isinstance(exc, ROLLED_BACK):
-                self._give_back(connection)
-            else:
-                await _end(connection)
-            raise
-        self._give_back(connection)
-        return outcome
-
-    def _waiting(self) -> asyncpg.Connection | None:
-        while self._idle:
-            connection, since_s = self._idle.pop()
-            if time.monotonic() - since_s > IDLE_S:
-                connection.terminate()
-            elif not connection.is_closed():
-                return connection
-        return None
-
-    async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(self._url, timeout=STATEMENT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S)
-
-    def _give_back(self, connection: asyncpg.Connection) -> None:
-        if self._closed:
-            connection.terminate()
-        else:
-            self._idle.append((connection, time.monotonic()))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
+            if (error := _unavailability(exc)) is None:
+                raise
+            raise error from exc
 
 
-async def _end(connection: asyncpg.Connection) -> None:
-    """What it still does is cancelled on the server first: else it would go on there, and be committed behind our back."""
-    with suppress(Exception):
-        await connection.close(timeout=END_TIMEOUT_S)
+def create_engine(where: DatabaseUrl, statement_timeout_s: float) -> AsyncEngine:
+    """SQLAlchemy's engine over connections that `connect` opens."""
+
+    async def connected(**_: Any) -> Any:
+        return await connect(where.dsn, **_options(where, statement_timeout_s))
+
+    arguments: dict[str, Any] = {"async_creator_fn": connected}
+    if not where.prepared_statements:
+        # The unnamed statement: parsed with each execution, so that it may run on any of PgBouncer's connections.
+        arguments |= {"prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: ""}
+    return create_async_engine(
+        "postgresql+asyncpg://", pool_size=5, max_overflow=5, pool_timeout=5, pool_pre_ping=True, connect_args=arguments
+    )
+
+
+async def connect(dsn: str, **options: Any) -> Any:
+    """A new connection. Raises ConfigurationError when the URL is wrong or the login refused, StoreUnavailable when the server
+    does not answer."""
+    try:
+        return await asyncpg.connect(dsn, **options)
+    except _LOGIN_REFUSED as exc:
+        raise ConfigurationError(f"PostgreSQL says: {exc}. Check IMAGEGATE_DATABASE_URL.") from exc
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
+        raise StoreUnavailable(AWAY) from exc
+
+
+def _options(where: DatabaseUrl, statement_timeout_s: float) -> dict[str, Any]:
+    options = {"timeout": STATEMENT_TIMEOUT_S, "command_timeout": statement_timeout_s}
+    return options if where.prepared_statements else {**options, "statement_cache_size": 0}
+
+
+async def _keep(_connection: Any) -> None:
+    """Reset nothing: a statement that is its own transaction leaves nothing behind, and asyncpg's reset is a round trip."""
+
+
+def _unavailability(exc: Exception) -> Exception | None:
+    """`unavailability`, and StoreUnavailable for what asyncpg says of a connection that was lost or is closing."""
+    client_side = isinstance(exc, (asyncpg.InterfaceError, asyncpg.InternalClientError))
+    if client_side and not isinstance(exc, ValueError):  # With a ValueError it refuses a wrong argument.
+        return StoreUnavailable(AWAY)
+    return unavailability(exc)

@@ -26,9 +26,7 @@ ENDING = Ending(at_ms=NOW_MS + 5_000, http_status=200)
 @asynccontextmanager
 async def open_ledger(database: Database, connections_max: int = 10) -> AsyncIterator[Ledger]:
     where = database.where
-    ledger: Ledger = (
-        SqliteLedger(Writer(where.path)) if where.path else PostgresqlLedger(Pool(where.url, connections_max))
-    )
+    ledger: Ledger = SqliteLedger(Writer(where.path)) if where.path else PostgresqlLedger(Pool(where, connections_max))
     try:
         yield ledger
     finally:

@@ -1,10 +1,14 @@
 """Group commit: what was acknowledged is on the disk, and one broken piece of work spoils no other."""
 
+import ast
 import asyncio
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,9 +16,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.store.engine import BUSY_TIMEOUT_S
-from app.store.writer import AWAY_COMMITS_MIN, BATCH_MAX, CHECKPOINT_JOBS, SOON_S, Writer
-
-NORMAL, FULL = 1, 2  # As PRAGMA synchronous tells them.
+from app.store.writer import BATCH_MAX, Writer
 
 
 @pytest.fixture
@@ -107,32 +109,6 @@ async def test_the_event_loop_goes_on_while_somebody_else_has_the_database_locke
     other.close()
 
 
-async def test_a_quick_disk_needs_no_thread_and_a_slow_one_has_its_own(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer, here = Writer(path), threading.get_ident()
-
-    async def is_here() -> bool:
-        return await writer.run(lambda _: threading.get_ident(), synced=False) == here
-
-    async def is_slow_and_away_for(commits: int) -> None:
-        monkeypatch.setattr("app.store.writer.QUICK_S", 0.0)
-        await writer.run(add(f"slow {len(names(path))}"))
-        monkeypatch.setattr("app.store.writer.QUICK_S", 60.0)
-        for _ in range(commits):
-            assert not await is_here()
-        assert await is_here()
-
-    monkeypatch.setattr("app.store.writer.QUICK_S", 60.0)
-    assert await is_here()
-    await is_slow_and_away_for(AWAY_COMMITS_MIN)
-    await is_slow_and_away_for(2 * AWAY_COMMITS_MIN)
-    for _ in range(4 * AWAY_COMMITS_MIN):
-        assert await is_here()
-    await is_slow_and_away_for(AWAY_COMMITS_MIN)
-    await writer.close()
-
-
 async def test_a_system_without_another_thread_keeps_nobody_waiting(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,184 +130,132 @@ async def test_a_system_without_another_thread_keeps_nobody_waiting(
     other.close()
 
 
-async def test_one_slow_commit_among_quick_ones_does_not_make_a_slow_disk(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = threading.get_ident()
-    await writer.run(add("quick"))
-    monkeypatch.setattr("app.store.writer.QUICK_S", 0.02)
-    clock = iter([0.0, 0.0, 0.2])  # The transaction, its commit, its end.
-    monkeypatch.setattr("app.store.writer.LONG_S", 1.0)
-    monkeypatch.setattr("app.store.writer.time.perf_counter", lambda: next(clock))
-    await writer.run(add("slow"))
-    monkeypatch.undo()
+async def test_work_is_done_in_the_order_of_its_calls_in_few_commits(writer: Writer, path: Path) -> None:
+    begun, may_end = threading.Event(), threading.Event()
 
-    assert await writer.run(lambda _: threading.get_ident()) == here
+    def hold(_: sqlite3.Connection) -> None:
+        begun.set()
+        may_end.wait()
 
+    first = writer.run(hold)
+    await asyncio.to_thread(begun.wait)  # The rest comes while the thread is busy.
 
-async def test_work_keeps_its_order_when_it_changes_hands(path: Path) -> None:
-    writer, other, done = Writer(path), sqlite3.connect(path, isolation_level=None), []
+    def add_and_look(name: str) -> Callable[[sqlite3.Connection], set[str]]:
+        return lambda db: add(name)(db) and names(path)
 
-    async def work(number: int) -> None:
-        await writer.run(lambda _: done.append(number))
+    waiting = [writer.run(add_and_look(str(number))) for number in range(BATCH_MAX)]
+    may_end.set()
+    await first
 
-    first = [asyncio.ensure_future(work(number)) for number in range(BATCH_MAX + 10)]
-    await asyncio.sleep(0)
-    other.execute("BEGIN IMMEDIATE")
-    second = [asyncio.ensure_future(work(number)) for number in range(BATCH_MAX + 10, 3 * BATCH_MAX)]
-    await asyncio.sleep(0.01)
-    other.execute("COMMIT")
-    await asyncio.gather(*first, *second)
-
-    assert done == list(range(3 * BATCH_MAX))
-    await writer.close()
-    other.close()
+    assert await asyncio.gather(*waiting) == [set()] * BATCH_MAX, "each saw another's work on the disk: not one commit"
+    db = sqlite3.connect(path)
+    assert [name for (name,) in db.execute("SELECT name FROM things ORDER BY rowid")] == list(
+        map(str, range(BATCH_MAX))
+    )
+    db.close()
 
 
-async def test_the_log_begins_anew_however_much_is_written(path: Path) -> None:
-    writer, log = Writer(path), path.with_name(path.name + "-wal")
-    for number in range(CHECKPOINT_JOBS):
-        await writer.run(add(f"first {number}"))
-    size = log.stat().st_size
+async def test_the_log_begins_anew_however_much_is_written(writer: Writer, path: Path) -> None:
+    log, page_bytes = path.with_name(path.name + "-wal"), 4096
 
-    for number in range(3 * CHECKPOINT_JOBS):
-        await writer.run(add(f"then {number}"))
+    for number in range(300):  # Ten pages each and more; SQLite's own checkpoint comes after 1,000.
+        await writer.run(add(f"{number:04}" * 10_000))
 
-    assert log.stat().st_size <= size * 1.5
-    await writer.close()
+    assert log.stat().st_size < 1_500 * page_bytes
 
 
-async def test_only_what_must_be_synced_waits_for_the_disk(writer: Writer) -> None:
-    def how(db: sqlite3.Connection) -> int:
-        return int(db.execute("PRAGMA synchronous").fetchone()[0])
+async def test_nobody_waits_for_ever_when_a_caller_has_left(writer: Writer, path: Path) -> None:
+    left = writer.run(add("left"))
+    left.cancel()
 
-    alone = await writer.run(how, synced=False)
-    together = await asyncio.gather(writer.run(how, synced=False), writer.run(how))
+    await writer.run(add("stayed"))
 
-    assert (alone, await writer.run(how), list(together)) == (NORMAL, FULL, [FULL, FULL])
-
-
-async def test_what_did_not_wait_for_the_disk_says_nothing_of_it(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.store.writer.QUICK_S", 0.0)
-    await writer.run(lambda db: db.execute("SELECT 1").fetchone())
-    await writer.run(add("one"), synced=False)
-
-    assert await writer.run(lambda _: threading.get_ident()) == threading.get_ident()
+    assert names(path) == {"left", "stayed"}
 
 
-async def test_the_thread_waits_for_its_turn_to_open_too(path: Path) -> None:
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    other.execute("PRAGMA locking_mode=EXCLUSIVE")
-    other.execute("INSERT INTO things VALUES ('first')")
-    asyncio.get_running_loop().call_later(0.3, other.close)
-    writer = Writer(path)
-
-    await writer.run(add("one"))
-
-    assert names(path) == {"first", "one"}
-    await writer.close()
+# --- a disk that fails ------------------------------------------------------------------------------------------------
 
 
-async def test_a_commit_waits_for_company_as_long_as_some_comes(writer: Writer, path: Path) -> None:
-    async def comes_after(turns: int, name: str) -> set[str]:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        return await writer.run(lambda db: (add(name)(db), names(path))[1])
+@pytest.fixture(scope="session")
+def fsyncgate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library of fsyncgate.c. Skips where there is no C compiler."""
+    if (compiler := shutil.which("cc") or shutil.which("gcc")) is None:
+        pytest.skip("no C compiler for a disk whose fsync fails")
+    library = tmp_path_factory.mktemp("fsyncgate") / "fsyncgate.so"
+    source = Path(__file__).with_name("fsyncgate.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
 
-    seen = await asyncio.gather(comes_after(0, "first"), *(comes_after(turns, str(turns)) for turns in range(10)))
 
-    assert seen == [set()] * 11, "each saw another's work on the disk: they were not one commit"
-    assert len(names(path)) == 11
+ON_A_FAILING_DISK = """
+import asyncio, os, sys
+from pathlib import Path
+from app.errors import StoreUnavailable
+from app.store.writer import Writer
+
+path, damage = Path(sys.argv[1]), bool(sys.argv[2:])
+
+async def add(name):
+    await writer.run(lambda db: db.execute("INSERT INTO things VALUES (?)", (name,)))
+
+async def main():
+    global writer
+    writer, fails = Writer(path), Path(os.environ["DISK_FAILS"])
+    await add("before")
+    fails.touch()
+    outcomes = await asyncio.gather(*map(add, ["lost 1", "lost 2"]), return_exceptions=True)
+    outcomes += await asyncio.gather(add("lost 3"), return_exceptions=True)
+    fails.unlink()
+    if damage:
+        with path.open("r+b") as file:
+            file.seek(2 * 4096)
+            file.write(b"x" * 4096)
+    outcomes += await asyncio.gather(add("after"), return_exceptions=True)
+    print([type(outcome).__name__ for outcome in outcomes])
+    sys.stdout.flush()
+    os._exit(0)  # And the power is cut.
+
+asyncio.run(main())
+"""
 
 
 @pytest.fixture
-async def synced(anyio_backend: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Set once the log has been put on the disk by somebody other than SQLite."""
-    loop, synced, fsync = asyncio.get_running_loop(), asyncio.Event(), os.fsync
+def on_a_failing_disk(fsyncgate: Path, path: Path, tmp_path: Path) -> Callable[..., tuple[str, list[str], Path]]:
+    """Runs ON_A_FAILING_DISK: its log, its outcomes, and the database as the power cut left it."""
+    db = sqlite3.connect(path)
+    db.executemany("INSERT INTO things VALUES (?)", ((f"old {number}" * 10,) for number in range(500)))
+    db.commit()
+    db.close()
+    left = tmp_path / "after a power cut"
+    left.mkdir()
+    shutil.copy(path, left)
+    disk = {"DISK": path, "DISK_AFTER_POWER_CUT": left, "DISK_FAILS": tmp_path / "fails"}
+    environment = {**os.environ, "LD_PRELOAD": str(fsyncgate), **{name: str(value) for name, value in disk.items()}}
 
-    def watched(file: int) -> None:
-        assert Path(f"/proc/self/fd/{file}").readlink() == path.with_name(path.name + "-wal")
-        fsync(file)
-        loop.call_soon_threadsafe(synced.set)
+    def run(*words: str) -> tuple[str, list[str], Path]:
+        command = [sys.executable, "-c", ON_A_FAILING_DISK, str(path), *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        log, _, outcomes = done.stdout.rstrip().rpartition("\n")
+        return log, ast.literal_eval(outcomes), left / path.name
 
-    monkeypatch.setattr("os.fsync", watched)
-    return synced
+    return run
 
 
-@pytest.mark.parametrize("linked", [False, True])
-async def test_what_nobody_waits_for_is_on_the_disk_soon(
-    path: Path, tmp_path: Path, synced: asyncio.Event, linked: bool
+def test_what_is_acknowledged_after_a_failed_fsync_survives_a_power_cut(
+    on_a_failing_disk: Callable[..., tuple[str, list[str], Path]],
 ) -> None:
-    """Also where the file is a link: SQLite's log lies beside the file itself."""
-    link = tmp_path / "elsewhere" / "book.db"
-    link.parent.mkdir()
-    link.symlink_to(path)
-    writer = Writer(link if linked else path)
+    """The failed fsync leaves pages that count as clean and are not on the disk: commits that follow must not need them."""
+    log, outcomes, left = on_a_failing_disk()
 
-    await writer.run(add("one"), synced=False)
-    assert not synced.is_set()
-
-    async with asyncio.timeout(30):
-        await synced.wait()
-    await writer.close()
+    assert outcomes == ["StoreUnavailable"] * 3 + ["NoneType"]
+    assert {"before", "after"} <= names(left)
+    assert log.index("the disk failed") < log.index("has been checked and is written to again")
 
 
-async def test_it_is_on_the_disk_soon_whatever_waits_for_a_locked_database(
-    writer: Writer, path: Path, synced: asyncio.Event
+def test_a_database_that_is_damaged_after_a_failed_fsync_is_not_written_to(
+    on_a_failing_disk: Callable[..., tuple[str, list[str], Path]],
 ) -> None:
-    other = sqlite3.connect(path, isolation_level=None)
-    await writer.run(add("one"), synced=False)
-    other.execute("BEGIN IMMEDIATE")
-    waiting = asyncio.ensure_future(writer.run(add("two"), synced=False))
+    log, outcomes, _ = on_a_failing_disk("damage")
 
-    async with asyncio.timeout(BUSY_TIMEOUT_S / 2):
-        await synced.wait()
-
-    assert not waiting.done()
-    other.execute("ROLLBACK")
-    other.close()
-    await waiting
-
-
-async def test_a_sync_that_fails_is_tried_again(
-    writer: Writer, synced: asyncio.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fsync, failures = os.fsync, [OSError(24, "Too many open files")]
-
-    def fails_once(file: int) -> None:
-        if failures:
-            raise failures.pop()
-        fsync(file)
-
-    monkeypatch.setattr("app.store.writer.SYNC_RETRY_S", 0.01)
-    monkeypatch.setattr("os.fsync", fails_once)
-    await writer.run(add("one"), synced=False)
-
-    async with asyncio.timeout(30):
-        await synced.wait()
-
-
-async def test_what_is_waited_for_takes_along_what_is_not(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr("os.fsync", synced.append)
-
-    await writer.run(add("one"), synced=False)
-    await writer.run(add("two"))
-    await asyncio.sleep(5 * SOON_S)
-
-    assert not synced
-
-
-async def test_closing_puts_everything_on_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer, other = Writer(path), sqlite3.connect(path)
-    synced: list[int] = []
-    other.execute("SELECT * FROM things").fetchall()
-    monkeypatch.setattr("os.fsync", synced.append)
-
-    await writer.run(add("one"), synced=False)
-    await writer.close()
-
-    assert len(synced) == 1
-    other.close()
+    assert outcomes == ["StoreUnavailable"] * 4
+    assert "restore a backup" in log

@@ -25,5 +25,5 @@ def open_book(where: DatabaseUrl, connections_max: int) -> Book:
     from app.store.ledger.postgresql import PostgresqlLedger
     from app.store.postgresql import Pool
 
-    pool = Pool(where.url, connections_max)
+    pool = Pool(where, connections_max)
     return Book(PostgresqlLedger(pool), PostgresqlRetries(pool))

@@ -32,18 +32,16 @@ class SqliteLedger:
         self._writer = writer
 
     async def reserve(self, reservation: Reservation) -> ReserveOutcome:
-        # Not fsynced: nothing was sent yet, so losing this row only frees its hold; the dispatch commit makes it durable.
-        return await self._writer.run(lambda db: _reserve(db, reservation), synced=False)
+        return await self._writer.run(lambda db: _reserve(db, reservation))
 
     async def dispatch(self, request_id: str, owner: str, at_ms: int, relay: str) -> bool:
         row = (at_ms, relay, request_id, owner)
         return await self._writer.run(lambda db: db.execute(_DISPATCH, row).rowcount == 1)
 
     async def settle(self, request_id: str, settlement: Settlement) -> Sequence[Room] | None:
-        # Not fsynced: it survives this process, and a power cut before the next fsync leaves the request unknown, and held.
         states: tuple[State, ...] = ("dispatched", "unknown")
         return await self._writer.run(
-            lambda db: _end(db, request_id, "settled", states, settlement.ending, settlement=settlement), synced=False
+            lambda db: _end(db, request_id, "settled", states, settlement.ending, settlement=settlement)
         )
 
     async def release(
