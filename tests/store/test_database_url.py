@@ -98,7 +98,7 @@ async def test_the_book_is_kept_through_pgbouncer_that_pools_by_transaction(post
             async def buy() -> bool:
                 order = await desk.order(limit)
                 await ledger.reserve(order)
-                await ledger.dispatch(order.request_id, order.owner, order.reserved_at_ms)
+                await ledger.dispatch(order.request_id, order.owner, order.reserved_at_ms, "relay")
                 return await ledger.settle(order.request_id, settlement(cost_micros=7, images=1)) is not None
 
             assert await asyncio.gather(*(buy() for _ in range(30))) == [True] * 30
