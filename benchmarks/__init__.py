@@ -1,1 +1,1 @@
-"""What the gateway costs: measured side by side with a proxy and a direct connection, never asserted."""
+"""Benchmarks: CPU, time and memory of the gateway beside a proxy and a direct connection. Nothing is asserted."""

@@ -1,4 +1,4 @@
-"""Whether a gateway's book agrees with its clients and with the relay: read with plain SQL, so that any commit's can be."""
+"""Comparison of a gateway's book with its clients and the relay, in plain SQL, so that it works on any commit."""
 
 import asyncio
 import sqlite3
@@ -36,7 +36,7 @@ async def read_books(where: str | Path) -> Books:
 
 
 def complaint(before: Books, after: Books, tally: Tally, calls: int) -> str:
-    """What does not agree after `calls` to the relay, one image each; empty when all does.
+    """Name the differences after `calls` to the relay, one image each; empty if there is none.
 
     Whoever hung up may or may not have bought: the relay's calls say what was, and the book has to say the same.
     """

@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as two ends need that know each other: a head, a Content-Length, one exchange at a time."""
+"""Minimal HTTP/1.1 for two ends that know each other: a head, a Content-Length, one exchange at a time."""
 
 import re
 
@@ -17,7 +17,7 @@ class Message:
         self._missing = -1
 
     def takes(self, data: bytes) -> bool:
-        """Whether it is whole with that. Raises ValueError for a message that does not say how long it is."""
+        """Take a piece; True if the message is complete. Raises ValueError for a message without Content-Length."""
         if self._missing >= 0:
             self._missing -= len(data)
             return self._missing == 0

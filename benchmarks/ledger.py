@@ -30,7 +30,7 @@ _LIMIT = 1
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """How many people there are, and how many keys they have together."""
+    """Number of people, and of their keys together."""
 
     name: str
     users: int
@@ -65,7 +65,7 @@ class Ledger:
     spent: dict[int, int] = field(default_factory=dict)
 
     def requests(self) -> Iterator[tuple[Any, ...]]:
-        """By time, evenly over the days and uneven over the people: half of all requests are a fifth of theirs."""
+        """Yield requests by time, evenly over the days and unevenly over the people: a fifth of them makes half of all requests."""
         chance = random.Random(self.seed)
         step_ms = DAYS * DAY_MS / self.rows_wanted
         hour, day, counter_id = -1, "", 0

@@ -20,7 +20,7 @@ HUNG_UP = "hung up"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to send, to which ports in turn, and when to stop. The body lies in a file. `timeout_s` ends everything.
+    """Description of a load: requests, ports to use in turn, end. The body lies in a file. `timeout_s` ends everything.
 
     With `leave_within_s` every second client hangs up by then, at a moment of its own, and comes back as a new one.
     """
@@ -160,7 +160,7 @@ def _ms(ordered_s: list[float], share: float) -> float:
 
 
 async def crowded(load: Load) -> Tally:
-    """What came of it, once all clients are gone."""
+    """Run the load; return the tally once all clients are gone."""
     crowd, loop = Crowd(load), asyncio.get_running_loop()
     ports = [load.ports[number % len(load.ports)] for number in range(load.connections)]
     leaving, staying = ports[: load.leaving], ports[load.leaving :]

@@ -1,4 +1,4 @@
-"""From measurements to figures: medians, how far rounds lie apart, and ratios taken within a round."""
+"""Figures from measurements: medians, spread of the rounds, and ratios taken within a round."""
 
 import statistics
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What running processes have used: processor time and memory, of each with its children."""
+"""Processor time and memory of running processes, each with its children."""
 
 import asyncio
 import json
@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 
 from benchmarks.load import Load, Tally
-from benchmarks.scenarios import Manner
-from benchmarks.upstream import Heard
+from benchmarks.scenarios import RelayBehaviour
+from benchmarks.upstream import ReceivedRequests
 
 STOP_S = 20.0
 
@@ -29,7 +29,7 @@ def rss_bytes(pids: Sequence[int]) -> int:
 
 
 def forget_peak(pids: Sequence[int]) -> None:
-    """From now on `peak_bytes` tells the most that follows."""
+    """Reset the peak that `peak_bytes` returns."""
     for process in _families(pids):
         with suppress(OSError):
             Path(f"/proc/{process.pid}/clear_refs").write_text("5")
@@ -42,7 +42,7 @@ def peak_bytes(pids: Sequence[int]) -> int:
 
 
 async def send_load(load: Load) -> Tally:
-    """In a process of its own, so that nothing here slows it down."""
+    """Run the load in a process of its own, so that nothing here slows it down."""
     process = await start_module("benchmarks.load", stdin=asyncio.subprocess.PIPE)
     out, _ = await process.communicate(json.dumps(asdict(load)).encode())
     return Tally(**json.loads(out))
@@ -61,11 +61,11 @@ class Upstream:
     def url(self, *, tls: bool) -> str:
         return f"https://127.0.0.1:{self._ports[1]}" if tls else f"http://127.0.0.1:{self.port}"
 
-    async def behave(self, manner: Manner) -> Heard:
+    async def behave(self, manner: RelayBehaviour) -> ReceivedRequests:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(asdict(manner)).encode() + b"\n")
         async with asyncio.timeout(10):
-            return Heard(**json.loads(await self._process.stdout.readline()))
+            return ReceivedRequests(**json.loads(await self._process.stdout.readline()))
 
 
 @asynccontextmanager

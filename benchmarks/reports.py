@@ -154,7 +154,7 @@ def _costs(database: Database, query: CostsQuery) -> Ask:
 
 
 async def _own_key(person: Person, crowd: Crowd, where: DatabaseUrl, home: Path) -> Timing:
-    """Over HTTP, of a running gateway."""
+    """Time `GET /v1/key` over HTTP, of a running gateway."""
     database_url = where.url or None
     async with (
         running_gateway(home, "http://127.0.0.1:9", database_url=database_url, pepper=PEPPER) as running,

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.books import complaint
 from benchmarks.load import Load, Tally
 from benchmarks.processes import Upstream, cpu_s, forget_peak, peak_bytes, rss_bytes, send_load
-from benchmarks.scenarios import GENERATIONS, MIB, Manner, Scenario, request_body
+from benchmarks.scenarios import GENERATIONS, MIB, RelayBehaviour, Scenario, request_body
 from benchmarks.targets import Target
 
 WARM_UP, REHEARSAL = 300, 20
@@ -52,7 +52,7 @@ class Bench:
     async def prepare(self, target: Target, *, tls: bool = False) -> float:
         """Start it and let it get warm; seconds until it was ready. `tls`: for the relay behind TLS."""
         seconds = await target.start(tls=tls)
-        await self.upstream.behave(Manner())
+        await self.upstream.behave(RelayBehaviour())
         await send_load(self._load(None, target, WARM_UP, 16))
         return seconds
 
@@ -61,7 +61,7 @@ class Bench:
         if target.pids and (scenario.fresh or scenario.tls is not target.tls):
             await target.stop()
             start_s = await self.prepare(target, tls=scenario.tls)
-        await self.upstream.behave(Manner())
+        await self.upstream.behave(RelayBehaviour())
         await send_load(self._load(None, target, REHEARSAL, 4))
         books, idle_bytes, cpu_before_s = await target.books(), rss_bytes(target.pids), cpu_s(target.pids)
         forget_peak(target.pids)
@@ -69,7 +69,7 @@ class Bench:
         tally = await send_load(self._load(scenario, target, scenario.requests_max, scenario.connections))
         spent_s, peak = cpu_s(target.pids) - cpu_before_s, peak_bytes(target.pids)
         after = await target.books()  # Before the relay is asked: it may still be called for clients who have left.
-        heard = await self.upstream.behave(Manner())
+        heard = await self.upstream.behave(RelayBehaviour())
         target.clear()
         figures = {"rps": tally.rps, "p50_ms": tally.p50_ms, "p99_ms": tally.p99_ms}
         if target.pids:

@@ -1,4 +1,4 @@
-"""What is asked of every target: how many at once, with which body, and how the relay answers."""
+"""Scenarios: number of clients, body, and behaviour of the relay."""
 
 import json
 import random
@@ -15,8 +15,8 @@ _PICTURES, _PICTURE_BYTES = 4, 2_500_000
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How the relay answers: with an image of `image_bytes` as base64 (0: with an address), after `delay_s`, in `drip_s`."""
+class RelayBehaviour:
+    """Behaviour of the relay: after `delay_s` and in `drip_s`, an image of `image_bytes` as base64 (0: an address)."""
 
     image_bytes: int = 0
     delay_s: float = 0.0
@@ -38,7 +38,7 @@ class Scenario:
     requests_max: int
     seconds: float
     shows: tuple[str, ...]
-    manner: Manner = field(default_factory=Manner)
+    manner: RelayBehaviour = field(default_factory=RelayBehaviour)
     edits: bool = False
     fresh: bool = False
     direct: bool = True
@@ -63,15 +63,15 @@ SCENARIOS = (
     Scenario("small64", "small answers, 64 at once", 64, 50_000, 2.0, ("rps", "p50_ms", "p99_ms", "cpu_ms")),
     Scenario(
         "b64", "2 MiB images as base64, 16 at once", 16, 250, 2.5, ("rps", "p50_ms", "cpu_ms", "peak_mib"),
-        Manner(image_bytes=2 * MIB),
+        RelayBehaviour(image_bytes=2 * MIB),
     ),
     Scenario(
         "b64tls", "the same from a relay behind TLS", 16, 250, 2.5, ("rps", "p50_ms", "cpu_ms", "peak_mib"),
-        Manner(image_bytes=2 * MIB), direct=False, tls=True,
+        RelayBehaviour(image_bytes=2 * MIB), direct=False, tls=True,
     ),
     Scenario(
         "drip", "8 MiB images dripped in 10 s, 100 at once", 100, 100, 60.0, ("p50_ms", "cpu_ms", "growth_mib"),
-        Manner(image_bytes=8 * MIB, drip_s=10.0), fresh=True,
+        RelayBehaviour(image_bytes=8 * MIB, drip_s=10.0), fresh=True,
     ),
     Scenario(
         "edit", "edits of 4 pictures of 2.5 MB, 8 at once", 8, 100, 2.5, ("rps", "p50_ms", "cpu_ms", "growth_mib"),
@@ -79,11 +79,11 @@ SCENARIOS = (
     ),
     Scenario(
         "wait", "1,000 at once, each answered after 5 s", 1000, 1000, 30.0, ("p50_ms", "cpu_ms", "growth_mib", "kib_each"),
-        Manner(delay_s=5.0), fresh=True,
+        RelayBehaviour(delay_s=5.0), fresh=True,
     ),
     Scenario(
         "leave", "64 at once, answered after 0.3 s; every second one hangs up within 0.2 s", 64, 5000, 2.5,
-        ("rps", "p50_ms", "p99_ms", "cpu_ms"), Manner(delay_s=0.3), leave_within_s=0.2,
+        ("rps", "p50_ms", "p99_ms", "cpu_ms"), RelayBehaviour(delay_s=0.3), leave_within_s=0.2,
     ),
 )  # fmt: skip
 

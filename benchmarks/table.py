@@ -1,4 +1,4 @@
-"""What is printed: a table for each scenario."""
+"""Tables to print, one for each scenario."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What is measured: the relay directly, nginx before it, and gateways of a checkout. All on loopback."""
+"""Targets of a measurement: the relay directly, nginx before it, and gateways of a checkout. All on loopback."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ _RUN = "import sys; sys.argv[0] = 'imagegate'; from app.cli import main; sys.exi
 
 
 class Target(Protocol):
-    """Something that answers image requests. `pids` is empty where nothing stands between client and relay."""
+    """Server of image requests. `pids` is empty if nothing stands between client and relay."""
 
     @property
     def name(self) -> str: ...
@@ -35,7 +35,7 @@ class Target(Protocol):
     def key(self) -> str: ...
     @property
     def tls(self) -> bool:
-        """Whether the relay it goes to is behind TLS."""
+        """True if its relay is behind TLS."""
         ...
 
     async def start(self, *, tls: bool) -> float:
@@ -45,7 +45,7 @@ class Target(Protocol):
     async def stop(self) -> None: ...
 
     async def books(self) -> Books | None:
-        """None where none are kept."""
+        """Return the state of the book; None if the target has none."""
         ...
 
     def clear(self) -> None:

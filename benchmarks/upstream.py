@@ -16,15 +16,15 @@ from typing import Any
 import uvloop
 
 from benchmarks.http import Message
-from benchmarks.scenarios import Manner, picture
+from benchmarks.scenarios import RelayBehaviour, picture
 
 DRIPS_PER_S = 10
 _NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @dataclass(slots=True)
-class Heard:
-    """What came: POSTs, and the bytes of their bodies."""
+class ReceivedRequests:
+    """Requests received: POSTs, and the bytes of their bodies."""
 
     calls: int = 0
     body_bytes: int = 0
@@ -34,12 +34,12 @@ class Relay:
     """Answers every POST in one manner."""
 
     def __init__(self) -> None:
-        self.heard = Heard()
-        self.behave(Manner())
+        self.heard = ReceivedRequests()
+        self.behave(RelayBehaviour())
 
-    def behave(self, manner: Manner) -> Heard:
-        """What was heard until now."""
-        self.manner, heard, self.heard = manner, self.heard, Heard()
+    def behave(self, manner: RelayBehaviour) -> ReceivedRequests:
+        """Set the behaviour; return the requests received until now."""
+        self.manner, heard, self.heard = manner, self.heard, ReceivedRequests()
         self.answer = memoryview(_answer(manner.image_bytes))
         return heard
 
@@ -111,7 +111,7 @@ async def _serve(certificates: list[str]) -> None:
     ]
     print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
-        print(json.dumps(asdict(relay.behave(Manner(**json.loads(line))))), flush=True)
+        print(json.dumps(asdict(relay.behave(RelayBehaviour(**json.loads(line))))), flush=True)
 
 
 if __name__ == "__main__":

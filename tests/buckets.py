@@ -43,7 +43,7 @@ class TestBucket:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Those of a gateway that uses it."""
+        """Settings of a gateway that uses the bucket."""
         return {
             "results_url": f"s3://{self.name}/{PREFIX}",
             "results_endpoint": self.server.url,
@@ -57,7 +57,7 @@ class TestBucket:
         httpx2.put(f"{self.server.url}/{self.name}").raise_for_status()
 
     async def names(self) -> list[str]:
-        """What lies under the prefix, but what is only there to try the bucket."""
+        """Names under the prefix, without the one that only tests the bucket."""
         store = S3Store(
             self.name,
             prefix=PREFIX,

@@ -79,7 +79,7 @@ def database(request: pytest.FixtureRequest, database_kind: str) -> Database:
 
 @pytest.fixture
 def database_where(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> DatabaseUrl:
-    """Where an empty database of the test's own is, without any schema yet."""
+    """Address of an empty database of the test's own, without a schema."""
     return DatabaseUrl.of(None if database_kind == "sqlite" else request.getfixturevalue("postgres_url"), tmp_path)
 
 
@@ -91,7 +91,7 @@ async def _upgraded(where: DatabaseUrl) -> SchemaState:
 
 
 async def _rows(url: str) -> dict[str, list[dict[str, Any]]]:
-    """Without the numbers that the database gives."""
+    """Read the rows of all tables, without the numbers that the database gives."""
     database = open_database(DatabaseUrl("postgresql", url=url))
     async with database.read() as connection:
         found = {
@@ -105,7 +105,7 @@ async def _rows(url: str) -> dict[str, list[dict[str, Any]]]:
 
 
 async def _as_in_the_beginning(template: PostgresTemplate) -> None:
-    """Whoever an earlier test left connected is thrown out first: they could hold locks."""
+    """Empty all tables and insert the first rows. Ends other connections first: they could hold locks."""
     database = open_database(DatabaseUrl("postgresql", url=template.url))
     names = ", ".join(table.name for table in metadata.sorted_tables)
     async with database.engine.begin() as connection:
@@ -128,7 +128,7 @@ async def revision(database: Database) -> int:
 
 
 async def insert(database: Database, table: sa.Table, *rows: dict[str, Any]) -> None:
-    """As the gateway writes: without raising the revision."""
+    """Insert rows as the gateway does: without raising the revision."""
     async with database.engine.connect() as raw:
         connection = await raw.execution_options(imagegate_write=True)
         async with connection.begin():

@@ -1,4 +1,4 @@
-"""Who is told: a webhook and a mail server, each real and on loopback, that keep what comes."""
+"""A webhook and a mail server, real and on loopback, that keep what they receive."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ from tests.gateways import RELAY_KEY
 
 @contextmanager
 def sandbox_in_a_thread() -> Iterator[str]:
-    """Its address."""
+    """Run a sandbox in a thread; yields its address."""
     loop, ready, found = asyncio.new_event_loop(), threading.Event(), []
     done = asyncio.Event()
 

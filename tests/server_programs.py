@@ -1,4 +1,4 @@
-"""Where the programs of PostgreSQL and Redis are on this machine: on the PATH, in the usual places, else in wheels."""
+"""Programs of PostgreSQL and Redis on this machine: on the PATH, in the usual places, else in wheels."""
 
 import importlib.util
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def postgres_folders(scratch: Path) -> Iterator[Path]:
-    """Where PostgreSQL's programs may be, best first; at the very last a copy made in `scratch`."""
+    """Yield folders with PostgreSQL's programs, best first; the last one is a copy made in `scratch`."""
     if on_path := shutil.which("postgres"):
         yield Path(on_path).resolve().parent
     yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)

@@ -128,7 +128,7 @@ class Server:
         raise NotImplementedError
 
     def _greeting(self) -> tuple[bytes, bytes]:
-        """What to send to a fresh connection, and how the answer begins when the server is ready."""
+        """Return bytes to send to a new connection, and the first bytes of the answer of a server that is ready."""
         raise NotImplementedError
 
     def _run_as_nobody(self) -> None:

@@ -1,4 +1,4 @@
-"""What `python3 dev.py` promises, seen from outside: it runs as a process, in a checkout made for the test."""
+"""`python3 dev.py` as a process, in a checkout made for the test."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What people read agrees with the code."""
+"""Documentation agrees with the code."""
 
 import ast
 import re
@@ -30,7 +30,7 @@ def name(page: Path) -> str:
 
 
 def told_commands(text: str) -> list[str]:
-    """What stands after `imagegate` in indented blocks and between backticks."""
+    """List the commands after `imagegate` in indented blocks and between backticks."""
     found = re.findall(r"(?m)(?:^ {4}(?:.* )?(?:\S*/)?|`)imagegate ([a-z][^`\n]*)", text)
     return [command.rstrip() for command in found]
 

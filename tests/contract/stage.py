@@ -50,7 +50,7 @@ class Stage:
     pictures: dict[str, bytes]
 
     async def described(self, label: str) -> dict[str, Any]:
-        """For a program of its own, as JSON: addresses, pictures, and keys nobody else spends."""
+        """Describe the stage as JSON, for a program of its own: addresses, pictures, and keys that nobody else uses."""
         away = self.gateways["away"]
         for_away = (await away.key(f"{label} away")).key
         keys = {profile: await self.keys(label, profile) | {"for_away": for_away} for profile in self.relays}
@@ -94,7 +94,7 @@ class Stage:
         return {"revoked": revoked.key, "expired": expired.key, "of_a_disabled_user": disabled.key}
 
     def seen(self, profile: str, mark: str) -> list[SeenRequest]:
-        """What this relay got with `mark` in the prompt, oldest first."""
+        """Return the requests with `mark` in the prompt that this relay got, oldest first."""
         return [seen for seen in self.relays[profile].sandbox.seen if mark in seen.fields.get("prompt", "")]
 
 

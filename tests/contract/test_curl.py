@@ -56,7 +56,7 @@ class Curl:
         return Said(int(status), json.loads(body), int(uploaded_bytes), err.decode(errors="replace"))
 
     def file(self, name: str, content: bytes) -> str:
-        """For `--form`, in quotes, as it takes them."""
+        """Quote a file for `--form`."""
         (self.folder / name).write_bytes(content)
         return '@"' + name.replace('"', '\\"') + '"'
 

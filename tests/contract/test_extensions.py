@@ -1,4 +1,4 @@
-"""What the documentation says is OpenAI's is what OpenAI's SDK calls, and what it says is ours is nothing of OpenAI's."""
+"""Paths documented as OpenAI's are those that OpenAI's SDK calls; those documented as extensions are none of them."""
 
 import asyncio
 import re

@@ -33,7 +33,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 async def outcomes(request: pytest.FixtureRequest, stage: Stage) -> dict[int, Results | BaseException]:
-    """By major version, of those a test was chosen of: one process each, all at once, since they mostly wait."""
+    """Results by major version, of the versions that selected tests need: one process each, all at once, since they mostly wait."""
     here = [item for item in request.session.items if item.path == request.path]
     majors = sorted({item.callspec.params["major"] for item in here})  # type: ignore[attr-defined]
     found = await asyncio.gather(*(_run(stage, major) for major in majors), return_exceptions=True)

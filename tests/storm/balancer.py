@@ -54,7 +54,7 @@ class Balancer:
 
 @asynccontextmanager
 async def balancer(gateways: Sequence[str]) -> AsyncIterator[Balancer]:
-    """In front of these gateways while the block lasts."""
+    """Run a balancer before these gateways while the block lasts."""
     made = Balancer(list(gateways), ready=set(gateways))
     server = await asyncio.start_server(made.serve, HOST, 0, limit=PIECE_BYTES, backlog=1024)
     made.url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
@@ -86,7 +86,7 @@ async def _is_ready(url: str) -> bool:
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """To its end; then the other side is told that nothing more comes. A reset is passed on as one."""
+    """Copy one direction to its end, then close the other side for writing. A reset is passed on as one."""
     try:
         while piece := await reader.read(PIECE_BYTES):
             writer.write(piece)

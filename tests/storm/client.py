@@ -74,7 +74,7 @@ class Client:
             one.error = f"unreadable: {exc}"[:200]
 
     async def _reach(self, call: Call, one: Try) -> None:
-        """Where nobody listens, ask for another gateway, as whatever stands in front of them would."""
+        """Connect; if nobody listens, take another gateway, as a load balancer does."""
         until = time.time() + REACH_S
         while True:
             try:
@@ -105,7 +105,7 @@ class Client:
 
 
 def wants_another(one: Try) -> bool:
-    """Whether an SDK would POST again: on 408, 409, 429, 5xx, a reset and a timeout, unless told not to."""
+    """Decide as an SDK does if it POSTs again: on 408, 409, 429, 5xx, a reset and a timeout, unless told not to."""
     if one.status and (one.whole or one.status != 200):
         return one.should_retry != "false" and (one.status in RETRIED or one.status >= 500)
     return not one.status or one.error != ""

@@ -23,8 +23,8 @@ HEAD = ("shape", "proxy", "fails at", "calls", *("charged", "most", "pictures", 
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What some calls came to: charges per call and the most for one, the share of the calls that ended with a picture, POSTs per
+class CallSummary:
+    """Summary of some calls: charges per call and the most for one, the share of the calls that ended with a picture, POSTs per
     call, and the share of the calls whose picture is in the book, whether it arrived or not."""
 
     calls: int
@@ -35,7 +35,7 @@ class Told:
     kept: float
 
     @classmethod
-    def of(cls, measured: Sequence[Measured]) -> "Told":
+    def of(cls, measured: Sequence[Measured]) -> "CallSummary":
         count = len(measured)
         return cls(
             calls=count,
@@ -122,7 +122,7 @@ def violations(pairs: Iterable[Pair]) -> list[str]:
 
 
 def rows(pairs: Iterable[Pair]) -> dict[tuple[Any, ...], list[Pair]]:
-    """By shape, proxy and place."""
+    """Group pairs by shape, proxy and place."""
     found: dict[tuple[Any, ...], list[Pair]] = {}
     for pair in pairs:
         found.setdefault((pair.job.shape, pair.job.cut, pair.job.place), []).append(pair)
@@ -147,8 +147,8 @@ def _line(shape: str, proxy: str, place: str, pairs: Sequence[Pair]) -> tuple[st
     return shape, proxy, place, str(here.calls), *here.cells(), *bare.cells(), f"{here.kept:.0%}"
 
 
-def _both(pairs: Sequence[Pair]) -> tuple[Told, Told]:
-    return Told.of([pair.here for pair in pairs]), Told.of([pair.bare for pair in pairs])
+def _both(pairs: Sequence[Pair]) -> tuple[CallSummary, CallSummary]:
+    return CallSummary.of([pair.here for pair in pairs]), CallSummary.of([pair.bare for pair in pairs])
 
 
 def _sentence(pairs: Sequence[Pair]) -> str:

@@ -1,4 +1,4 @@
-"""After the storm: whoever paid for a picture, and asks again with the same Idempotency-Key, still gets it, and pays nothing."""
+"""Check after the storm: a client that paid for a picture and repeats its Idempotency-Key gets it again and pays nothing."""
 
 from collections.abc import Iterable
 from dataclasses import replace

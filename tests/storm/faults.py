@@ -1,4 +1,4 @@
-"""What the relay of the storm may do to a request: every fault that a relay, its proxies and the network are known for.
+"""Faults of the storm's relay: all that a relay, its proxies and the network are known for.
 
 Each has a weight in the draw and knows whether the relay charges for it: all do, but for the answers that are documented as
 never charged.
@@ -150,7 +150,7 @@ async def reset_before_headers(wire: Wire) -> None:
 
 
 async def cut_body(wire: Wire) -> None:
-    """At byte k, by reset or by a clean end that comes too early."""
+    """Cut the body at byte k, by a reset or by a clean end that comes too early."""
     whole = json.dumps(pictures(wire, wire.asked.n)).encode()
     at = wire.random.randrange(len(whole))
     await wire.send(head("200 OK", "application/json", f"Content-Length: {len(whole)}\r\n") + whole[:at])
@@ -221,7 +221,7 @@ async def zipped(wire: Wire) -> None:
 
 
 async def redirect(wire: Wire) -> None:
-    """Whoever follows it is seen: it leads back here, and is charged again."""
+    """Redirect to this relay, so that a client that follows is seen and charged again."""
     location = f"Location: http://127.0.0.1:{wire.port}/v1/images/generations\r\n"
     await wire.answer("307 Temporary Redirect", b"", "text/plain", location)
 

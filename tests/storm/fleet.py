@@ -97,7 +97,7 @@ class Member:
 
 @dataclass
 class Fleet:
-    """Whoever dies is started again at once, until `stop`.
+    """Gateways of a storm; one that dies is started again at once, until `stop`.
 
     `crashes` is what each start is told, in turn; `told` is the chronicle; `wrong` is what should not have happened.
     """
@@ -215,7 +215,7 @@ def make_members(folder: Path, count: int, environment: dict[str, str]) -> list[
 
 
 def _send(pid: int, number: signal.Signals) -> None:
-    """It may have died of itself just now."""
+    """Send a signal to a process that may have ended just now."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 

@@ -19,7 +19,7 @@ from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.store.engine import DatabaseUrl, open_database
 from tests.gateways import RELAY_KEY, GatewayProcess, gateway_process, new_key, prepare
 from tests.storm.balancer import Balancer, balancer
-from tests.storm.sdks import Called, SdkCall, call_all, sdks_here
+from tests.storm.sdks import CallResult, SdkCall, call_all, sdks_here
 from tests.storm.shapes import Sdk
 from tests.storm.worlds import Gateway, database_of
 
@@ -30,7 +30,7 @@ EXIT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Of each SDK: `long` pictures of `long_s` from the start, and one of a moment every `every_s`, until all is over."""
+    """Calls of each SDK: `long` pictures of `long_s` from the start, and a short one every `every_s` until all are done."""
 
     long: int
     long_s: float
@@ -54,7 +54,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What came of it. `double`: markers that were charged more than once. `left_s`: after SIGTERM."""
+    """Result of the experiment. `double`: markers that were charged more than once. `left_s`: after SIGTERM."""
 
     calls: int
     failures: dict[str, str]
@@ -105,7 +105,7 @@ async def _main(folder: Path, schedule: Schedule) -> Handover:
 
 @asynccontextmanager
 async def pair(folder: Path, database_url: str) -> AsyncIterator[Pair]:
-    """They share a directory, as replicas with shared storage do, and are otherwise as a first start leaves them."""
+    """Start two gateways that share a directory, as replicas with shared storage do."""
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(running_sandbox(SandboxOptions(RELAY_KEY, latency_scale=0)))
         where = DatabaseUrl.of(database_url, folder)
@@ -129,7 +129,7 @@ async def hand_over(two: Pair, schedule: Schedule, sdks: tuple[Sdk, ...]) -> Han
     before = len(two.relay.sandbox.bill)
     termed_s = time.monotonic()
     leaving = asyncio.create_task(_leave(two.gateways[0], schedule.long_s + EXIT_S))
-    done: dict[str, Called] = {}
+    done: dict[str, CallResult] = {}
     for some in await asking:
         done |= some
     exit_code, left_s = await leaving

@@ -101,7 +101,7 @@ class Hop:
         return Passage(marker, self.arrivals[marker], writer, _closing(head) + body, (where.hostname, where.port))
 
     async def _played(self, passage: Passage) -> None:
-        """What breaks behind the hop breaks in front of it."""
+        """Play the fault; a connection that breaks behind the hop breaks in front of it too."""
         try:
             await self.play(passage)
         except OSError:

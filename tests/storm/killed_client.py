@@ -30,7 +30,7 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """What became of the picture of one killed client. `charges`: at the relay, for this call."""
+    """Result for one killed client. `charges`: at the relay, for this call."""
 
     sdk: str
     request_id: str

@@ -1,4 +1,4 @@
-"""What the relay of the storm sells: pictures that tell which request they were made for."""
+"""Pictures of the storm's relay; each names the request it was made for."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a picture says of itself."""
+    """Content of a picture."""
 
     marker: str
     request_id: str

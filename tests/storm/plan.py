@@ -1,4 +1,4 @@
-"""What a seed means: who asks for what, when, how patiently; and what is killed meanwhile."""
+"""Plan of a seed: calls of clients with their times and timeouts, and the kills."""
 
 import random
 from dataclasses import dataclass, replace

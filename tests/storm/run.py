@@ -54,7 +54,7 @@ class Options:
 
 @dataclass
 class Outcome:
-    """What a seed came to, and all that is known of it for telling its story."""
+    """Result of a seed, with all that its report needs."""
 
     seed: str
     plan: Plan
@@ -92,8 +92,8 @@ async def run_seed(stage: Stage, seed: str, options: Options) -> Outcome:
         stack.push_async_callback(database.close)
         storm = Storm(stage, options, plan, outcome, folder, where, database, relay_url, relay_pid)
         storm.fleet = outcome.fleet = Fleet(stage.zygote, members, list(plan.crashes), told=outcome.told)
-        await storm.blow()
-        await storm.reckon()
+        await storm.run()
+        await storm.compare_books()
     outcome.seconds = time.monotonic() - start
     if not outcome.violations:
         shutil.rmtree(folder, ignore_errors=True)
@@ -115,8 +115,8 @@ class Storm:
     relay_pid: int
     fleet: Fleet = field(init=False)
 
-    async def blow(self) -> None:
-        """Everything at once, until every client has its answer or has given up."""
+    async def run(self) -> None:
+        """Run clients, kills and samples until every client has its answer or has given up."""
         gently = random.Random(f"{self.plan.seed}/end").random() < 0.5
         try:
             await self.fleet.start()
@@ -136,8 +136,8 @@ class Storm:
         finally:
             await self.fleet.stop(gently=False)
 
-    async def reckon(self) -> None:
-        """What the dead left is recovered; then the books must agree with the bill."""
+    async def compare_books(self) -> None:
+        """Recover the rows of dead gateways, then compare the book with the bill."""
         there = judge(self.stage, self.where, self.folder / "heir", self.folder / "results", self.relay_url)
         async with there as gateway:
             if self.stage.kind == "postgresql":
@@ -188,7 +188,7 @@ class Storm:
         return [key.secret for key in self.stage.keys]
 
     async def _kill_all(self) -> None:
-        """At their times; and on, gateway by gateway, until as many have died as were asked for."""
+        """Kill as planned."""
         start = asyncio.get_running_loop().time()
         for kill in self.plan.kills:
             await asyncio.sleep(start + kill.at_s - asyncio.get_running_loop().time())

@@ -33,8 +33,8 @@ class SdkCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
-    """What came of one call. `failure` is None where a picture came."""
+class CallResult:
+    """Result of one call. `failure` is None if a picture came."""
 
     marker: str
     seconds: float
@@ -42,19 +42,19 @@ class Called:
 
 
 def sdks_here() -> tuple[Sdk, ...]:
-    """Those that can run on this machine; their environments are made on first use."""
+    """List the SDKs that can run on this machine; their environments are made on first use."""
     return ("python", "node") if node_with_openai() is not None else ("python",)
 
 
 async def call_all(
-    sdk: Sdk, key: str, calls: Sequence[SdkCall], told: Callable[[Called], None] = lambda _: None
-) -> dict[str, Called]:
+    sdk: Sdk, key: str, calls: Sequence[SdkCall], told: Callable[[CallResult], None] = lambda _: None
+) -> dict[str, CallResult]:
     """All calls, by marker, in one process of this SDK; `told` hears of each as it ends. Raises AssertionError when it breaks."""
-    done: dict[str, Called] = {}
+    done: dict[str, CallResult] = {}
     async with sdk_process(sdk, key, calls) as process:
         assert process.stdout is not None
         async for line in process.stdout:
-            one = Called(**json.loads(line))
+            one = CallResult(**json.loads(line))
             done[one.marker] = one
             told(one)
         assert await process.wait() == 0, f"the {sdk} SDK's process ended with {process.returncode}"

@@ -58,7 +58,7 @@ class Job:
 
     @property
     def timeout_s(self) -> float:
-        """What the client was told to wait at most for an answer."""
+        """Timeout of the client."""
         if self.shape == "client timeout":
             return (8.0 if self.cut and self.odd else 2.0) * self.unit_s
         if self.shape == "slow drip" and not self.cut:
@@ -131,7 +131,7 @@ def cutter(cut_s: float) -> Play:
 
 
 async def _reset_before_head(passage: Passage, job: Job) -> None:
-    """While the answer is being made, or once it is there."""
+    """Reset while the answer is being made, or once it is there."""
     reader = await passage.forward()
     if job.odd:
         await asyncio.sleep(EARLY_UNITS * job.unit_s)
@@ -167,7 +167,7 @@ async def _page_502(passage: Passage, job: Job) -> None:
 
 
 async def _busy_429(passage: Passage, job: Job) -> None:
-    """Nothing is passed on, and nothing bought."""
+    """Answer 429; pass nothing on."""
     await _answer(passage, "429 Too Many Requests", _BUSY, "application/json", "Retry-After: 1\r\n" if job.odd else "")
 
 

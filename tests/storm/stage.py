@@ -1,4 +1,4 @@
-"""Where a storm takes place: an installation with users, keys and limits, copied for each seed; the servers it needs."""
+"""Stage of a storm: an installation with users, keys and limits, copied for each seed; the servers it needs."""
 
 import asyncio
 import os
@@ -70,7 +70,7 @@ class Stage:
             await self.postgres.drop_database(url)
 
     def environment(self, where: DatabaseUrl, relay_url: str) -> dict[str, str]:
-        """What a gateway of the storm is started with, but for its folder."""
+        """Environment of the storm's gateways, without their folder."""
         given = {
             "upstream_base_url": relay_url,
             "upstream_api_key": RELAY_KEY,
@@ -145,7 +145,7 @@ async def resolve(gateway: Gateway) -> int:
 
 
 async def age_beats(database: Database, judge_id: str, started_before: float | None = None) -> None:
-    """As if every process but the judge had fallen silent; or only those that started before an instant in seconds."""
+    """Make the heartbeat of every process but the judge old; or only of those that started before an instant in seconds."""
     aged = processes.c.id != judge_id
     if started_before is not None:
         aged &= processes.c.started_at_ms < int(started_before * 1000)

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from app.images.crash import POINTS
-from tests.storm.clients import Told, compare, table, violations
+from tests.storm.clients import CallSummary, compare, table, violations
 from tests.storm.handover import Schedule, hand_over, pair, sentence
 from tests.storm.killed_client import kill_clients
 from tests.storm.prove import MUTATIONS, ROOT
@@ -50,7 +50,7 @@ async def test_a_stock_sdk_pays_at_most_once_for_a_call_through_every_failure(tm
         wrong = await here.gateway.wrong(here.charged)
 
     assert not violations(pairs) and not wrong, f"{violations(pairs)} {wrong}\n{table(pairs)}"
-    without = Told.of([pair.bare for pair in pairs if pair.job.shape != "429"])
+    without = CallSummary.of([pair.bare for pair in pairs if pair.job.shape != "429"])
     assert without.charged > 1.5, "without the gateway these failures cost nothing, so they prove nothing"
     assert any(one.here.failure is None and one.here.posts > 1 for one in pairs), "no retry ever got a picture"
 

@@ -1,4 +1,4 @@
-"""Where stock clients meet failures: client, hop, gateway, hop, relay; and the same without the gateway."""
+"""Worlds of the SDK experiments: client, hop, gateway, hop, relay; and the same without the gateway."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ from app.store.tables import requests
 from tests.gateways import RELAY_KEY, GatewayProcess, gateway_process, new_key, prepare
 from tests.servers import PostgresServer
 from tests.storm.hops import Hop, hop
-from tests.storm.sdks import Called, SdkCall, call_all
+from tests.storm.sdks import CallResult, SdkCall, call_all
 from tests.storm.shapes import PLACES, Job, Sdk, cutter, faults
 from tests.storm.stage import Kind
 
@@ -52,7 +52,7 @@ class World:
     async def send(self, jobs: Sequence[Job], rate: float) -> list[Measured]:
         """Every job through its SDK, `rate` of them started each second; returns when the last has ended everywhere."""
         self.known.update({job.marker: job for job in jobs})
-        called: dict[str, Called] = {}
+        called: dict[str, CallResult] = {}
         sdks = sorted({job.sdk for job in jobs})
         calls: dict[Sdk, list[SdkCall]] = {sdk: [] for sdk in sdks}
         for number, job in enumerate(jobs):
@@ -82,7 +82,7 @@ class World:
         sandbox.bill.clear()
         return found
 
-    def _measured(self, job: Job, charges: list[str], called: Called, kept: set[str]) -> Measured:
+    def _measured(self, job: Job, charges: list[str], called: CallResult, kept: set[str]) -> Measured:
         first = self.impatient if job.cut else self.front
         posts = first.arrivals[job.marker]
         return Measured(job, len(charges), posts, called.failure, kept=not kept.isdisjoint(charges))
@@ -115,7 +115,7 @@ class Gateway:
                 await asyncio.sleep(0.1)
 
     async def wrong(self, charged: int) -> list[str]:
-        """What does not fit between the book and a relay that charged so often."""
+        """List the differences between the book and the charges of the relay."""
         states = await self.states()
         paid = states["settled"] + states["unknown"]
         found = [] if paid == charged else [f"{charged} charges at the relay, {paid} in the book ({dict(states)})"]

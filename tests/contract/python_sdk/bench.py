@@ -1,4 +1,4 @@
-"""What a check of the Python SDK works with. Runs beside the SDK, without the gateway's own packages."""
+"""Tools of a check of the Python SDK. They run beside the SDK, without the gateway's own packages."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ class Bench:
         return self.client(key).images.edit(model=model, prompt=self.prompt(hint), image=chosen, **fields)
 
     def seen(self) -> list[dict[str, Any]]:
-        """What the relay got of this check, oldest first."""
+        """Return the requests of this check that the relay got, oldest first."""
         query = urllib.parse.urlencode({"profile": self.profile, "prompt": self.mark})
         with urllib.request.urlopen(f"{self.spy}/seen?{query}") as answer:
             found: list[dict[str, Any]] = json.load(answer)

@@ -1,4 +1,4 @@
-"""What passes to the relay and what does not; the headers that come back."""
+"""Fields that pass to the relay and those that do not; headers of answers."""
 
 import json
 
