@@ -17,7 +17,6 @@ from app.api.middleware import V1, SandboxMark, UnderV1, wrap
 from app.api.organization import PREFIX, ROUTERS
 from app.core.actors import Actor
 from app.settings import Settings
-from app.spool import Scratch
 from app.wiring import Gateway
 
 
@@ -43,7 +42,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
     api.include_router(ops.router)
     install_documentation(api)
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in public for route in router.routes)
-    app: ASGIApp = UnderV1(images.StraightToImages(api, V1), paths)
+    app: ASGIApp = UnderV1(api, paths)
     return wrap(SandboxMark(app) if gateway.sandbox else app, leaving=lambda: gateway.image_service.draining)
 
 
@@ -80,7 +79,7 @@ def _body_caps(settings: Settings, data_dir: Path) -> BodyCaps:
     spool_directory = data_dir / "spool"
     spool_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return BodyCaps(
-        scratch=Scratch(spool_directory),
+        spool_directory=spool_directory,
         json_bytes_max=settings.json_bytes_max,
         edit_json_bytes_max=settings.upload_bytes_max,
         multipart_bytes_max=settings.upload_bytes_max,

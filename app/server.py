@@ -1,4 +1,4 @@
-"""uvicorn, with the manners a paid request needs: it drains before it leaves, and does not wait for ever for a request line."""
+"""uvicorn with what it lacks here: bounds on a head, on waiting requests and on slow readers, and a drain before the exit."""
 
 import asyncio
 import gc
@@ -6,175 +6,173 @@ import resource
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from types import FrameType
 from typing import Any
 
+import httptools
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.errors import ConfigurationError
+from app.api.errors import error_response
+from app.errors import BadRequest, ConfigurationError, GatewayError, HeadersTooLarge
 from app.images.service import ImageService
 
-HEADERS_TIMEOUT_S = 10.0
-SEND_TIMEOUT_S = 60
+HEAD_BYTES_MAX = 64 * 1024
+HEAD_TIMEOUT_S = 10.0
+PIPELINED_MAX = 16
+"""Requests of one connection that wait for the one before them. No SDK sends a second one before its answer has come."""
+READER_TIMEOUT_S = 60.0
+"""The time a client may take for one piece of an answer (`app.spool.PIECE_BYTES`) before its connection is cut."""
+UNSENT_BYTES = 4 * 1024
+"""Enough for the head and the body of a small answer: they leave in one system call."""
+LINGER_S = 1.0
+"""After an error about malformed HTTP, the time in which what still comes is read and dropped."""
+SHUTDOWN_TIMEOUT_S = 60
 KEEP_ALIVE_S = 75
 """Longer than clients and proxies keep an idle connection (the SDKs: 5 s, nginx: 60 s): else we would close one just as a request
 comes on it, and its client would try again."""
 BACKLOG = 2048
 OPEN_FILES = 65_536
 GARBAGE_OBJECTS = 10_000
-"""How many new objects make Python look for cycles: its own 700 is a sixth of the work of a small request. Much more would keep
-the bodies of requests that failed in memory: exceptions of asyncio are cycles, of some 200 objects each."""
-PIPELINED_MAX = 16
-"""Requests of one connection that wait for the one before them. No SDK sends a second one before its answer has come."""
-HELD_BYTES_MAX = 16 * 1024
-READ_BYTES_MAX = 1024 * 1024
-READ_BYTES_MIN = HIGH_WATER_LIMIT + 1
-TURN_BYTES = 8 * 1024 * 1024
-"""From a connection at a time READ_BYTES_MAX are taken, and READ_BYTES_MIN, which is what makes uvicorn wait until they are taken
-on, once TURN_BYTES have come in one turn of the event loop."""
-KEPT_BYTES = 16 * 1024 * 1024
+"""New objects before Python looks for cycles; its default of 700 cost a sixth of the work of a small request. Much more would keep
+the bodies of failed requests in memory: exceptions of asyncio are cycles, of some 200 objects each."""
 log = structlog.get_logger()
 
 
-class Corked:
-    """A transport whose small writes of one turn of the event loop leave together: the head of an answer and its body are one
-    packet and one system call, not two of each."""
+class Parser(httptools.HttpRequestParser):
+    """Ignores an offer to upgrade the connection: httptools would take the body for bytes of the other protocol."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
-        self._transport = transport
-        self._loop = loop
-        self._held: list[bytes] = []
+    def __init__(self, protocol: "Protocol"):
+        super().__init__(protocol)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # As uvicorn does.
+        self._protocol = protocol
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """A large piece goes at once, with all before it: whoever sends the next one has to learn that the client is slow."""
-        self._held.append(data)
-        if len(data) > HELD_BYTES_MAX:
-            self.release()
-        elif len(self._held) == 1:
-            self._loop.call_soon(self.release)
-
-    def close(self) -> None:
-        self.release()
-        self._transport.close()
-
-    def release(self) -> None:
-        """Send what is held. Idempotent."""
-        held, self._held = self._held, []
-        if held and not self._transport.is_closing():  # A client that resets its connection leaves without a close.
-            self._transport.writelines(held)
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # uvicorn feeds nothing else
+        try:
+            super().feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            (head_end,) = offer.args
+            self.feed_data(self._protocol.head_without_offer() + data[head_end:])
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's, without its trust: a connection whose head is not there after 10 s, or that asks without end, is closed. And
-    without some of its copies: bodies are handed on as they come, and an answer leaves before it is written into the log."""
+    """uvicorn's HTTP/1.1 with bounds: the bytes and the time of a head, waiting requests, and the time of a slow reader."""
 
-    _hurry: asyncio.TimerHandle | None = None
+    _unread_bytes = 0
+    """Received since the parser last finished a head, a piece of a body or a message: the size of an unfinished head."""
+    _refused = False
+    """Nothing more is read of this connection: it closes behind the answer that is being sent."""
+    _head_timer: asyncio.TimerHandle | None = None
+    _reader_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
-        transport.set_protocol(Inbound(self))
-        self._expect_headers()
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.parser = Parser(self)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        # Writing is paused until the kernel has taken nearly all of a piece, so that the reader's timer sees the last one, too.
+        transport.set_write_buffer_limits(high=UNSENT_BYTES)
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._headers_came()
+        self._stop_head_timer()
+        self._stop_reader_timer()
         super().connection_lost(exc)
 
-    def on_message_begin(self) -> None:
-        self._expect_headers()
-        super().on_message_begin()
-        self.scope["state"]["has_left"] = self.transport.is_closing
-
-    def on_message_complete(self) -> None:
-        """Whoever has sent all of it is listened to again, because that is how one sees it leave."""
-        super().on_message_complete()
-        if not self.pipeline:
-            self.flow.resume_reading()
+    def data_received(self, data: bytes) -> None:
+        """Refuse a head, or the trailers of a body, above HEAD_BYTES_MAX while they come: the parser keeps all of them."""
+        if self._refused:
+            return
+        self._unread_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._unread_bytes > HEAD_BYTES_MAX:
+            self._refuse(HeadersTooLarge(f"The headers have more than {HEAD_BYTES_MAX:,} bytes; send fewer."))
+        elif self._unread_bytes and self._head_timer is None and self._open_cycle() is None:
+            self._start_head_timer()
 
     def on_headers_complete(self) -> None:
-        """Reading stops at the second request, but what was read with it is parsed to its end: 30,000 of them fit into one read."""
-        self._headers_came()
+        """Raises ValueError for one request too many: 30,000 of them fit into one read, which is parsed to its end."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise ValueError("this is no proxy")  # The parser takes it for malformed HTTP.
+            return  # The head is about to be parsed again, without the offer.
+        self._unread_bytes = 0
+        self._stop_head_timer()
         if len(self.pipeline) == PIPELINED_MAX:
-            raise ValueError("too many requests at once")  # To the parser this is no HTTP.
+            raise ValueError("too many requests wait in this connection")  # Malformed HTTP, too.
         super().on_headers_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """What is no HTTP behind a request that came whole is passed over, and the connection closed once that one is answered: a
-        400 would be taken for its answer."""
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and (self.pipeline or not (cycle.more_body or cycle.response_complete)):
-            cycle.keep_alive = False
-        else:
-            super().send_400_response(msg)
-
-    def on_response_complete(self) -> None:
-        """An answer that is alone leaves before it is written into the log. Where there are more, sending them together costs less
-        than it takes them later."""
-        if len(self.tasks) == 1:
-            self.transport.release()  # type: ignore[attr-defined]  # it is Corked
-        super().on_response_complete()
-
     def on_body(self, body: bytes) -> None:
-        """A piece of a body that nothing waits before is handed on as it is: uvicorn would copy it into an array and out again.
-        Once another one comes it is an array after all: adding to bytes copies them, for each of a million small chunks."""
-        if self.cycle.body or self.cycle.response_complete:
-            if isinstance(self.cycle.body, bytes):
-                self.cycle.body = bytearray(self.cycle.body)
-            super().on_body(body)
-        else:
-            super().on_body(b"")
-            self.cycle.body = body  # type: ignore[assignment]  # only its truth, its bytes and `+=` are ever asked for
-            if len(body) > HIGH_WATER_LIMIT:
-                self.flow.pause_reading()
+        self._unread_bytes = 0
+        super().on_body(body)
 
-    def _expect_headers(self) -> None:
-        self._headers_came()
-        self._hurry = self.loop.call_later(HEADERS_TIMEOUT_S, self.transport.close)
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            self._unread_bytes = 0
+            super().on_message_complete()
 
-    def _headers_came(self) -> None:
-        if self._hurry is not None:
-            self._hurry.cancel()
-            self._hurry = None
+    def head_without_offer(self) -> bytes:
+        """The head that was just parsed, without its `Upgrade` header."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
-
-class Inbound(asyncio.BufferedProtocol):
-    """Has what a client sends read into one buffer that serves all connections, and parsed there: uvloop would read less at a time,
-    and copy it first. What came waits until the next turn of the event loop, so of many connections less is read in one turn.
-    """
-
-    _buffer = memoryview(bytearray(READ_BYTES_MAX))
-    _came_bytes = 0  # Over all connections, in this turn.
-
-    def __init__(self, protocol: Protocol):
-        self._protocol = protocol
-
-    def get_buffer(self, _sizehint: int) -> memoryview:
-        return self._buffer if self._came_bytes < TURN_BYTES else self._buffer[:READ_BYTES_MIN]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        if nbytes > READ_BYTES_MIN:
-            if self._came_bytes == 0:
-                self._protocol.loop.call_soon(setattr, Inbound, "_came_bytes", 0)
-            Inbound._came_bytes += nbytes
-        self._protocol.data_received(self._buffer[:nbytes])  # type: ignore[arg-type]  # the parser takes any bytes
-
-    def eof_received(self) -> None:
-        self._protocol.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._protocol.connection_lost(exc)
+    def send_400_response(self, msg: str) -> None:
+        """Answer malformed HTTP in OpenAI's form instead of uvicorn's plain text."""
+        self._refuse(BadRequest(msg))
 
     def pause_writing(self) -> None:
-        self._protocol.pause_writing()
+        super().pause_writing()
+        self._reader_timer = self.loop.call_later(READER_TIMEOUT_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._protocol.resume_writing()
+        self._stop_reader_timer()
+        super().resume_writing()
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Send an error and close the connection.
+
+        While an earlier request is being answered, only close the connection behind that answer: the error would be taken for it.
+        """
+        if self._refused:
+            return
+        self._refused = True
+        cycle = self._open_cycle()
+        if cycle is not None and (self.pipeline or not cycle.more_body):
+            cycle.keep_alive = False
+            return
+        response = error_response(error)
+        status = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}".encode()
+        headers = [b": ".join(header) for header in (*response.raw_headers, (b"connection", b"close"))]
+        self.transport.write(b"\r\n".join([status, *headers, b"", bytes(response.body)]))
+        # Closing while the client still sends would reset the connection, and the client would not see the error.
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _open_cycle(self) -> RequestResponseCycle | None:
+        """The request that came last, until it is answered."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle if cycle is not None and not cycle.response_complete else None
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _stop_reader_timer(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
 
 
 class Server(uvicorn.Server):
@@ -188,42 +186,43 @@ class Server(uvicorn.Server):
             lifespan="off",
             access_log=False,
             log_config=None,
+            log_level="error",  # Its warnings tell of malformed requests, which anybody can send.
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=SEND_TIMEOUT_S,
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
         )
         super().__init__(config)
-        self._buyer = image_service
+        self._image_service = image_service
         self._drain_s = drain_s
-        self._tell_started = started
+        self._started = started
         self._loop: asyncio.AbstractEventLoop
         self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        self._tell_started()
+        self._started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's)
-        """Called by the signal. A second one changes nothing: what is in flight is paid for."""
-        if not self._buyer.draining:
-            self._buyer.draining = True
+        """Start the drain; called by the signal. A second signal changes nothing: what is in flight is paid for."""
+        if not self._image_service.draining:
+            self._image_service.draining = True
             self._loop.call_soon_threadsafe(self._start_draining)
 
     def _start_draining(self) -> None:
         self._draining = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
-        log.info("shutting down", in_flight=self._buyer.in_flight, at_most_s=self._drain_s)
+        log.info("shutting down", in_flight=self._image_service.in_flight, at_most_s=self._drain_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._drain_s):
-                await self._buyer.wait_until_idle()
-        self._buyer.close()
+                await self._image_service.wait_until_idle()
+        self._image_service.close()
         self.should_exit = True
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigurationError when the address is not to be had."""
+    """A listening socket. Raises ConfigurationError when the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -235,22 +234,22 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def settle_memory() -> None:
-    """To be called once everything is loaded: what is there now stays, so looking for garbage in it is never worth the while.
+def tune_garbage_collector() -> None:
+    """Exempt what is loaded by now from the search for cycles, and search less often.
 
-    Bodies come in pieces for which the C library asks the system, and which it gives back, page by page. Once something of
-    KEPT_BYTES was freed it keeps what is smaller, up to twice that in all.
+    Not for tests that open gateways in their own process: nothing of those would ever be freed.
     """
-    bytearray(KEPT_BYTES)
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS, 20, 20)
 
 
 def allow_many_files() -> None:
-    """Raise this process's own limit of open files as far as the system lets it: each request in flight takes two sockets, and the
-    usual 1,024 would be spent by a few hundred people."""
+    """Raise this process's own limit of open files as far as the system lets it.
+
+    Each request in flight takes two sockets; a few hundred people would use up the usual 1,024.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

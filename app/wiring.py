@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.administration import (
@@ -32,7 +32,6 @@ from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
 from app.rates import Rates, open_rates
 from app.settings import Settings
-from app.spool import Pieces
 from app.store.clock import Clock
 from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
@@ -43,7 +42,6 @@ from app.store.requests import StoredRequests
 from app.store.results import ResultRows
 
 CLOSE_TIMEOUT_S = 3.0
-ANSWER_PIECE_BYTES = 512 * 1024
 LOST_S = 120.0
 """Time beyond an exchange's deadline for others to notice that its process is dead, and to end its requests."""
 
@@ -61,8 +59,6 @@ class Gateway(Administration):
     recovery: Recovery
     chores: Chores
     readiness: ReadinessProbe
-    pieces: Pieces = field(default_factory=lambda: Pieces(ANSWER_PIECE_BYTES))
-    """Pieces of the answers that are being sent."""
 
     async def grant(self, key_id: str) -> Grant | None:
         """Load what holds for a key; None when there is none. Raises StoreUnavailable."""

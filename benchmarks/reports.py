@@ -27,7 +27,7 @@ from app.api.organization.usage_queries import BUCKETS, CostsField, CostsQuery, 
 from app.control.audit import audit
 from app.control.buckets import Width
 from app.core.intervals import DAY_MS
-from app.server import settle_memory
+from app.server import tune_garbage_collector
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
 from benchmarks.ledger import DAYS, PEPPER, STRESS, TEAM, ZONE, Crowd, Person, fill
@@ -58,7 +58,7 @@ class Timing:
 def main(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    settle_memory()  # As the server does.
+    tune_garbage_collector()  # As the server does.
     with tempfile.TemporaryDirectory(prefix="imagegate-bench-", ignore_cleanup_errors=True) as folder:
         timings = asyncio.run(_measure(given, Path(folder)))
     for book, database in dict.fromkeys((timing.book, timing.database) for timing in timings):

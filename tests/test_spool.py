@@ -1,93 +1,41 @@
-"""Bytes set aside: what was written comes back, and nothing of what others wrote before."""
+"""Bytes set aside: what was written comes back, in chunks, whether it lies in memory or in a file."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from app import spool as spools
-from app.spool import (
-    LARGE_PIECES_MAX,
-    PIECE_BYTES,
-    Pieces,
-    Scratch,
-    Segments,
-    Slice,
-    Spool,
-    whole,
-)
+from app.spool import CHUNK_BYTES, Segments, Slice, Spool, segments_bytes, segments_chunks, whole
 
 
-def written(scratch: Scratch, data: bytes) -> Spool:
-    spool = Spool(scratch.directory, scratch=scratch, memory_bytes_max=10)
+@pytest.mark.parametrize("memory_bytes_max", [10, 10_000_000])
+def test_a_body_comes_back_in_chunks(tmp_path: Path, memory_bytes_max: int) -> None:
+    spool, data = Spool(tmp_path, memory_bytes_max=memory_bytes_max), bytes(range(256)) * 1024
     spool.write(data)
-    return spool
+    body: Segments = [b"before", Slice(1, CHUNK_BYTES + 1), b"behind"]
 
+    chunks = list(segments_chunks(body, spool))
 
-def test_a_file_is_written_over_and_nothing_behind_the_new_end_is_ever_read(tmp_path: Path) -> None:
-    scratch = Scratch(tmp_path)
-    first = written(scratch, b"a secret that is long" * 10)
-    file = os.fstat(first._fd or 0).st_ino
-    first.close()
-
-    second = written(scratch, b"a short new text")
-
-    assert os.fstat(second._fd or 0).st_ino == file
-    assert b"".join(whole(second)) == b"a short new text"
-    assert second.read(Slice(8, 1000)) == b"new text"
-    assert second.read(Slice(100, 10)) == b""
-    with pytest.raises(EOFError):
-        b"".join(second.chunks(Slice(0, 100)))
-
-
-def test_two_at_once_have_a_file_each(tmp_path: Path) -> None:
-    scratch = Scratch(tmp_path)
-    written(scratch, b"x" * 100).close()
-
-    one, other = written(scratch, b"one" * 10), written(scratch, b"other" * 10)
-
-    assert (b"".join(whole(one)), b"".join(whole(other))) == (b"one" * 10, b"other" * 10)
-
-
-def test_a_spool_that_is_closed_reads_nothing_of_its_successor(tmp_path: Path) -> None:
-    scratch = Scratch(tmp_path)
-    closed = written(scratch, b"mine" * 10)
-    closed.close()
-    closed.close()
-
-    successor = written(scratch, b"somebody else's" * 10)
-
-    assert closed.read(Slice(0, 40)) == b""
-    assert b"".join(whole(successor)) == b"somebody else's" * 10
-
-
-def test_what_waits_to_be_written_over_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spools, "SCRATCH_BYTES_MAX", 250)
-    scratch = Scratch(tmp_path)
-    for spool in [written(scratch, b"x" * 100) for _ in range(5)]:
-        spool.close()
-
-    assert len(scratch._idle) == 2
+    assert [len(chunk) for chunk in chunks] == [6, CHUNK_BYTES, 1, 6]
+    assert b"".join(chunks) == b"before" + data[1 : CHUNK_BYTES + 2] + b"behind"
+    assert segments_bytes(body) == CHUNK_BYTES + 13
+    assert b"".join(whole(spool)) == data
+    assert spool.in_file == (memory_bytes_max == 10)
     assert list(tmp_path.iterdir()) == []
-    scratch.close()
-    assert scratch._idle == []
 
 
-def test_few_bodies_are_sent_in_large_pieces_and_many_in_small_ones(tmp_path: Path) -> None:
-    large = 2 * PIECE_BYTES
-    spool, pieces, size = Spool(tmp_path), Pieces(large), 3 * large
-    spool.write(bytes(size))
-    body: Segments = [b"before", Slice(0, size), b"behind"]
+def test_more_than_was_written_cannot_be_read(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, memory_bytes_max=10)
+    spool.write(b"a short text")
 
-    alone = [len(piece) for piece in pieces.chunks(body, spool)]
-    others = [pieces.chunks(body, spool) for _ in range(LARGE_PIECES_MAX)]
-    for other in others:
-        next(other)
-    among_many = {len(piece) for piece in pieces.chunks(body, spool)}
-    for other in others:
-        other.close()
-    alone_again = [len(piece) for piece in pieces.chunks(body, spool)]
+    assert spool.read(Slice(8, 1000)) == b"text"
+    with pytest.raises(EOFError, match="holds 12 bytes"):
+        b"".join(spool.chunks(Slice(0, 100)))
 
-    assert alone == alone_again == [6, *3 * [large], 6]
-    assert among_many == {6, PIECE_BYTES}
+
+def test_a_closed_spool_holds_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, memory_bytes_max=10)
+    spool.write(b"a short text")
     spool.close()
+    spool.close()
+
+    assert spool.read(Slice(0, 12)) == b""

@@ -1,5 +1,6 @@
-"""Sending what was bought: whole, or event by event, with what it cost and what is left."""
+"""Responses that send an answer, whole or event by event, with what it cost and what is left."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -8,6 +9,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from app.api.connection import ClientConnection
 from app.core.limits import Unit
 from app.core.money import decimal_text
 from app.errors import GatewayError, InternalError
@@ -15,14 +17,21 @@ from app.images.booking import BookedAnswer
 from app.images.crash import crash_point
 from app.images.pending import PendingAnswer
 from app.images.refusals import rate_headers
-from app.spool import segments_bytes
-from app.wiring import Gateway
+from app.spool import CHUNK_BYTES, segments_bytes, segments_chunks
 
 log = structlog.get_logger()
 
 
+async def response_to(pending: PendingAnswer, connection: ClientConnection, currency: str) -> Response:
+    """The response with a request's answer, once it is booked or its first event is there. Raises GatewayError."""
+    if pending.queue is None:
+        return ResultResponse(pending, await pending.result(), connection, currency)
+    events = pending.events()
+    return EventResponse(pending, await anext(events), events, connection)
+
+
 class _SelfSending(Response):
-    """FastAPI sends whatever is a Response; these send themselves, without a body in memory."""
+    """A Response without a body in memory: it sends itself, piece by piece."""
 
     background = None
 
@@ -31,41 +40,46 @@ class _SelfSending(Response):
 
 
 class ResultResponse(_SelfSending):
-    """A stored answer, sent piece by piece from its spool, which is closed at the end."""
+    """A stored answer, sent from its spool, which is closed at the end."""
 
-    def __init__(self, pending: PendingAnswer, bought: BookedAnswer, gateway: Gateway):
-        self._bought = bought
-        self._purchase = pending
-        self._pieces = gateway.pieces
-        self._sent_headers = common_headers(pending) | cost_headers(bought, gateway.settings.currency)
+    def __init__(self, pending: PendingAnswer, answer: BookedAnswer, connection: ClientConnection, currency: str):
+        self._answer = answer
+        self._pending = pending
+        self._connection = connection
+        self._sent_headers = common_headers(pending) | cost_headers(answer, currency)
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        segments, spool = self._bought.segments, self._bought.spool
-        unsent, chunks = segments_bytes(segments), self._pieces.chunks(segments, spool)
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        segments, spool = self._answer.segments, self._answer.spool
+        unsent = segments_bytes(segments)
         headers = self._sent_headers | {"content-type": "application/json", "content-length": str(unsent)}
         try:
             crash_point("before_first_byte")
             await send(_start(headers))
-            for chunk in chunks:
+            for chunk in segments_chunks(segments, spool):
+                if self._connection.is_closed:
+                    break
                 unsent -= len(chunk)
-                if unsent == 0:
-                    _note_delivery(self._purchase, scope)
+                if unsent == 0:  # Noted before it is sent: afterwards the server may have closed the connection itself.
+                    self._pending.note_delivery()
                 await send(_piece(chunk, more=unsent > 0))
+                await _let_others_run(chunk)
         finally:
-            chunks.close()
             spool.close()
 
 
 class EventResponse(_SelfSending):
     """A stream of events. Its first event is there before the first byte is sent, so that a refusal still has a status."""
 
-    def __init__(self, pending: PendingAnswer, first: bytes, events: AsyncGenerator[bytes]):
+    def __init__(
+        self, pending: PendingAnswer, first: bytes, events: AsyncGenerator[bytes], connection: ClientConnection
+    ):
         self._first = first
         self._events = events
-        self._purchase = pending
+        self._pending = pending
+        self._connection = connection
         self._sent_headers = common_headers(pending)
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         headers = self._sent_headers | {
             "content-type": "text/event-stream; charset=utf-8",
             "cache-control": "no-cache",
@@ -74,10 +88,7 @@ class EventResponse(_SelfSending):
         await send(_start(headers))
         await send(_piece(self._first))
         try:
-            async with aclosing(self._events) as events:
-                async for frame in events:
-                    await send(_piece(frame))
-            _note_delivery(self._purchase, scope)
+            await self._send_events(send)
         except GatewayError as exc:
             await send(_piece(error_frame(exc)))
         except Exception as exc:
@@ -85,35 +96,38 @@ class EventResponse(_SelfSending):
             await send(_piece(error_frame(InternalError("The gateway failed; tell its administrator the request id."))))
         await send(_piece(b"", more=False))
 
+    async def _send_events(self, send: Send) -> None:
+        async with aclosing(self._events) as events:
+            async for frame in events:
+                if self._connection.is_closed:
+                    return
+                await send(_piece(frame))
+                await _let_others_run(frame)
+        if not self._connection.is_closed:
+            self._pending.note_delivery()
+
+
+async def _let_others_run(sent: bytes) -> None:
+    """Pause for a turn of the event loop after a large piece: `send` itself pauses only while the client is slow."""
+    if len(sent) >= CHUNK_BYTES:
+        await asyncio.sleep(0)
+
 
 def common_headers(pending: PendingAnswer) -> dict[str, str]:
-    """The rates; of a replay also that it is one, and of which request."""
+    """The rates of the caller; on a replay also `idempotent-replayed` and the id of the original request."""
     original = {"idempotent-replayed": "true", "x-imagegate-request-id": pending.request_id}
     return rate_headers(pending.rates) | (original if pending.replayed else {})
 
 
-def _note_delivery(pending: PendingAnswer, scope: Scope) -> None:
-    """Before the last byte: afterwards the server may have closed the connection itself."""
-    if not has_left(scope):
-        pending.note_delivery()
-
-
-def has_left(scope: Scope) -> bool:
-    """Whether the client of a request whose body was read has hung up by now: our server puts it there. Starlette's
-    `is_disconnected` asks the long way round."""
-    left: bool = scope["state"]["has_left"]()
-    return left
-
-
 def error_frame(exc: GatewayError) -> bytes:
-    """An error after the stream has begun: the SDKs raise it as APIError, and never try again."""
+    """The event of an error after the stream has begun. The SDKs raise APIError for it and never try again."""
     return b"event: error\ndata: " + json.dumps(exc.body()).encode() + b"\n\n"
 
 
-def cost_headers(bought: BookedAnswer, currency: str) -> dict[str, str]:
-    """`x-imagegate-*`: plain decimals. What is left is of the tightest limit, and absent where there is none."""
-    headers = {"x-imagegate-cost": decimal_text(bought.cost_micros), "x-imagegate-currency": currency}
-    spend, images = _left(bought, "micros"), _left(bought, "images")
+def cost_headers(answer: BookedAnswer, currency: str) -> dict[str, str]:
+    """The headers `x-imagegate-*`, as plain decimals. What is left counts for the tightest limit; without a limit it is absent."""
+    headers = {"x-imagegate-cost": decimal_text(answer.cost_micros), "x-imagegate-currency": currency}
+    spend, images = _left(answer, "micros"), _left(answer, "images")
     if spend is not None:
         headers["x-imagegate-spend-remaining"] = decimal_text(spend)
     if images is not None:
@@ -121,8 +135,8 @@ def cost_headers(bought: BookedAnswer, currency: str) -> dict[str, str]:
     return headers
 
 
-def _left(bought: BookedAnswer, unit: Unit) -> int | None:
-    return min((room.left for room in bought.rooms or () if room.unit == unit), default=None)
+def _left(answer: BookedAnswer, unit: Unit) -> int | None:
+    return min((room.left for room in answer.rooms or () if room.unit == unit), default=None)
 
 
 def _start(headers: dict[str, str]) -> Message:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from python_multipart.multipart import parse_options_header
@@ -14,7 +15,7 @@ from app.api.multipart import FormReader
 from app.core import parameters, strict_json
 from app.core.request import ImageRequest
 from app.errors import BadRequest, BodyTooLarge, InvalidType, StorageFull, UnsupportedMediaType
-from app.spool import Scratch, Spool
+from app.spool import Spool
 
 PROGRESS_BYTES_MIN = 16 * 1024
 """What must come in every `idle_s` until the body is whole: else one byte a second could hold a connection for ever."""
@@ -29,7 +30,7 @@ CLOSE = {"connection": "close"}
 class BodyCaps:
     """What a body may hold. Bytes count as they come over the wire, a file's bytes after decoding."""
 
-    scratch: Scratch
+    spool_directory: Path
     json_bytes_max: int = 1024 * 1024
     edit_json_bytes_max: int = 64 * 1024 * 1024
     multipart_bytes_max: int = 64 * 1024 * 1024
@@ -105,7 +106,7 @@ async def read_variation(request: Request, caps: BodyCaps) -> ImageRequest:
 @contextmanager
 def _new_spool(caps: BodyCaps) -> Iterator[Spool]:
     """A spool that an error closes; without one it goes on with the request."""
-    spool = Spool(caps.scratch.directory, scratch=caps.scratch, memory_bytes_max=SPOOL_MEMORY_BYTES_MAX)
+    spool = Spool(caps.spool_directory, memory_bytes_max=SPOOL_MEMORY_BYTES_MAX)
     try:
         yield spool
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""Requests that were sent for somebody: how far they are, and their answers for whoever comes for them."""
+"""Requests of an API key that run or have ended: their state, and their answers to be collected."""
 
 from contextlib import suppress
 from typing import Any
@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.api import openapi
-from app.api.answers import EventResponse, ResultResponse, common_headers
+from app.api.answers import common_headers, response_to
+from app.api.connection import ClientConnection
 from app.api.deps import Caller, Wired
 from app.api.middleware import V1
 from app.core.money import decimal_text
@@ -34,11 +35,7 @@ async def retrieve_result(request: Request, request_id: str, caller: Caller, gat
     original = await gateway.image_service.replay.of_owner(caller, request_id)
     if not original.ended:
         return _shown(gateway, original, status=202, path=request.url.path.removesuffix("/result"))
-    pending = gateway.image_service.collect(original)
-    if not original.stream:
-        return ResultResponse(pending, await pending.result(), gateway)
-    events = pending.events()
-    return EventResponse(pending, await anext(events), events)
+    return await response_to(gateway.image_service.collect(original), ClientConnection(request), gateway.currency)
 
 
 async def accepted(gateway: Gateway, pending: PendingAnswer) -> Response:
@@ -49,7 +46,7 @@ async def accepted(gateway: Gateway, pending: PendingAnswer) -> Response:
     document: dict[str, Any] = {"id": pending.request_id, "object": OBJECT, "state": "dispatched"}
     with suppress(GatewayError):  # It has been sent: from here on no error may sound as if it had not.
         original = await gateway.image_service.replay.originals.find(pending.request_id)
-        document = _document(original, gateway.settings.currency) if original is not None else document
+        document = _document(original, gateway.currency) if original is not None else document
     headers = common_headers(pending) | _later(f"{V1}{router.prefix}/{pending.request_id}")
     return JSONResponse(document, 202, headers)
 
@@ -57,7 +54,7 @@ async def accepted(gateway: Gateway, pending: PendingAnswer) -> Response:
 def _shown(gateway: Gateway, original: StoredRequest, *, status: int = 200, path: str | None = None) -> JSONResponse:
     """`path`: where to ask again."""
     headers = {"cache-control": "no-store"} if path is None else _later(path)
-    return JSONResponse(_document(original, gateway.settings.currency), status, headers)
+    return JSONResponse(_document(original, gateway.currency), status, headers)
 
 
 def _later(path: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the routes ask for, by meaning."""
+"""Dependencies of the routes: the gateway, the caps of bodies, and the caller."""
 
 from typing import Annotated
 
@@ -13,11 +13,12 @@ from app.errors import InvalidApiKey
 from app.images.admission import INVALID_KEY
 from app.wiring import Gateway
 
-_NOBODY = b"\0" * 32
+_NO_HMAC = b"\0" * 32
+"""Compared with an unknown key, so that it takes as long as a known one."""
 MISSING_KEY = "You didn't provide an API key. Send it as: Authorization: Bearer YOUR_KEY"
 
 
-# Async though nothing is awaited: a plain function would be run in a thread, for every request.
+# Async though nothing is awaited: FastAPI would run a plain function in a thread, for every request.
 async def wired(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
     return gateway
@@ -32,9 +33,11 @@ Wired = Annotated[Gateway, Depends(wired)]
 Caps = Annotated[BodyCaps, Depends(body_caps)]
 
 
-async def caller(request: Request) -> Grant:
-    """The key in `Authorization: Bearer ...`, and nowhere else. Raises InvalidApiKey, RateLimited, StoreUnavailable."""
-    gateway = await wired(request)
+async def caller(request: Request, gateway: Wired) -> Grant:
+    """Authenticate the key in `Authorization: Bearer ...`, before any of the body is read; a key is taken from nowhere else.
+
+    Raises InvalidApiKey, RateLimited, StoreUnavailable.
+    """
     given = request.headers.getlist("authorization")
     scheme, _, secret = (given[0] if len(given) == 1 else "").partition(" ")
     grant = await _grant(gateway, secret.strip(" ")) if scheme.lower() == "bearer" else None
@@ -42,7 +45,7 @@ async def caller(request: Request) -> Grant:
         guard: Guard = request.app.state.guard
         guard.count_bad_key(request)
         raise InvalidApiKey(INVALID_KEY if secret else MISSING_KEY)
-    request.scope["state"]["key_id"] = grant.key_id
+    request.state.key_id = grant.key_id
     return grant
 
 
@@ -50,12 +53,12 @@ Caller = Annotated[Grant, Depends(caller)]
 
 
 async def _grant(gateway: Gateway, secret: str) -> Grant | None:
-    """None for a key that is malformed, unknown, not right, or not usable now; the last three take the same way."""
+    """Return None for a key that is malformed, unknown, wrong, or not usable now; the last three take the same time."""
     key_id = keys.key_id(secret)
     if key_id is None:
         return None
     grant = await gateway.grant(key_id)
     now_ms = gateway.clock.now_ms()
-    hmacs = grant.hmacs_at(now_ms) if grant else [_NOBODY]
-    right = any(keys.matches(gateway.pepper, secret, hmac) for hmac in hmacs)
-    return grant if right and grant and grant.usable_at(now_ms) else None
+    hmacs = grant.hmacs_at(now_ms) if grant else [_NO_HMAC]
+    is_right = any(keys.matches(gateway.pepper, secret, hmac) for hmac in hmacs)
+    return grant if is_right and grant and grant.usable_at(now_ms) else None

@@ -23,6 +23,7 @@ from app.errors import (
     UnknownParameter,
     UnknownUrl,
 )
+from app.images.service import ClientGone
 
 log = structlog.get_logger()
 
@@ -51,14 +52,15 @@ def internal_error_response(scope_state: dict[str, Any], exc: Exception) -> Resp
 
 def install_error_handlers(app: FastAPI) -> None:
     """Every exception that leaves a route answers in OpenAI's error shape."""
-    app.add_exception_handler(GatewayError, gateway_error)
+    app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(ClientDisconnect, client_left)
+    app.add_exception_handler(ClientDisconnect, _client_left)
+    app.add_exception_handler(ClientGone, _client_left)
     app.add_exception_handler(Exception, _internal_error)
 
 
-async def gateway_error(request: Request, exc: Exception) -> Response:
+async def _gateway_error(request: Request, exc: Exception) -> Response:
     """What is refused is told; what is our own fault is also logged."""
     assert isinstance(exc, GatewayError)
     if exc.status >= 500:
@@ -105,7 +107,7 @@ def validation_error(found: Mapping[str, Any]) -> BadRequest:
     return InvalidValue(message, param=param)
 
 
-async def client_left(_: Request, __: Exception) -> Response:
+async def _client_left(_: Request, __: Exception) -> Response:
     """Nobody reads it; 499 is what proxies' logs call it."""
     return Response(status_code=499)
 

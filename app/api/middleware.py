@@ -27,7 +27,7 @@ HEADERS_MAX = 100
 # backslashes, control characters, slashes in disguise.
 _ODD_PATH = re.compile(rb"//|\\|;|\.\.|%(?:[01]|2e|2f|5c|7f)", re.IGNORECASE)
 _MODEL_PATH = re.compile(rb"(?:/v1)?/(?:models|organization/projects/[^/]+/rate_limits)/[^/]+\Z")
-_CHECKED = (b"host", b"content-length", b"transfer-encoding", b"connection")
+_CHECKED = (b"host", b"content-length", b"transfer-encoding")
 _HOST = re.compile(rb"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
@@ -245,8 +245,6 @@ def _check_headers(scope: Scope) -> None:
     codings = [value.strip().lower() for value in told[b"transfer-encoding"]]
     if codings and (codings != [b"chunked"] or lengths):
         raise BadRequest("Transfer-Encoding must be 'chunked' alone, and without Content-Length.")
-    if any(b"upgrade" in value.lower() for value in told[b"connection"]):
-        raise BadRequest("Connection upgrades are not supported; speak plain HTTP/1.1.")
 
 
 def _check_target(scope: Scope) -> None:

@@ -84,7 +84,7 @@ def _alone(home: Home) -> Iterator[None]:
 async def _serve(home: Home, settings: "Settings") -> None:
     from app.control.pepper import load_pepper
     from app.main import create_app
-    from app.server import Server, allow_many_files, listen, settle_memory
+    from app.server import Server, allow_many_files, listen, tune_garbage_collector
     from app.wiring import open_gateway
 
     allow_many_files()
@@ -97,7 +97,7 @@ async def _serve(home: Home, settings: "Settings") -> None:
         ):
 
             def started() -> None:
-                settle_memory()
+                tune_garbage_collector()
                 _tell(home, sock, first)
 
             server = Server(create_app(gateway), gateway.image_service, settings.drain_s, started)

@@ -20,7 +20,7 @@ class Retry:
     """Whether it tells at all: then it will try again by itself."""
 
     @classmethod
-    def of(cls, headers: Mapping[str, str]) -> "Retry":
+    def from_headers(cls, headers: Mapping[str, str]) -> "Retry":
         """Raises InvalidValue for an Idempotency-Key that is not 1 to 255 visible ASCII characters."""
         key = headers.get("idempotency-key")
         if key is not None and not (0 < len(key) <= KEY_CHARS_MAX and all("!" <= char <= "~" for char in key)):

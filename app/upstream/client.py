@@ -1,20 +1,18 @@
 """The conversation with the relay: one request out, its answer in, never a second try of its own."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import SplitResult, quote, urlsplit
 
 from app.core.request import ImageRequest, Operation
 from app.errors import ConfigurationError
-from app.spool import Pieces, Segments, segments_bytes
+from app.spool import Segments, segments_bytes, segments_chunks
 from app.upstream.connection import Connection, ConnectionBroke
 from app.upstream.connections import Connections, NotConnected
 from app.upstream.multipart_out import encode_multipart
 from app.upstream.skeleton import compact_json
 
-UPLOAD_PIECE_BYTES: Final = 1024 * 1024
 _PATH_CHARS: Final = "/%:@!$&'()*+,;=~-._"
 _PATHS: Final[dict[Operation, str]] = {
     "generation": "/v1/images/generations",
@@ -74,7 +72,6 @@ class HttpUpstream:
         root = urlsplit(self.base_url)
         self._prefix = quote(root.path, safe=_PATH_CHARS)
         self._common = _common_headers(root, api_key)
-        self._pieces = Pieces(UPLOAD_PIECE_BYTES)
         self._connections = Connections(root, connect_timeout_s=connect_timeout_s, silent_s=read_timeout_s)
 
     async def send(self, wanted: ImageRequest, *, model_drops_response_format: bool, request_id: str) -> "HttpAnswer":
@@ -90,8 +87,7 @@ class HttpUpstream:
         if wanted.spool is None:
             return await self._request("POST", path, accept, about, (part for part in body if isinstance(part, bytes)))
         # Reads of a spool are short and from the page cache, so they run here.
-        with closing(self._pieces.chunks(body, wanted.spool)) as chunks:
-            return await self._request("POST", path, accept, about, chunks)
+        return await self._request("POST", path, accept, about, segments_chunks(body, wanted.spool))
 
     async def get(self, path: str) -> "HttpAnswer":
         """The answer to a GET, for what costs nothing: `/v1/models` and the relay's accounting. Raises NotSent or Broken."""

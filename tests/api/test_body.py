@@ -21,7 +21,7 @@ from app.api.body import BodyCaps, read_edit, read_generation, read_variation
 from app.api.data_urls import DataUrlReader
 from app.core.request import ImageRequest
 from app.errors import BadRequest, GatewayError, InvalidValue, StorageFull
-from app.spool import Scratch, Spool
+from app.spool import Spool
 from tests.api.serving import Door, serving
 from tests.api.test_multipart import form, part
 
@@ -67,12 +67,12 @@ def cut(body: bytes, cuts: list[int]) -> list[bytes]:
 
 @pytest.fixture
 def caps(tmp_path: Path) -> BodyCaps:
-    return BodyCaps(Scratch(tmp_path))
+    return BodyCaps(tmp_path)
 
 
 @pytest.fixture(scope="module")
 async def server(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
-    async with serving(BodyCaps(Scratch(tmp_path_factory.mktemp("spool")))) as door:
+    async with serving(BodyCaps(tmp_path_factory.mktemp("spool"))) as door:
         yield door
 
 
@@ -103,7 +103,7 @@ async def test_a_generation_is_read_from_json(caps: BodyCaps) -> None:
 async def test_an_edit_is_the_same_however_its_bytes_are_cut(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
 ) -> None:
-    caps = BodyCaps(Scratch(tmp_path_factory.getbasetemp()))
+    caps = BodyCaps(tmp_path_factory.getbasetemp())
     two = picture("JPEG")
     multipart = form(part("prompt", "ein Hut, 帽子".encode()), part("image[]", PNG), part("image[]", two))
     as_json = json.dumps(
@@ -343,7 +343,7 @@ async def test_a_promise_above_the_cap_is_refused_before_the_body_and_before_100
 
 @pytest.mark.parametrize("content_type", [JSON, MULTIPART])
 async def test_a_body_that_stalls_is_dropped(tmp_path: Path, fds: Callable[[], int], content_type: str) -> None:
-    caps = BodyCaps(Scratch(tmp_path), idle_s=0.05)
+    caps = BodyCaps(tmp_path, idle_s=0.05)
     begin = part("image", b"x" * 600_000) if content_type == MULTIPART else edit_json()[:100]
     before = fds()
 
@@ -352,7 +352,6 @@ async def test_a_body_that_stalls_is_dropped(tmp_path: Path, fds: Callable[[], i
 
     assert (refused.value.status, refused.value.retryable) == (400, False)
     assert refused.value.headers == {"connection": "close"}
-    caps.scratch.close()
     assert fds() == before
 
 
@@ -368,7 +367,7 @@ async def test_a_byte_now_and_then_is_a_stall_too(tmp_path: Path) -> None:
 
     with pytest.raises(BadRequest):
         async with asyncio.timeout(5):
-            await read_generation(Request(drip.scope, receive), BodyCaps(Scratch(tmp_path), idle_s=0.1))
+            await read_generation(Request(drip.scope, receive), BodyCaps(tmp_path, idle_s=0.1))
 
     assert sent > 1
 
@@ -381,9 +380,7 @@ async def test_a_slow_body_that_keeps_moving_is_read(tmp_path: Path) -> None:
         chunk = next(chunks, b"")
         return {"type": "http.request", "body": chunk, "more_body": chunk != b""}
 
-    wanted = await read_generation(
-        Request(request_of(JSON, []).scope, receive), BodyCaps(Scratch(tmp_path), idle_s=0.1)
-    )
+    wanted = await read_generation(Request(request_of(JSON, []).scope, receive), BodyCaps(tmp_path, idle_s=0.1))
 
     assert wanted.n == 1
 
@@ -394,7 +391,6 @@ async def test_a_client_that_leaves_in_the_middle_leaves_nothing_open(caps: Body
     with pytest.raises(ClientDisconnect):
         await read_edit(request_of(MULTIPART, [part("image", b"x" * 600_000)], then="leave"), caps)
 
-    caps.scratch.close()
     assert fds() == before
 
 
@@ -411,7 +407,6 @@ async def test_a_cancelled_upload_leaves_nothing_open(caps: BodyCaps, fds: Calla
     with pytest.raises(asyncio.CancelledError):
         await upload
     assert during == before + 1
-    caps.scratch.close()
     assert fds() == before
 
 
@@ -424,12 +419,11 @@ async def test_bad_uploads_large_enough_for_a_file_leave_nothing_open(caps: Body
             with pytest.raises(GatewayError):
                 await read(request_of(MULTIPART, [body]), caps)
 
-    caps.scratch.close()
     assert fds() == before
 
 
 async def test_a_spool_that_cannot_be_written_is_storage_full(tmp_path: Path) -> None:
-    caps = BodyCaps(Scratch(tmp_path / "missing"))
+    caps = BodyCaps(tmp_path / "missing")
 
     with pytest.raises(StorageFull) as refused:
         await read_edit(request_of(MULTIPART, [form(part("image", b"x" * 600_000))]), caps)
