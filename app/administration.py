@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from app.blobs.bucket import BucketAddress
 from app.control.doctor import Doctor, Finding
-from app.control.installation import check_currency, pepper_here
+from app.control.installation import check_binding, pepper_here
 from app.control.matching import MatchingRules
 from app.control.reconciliation import Reconciliation
 from app.control.schema_gate import SchemaGate, check_schema
@@ -51,7 +51,7 @@ async def open_administration(
 ) -> AsyncIterator[Administration]:
     """The parts for the administration's routes alone, beside a running gateway: no lock, no process row, no chore.
 
-    Raises ConfigurationError for a database that is not up to date or in another currency, StoreUnavailable.
+    Raises ConfigurationError for a database that is not up to date or bound to another currency or timezone, StoreUnavailable.
     """
     database, ledger, upstream = (
         open_database(where),
@@ -60,8 +60,8 @@ async def open_administration(
     )
     try:
         check_schema(await schema_state(database))
-        await check_currency(database, settings.currency)
-        pepper = await pepper_here(database, settings, settings.currency)
+        await check_binding(database, settings.currency, settings.timezone)
+        pepper = await pepper_here(database, settings, settings.currency, settings.timezone)
         yield Administration(
             settings=settings,
             currency=settings.currency,
@@ -72,7 +72,7 @@ async def open_administration(
             notifier=notifier_from(settings),
             database=database,
             clock=Clock(),
-            schema_gate=SchemaGate(database, pepper, settings.currency),
+            schema_gate=SchemaGate(database, pepper, settings.currency, settings.timezone),
             ledger=ledger,
             upstream=upstream,
             reconciliation=reconciliation_from(settings, database, ledger, upstream),

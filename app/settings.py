@@ -103,7 +103,9 @@ class Settings(BaseSettings):
     currency: str = Field(
         "CNY", pattern="^[A-Z]{3}$", description="The currency of the book; nothing is ever converted."
     )
-    timezone: str = Field("Asia/Shanghai", description="Where days, weeks and months begin and end.")
+    timezone: str = Field(
+        "Asia/Shanghai", description="Where days, weeks and months begin and end; the first start binds the book to it."
+    )
 
     smtp_host: str | None = Field(None, description="The mail server that alerts leave by. Without it none is mailed.")
     smtp_port: int = Field(587, ge=1, le=65535, description="Its port.")

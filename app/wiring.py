@@ -105,7 +105,10 @@ async def _close(gateway: Gateway) -> None:
 def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
     database, clock, background = open_database(where), Clock(), BackgroundTasks()
     ledger, retries = open_book(where, settings.database_connections_max)
-    control_data, schema_gate = ControlData(database), SchemaGate(database, pepper, settings.currency)
+    control_data, schema_gate = (
+        ControlData(database),
+        SchemaGate(database, pepper, settings.currency, settings.timezone),
+    )
     rates = open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
     upstream, kept_answers = upstream_from(settings), _kept_answers(settings, data_dir, database, clock)
     processes, zone, notifier = Processes(database, new_id("proc_")), settings.zone, notifier_from(settings)

@@ -92,13 +92,13 @@ async def _asked(home: Home, check: str, finding: Awaitable[Finding]) -> Finding
 
 
 async def _schema(home: Home, database: "Database") -> Finding:
-    from app.control.installation import check_currency
+    from app.control.installation import check_binding
     from app.control.schema_gate import check_schema
     from app.store.schema import schema_state
 
     state = await schema_state(database)
     check_schema(state)
-    await check_currency(database, home.settings.currency)
+    await check_binding(database, home.settings.currency, home.settings.timezone)
     return Finding("database", "ok", f"{home.database_url.public}, schema {state.current}, {home.settings.currency}.")
 
 
@@ -107,7 +107,7 @@ async def _secret_key(home: Home, database: "Database") -> Finding:
     from app.store import organization
 
     async with database.read() as connection:
-        known = (await organization.installation(connection)).pepper_fingerprint
+        known = (await organization.book_binding(connection)).pepper_fingerprint
     path = home.data_dir / FILE
     if home.settings.secret_key is None and not path.exists():  # Loading it would make one.
         if known is None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.cli.context import Home
-from app.control.installation import check_currency
+from app.control.installation import check_binding
 from app.control.schema_gate import check_schema
 from app.core.actors import Actor
 from app.errors import ConfigurationError
@@ -28,7 +28,7 @@ async def opened(home: Home) -> AsyncIterator[Database]:
     database = open_database(home.database_url, REPORT_S).by(_actor())
     try:
         check_schema(await schema_state(database))
-        await check_currency(database, home.settings.currency)
+        await check_binding(database, home.settings.currency, home.settings.timezone)
         yield database
     finally:
         await database.close()

@@ -179,7 +179,7 @@ class Local:
     async def _pepper(self) -> bytes:
         """Of a new database: made, and bound to it."""
         pepper = installation.load_pepper(self.settings)
-        await installation.claim(self.database, pepper, self.settings.currency)
+        await installation.claim(self.database, pepper, self.settings.currency, self.settings.timezone)
         return pepper
 
 

@@ -121,7 +121,7 @@ async def _first_start(home: Home, pepper: bytes) -> "FirstKey | None":
             from app.store.migrations import upgrade
 
             await upgrade(database)
-        await claim(database, pepper, home.settings.currency)
+        await claim(database, pepper, home.settings.currency, home.settings.timezone)
         return await first_key(database, pepper)
     finally:
         await database.close()

@@ -16,7 +16,7 @@ from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.blobs.bucket import BucketAddress, open_bucket
-from app.control.installation import check_currency
+from app.control.installation import check_binding
 from app.control.limits import show_limits
 from app.control.people import list_users
 from app.control.pepper import FILE, fingerprint
@@ -95,12 +95,12 @@ class Doctor:
     async def _schema(self, database: Database) -> Finding:
         state = await schema_state(database)
         check_schema(state)
-        await check_currency(database, self.currency)
+        await check_binding(database, self.currency, self.zone.key)
         return Finding("database", "ok", f"{database.where.public}, schema {state.current}, {self.currency}.")
 
     async def _secret_key(self, database: Database) -> Finding:
         async with database.read() as connection:
-            known = (await organization.installation(connection)).pepper_fingerprint
+            known = (await organization.book_binding(connection)).pepper_fingerprint
         path = self.data_dir / FILE
         if self.pepper is None and known is None:
             return Finding("secret key", "ok", f"None is needed yet; the first start makes {path}.")

@@ -11,9 +11,9 @@ from app.core.ids import new_id
 from app.errors import ConfigurationError
 from app.store import organization
 from app.store.engine import Database
-from app.store.organization import Installation, User
+from app.store.organization import BookBinding, User
 
-__all__ = ["FirstKey", "check_currency", "claim", "first_key", "load_pepper"]
+__all__ = ["FirstKey", "check_binding", "claim", "first_key", "load_pepper"]
 
 FIRST_USER = "me"
 FIRST_SPEND_MICROS = 20_000_000
@@ -35,32 +35,33 @@ class FirstKey:
     requests_per_minute: int = FIRST_REQUESTS_PER_MINUTE
 
 
-async def claim(database: Database, pepper: bytes, currency: str) -> None:
-    """Bind a new database to its pepper and currency, or compare them with what it is bound to.
+async def claim(database: Database, pepper: bytes, currency: str, timezone: str) -> None:
+    """Bind a new database to its pepper, currency and timezone, or compare them with what it is bound to.
 
     Raises ConfigurationError, naming the cure, where they differ. Writes only the first time.
     """
     async with database.read() as connection:
-        found = await organization.installation(connection)
-    if found.pepper_fingerprint is None or found.currency is None:
+        found = await organization.book_binding(connection)
+    if None in (found.pepper_fingerprint, found.currency, found.timezone):
         async with database.write() as connection:
-            await organization.claim(connection, fingerprint(pepper), currency)
-            found = await organization.installation(connection)
+            await organization.bind_book(connection, fingerprint(pepper), currency, timezone)
+            found = await organization.book_binding(connection)
     _check_pepper(database, found, pepper)
     _check_currency(database, found, currency)
+    _check_timezone(database, found, timezone)
 
 
-async def pepper_here(database: Database, settings: PepperSettings, currency: str) -> bytes:
+async def pepper_here(database: Database, settings: PepperSettings, currency: str, timezone: str) -> bytes:
     """The pepper of this database's keys, made and bound to a database that has none; empty where it is not on this machine.
 
     Raises ConfigurationError for a secret that is short or a placeholder.
     """
     async with database.read() as connection:
-        found = await organization.installation(connection)
+        found = await organization.book_binding(connection)
     if found.pepper_fingerprint is None:
         pepper = load_pepper(settings)
         async with database.write() as connection:
-            await organization.claim(connection, fingerprint(pepper), currency)
+            await organization.bind_book(connection, fingerprint(pepper), currency, timezone)
         return pepper
     if settings.secret_key is None and not (settings.data_dir.absolute() / FILE).exists():
         return b""
@@ -68,10 +69,12 @@ async def pepper_here(database: Database, settings: PepperSettings, currency: st
     return pepper if fingerprint(pepper) == found.pepper_fingerprint else b""
 
 
-async def check_currency(database: Database, currency: str) -> None:
-    """Raises ConfigurationError when the book is in another currency."""
+async def check_binding(database: Database, currency: str, timezone: str) -> None:
+    """Raises ConfigurationError when the book is in another currency or timezone."""
     async with database.read() as connection:
-        _check_currency(database, await organization.installation(connection), currency)
+        found = await organization.book_binding(connection)
+    _check_currency(database, found, currency)
+    _check_timezone(database, found, timezone)
 
 
 async def first_key(database: Database, pepper: bytes) -> FirstKey | None:
@@ -91,7 +94,7 @@ async def first_key(database: Database, pepper: bytes) -> FirstKey | None:
     return FirstKey(FIRST_USER, created.id, created.key)
 
 
-def _check_pepper(database: Database, found: Installation, pepper: bytes) -> None:
+def _check_pepper(database: Database, found: BookBinding, pepper: bytes) -> None:
     if found.pepper_fingerprint != fingerprint(pepper):
         raise ConfigurationError(
             f"The secret is not the one the keys of {database.where.public} were made with: none of them would work. Put "
@@ -99,9 +102,18 @@ def _check_pepper(database: Database, found: Installation, pepper: bytes) -> Non
         )
 
 
-def _check_currency(database: Database, found: Installation, currency: str) -> None:
+def _check_currency(database: Database, found: BookBinding, currency: str) -> None:
     if found.currency not in (None, currency):
         raise ConfigurationError(
             f"The book in {database.where.public} is in {found.currency}, and IMAGEGATE_CURRENCY says {currency}. Nothing is "
             f"ever converted: set IMAGEGATE_CURRENCY={found.currency}, or begin a new book in a new database."
+        )
+
+
+def _check_timezone(database: Database, found: BookBinding, timezone: str) -> None:
+    if found.timezone not in (None, timezone):
+        raise ConfigurationError(
+            f"The book in {database.where.public} counts days, weeks and months in {found.timezone}, and IMAGEGATE_TIMEZONE says "
+            f"{timezone}. Limits would begin anew in the middle of them: set IMAGEGATE_TIMEZONE={found.timezone}, or begin a new "
+            "book in a new database."
         )

@@ -9,10 +9,11 @@ from app.store.schema import SchemaState, schema_state
 class SchemaGate:
     """Asked until the answer is yes, then never again. `complaint` is what is wrong, None once nothing is."""
 
-    def __init__(self, database: Database, pepper: bytes, currency: str):
+    def __init__(self, database: Database, pepper: bytes, currency: str, timezone: str):
         self._database = database
         self._pepper = pepper
         self._currency = currency
+        self._timezone = timezone
         self.complaint: str | None = "The database has not answered yet."
 
     async def ensure(self) -> None:
@@ -21,7 +22,7 @@ class SchemaGate:
             return
         try:
             check_schema(await schema_state(self._database))
-            await claim(self._database, self._pepper, self._currency)
+            await claim(self._database, self._pepper, self._currency, self._timezone)
         except (ConfigurationError, StoreUnavailable) as exc:
             self.complaint = str(exc)
             raise

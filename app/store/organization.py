@@ -1,4 +1,4 @@
-"""The installation itself, its projects and its users."""
+"""The organization: what its book is bound to, its projects and its users."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,13 @@ UserKind = Literal["person", "service_account"]
 
 
 @dataclass(frozen=True, slots=True)
-class Installation:
-    """`pepper_fingerprint` and `currency` are None until the first start has claimed the database."""
+class BookBinding:
+    """What the first start bound the book to; each is None until then. `revision` counts the control writes."""
 
     revision: int
     pepper_fingerprint: str | None
     currency: str | None
+    timezone: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +53,16 @@ class User:
         return self.kind == "service_account"
 
 
-async def installation(connection: AsyncConnection) -> Installation:
-    table = organization.c
-    row = (await connection.execute(sa.select(table.revision, table.pepper_fingerprint, table.currency))).one()
-    return Installation(*row)
+async def book_binding(connection: AsyncConnection) -> BookBinding:
+    columns = (organization.c[name] for name in BookBinding.__slots__)
+    return BookBinding(*(await connection.execute(sa.select(*columns))).one())
 
 
-async def claim(connection: AsyncConnection, pepper_fingerprint: str, currency: str) -> None:
-    """Keep what the first start brings; what is there already stays."""
-    await connection.execute(
-        sa.update(organization).values(
-            pepper_fingerprint=sa.func.coalesce(organization.c.pepper_fingerprint, pepper_fingerprint),
-            currency=sa.func.coalesce(organization.c.currency, currency),
-        )
-    )
+async def bind_book(connection: AsyncConnection, pepper_fingerprint: str, currency: str, timezone: str) -> None:
+    """Record what the first start brings; a value that is there already stays."""
+    given = {"pepper_fingerprint": pepper_fingerprint, "currency": currency, "timezone": timezone}
+    values = {name: sa.func.coalesce(organization.c[name], value) for name, value in given.items()}
+    await connection.execute(sa.update(organization).values(values))
 
 
 async def insert_project(connection: AsyncConnection, project: Project) -> None:

@@ -38,7 +38,7 @@ async def found(*where: Any, **given: Any) -> dict[str, Finding]:
 async def test_a_gateway_without_a_fault_is_told_so(
     database: Database, tmp_path: Path, relay: RunningSandbox, redis_url: str
 ) -> None:
-    await claim(database, PEPPER, "CNY")
+    await claim(database, PEPPER, "CNY", "Asia/Shanghai")
     await set_price(database, Settings(_env_file=None).zone, PriceEntry("imagen4", PerImage(200_000)))
     await create_user(database, "lin")
     await set_limit(database, "user", "lin", "micros", "month", 20_000_000)
@@ -136,13 +136,13 @@ async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_book_in_another_currency_fails(database: Database, tmp_path: Path) -> None:
-    await claim(database, PEPPER, "CNY")
+    await claim(database, PEPPER, "CNY", "Asia/Shanghai")
 
     assert (await found(database.where, tmp_path, currency="USD"))["database"].status == "failed"
 
 
 async def test_another_secret_key_fails(database: Database, tmp_path: Path) -> None:
-    await claim(database, PEPPER, "CNY")
+    await claim(database, PEPPER, "CNY", "Asia/Shanghai")
 
     secret = (await found(database.where, tmp_path, secret_key=OTHER_PEPPER))["secret key"]
 
@@ -151,7 +151,7 @@ async def test_another_secret_key_fails(database: Database, tmp_path: Path) -> N
 
 
 async def test_a_secret_key_that_is_gone_fails_and_no_other_is_made(database: Database, tmp_path: Path) -> None:
-    await claim(database, PEPPER, "CNY")
+    await claim(database, PEPPER, "CNY", "Asia/Shanghai")
 
     secret = (await found(database.where, tmp_path, secret_key=None))["secret key"]
 
@@ -160,7 +160,7 @@ async def test_a_secret_key_that_is_gone_fails_and_no_other_is_made(database: Da
 
 
 async def test_a_secret_key_that_others_can_read_is_named(database: Database, tmp_path: Path) -> None:
-    await claim(database, PEPPER, "CNY")
+    await claim(database, PEPPER, "CNY", "Asia/Shanghai")
     (tmp_path / "secret_key").write_bytes(PEPPER)
     (tmp_path / "secret_key").chmod(0o644)
 

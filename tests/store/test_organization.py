@@ -5,7 +5,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.store import organization
 from app.store.engine import Database
-from app.store.organization import Installation, Project, User
+from app.store.organization import BookBinding, Project, User
 
 LIN = User("user-1", "lin", "lin@example.com", 5)
 
@@ -21,13 +21,13 @@ async def test_a_fresh_database_has_the_default_project_and_nobody(database: Dat
 
 async def test_a_claim_stays_whatever_comes_later(database: Database) -> None:
     async with database.write() as connection:
-        await organization.claim(connection, "first", "CNY")
+        await organization.bind_book(connection, "first", "CNY", "UTC")
     async with database.write() as connection:
-        await organization.claim(connection, "second", "USD")
+        await organization.bind_book(connection, "second", "USD", "Asia/Shanghai")
 
     async with database.read() as connection:
-        found = await organization.installation(connection)
-    assert found == Installation(revision=3, pepper_fingerprint="first", currency="CNY")
+        found = await organization.book_binding(connection)
+    assert found == BookBinding(revision=3, pepper_fingerprint="first", currency="CNY", timezone="UTC")
 
 
 async def test_a_user_is_found_by_id_and_by_name(database: Database) -> None:

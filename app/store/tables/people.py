@@ -24,6 +24,7 @@ organization = Table(
     Column("pepper_fingerprint", Text, comment="tells a changed SECRET_KEY, with which no key would match"),
     Column("currency", Text, comment="of the whole book; set by the first start, never converted"),
     Column("created_at_ms", BigInteger, nullable=False),
+    Column("timezone", Text, comment="where days, weeks and months of the book begin"),
     CheckConstraint("id = 1", name="one"),
 )
 
