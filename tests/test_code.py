@@ -9,7 +9,8 @@ import pytest
 
 import dev
 
-pytestmark = pytest.mark.xfail(strict=False, reason="not everything is mended yet: --runxfail lists what is left")
+# Nothing is skipped: `--runxfail` lists what is left, and the mark goes when a list is empty.
+not_yet = pytest.mark.xfail(strict=False, reason="not everything is mended yet: --runxfail lists what is left")
 
 FILE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
@@ -67,6 +68,7 @@ def assert_none(found: list[str]) -> None:
     assert not found, f"{len(found)}:\n" + "\n".join(found)
 
 
+@not_yet
 def test_no_file_is_longer_than_300_lines() -> None:
     lines = {path: len((dev.ROOT / path).read_text(encoding="utf-8").splitlines()) for path in ALL}
 
@@ -85,6 +87,7 @@ def test_no_function_is_longer_than_50_lines() -> None:
     )
 
 
+@not_yet
 def test_no_two_classes_of_the_application_have_the_same_name() -> None:
     where = defaultdict(list)
     for path, tree in APP.items():
@@ -95,6 +98,7 @@ def test_no_two_classes_of_the_application_have_the_same_name() -> None:
     assert_none([f"{name}: {', '.join(places)}" for name, places in where.items() if len(places) > 1])
 
 
+@not_yet
 def test_a_docstring_begins_with_a_noun_or_a_verb() -> None:
     found = []
     for path, tree in APP.items():
@@ -106,6 +110,7 @@ def test_a_docstring_begins_with_a_noun_or_a_verb() -> None:
     assert_none(found)
 
 
+@not_yet
 def test_whatever_another_package_imports_has_a_docstring() -> None:
     imported = {
         (source, name) for source, name in imported_by_other_packages() if source != "errors"

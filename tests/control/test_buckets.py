@@ -86,6 +86,7 @@ async def test_a_period_of_no_time_is_empty(database: Database) -> None:
         assert (page.buckets, page.next_page) == ((), None)
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "page", ["", "page", "page_", "page_x", f"page_{START_S + 1}", f"page_{START_S}", "page_" + "9" * 40]
 )

@@ -108,6 +108,7 @@ async def test_an_unknown_scope_is_not_found_and_nothing_is_written(database: Da
     assert await limits.show_limits(database, ZONE) == []
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "change",
     [

@@ -71,6 +71,7 @@ async def test_somebody_unknown_is_not_found(database: Database) -> None:
             await change(database, "bo")
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "name",
     [
@@ -105,6 +106,7 @@ async def test_one_name_in_two_encodings_is_one_name(database: Database) -> None
         await people.create_user(database, "Zo\u00eb 李")
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("email", ["", "lin", "@x", "lin@", "a@b@c", "a b@c", "a@b\n", "x" * 250 + "@b.de"])
 async def test_an_email_that_cannot_be_is_refused(database: Database, email: str) -> None:
     with pytest.raises(InvalidValue) as refused:

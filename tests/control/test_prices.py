@@ -85,6 +85,7 @@ async def test_a_model_without_a_price_is_listed_as_such(database: Database) -> 
     assert await of(database, "imagen4") == [ListedPrice("imagen4", ("generation",), None, in_force=False)]
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("field", "given"),
     [

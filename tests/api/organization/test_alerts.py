@@ -59,6 +59,7 @@ async def test_a_projects_alerts_are_its_own(office: Office) -> None:
     assert (await office.refused("POST", "/projects/proj_none/spend_alerts", SPEND))[0] == 404
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -140,6 +141,7 @@ async def test_a_plain_alert_is_in_both_lists(office: Office) -> None:
     assert made["currency"] == "CNY"
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "given",
     [

@@ -42,6 +42,7 @@ async def test_a_limit_is_removed_and_all_change_or_none(office: Office) -> None
     assert gone["data"] == (await office.get("/limits"))["data"] == []
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("given", "param"),
     [

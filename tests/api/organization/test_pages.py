@@ -50,6 +50,7 @@ async def test_a_limit_of_zero_is_the_default(office: Office) -> None:
     assert len((await office.get("/projects", limit=0))["data"]) == 20
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("query", [{"limit": -1}, {"limit": 101}, {"limit": "x"}, {"after": "proj_nothing"}])
 async def test_a_wrong_page_is_refused(office: Office, query: dict[str, str]) -> None:
     status, _, param = await office.refused("GET", "/projects", **query)

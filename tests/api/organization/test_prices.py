@@ -37,6 +37,7 @@ async def test_a_price_from_a_day_on_and_per_token(office: Office) -> None:
     assert new["starts_at"] == 4_099_737_600
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "given",
     [
