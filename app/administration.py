@@ -24,7 +24,7 @@ from app.upstream.client import HttpUpstream
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Administration:
-    """Everything the routes under /organization work with: the parts of a gateway that buy no images."""
+    """Parts of a gateway that the routes under /organization work with; they buy no images."""
 
     settings: Settings
     """For `main` alone; routes read the fields below."""
@@ -119,11 +119,13 @@ def doctor_from(
 def reconciliation_from(
     settings: Settings, database: Database, ledger: Ledger, upstream: HttpUpstream
 ) -> Reconciliation:
+    """Comparison of the book with the accounts of the relay."""
     rules = MatchingRules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
     return Reconciliation(database, ledger, upstream, relay_key(settings), settings.zone, rules)
 
 
 def upstream_from(settings: Settings) -> HttpUpstream:
+    """Client of the relay."""
     return HttpUpstream(
         settings.upstream_base_url,
         relay_key(settings),
@@ -133,6 +135,7 @@ def upstream_from(settings: Settings) -> HttpUpstream:
 
 
 def relay_key(settings: Settings) -> str:
+    """Key of the relay; empty where none is set."""
     return settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else ""
 
 

@@ -31,7 +31,7 @@ _VALIDATION = ("HTTPValidationError", "ValidationError")
 
 
 def install_documentation(api: FastAPI) -> None:
-    """After every route is there. The document is made when it is asked for first."""
+    """Serve the document and its page; call it after the last route. The document is made at its first request."""
     known: dict[str, Any] = {}
 
     def document() -> dict[str, Any]:

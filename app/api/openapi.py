@@ -1,4 +1,4 @@
-"""What the API's own documentation says of bodies and answers that the routes read and write by themselves."""
+"""OpenAPI descriptions of bodies and answers that the routes read and write by themselves."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What everybody may ask with their own API key: the key itself, its limits, one's own usage and costs, and a price beforehand."""
+"""Routes for every API key: the key itself, its limits, its owner's usage and costs, and the price of a request beforehand."""
 
 from typing import Annotated, TypeVar
 
@@ -35,13 +35,7 @@ def self_service_router(guard: Guard) -> APIRouter:
     async def retrieve_own_key(request: Request, caller: Caller, gateway: Wired) -> OwnKeyOut:  # noqa: ARG001  (the guard's)
         """The key with its owner, the models it can buy now and the use of every limit that applies to it. Of a rate, `spent` is
         what passed in the last minute."""
-        now_ms, catalog = gateway.clock.now_ms(), await gateway.control_data.catalog()
-        key = await keys.show_key(gateway.database, caller.key_id)
-        limits = await _reader(gateway).states(caller.limits, now_ms)
-        models = [
-            model.id for model in catalog.models.values() if model.is_priced_at(now_ms) and caller.may_use(model.id)
-        ]
-        return OwnKeyOut.of(key, models, gateway.currency, limits)
+        return await _own_key(caller, gateway)
 
     @router.get("/usage/images", response_model=ImagesUsageOut, openapi_extra=EXTENSION)
     @guard.own
@@ -83,6 +77,14 @@ def self_service_router(guard: Guard) -> APIRouter:
             wanted.close()
 
     return router
+
+
+async def _own_key(caller: Grant, gateway: Gateway) -> OwnKeyOut:
+    now_ms, catalog = gateway.clock.now_ms(), await gateway.control_data.catalog()
+    key = await keys.show_key(gateway.database, caller.key_id)
+    limits = await _reader(gateway).states(caller.limits, now_ms)
+    models = [model.id for model in catalog.models.values() if model.is_priced_at(now_ms) and caller.may_use(model.id)]
+    return OwnKeyOut.of(key, models, gateway.currency, limits)
 
 
 def _reader(gateway: Gateway) -> LimitReader:

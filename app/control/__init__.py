@@ -1,1 +1,1 @@
-"""What command line, administration API and console share: the rules for people, keys, limits, prices and reports."""
+"""Rules for people, keys, limits, prices and reports, shared by the administration API, the console and background work."""

@@ -33,7 +33,7 @@ class NewAdminKey:
 
 
 async def authenticate(database: Database, pepper: bytes, secret: str, now_ms: int) -> AdminKeyRecord | None:
-    """The usable admin key with this secret, read anew each time: a revoked one is refused at once."""
+    """The usable admin key with this secret, read each time: a revoked one is refused at once."""
     key_id = secrets.admin_key_id(secret)
     if key_id is None:
         return None
@@ -60,13 +60,13 @@ async def create_admin_key(database: Database, pepper: bytes, wanted: NewAdminKe
 
 
 async def list_admin_keys(database: Database, cursor: Cursor) -> Page[AdminKeyRecord]:
-    """By creation, without revoked ones. Raises InvalidValue for the cursor."""
+    """Admin keys by creation, without revoked ones. Raises InvalidValue for the cursor."""
     async with database.read() as connection:
         return await store.page_of_admin_keys(connection, cursor)
 
 
 async def all_admin_keys(database: Database) -> list[AdminKeyRecord]:
-    """By creation, without revoked ones."""
+    """Every admin key by creation, without revoked ones."""
     async with database.read() as connection:
         return await store.list_admin_keys(connection)
 
@@ -78,7 +78,7 @@ async def show_admin_key(database: Database, key_id: str) -> AdminKeyRecord:
 
 
 async def revoke_admin_key(database: Database, key_id: str) -> AdminKeyRecord:
-    """From now on nobody takes it. Raises NotFound, also when it is revoked already."""
+    """Revoke an admin key at once. Raises NotFound, also when it is revoked already."""
     now_ms = await database.now_ms()
     async with database.write() as connection:
         key = await the_admin_key(connection, key_id)
@@ -87,7 +87,7 @@ async def revoke_admin_key(database: Database, key_id: str) -> AdminKeyRecord:
 
 
 async def revoke_with(connection: AsyncConnection, key: AdminKeyRecord, now_ms: int) -> None:
-    """As part of a larger change."""
+    """Revoke an admin key as part of a larger change."""
     await store.revoke(connection, key.id, now_ms)
     await note(connection, Change("admin_api_key.deleted", key.id, _facts(key), None))
 

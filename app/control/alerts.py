@@ -1,4 +1,4 @@
-"""Alerts: who is told when so much is used."""
+"""Alerts: messages to chosen channels once a threshold of usage is reached."""
 
 import asyncio
 import re
@@ -36,7 +36,8 @@ _LOCAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class NewAlert:
-    """`threshold` is in the unit, of money in micros and whole hundredths. A webhook without a secret gets a new one."""
+    """Alert to create. `threshold` is in the unit, of money in micros and whole hundredths. A webhook without a secret gets a
+    new one."""
 
     where: ScopeRef
     unit: AlertUnit
@@ -48,7 +49,7 @@ class NewAlert:
 
 @dataclass(frozen=True, slots=True)
 class AlertChange:
-    """None: stays as it is. A webhook whose URL was there before keeps its secret."""
+    """Change of an alert; None keeps what is there. A webhook whose URL was there before keeps its secret."""
 
     threshold: int | None = None
     channels: tuple[Channel, ...] | None = None
@@ -57,7 +58,7 @@ class AlertChange:
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """`plain`: only those that are as OpenAI's spend alerts. `scope_id` is an id, empty for the organization."""
+    """Filter of alerts. `plain`: only those that are as OpenAI's spend alerts. `scope_id` is an id, empty for the organization."""
 
     scope: Scope | None = None
     scope_id: str | None = None
@@ -65,7 +66,7 @@ class AlertFilter:
 
 
 async def create_alert(database: Database, notifier: Notifier, wanted: NewAlert) -> Alert:
-    """It is set off at once where so much is used already. Raises InvalidValue; NotFound for its scope."""
+    """Create an alert; it fires at once where so much is used already. Raises InvalidValue; NotFound for its scope."""
     _check_amount(wanted.unit, wanted.interval, wanted.threshold)
     channels = await _checked(notifier, wanted.channels, ())
     now_ms = await database.now_ms()
@@ -92,7 +93,7 @@ async def create_alert(database: Database, notifier: Notifier, wanted: NewAlert)
 async def change_alert(
     database: Database, notifier: Notifier, alert_id: str, change: AlertChange, among: AlertFilter | None = None
 ) -> Alert:
-    """A new threshold may be reached in this interval again. Raises NotFound, InvalidValue."""
+    """Change an alert; a new threshold may be reached in this interval again. Raises NotFound, InvalidValue."""
     known = await show_alert(database, alert_id, among)
     channels = None if change.channels is None else await _checked(notifier, change.channels, known.channels)
     async with database.write() as connection:
@@ -111,7 +112,7 @@ async def change_alert(
 
 
 async def delete_alert(database: Database, alert_id: str, among: AlertFilter | None = None) -> Alert:
-    """What it has set off and not yet sent is dropped. Raises NotFound."""
+    """Delete an alert and drop its unsent messages. Raises NotFound."""
     now_ms = await database.now_ms()
     async with database.write() as connection:
         alert = await _the_alert(connection, alert_id, among)
@@ -127,7 +128,7 @@ async def show_alert(database: Database, alert_id: str, among: AlertFilter | Non
 
 
 async def page_of_alerts(database: Database, cursor: Cursor, among: AlertFilter) -> Page[Alert]:
-    """By creation. Raises InvalidValue for the cursor."""
+    """Alerts by creation. Raises InvalidValue for the cursor."""
     async with database.read() as connection:
         return await store.page_of_alerts(
             connection, cursor, scope=among.scope, scope_id=among.scope_id, plain=among.plain
@@ -142,7 +143,7 @@ async def list_alerts(database: Database) -> list[Alert]:
 
 
 async def firings(database: Database, alert_id: str) -> list[FiringRecord]:
-    """What set it off lately, newest first, and how the messages went. Raises NotFound."""
+    """Latest firings of an alert, newest first, with their messages. Raises NotFound."""
     async with database.read() as connection:
         await _the_alert(connection, alert_id, None)
         return await deliveries.firings_of(connection, alert_id, FIRINGS_SHOWN)

@@ -9,6 +9,6 @@ __all__ = ["AuditLogFilter", "LoggedChange", "page_of_changes"]
 
 
 async def page_of_changes(database: Database, cursor: Cursor, wanted: AuditLogFilter) -> Page[LoggedChange]:
-    """In the order in which they were made. Raises InvalidValue for the cursor."""
+    """Changes in the order of their making. Raises InvalidValue for the cursor."""
     async with database.read() as connection:
         return await store.page_of_changes(connection, cursor, wanted)

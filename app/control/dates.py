@@ -19,7 +19,7 @@ def day(text: str, field: str) -> str:
 
 
 def start_of_day_ms(text: str, field: str, zone: ZoneInfo) -> int:
-    """When that day begins in the zone. Raises InvalidValue."""
+    """Start of that day in the zone. Raises InvalidValue."""
     midnight = datetime.combine(_date(text, field), time(), zone)
     return int(midnight.astimezone(UTC).timestamp() * 1000)
 

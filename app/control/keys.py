@@ -28,7 +28,7 @@ LIFETIME_S_MAX = 100 * 365 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class CreatedKey:
-    """`key` is the secret: it is nowhere else and never comes back."""
+    """New or rotated key. `key` is the secret: it is nowhere else and never comes back."""
 
     id: str
     key: str
@@ -36,7 +36,8 @@ class CreatedKey:
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
-    """Names or ids of its user and project; `models` None means all, `expires` None never (`90d`, `12h`, `2026-12-31`)."""
+    """API key to create: names or ids of its user and project; `models` None means all, `expires` None never (`90d`, `12h`,
+    `2026-12-31`)."""
 
     user: str
     project: str = DEFAULT_PROJECT
@@ -47,7 +48,7 @@ class NewApiKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """What a new key is, checked; `models` None means all."""
+    """Checked fields of a new key; `models` None means all."""
 
     name: str
     models: tuple[str, ...] | None
@@ -56,7 +57,7 @@ class KeyFacts:
 
 
 async def create_key(database: Database, pepper: bytes, zone: ZoneInfo, wanted: NewApiKey) -> CreatedKey:
-    """Its user becomes a member of the project where that is not so yet.
+    """Create a key; its user becomes a member of the project where that is not so yet.
 
     Raises InvalidValue; NotFound for user, project or model; Conflict when user or project is not active.
     """
@@ -75,7 +76,8 @@ async def create_key(database: Database, pepper: bytes, zone: ZoneInfo, wanted: 
 async def add_key(
     connection: AsyncConnection, pepper: bytes, user: User, project: Project, facts: KeyFacts
 ) -> CreatedKey:
-    """As part of a larger change; a person becomes a member. Raises Conflict for a service account of another project."""
+    """Create a key as part of a larger change; a person becomes a member. Raises Conflict for a service account of another
+    project."""
     if user.is_service_account and user.project_id != project.id:
         message = f"The service account {shown(user.name)} belongs to another project."
         raise Conflict(message, param="user")
@@ -106,7 +108,7 @@ async def list_keys(database: Database) -> list[KeyRecord]:
 
 
 async def page_of_keys(database: Database, cursor: Cursor) -> Page[KeyRecord]:
-    """Those of every project by creation, revoked and expired ones too. Raises InvalidValue for the cursor."""
+    """Keys of every project by creation, revoked and expired ones too. Raises InvalidValue for the cursor."""
     async with database.read() as connection:
         return await store.page_of_all_keys(connection, cursor)
 
@@ -118,7 +120,7 @@ async def show_key(database: Database, key_id: str) -> KeyRecord:
 
 
 async def revoke_key(database: Database, key_id: str) -> KeyRecord:
-    """Within a second no replica takes it any more; doing it twice keeps the first instant. Raises NotFound."""
+    """Revoke a key: within a second no replica accepts it; doing it twice keeps the first instant. Raises NotFound."""
     now_ms = await database.now_ms()
     async with database.write() as connection:
         key = await the_key(connection, key_id)
@@ -128,7 +130,7 @@ async def revoke_key(database: Database, key_id: str) -> KeyRecord:
 
 
 async def revoke_with(connection: AsyncConnection, key: KeyRecord, now_ms: int) -> None:
-    """As part of a larger change."""
+    """Revoke a key as part of a larger change."""
     await store.revoke(connection, key.id, now_ms)
     await note(connection, Change("api_key.deleted", key.id, key_facts(key), None, key.project_id))
 
@@ -183,7 +185,7 @@ def expiry_in_ms(expires_in_s: int, now_ms: int) -> int:
 
 
 async def known_models(connection: AsyncConnection, names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Without repetitions. Raises InvalidValue for one that is not in the catalog, and for an empty list."""
+    """Models without repetitions. Raises InvalidValue for one that is not in the catalog, and for an empty list."""
     if names is None:
         return None
     catalog = (await prices.catalog(connection)).models
@@ -198,7 +200,7 @@ async def known_models(connection: AsyncConnection, names: Sequence[str] | None)
 
 
 def key_facts(key: KeyRecord) -> Facts:
-    """What the log of changes says of a key."""
+    """Fields of a key that the log of changes keeps."""
     names = ("name", "user_id", "project_id", "expires_at_ms", "last_four", "previous_until_ms")
     return {**{name: getattr(key, name) for name in names}, "models": None if key.models is None else list(key.models)}
 

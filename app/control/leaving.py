@@ -13,7 +13,7 @@ from app.store.organization import User
 
 
 async def delete_user(database: Database, name_or_id: str) -> User:
-    """For good, with the user's API keys and admin API keys; the name is free again. Raises NotFound."""
+    """Delete a user for good, with the user's API keys and admin API keys; the name is free again. Raises NotFound."""
     now_ms = await database.now_ms()
     async with database.write() as connection:
         user = await the_person(connection, name_or_id)
@@ -22,7 +22,7 @@ async def delete_user(database: Database, name_or_id: str) -> User:
 
 
 async def leave(connection: AsyncConnection, user: User, now_ms: int) -> None:
-    """As part of a larger change. Usage, limits and the log keep what they say of the user."""
+    """Delete a user or service account as part of a larger change. Usage, limits and the log keep what they say of the user."""
     for key in await stored_keys.keys_of_user(connection, user.id):
         await keys.revoke_with(connection, key, now_ms)
     for admin_key in await stored_admin_keys.of_user(connection, user.id):

@@ -21,7 +21,7 @@ from app.store.engine import Database
 from app.store.limits import Place, Used
 
 AMOUNT_MAX = 1_000_000_000
-"""Of everything that is not money."""
+"""Greatest amount of everything that is not money."""
 
 _ALLOWED: dict[Unit, tuple[Interval, ...]] = {
     "micros": COUNTED,
@@ -33,7 +33,7 @@ _ALLOWED: dict[Unit, tuple[Interval, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ScopeRef:
-    """A scope as somebody names it: project and user by name or id, key by id, organization by nothing."""
+    """Scope as a request names it: project and user by name or id, key by id, organization by nothing."""
 
     scope: Scope
     reference: str = ""
@@ -86,7 +86,7 @@ async def set_limits(
 async def apply_limits(
     connection: AsyncConnection, scope: Scope, scope_id: str, model: str | None, changes: Sequence[LimitChange]
 ) -> None:
-    """As part of a larger change, for a scope and model that are there; each change is logged. Raises InvalidValue."""
+    """Set limits as part of a larger change, for a scope and model that are there; each change is logged. Raises InvalidValue."""
     for change in changes:
         _check(change)
         place = Place(scope, scope_id, model or "", change.unit, change.interval)

@@ -1,4 +1,4 @@
-"""Who belongs to which project. Keys of somebody who does not belong to their project do not work."""
+"""Members of projects. Keys whose owner is no member of their project do not work."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,8 +21,8 @@ NO_ROLE = "none"
 async def add_member(
     database: Database, project_id: str, role: str, user: str | None = None, email: str | None = None
 ) -> Member:
-    """By name or id, or by an e-mail address that is one person's; given both, they are the same person's. Whoever belongs
-    to it already gets the role.
+    """Add a person by name or id, or by an e-mail address that is one person's; given both, they are the same person's.
+    Whoever belongs to it already gets the role.
 
     Raises InvalidValue; NotFound; Conflict for an archived project and a disabled user.
     """
@@ -37,13 +37,13 @@ async def add_member(
 
 
 async def ensure_member(connection: AsyncConnection, project: Project, user: User, now_ms: int) -> None:
-    """As part of a larger change; whoever belongs to it already keeps the role."""
+    """Add a person as part of a larger change; whoever belongs to it already keeps the role."""
     if await store.add(connection, project.id, user.id, "member", now_ms):
         await _added(connection, project, user.id, "member")
 
 
 async def page_of_members(database: Database, project_id: str, cursor: Cursor) -> Page[Member]:
-    """By when they were added. Raises NotFound, and InvalidValue for the cursor."""
+    """Members by the time of their joining. Raises NotFound, and InvalidValue for the cursor."""
     async with database.read() as connection:
         project = await the_project(connection, project_id)
         return await store.page(connection, project.id, cursor)
@@ -57,7 +57,7 @@ async def show_member(database: Database, project_id: str, user_id: str) -> Memb
 
 
 async def set_member_role(database: Database, project_id: str, user_id: str, role: str) -> Member:
-    """As in `checked_project_role`. Raises NotFound, InvalidValue, Conflict for an archived project."""
+    """Change a role, as `checked_project_role` allows. Raises NotFound, InvalidValue, Conflict for an archived project."""
     checked = checked_project_role(role)
     async with database.write() as connection:
         project = await active_project(connection, project_id)

@@ -1,4 +1,4 @@
-"""The catalog as people see it, and which models a project may use."""
+"""The catalog, and the models a project may use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,13 +40,13 @@ async def list_models(database: Database, project: str | None = None) -> list[Mo
 
 
 async def show_rule(database: Database, project: str) -> ModelRule | None:
-    """None where the project may use every model. Raises NotFound."""
+    """Rule of a project; None where it may use every model. Raises NotFound."""
     async with database.read() as connection:
         return await store.find_rule(connection, (await the_project(connection, project)).id)
 
 
 async def set_rule(database: Database, project: str, mode: ModelMode, models: Sequence[str]) -> ModelRule:
-    """In place of what held before. An empty list to allow allows nothing, an empty list to deny denies nothing.
+    """Replace a project's rule. An empty list to allow allows nothing, an empty list to deny denies nothing.
 
     Raises NotFound and Conflict for the project, InvalidValue for a model that is not in the catalog.
     """
@@ -61,7 +61,7 @@ async def set_rule(database: Database, project: str, mode: ModelMode, models: Se
 
 
 async def remove_rule(database: Database, project: str) -> bool:
-    """From now on the project may use every model. Whether there was a rule. Raises NotFound and Conflict."""
+    """Remove a project's rule; True when there was one. Raises NotFound and Conflict."""
     async with database.write() as connection:
         project_id = (await active_project(connection, project)).id
         before = await store.find_rule(connection, project_id)

@@ -1,4 +1,4 @@
-"""What may be a name. No name looks like an id, so that either can stand wherever a thing is named."""
+"""Names of things. No name looks like an id, so that either can stand wherever a thing is named."""
 
 import unicodedata
 
@@ -46,5 +46,5 @@ def checked_email(text: str | None) -> str | None:
 
 
 def shown(text: str) -> str:
-    """For messages: cut short, control characters escaped."""
+    """Text for messages: cut short, control characters escaped."""
     return ascii(text[:80]) if not text.isprintable() else f"'{text[:80]}'"

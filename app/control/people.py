@@ -19,7 +19,7 @@ from app.store.pages import Cursor, Page
 
 @dataclass(frozen=True, slots=True)
 class UserChange:
-    """What is None stays. A service account can only be `disabled`, or not."""
+    """Change of a user; None keeps what is there. A service account can only be `disabled`, or not."""
 
     role: str | None = None
     name: str | None = None
@@ -119,7 +119,7 @@ async def the_user(connection: AsyncConnection, name_or_id: str) -> User:
 
 
 async def the_person(connection: AsyncConnection, name_or_id: str) -> User:
-    """As `the_user`, without service accounts."""
+    """Person that is not deleted. Raises NotFound, also for a service account."""
     user = await the_user(connection, name_or_id)
     if user.is_service_account:
         raise NotFound(f"There is no user {shown(name_or_id)}; it is a service account.", param="user")
@@ -150,6 +150,6 @@ def checked_role(text: str) -> str:
 
 
 def user_facts(user: User) -> Facts:
-    """What the log of changes says of a user."""
+    """Fields of a user that the log of changes keeps."""
     own = {"project_id": user.project_id} if user.is_service_account else {"email": user.email, "role": user.role}
     return {"name": user.name, **own, "disabled": user.disabled_at_ms is not None}

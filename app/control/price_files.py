@@ -61,7 +61,7 @@ def amount_fields(amount: PerImage | PerToken) -> dict[str, str]:
 
 
 def amount_of(given: Mapping[str, str | None], where: str = "") -> PerImage | PerToken:
-    """What `amount_fields` makes, back. Raises InvalidValue, naming the field, `where` before it."""
+    """Read back what `amount_fields` makes. Raises InvalidValue, naming the field, `where` before it."""
     named = {name: text for name, text in given.items() if text is not None and name in (PER_IMAGE, *PER_TOKEN)}
     if {*named} == {PER_IMAGE}:
         return PerImage(_micros(named[PER_IMAGE], f"{where}{PER_IMAGE}"))
@@ -126,7 +126,7 @@ def _same(one: Price, other: Price) -> bool:
 
 
 def iso_exact(at_ms: int, zone: ZoneInfo) -> str:
-    """To the millisecond: a price counts from exactly then."""
+    """Instant to the millisecond: a price is in force from exactly then."""
     text = iso(at_ms, zone)
     return text if at_ms % 1000 == 0 else f"{text[:19]}.{at_ms % 1000:03d}{text[19:]}"
 

@@ -1,4 +1,4 @@
-"""Many prices at once, all or none: what a file or the relay says, against what the book says."""
+"""Many prices at once, all or none: those of a file or of the relay, compared with the book."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ class PriceStep:
 
 @dataclass(frozen=True, slots=True)
 class PriceImport:
-    """`past` prices were over before now: the past is never recalculated, so they are left out."""
+    """Result of an import. `past` prices were over before now: the past is never recalculated, so they are left out."""
 
     steps: tuple[PriceStep, ...]
     unchanged: int
@@ -40,7 +40,7 @@ class _Undone(Exception):
 async def import_prices(
     database: Database, zone: ZoneInfo, entries: Sequence[PriceEntry], *, dry_run: bool = False
 ) -> PriceImport:
-    """What of `entries` is not in the book yet, set in one write; `dry_run` does the same and takes it back.
+    """Set those of `entries` that are not in the book yet, in one write; `dry_run` does the same and takes it back.
 
     Of those whose start is past the latest for each combination of names counts, from now on. Raises InvalidValue.
     """

@@ -30,7 +30,8 @@ _REFUSES_RESPONSE_FORMAT = ("gpt-image", "chatgpt-image")
 
 @dataclass(frozen=True, slots=True)
 class PriceEntry:
-    """None in operation, size or quality stands for any; `starts` is a day like `2026-12-01` or an instant, None is now."""
+    """Price to set. None in operation, size or quality stands for any; `starts` is a day like `2026-12-01` or an instant,
+    None is now."""
 
     model: str
     amount: PerImage | PerToken
@@ -51,7 +52,7 @@ class ListedPrice:
 
 
 async def set_price(database: Database, zone: ZoneInfo, wanted: PriceEntry) -> ListedPrice:
-    """From now or a later day on; prices never change backwards, so that no booked or open request does.
+    """Set a price from now or a later day on; prices never change backwards, so that no booked or open request does.
 
     An operation that is priced by name joins the operations of its model. Raises InvalidValue.
     """
@@ -61,7 +62,7 @@ async def set_price(database: Database, zone: ZoneInfo, wanted: PriceEntry) -> L
 
 
 async def enter_price(connection: AsyncConnection, zone: ZoneInfo, wanted: PriceEntry, now_ms: int) -> ListedPrice:
-    """As part of a larger change: `now_ms` is the database's, asked inside of it. Raises InvalidValue."""
+    """Set a price as part of a larger change: `now_ms` is the database's, asked inside of it. Raises InvalidValue."""
     operation = _check(wanted)
     from_ms = now_ms + 1 if wanted.starts is None else _starts_ms(wanted.starts, now_ms, zone)
     model = (await store.catalog(connection)).models.get(wanted.model)
@@ -73,7 +74,7 @@ async def enter_price(connection: AsyncConnection, zone: ZoneInfo, wanted: Price
 
 
 async def list_prices(database: Database) -> list[ListedPrice]:
-    """By model: every row that was or will be in force, and which ones are now; unpriced models too."""
+    """Rows by model that were, are or will be in force; unpriced models too."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
         models: Mapping[str, Model] = (await store.catalog(connection)).models
@@ -143,7 +144,7 @@ def _check_listed(field: str, value: str | None, listed: tuple[str, ...], model:
 
 
 def starting_ms(text: str, zone: ZoneInfo) -> int:
-    """When a price counts from: the beginning of a day like `2026-12-01`, or an instant with its offset. Raises InvalidValue."""
+    """Start of a price: the beginning of a day like `2026-12-01`, or an instant with its offset. Raises InvalidValue."""
     return instant_ms(text, "from") if "T" in text else start_of_day_ms(text, "from", zone)
 
 

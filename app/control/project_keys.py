@@ -1,4 +1,4 @@
-"""API keys as a project's: made for somebody in it with everything that shall hold for them, found by it, changed in it."""
+"""API keys of one project: created together with their limits, listed, changed and deleted in it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ from app.store.pages import Cursor, Page
 
 @dataclass(frozen=True, slots=True)
 class NewProjectKey:
-    """`user` is a person or service account by id, or a person by name; each limit is for one model or (None) for any.
-    `read_only`: it may look, and use no model."""
+    """API key to create in a project. `user` is a person or service account by id, or a person by name; each limit is for one
+    model or (None) for any. `read_only`: it may look, and use no model."""
 
     user: str
     name: str | None = None
@@ -42,8 +42,8 @@ class NewProjectKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """What is None stays; an empty `models` allows every model again. `read_only`: it may look, and use no model, until
-    that is taken back; by `models` alone it never is."""
+    """Change of a key; None keeps what is there; an empty `models` allows every model again. `read_only`: it may look, and
+    use no model, until that is taken back; by `models` alone it never is."""
 
     name: str | None = None
     expires_in_s: int | None = None
@@ -71,7 +71,7 @@ async def create_project_key(database: Database, pepper: bytes, project_id: str,
 async def page_of_project_keys(
     database: Database, project_id: str, cursor: Cursor, owner_has_access: bool | None = None
 ) -> Page[KeyRecord]:
-    """Those that are not revoked, by creation. Raises NotFound, and InvalidValue for the cursor."""
+    """Keys of a project that are not revoked, by creation. Raises NotFound, and InvalidValue for the cursor."""
     async with database.read() as connection:
         project = await the_project(connection, project_id)
         return await store.page_of_keys(connection, project.id, cursor, owner_has_access)
@@ -125,7 +125,7 @@ async def _models(connection: AsyncConnection, wanted: Sequence[str] | None, rea
 
 
 async def delete_project_key(database: Database, project_id: str, key_id: str) -> KeyRecord:
-    """Within a second no replica takes it any more. Raises NotFound, also for one that is revoked already."""
+    """Revoke a key: within a second no replica accepts it. Raises NotFound, also for one that is revoked already."""
     now_ms = await database.now_ms()
     async with database.write() as connection:
         key = await the_project_key(connection, project_id, key_id)

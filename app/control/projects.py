@@ -29,13 +29,13 @@ async def create_project(database: Database, name: str) -> Project:
 
 
 async def list_projects(database: Database) -> list[Project]:
-    """By name, archived ones too."""
+    """Every project by name, archived ones too."""
     async with database.read() as connection:
         return await store.list_projects(connection)
 
 
 async def page_of_projects(database: Database, cursor: Cursor, *, include_archived: bool = False) -> Page[Project]:
-    """By creation. Raises InvalidValue for the cursor."""
+    """Projects by creation. Raises InvalidValue for the cursor."""
     async with database.read() as connection:
         return await store.page_of_projects(connection, cursor, include_archived)
 
@@ -55,7 +55,7 @@ async def rename_project(database: Database, name_or_id: str, name: str) -> Proj
 
 
 async def archive_project(database: Database, name_or_id: str) -> Project:
-    """For good: its keys buy nothing any more, its past stays. Doing it twice keeps the first instant.
+    """Archive a project for good: its keys buy nothing any more, its past stays. Doing it twice keeps the first instant.
 
     Raises NotFound, and Conflict for the default project, where the command line makes keys.
     """

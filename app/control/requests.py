@@ -19,7 +19,7 @@ COUNT_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Which requests: None is any. `user` and `project` are names or ids; `since_ms` is inclusive, `until_ms` exclusive."""
+    """Filter of requests; None is any. `user` and `project` are names or ids; `since_ms` is inclusive, `until_ms` exclusive."""
 
     user: str | None = None
     project: str | None = None

@@ -25,8 +25,8 @@ ROLES: tuple[AccountRole, ...] = get_args(AccountRole)
 
 @dataclass(frozen=True, slots=True)
 class NewServiceAccount:
-    """`only`: without a key and without a role, so that keys made later do not work until it has one; `expires_in_s` is the
-    key's, and says nothing where there is none."""
+    """Service account to create. `only`: without a key and without a role, so that keys made later do not work until it has
+    one; `expires_in_s` is the key's, and says nothing where there is none."""
 
     name: str
     only: bool = False
@@ -35,7 +35,7 @@ class NewServiceAccount:
 
 @dataclass(frozen=True, slots=True)
 class NewServiceAccountKey:
-    """`read_only`: it may look, and use no model."""
+    """Key to create for a service account. `read_only`: it may look, and use no model."""
 
     name: str | None = None
     expires_in_s: int | None = None
@@ -45,7 +45,8 @@ class NewServiceAccountKey:
 async def create_service_account(
     database: Database, pepper: bytes, project_id: str, wanted: NewServiceAccount
 ) -> tuple[ServiceAccount, CreatedKey | None]:
-    """With its first key. Raises InvalidValue; NotFound; Conflict: the name is taken in the project, or it is archived."""
+    """Create a service account with its first key. Raises InvalidValue; NotFound; Conflict: the name is taken in the project,
+    or it is archived."""
     name, now_ms = checked_name(wanted.name), await database.now_ms()
     expires_at_ms = None if wanted.expires_in_s is None else expiry_in_ms(wanted.expires_in_s, now_ms)
     async with database.write() as connection:
@@ -76,14 +77,14 @@ async def create_key_of(
 
 
 async def list_service_accounts(database: Database, project: str | None = None) -> list[ServiceAccount]:
-    """Of one project or of all, by creation. Raises NotFound."""
+    """Service accounts of one project or of all, by creation. Raises NotFound."""
     async with database.read() as connection:
         project_id = None if project is None else (await the_project(connection, project)).id
         return await store.all_of(connection, project_id)
 
 
 async def page_of_service_accounts(database: Database, project: str | None, cursor: Cursor) -> Page[ServiceAccount]:
-    """Of one project or of all, by creation. Raises NotFound, and InvalidValue for the cursor."""
+    """Service accounts of one project or of all, by creation. Raises NotFound, and InvalidValue for the cursor."""
     async with database.read() as connection:
         project_id = None if project is None else (await the_project(connection, project)).id
         return await store.page(connection, project_id, cursor)
@@ -98,7 +99,8 @@ async def show_service_account(database: Database, project_id: str, account_id: 
 async def change_service_account(
     database: Database, project_id: str, account_id: str, name: str | None, role: str | None
 ) -> ServiceAccount:
-    """What is None stays. Raises InvalidValue; NotFound; Conflict: the name is taken, or the project archived."""
+    """Change a service account; None keeps what is there. Raises InvalidValue; NotFound; Conflict: the name is taken, or the
+    project archived."""
     checked = None if name is None else checked_name(name)
     now_ms, in_project = await database.now_ms(), None if role is None else _role(role)
     async with database.write() as connection:
@@ -115,7 +117,7 @@ async def change_service_account(
 
 
 async def delete_service_account(database: Database, project_id: str, account_id: str) -> ServiceAccount:
-    """For good, with its keys; what it used stays in the book under its name. Raises NotFound."""
+    """Delete a service account for good, with its keys; what it used stays in the book under its name. Raises NotFound."""
     now_ms = await database.now_ms()
     async with database.write() as connection:
         project = await the_project(connection, project_id)

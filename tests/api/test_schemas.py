@@ -9,14 +9,18 @@ import pytest
 from pydantic import BaseModel
 
 from app.api import schemas
-from app.api.schemas.base import Answer, Input
+from app.api.schemas.base import AnswerModel, InputModel
 
 
 def _models() -> Iterator[type[BaseModel]]:
     for module in pkgutil.iter_modules(schemas.__path__):
         found = vars(importlib.import_module(f"{schemas.__name__}.{module.name}")).values()
         for model in found:
-            if isinstance(model, type) and issubclass(model, Answer | Input) and model.__module__.endswith(module.name):
+            if (
+                isinstance(model, type)
+                and issubclass(model, AnswerModel | InputModel)
+                and model.__module__.endswith(module.name)
+            ):
                 yield model
 
 
@@ -32,5 +36,5 @@ EXAMPLES: list[tuple[type[BaseModel], dict[str, Any]]] = [
 def test_an_example_is_what_its_model_writes(model: type[BaseModel], example: dict[str, Any]) -> None:
     read = model.model_validate(example)
 
-    written = read.model_dump(mode="json", by_alias=True, exclude_unset=issubclass(model, Input))
+    written = read.model_dump(mode="json", by_alias=True, exclude_unset=issubclass(model, InputModel))
     assert written == example

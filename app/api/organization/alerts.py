@@ -58,7 +58,7 @@ async def retrieve_alert(caller: Admin, alert_id: str) -> AlertOut:
 
 @router.get("/{alert_id}/firings")
 async def list_firings(caller: Admin, alert_id: str) -> ListOut[FiringOut]:
-    """What set an alert off lately, newest first, 20 at most, and how each message went."""
+    """Firings of an alert, newest first, 20 at most, and the fate of each message."""
     return ListOut[FiringOut].of(map(FiringOut.of, await alerts.firings(caller.database, alert_id)))
 
 

@@ -34,7 +34,7 @@ class Administrator:
 
     @property
     def pepper(self) -> bytes:
-        """For making keys. Raises Conflict in the command line where the secret is not at hand."""
+        """Secret that new keys are made with. Raises Conflict in the command line where it is not at hand."""
         if not self.gateway.pepper:
             message = "The secret that the keys of this database are made with is not here: none made now would work. Put back "
             raise Conflict(f"{message}the IMAGEGATE_SECRET_KEY or the file secret_key that belongs to it.")

@@ -47,7 +47,7 @@ async def usage_images_csv(
 
 @router.get("/costs", response_model=CostsOut)
 async def costs(caller: Admin, query: Annotated[CostsQuery, Depends(QueryString(CostsQuery))]) -> Response:
-    """What was spent, by days of UTC, in the book's currency; `value` is a float, as OpenAI's.
+    """Money spent, by days of UTC, in the book's currency; `value` is a float, as OpenAI's.
 
     Extensions: `amount_micros`, the exact amount in millionths; grouping by `model`; the filters `models` and `user_ids`.
     """
@@ -61,7 +61,7 @@ async def usage_report(
     since: _Day = None,
     until: _Day = None,
 ) -> Response:
-    """What was used and what it cost, from the day `since` to the day before `until`: by day where that is asked for, then
+    """Usage and its cost from the day `since` to the day before `until`: by day where that is asked for, then
     the dearest first."""
     names = [name.strip() for name in by.split(",") if name.strip()]
     report = await usage.report(caller.database, names, since, until)

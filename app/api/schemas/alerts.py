@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from app.api.schemas.base import Answer, Input, absent, seconds
+from app.api.schemas.base import AnswerModel, InputModel, absent, seconds
 from app.core.alerts import Alert, AlertUnit, Channel
 from app.core.intervals import Interval
 from app.core.limits import Scope
@@ -56,7 +56,7 @@ _FIRING = {
 }
 
 
-class EmailChannelOut(Answer):
+class EmailChannelOut(AnswerModel):
     """Mail to these recipients."""
 
     type: Literal["email"] = "email"
@@ -64,7 +64,7 @@ class EmailChannelOut(Answer):
     subject_prefix: str | None
 
 
-class UrlChannelOut(Answer):
+class UrlChannelOut(AnswerModel):
     """A signed POST or a chat robot. The `secret` of a webhook is in the answer that made it only; a robot's token never."""
 
     type: Literal["webhook", "chat"]
@@ -75,7 +75,7 @@ class UrlChannelOut(Answer):
 ChannelOut = EmailChannelOut | UrlChannelOut
 
 
-class AlertOut(Answer, json_schema_extra={"example": _ALERT}):
+class AlertOut(AnswerModel, json_schema_extra={"example": _ALERT}):
     """A threshold, set off once for each interval, and the channels of its messages."""
 
     object: Literal["alert"] = "alert"
@@ -102,7 +102,7 @@ class AlertOut(Answer, json_schema_extra={"example": _ALERT}):
         )
 
 
-class SpendAlertOut(Answer, json_schema_extra={"example": _SPEND_ALERT}):
+class SpendAlertOut(AnswerModel, json_schema_extra={"example": _SPEND_ALERT}):
     """OpenAI's spend alert; `threshold_amount` in hundredths of the currency."""
 
     id: str
@@ -114,7 +114,7 @@ class SpendAlertOut(Answer, json_schema_extra={"example": _SPEND_ALERT}):
 
     @classmethod
     def of(cls, alert: AlertOut, currency: str) -> Self:
-        """From an alert on a month's spend with one channel."""
+        """Make it from an alert on a month's spend with one channel."""
         return cls.from_record(
             alert,
             object=f"{alert.scope}.spend_alert",
@@ -124,7 +124,7 @@ class SpendAlertOut(Answer, json_schema_extra={"example": _SPEND_ALERT}):
         )
 
 
-class DeliveryOut(Answer):
+class DeliveryOut(AnswerModel):
     """A message of a firing to one channel; its secrets are not shown."""
 
     id: str
@@ -142,8 +142,8 @@ class DeliveryOut(Answer):
         return cls.from_record(delivery, notification_channel=delivery.channel, next_attempt_at=due_at)
 
 
-class FiringOut(Answer, json_schema_extra={"example": _FIRING}):
-    """What set an alert off; `threshold` and `used` in the alert's unit."""
+class FiringOut(AnswerModel, json_schema_extra={"example": _FIRING}):
+    """Firing of an alert; `threshold` and `used` in the alert's unit."""
 
     object: Literal["alert.firing"] = "alert.firing"
     id: str
@@ -164,7 +164,7 @@ class FiringOut(Answer, json_schema_extra={"example": _FIRING}):
 _Text = Annotated[str, Field(max_length=2048)]
 
 
-class EmailChannelIn(Input):
+class EmailChannelIn(InputModel):
     """OpenAI's notification channel: mail."""
 
     type: Literal["email"]
@@ -176,7 +176,7 @@ class EmailChannelIn(Input):
         return Channel("email", tuple(self.recipients), self.subject_prefix)
 
 
-class WebhookChannelIn(Input):
+class WebhookChannelIn(InputModel):
     """A signed POST (an extension). Without a `secret` one is made; the answer shows it once."""
 
     type: Literal["webhook"]
@@ -188,7 +188,7 @@ class WebhookChannelIn(Input):
         return Channel("webhook", url=self.url, secret=self.secret or "")
 
 
-class ChatChannelIn(Input):
+class ChatChannelIn(InputModel):
     """A robot of Feishu, Lark, DingTalk, WeCom or Slack (an extension), like `feishu://TOKEN`."""
 
     type: Literal["chat"]
@@ -204,7 +204,7 @@ ChannelsIn = Annotated[list[ChannelIn], Field(min_length=1, max_length=10)]
 
 
 class SpendAlertSet(
-    Input,
+    InputModel,
     json_schema_extra={
         "example": {
             "currency": "CNY",
@@ -223,7 +223,7 @@ class SpendAlertSet(
 
 
 class AlertCreate(
-    Input,
+    InputModel,
     json_schema_extra={
         "example": {
             "scope": "user",
@@ -248,7 +248,7 @@ class AlertCreate(
     notification_channels: ChannelsIn
 
 
-class AlertModify(Input, json_schema_extra={"example": {"threshold": 200}}):
+class AlertModify(InputModel, json_schema_extra={"example": {"threshold": 200}}):
     """Fields left out stay as they are. A webhook whose URL stays keeps its secret."""
 
     interval: Counted | None = None

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import ConfigDict
 
-from app.api.schemas.base import Answer, absent, seconds
+from app.api.schemas.base import AnswerModel, absent, seconds
 from app.core.actors import Actor
 from app.store.audit_logs import LoggedChange
 from app.store.ledger.corrections import Kind
@@ -43,14 +43,14 @@ _LOG = {
 }
 
 
-class ActorUser(Answer):
+class ActorUser(AnswerModel):
     """The person behind an actor, as far as known."""
 
     id: str | None
     email: str | None
 
 
-class ActorApiKey(Answer):
+class ActorApiKey(AnswerModel):
     """The admin API key an actor came with."""
 
     id: str
@@ -58,14 +58,14 @@ class ActorApiKey(Answer):
     user: ActorUser
 
 
-class ActorSession(Answer):
+class ActorSession(AnswerModel):
     """An actor without an admin API key."""
 
     user: ActorUser
 
 
-class ActorOut(Answer):
-    """Who made a change. OpenAI knows two kinds, `api_key` and `session`; `kind` is ours."""
+class ActorOut(AnswerModel):
+    """Author of a change. OpenAI knows two kinds, `api_key` and `session`; `kind` is ours."""
 
     type: Literal["api_key", "session"]
     api_key: ActorApiKey | None = absent()
@@ -83,14 +83,14 @@ class ActorOut(Answer):
         return cls(type="session", session=session, kind=actor.kind, name=actor.name)
 
 
-class LoggedProject(Answer):
+class LoggedProject(AnswerModel):
     """The project of a change, by its name today."""
 
     id: str
     name: str | None
 
 
-class AuditLogOut(Answer, json_schema_extra={"example": _LOG}):
+class AuditLogOut(AnswerModel, json_schema_extra={"example": _LOG}):
     """A change. Its details stand in a field named like `type`, and again in one named like `event`."""
 
     model_config = ConfigDict(extra="allow")

@@ -13,7 +13,7 @@ IGNORED = object()
 Ignored = Annotated[str | None, Field(description=f"Accepted without effect; `{IGNORED_HEADER}` names it."), IGNORED]
 
 
-class Answer(BaseModel):
+class AnswerModel(BaseModel):
     """Base of everything the API answers."""
 
     @classmethod
@@ -29,17 +29,17 @@ class Answer(BaseModel):
         return cls(**fields, **more)
 
 
-class Input(BaseModel):
+class InputModel(BaseModel):
     """Base of every JSON body: an unknown field is a 400, and no number is made of a string."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-Out = TypeVar("Out", bound=Answer)
+Out = TypeVar("Out", bound=AnswerModel)
 Record = TypeVar("Record")
 
 
-class ListOut(Answer, Generic[Out]):
+class ListOut(AnswerModel, Generic[Out]):
     """A page of objects; `last_id` is the `after` of the next request."""
 
     object: Literal["list"] = "list"
@@ -62,7 +62,7 @@ class ListOut(Answer, Generic[Out]):
 
 
 class DeletedOut(
-    Answer, json_schema_extra={"example": {"id": "key_4f8c1n0a2b7m", "object": "api_key.deleted", "deleted": True}}
+    AnswerModel, json_schema_extra={"example": {"id": "key_4f8c1n0a2b7m", "object": "api_key.deleted", "deleted": True}}
 ):
     """The answer to a DELETE of an object with an id; `object` is the object's own with `.deleted`."""
 
@@ -76,14 +76,16 @@ class DeletedOut(
         return cls(id=id, object=f"{object}.deleted")
 
 
-class RemovedOut(Answer, json_schema_extra={"example": {"object": "project.spend_limit.deleted", "deleted": True}}):
+class RemovedOut(
+    AnswerModel, json_schema_extra={"example": {"object": "project.spend_limit.deleted", "deleted": True}}
+):
     """The answer to a DELETE of something that has no id; `deleted` is false when there was nothing."""
 
     object: str
     deleted: bool
 
 
-class ErrorDetail(Answer):
+class ErrorDetail(AnswerModel):
     """The error of a refused request; `param` names the field at fault."""
 
     message: str
@@ -103,7 +105,7 @@ _LIMIT_REACHED = {
 }
 
 
-class ErrorOut(Answer, json_schema_extra={"example": _LIMIT_REACHED}):
+class ErrorOut(AnswerModel, json_schema_extra={"example": _LIMIT_REACHED}):
     """OpenAI's error object, the answer of every refusal."""
 
     error: ErrorDetail

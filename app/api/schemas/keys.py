@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from app.api.schemas.base import Answer, Input, absent, seconds
+from app.api.schemas.base import AnswerModel, InputModel, absent, seconds
 from app.api.schemas.limits import LimitSet
 from app.store.admin_keys import AdminKeyRecord, AdminRole
 from app.store.keys import KeyRecord
@@ -57,7 +57,7 @@ _ADMIN_KEY = {
 }
 
 
-class KeyServiceAccount(Answer):
+class KeyServiceAccount(AnswerModel):
     """The service account a key acts for; `role` is the one in the key's project, `none` without one."""
 
     id: str
@@ -72,8 +72,8 @@ class KeyUser(KeyServiceAccount):
     email: str
 
 
-class KeyOwner(Answer):
-    """Whose a key is: one of `user` and `service_account` is there."""
+class KeyOwner(AnswerModel):
+    """Owner of a key: one of `user` and `service_account` is there."""
 
     type: Literal["user", "service_account"]
     user: KeyUser | None = absent()
@@ -89,7 +89,7 @@ class KeyOwner(Answer):
         return cls(type="user", user=KeyUser(**account.model_dump(), email=key.user_email or ""))
 
 
-class ProjectApiKeyOut(Answer, json_schema_extra={"example": _KEY}):
+class ProjectApiKeyOut(AnswerModel, json_schema_extra={"example": _KEY}):
     """An API key as its project lists it. `models` null: all of the catalog; `scopes` says what the key may do."""
 
     object: Literal["organization.project.api_key"] = "organization.project.api_key"
@@ -125,7 +125,7 @@ class ProjectApiKeyCreated(ProjectApiKeyOut, json_schema_extra={"example": {**_K
     value: str
 
 
-class KeyProject(Answer):
+class KeyProject(AnswerModel):
     """The project of a key."""
 
     id: str
@@ -152,7 +152,7 @@ class ApiKeyOut(
 
 
 class ServiceAccountKeyCreated(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "organization.project.service_account.api_key",
@@ -176,8 +176,8 @@ class ServiceAccountKeyCreated(
     scopes: list[str]
 
 
-class AdminKeyOwner(Answer):
-    """Whose an admin API key is; all null for nobody's in particular."""
+class AdminKeyOwner(AnswerModel):
+    """Owner of an admin API key; all null where it has none."""
 
     type: Literal["user"] = "user"
     object: Literal["organization.user"] = "organization.user"
@@ -187,7 +187,7 @@ class AdminKeyOwner(Answer):
     role: Literal["owner"] = "owner"
 
 
-class AdminApiKeyOut(Answer, json_schema_extra={"example": _ADMIN_KEY}):
+class AdminApiKeyOut(AnswerModel, json_schema_extra={"example": _ADMIN_KEY}):
     """An admin API key. `role`: an owner's may do everything, a reader's only looks."""
 
     object: Literal["organization.admin_api_key"] = "organization.admin_api_key"
@@ -228,7 +228,7 @@ class KeyLimitSet(LimitSet):
 
 
 class ApiKeyCreate(
-    Input,
+    InputModel,
     json_schema_extra={
         "example": {
             "user_id": "lin",
@@ -249,7 +249,7 @@ class ApiKeyCreate(
     scopes: Scopes = None
 
 
-class ApiKeyUpdate(Input, json_schema_extra={"example": {"expires_in_seconds": 7776000}}):
+class ApiKeyUpdate(InputModel, json_schema_extra={"example": {"expires_in_seconds": 7776000}}):
     """Fields left out stay as they are."""
 
     expires_in_seconds: int | None = None
@@ -258,13 +258,15 @@ class ApiKeyUpdate(Input, json_schema_extra={"example": {"expires_in_seconds": 7
     models: list[str] | None = None
 
 
-class ApiKeyRotate(Input, json_schema_extra={"example": {"grace_period_seconds": GRACE_S}}):
+class ApiKeyRotate(InputModel, json_schema_extra={"example": {"grace_period_seconds": GRACE_S}}):
     """`grace_period_seconds`: how long the old secret goes on working."""
 
     grace_period_seconds: int = GRACE_S
 
 
-class ServiceAccountKeyCreate(Input, json_schema_extra={"example": {"name": "second", "expires_in_seconds": 7776000}}):
+class ServiceAccountKeyCreate(
+    InputModel, json_schema_extra={"example": {"name": "second", "expires_in_seconds": 7776000}}
+):
     """Another key of a service account."""
 
     name: str | None = None
@@ -272,7 +274,7 @@ class ServiceAccountKeyCreate(Input, json_schema_extra={"example": {"name": "sec
     scopes: Scopes = None
 
 
-class AdminApiKeyCreate(Input, json_schema_extra={"example": {"name": "automation"}}):
+class AdminApiKeyCreate(InputModel, json_schema_extra={"example": {"name": "automation"}}):
     """`user_id` is whose the key is; without it the one whose key calls."""
 
     name: str

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from app.api.schemas.base import Answer, Input
+from app.api.schemas.base import AnswerModel, InputModel
 from app.control.limits import AMOUNT_MAX, LimitChange, LimitState
 from app.core.intervals import Interval
 from app.core.limits import Scope, Unit
@@ -51,7 +51,7 @@ _IMAGE_QUOTA = {
 }
 
 
-class LimitOut(Answer, json_schema_extra={"example": _LIMIT}):
+class LimitOut(AnswerModel, json_schema_extra={"example": _LIMIT}):
     """A limit and its use in the current interval."""
 
     object: Literal["limit"] = "limit"
@@ -106,13 +106,13 @@ class QuotedLimitOut(
         return cls.of(state, needed=needed, left_after=state.left - needed)
 
 
-class Enforcement(Answer):
+class Enforcement(AnswerModel):
     """`enforcing`: nothing is left, so requests are refused now."""
 
     status: Literal["enforcing", "inactive"]
 
 
-class SpendLimitOut(Answer, json_schema_extra={"example": _SPEND_LIMIT}):
+class SpendLimitOut(AnswerModel, json_schema_extra={"example": _SPEND_LIMIT}):
     """OpenAI's spend limit; `threshold_amount` in hundredths of the currency."""
 
     object: str
@@ -141,7 +141,7 @@ class SpendLimitOut(Answer, json_schema_extra={"example": _SPEND_LIMIT}):
         )
 
 
-class ImageQuotaOut(Answer, json_schema_extra={"example": _IMAGE_QUOTA}):
+class ImageQuotaOut(AnswerModel, json_schema_extra={"example": _IMAGE_QUOTA}):
     """A limit in images, in the form of OpenAI's spend limit."""
 
     object: str
@@ -163,7 +163,7 @@ class ImageQuotaOut(Answer, json_schema_extra={"example": _IMAGE_QUOTA}):
         )
 
 
-class LimitSet(Input):
+class LimitSet(InputModel):
     """A limit to set or, with `amount` null, to remove. `interval` is minute (not for micros), day, week, month or lifetime,
     and lifetime for in_flight."""
 
@@ -181,7 +181,7 @@ class LimitSet(Input):
 
 
 class LimitsSet(
-    Input,
+    InputModel,
     json_schema_extra={
         "example": {
             "scope": "user",
@@ -199,7 +199,7 @@ class LimitsSet(
 
 
 class SpendLimitSet(
-    Input, json_schema_extra={"example": {"currency": "CNY", "interval": "month", "threshold_amount": 20000}}
+    InputModel, json_schema_extra={"example": {"currency": "CNY", "interval": "month", "threshold_amount": 20000}}
 ):
     """An amount of money."""
 
@@ -212,7 +212,7 @@ class SpendLimitSet(
         return LimitChange("micros", self.interval, self.threshold_amount * HUNDREDTH_MICROS)
 
 
-class ImageQuotaSet(Input, json_schema_extra={"example": {"interval": "day", "threshold_amount": 200}}):
+class ImageQuotaSet(InputModel, json_schema_extra={"example": {"interval": "day", "threshold_amount": 200}}):
     """A number of images."""
 
     interval: SpendInterval

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from app.api.schemas.base import Answer, Ignored, Input, absent, seconds
+from app.api.schemas.base import AnswerModel, Ignored, InputModel, absent, seconds
 from app.api.schemas.keys import ServiceAccountKeyCreated
 from app.store.organization import User
 from app.store.service_accounts import ServiceAccount
@@ -29,7 +29,7 @@ _ACCOUNT = {
 }
 
 
-class UserDetails(Answer):
+class UserDetails(AnswerModel):
     """OpenAI's inner user object."""
 
     object: Literal["user"] = "user"
@@ -42,7 +42,7 @@ class UserDetails(Answer):
     picture: None = None
 
 
-class UserProject(Answer):
+class UserProject(AnswerModel):
     """A project a user belongs to, and the user's role in it."""
 
     id: str
@@ -50,14 +50,14 @@ class UserProject(Answer):
     role: str
 
 
-class UserProjects(Answer):
+class UserProjects(AnswerModel):
     """The projects a user belongs to."""
 
     object: Literal["list"] = "list"
     data: list[UserProject]
 
 
-class UserOut(Answer, json_schema_extra={"example": _USER}):
+class UserOut(AnswerModel, json_schema_extra={"example": _USER}):
     """A person who may hold keys. A `disabled` user's keys do not work. `projects` is in the answer for one user only."""
 
     object: Literal["organization.user"] = "organization.user"
@@ -93,7 +93,7 @@ class UserOut(Answer, json_schema_extra={"example": _USER}):
 
 
 class ProjectUserOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {"object": "organization.project.user", **_LIN, "role": "member", "added_at": 1795996800}
     },
@@ -108,7 +108,7 @@ class ProjectUserOut(
     added_at: int
 
 
-class ServiceAccountOut(Answer, json_schema_extra={"example": _ACCOUNT}):
+class ServiceAccountOut(AnswerModel, json_schema_extra={"example": _ACCOUNT}):
     """A service account; its role is `none` where it has none. `project_id` is there among those of all projects."""
 
     object: Literal["organization.project.service_account"] = "organization.project.service_account"
@@ -120,12 +120,12 @@ class ServiceAccountOut(Answer, json_schema_extra={"example": _ACCOUNT}):
 
     @classmethod
     def of(cls, account: ServiceAccount, **more: Any) -> Self:
-        """As its project lists it; `more` are the fields a subclass adds."""
+        """Account as its project lists it; `more` are the fields a subclass adds."""
         return cls.from_record(account, role=account.role or "none", **{"project_id": None, **more})
 
     @classmethod
     def of_all(cls, account: ServiceAccount) -> Self:
-        """Among the service accounts of all projects."""
+        """Account with its project, for the list of all projects."""
         return cls.of(account, project_id=account.project_id)
 
 
@@ -135,7 +135,7 @@ class ServiceAccountCreated(ServiceAccountOut, json_schema_extra={"example": {**
     api_key: ServiceAccountKeyCreated | None
 
 
-class UserCreate(Input, json_schema_extra={"example": {"name": "lin", "email": "lin@example.com"}}):
+class UserCreate(InputModel, json_schema_extra={"example": {"name": "lin", "email": "lin@example.com"}}):
     """A person without a key, a project or a limit."""
 
     name: str
@@ -143,7 +143,7 @@ class UserCreate(Input, json_schema_extra={"example": {"name": "lin", "email": "
     role: str = "reader"
 
 
-class UserUpdate(Input, json_schema_extra={"example": {"role": "owner"}}):
+class UserUpdate(InputModel, json_schema_extra={"example": {"role": "owner"}}):
     """Fields left out stay as they are."""
 
     role: str | None = None
@@ -155,7 +155,7 @@ class UserUpdate(Input, json_schema_extra={"example": {"role": "owner"}}):
     disabled: bool | None = None
 
 
-class ProjectUserCreate(Input, json_schema_extra={"example": {"email": "lin@example.com", "role": "member"}}):
+class ProjectUserCreate(InputModel, json_schema_extra={"example": {"email": "lin@example.com", "role": "member"}}):
     """A person by `user_id` or `email`."""
 
     role: str
@@ -163,13 +163,13 @@ class ProjectUserCreate(Input, json_schema_extra={"example": {"email": "lin@exam
     email: str | None = None
 
 
-class ProjectUserUpdate(Input, json_schema_extra={"example": {"role": "owner"}}):
+class ProjectUserUpdate(InputModel, json_schema_extra={"example": {"role": "owner"}}):
     """Another role in the project."""
 
     role: str | None = None
 
 
-class ServiceAccountCreate(Input, json_schema_extra={"example": {"name": "ci"}}):
+class ServiceAccountCreate(InputModel, json_schema_extra={"example": {"name": "ci"}}):
     """`create_service_account_only`: without a key and without a role."""
 
     name: str
@@ -177,7 +177,7 @@ class ServiceAccountCreate(Input, json_schema_extra={"example": {"name": "ci"}})
     expires_in_seconds: int | None = None
 
 
-class ServiceAccountUpdate(Input, json_schema_extra={"example": {"name": "builder", "role": "owner"}}):
+class ServiceAccountUpdate(InputModel, json_schema_extra={"example": {"name": "builder", "role": "owner"}}):
     """Fields left out stay as they are."""
 
     name: str | None = None

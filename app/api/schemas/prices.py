@@ -1,10 +1,10 @@
-"""Prices, and what an import or a comparison with the relay sets."""
+"""Prices, imports of a price book, and comparisons with the relay's."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from app.api.schemas.base import Answer, Input, seconds
+from app.api.schemas.base import AnswerModel, InputModel, seconds
 from app.control.price_import import PriceImport, PriceStep
 from app.control.prices import ListedPrice
 from app.core.pricing import PerImage, PerToken
@@ -38,7 +38,7 @@ _STEP = {
 }
 
 
-class PriceAmounts(Answer):
+class PriceAmounts(AnswerModel):
     """Micros per image, or per million tokens with a ceiling per image; the other fields are null."""
 
     per_image_micros: int | None = None
@@ -70,7 +70,7 @@ class PriceOut(PriceAmounts, json_schema_extra={"example": _PRICE}):
         return cls.from_record(price, id=f"price_{price.id}", starts_at=starts_at, in_force=listed.in_force, **fields)
 
 
-class PriceStepOut(Answer):
+class PriceStepOut(AnswerModel):
     """A price that is set (or would be); `was` null: nothing was in force. `from` null: from now."""
 
     model: str
@@ -90,7 +90,7 @@ class PriceStepOut(Answer):
 
 
 class PriceImportOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "price.import",
@@ -102,7 +102,7 @@ class PriceImportOut(
         }
     },
 ):
-    """What an import or a comparison with the relay sets. `past` prices were over before now and are left out; `notes` say
+    """Result of an import or of a comparison with the relay. `past` prices were over before now and are left out; `notes` say
     what of the relay's could not be taken over."""
 
     object: Literal["price.import"] = "price.import"
@@ -120,7 +120,7 @@ class PriceImportOut(
 
 
 class PriceDocument(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "currency": "CNY",
@@ -142,7 +142,7 @@ _Micros = Annotated[int, Field(ge=0)]
 
 
 class PriceSet(
-    Input, json_schema_extra={"example": {"model": "imagen4", "per_image_micros": 200_000, "from": "2026-12-01"}}
+    InputModel, json_schema_extra={"example": {"model": "imagen4", "per_image_micros": 200_000, "from": "2026-12-01"}}
 ):
     """Either the price per image, or the four per token; in micros, or under the name without `_micros` as a plain decimal.
     `from` is a day like `2026-12-01` or an instant with its offset; without it the price is in force from now."""
@@ -164,7 +164,9 @@ class PriceSet(
     starts: Annotated[str | None, Field(alias="from", max_length=40)] = None
 
 
-class PriceSync(Input, json_schema_extra={"example": {"apply": False, "models": ["gpt-image-1"], "group": "default"}}):
+class PriceSync(
+    InputModel, json_schema_extra={"example": {"apply": False, "models": ["gpt-image-1"], "group": "default"}}
+):
     """A comparison with the prices of the relay. `models` are further ones of the relay's, `group` the relay's group of the
     gateway's key; with `apply` the prices that differ are set from now on."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
-from app.api.schemas.base import IGNORED, Answer, Ignored, Input
+from app.api.schemas.base import IGNORED, AnswerModel, Ignored, InputModel
 from app.control.limits import AMOUNT_MAX, LimitChange, LimitState
 from app.core.grants import ModelMode, ModelRule
 from app.core.intervals import Interval
@@ -25,7 +25,7 @@ _PERMISSIONS = {"mode": "allow_list", "model_ids": ["gpt-image-1"]}
 
 
 class ProjectOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "organization.project",
@@ -57,7 +57,7 @@ class ProjectOut(
 
 
 class RateLimitOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "project.rate_limit",
@@ -89,7 +89,7 @@ class RateLimitOut(
 
 
 class ModelPermissionsOut(
-    Answer, json_schema_extra={"example": {"object": "project.model_permissions", **_PERMISSIONS}}
+    AnswerModel, json_schema_extra={"example": {"object": "project.model_permissions", **_PERMISSIONS}}
 ):
     """The models a project may use, on top of what each key says of itself."""
 
@@ -109,7 +109,7 @@ def _no_region(value: Any) -> Any:
     return value
 
 
-class ProjectCreate(Input, json_schema_extra={"example": {"name": "web"}}):
+class ProjectCreate(InputModel, json_schema_extra={"example": {"name": "web"}}):
     """A new project; its name is not taken."""
 
     name: str
@@ -118,7 +118,7 @@ class ProjectCreate(Input, json_schema_extra={"example": {"name": "web"}}):
     residency: Annotated[Literal["GLOBAL"] | None, BeforeValidator(_no_region), IGNORED] = None
 
 
-class ProjectUpdate(Input, json_schema_extra={"example": {"name": "website"}}):
+class ProjectUpdate(InputModel, json_schema_extra={"example": {"name": "website"}}):
     """Another name."""
 
     name: str | None = None
@@ -126,7 +126,7 @@ class ProjectUpdate(Input, json_schema_extra={"example": {"name": "website"}}):
     geography: Ignored = None
 
 
-class ModelPermissionsSet(Input, json_schema_extra={"example": _PERMISSIONS}):
+class ModelPermissionsSet(InputModel, json_schema_extra={"example": _PERMISSIONS}):
     """Permissions in place of those before."""
 
     mode: ModelMode = Field(description="`allow_list`: nothing but these models. `deny_list`: everything but these.")
@@ -137,7 +137,7 @@ _Amount = Annotated[int | None, Field(ge=0, le=UNLIMITED)]
 
 
 class RateLimitUpdate(
-    Input, json_schema_extra={"example": {"max_requests_per_1_minute": 20, "max_images_per_1_minute": 10}}
+    InputModel, json_schema_extra={"example": {"max_requests_per_1_minute": 20, "max_images_per_1_minute": 10}}
 ):
     """Fields left out stay as they are; 1000000000 removes a limit."""
 

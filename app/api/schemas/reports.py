@@ -1,10 +1,10 @@
-"""What looking after the gateway answers: reconciliation, audit of the book, findings of the doctor, installation, catalog."""
+"""Reconciliation, audit of the book, findings of the doctor, installation, catalog."""
 
 from typing import Literal, Self
 
 from pydantic import Field
 
-from app.api.schemas.base import Answer, Input, seconds
+from app.api.schemas.base import AnswerModel, InputModel, seconds
 from app.control.audit import Audit
 from app.control.models import ModelRow
 from app.control.reconciliation import ReconciliationReport
@@ -13,9 +13,9 @@ from app.upstream.billing import Accounts
 _CHARGE = {"request_id": "req_01a1ff32beb40ea6e55605530862", "model": "gpt-image-1"}
 
 
-class ReconciliationStep(Answer):
-    """Something done, or that would be done. `cost_micros` is what it adds to the book, `billed_micros` what the relay's log
-    says, null for a release."""
+class ReconciliationStep(AnswerModel):
+    """Booking made by a reconciliation, or that would be made. `cost_micros` is what it adds to the book, `billed_micros`
+    what the relay's log says, null for a release."""
 
     request_id: str
     model: str
@@ -25,7 +25,7 @@ class ReconciliationStep(Answer):
     reason: str
 
 
-class OpenRequest(Answer):
+class OpenRequest(AnswerModel):
     """A request that stays unknown, and why."""
 
     request_id: str
@@ -35,7 +35,7 @@ class OpenRequest(Answer):
     why: str
 
 
-class DriftDay(Answer):
+class DriftDay(AnswerModel):
     """All models of a local day. `closed`: nothing of it is under way; `is_over`: book and bill are more than 1 % apart."""
 
     day: str
@@ -45,7 +45,7 @@ class DriftDay(Answer):
     is_over: bool
 
 
-class DriftOfModel(Answer):
+class DriftOfModel(AnswerModel):
     """One model on one local day: our book and the relay's bill."""
 
     day: str
@@ -56,8 +56,8 @@ class DriftOfModel(Answer):
     measured_at: int
 
 
-class RelayAccount(Answer):
-    """What the relay says of the gateway's key; `missing` names each account that could not be read, and why."""
+class RelayAccount(AnswerModel):
+    """Relay's account of the gateway's key; `missing` names each account that could not be read, and why."""
 
     log_rows: int | None
     used_points: int | None
@@ -73,7 +73,7 @@ class RelayAccount(Answer):
 
 
 class ReconciliationOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "reconciliation",
@@ -148,13 +148,13 @@ class ReconciliationOut(
         )
 
 
-class ReconcileRequest(Input, json_schema_extra={"example": {"dry_run": True}}):
+class ReconcileRequest(InputModel, json_schema_extra={"example": {"dry_run": True}}):
     """`dry_run`: only say what would be done."""
 
     dry_run: bool = False
 
 
-class AuditDifference(Answer):
+class AuditDifference(AnswerModel):
     """A counter or roll-up that differs from requests and corrections; `what` is the amount, in its unit."""
 
     kind: str
@@ -165,7 +165,7 @@ class AuditDifference(Answer):
 
 
 class AuditOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "audit",
@@ -197,7 +197,7 @@ class AuditOut(
         return cls(clean=not found, differences=found, looked_at=dict(audit.looked_at))
 
 
-class FindingOut(Answer):
+class FindingOut(AnswerModel):
     """A `warning` works and wants care; what has `failed` refuses or loses requests. Both name the next step."""
 
     check: str
@@ -206,7 +206,7 @@ class FindingOut(Answer):
 
 
 class DoctorOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "doctor",
@@ -221,14 +221,14 @@ class DoctorOut(
         }
     },
 ):
-    """Everything the gateway depends on, in the order of what depends on what."""
+    """Findings about each part, in the order of their dependence."""
 
     object: Literal["doctor"] = "doctor"
     findings: list[FindingOut]
 
 
 class InstallationOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "installation",
@@ -249,7 +249,7 @@ class InstallationOut(
 
 
 class CatalogModelOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "catalog.model",

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from app.api.schemas.base import Answer, Input, seconds
+from app.api.schemas.base import AnswerModel, InputModel, seconds
 from app.store.ledger.corrections import CorrectionRecord
 from app.store.requests import RequestRecord
 
@@ -50,7 +50,7 @@ _CORRECTION = {
 }
 
 
-class RequestOut(Answer, json_schema_extra={"example": _REQUEST}):
+class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     """A request of a client, its life and its cost; null where it has not come to that."""
 
     object: Literal["request"] = "request"
@@ -89,7 +89,7 @@ class RequestOut(Answer, json_schema_extra={"example": _REQUEST}):
         return cls.from_record(request, created_at=seconds(request.reserved_at_ms), **more)
 
 
-class CorrectionOut(Answer):
+class CorrectionOut(AnswerModel):
     """A booking or decision that mends a request; its amounts are added to the request's."""
 
     kind: str
@@ -113,7 +113,7 @@ class RequestDetailOut(RequestOut, json_schema_extra={"example": {**_REQUEST, "c
 
 
 class RefusalOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "refusal",
@@ -154,7 +154,7 @@ class RefusalOut(
 _Reason = Annotated[str, Field(max_length=2000, description="Kept beside the request, with the name of who decides.")]
 
 
-class RequestDecision(Input, json_schema_extra={"example": {"reason": "the relay's bill does not list it"}}):
+class RequestDecision(InputModel, json_schema_extra={"example": {"reason": "the relay's bill does not list it"}}):
     """A decision about a request whose outcome is unknown."""
 
     reason: _Reason

@@ -1,8 +1,8 @@
-"""What a key's holder sees: the key with its limits, and the price of a request beforehand."""
+"""A key as its holder sees it, and the price of a request beforehand."""
 
 from typing import Literal, Self
 
-from app.api.schemas.base import Answer
+from app.api.schemas.base import AnswerModel
 from app.api.schemas.keys import KeyProject
 from app.api.schemas.limits import LimitOut, QuotedLimitOut
 from app.control.limits import LimitState
@@ -29,7 +29,7 @@ _LIMIT = {
 }
 
 
-class OwnKeyOwner(Answer):
+class OwnKeyOwner(AnswerModel):
     """The user or service account a key acts for."""
 
     type: Literal["user", "service_account"]
@@ -38,7 +38,7 @@ class OwnKeyOwner(Answer):
 
 
 class OwnKeyOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "api_key",
@@ -85,7 +85,7 @@ class OwnKeyOut(
 
 
 class QuoteOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "image.quote",

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.base import Answer
+from app.api.schemas.base import AnswerModel
 
 _BUCKET = {"object": "bucket", "start_time": 1796083200, "end_time": 1796169600}
 _NOBODY: dict[str, Any] = {"project_id": None, "user_id": None, "api_key_id": None}
@@ -37,7 +37,7 @@ def _page(result: dict[str, Any]) -> dict[str, Any]:
     return {"example": page}
 
 
-class GroupedResult(Answer):
+class GroupedResult(AnswerModel):
     """The groups of a result; null where it is not grouped by that."""
 
     project_id: str | None
@@ -57,7 +57,7 @@ class ImagesUsageResult(GroupedResult):
     source: str | None
 
 
-class CostAmount(Answer):
+class CostAmount(AnswerModel):
     """An amount of money, as OpenAI's: a float."""
 
     value: float
@@ -65,7 +65,7 @@ class CostAmount(Answer):
 
 
 class CostsResult(GroupedResult):
-    """What was spent."""
+    """Money spent."""
 
     object: Literal["organization.costs.result"]
     amount: CostAmount
@@ -74,7 +74,7 @@ class CostsResult(GroupedResult):
     quantity_unit: Literal["images"] | None
 
 
-class UsageBucket(Answer):
+class UsageBucket(AnswerModel):
     """A piece of time, in Unix seconds."""
 
     object: Literal["bucket"]
@@ -94,7 +94,7 @@ class CostsBucket(UsageBucket):
     results: list[CostsResult]
 
 
-class UsagePage(Answer):
+class UsagePage(AnswerModel):
     """A page of buckets; `next_page` continues it."""
 
     object: Literal["page"]
@@ -114,8 +114,8 @@ class CostsOut(UsagePage, json_schema_extra=_page(_COSTS)):
     data: list[CostsBucket]
 
 
-class UsageSums(Answer):
-    """What was used and what it cost."""
+class UsageSums(AnswerModel):
+    """Requests, images, tokens and their cost."""
 
     requests: int
     images: int
@@ -131,7 +131,7 @@ class UsageReportRow(UsageSums):
 
 
 class UsageReportOut(
-    Answer,
+    AnswerModel,
     json_schema_extra={
         "example": {
             "object": "usage.report",

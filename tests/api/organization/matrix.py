@@ -18,6 +18,8 @@ QUOTA = {"interval": "month", "threshold_amount": 1000}
 IMAGE = {"model": "seedream-3.0", "prompt": "a lighthouse"}
 EDIT = {**IMAGE, "model": "gpt-image-1", "images": [{"image_url": "{picture}"}]}
 PRICE = {"model": "imagen4", "per_image": "0.20"}
+REASON = {"reason": "the relay says so"}
+DECISIONS = ("settle", "release", "write_off")
 RECENT = {"start_time": int(time.time()) - 3600}
 SINCE = {**RECENT, "limit": 1}
 
@@ -123,12 +125,20 @@ ROWS = [
     Row("POST", f"{ROOT}/prices", body=PRICE),
     Row("GET", f"{ROOT}/prices"),
     Row("GET", f"{ROOT}/prices/export"),
+    Row("POST", f"{ROOT}/prices/sync", body={}),
     Row("POST", f"{ROOT}/prices/import", body={"currency": "CNY", "prices": [PRICE]}),
     Row("GET", f"{ROOT}/usage/images", query=SINCE),
     Row("GET", f"{ROOT}/usage/images.csv", query=RECENT),
     Row("GET", f"{ROOT}/usage/report"),
     Row("GET", f"{ROOT}/costs", query=SINCE),
     Row("GET", f"{ROOT}/audit_logs"),
+    Row("GET", f"{ROOT}/requests"),
+    Row("GET", f"{ROOT}/requests/{{request_id}}"),
+    # The one there is ended: whoever gets in is told so.
+    *[Row("POST", f"{ROOT}/requests/{{request_id}}/{verb}", body=REASON, status=409) for verb in DECISIONS],
+    Row("POST", f"{ROOT}/reconcile", body={"dry_run": True}),
+    Row("GET", f"{ROOT}/audit"),
+    Row("GET", f"{ROOT}/doctor"),
     Row("GET", f"{ROOT}/installation"),
     Row("GET", f"{ROOT}/models"),
     Row("GET", f"{ROOT}/api_keys"),
