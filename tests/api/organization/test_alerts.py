@@ -110,7 +110,7 @@ async def test_our_alerts_know_every_scope_unit_interval_and_channel(office: Off
         scope_id=user,
         unit="images",
         interval="day",
-        threshold_amount=100,
+        threshold=100,
         model="gpt-image-1",
         notification_channels=[HOOK, MAIL, chat],
     )
@@ -120,14 +120,14 @@ async def test_our_alerts_know_every_scope_unit_interval_and_channel(office: Off
     shown = await office.get(f"/alerts/{made['id']}")
     assert shown == made
     assert (shown["scope"], shown["scope_id"], shown["scope_name"]) == ("user", user, "lin")
-    assert (shown["unit"], shown["threshold_amount"], shown["currency"]) == ("images", 100, None)
+    assert (shown["object"], shown["unit"], shown["threshold"]) == ("alert", "images", 100)
     assert shown["notification_channels"][2]["url"] == "feishu://***"
     assert (await office.get("/spend_alerts"))["data"] == []
     assert (await office.get("/alerts", scope="user", scope_id=user))["data"] == [shown]
     assert (await office.get("/alerts", scope="key"))["data"] == []
-    kept = await office.post(f"/alerts/{made['id']}", notification_channels=[HOOK], threshold_amount=5)
+    kept = await office.post(f"/alerts/{made['id']}", notification_channels=[HOOK], threshold=5)
     assert kept["notification_channels"][0]["secret"] == secret
-    assert (kept["threshold_amount"], kept["interval"]) == (5, "day")
+    assert (kept["threshold"], kept["interval"]) == (5, "day")
     assert (await office.get(f"/alerts/{made['id']}/firings"))["data"] == []
     assert secret not in str(await office.get("/audit_logs"))
     await office.delete(f"/alerts/{made['id']}")
@@ -138,7 +138,9 @@ async def test_a_plain_alert_is_in_both_lists(office: Office) -> None:
     made = await office.post("/alerts", threshold_amount=8000, notification_channels=[MAIL])
 
     assert [each["id"] for each in (await office.get("/spend_alerts"))["data"]] == [made["id"]]
-    assert made["currency"] == "CNY"
+    assert (made["unit"], made["threshold"]) == ("micros", 80_000_000)  # Given by the older name, in hundredths.
+    again = await office.post("/alerts", unit="micros", threshold=80_000_000, notification_channels=[MAIL])
+    assert {**again, "id": "", "created_at": 0} == {**made, "id": "", "created_at": 0}
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
@@ -150,6 +152,7 @@ async def test_a_plain_alert_is_in_both_lists(office: Office) -> None:
         {"interval": "minute"},
         {"interval": "year"},
         {"unit": "tokens"},
+        {"threshold": 5},
         {"currency": "USD"},
         {"model": "unheard-of"},
         {"notification_channels": []},

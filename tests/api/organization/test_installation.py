@@ -6,10 +6,11 @@ from tests.api.organization.conftest import Office
 
 async def test_it_tells_version_currency_and_timezone(office: Office) -> None:
     assert await office.get("/installation") == {
-        "object": "organization.installation",
+        "object": "installation",
         "version": __version__,
         "currency": "CNY",
         "timezone": "Asia/Shanghai",
+        "sandbox": False,
     }
 
 

@@ -16,24 +16,24 @@ async def send(office: Office, text: str, content_type: str, **query: Any) -> An
 async def test_a_price_is_set_and_the_one_before_it_stays_in_the_list(office: Office) -> None:
     new = await office.post("/prices", model="seedream-3.0", per_image="0.10")
 
-    assert (new["per_image"], new["in_force"], new["currency"]) == ("0.10", True, "CNY")
+    assert (new["per_image_micros"], new["in_force"]) == (100_000, True)
     listed = (await office.get("/prices", model="seedream-3.0"))["data"]
-    assert [(price["per_image"], price["in_force"]) for price in listed] == [("0.08", False), ("0.10", True)]
+    assert [(price["per_image_micros"], price["in_force"]) for price in listed] == [(80_000, False), (100_000, True)]
     assert (await office.get("/prices", model="seedream-3.0", in_force="true"))["data"] == [new]
     assert (await office.events())[-1] == ("price.created", new["id"])
 
 
 async def test_a_price_from_a_day_on_and_per_token(office: Office) -> None:
     amounts = {
-        "per_million_input_text": "5.00",
-        "per_million_input_image": "10.00",
-        "per_million_output": "40.00",
-        "ceiling_per_image": "1.50",
+        "per_million_input_text_micros": 5_000_000,
+        "per_million_input_image_micros": 10_000_000,
+        "per_million_output_micros": 40_000_000,
+        "ceiling_per_image_micros": 1_500_000,
     }
     new = await office.post("/prices", model="imagen4", **{"from": "2099-12-01"}, quality="high", **amounts)
 
     assert {name: new[name] for name in amounts} == amounts
-    assert (new["per_image"], new["in_force"], new["quality"]) == (None, False, "high")
+    assert (new["per_image_micros"], new["in_force"], new["quality"]) == (None, False, "high")
     assert new["starts_at"] == 4_099_737_600
 
 
@@ -46,6 +46,7 @@ async def test_a_price_from_a_day_on_and_per_token(office: Office) -> None:
         {"per_image": "free"},
         {"per_image": "-1"},
         {"per_image": "1", "ceiling_per_image": "1"},
+        {"per_image": "1", "per_image_micros": 1_000_000},
         {"per_million_output": "1"},
         {"per_image": "1", "from": "2020-01-01"},
         {"per_image": "1", "from": "2020-01-01T00:00:00+08:00"},
@@ -79,19 +80,20 @@ async def test_what_is_exported_can_be_imported_and_changes_nothing(office: Offi
     answer = await send(office, exported, f"application/{format}")
 
     assert answer.json() == {
-        "object": "organization.price.import",
+        "object": "price.import",
         "dry_run": False,
         "set": [],
         "unchanged": 5,
         "past": 1,
+        "notes": [],
     }
 
 
 async def test_an_import_is_tried_first_and_then_done_or_nothing_is(office: Office) -> None:
     text = "prices: [{model: seedream-3.0, per_image: 0.09}, {model: new, per_image: 1}]"
     tried = (await send(office, text, "application/yaml", dry_run="true")).json()
-    assert [(step["model"], step["was"]) for step in tried["set"]] == [
-        ("seedream-3.0", {"per_image": "0.08"}),
+    assert [(step["model"], step["was"] and step["was"]["per_image_micros"]) for step in tried["set"]] == [
+        ("seedream-3.0", 80_000),
         ("new", None),
     ]
     assert (await office.get("/prices", model="new"))["data"] == []
@@ -99,7 +101,7 @@ async def test_an_import_is_tried_first_and_then_done_or_nothing_is(office: Offi
     done = (await send(office, text, "application/yaml")).json()
 
     assert done["set"] == tried["set"]
-    assert [price["per_image"] for price in (await office.get("/prices", model="new"))["data"]] == ["1.00"]
+    assert [price["per_image_micros"] for price in (await office.get("/prices", model="new"))["data"]] == [1_000_000]
     wrong = "prices: [{model: newer, per_image: 1}, {model: worse, per_image: nothing}]"
     answer = await send(office, wrong, "application/yaml")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "prices.1.per_image")

@@ -41,10 +41,10 @@ async def test_requests_are_listed_newest_first_in_pages_and_by_whose_and_what(
     assert [each["id"] for each in first["data"] + rest["data"]] == unknown[::-1]
     assert first["has_more"] and not rest["has_more"]
     key = first["data"][0]["api_key_id"]
-    for query in ({"user": "lin"}, {"project": "default"}, {"key": key}, {"state": "unknown", "model": "gpt-image-1"}):
-        assert len((await office.get("/requests", **query))["data"]) == 4, query
-    for query in ({"state": "settled"}, {"model": "imagen4"}, {"key": "key_x"}, {"until": THEN_MS // 1000 - 86_400}):
-        assert (await office.get("/requests", **query))["data"] == [], query
+    for query in ("user=lin", "project=default", f"key={key}", "state=unknown&model=gpt-image-1"):
+        assert len((await office.get(f"/requests?{query}"))["data"]) == 4, query
+    for query in ("state=settled", "model=imagen4", "key=key_x", f"until={THEN_MS // 1000 - 86_400}"):
+        assert (await office.get(f"/requests?{query}"))["data"] == [], query
     since = await office.get("/requests", since=(THEN_MS - HOUR_MS) // 1000)
     assert [each["id"] for each in since["data"]] == unknown[:1:-1]
     assert (await office.refused("GET", "/requests", state="lost"))[0] == 400

@@ -50,10 +50,10 @@ async def test_a_key_tells_whose_it_is_what_it_may_use_and_how_every_limit_stand
     assert stands == [
         ("key", "requests", "minute"),
         ("user", "micros", "month"),
-        ("project", "in_flight", None),
+        ("project", "in_flight", "lifetime"),
         ("organization", "images", "day"),
     ]
-    figures = [[each[name] for name in ("amount", "used", "held", "left")] for each in shown["limits"]]
+    figures = [[each[name] for name in ("amount", "spent", "held", "left")] for each in shown["limits"]]
     assert figures == [[5, 1, 0, 4], [1_000_000, 80_000, 0, 920_000], [3, 0, 0, 3], [10, 1, 0, 9]]
     assert [each["resets_at"] is None for each in shown["limits"]] == [False, False, True, False]
 
