@@ -1,4 +1,4 @@
-"""What an installation is bound to, and what a new one begins with."""
+"""The binding of a new database to its pepper, currency and timezone, and its first user and key."""
 
 from dataclasses import dataclass
 
@@ -78,7 +78,7 @@ async def check_binding(database: Database, currency: str, timezone: str) -> Non
 
 
 async def first_key(database: Database, pepper: bytes) -> FirstKey | None:
-    """On an installation without users: a first one with a key and small limits. None where there is any user."""
+    """Create the first user with a key and small limits; None where there is a user already."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
         if await organization.any_user(connection):

@@ -88,5 +88,5 @@ def _make(path: Path) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """For the owner only, where it is new."""
+    """Create a folder that only its owner may enter; one that exists stays as it is."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

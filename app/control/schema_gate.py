@@ -1,4 +1,4 @@
-"""Whether the database at hand may be worked with: its schema is this program's, and its keys were made with this pepper."""
+"""Checks that a database may be used: its schema is this program's, and its keys were made with this pepper."""
 
 from app.control.installation import claim
 from app.errors import ConfigurationError, StoreUnavailable

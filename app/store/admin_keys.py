@@ -14,7 +14,7 @@ AdminRole = Literal["owner", "reader"]
 
 @dataclass(frozen=True, slots=True)
 class StoredAdminKey:
-    """As it is written: never its secret. `user_id` is whose it is, None for nobody's in particular."""
+    """A row to insert: never the secret. `user_id` is the owner, None for nobody's in particular."""
 
     id: str
     name: str
@@ -28,7 +28,7 @@ class StoredAdminKey:
 
 @dataclass(frozen=True, slots=True)
 class AdminKeyRecord:
-    """As it is shown, with its owner where it has one."""
+    """An admin key as lists show it, with the owner's name where there is one."""
 
     id: str
     name: str
@@ -67,14 +67,14 @@ async def find_admin_key(connection: AsyncConnection, key_id: str) -> AdminKeyRe
 
 
 async def page_of_admin_keys(connection: AsyncConnection, cursor: Cursor) -> Page[AdminKeyRecord]:
-    """Those that are not revoked, by creation."""
+    """Admin keys that are not revoked, by creation."""
     select = _SHOWN.where(admin_api_keys.c.revoked_at_ms.is_(None))
     order = (admin_api_keys.c.created_at_ms, admin_api_keys.c.id)
     return await read_page(connection, select, cursor, _record, order)
 
 
 async def list_admin_keys(connection: AsyncConnection) -> list[AdminKeyRecord]:
-    """Those that are not revoked, by creation."""
+    """A page of the admin keys that are not revoked, by creation."""
     select = _SHOWN.where(admin_api_keys.c.revoked_at_ms.is_(None))
     rows = await connection.execute(select.order_by(admin_api_keys.c.created_at_ms, admin_api_keys.c.id))
     return [_record(row) for row in rows.mappings()]
@@ -87,7 +87,7 @@ async def revoke(connection: AsyncConnection, key_id: str, at_ms: int) -> None:
 
 
 async def of_user(connection: AsyncConnection, user_id: str) -> list[AdminKeyRecord]:
-    """Those of a user that are not revoked."""
+    """A user's admin keys that are not revoked."""
     mine = sa.and_(admin_api_keys.c.user_id == user_id, admin_api_keys.c.revoked_at_ms.is_(None))
     return [_record(row) for row in (await connection.execute(_SHOWN.where(mine))).mappings()]
 

@@ -36,7 +36,7 @@ async def find_alert(connection: AsyncConnection, alert_id: str) -> Alert | None
 async def page_of_alerts(
     connection: AsyncConnection, cursor: Cursor, *, scope: Scope | None, scope_id: str | None, plain: bool
 ) -> Page[Alert]:
-    """By creation; `plain`: only those that are as OpenAI's."""
+    """Alerts by creation; `plain`: only those that have OpenAI's form."""
     select = _SHOWN if scope is None else _SHOWN.where(alerts.c.scope == scope)
     select = select if scope_id is None else select.where(alerts.c.scope_id == scope_id)
     select = select.where(alerts.c.plain == 1) if plain else select
@@ -48,7 +48,7 @@ async def all_alerts(connection: AsyncConnection) -> list[Alert]:
 
 
 async def fired(connection: AsyncConnection, since_ms: Sequence[int]) -> set[Fired]:
-    """What was set off in the intervals that began at these instants."""
+    """Alerts that were set off in the intervals that began at these instants."""
     columns = firings.c["alert_id", "starts_at_ms", "threshold"]
     select = sa.select(*columns).where(firings.c.starts_at_ms.in_(sorted(set(since_ms))))
     return {(alert_id, starts, threshold) for alert_id, starts, threshold in await connection.execute(select)}
@@ -62,7 +62,7 @@ async def used_since(connection: AsyncConnection, day: str) -> list[UsedRow]:
 
 
 async def used_between(connection: AsyncConnection, alert: Alert, since: str, until: str) -> int:
-    """What an alert watches, from one local day on and before another; `since` empty: from the beginning."""
+    """Usage that an alert watches, from the local day `since` (empty: the beginning) until before the day `until`."""
     theirs = {"project": usage.c.project_id, "user": usage.c.user_id, "key": usage.c.api_key_id}
     column = {"micros": usage.c.cost_micros, "images": usage.c.images, "requests": usage.c.requests}[alert.unit]
     select = sa.select(_whole(sa.func.sum(column))).where(usage.c.day >= since, usage.c.day < until)

@@ -13,7 +13,7 @@ from app.store.pages import Cursor, Page, read_page
 from app.store.tables import audit_logs, projects
 
 Facts = Mapping[str, Any]
-"""What something is, as JSON can say it, by names of ours. Never a secret."""
+"""Fields of a thing before or after a change, as JSON can say them. Never a secret."""
 
 _NOW_MS = {
     "sqlite": "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
@@ -61,7 +61,7 @@ class LoggedChange:
 
 @dataclass(frozen=True, slots=True)
 class AuditLogFilter:
-    """Which changes: each list that is not empty narrows, to any of its values. `from_ms` inclusive, `until_ms` exclusive."""
+    """Filter of changes: each list that is not empty narrows to any of its values. `from_ms` inclusive, `until_ms` exclusive."""
 
     events: Sequence[str] = ()
     actor_ids: Sequence[str] = ()
@@ -73,7 +73,7 @@ class AuditLogFilter:
 
 
 async def page_of_changes(connection: AsyncConnection, cursor: Cursor, wanted: AuditLogFilter) -> Page[LoggedChange]:
-    """In the order in which they were made."""
+    """A page of changes, in the order in which they were made."""
     order = (audit_logs.c.number, audit_logs.c.id)
     return await read_page(connection, _SHOWN.where(*_conditions(wanted)), cursor, _logged, order)
 

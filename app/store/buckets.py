@@ -13,13 +13,12 @@ from app.store.usage import Sums
 
 Field = Literal["project_id", "user_id", "api_key_id", "model", "operation", "size"]
 Row = Sequence[int]
-"""What falls into one bucket and one group, as the database gave it: the bucket's instant, the group's number, and the sums
-that were wanted."""
+"""Sums of one bucket and one group: the bucket's instant in ms, the group's number, then the sums that were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketRange:
-    """From `start_ms` (inclusive) to `end_ms` (exclusive), cut where UTC has a multiple of `width_ms`.
+    """Time from `start_ms` (inclusive) to `end_ms` (exclusive), cut where UTC has a multiple of `width_ms`.
 
     A width below an hour is read from the requests: keep the span short then. Otherwise the span begins and ends with an hour.
     """
@@ -31,7 +30,7 @@ class BucketRange:
 
 @dataclass(frozen=True, slots=True)
 class UsageFilter:
-    """Only what has one of these values in each field named; `items` are pairs of model and operation. Grouped by `by`.
+    """Filter of usage: one of these values in each field named; `items` are pairs of model and operation. Grouped by `by`.
 
     Without `with_tokens` the sums of tokens are left out: a sixth of the time for what few ask for.
     """
@@ -43,7 +42,7 @@ class UsageFilter:
 
     @property
     def sums(self) -> tuple[str, ...]:
-        """By the names and in the order of Sums."""
+        """The sums by name, in the order of Sums."""
         return Sums.__slots__ if self.with_tokens else Sums.__slots__[:3]
 
 
@@ -56,7 +55,7 @@ class BucketSums(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReportNames:
-    """By id: what reports show beside it."""
+    """Names that reports show beside ids."""
 
     projects: Mapping[str, str]
     users: Mapping[str, str]
@@ -64,7 +63,7 @@ class ReportNames:
 
 
 async def sums(connection: AsyncConnection, span: BucketRange, wanted: UsageFilter) -> BucketSums:
-    """Where nothing was used there is no row. Numbers mean the same for every span, unless it is read from the requests."""
+    """Sums by bucket and group; where nothing was used there is no row. Group numbers agree between spans of whole hours."""
     if span.width_ms < HOUR_MS:
         return _numbered(await _of_requests(connection, span, wanted), wanted)
     rows: list[Row] = []
@@ -102,7 +101,7 @@ _DAYS = _RollUp(usage_days, usage_days.c.day_at_ms, DAY_MS)
 
 
 def _stretches(span: BucketRange) -> list[_Stretch]:
-    """In the order of time. Of days, the whole ones are read by day; those that the span cuts, by hour."""
+    """Rows in the order of time. Of days, the whole ones are read by day; those that the span cuts, by hour."""
     start_ms, end_ms = span.start_ms, span.end_ms
     if span.width_ms < DAY_MS:
         return [_Stretch(_HOURS, start_ms, end_ms)]
@@ -156,7 +155,7 @@ async def _groups(connection: AsyncConnection, wanted: UsageFilter) -> dict[int,
 
 
 def _number(wanted: UsageFilter) -> sa.ColumnElement[int]:
-    """Of a group, by the order of its values."""
+    """The number of a group, by the order of its values."""
     if not wanted.by:
         return _ONLY.label("number")
     return sa.func.dense_rank().over(order_by=usage_series.c[wanted.by]).label("number")
@@ -172,7 +171,7 @@ _ONLY: sa.ColumnElement[int] = sa.literal_column("0", sa.BigInteger)
 
 
 async def _of_requests(connection: AsyncConnection, span: BucketRange, wanted: UsageFilter) -> Sequence[Sequence[Any]]:
-    """As from a roll-up, with the values themselves in the place of a group's number."""
+    """Rows as from a roll-up, with the values themselves in the place of a group's number."""
     source = _book(span)
     key = (source.c.at_ms - source.c.at_ms % span.width_ms, *(source.c[name] for name in wanted.by))
     return await _summed(connection, sa.select().where(*_filters(source, wanted)), source, key, wanted)

@@ -1,4 +1,4 @@
-"""Who may ask for what, kept for half a second.
+"""Keys, limits and prices for admission, cached for half a second.
 
 Answers come from memory while the revision stands; it is read again when half a second has passed. Whoever buys is checked
 once more: a reservation made on an older revision is refused, so a revoked key buys nothing even within that half second.
@@ -39,7 +39,7 @@ class ControlData:
         self._catalog: Catalog | None = None
 
     async def grant(self, key_id: str) -> Grant | None:
-        """What holds for a key; None when there is no such key."""
+        """The grant of a key; None when there is no such key."""
         await self._refresh()
         if key_id in self._grants:
             return self._grants[key_id]
@@ -132,7 +132,7 @@ async def _grant(connection: AsyncConnection, row: Any, revision: int) -> Grant:
 
 
 async def _limits(connection: AsyncConnection, key: Any) -> tuple[Limit, ...]:
-    """Those of the key, its user, its project and the organization: the narrowest scope first."""
+    """Limits of the key, its user, its project and the organization, the narrowest scope first."""
     owners = {
         ("key", key["id"]): key["name"],
         ("user", key["user_id"]): key["user_name"],

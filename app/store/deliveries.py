@@ -1,4 +1,4 @@
-"""What alerts set off, and the messages that go out for it: each at least once, by whichever replica claims it."""
+"""Firings of alerts and the messages that go out for them: each at least once, by whichever replica claims it."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,7 +28,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """As it is shown. `channel` has no secrets."""
+    """A delivery as lists show it. `channel` has no secrets."""
 
     id: str
     channel: dict[str, Any]
@@ -70,7 +70,7 @@ async def fire(connection: AsyncConnection, alert: Alert, starts_at_ms: int, use
 
 
 async def any_due(connection: AsyncConnection, now_ms: int) -> bool:
-    """Whether anything waits to be sent: a look that locks nothing."""
+    """True when a message waits to be sent. Takes no lock."""
     due = sa.select(deliveries.c.id).where(deliveries.c.state == "pending", deliveries.c.due_at_ms <= now_ms)
     return (await connection.execute(due.limit(1))).first() is not None
 
@@ -91,14 +91,14 @@ async def claim(connection: AsyncConnection, now_ms: int, lease_ms: int) -> Clai
 
 
 async def ended(connection: AsyncConnection, claim: Claim, state: DeliveryState, error: str | None, at_ms: int) -> None:
-    """How a claimed message went, for good. A claim that ran out meanwhile ends nothing unless it was delivered."""
+    """Record the end of a claimed message. A claim that ran out meanwhile ends nothing unless it was delivered."""
     there = sa.and_(deliveries.c.id == claim.id, deliveries.c.state == "pending")
     mine = there if state == "delivered" else sa.and_(there, deliveries.c.due_at_ms == claim.due_at_ms)
     await connection.execute(sa.update(deliveries).where(mine).values(state=state, error=error, ended_at_ms=at_ms))
 
 
 async def postponed(connection: AsyncConnection, claim: Claim, error: str, due_at_ms: int) -> None:
-    """To be tried again then."""
+    """Schedule a claimed message for another try."""
     mine = sa.and_(
         deliveries.c.id == claim.id, deliveries.c.state == "pending", deliveries.c.due_at_ms == claim.due_at_ms
     )

@@ -93,7 +93,7 @@ class Database:
     where: DatabaseUrl
     engine: AsyncEngine
     actor: Actor = GATEWAY
-    """Whose changes `write` makes."""
+    """The actor whose changes `write` makes."""
 
     def by(self, actor: Actor) -> "Database":
         """The same database in the hands of `actor`: what is written through it is theirs in the log of changes."""

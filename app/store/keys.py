@@ -67,7 +67,7 @@ class KeyRecord:
 
     @property
     def owner_has_access(self) -> bool:
-        """Whether its owner may act in its project now."""
+        """True when the key's owner may act in its project now."""
         return not self.owner_disabled and self.owner_role is not None and not self.project_archived
 
 
@@ -88,14 +88,14 @@ async def list_keys(connection: AsyncConnection) -> list[KeyRecord]:
 
 
 async def page_of_all_keys(connection: AsyncConnection, cursor: Cursor) -> Page[KeyRecord]:
-    """Those of every project, revoked ones too, by creation."""
+    """Keys of every project, revoked ones too, by creation."""
     return await read_page(connection, _SHOWN, cursor, _record, _BY_CREATION)
 
 
 async def page_of_keys(
     connection: AsyncConnection, project_id: str, cursor: Cursor, owner_has_access: bool | None = None
 ) -> Page[KeyRecord]:
-    """Those of a project that are not revoked, by creation; with `owner_has_access` only such."""
+    """Keys of a project that are not revoked, by creation; with `owner_has_access` only keys whose owner may act there."""
     select = _SHOWN.where(api_keys.c.project_id == project_id, api_keys.c.revoked_at_ms.is_(None))
     if owner_has_access is not None:
         select = select.where(_HAS_ACCESS if owner_has_access else sa.not_(_HAS_ACCESS))
@@ -103,7 +103,7 @@ async def page_of_keys(
 
 
 async def keys_of_user(connection: AsyncConnection, user_id: str) -> list[KeyRecord]:
-    """Those of a user or service account that are not revoked."""
+    """Keys of a user or service account that are not revoked."""
     return await _records(connection, _SHOWN.where(api_keys.c.user_id == user_id, api_keys.c.revoked_at_ms.is_(None)))
 
 

@@ -15,7 +15,7 @@ from app.store.tables import api_keys, counters, limits, projects, users
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a limit stands: unique in the table."""
+    """Scope, model, unit and interval of a limit: unique in the table."""
 
     scope: Scope
     scope_id: str
@@ -31,7 +31,7 @@ class Used:
 
 
 async def amount(connection: AsyncConnection, place: Place) -> int | None:
-    """What is in force there; None for no limit."""
+    """The amount in force; None for no limit."""
     there = [limits.c[name] == value for name, value in _values(place).items()]
     found: int | None = (await connection.execute(sa.select(limits.c.amount).where(*there))).scalar_one_or_none()
     return found
@@ -46,7 +46,7 @@ async def set_amount(connection: AsyncConnection, place: Place, amount: int) -> 
 
 
 async def remove(connection: AsyncConnection, place: Place) -> bool:
-    """Whether there was one. Its counters stay, for the interval it may be set again in."""
+    """Remove a limit; False when there was none. Its counters stay, for the interval it may be set again in."""
     there = [limits.c[name] == value for name, value in _values(place).items()]
     result = await connection.execute(sa.update(limits).where(*there, limits.c.amount.is_not(None)).values(amount=None))
     return result.rowcount > 0
@@ -66,7 +66,7 @@ async def of_scopes(connection: AsyncConnection, scopes: Iterable[tuple[str, str
 async def used(
     connection: AsyncConnection, starts_ms: Mapping[Interval, int], limit_ids: Collection[int]
 ) -> dict[int, Used]:
-    """By limit id: the counters of the intervals that start then. A limit without one has nothing spent or held."""
+    """Counters of the intervals that start then, by limit id. A limit without one has nothing spent or held."""
     current = [
         sa.and_(limits.c.interval == interval, counters.c.starts_at_ms == start)
         for interval, start in starts_ms.items()

@@ -14,7 +14,7 @@ FILE = "imagegate.lock"
 
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
-    """Held until the end of the block, or of the process, however it ends. Raises ConfigurationError when it is taken."""
+    """Hold the lock until the block or the process ends, however that happens. Raises ConfigurationError when it is taken."""
     path = data_dir / FILE
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -47,11 +47,11 @@ class ProcessLocks:
         os.pwrite(self._fd, _boot().encode(), 0)
 
     def dead(self) -> list[str]:
-        """Their ids, until `forget`."""
+        """Ids of dead processes, until `forget`."""
         return [path.name for path in self._look() if path != self._own and _free(path)]
 
     def met(self) -> frozenset[str]:
-        """Everybody who is, or was seen, in this directory."""
+        """Ids of all processes that are, or were seen, in this directory."""
         self._look()
         return frozenset(self._met)
 

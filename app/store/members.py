@@ -1,4 +1,4 @@
-"""Who belongs to which project."""
+"""Members of projects."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ class Member:
 
 
 async def add(connection: AsyncConnection, project_id: str, user_id: str, role: str, at_ms: int) -> bool:
-    """Whether the user was not in it yet; whoever was keeps role and date."""
+    """Add a user to a project; False when they were in it, with role and date unchanged."""
     row = {"project_id": project_id, "user_id": user_id, "role": role, "added_at_ms": at_ms}
     result = await connection.execute(insert(connection, project_users).values(row).on_conflict_do_nothing())
     return result.rowcount > 0
@@ -43,7 +43,7 @@ async def find(connection: AsyncConnection, project_id: str, user_id: str) -> Me
 
 
 async def page(connection: AsyncConnection, project_id: str, cursor: Cursor) -> Page[Member]:
-    """By when they were added."""
+    """Members by the date they were added."""
     select = _SHOWN.where(project_users.c.project_id == project_id)
     own = project_users.c.project_id == project_id
     order = (project_users.c.added_at_ms, project_users.c.user_id)

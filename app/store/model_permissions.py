@@ -1,4 +1,4 @@
-"""Which models a project may use, as it is kept."""
+"""The rows that say which models a project may use."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +16,7 @@ async def find_rule(connection: AsyncConnection, project_id: str) -> ModelRule |
 
 
 async def set_rule(connection: AsyncConnection, project_id: str, rule: ModelRule) -> None:
-    """In place of the one before."""
+    """Replace the permissions of a project."""
     values = {"mode": rule.mode, "models": list(rule.models)}
     statement = insert(connection, model_permissions).values(project_id=project_id, **values)
     await connection.execute(statement.on_conflict_do_update(index_elements=["project_id"], set_=values))

@@ -15,7 +15,7 @@ UserKind = Literal["person", "service_account"]
 
 @dataclass(frozen=True, slots=True)
 class BookBinding:
-    """What the first start bound the book to; each is None until then. `revision` counts the control writes."""
+    """Values the first start bound the book to; each is None until then. `revision` counts the control writes."""
 
     revision: int
     pepper_fingerprint: str | None
@@ -76,7 +76,7 @@ async def update_project(connection: AsyncConnection, project_id: str, **values:
 
 
 async def find_project(connection: AsyncConnection, reference: str) -> Project | None:
-    """By id or by name; no name looks like an id."""
+    """Find a project by id or by name; no name looks like an id."""
     wanted = sa.or_(projects.c.id == reference, projects.c.name == reference)
     row = (await connection.execute(sa.select(projects).where(wanted))).mappings().one_or_none()
     return Project(**row) if row else None
@@ -88,7 +88,7 @@ async def list_projects(connection: AsyncConnection) -> list[Project]:
 
 
 async def page_of_projects(connection: AsyncConnection, cursor: Cursor, include_archived: bool) -> Page[Project]:
-    """By creation."""
+    """A page of projects, by creation."""
     select = sa.select(projects)
     if not include_archived:
         select = select.where(projects.c.archived_at_ms.is_(None))
@@ -107,7 +107,7 @@ async def update_user(connection: AsyncConnection, user_id: str, **values: Any) 
 
 
 async def find_user(connection: AsyncConnection, reference: str) -> User | None:
-    """By id, service accounts and deleted ones too; or by the name of a person. No name looks like an id."""
+    """Find a user by id, service accounts and deleted ones too; or a person by name. No name looks like an id."""
     named = sa.and_(users.c.name == reference, users.c.kind == "person", users.c.deleted_at_ms.is_(None))
     wanted = sa.select(users).where(sa.or_(users.c.id == reference, named))
     row = (await connection.execute(wanted)).mappings().one_or_none()
@@ -115,7 +115,7 @@ async def find_user(connection: AsyncConnection, reference: str) -> User | None:
 
 
 async def find_user_by_email(connection: AsyncConnection, email: str) -> list[User]:
-    """Everybody with this address: it need not be one."""
+    """Users with this address, which need not be unique."""
     wanted = sa.select(users).where(_people(), sa.func.lower(users.c.email) == email.lower())
     return [User(**row) for row in (await connection.execute(wanted)).mappings()]
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """After (or, for the other direction, before) which id, how many rows, and whether newest first."""
+    """Position in a list: the id to begin after (or before), how many rows, and whether newest first."""
 
     after: str | None = None
     limit: int = 20
@@ -62,7 +62,7 @@ async def _place(
     name: str,
     among: sa.ColumnElement[bool] | None,
 ) -> tuple[Any, str]:
-    """Of the row itself, not of the list: it may have left the list since."""
+    """The place of a row in the order, read from the row itself: it may have left the list since."""
     wanted = sa.select(order[0]).where(order[1] == id)
     row = (await connection.execute(wanted if among is None else wanted.where(among))).first()
     if row is None:

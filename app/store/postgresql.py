@@ -28,7 +28,7 @@ _LOGIN_REFUSED = (
 
 
 class Pool:
-    """At most `connections_max` connections; each statement is a transaction of its own.
+    """Pool of at most `connections_max` connections; each statement is a transaction of its own.
 
     Raises StoreUnavailable, StorageFull, or asyncpg's error when the statement itself was wrong.
     """

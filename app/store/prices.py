@@ -33,7 +33,7 @@ async def catalog(connection: AsyncConnection) -> Catalog:
 
 
 async def list_prices(connection: AsyncConnection) -> list[Price]:
-    """By model, then in the order they count from."""
+    """Prices by model, then in the order they count from."""
     select = sa.select(prices).order_by(prices.c.model, prices.c.from_ms, prices.c.id)
     return [_price(row) for row in (await connection.execute(select)).mappings()]
 

@@ -1,4 +1,4 @@
-"""Which gateway processes live, and which rows their dead left behind. Beats are by the database's clock."""
+"""Gateway processes with their beats, by the database's clock, and the requests that dead ones left behind."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ _UNRESOLVED = select_stored().where(is_unresolved)
 
 
 async def elsewhere(database: Database, near: Collection[str]) -> int:
-    """How many processes live that are none of `near`, those that share a data directory."""
+    """Count the processes that live and are none of `near`, those that share a data directory."""
     if database.is_sqlite:
         return 0
     now_ms = await database.now_ms()

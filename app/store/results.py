@@ -58,6 +58,6 @@ class ResultRows:
             return list(rows.scalars())
 
     async def forget(self, request_ids: Sequence[str]) -> None:
-        """Their requests answer `result_expired` from now on."""
+        """Forget results; their requests answer `result_expired` from now on."""
         async with self.database.transaction() as connection:
             await connection.execute(sa.delete(results).where(results.c.request_id.in_(request_ids)))

@@ -1,4 +1,4 @@
-"""Where a database stands in the schema's history. Without Alembic: whoever only asks need not load what changes it."""
+"""The version of a database's schema, without Alembic: callers that only ask need not load what changes it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ async def schema_state(database: Database) -> SchemaState:
 
 
 def migrations_folder() -> Path:
-    """Inside the installed package, or beside it in a checkout. Its versions are named by their number, which is their order."""
+    """The folder of migrations, inside the installed package or beside it in a checkout. File names sort in their order."""
     app = Path(__file__).parents[1]
     inside = app / "migrations"
     return inside if inside.is_dir() else app.parent / "migrations"

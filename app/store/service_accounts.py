@@ -32,12 +32,12 @@ async def find(connection: AsyncConnection, project_id: str, account_id: str) ->
 
 
 async def page(connection: AsyncConnection, project_id: str | None, cursor: Cursor) -> Page[ServiceAccount]:
-    """Of a project or of all, by creation."""
+    """Service accounts of a project or of all, by creation."""
     return await read_page(connection, _of(project_id), cursor, lambda row: ServiceAccount(**row), _BY_CREATION)
 
 
 async def all_of(connection: AsyncConnection, project_id: str | None) -> list[ServiceAccount]:
-    """Of a project or of all, by creation."""
+    """A page of service accounts of a project or of all, by creation."""
     rows = await connection.execute(_of(project_id).order_by(*_BY_CREATION))
     return [ServiceAccount(**row) for row in rows.mappings()]
 

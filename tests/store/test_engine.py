@@ -1,0 +1,38 @@
+"""Errors of the drivers, told apart by code or class."""
+
+import sqlite3
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from app.errors import StorageFull, StoreUnavailable
+from app.store.engine import Database
+
+
+@pytest.mark.parametrize("column", ["locked", "interfaceerror", '"disk full"'])
+async def test_a_wrong_statement_is_no_outage_whatever_its_text_sounds_like(database: Database, column: str) -> None:
+    with pytest.raises(DBAPIError):
+        async with database.read() as connection:
+            await connection.execute(sa.text(f"SELECT organization.{column} FROM organization"))  # noqa: S608
+
+
+async def test_a_broken_constraint_is_no_outage(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        async with database.transaction() as connection:
+            await connection.execute(sa.text("UPDATE organization SET id = 2"))
+
+
+async def test_a_full_sqlite_is_storage_full_and_a_locked_one_unavailable(sqlite_database: Database) -> None:
+    with pytest.raises(StorageFull):
+        async with sqlite_database.transaction() as connection:
+            pages = (await connection.execute(sa.text("PRAGMA page_count"))).scalar_one()
+            await connection.execute(sa.text(f"PRAGMA max_page_count = {pages}"))
+            await connection.execute(sa.text("CREATE TABLE more AS SELECT randomblob(1000000)"))
+    other = sqlite3.connect(str(sqlite_database.where.path), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable):
+        async with sqlite_database.read() as connection:
+            await connection.execute(sa.text("PRAGMA busy_timeout = 0"))
+            await connection.execute(sa.text("UPDATE organization SET revision = 0"))
+    other.close()
