@@ -75,6 +75,7 @@ def test_no_file_is_longer_than_300_lines() -> None:
     assert_none([f"{path}: {count} lines" for path, count in lines.items() if count > FILE_LINES_MAX])
 
 
+@not_yet
 def test_no_function_is_longer_than_50_lines() -> None:
     assert_none(
         [
