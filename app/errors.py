@@ -19,6 +19,8 @@ class GatewayError(Exception):
     code: str | None = "internal_error"
     retryable = False
     default_retry_after_s = 5
+    limit: str | None = None
+    """Label of the limit that refused, where one did."""
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ from app.core.ids import new_id
 from app.errors import ConfigurationError, GatewayError, StoreUnavailable
 from app.images.admission import Admission
 from app.images.answers import KeptAnswers, RetentionPolicy
+from app.images.booking import Listeners, log_event
 from app.images.exchange import ExchangeContext
 from app.images.recovery import Heartbeat, Recovery
 from app.images.replay import DeliveryNotes, Replay
@@ -114,14 +115,15 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
     processes, zone, notifier = Processes(database, new_id("proc_")), settings.zone, notifier_from(settings)
     process_locks = ProcessLocks(_folder(data_dir / "processes"), processes.id)
     admission = Admission(control_data, rates, ledger, background, clock, zone, settings.currency, processes.id, pepper)
+    listeners = Listeners((log_event,))
     caps = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
-    context = ExchangeContext(upstream, database, ledger, kept_answers, background, clock, zone, *caps)
+    context = ExchangeContext(upstream, database, ledger, kept_answers, background, listeners, clock, zone, *caps)
     notes = DeliveryNotes(retries, clock)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = ImageService(admission, context, replay, notes, settings.in_flight_max, settings.client_deadline_s)
     heartbeat = Heartbeat(processes, clock, schema_gate.ensure)
     recovery = Recovery(
-        processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, replay.running
+        processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, listeners, replay.running
     )
     reconciliation = reconciliation_from(settings, database, ledger, upstream)
     reconciler = Reconciler(reconciliation)

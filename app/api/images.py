@@ -15,6 +15,7 @@ from app.api.deps import Caller, Caps, Wired
 from app.core.grants import Grant
 from app.core.request import ImageRequest
 from app.core.retry import Retry
+from app.errors import GatewayError
 from app.wiring import Gateway
 
 ReadBody = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
@@ -41,8 +42,11 @@ async def vary(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> 
 
 
 async def _buy(request: Request, caller: Grant, gateway: Gateway, caps: BodyCaps, read_body: ReadBody) -> Response:
-    retry = Retry.from_headers(request.headers)
-    wanted = await read_body(request, caps)
+    try:
+        retry, wanted = Retry.from_headers(request.headers), await read_body(request, caps)
+    except GatewayError as exc:
+        gateway.image_service.note_refusal(request.state.request_id, caller, exc)
+        raise
     connection, later = ClientConnection(request), _prefers_later(request)
     pending = await gateway.image_service.submit(
         request.state.request_id, caller, wanted, retry, connection.has_closed, collected=later

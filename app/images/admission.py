@@ -10,7 +10,7 @@ from app.core.grants import Grant, allowed_model
 from app.core.intervals import bounds_ms
 from app.core.request import ImageRequest
 from app.core.retry import Retry
-from app.errors import InvalidApiKey, Overloaded, StorageFull, StoreUnavailable
+from app.errors import GatewayError, InternalError, InvalidApiKey, Overloaded
 from app.images.booking import retry_until_booked
 from app.images.crash import crash_point
 from app.images.refusals import no_room, too_fast
@@ -26,7 +26,7 @@ INVALID_KEY = "Incorrect API key provided. Ask your administrator for a new one.
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A reservation that stands, with what its settlement will need."""
+    """Reservation that stands, with what its settlement will need."""
 
     order: Reservation
     model: Model
@@ -35,7 +35,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class RequestIdentity:
-    """By what a request is known again."""
+    """Marks by which a request is known again."""
 
     retry: Retry
     fingerprint: bytes
@@ -43,7 +43,7 @@ class RequestIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Catalog and price, then rate, then the reservation. Refuses by raising a GatewayError."""
+    """Admission by catalog and price, then rate, then the reservation. Refuses by raising a GatewayError."""
 
     control_data: ControlData
     rates: Rates
@@ -56,12 +56,12 @@ class Admission:
     pepper: bytes
 
     async def admit(
-        self, request_id: str, grant: Grant, wanted: ImageRequest, identity: RequestIdentity
+        self, request_id: str, grant: Grant, request: ImageRequest, identity: RequestIdentity
     ) -> Admitted | None:
-        """Reserve money, images and a place for `wanted`, all or nothing. None when its idempotency key is taken by now."""
-        model = await self._allowed_model(grant, wanted)
-        order = self._order(request_id, grant, wanted, model, identity)
-        states = await self.spend_rates(grant, wanted.model, images=wanted.n)
+        """Reserve money, images and a place for `request`, all or nothing. None when its idempotency key is taken by now."""
+        model = await self._allowed_model(grant, request)
+        order = self._order(request_id, grant, request, model, identity)
+        states = await self.spend_rates(grant, request.model, images=request.n)
         for _ in range(STALE_TRIES):
             outcome = await self._reserve(order)
             if isinstance(outcome, Reserved):
@@ -71,45 +71,45 @@ class Admission:
             if isinstance(outcome, LimitExceeded):
                 raise no_room(outcome, order.reserved_at_ms, self.zone, self.currency)
             grant = await self._reloaded(grant)
-            model = await self._allowed_model(grant, wanted)
-            order = self._order(request_id, grant, wanted, model, identity)
+            model = await self._allowed_model(grant, request)
+            order = self._order(request_id, grant, request, model, identity)
         raise Overloaded("The settings of this gateway are being changed; nothing was bought. Try again in a moment.")
 
-    async def _allowed_model(self, grant: Grant, wanted: ImageRequest) -> Model:
-        return allowed_model(await self.control_data.catalog(), grant, wanted)
+    async def _allowed_model(self, grant: Grant, request: ImageRequest) -> Model:
+        return allowed_model(await self.control_data.catalog(), grant, request)
 
     def _order(
-        self, request_id: str, grant: Grant, wanted: ImageRequest, model: Model, identity: RequestIdentity
+        self, request_id: str, grant: Grant, request: ImageRequest, model: Model, identity: RequestIdentity
     ) -> Reservation:
         now_ms = self.clock.now_ms()
         counted = [limit for limit in grant.limits if not limit.is_rate and limit.applies_to(model.id)]
-        prompt = str(wanted.fields.get("prompt", ""))
+        prompt = str(request.fields.get("prompt", ""))
         return Reservation(
             request_id=request_id,
             owner=self.process_id,
             api_key_id=grant.key_id,
             user_id=grant.user_id,
             project_id=grant.project_id,
-            operation=wanted.operation,
+            operation=request.operation,
             model=model.id,
-            n=wanted.n,
-            size=wanted.size,
-            quality=wanted.quality,
-            stream=wanted.stream,
-            prompt_chars=wanted.prompt_chars,
+            n=request.n,
+            size=request.size,
+            quality=request.quality,
+            stream=request.stream,
+            prompt_chars=request.prompt_chars,
             prompt_hmac=keys.keyed_digest(self.pepper, prompt.encode()),
-            quote_micros=model.quote_micros(wanted, now_ms),
+            quote_micros=model.quote_micros(request, now_ms),
             reserved_at_ms=now_ms,
             revision=grant.revision,
             counter_keys=tuple(CounterKey(limit, bounds_ms(limit.interval, now_ms, self.zone)[0]) for limit in counted),
             idempotency_key=identity.retry.key,
             fingerprint=identity.fingerprint,
             tries=identity.retry.count + 1,
-            response_format=wanted.fields.get("response_format"),
+            response_format=request.fields.get("response_format"),
         )
 
     async def spend_rates(self, grant: Grant, model: str, *, images: int) -> tuple[RateState, ...]:
-        """One request and so many images of every rate, all or none. Raises RateLimited."""
+        """Spend one request and so many images of every rate, all or none. Raises RateLimited."""
         rates = [limit for limit in grant.limits if limit.is_rate and limit.applies_to(model)]
         if not rates:
             return ()
@@ -124,9 +124,11 @@ class Admission:
             outcome = await self.ledger.reserve(order)
             crash_point("after_reserve")
             return outcome
-        except (StoreUnavailable, StorageFull) as exc:
+        except Exception as exc:
             # The reservation may have been written all the same. Nothing was sent on it, so it is given back.
-            ending, release = Ending(self.clock.now_ms(), 503, exc.code, exc.to_record()), self.ledger.release
+            error = exc if isinstance(exc, GatewayError) else InternalError("The gateway failed; nothing was bought.")
+            ending = Ending(self.clock.now_ms(), error.status, error.code, error.to_record())
+            release = self.ledger.release
             self.background.start(
                 retry_until_booked(lambda: release(order.request_id, ending, ("reserved",), order.owner))
             )

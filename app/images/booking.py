@@ -1,25 +1,31 @@
-"""Bookings: what an answer of the relay puts into the book, and the retry of a booking the database did not take."""
+"""Bookings: what an outcome puts into the book, the retry of a booking the database did not take, and the news of each end."""
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import asdict, dataclass
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from app.core.catalog import AnswerFacts, Model
+from app.core.endings import RequestEnded, RequestRefused
 from app.core.intervals import hour_start_ms, local_day
+from app.core.money import decimal_text
 from app.core.pricing import closed
 from app.core.request import ImageRequest
-from app.errors import GatewayError, UpstreamBadPayload
+from app.errors import GatewayError, StorageFull, StoreUnavailable, UpstreamBadPayload
 from app.spool import Segments, Spool
 from app.store.ledger.columns import Ending, Settlement, StoredResult
 from app.store.ledger.types import Room
 from app.upstream.images import Images
 
+FIRST_PAUSE_S = 0.2
+PAUSE_S_MAX = 10.0
+FAILURES_MAX = 5
+"""How often a booking may fail for another reason than an absent or full database."""
 NOT_AN_IMAGE = "The upstream charged for this request, but what it sent is not an image."
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,8 @@ class CompleteAnswer:
 
 @dataclass(frozen=True, slots=True)
 class BookedAnswer:
-    """A booked answer. `segments` lie partly in `spool`, which whoever sends it closes. `rooms` is None where the database
-    was away when it was booked: it will be booked, but what is left is not known yet."""
+    """A booked answer. `segments` lie partly in `spool`, which its sender closes. `rooms` is None where the database was away
+    when it was booked: it will be booked, but what is left is not known yet."""
 
     segments: Segments
     spool: Spool
@@ -44,7 +50,7 @@ class BookedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class QuotedPrice:
-    """What was agreed on when the request was reserved."""
+    """The price frozen when the request was reserved."""
 
     model: Model
     reserved_at_ms: int
@@ -53,7 +59,7 @@ class QuotedPrice:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeFacts:
-    """What the exchange itself knows of an answer, beside its content."""
+    """Facts of an exchange beside the content of its answer."""
 
     at_ms: int
     upstream_request_id: str | None
@@ -61,7 +67,7 @@ class ExchangeFacts:
 
 
 def ending_of(facts: ExchangeFacts, error: GatewayError | None = None, *, answered: bool = True) -> Ending:
-    """The end of a request as its row has it; `answered` is False where nobody was there to be facts."""
+    """Make the end of a request for its row; `answered` is False where no client was left to answer."""
     return Ending(
         at_ms=facts.at_ms,
         http_status=None if not answered else 200 if error is None else error.status,
@@ -75,7 +81,7 @@ def ending_of(facts: ExchangeFacts, error: GatewayError | None = None, *, answer
 
 def settlement_of(
     price: QuotedPrice,
-    wanted: ImageRequest,
+    request: ImageRequest,
     images: Images,
     facts: ExchangeFacts,
     zone: ZoneInfo,
@@ -83,12 +89,13 @@ def settlement_of(
     *,
     answered: bool = True,
 ) -> Settlement:
-    """The price of the instant of the reservation, for the size and quality of the answer. `answered` as in `ended`."""
+    """Make a settlement at the price of the reservation's instant, for size and quality of the answer. `answered` as in
+    `ending_of`."""
     usage, bad = images.usage, images.bad_payload
     answer = AnswerFacts(len(images.items), images.size, images.quality, usage)
     return Settlement(
         ending=ending_of(facts, UpstreamBadPayload(NOT_AN_IMAGE) if bad else None, answered=answered),
-        cost_micros=price.model.cost_micros(wanted, price.reserved_at_ms, price.quote_micros, answer),
+        cost_micros=price.model.cost_micros(request, price.reserved_at_ms, price.quote_micros, answer),
         images=len(images.items),
         hour_at_ms=hour_start_ms(price.reserved_at_ms),
         day=local_day(price.reserved_at_ms, zone),
@@ -101,22 +108,55 @@ def settlement_of(
     )
 
 
-T = TypeVar("T")
-FIRST_PAUSE_S = 0.2
-PAUSE_S_MAX = 10.0
-log = structlog.get_logger()
+async def retry_until_booked(
+    step: Callable[[], Awaitable[object]], fallback: Callable[[], Awaitable[object]] | None = None
+) -> bool:
+    """Repeat a transition until the database has taken it, however long the database is away. Each is guarded by the state it
+    starts from, so one that had gone through unnoticed changes nothing when it is done again.
 
-
-async def retry_until_booked(step: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a transition until the database has answered. Each is guarded by the state it starts from, so one that had
-    gone through unnoticed changes nothing when it is done again."""
-    pause_s = FIRST_PAUSE_S
+    After FAILURES_MAX failures of another kind, which are bugs, `fallback` is repeated in its place. False when the fallback
+    was taken.
+    """
+    pause_s, failures, is_meant = FIRST_PAUSE_S, 0, True
     while True:
         try:
-            return await step()
-        except GatewayError as exc:
+            await step()
+            return is_meant
+        except (StoreUnavailable, StorageFull) as exc:
             log.warning("the database refuses a booking; trying again", error=exc.code, pause_s=round(pause_s, 1))
-        except Exception as exc:  # Whatever it is, giving up would leave money held for ever.
-            log.error("a booking fails; trying again", pause_s=round(pause_s, 1), exc_info=exc)
+        except Exception as exc:  # Giving up would leave money held for ever.
+            failures += 1
+            log.error("a booking fails; trying again", failures=failures, pause_s=round(pause_s, 1), exc_info=exc)
+            if failures >= FAILURES_MAX and fallback is not None:
+                step, fallback, is_meant = fallback, None, False
         await asyncio.sleep(pause_s * random.uniform(0.5, 1))
         pause_s = min(pause_s * 2, PAUSE_S_MAX)
+
+
+Listener = Callable[[RequestEnded | RequestRefused], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Hearers of the end of each request, chosen in `wiring`."""
+
+    listeners: tuple[Listener, ...]
+
+    def tell(self, event: RequestEnded | RequestRefused) -> None:
+        """Tell all. Never raises: a listener that fails changes nothing about the request."""
+        for listener in self.listeners:
+            try:
+                listener(event)
+            except Exception:
+                log.exception("a listener failed", request_id=event.request_id)
+
+
+def log_event(event: RequestEnded | RequestRefused) -> None:
+    """Write the log line of an end or a refusal. A listener."""
+    if isinstance(event, RequestRefused):
+        log.info("image request refused", **asdict(event))
+        return
+    write = log.error if event.alarm else log.info if event.outcome == "settled" else log.warning
+    facts = asdict(event) | {"cost": decimal_text(event.cost_micros), "own_ms": event.own_ms}
+    del facts["cost_micros"], facts["alarm"]
+    write("image request ended", **facts)

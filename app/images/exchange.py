@@ -1,19 +1,20 @@
-"""One conversation with the relay, from the dispatched mark to the booked end.
+"""One exchange with the relay, from the reservation to the booked end.
 
-It belongs to the process, not to the connection: a client that leaves changes nothing. Once the first byte may have left, the
-request is never sent again, whatever happens.
+It belongs to the process, not to the connection. Once the first byte may have left, the request is never sent again. Every
+admitted request ends here, with one event; `recovery` ends those whose process has died.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from app.chores import BackgroundTasks
+from app.core.endings import Outcome, RequestEnded
 from app.core.request import DEFAULT_RELAY, ImageRequest
 from app.errors import (
     GatewayError,
@@ -30,39 +31,46 @@ from app.images.booking import (
     BookedAnswer,
     CompleteAnswer,
     ExchangeFacts,
+    Listeners,
     QuotedPrice,
     ending_of,
     retry_until_booked,
     settlement_of,
 )
 from app.images.crash import crash_point
-from app.images.streaming import EventQueue, complete_answer, read_events
-from app.spool import Spool
+from app.images.streaming import EventQueue, StreamedAnswer
 from app.store.clock import Clock
 from app.store.engine import Database
 from app.store.ledger import corrections
-from app.store.ledger.columns import Settlement
+from app.store.ledger.columns import Settlement, State
 from app.store.ledger.types import Ledger, Room
 from app.upstream.classify import Verdict, unknown
 from app.upstream.client import Answer, Broken, NotSent, Upstream
-from app.upstream.images import Images
 
 CONNECT_TRIES = 3
 DISPATCH_TRIES = 3
 PAUSE_S = 0.1
+UNSENT = "The reservation did not hold until the request could be sent; nothing was bought. Try again."
+UNREACHABLE = "The upstream cannot be reached; nothing was bought. Try again."
+FULL = "The gateway had no room left to store the upstream's answer."
+CUT = "The connection to the upstream broke off after the request had been sent."
+UNMARKED = "The gateway made a mistake before it sent this request; nothing was bought."
+UNREAD = "The gateway made a mistake while it read the upstream's answer."
+UNBOOKED = "The gateway made a mistake while it booked the upstream's answer; an administrator can look it up."
 T = TypeVar("T")
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeContext:
-    """What every exchange of a gateway works with."""
+    """Everything that all exchanges of a gateway work with."""
 
     upstream: Upstream
     database: Database
     ledger: Ledger
     kept_answers: KeptAnswers
     background: BackgroundTasks
+    listeners: Listeners
     clock: Clock
     zone: ZoneInfo
     deadline_s: float
@@ -75,27 +83,28 @@ class Exchange:
 
     context: ExchangeContext
     admitted: Admitted
-    wanted: ImageRequest
+    request: ImageRequest
     queue: EventQueue | None
     expected: bool
-    """Somebody may well come for the answer again: it is kept longer."""
+    """Its answer is kept longer: it is likely to be asked for again."""
     sent: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the dispatched mark stands, or it is clear that it never will."""
-    completed: list[Images] = field(default_factory=list)
-    """Of a stream, so far."""
-    spool: Spool = field(init=False)
+    """Set once the dispatched mark stands, or never will."""
+    stream: StreamedAnswer = field(init=False)
     upstream_request_id: str | None = None
-    dispatched_at_ms: int = 0
+    dispatched_at_ms: int | None = None
 
     def __post_init__(self) -> None:
-        self.spool = self.context.kept_answers.create(self.request_id)
+        created_s = self.admitted.order.reserved_at_ms // 1000
+        spool = self.context.kept_answers.create(self.request_id)
+        self.stream = StreamedAnswer(spool, self.request, created_s, self.context.answer_bytes_max, self.queue)
 
     @property
     def request_id(self) -> str:
         return self.admitted.order.request_id
 
     async def run(self) -> BookedAnswer:
-        """Raises the GatewayError the client is to read. Whatever it raises, the request is booked, or will be."""
+        """Send the request and book what comes of it. Raises the GatewayError for the client; the request is booked all the same,
+        or will be."""
         try:
             try:
                 await self._dispatch()
@@ -105,154 +114,184 @@ class Exchange:
                 crash_point("after_last_byte")
             finally:
                 self.sent.set()
-                self.wanted.close()
+                self.request.close()
             return await self._book(outcome)
         except BaseException:
-            self.spool.close()
+            self.stream.close()
             raise
 
+    def release_unsent(self, error: GatewayError, *states: State, answered: bool = True) -> None:
+        """Give the reservation back in the background, from one of `states`: nothing was sent on it."""
+        order, ledger = self.admitted.order, self.context.ledger
+        ending, event = ending_of(self._facts(), error, answered=answered), self._event("released", error)
+        release = self._book_later(lambda: ledger.release(order.request_id, ending, states, order.owner), event, None)
+        self.context.background.start(release)
+
     async def _dispatch(self) -> None:
-        """Put the dispatched mark into the book. Raises StoreUnavailable when it does not stand: then nothing is sent."""
+        """Put the dispatched mark into the book. Raises a GatewayError when it does not stand: then nothing is sent."""
+        try:
+            if await self._mark_dispatched():
+                return
+            error: GatewayError = StoreUnavailable(UNSENT)
+        except Exception:
+            log.exception("the dispatched mark failed", request_id=self.request_id)
+            error = InternalError(UNMARKED)
+        self.release_unsent(error, "reserved", "dispatched")
+        raise error.copy()
+
+    async def _mark_dispatched(self) -> bool:
         order, ledger = self.admitted.order, self.context.ledger
         for attempt in range(DISPATCH_TRIES):
             self.dispatched_at_ms = self.context.clock.now_ms()
             try:
                 crash_point("before_dispatch")
-                if await ledger.dispatch(order.request_id, order.owner, self.dispatched_at_ms, DEFAULT_RELAY):
-                    return
-                break
+                return await ledger.dispatch(order.request_id, order.owner, self.dispatched_at_ms, DEFAULT_RELAY)
             except (StoreUnavailable, StorageFull):
                 await asyncio.sleep(PAUSE_S * 2**attempt)
-        unsent = StoreUnavailable(
-            "The reservation did not hold until the request could be sent; nothing was bought. Try again."
-        )
-        ending = ending_of(self._facts(), unsent)
-        self.context.background.start(
-            retry_until_booked(
-                lambda: ledger.release(order.request_id, ending, ("reserved", "dispatched"), order.owner)
-            )
-        )
-        raise unsent
+        return False
 
     async def _outcome(self) -> CompleteAnswer | Verdict:
-        """What came of sending it. Never raises: whatever is not understood may have been charged."""
+        """Send it and judge what came. Never raises: whatever is not understood may have been charged."""
         try:
             async with asyncio.timeout(self.context.deadline_s):
                 return await self._converse()
         except NotSent as exc:
             log.warning("the relay cannot be reached", request_id=self.request_id, reason=str(exc))
-            return Verdict(
-                "released", UpstreamUnreachable("The upstream cannot be reached; nothing was bought. Try again.")
-            )
+            return Verdict("released", UpstreamUnreachable(UNREACHABLE))
         except TimeoutError:
-            return self._so_far() or unknown(f"The upstream did not finish within {self.context.deadline_s:.0f} s.")
+            late = f"The upstream did not finish within {self.context.deadline_s:.0f} s."
+            return self.stream.complete_part() or unknown(late)
         except Broken:
-            cut = "The connection to the upstream broke off after the request had been sent."
-            return self._so_far() or unknown(cut)
+            return self.stream.complete_part() or unknown(CUT)
         except OSError as exc:
             log.error("the answer could not be stored", request_id=self.request_id, error=exc.strerror)
-            return self._so_far() or unknown("The gateway had no room left to store the upstream's answer.")
+            return self.stream.complete_part() or unknown(FULL)
         except Exception:
             log.exception("the exchange failed", request_id=self.request_id)
-            return Verdict("unknown", InternalError("The gateway made a mistake while it read the upstream's answer."))
-
-    def _so_far(self) -> CompleteAnswer | None:
-        """The images of a stream that were complete when it ended too soon: the client has them."""
-        return complete_answer(self.completed, [], self.spool, self.wanted) if self.completed else None
+            await self._keep_answer()
+            return Verdict("unknown", InternalError(UNREAD))
 
     async def _converse(self) -> CompleteAnswer | Verdict:
         answer = await self._send()
         self.upstream_request_id = answer.upstream_request_id
-        created_s = self.admitted.order.reserved_at_ms // 1000
         try:
             if answer.encoded:
                 return unknown("The upstream's answer is compressed, which it was asked not to be.")
             if answer.status != 200 or "html" in answer.content_type:
                 return await read_refusal(answer)
             if self.queue is not None and "event-stream" in answer.content_type:
-                return await read_events(answer, self.spool, self.wanted, created_s, self.queue, self.completed)
-            return await read_answer(answer, self.spool, self.wanted, created_s, self.context.answer_bytes_max)
+                return await self.stream.read(answer)
+            stream = self.stream
+            return await read_answer(answer, stream.spool, self.request, stream.created_s, stream.bytes_max)
         finally:
             await answer.close()
 
     async def _send(self) -> Answer:
         """Connect again where no byte has left; never after. Raises NotSent or Broken."""
-        drops = self.admitted.model.refuses_response_format
-        attempt = 0
-        while True:
-            try:
-                return await self.context.upstream.send(
-                    self.wanted, model_drops_response_format=drops, request_id=self.request_id
-                )
-            except NotSent:
-                attempt += 1
-                if attempt == CONNECT_TRIES:
-                    raise
+        send, drops = self.context.upstream.send, self.admitted.model.refuses_response_format
+        for attempt in range(1, CONNECT_TRIES):
+            with suppress(NotSent):
+                return await send(self.request, model_drops_response_format=drops, request_id=self.request_id)
             await asyncio.sleep(PAUSE_S * 2**attempt)
+        return await send(self.request, model_drops_response_format=drops, request_id=self.request_id)
 
     async def _book(self, outcome: CompleteAnswer | Verdict) -> BookedAnswer:
-        ledger, id = self.context.ledger, self.request_id
         if isinstance(outcome, Verdict):
-            end = ledger.release if outcome.outcome == "released" else ledger.give_up
-            ending = ending_of(self._facts(), outcome.error)
-            self._report(outcome)
-            crash_point("before_release")
-            await self._now_or_later(lambda: end(id, ending))
-            crash_point("after_release")
+            await self._end_without_images(outcome)
             raise outcome.error.copy()  # A local that is raised is a cycle, and would keep all of this.
-        order = self.admitted.order
-        price = QuotedPrice(self.admitted.model, order.reserved_at_ms, order.quote_micros)
-        facts = self._facts()
-        result = self.context.kept_answers.stored(
-            outcome.spool, facts.at_ms, expected=self.expected or outcome.images.bad_payload
-        )
-        settlement = settlement_of(price, self.wanted, outcome.images, facts, self.context.zone, result)
-        await self.context.kept_answers.share(id, result)
+        try:
+            settlement = await self._prepare_settlement(outcome)
+        except Exception:
+            log.exception("an answer could not be booked", request_id=self.request_id)
+            await self._keep_answer()
+            await self._end_without_images(Verdict("unknown", InternalError(UNBOOKED)))
+            raise InternalError(UNBOOKED) from None
         crash_point("before_settle")
-        rooms = await self._now_or_later(lambda: self._settle(settlement))
+        error = UpstreamBadPayload(NOT_AN_IMAGE) if outcome.images.bad_payload else None
+        event = self._event("settled", error, settlement.cost_micros, settlement.images)
+        rooms = await self._now_or_later(lambda: self._settle(settlement), event)
         crash_point("after_settle")
-        if outcome.images.bad_payload:
+        if error is not None:
             with suppress(OSError):
-                self.spool.keep()
-            raise UpstreamBadPayload(NOT_AN_IMAGE)
+                outcome.spool.keep()
+            raise error.copy()
         return BookedAnswer(outcome.segments, outcome.spool, settlement.cost_micros, rooms)
 
-    async def _now_or_later(self, book: Callable[[], Awaitable[T]]) -> T | None:
-        """What `book` returned; None when it failed, for whatever reason, and will be tried until it goes through."""
+    async def _prepare_settlement(self, outcome: CompleteAnswer) -> Settlement:
+        admitted, facts, kept = self.admitted, self._facts(), self.context.kept_answers
+        price = QuotedPrice(admitted.model, admitted.order.reserved_at_ms, admitted.order.quote_micros)
+        result = kept.stored(outcome.spool, facts.at_ms, expected=self.expected or outcome.images.bad_payload)
+        settlement = settlement_of(price, self.request, outcome.images, facts, self.context.zone, result)
+        await kept.share(self.request_id, result)
+        return settlement
+
+    async def _end_without_images(self, verdict: Verdict) -> None:
+        ledger, ending = self.context.ledger, ending_of(self._facts(), verdict.error)
+        end = ledger.release if verdict.outcome == "released" else ledger.give_up
+        event = replace(self._event(verdict.outcome, verdict.error), alarm=verdict.alarm)
+        crash_point("before_release")
+        await self._now_or_later(lambda: end(self.request_id, ending), event)
+        crash_point("after_release")
+
+    async def _now_or_later(self, book: Callable[[], Awaitable[T]], event: RequestEnded) -> T | None:
+        """Book and return what `book` returned; None when it failed: then it is tried in the background until it is booked. A bug
+        in it ends the request as unknown."""
         try:
-            return await book()
+            booked = await book()
         except Exception as exc:
             if not isinstance(exc, GatewayError):
                 log.error("a booking failed", request_id=self.request_id, exc_info=exc)
-            with suppress(OSError):  # A full disk must not keep the picture from the client.
-                await asyncio.to_thread(self._keep)
-            self.context.background.start(retry_until_booked(book))
+            await self._keep_answer()
+            ledger, id, ending = self.context.ledger, self.request_id, ending_of(self._facts(), InternalError(UNBOOKED))
+            self.context.background.start(self._book_later(book, event, lambda: ledger.give_up(id, ending)))
             return None
+        self.context.listeners.tell(event)
+        return booked
 
-    def _keep(self) -> None:
-        self.spool.keep()
-        self.spool.sync()
+    async def _book_later(
+        self,
+        book: Callable[[], Awaitable[object]],
+        event: RequestEnded,
+        fallback: Callable[[], Awaitable[object]] | None,
+    ) -> None:
+        if not await retry_until_booked(book, fallback):
+            event = replace(event, outcome="unknown", code=InternalError.code, cost_micros=0, images=0)
+        self.context.listeners.tell(event)
+
+    async def _keep_answer(self) -> None:
+        """Put what came into the named file, synced. A full disk must not keep the picture from the client."""
+        with suppress(OSError):
+            await asyncio.to_thread(self.stream.keep)
 
     async def _settle(self, settlement: Settlement) -> Sequence[Room] | None:
-        """Book it; where others have given the request back meanwhile, as a correction: what was charged is a fact."""
+        """Settle; where others have released the request meanwhile, post a correction: what was charged is a fact."""
         rooms = await self.context.ledger.settle(self.request_id, settlement)
         if rooms is None:
-            at_ms = self.context.clock.now_ms()
-            late = corrections.late(
-                self.request_id,
-                settlement.cost_micros,
-                settlement.images,
-                at_ms,
-                "the answer came after it was released",
-            )
+            at_ms, why = self.context.clock.now_ms(), "the answer came after it was released"
+            late = corrections.late(self.request_id, settlement.cost_micros, settlement.images, at_ms, why)
             if await corrections.post(self.context.database, late, self.context.zone, ("released",)):
                 log.error("a released request was charged after all", request_id=self.request_id)
         return rooms
 
-    def _report(self, verdict: Verdict) -> None:
-        write = log.error if verdict.alarm else log.warning
-        write("the relay did not deliver", request_id=self.request_id, outcome=verdict.outcome, code=verdict.error.code)
+    def _event(
+        self, outcome: Outcome, error: GatewayError | None, cost_micros: int = 0, images: int = 0
+    ) -> RequestEnded:
+        order, facts = self.admitted.order, self._facts()
+        return RequestEnded(
+            request_id=order.request_id,
+            api_key_id=order.api_key_id,
+            user_id=order.user_id,
+            project_id=order.project_id,
+            operation=order.operation,
+            model=order.model,
+            outcome=outcome,
+            code=None if error is None else error.code,
+            cost_micros=cost_micros,
+            images=images,
+            total_ms=facts.at_ms - order.reserved_at_ms,
+            relay_ms=facts.upstream_ms or 0,
+        )
 
     def _facts(self) -> ExchangeFacts:
-        now_ms = self.context.clock.now_ms()
-        return ExchangeFacts(now_ms, self.upstream_request_id, now_ms - self.dispatched_at_ms)
+        now_ms, sent_at_ms = self.context.clock.now_ms(), self.dispatched_at_ms
+        return ExchangeFacts(now_ms, self.upstream_request_id, None if sent_at_ms is None else now_ms - sent_at_ms)

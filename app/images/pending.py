@@ -13,10 +13,14 @@ from app.images.streaming import EventQueue
 from app.rates import RateState
 from app.spool import segments_chunks
 
+KEEP_ALIVE_S = 15.0
+KEEP_ALIVE = b": still working\n\n"
+
 
 class ClientDeadline:
-    """`over` is done once `task` has ended, `deadline_s` have passed, or `end` was called; its result says why, where it was not
-    the task. One for each client: whoever stops waiting for something that a thousand share looks through them all."""
+    """End of a client's wait. `over` is done once `task` has ended, `deadline_s` have passed, or `end` was called; its result is
+    the reason, empty where the task ended. One for each client: to stop waiting for a future that a thousand share costs a
+    look through all of them."""
 
     def __init__(self, task: "asyncio.Task[Any]", deadline_s: float):
         loop = asyncio.get_running_loop()
@@ -26,7 +30,7 @@ class ClientDeadline:
         task.add_done_callback(self._see_the_end)
 
     def end(self, why: str) -> None:
-        """Idempotent; the first reason counts."""
+        """End the wait. Idempotent; the first reason counts."""
         self._alarm.cancel()
         if not self.over.done():
             self.over.set_result(why)
@@ -40,10 +44,10 @@ class ClientDeadline:
 
 @dataclass(frozen=True, slots=True)
 class PendingAnswer:
-    """A request under way, bought for this client or for one before it; it goes on, whoever waits for it."""
+    """Request under way, bought for this client or for one before it. It goes on, whoever waits for it."""
 
     request_id: str
-    """Of the request that buys: for a replay, the original's."""
+    """Id of the request that buys: for a replay, the original's."""
     rates: tuple[RateState, ...]
     replayed: bool
     queue: EventQueue | None
@@ -53,8 +57,8 @@ class PendingAnswer:
     _deliveries: DeliveryNotes
 
     async def result(self) -> BookedAnswer:
-        """The booked answer. Raises the GatewayError the exchange ended with, and a 424 after the client's deadline or when this
-        process can wait no longer."""
+        """Wait for the booked answer. Raises the GatewayError the exchange ended with, and a 424 after the client's deadline or
+        when this process can wait no longer."""
         await self._deadline.over
         if not self._task.done():
             raise self._explained(self._too_late())
@@ -63,15 +67,27 @@ class PendingAnswer:
         return self._task.result()
 
     async def events(self) -> AsyncGenerator[bytes]:
-        """The frames of a streamed answer. Raises as `result` does, at any point."""
-        assert self.queue is not None
+        """Yield the chunks of a streamed answer, with a comment every 15 s while nothing comes: proxies cut a silent stream. Raises
+        as `result` does, at any point."""
+        queue = self.queue
+        assert queue is not None
         try:
-            async for frame in client_events(self._task, self._deadline, self.queue):
-                yield frame
-        except GatewayError as exc:
-            raise self._explained(exc) from None
-        except TimeoutError:
-            raise self._explained(self._too_late()) from None
+            while True:
+                while (chunks := queue.take()) is not None:
+                    for chunk in chunks:
+                        yield chunk
+                if self._deadline.over.done():
+                    break
+                if not await self._wait(queue):
+                    yield KEEP_ALIVE
+            booked = await self.result()
+            try:
+                for chunk in segments_chunks(booked.segments, booked.spool):
+                    yield chunk
+            finally:
+                booked.spool.close()
+        finally:
+            queue.leave()
 
     async def wait_until_sent(self) -> None:
         """Wait until it has been sent. Raises the GatewayError it ended with before that."""
@@ -80,8 +96,18 @@ class PendingAnswer:
             await self.result()
 
     def note_delivery(self) -> None:
-        """The last byte was handed over to a client that was still there."""
+        """Note that the last byte was handed over to a client that was still there."""
         self._deliveries.add(self.request_id)
+
+    async def _wait(self, queue: EventQueue) -> bool:
+        """Wait for a frame or the end. False after KEEP_ALIVE_S without either."""
+        arrived = asyncio.ensure_future(queue.arrived())
+        ends: set[asyncio.Future[Any]] = {self._deadline.over, arrived}
+        try:
+            done, _ = await asyncio.wait(ends, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            arrived.cancel()
+        return bool(done)
 
     def _too_late(self) -> GatewayError:
         return UpstreamOutcomeUnknown(
@@ -90,44 +116,7 @@ class PendingAnswer:
         )
 
     def _explained(self, error: GatewayError) -> GatewayError:
-        """A copy, with the rates of this client: others may wait for the same exchange."""
+        """Copy an error with the rates of this client: others may wait for the same exchange."""
         explained = error.copy()
         explained.headers = rate_headers(self.rates) | error.headers
         return explained
-
-
-KEEP_ALIVE_S = 15.0
-KEEP_ALIVE = b": still working\n\n"
-
-
-async def client_events(
-    task: "asyncio.Task[BookedAnswer]", deadline: ClientDeadline, queue: EventQueue
-) -> AsyncGenerator[bytes]:
-    """What a client of a stream is sent, with a comment every 15 s while nothing comes: proxies cut a silent one.
-
-    Raises the GatewayError the exchange ended with, and TimeoutError once the deadline is over before that.
-    """
-    event = asyncio.ensure_future(queue.receive())
-    try:
-        while not (task.done() and not event.done()):
-            ends: set[asyncio.Future[Any]] = {deadline.over, event}  # It is over when the exchange is.
-            await asyncio.wait(ends, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
-            if event.done():
-                yield event.result()
-                event = asyncio.ensure_future(queue.receive())
-                await asyncio.sleep(0)  # Let it take what waits already, before the end of the exchange is looked at.
-            elif not deadline.over.done():
-                yield KEEP_ALIVE
-            if deadline.over.done() and not task.done():
-                raise TimeoutError
-        if isinstance(error := task.exception(), GatewayError):
-            raise error.copy()
-        booked = task.result()
-        try:
-            for chunk in segments_chunks(booked.segments, booked.spool):
-                yield chunk
-        finally:
-            booked.spool.close()
-    finally:
-        event.cancel()
-        queue.leave()

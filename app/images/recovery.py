@@ -9,13 +9,15 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from app.blobs.folder import BlobUnavailable
+from app.core.endings import Outcome, RequestEnded
 from app.errors import GatewayError, StoreUnavailable, UpstreamOutcomeUnknown
 from app.images.answers import KeptAnswers, read_stored
-from app.images.booking import ExchangeFacts, QuotedPrice, ending_of, settlement_of
+from app.images.booking import ExchangeFacts, Listeners, QuotedPrice, ending_of, settlement_of
 from app.images.replay import request_of
 from app.spool import Spool
 from app.store.clock import Clock
 from app.store.control_data import ControlData
+from app.store.ledger.columns import Settlement
 from app.store.ledger.types import Ledger
 from app.store.lock import ProcessLocks
 from app.store.processes import BEAT_S, SILENT_MS, Processes
@@ -79,6 +81,7 @@ class Recovery:
     zone: ZoneInfo
     process_locks: ProcessLocks
     heartbeat: Heartbeat
+    listeners: Listeners
     running: Container[str]
     """The requests this process has an exchange for."""
 
@@ -121,36 +124,60 @@ class Recovery:
     async def _resolve(self, orphan: StoredRequest) -> str:
         """Release a request that was never sent; settle it if its whole answer is there; else unknown. Raises BlobUnavailable."""
         facts = ExchangeFacts(self.clock.now_ms(), None, None)
-        unsent, unknown = (
-            ending_of(facts, StoreUnavailable(UNSENT), answered=False),
-            ending_of(facts, LOST, answered=False),
-        )
         if orphan.state == "reserved":
-            return "released" if await self.ledger.release(orphan.id, unsent, ("reserved",)) else "gone on"
-        if await self._settle(orphan, facts):
+            unsent = StoreUnavailable(UNSENT)
+            if not await self.ledger.release(orphan.id, ending_of(facts, unsent, answered=False), ("reserved",)):
+                return "gone on"
+            self._tell(orphan, "released", unsent.code)
+            return "released"
+        settlement = await self._settle(orphan, facts)
+        if settlement is not None:
+            self._tell(orphan, "settled", settlement.ending.error_code, settlement.cost_micros, settlement.images)
             return "settled"
-        await self.ledger.give_up(orphan.id, unknown)
+        if await self.ledger.give_up(orphan.id, ending_of(facts, LOST, answered=False)):
+            self._tell(orphan, "unknown", LOST.code)
         return "unknown"
 
-    async def _settle(self, orphan: StoredRequest, facts: ExchangeFacts) -> bool:
-        wanted, model = request_of(orphan), (await self.control_data.catalog()).models.get(orphan.model)
+    def _tell(
+        self, orphan: StoredRequest, outcome: Outcome, code: str | None, cost_micros: int = 0, images: int = 0
+    ) -> None:
+        """Tell of the end of a request whose process has died."""
+        event = RequestEnded(
+            request_id=orphan.id,
+            api_key_id=orphan.api_key_id,
+            user_id=None,
+            project_id=None,
+            operation=orphan.operation,
+            model=orphan.model,
+            outcome=outcome,
+            code=code,
+            cost_micros=cost_micros,
+            images=images,
+            total_ms=self.clock.now_ms() - orphan.reserved_at_ms,
+            relay_ms=0,
+        )
+        self.listeners.tell(event)
+
+    async def _settle(self, orphan: StoredRequest, facts: ExchangeFacts) -> Settlement | None:
+        request, model = request_of(orphan), (await self.control_data.catalog()).models.get(orphan.model)
         spool = await self._stored(orphan, facts)
         if spool is None or model is None:
-            return False
+            return None
         try:
-            answered = await asyncio.to_thread(read_stored, spool, wanted, orphan.reserved_at_ms // 1000)
-            if answered is None:
-                return False
+            answer = await asyncio.to_thread(read_stored, spool, request, orphan.reserved_at_ms // 1000)
+            if answer is None:
+                return None
             price = QuotedPrice(model, orphan.reserved_at_ms, orphan.quote_micros)
             result = self.kept_answers.stored(spool, facts.at_ms, expected=True)
-            settlement = settlement_of(price, wanted, answered.images, facts, self.zone, result, answered=False)
+            settlement = settlement_of(price, request, answer.images, facts, self.zone, result, answered=False)
             await self.kept_answers.share(orphan.id, result)
-            return await self.ledger.settle(orphan.id, settlement) is not None
+            is_booked = await self.ledger.settle(orphan.id, settlement) is not None
+            return settlement if is_booked else None
         finally:
             spool.close()
 
     async def _stored(self, orphan: StoredRequest, facts: ExchangeFacts) -> Spool | None:
-        """What there is of its answer. Raises BlobUnavailable while that cannot be facts, for BUCKET_WAIT_MS."""
+        """Open what there is of its answer. Raises BlobUnavailable while that cannot be told, for BUCKET_WAIT_MS."""
         try:
             async with asyncio.timeout(BEAT_S):
                 return await self.kept_answers.reread(orphan.id)

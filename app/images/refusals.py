@@ -1,24 +1,26 @@
-"""What a limit says when it says no: which one, how much is left, when it resets, what to do."""
+"""Refusals by a limit: which one, how much is left, when it resets, what to do."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from app.core.intervals import bounds_ms, iso
 from app.core.limits import Limit, Unit
 from app.core.money import decimal_text
-from app.errors import InsufficientQuota, NeverWithinRate, RateLimited
+from app.errors import GatewayError, InsufficientQuota, NeverWithinRate, RateLimited
 from app.rates import RateState, RateVerdict
 from app.store.ledger.types import LimitExceeded
 
 IN_FLIGHT_RETRY_AFTER_S = 5
+Refusal = TypeVar("Refusal", bound=GatewayError)
 
 
 def no_room(refused: LimitExceeded, at_ms: int, zone: ZoneInfo, currency: str) -> RateLimited | InsufficientQuota:
-    """A counter without room at `at_ms`."""
+    """Refuse a request for which a counter has no room at `at_ms`."""
     limit = refused.key.limit
     if limit.unit == "in_flight":
         message = f"The {limit.label} ({limit.amount}) is reached: wait until one of your requests has finished."
-        return RateLimited(message, type="in_flight", retry_after_s=IN_FLIGHT_RETRY_AFTER_S)
+        return _by(limit.label, RateLimited(message, type="in_flight", retry_after_s=IN_FLIGHT_RETRY_AFTER_S))
     end_ms = bounds_ms(limit.interval, at_ms, zone)[1]
     resets = f"resets {iso(end_ms, zone)}" if end_ms is not None else "never resets"
     left = amount_text(limit.unit, max(refused.left, 0), currency)
@@ -26,22 +28,23 @@ def no_room(refused: LimitExceeded, at_ms: int, zone: ZoneInfo, currency: str) -
         f"The {limit.label} has {left} left of {amount_text(limit.unit, limit.amount, currency)} ({resets}); this request "
         f"may need {amount_text(limit.unit, refused.needed, currency)}. Your administrator can raise the limit."
     )
-    return InsufficientQuota(message, headers=_reset_header(limit, end_ms, at_ms))
+    return _by(limit.label, InsufficientQuota(message, headers=_reset_header(limit, end_ms, at_ms)))
 
 
 def too_fast(verdict: RateVerdict, n: int) -> RateLimited:
-    """A rate without room for a request of `n` images."""
+    """Refuse a request of `n` images for which a rate has no room."""
     assert verdict.refused is not None
     limit, headers = verdict.refused.limit, rate_headers(verdict.states)
     if limit.unit == "images" and n > limit.amount:
         message = f"The {limit.label} is {limit.amount}; this request asks for {n}. Ask for fewer images at once."
-        return NeverWithinRate(message, type=limit.unit, headers=headers)
+        return _by(limit.label, NeverWithinRate(message, type=limit.unit, headers=headers))
     message = f"The {limit.label} ({limit.amount}) is reached. Try again in {verdict.retry_after_s} s."
-    return RateLimited(message, type=limit.unit, retry_after_s=verdict.retry_after_s, headers=headers)
+    refusal = RateLimited(message, type=limit.unit, retry_after_s=verdict.retry_after_s, headers=headers)
+    return _by(limit.label, refusal)
 
 
 def rate_headers(states: Sequence[RateState]) -> dict[str, str]:
-    """`x-ratelimit-*` of the tightest rate of each unit; reset in whole seconds, written as OpenAI does: `12s`."""
+    """Headers `x-ratelimit-*` of the tightest rate of each unit; reset in whole seconds, written as OpenAI does: `12s`."""
     headers = {}
     for state in sorted(states, key=lambda state: -state.remaining):  # The tightest is written last, and stays.
         unit = state.limit.unit
@@ -52,10 +55,15 @@ def rate_headers(states: Sequence[RateState]) -> dict[str, str]:
 
 
 def amount_text(unit: Unit, amount: int, currency: str) -> str:
-    """`0.40 CNY`, `1 image`, `3 requests`."""
+    """Amount in words: `0.40 CNY`, `1 image`, `3 requests`."""
     if unit == "micros":
         return f"{decimal_text(amount)} {currency}"
     return f"{amount} {unit.removesuffix('s') if amount == 1 else unit}"
+
+
+def _by(label: str, refusal: Refusal) -> Refusal:
+    refusal.limit = label
+    return refusal
 
 
 def _reset_header(limit: Limit, end_ms: int | None, at_ms: int) -> dict[str, str]:

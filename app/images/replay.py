@@ -1,8 +1,9 @@
-"""The same request again: attach to it while it runs, or replay what came of it. Nothing is bought here."""
+"""Replay of a request that came before: attach to it while it runs, or read its kept answer. Nothing is bought here."""
 
 import asyncio
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """`running` holds the exchanges of this process by request id; those of other replicas are watched in the database."""
+    """Replays of earlier requests. `running` holds the exchanges of this process by request id; those of other replicas are
+    watched in the database."""
 
     originals: StoredRequests
     retries: Retries
@@ -46,9 +48,10 @@ class Replay:
     wait_s: float
     """Longer than any exchange lasts: what has not ended by then is stuck."""
     running: MutableMapping[str, "asyncio.Task[BookedAnswer]"] = field(default_factory=dict)
+    _pollers: "dict[str, asyncio.Task[StoredRequest | None]]" = field(default_factory=dict, init=False)
 
     async def original(self, grant: Grant, retry: Retry, fingerprint: bytes) -> str | None:
-        """The id of the request this one repeats; None when it is a new one. Raises IdempotencyKeyReuse."""
+        """Find the id of the request this one repeats; None when it is a new one. Raises IdempotencyKeyReuse."""
         if retry.key is not None:
             found = await self.originals.keyed(grant.key_id, retry.key)
             if found is not None and found.fingerprint != fingerprint:
@@ -62,57 +65,68 @@ class Replay:
             return None
         return await self.retries.adopt(grant.key_id, fingerprint, retry.count, self.clock.now_ms())
 
-    async def answer(self, request_id: str, wanted: ImageRequest | None = None) -> BookedAnswer:
-        """What came of a request, once it has ended: its images, or the error it ended with, raised.
+    async def answer(self, request_id: str, request: ImageRequest | None = None) -> BookedAnswer:
+        """Wait for the end of a request and read its answer; raises the error it ended with.
 
-        Raises ResultExpired when it was bought and is not kept any more. `wanted` is the request as it is asked now.
+        Raises ResultExpired when it was bought and is not kept any more. `request` is the request as it is asked now.
         """
         original = await self._ended(request_id)
         if original.error is not None:
             raise error_from_record(original.error)
         if original.state != "settled":
             raise InternalError("The outcome of this request was not recorded; an administrator can look it up.")
-        answered = await self._reread(original, wanted or request_of(original))
-        if answered is None:
+        answer = await self._reread(original, request or request_of(original))
+        if answer is None:
             raise ResultExpired(
                 f"The result of {request_id} is not kept any more; it was paid for, and is not bought again."
             )
-        return BookedAnswer(answered.segments, answered.spool, original.cost_micros or 0, None)
+        return BookedAnswer(answer.segments, answer.spool, original.cost_micros or 0, None)
 
-    async def _reread(self, original: StoredRequest, wanted: ImageRequest) -> CompleteAnswer | None:
+    async def _reread(self, original: StoredRequest, request: ImageRequest) -> CompleteAnswer | None:
         spool = await self.kept_answers.load(original.id, self.clock.now_ms())
         if spool is None:
             return None
-        answered = await asyncio.to_thread(read_stored, spool, wanted, original.reserved_at_ms // 1000)
-        if answered is None:
+        answer = await asyncio.to_thread(read_stored, spool, request, original.reserved_at_ms // 1000)
+        if answer is None:
             spool.close()
-        return answered
+        return answer
 
     async def of_owner(self, grant: Grant, request_id: str) -> StoredRequest:
-        """A request of this very key. Raises NotFound for any other, as for one that does not exist."""
+        """Find a request of this very key. Raises NotFound for any other, as for one that does not exist."""
         found = await self.originals.find(request_id)
         if found is None or found.api_key_id != grant.key_id:
             raise NotFound("There is no such request of this API key.")
         return found
 
     async def _ended(self, request_id: str) -> StoredRequest:
+        """Wait for the end of a request: on its task where it runs here, else with all others on one poller."""
+        if (task := self.running.get(request_id)) is not None:
+            await asyncio.wait({task}, timeout=self.wait_s)
+        poller = self._pollers.get(request_id)
+        if poller is None:
+            poller = self._pollers[request_id] = asyncio.create_task(self._poll(request_id))
+            poller.add_done_callback(lambda _: self._pollers.pop(request_id, None))
+        await asyncio.wait({poller})  # A client that is cancelled takes nothing from the others.
+        original = poller.result()
+        if original is None:
+            raise UpstreamOutcomeUnknown(STUCK)
+        return original
+
+    async def _poll(self, request_id: str) -> StoredRequest | None:
+        """Look into the database until the request has ended; None when it is stuck."""
         pause_s, ends_s = LOOK_S, time.monotonic() + self.wait_s
         while time.monotonic() < ends_s:
-            if (task := self.running.get(request_id)) is not None:
-                await asyncio.wait({task}, timeout=self.wait_s)
-            try:
+            with suppress(StoreUnavailable):
                 original = await self.originals.find(request_id)
-            except StoreUnavailable:
-                original = None
-            if original is not None and original.ended:
-                return original
+                if original is not None and original.ended:
+                    return original
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, LOOK_S_MAX)
-        raise UpstreamOutcomeUnknown(STUCK)
+        return None
 
 
 def request_of(original: StoredRequest) -> ImageRequest:
-    """The facts of a request its row still knows: all that its price and the shape of its answer depend on."""
+    """Make a request from its row: all that its price and the shape of its answer depend on."""
     named: dict[str, Any] = {"size": original.size, "quality": original.quality}
     return ImageRequest(
         operation=original.operation,

@@ -8,29 +8,29 @@ from typing import Any
 
 import structlog
 
+from app.core.endings import RequestRefused
 from app.core.fingerprint import fingerprint
 from app.core.grants import Grant
 from app.core.request import ImageRequest
 from app.core.retry import Retry
-from app.errors import Draining, GatewayError, Overloaded, StorageFull, StoreUnavailable
+from app.errors import Draining, GatewayError, InternalError, Overloaded, StorageFull, StoreUnavailable
 from app.images.admission import Admission, Admitted, RequestIdentity
-from app.images.booking import BookedAnswer, retry_until_booked
+from app.images.booking import BookedAnswer
 from app.images.exchange import Exchange, ExchangeContext
 from app.images.pending import ClientDeadline, PendingAnswer
 from app.images.replay import DeliveryNotes, Replay
 from app.images.streaming import EventQueue
 from app.rates import RateState
-from app.store.ledger.columns import Ending
 from app.store.requests import StoredRequest
 
 BUSY_RETRY_AFTER_S_MAX = 10
-"""Not all at once: whoever was turned away together would come back together."""
+"""Longest `Retry-After` of a full gateway, drawn at random: clients that were turned away together would come back together."""
 DRAIN_RETRY_AFTER_S = 5
-"""An SDK comes back twice: whoever balances the load has seen by then that this process is not ready any more."""
+"""An SDK comes back twice: by then its load balancer has seen that this process is not ready any more."""
 ATTACH_TRIES = 5
 LEAVING = "This gateway is shutting down"
 NOTE_S = 1.0
-"""No client is facts to try again sooner."""
+"""Longest time to note a refusal: no client is told to try again sooner."""
 UNSENT = "The client had hung up before this request could be sent; nothing was bought. Try again."
 log = structlog.get_logger()
 
@@ -39,15 +39,15 @@ class ClientGone(Exception):
     """The client hung up before anything was sent for it; nothing was bought."""
 
 
-async def _stays() -> bool:
+async def _has_not_left() -> bool:
     return False
 
 
-Left = Callable[[], Awaitable[bool]]
+HasLeft = Callable[[], Awaitable[bool]]
 
 
 class ImageService:
-    """Lets at most `in_flight_max` requests into this process at once, and none once it drains."""
+    """Admits and sends image requests: at most `in_flight_max` in this process at once, and none once it drains."""
 
     def __init__(
         self,
@@ -65,189 +65,233 @@ class ImageService:
         self._in_flight_max = in_flight_max
         self._client_deadline_s = client_deadline_s
         self._in_flight = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._waiting: set[ClientDeadline] = set()
+        self._attached = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._deadlines: set[ClientDeadline] = set()
         self.closed = False
         self.draining = False
 
     @property
     def in_flight(self) -> int:
+        """Requests that are admitted or about to be; those attached to an earlier one take no place."""
         return self._in_flight
 
     async def wait_until_idle(self) -> None:
-        """Wait until nothing is in flight."""
-        await self._empty.wait()
+        """Wait until nothing is in flight and nobody attached."""
+        await self._idle.wait()
 
     def close(self) -> None:
-        """Let go of the clients that still wait: the process ends, and what it could not finish is recovered. Idempotent."""
+        """Let go of the clients that still wait: the process ends, and recovery finishes what it could not. Idempotent."""
         self.closed = True
-        for deadline in self._waiting:
+        for deadline in self._deadlines:
             deadline.end(LEAVING)
-        self._waiting.clear()
+        self._deadlines.clear()
 
     async def submit(
         self,
         request_id: str,
         grant: Grant,
-        wanted: ImageRequest,
+        request: ImageRequest,
         retry: Retry,
-        left: Left = _stays,
+        has_left: HasLeft = _has_not_left,
         *,
         collected: bool = False,
     ) -> PendingAnswer:
-        """Attach to the same request before this one, or admit `wanted` and send it. Raises the refusal, and ClientGone when
-        `left` tells that the client has hung up before anything was sent: then nothing is.
+        """Attach to the same request before this one, or admit `request` and send it. Raises the refusal, and ClientGone when
+        `has_left` tells that the client has hung up before anything was sent: then nothing is.
 
-        `wanted` is closed in any case, now or by its exchange. `collected`: the client will come for the answer later.
+        `request` is closed in any case, now or by its exchange. `collected`: the client will come for the answer later.
         """
-        identity = RequestIdentity(retry, fingerprint(wanted))
+        identity = RequestIdentity(retry, fingerprint(request))
         try:
-            self._check_open()
-            self._count()
-            try:
-                return await self._attach_or_admit(request_id, grant, wanted, identity, left, collected)
-            except BaseException:
-                self._let_out()
-                raise
+            self._refuse_while_draining()
+            return await self._attach_or_admit(request_id, grant, request, identity, has_left, collected)
         except GatewayError as exc:
-            wanted.close()
+            request.close()
+            self.note_refusal(request_id, grant, exc, request)
             if retry.count == 0:
-                await self._note(exc, grant, identity, left)
+                await self._remember_refusal(exc, grant, identity, has_left)
             raise
         except BaseException:
-            wanted.close()
+            request.close()
             raise
 
     def collect(self, original: StoredRequest) -> PendingAnswer:
-        """The answer of a request that has ended, for its owner."""
-        answer = self.replay.answer(original.id)
-        self._count()
-        return self._start(original.id, (), EventQueue() if original.stream else None, _set(), answer, replayed=True)
+        """Give the answer of a request that has ended to its owner."""
+        queue = EventQueue() if original.stream else None
+        return self._attach_task(original.id, (), queue, self.replay.answer(original.id))
 
-    def _check_open(self) -> None:
-        if self.draining:
-            message = "This gateway is shutting down; nothing was bought. Try again: another one takes over."
-            raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S)
-        if self._in_flight >= self._in_flight_max:
-            message = (
-                f"This gateway works on {self._in_flight_max} images already; nothing was bought. Try again shortly."
-            )
-            raise Overloaded(message, retry_after_s=random.randint(1, BUSY_RETRY_AFTER_S_MAX))
-
-    def _count(self) -> None:
-        self._in_flight += 1
-        self._empty.clear()
-
-    def _let_out(self, _task: object = None) -> None:
-        self._in_flight -= 1
-        if self._in_flight == 0:
-            self._empty.set()
+    def note_refusal(
+        self, request_id: str, grant: Grant, error: GatewayError, request: ImageRequest | None = None
+    ) -> None:
+        """Tell the listeners of a refusal after authentication. `request` is None where its body could not be read."""
+        event = RequestRefused(
+            request_id=request_id,
+            api_key_id=grant.key_id,
+            user_id=grant.user_id,
+            project_id=grant.project_id,
+            operation=None if request is None else request.operation,
+            model=None if request is None else request.model,
+            status=error.status,
+            code=error.code,
+            limit=error.limit,
+            message=error.message,
+        )
+        self._context.listeners.tell(event)
 
     async def _attach_or_admit(
         self,
         request_id: str,
         grant: Grant,
-        wanted: ImageRequest,
+        request: ImageRequest,
         identity: RequestIdentity,
-        left: Left,
+        has_left: HasLeft,
         collected: bool,
     ) -> PendingAnswer:
         for _ in range(ATTACH_TRIES):
             original = await self.replay.original(grant, identity.retry, identity.fingerprint)
             if original is not None:
-                return await self._attach(original, grant, wanted)
+                return await self._attach(original, grant, request)
             try:
-                self._context.kept_answers.check_room()
-                admitted = await self._admission.admit(request_id, grant, wanted, identity)
+                pending = await self._admit_and_send(request_id, grant, request, identity, has_left, collected)
             except GatewayError as exc:
                 if identity.retry.count > 0:  # It has looked for its original by now, and there is none.
-                    await self._note(exc, grant, identity, left)
+                    await self._remember_refusal(exc, grant, identity, has_left)
                 raise
-            if admitted is not None:
-                if identity.retry.key is None and await left() and await self._withdrawn(admitted):
-                    raise ClientGone
-                return self._send(admitted, wanted, expected=collected or identity.retry.key is not None)
+            if pending is not None:
+                return pending
         raise Overloaded(
             "Too many requests with this Idempotency-Key at once; nothing was bought for this one. Try again."
         )
 
-    async def _withdrawn(self, admitted: Admitted) -> bool:
-        """Its client has hung up while it was admitted, and may have asked again and bought before the reservation stood.
+    async def _admit_and_send(
+        self,
+        request_id: str,
+        grant: Grant,
+        request: ImageRequest,
+        identity: RequestIdentity,
+        has_left: HasLeft,
+        collected: bool,
+    ) -> PendingAnswer | None:
+        """Take a place, admit and send. None when the idempotency key is taken by now."""
+        self._take_place()
+        try:
+            self._context.kept_answers.check_room()
+            admitted = await self._admission.admit(request_id, grant, request, identity)
+            if admitted is None:
+                self._leave_place()
+                return None
+            has_key = identity.retry.key is not None
+            exchange = self._exchange(admitted, request, expected=collected or has_key)
+            if not has_key and await has_left() and await self._withdraw(exchange):
+                raise ClientGone
+            return self._start(exchange)
+        except BaseException:
+            self._leave_place()
+            raise
 
-        Nothing was sent on it, so it is given back. False when the retry has found it after all: then it is sent for that one.
-        """
-        order, context = admitted.order, self._context
+    async def _withdraw(self, exchange: Exchange) -> bool:
+        """Give a reservation back whose client has hung up while it was admitted: the client may have asked again and bought before
+        the reservation stood. False when its retry has joined it after all: then it is sent for that one."""
+        order = exchange.admitted.order
         try:
             if not await self.replay.retries.disown(order.request_id, order.tries):
                 return False
-        except (StoreUnavailable, StorageFull):
+        except Exception as exc:
+            if not isinstance(exc, StoreUnavailable | StorageFull):
+                exchange.release_unsent(InternalError("The gateway failed; nothing was bought."), "reserved")
+                raise
             log.warning("a reservation may have been joined, and is given back", request_id=order.request_id)
-        ending = Ending(context.clock.now_ms(), None, StoreUnavailable.code, StoreUnavailable(UNSENT).to_record())
-        release = context.ledger.release
-        context.background.start(
-            retry_until_booked(lambda: release(order.request_id, ending, ("reserved",), order.owner))
-        )
+        exchange.release_unsent(StoreUnavailable(UNSENT), "reserved", answered=False)
         return True
 
-    async def _attach(self, original: str, grant: Grant, wanted: ImageRequest) -> PendingAnswer:
-        """Counts as a request in the rates, not as images, and holds nothing."""
-        rates = await self._admission.spend_rates(grant, wanted.model, images=0)
-        wanted.close()
-        answer = self.replay.answer(original, wanted)
-        return self._start(original, rates, EventQueue() if wanted.stream else None, _set(), answer, replayed=True)
+    def _exchange(self, admitted: Admitted, request: ImageRequest, *, expected: bool) -> Exchange:
+        queue = EventQueue() if request.stream else None
+        return Exchange(self._context, admitted, request, queue, expected)
 
-    def _send(self, admitted: Admitted, wanted: ImageRequest, *, expected: bool) -> PendingAnswer:
-        queue, id = EventQueue() if wanted.stream else None, admitted.order.request_id
-        exchange = Exchange(self._context, admitted, wanted, queue, expected)
-        pending = self._start(id, admitted.rates, queue, exchange.sent, exchange.run(), replayed=False)
-        running = self.replay.running
-        running[id] = pending._task
-        pending._task.add_done_callback(lambda _: running.pop(id))
-        return pending
+    def _start(self, exchange: Exchange) -> PendingAnswer:
+        task = self._context.background.start(exchange.run(), awaited=True)
+        running, id = self.replay.running, exchange.request_id
+        running[id] = task
+        task.add_done_callback(lambda _: running.pop(id))
+        task.add_done_callback(self._leave_place)
+        rates, deadline = exchange.admitted.rates, self._deadline(task)
+        return PendingAnswer(id, rates, False, exchange.queue, exchange.sent, task, deadline, self._deliveries)
 
-    def _start(
+    async def _attach(self, original: str, grant: Grant, request: ImageRequest) -> PendingAnswer:
+        """Attach to an original: counts as a request in the rates, not as images, and holds neither money nor a place."""
+        rates = await self._admission.spend_rates(grant, request.model, images=0)
+        request.close()
+        queue = EventQueue() if request.stream else None
+        return self._attach_task(original, rates, queue, self.replay.answer(original, request))
+
+    def _attach_task(
         self,
-        request_id: str,
+        original: str,
         rates: tuple[RateState, ...],
         queue: EventQueue | None,
-        sent: asyncio.Event,
         work: Coroutine[Any, Any, BookedAnswer],
-        *,
-        replayed: bool,
     ) -> PendingAnswer:
         task = self._context.background.start(work, awaited=True)
-        task.add_done_callback(self._let_out)
-        return PendingAnswer(request_id, rates, replayed, queue, sent, task, self._deadline(task), self._deliveries)
+        self._attached += 1
+        self._idle.clear()
+        task.add_done_callback(self._detach)
+        sent = asyncio.Event()
+        sent.set()
+        return PendingAnswer(original, rates, True, queue, sent, task, self._deadline(task), self._deliveries)
+
+    def _refuse_while_draining(self) -> None:
+        if self.draining:
+            message = "This gateway is shutting down; nothing was bought. Try again: another one takes over."
+            raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S)
+
+    def _take_place(self) -> None:
+        if self._in_flight >= self._in_flight_max:
+            message = (
+                f"This gateway works on {self._in_flight_max} images already; nothing was bought. Try again shortly."
+            )
+            raise Overloaded(message, retry_after_s=random.randint(1, BUSY_RETRY_AFTER_S_MAX))
+        self._in_flight += 1
+        self._idle.clear()
+
+    def _leave_place(self, _task: object = None) -> None:
+        self._in_flight -= 1
+        self._note_idle()
+
+    def _detach(self, _task: object) -> None:
+        self._attached -= 1
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if self._in_flight == self._attached == 0:
+            self._idle.set()
 
     def _deadline(self, task: asyncio.Task[BookedAnswer]) -> ClientDeadline:
         deadline = ClientDeadline(task, self._client_deadline_s)
         if self.closed:
             deadline.end(LEAVING)
         else:
-            self._waiting.add(deadline)
-            task.add_done_callback(lambda _: self._waiting.discard(deadline))
+            self._deadlines.add(deadline)
+            task.add_done_callback(lambda _: self._deadlines.discard(deadline))
         return deadline
 
-    async def _note(self, refusal: GatewayError, grant: Grant, identity: RequestIdentity, left: Left) -> None:
-        """A client that will try again because of us must not be given somebody else's picture then.
+    async def _remember_refusal(
+        self, refusal: GatewayError, grant: Grant, identity: RequestIdentity, has_left: HasLeft
+    ) -> None:
+        """Record a refusal the client was told to retry, so that its retry buys instead of joining another identical request.
 
-        One that has left may have tried again already, and what is noted too late nobody looks for: others would find it.
+        A client that has left may have tried again already, and a note that comes too late would be found by others.
         """
-        if not refusal.retryable or identity.retry.key is not None or not identity.retry.counting or await left():
+        retry = identity.retry
+        if not refusal.retryable or retry.key is not None or not retry.counting or await has_left():
             return
-        writing = self._context.background.start(self._noted(grant, identity), awaited=True)
+        writing = self._context.background.start(self._write_refusal(grant, identity), awaited=True)
         if not isinstance(refusal, StoreUnavailable | StorageFull):  # Those who were refused for it have waited enough.
             await writing
 
-    async def _noted(self, grant: Grant, identity: RequestIdentity) -> None:
+    async def _write_refusal(self, grant: Grant, identity: RequestIdentity) -> None:
         retries, now_ms = self.replay.retries, self._context.clock.now_ms()
         with suppress(GatewayError, TimeoutError):
             async with asyncio.timeout(NOTE_S):
                 await retries.note_refusal(grant.key_id, identity.fingerprint, identity.retry.count, now_ms)
-
-
-def _set() -> asyncio.Event:
-    event = asyncio.Event()
-    event.set()
-    return event

@@ -5,105 +5,142 @@ from typing import Any, Final, Literal
 
 from app.core.request import ImageRequest
 from app.errors import GatewayError, UpstreamBadPayload, UpstreamOutcomeUnknown
-from app.spool import Segments
+from app.spool import Segments, Slice
 from app.upstream.answer import ANSWER_FIELDS, completed_event, partial_event
 from app.upstream.classify import Verdict, error_text
 from app.upstream.images import Images, read_images
 from app.upstream.skeleton import MalformedAnswer, Skeleton
 
-EVENT_BYTES_MAX: Final = 64 * 1024 * 1024
+LINE_BYTES_MAX: Final = 1024
+"""Bytes held of a line that is no data: the name of an event, a comment."""
+DATA_LINES_MAX: Final = 1000
+_DATA: Final = b"data:"
 _BOM: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A server-sent event: its `event` field, perhaps empty, and its data lines joined by line feeds."""
+    """A server-sent event: its `event` field, perhaps empty, and its data read as JSON; None where that is not strict JSON.
+
+    Long strings of `document` count from the first byte of the event's data; `locate` finds them in the stream.
+    """
 
     name: str
-    data: bytes
+    document: Any
+    lines: tuple[tuple[int, int], ...] = ()
+    """Where each data line begins: in the data of the event, and in the stream."""
 
-    @property
-    def is_done(self) -> bool:
-        """`[DONE]`, which closes a stream in OpenAI's older manner."""
-        return self.data.strip() == b"[DONE]"
+    def locate(self, segments: Segments) -> Segments:
+        """Make slices of the event's data into slices of the stream."""
+        return [piece if isinstance(piece, bytes) else self._located(piece) for piece in segments]
+
+    def _located(self, piece: Slice) -> Slice:
+        in_data, in_stream = next(line for line in reversed(self.lines) if line[0] <= piece.offset)
+        return Slice(in_stream + piece.offset - in_data, piece.length)
 
 
 class EventReader:
     """Feed it the bytes of a stream, cut anywhere, with any line ends; it gives the events that became whole.
 
-    Holds one event at a time. One above EVENT_BYTES_MAX, and everything after it, is dropped: then `overflowed` is true.
+    Holds the skeleton of one event: pictures pass through, and stay where the stream is spooled.
     """
 
-    def __init__(self, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
-        self.overflowed = False
-        self._event_bytes_max = event_bytes_max
-        self._line: list[bytes] = []
+    def __init__(self) -> None:
+        self._offset = 0
+        self._line = b""
+        self._in_data = False
         self._name = ""
-        self._data: list[bytes] = []
-        self._held_bytes = 0
+        self._data: Skeleton | None = None
+        self._data_bytes = 0
+        self._lines: list[tuple[int, int]] = []
         self._at_start = True
         self._skip_line_feed = False
 
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes. Never raises."""
-        if self._skip_line_feed and data:
-            data = data.removeprefix(b"\n")
-            self._skip_line_feed = False
         events: list[Event] = []
-        for line in data.splitlines(keepends=True):
-            self._hold(line)
-            if self.overflowed:
-                break
-            if line.endswith((b"\n", b"\r")):
+        for piece in data.splitlines(keepends=True):
+            self._offset += len(piece)
+            if self._skip_line_feed and piece == b"\n":
+                self._skip_line_feed = False
+                continue
+            content = piece.rstrip(b"\r\n")
+            self._skip_line_feed = piece.endswith(b"\r")
+            is_whole = len(content) < len(piece)
+            self._take(content, self._offset - len(piece) + len(content), is_whole=is_whole)
+            if is_whole:
                 events += self._end_line()
-        self._skip_line_feed = data.endswith(b"\r") or (self._skip_line_feed and not data)
         return events
 
     def finish(self) -> list[Event]:
-        """The stream ended as it should: an event that lacks only the empty line after it counts."""
-        events = self._end_line() if self._line else []
-        return [] if self.overflowed else events + self._end_event()
+        """Take the end of the stream: an event that lacks only the empty line after it counts."""
+        self._take(b"", self._offset, is_whole=True)
+        return (self._end_line() if self._line or self._in_data else []) + self._end_event()
 
-    def _hold(self, piece: bytes) -> None:
-        self._line.append(piece)
-        self._held_bytes += len(piece)
-        if self._held_bytes > self._event_bytes_max:
-            self.overflowed = True
-            self._line, self._data = [], []
+    def _take(self, content: bytes, end: int, *, is_whole: bool) -> None:
+        if self._in_data:
+            self._feed_data(content)
+            return
+        self._line += content
+        if len(self._line) < len(_BOM) + len(_DATA) + 1 and not is_whole:
+            return
+        if self._at_start:
+            self._at_start, self._line = False, self._line.removeprefix(_BOM)
+        if self._line.startswith(_DATA) or (is_whole and self._line == _DATA[:-1]):
+            value = self._line[len(_DATA) :].removeprefix(b" ")
+            self._begin_data(end - len(value))
+            self._feed_data(value)
+        self._line = self._line[:LINE_BYTES_MAX]
+
+    def _begin_data(self, offset: int) -> None:
+        self._in_data = True
+        self._data = self._data or Skeleton()
+        if len(self._lines) <= DATA_LINES_MAX:  # One more than allowed marks the event as unreadable.
+            if self._lines:
+                self._feed_data(b"\n")
+            self._lines.append((self._data_bytes, offset))
+
+    def _feed_data(self, value: bytes) -> None:
+        if self._data is not None and len(self._lines) <= DATA_LINES_MAX:
+            self._data.feed(value)
+            self._data_bytes += len(value)
 
     def _end_line(self) -> list[Event]:
-        line = b"".join(self._line).rstrip(b"\r\n")
-        self._line = []
-        if self._at_start:
-            self._at_start, line = False, line.removeprefix(_BOM)
+        line, was_data, self._line, self._in_data = self._line, self._in_data, b"", False
+        if was_data:
+            return []
         if not line:
             return self._end_event()
-        if line.startswith(b":"):
-            self._held_bytes = sum(map(len, self._data))  # A comment: an idle stream may send them for ever.
-            return []
         field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if field == b"data":
-            self._data.append(value)
-        elif field == b"event":
-            self._name = value[:100].decode(errors="replace")
+        if field == b"event":
+            self._name = value.removeprefix(b" ")[:100].decode(errors="replace")
         return []
 
     def _end_event(self) -> list[Event]:
-        events = [Event(self._name, b"\n".join(self._data))] if self._data else []
-        self._name, self._data, self._held_bytes = "", [], 0
+        events = []
+        if self._data is not None:
+            events = [Event(self._name, _document(self._data, len(self._lines)), tuple(self._lines))]
+        self._name, self._data, self._data_bytes, self._lines = "", None, 0, []
         return events
+
+
+def _document(data: Skeleton, lines: int) -> Any:
+    try:
+        return data.document() if lines <= DATA_LINES_MAX else None
+    except MalformedAnswer:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """An event as we send it. `completed` carries its one image's facts, for the books; `error` the failure it tells.
+    """An event as we send it, its pictures as slices of the stream. `completed` carries its one image's facts, for the books;
+    `error` the failure it tells.
 
     An `error` with `images` is a completed event that was charged and is no image; without, nobody knows.
     """
 
     kind: Literal["partial", "completed", "error"]
-    frame: bytes
+    frame: Segments
     images: Images | None = None
     error: GatewayError | None = None
 
@@ -117,50 +154,40 @@ class EventShaper:
         self._partials = 0
 
     def shape(self, event: Event) -> Shaped | None:
-        """The event to send on; None for one that says nothing to a client (unknown, unreadable, `[DONE]`)."""
-        document = _parsed(event.data)
-        if document is None:
+        """Shape an event to send on; None for one that says nothing to a client (unknown, unreadable, `[DONE]`)."""
+        document = event.document
+        if not isinstance(document, dict):
             return None
         kind = document.get("type")
         name = kind if isinstance(kind, str) else event.name
         if document.get("error") or name == "error":
             return _failed(document.get("error") or document)
         if name.endswith(".partial_image"):
-            return self._partial(document, event.data)
-        return self._completed(document, event.data) if name.endswith(".completed") else None
+            return self._partial(document, event)
+        return self._completed(document, event) if name.endswith(".completed") else None
 
-    def _partial(self, document: dict[str, Any], data: bytes) -> Shaped | None:
+    def _partial(self, document: dict[str, Any], event: Event) -> Shaped | None:
         read = _read(document)
         if isinstance(read, Verdict) or read.bad_payload:
             return None  # A picture on its way is a courtesy: a broken one is not worth a failure.
-        told = document.get("partial_image_index")
-        index = told if type(told) is int and told >= 0 else self._partials
+        number = document.get("partial_image_index")
+        index = number if type(number) is int and number >= 0 else self._partials
         self._partials += 1
         facts = {name: getattr(read, name) for name in ANSWER_FIELDS}
         created_s = read.created or self._created_s
         segments = partial_event(read.items[0], facts, index, self._request.operation, created_s, self._request)
-        return Shaped("partial", _joined(segments, data))
+        return Shaped("partial", event.locate(segments))
 
-    def _completed(self, document: dict[str, Any], data: bytes) -> Shaped:
+    def _completed(self, document: dict[str, Any], event: Event) -> Shaped:
         read = _read(document)
         if isinstance(read, Verdict):
-            return Shaped("error", b"", error=read.error)
+            return Shaped("error", [], error=read.error)
         if read.bad_payload:
             message = "The upstream charged for this request, but what it sent is not an image."
-            return Shaped("error", b"", images=read, error=UpstreamBadPayload(message))
+            return Shaped("error", [], images=read, error=UpstreamBadPayload(message))
         item = read.items[0]
         segments = completed_event(read, item, self._request.operation, self._created_s, self._request, counted=True)
-        return Shaped("completed", _joined(segments, data), images=read)
-
-
-def _parsed(data: bytes) -> dict[str, Any] | None:
-    skeleton = Skeleton()
-    skeleton.feed(data)
-    try:
-        document = skeleton.document()
-    except MalformedAnswer:
-        return None
-    return document if isinstance(document, dict) else None
+        return Shaped("completed", event.locate(segments), images=read)
 
 
 def _read(document: dict[str, Any]) -> Images | Verdict:
@@ -173,10 +200,4 @@ def _failed(error: Any) -> Shaped:
     message = (
         f"The upstream reported an error in its stream: {text or 'no reason given'}. It may have charged the request."
     )
-    return Shaped("error", b"", error=UpstreamOutcomeUnknown(message))
-
-
-def _joined(segments: Segments, data: bytes) -> bytes:
-    return b"".join(
-        piece if isinstance(piece, bytes) else data[piece.offset : piece.offset + piece.length] for piece in segments
-    )
+    return Shaped("error", [], error=UpstreamOutcomeUnknown(message))

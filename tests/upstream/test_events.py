@@ -1,10 +1,13 @@
 import json
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.spool import Slice, segments_bytes
 from app.upstream.events import Event, EventReader, EventShaper, Shaped
 from tests.upstream.given import PNG_B64, USAGE, image_request
 
@@ -18,61 +21,76 @@ STREAM = (
     ": PING\n\n"
     "data: [DONE]\n\n"
 )
-EVENTS = [
-    Event("image_generation.partial_image", b'{"a":\n1}'),
-    Event("", '{"b":"猫"}'.encode()),
-    Event("", b"[DONE]"),
-]
+EVENTS = [("image_generation.partial_image", {"a": 1}), ("", {"b": "猫"}), ("", None)]
+
+
+def told(events: list[Event]) -> list[tuple[str, Any]]:
+    return [(event.name, event.document) for event in events]
 
 
 @given(st.sampled_from(["\n", "\r\n", "\r"]), st.lists(st.integers(0, 250), max_size=20))
 def test_a_stream_cut_anywhere_with_any_line_ends_gives_its_events(line_end: str, cuts: list[int]) -> None:
     raw = STREAM.replace("\n", line_end).encode()
+
+    assert told(read(raw, cuts)) == EVENTS
+
+
+def read(raw: bytes, cuts: list[int]) -> list[Event]:
     cuts = sorted(min(cut, len(raw)) for cut in cuts)
     reader = EventReader()
+    pieces = (raw[start:end] for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True))
+    return [event for piece in pieces for event in reader.feed(piece)] + reader.finish()
 
-    events = []
-    for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
-        events += reader.feed(raw[start:end])
 
-    assert events + reader.finish() == EVENTS
+@given(st.sampled_from(["\n", "\r\n", "\r"]), st.lists(st.integers(0, 13_000), max_size=20))
+def test_a_picture_stays_in_the_stream_and_is_found_there(line_end: str, cuts: list[int]) -> None:
+    picture = PNG_B64[:4000] + "A" * 4000
+    lines = f': ping\n\ndata: {{"type":\ndata: "image_generation.completed",\ndata:"b64_json": "{picture}"}}\n\n'
+    raw = (lines * 2).replace("\n", line_end).encode()
+    shaper = EventShaper(image_request(stream=True), 1)
+
+    frames = [shaped.frame for event in read(raw, cuts) if (shaped := shaper.shape(event)) is not None]
+
+    assert [segments_bytes(frame) - len(picture) < 400 for frame in frames] == [True, True]
+    for frame in frames:
+        [piece] = [piece for piece in frame if isinstance(piece, Slice)]
+        assert raw[piece.offset : piece.offset + piece.length].decode() == picture
 
 
 def test_half_an_event_is_none_until_the_stream_ends_well() -> None:
     reader = EventReader()
 
     assert reader.feed(b'event: x\ndata: {"a":1}') == []
-    assert reader.finish() == [Event("x", b'{"a":1}')]
+    assert told(reader.finish()) == [("x", {"a": 1})]
 
 
-def test_an_event_above_the_cap_ends_the_reading() -> None:
-    reader = EventReader(event_bytes_max=100)
+def test_an_event_of_endless_lines_is_unreadable_and_not_held() -> None:
+    reader = EventReader()
+    tracemalloc.start()
+    for _ in range(20):
+        assert reader.feed(b"data: 1\n" * 1000 + b": comment\n" * 100) == []
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
 
-    events = (
-        reader.feed(b"data: 1\n\n") + reader.feed(b"data: " + b"x" * 60) + reader.feed(b"x" * 60 + b"\n\ndata: 2\n\n")
-    )
-
-    assert events + reader.finish() == [Event("", b"1")]
-    assert reader.overflowed
-
-
-def test_keep_alives_do_not_count_towards_the_cap() -> None:
-    reader = EventReader(event_bytes_max=100)
-
-    for ping in [b": PING\n\n"] * 100 + [b": PING\n"] * 100:
-        assert reader.feed(ping) == []
-
-    assert reader.feed(b"data: 1\n\n") == [Event("", b"1")]
+    assert told(reader.feed(b"\ndata: 1\n\n")) == [("", None), ("", 1)]
+    assert peak_bytes < 1024 * 1024
 
 
 def shaped(document: Any, name: str = "", **request: Any) -> Shaped | None:
     data = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return EventShaper(image_request(stream=True, **request), 1_700_000_000).shape(Event(name, data))
+    raw = f"event: {name}\n".encode() + b"data: " + data + b"\n\n"
+    [event] = EventReader().feed(raw)
+    shaped = EventShaper(image_request(stream=True, **request), 1_700_000_000).shape(event)
+    if shaped is None:
+        return None
+    pieces = (p if isinstance(p, bytes) else raw[p.offset : p.offset + p.length] for p in shaped.frame)
+    return replace(shaped, frame=[b"".join(pieces)])
 
 
 def parsed(event: Shaped | None) -> Any:
     assert event is not None
-    head, data = event.frame.decode().removesuffix("\n\n").split("\n")
+    frame = b"".join(piece for piece in event.frame if isinstance(piece, bytes))
+    head, data = frame.decode().removesuffix("\n\n").split("\n")
     document = json.loads(data.removeprefix("data: "))
     assert head == f"event: {document['type']}"
     return document
@@ -110,9 +128,9 @@ def test_an_edit_gets_the_names_of_edits_whatever_the_relay_says() -> None:
 
 def test_partial_images_are_numbered_where_the_relay_does_not() -> None:
     shaper = EventShaper(image_request(stream=True), 1)
-    data = json.dumps({"b64_json": PNG_B64}).encode()
+    event = Event("image_generation.partial_image", {"b64_json": PNG_B64})
 
-    events = [parsed(shaper.shape(Event("image_generation.partial_image", data))) for _ in range(2)]
+    events = [parsed(shaper.shape(event)) for _ in range(2)]
 
     assert [event["partial_image_index"] for event in events] == [0, 1]
     assert events[0].keys() == {

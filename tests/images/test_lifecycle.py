@@ -1,0 +1,158 @@
+"""The life of an admitted request: whatever goes wrong, its row ends while the process runs, with one event."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from structlog.testing import capture_logs
+
+from app.core.endings import RequestEnded, RequestRefused
+from app.errors import StoreUnavailable
+from app.images import booking
+from app.images.booking import retry_until_booked
+from app.sandbox import RunningSandbox
+from tests.gateways import Running, running_gateway
+from tests.images.test_endings import run_sql
+from tests.images.test_replay import SMALL, Client, until
+from tests.money import books
+from tests.money.books import assert_books_agree, assert_nothing_held
+
+ABORT = (
+    "CREATE TRIGGER no BEFORE UPDATE OF state ON requests WHEN new.state = '{}' BEGIN SELECT raise(ABORT, 'no'); END"
+)
+
+
+@pytest.fixture
+async def running(tmp_path: Path, relay: RunningSandbox) -> AsyncIterator[Running]:
+    async with running_gateway(tmp_path, relay.base_url) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def client(running: Running, relay: RunningSandbox) -> AsyncIterator[Client]:
+    async with httpx2.AsyncClient(base_url=running.url, timeout=60, verify=False) as http:
+        key = await running.key("lin")
+        await running.limit("user", "lin", "micros", "month", 5_000_000)
+        yield Client(http, key, relay, running)
+
+
+@pytest.fixture
+def events(running: Running) -> list[RequestEnded | RequestRefused]:
+    """What a listener hears."""
+    heard: list[RequestEnded | RequestRefused] = []
+    listeners = running.gateway.recovery.listeners
+    object.__setattr__(listeners, "listeners", (*listeners.listeners, heard.append))
+    return heard
+
+
+async def test_a_bug_before_the_dispatched_mark_gives_the_reservation_back(
+    client: Client, events: list[RequestEnded | RequestRefused]
+) -> None:
+    await run_sql(client.gateway, ABORT.format("dispatched"))
+
+    answer = await client.ask(SMALL)
+    await books.until(lambda: is_in(client, "released"))
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert client.relay.sandbox.seen == []
+    await assert_nothing_held(client.gateway.database)
+    await until(lambda: len(events) == 1)
+    assert isinstance(events[0], RequestEnded)
+    assert (events[0].outcome, events[0].code) == ("released", "internal_error")
+
+
+async def test_a_booking_that_fails_for_a_bug_ends_as_unknown_with_its_answer_kept(
+    client: Client, events: list[RequestEnded | RequestRefused], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(booking, "FIRST_PAUSE_S", 0.01)
+    await run_sql(client.gateway, ABORT.format("settled"))
+
+    answer = await client.ask(SMALL)
+    await books.until(lambda: is_in(client, "unknown"))
+
+    assert answer.status_code == 200
+    [row] = await client.gateway.rows()
+    assert (client.gateway.gateway.kept_answers.directory / row["id"]).read_bytes().startswith(b"{")
+    await until(lambda: len(events) == 1)
+    assert isinstance(events[0], RequestEnded)
+    assert (events[0].outcome, events[0].cost_micros) == ("unknown", 0)
+    await assert_books_agree(client.gateway.database)
+
+
+async def test_an_answer_whose_price_cannot_be_computed_ends_as_unknown_with_its_answer_kept(
+    client: Client, events: list[RequestEnded | RequestRefused], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(booking, "local_day", None)  # A bug that no input is known to reach.
+
+    answer = await client.ask(SMALL)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert await client.states() == ["unknown"]
+    [row] = await client.gateway.rows()
+    assert (client.gateway.gateway.kept_answers.directory / row["id"]).read_bytes().startswith(b"{")
+    assert [event.code for event in events] == ["internal_error"]
+
+
+async def test_a_database_that_is_away_is_no_bug_and_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(booking, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(booking, "PAUSE_S_MAX", 0.001)
+    left = [StoreUnavailable("away")] * (3 * booking.FAILURES_MAX)
+
+    async def settle() -> None:
+        if left:
+            raise left.pop()
+
+    async def give_up() -> None:
+        raise AssertionError("nobody gives up")
+
+    with capture_logs():
+        assert await retry_until_booked(settle, give_up)
+
+
+async def test_each_end_and_each_refusal_is_told_once(
+    client: Client, events: list[RequestEnded | RequestRefused]
+) -> None:
+    await client.ask(SMALL)
+    await client.ask(SMALL | {"prompt": "[[sandbox error=moderation]]"})
+    await client.ask(SMALL | {"prompt": "[[sandbox body=truncated]]"})
+    await client.gateway.limit("user", "lin", "requests", "day", 0)
+    with capture_logs() as lines:
+        await client.ask(SMALL)
+        await client.ask({"model": SMALL["model"], "n": "many"})
+
+    ends = [event for event in events if isinstance(event, RequestEnded)]
+    refusals = [event for event in events if isinstance(event, RequestRefused)]
+    assert [(end.outcome, end.cost_micros > 0, end.images) for end in ends] == [
+        ("settled", True, 1), ("released", False, 0), ("unknown", False, 0),
+    ]  # fmt: skip
+    assert ends[0].relay_ms <= ends[0].total_ms
+    assert [(told.code, told.model) for told in refusals] == [
+        ("insufficient_quota", SMALL["model"]), ("missing_required_parameter", None),
+    ]  # fmt: skip
+    [line, _] = [line for line in lines if line["event"] == "image request refused"]
+    assert (line["code"], line["model"]) == ("insufficient_quota", SMALL["model"])
+    assert "lin" in line["limit"]
+
+
+async def test_an_attached_retry_takes_no_place(client: Client) -> None:
+    service = client.gateway.gateway.image_service
+    body = SMALL | {"prompt": "slow [[sandbox delay=1]]"}
+    service._in_flight_max = 1
+
+    asking = [asyncio.create_task(client.ask(body, key="order-1"))]
+    await until(lambda: len(client.relay.sandbox.seen) == 1)
+    asking += [asyncio.create_task(client.ask(body, key="order-1")) for _ in range(5)]
+    await until(lambda: service._attached == 5)
+    places, refused = service.in_flight, await client.ask(SMALL)
+    answers = await asyncio.gather(*asking)
+
+    assert places == 1
+    assert refused.json()["error"]["code"] == "overloaded"
+    assert {answer.status_code for answer in answers} == {200}
+    assert client.charges == 1
+
+
+async def is_in(client: Client, state: str) -> bool:
+    return await client.states() == [state]
