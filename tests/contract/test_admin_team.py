@@ -36,7 +36,7 @@ async def nothing(
 async def test_a_team_from_nothing_with_the_python_sdk(nothing: Running) -> None:
     python = await asyncio.to_thread(python_with_openai, 3)
 
-    check(await _run(nothing, (str(python), str(HERE / "team.py")), dev.ROOT), nothing.gateway.settings.currency)
+    check(await _run(nothing, (str(python), str(HERE / "team.py")), dev.ROOT), nothing.gateway.currency)
 
 
 @pytest.mark.parametrize("nothing", ["CNY"], indirect=True)
@@ -47,7 +47,7 @@ async def test_a_team_from_nothing_with_the_node_sdk(nothing: Running) -> None:
 
     check(
         await _run(nothing, ("node", "--input-type=module"), folder, (HERE / "team.mjs").read_bytes()),
-        nothing.gateway.settings.currency,
+        nothing.gateway.currency,
     )
 
 
@@ -70,7 +70,7 @@ def check(seen: dict[str, Any], currency: str) -> None:
 
 async def _run(running: Running, command: tuple[str, ...], folder: Path, script: bytes = b"") -> Any:
     admin = await create_admin_key(running.database, PEPPER, NewAdminKey("the team's"))
-    given = {"BASE_URL": f"{running.url}/v1", "ADMIN_KEY": admin.key, "CURRENCY": running.gateway.settings.currency}
+    given = {"BASE_URL": f"{running.url}/v1", "ADMIN_KEY": admin.key, "CURRENCY": running.gateway.currency}
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,

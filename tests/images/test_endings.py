@@ -70,7 +70,7 @@ async def test_an_answer_that_comes_after_its_request_was_released_is_booked_as_
     assert await client.states() == ["released"]
     [counter] = await client.gateway.counters()
     assert (counter["spent"], counter["held"]) == (80_000, 0)
-    report = await audit(client.gateway.database, client.gateway.gateway.settings.zone)
+    report = await audit(client.gateway.database, client.gateway.gateway.zone)
     assert report.differences == ()
 
 

@@ -144,7 +144,7 @@ class Storm:
                 await age_beats(self.database, gateway.recovery.processes.id)
             await resolve(gateway)
             seen = await take(self.database)
-            differences = (await audit(self.database, gateway.settings.zone)).differences
+            differences = (await audit(self.database, gateway.zone)).differences
         bill, outcome = read_bill(self.folder / "bill"), self.outcome
         outcome.bill, outcome.book, outcome.deaths = bill, seen, self.fleet.deaths
         found = [*counter_violations(seen), *usage_violations(seen), *bill_violations(seen, bill)]

@@ -30,7 +30,7 @@ async def month_ends_at(database: Database, zone: object) -> int:
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_spend_limit_holds_and_shows_what_is_used(office: Office, place: str) -> None:
     path, key = await filled_in(office, place)
-    ends = await month_ends_at(office.running.database, office.running.gateway.settings.zone)
+    ends = await month_ends_at(office.running.database, office.running.gateway.zone)
 
     given = await office.post(f"{path}/spend_limit", currency="CNY", interval="month", threshold_amount=8)
 
