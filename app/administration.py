@@ -19,6 +19,7 @@ from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.ledger.opening import open_book
 from app.store.ledger.types import Ledger
 from app.store.schema import schema_state
+from app.upstream.addresses import proxy_address
 from app.upstream.client import HttpUpstream
 
 
@@ -125,12 +126,15 @@ def reconciliation_from(
 
 
 def upstream_from(settings: Settings) -> HttpUpstream:
-    """Client of the relay."""
+    """Make a client of the relay inside the running loop. Raises ConfigurationError on an address, key or file it cannot use."""
+    proxy = settings.upstream_proxy.get_secret_value() if settings.upstream_proxy else None
     return HttpUpstream(
         settings.upstream_base_url,
         relay_key(settings),
         connect_timeout_s=settings.upstream_connect_timeout_s,
         read_timeout_s=settings.upstream_deadline_s,
+        proxy=proxy_address(proxy, settings.upstream_base_url),
+        ca_file=settings.upstream_ca_file,
     )
 
 

@@ -44,12 +44,25 @@ class Settings(BaseSettings):
     upstream_api_key: SecretStr | None = Field(
         None, description="The relay's key. The only secret your team no longer needs to share."
     )
-    upstream_connect_timeout_s: PositiveSeconds = Field(5.0, description="To connect to the relay, TLS included.")
+    upstream_connect_timeout_s: PositiveSeconds = Field(
+        5.0, description="To connect to the relay, through the proxy if there is one, TLS included."
+    )
+    upstream_proxy: SecretStr | None = Field(
+        None,
+        description="The proxy to the relay: `http://user:password@proxy:3128`, or `env` for what HTTPS_PROXY, HTTP_PROXY and "
+        "NO_PROXY say at the start. Used for the relay only, never for webhooks or pictures.",
+    )
+    upstream_ca_file: Path | None = Field(
+        None,
+        description="A PEM file of certificates that the relay (or a proxy that opens its TLS) may be signed by, besides those "
+        "the system trusts.",
+    )
     upstream_deadline_s: PositiveSeconds = Field(
         1800.0, description="The longest an exchange with the relay may last. A client waits less: CLIENT_DEADLINE_S."
     )
     upstream_answer_bytes_max: Positive = Field(
-        256 * MIB, description="The largest answer taken from the relay; a larger one is an unknown outcome."
+        256 * MIB,
+        description="The largest answer taken from the relay, counted decoded; a larger one is an unknown outcome.",
     )
     upstream_dollar_micros: Positive = Field(
         1_000_000,

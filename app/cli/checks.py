@@ -243,7 +243,7 @@ def _disk(home: Home) -> Finding:
 
 async def _relay(home: Home) -> tuple[Finding, Sequence[str]]:
     """With the models it offers; none where it could not be asked."""
-    from app.upstream.client import HttpUpstream
+    from app.administration import upstream_from
     from app.upstream.probe import models
 
     settings = home.settings
@@ -255,7 +255,7 @@ async def _relay(home: Home) -> tuple[Finding, Sequence[str]]:
         cure = f"Set IMAGEGATE_UPSTREAM_API_KEY, or try the sandbox: {home.command('serve --sandbox')}"
         return Finding("relay", "failed", f"There is no key for it. {cure}"), ()
     try:
-        upstream = HttpUpstream(settings.upstream_base_url, settings.upstream_api_key.get_secret_value())
+        upstream = upstream_from(settings)
     except ConfigurationError as exc:
         return Finding("relay", "failed", str(exc)), ()
     started_s = time.monotonic()

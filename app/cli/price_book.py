@@ -96,13 +96,11 @@ async def _imported(call: Call, file: str, *, dry_run: bool) -> "PriceImport":
 
 @asynccontextmanager
 async def _relay(call: Call) -> "AsyncIterator[HttpUpstream]":
-    from app.upstream.client import HttpUpstream
+    from app.administration import upstream_from
 
-    settings = call.home.settings
     if call.home.sandbox:
         raise ConfigurationError("The sandbox relay lives inside `imagegate serve`: there are no prices to ask for.")
-    key = settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else ""
-    upstream = HttpUpstream(settings.upstream_base_url, key, connect_timeout_s=settings.upstream_connect_timeout_s)
+    upstream = upstream_from(call.home.settings)
     try:
         yield upstream
     finally:

@@ -81,9 +81,9 @@ async def ledger(database: "Database") -> "AsyncIterator[Ledger]":
 
 @asynccontextmanager
 async def _reconciliation(call: Call, database: "Database", money: "Ledger") -> "AsyncIterator[Reconciliation]":
+    from app.administration import upstream_from
     from app.control.matching import MatchingRules
     from app.control.reconciliation import Reconciliation
-    from app.upstream.client import HttpUpstream
 
     settings = call.home.settings
     if call.home.sandbox:
@@ -93,7 +93,7 @@ async def _reconciliation(call: Call, database: "Database", money: "Ledger") -> 
     if settings.upstream_api_key is None:
         raise ConfigurationError("There is no key of the relay to ask with. Set IMAGEGATE_UPSTREAM_API_KEY.")
     key = settings.upstream_api_key.get_secret_value()
-    upstream = HttpUpstream(settings.upstream_base_url, key, connect_timeout_s=settings.upstream_connect_timeout_s)
+    upstream = upstream_from(settings)
     rules = MatchingRules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
     try:
         yield Reconciliation(database, money, upstream, key, settings.zone, rules)

@@ -139,7 +139,8 @@ async def _relay(home: Home, settings: "Settings") -> "AsyncIterator[Settings]":
 
     key = f"sk-{secrets.token_hex(24)}"
     async with running_sandbox(SandboxOptions(key=key, profile=settings.sandbox_profile)) as relay:
-        yield settings.model_copy(update={"upstream_base_url": relay.base_url, "upstream_api_key": SecretStr(key)})
+        update = {"upstream_base_url": relay.base_url, "upstream_api_key": SecretStr(key), "upstream_proxy": None}
+        yield settings.model_copy(update=update)
 
 
 def _tell(home: Home, sock: socket.socket, first: "FirstKey | None") -> None:

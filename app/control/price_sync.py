@@ -9,7 +9,8 @@ from app.core.pricing import PerImage, PerToken
 from app.errors import UpstreamMisconfigured
 from app.store import prices as store
 from app.store.engine import Database
-from app.upstream.billing import Askable, Unusable
+from app.upstream.billing import Unusable
+from app.upstream.client import RelayReader
 from app.upstream.pricing import RelayPrices, TokenPrices, read_prices
 
 
@@ -22,7 +23,7 @@ class RelayOffer:
 
 
 async def read_offer(
-    database: Database, upstream: Askable, group: str, micros_per_dollar: int, more_models: Sequence[str] = ()
+    database: Database, upstream: RelayReader, group: str, micros_per_dollar: int, more_models: Sequence[str] = ()
 ) -> RelayOffer:
     """The relay's prices for its group `group`. Raises UpstreamMisconfigured when it does not publish them."""
     try:

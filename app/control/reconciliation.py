@@ -20,7 +20,8 @@ from app.store.ledger import corrections
 from app.store.ledger.corrections import Correction
 from app.store.ledger.types import Ledger
 from app.store.reconciliation import Dispatched, DriftRow, MatchedCharge
-from app.upstream.billing import Accounts, Askable, Log, LogRow, read_accounts
+from app.upstream.billing import Accounts, Log, LogRow, read_accounts
+from app.upstream.client import RelayReader
 
 REACH_MS = 7 * 24 * 3_600_000
 """How far back questions are looked into; what is older is only shown."""
@@ -89,7 +90,7 @@ class Reconciliation:
 
     database: Database
     ledger: Ledger
-    upstream: Askable
+    upstream: RelayReader
     api_key: str
     zone: ZoneInfo
     rules: MatchingRules

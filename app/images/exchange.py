@@ -175,8 +175,6 @@ class Exchange:
         answer = await self._send()
         self.upstream_request_id = answer.upstream_request_id
         try:
-            if answer.encoded:
-                return unknown("The upstream's answer is compressed, which it was asked not to be.")
             if answer.status != 200 or "html" in answer.content_type:
                 return await read_refusal(answer)
             if self.queue is not None and "event-stream" in answer.content_type:

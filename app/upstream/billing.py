@@ -9,10 +9,10 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import quote
 
-from app.upstream.client import Answer, Broken, NotSent
+from app.upstream.client import Answer, Broken, NotSent, RelayReader
 
 POINTS_PER_DOLLAR: Final = 500_000
 LOG_ROWS_MAX: Final = 1000
@@ -28,10 +28,6 @@ LOG, TOKEN, USAGE, SUBSCRIPTION = (
 )
 _CONSUMED, _REFUNDED = 2, 6
 _UNLIMITED_DOLLARS = 100_000_000
-
-
-class Askable(Protocol):
-    async def get(self, path: str) -> Answer: ...
 
 
 class Unusable(Exception):
@@ -81,7 +77,7 @@ class Accounts:
     missing: tuple[str, ...]
 
 
-async def read_accounts(upstream: Askable, api_key: str, timeout_s: float = TIMEOUT_S) -> Accounts:
+async def read_accounts(upstream: RelayReader, api_key: str, timeout_s: float = TIMEOUT_S) -> Accounts:
     """Everything the relay tells. Never raises for what the relay does: three or four requests, `timeout_s` for each."""
     reader = _Reader(upstream, timeout_s, [])
     log = await _read_log(reader, api_key)
@@ -143,7 +139,7 @@ def micros_of(points: int, micros_per_dollar: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    upstream: Askable
+    upstream: RelayReader
     timeout_s: float
     missing: list[str]
 
@@ -159,7 +155,7 @@ class _Reader:
         return await read_document(self.upstream, path, self.timeout_s)
 
 
-async def read_document(upstream: Askable, path: str, timeout_s: float) -> Any:
+async def read_document(upstream: RelayReader, path: str, timeout_s: float) -> Any:
     """The JSON of a 200. Raises Unusable."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -179,7 +175,7 @@ async def read_document(upstream: Askable, path: str, timeout_s: float) -> Any:
 async def _body(answer: Answer) -> bytes:
     if answer.status != 200:
         raise Unusable(f"answered {answer.status}")
-    if "html" in answer.content_type or answer.encoded:
+    if "html" in answer.content_type:
         raise Unusable("is not there: a page came back")
     body = bytearray()
     async for chunk in answer.chunks():

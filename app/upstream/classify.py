@@ -88,6 +88,8 @@ def classify_refusal(
     refusal = _read(status, content_type, head)
     if status == 429:
         return _too_many(refusal, _retry_after_s(retry_after, now))
+    if status == 407:
+        return _proxy_refused()
     if not 400 <= status < 600 or refusal.is_page:
         # A page or a redirect below 500: the address is wrong, or something stands in the way.
         return unknown(_unexpected(refusal), alarm=status < 500 and (refusal.is_page or status >= 300))
@@ -159,6 +161,14 @@ def _misconfigured(status: int) -> Verdict:
     message = (
         f"The upstream does not accept this gateway's key (status {status}). Nothing was charged. An administrator must check "
         "IMAGEGATE_UPSTREAM_API_KEY: whether it is right and enabled, its quota, models, group and allowed addresses."
+    )
+    return Verdict("released", UpstreamMisconfigured(message), alarm=True)
+
+
+def _proxy_refused() -> Verdict:
+    message = (
+        "The proxy to the upstream does not let this gateway through (status 407). Nothing was charged. An administrator must "
+        "check the user and the password in IMAGEGATE_UPSTREAM_PROXY."
     )
     return Verdict("released", UpstreamMisconfigured(message), alarm=True)
 

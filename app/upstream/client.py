@@ -1,50 +1,73 @@
-"""The conversation with the relay: one request out, its answer in, never a second try of its own."""
+"""The relay over HTTP: one request out, its answer in, never a second attempt."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+import asyncio
+import io
+from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, NoReturn, Protocol
-from urllib.parse import SplitResult, quote, urlsplit
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
 
 from app.core.request import ImageRequest, Operation
 from app.errors import ConfigurationError
-from app.spool import Segments, segments_bytes, segments_chunks
-from app.upstream.connection import Connection, ConnectionBroke
-from app.upstream.connections import Connections, NotConnected
+from app.spool import Segments, Spool, segments_bytes, segments_chunks
+from app.upstream.addresses import relay_root
+from app.upstream.decoding import NotDecodable, decoded
 from app.upstream.multipart_out import encode_multipart
+from app.upstream.session import RequestWatch, open_session
 from app.upstream.skeleton import compact_json
 
+READ_BYTES: Final = 256 * 1024
+SMALL_BYTES: Final = 256 * 1024
+"""The largest body that is written at once."""
+STREAM_END_S: Final = 1.0
+STREAM_END_BYTES: Final = 64 * 1024
+"""What is read behind the last event of a stream, so that its connection can be used again."""
 _PATH_CHARS: Final = "/%:@!$&'()*+,;=~-._"
 _PATHS: Final[dict[Operation, str]] = {
     "generation": "/v1/images/generations",
     "edit": "/v1/images/edits",
     "variation": "/v1/images/variations",
 }
+_NOT_LET_THROUGH: Final = (401, 407)
+"""Statuses of a CONNECT; tinyproxy answers a wrong password with 401."""
+_FAILURES: Final = (aiohttp.ClientError, OSError, RuntimeError)
+"""Failures of an exchange. aiohttp and uvloop raise RuntimeError where they find a connection closed."""
 
 
 class NotSent(Exception):
-    """No request byte has left: refused, not resolved, no TLS, not connected in time. Nothing can have been charged."""
+    """No byte of the request has left: not resolved, refused, no TLS, not connected in time. Nothing can have been charged."""
 
 
 class Broken(Exception):
-    """The exchange broke off after bytes may have left: what became of the request is unknown."""
+    """The exchange broke off after bytes may have left. The outcome of the request is unknown."""
 
 
 class Answer(Protocol):
-    """The head of an answer, and its body to be read once. Whoever got it closes it."""
+    """The head of an answer, and its decoded body to be read once. Its receiver closes it."""
 
     status: int
     content_type: str
     upstream_request_id: str | None
     retry_after: str | None
-    encoded: bool
-    """Content-Encoding is something other than identity: the body is not what it says."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, some 0.5 MiB at most at a time. Raises Broken when it does not end as it should."""
+        """Yield the decoded body as it comes, at most 256 KiB at a time. Raises Broken when it is cut or cannot be decoded."""
         ...
 
     async def close(self) -> None:
-        """Idempotent. Before the end of the body it closes the connection."""
+        """Give the connection back after the end of the body, close it otherwise. Idempotent."""
+        ...
+
+
+class RelayReader(Protocol):
+    """A relay that answers free GETs, for `/v1/models`, its prices and its accounts."""
+
+    async def get(self, path: str) -> Answer:
+        """Return the answer to a GET of `path`. Raises NotSent or Broken."""
         ...
 
 
@@ -52,123 +75,188 @@ class Upstream(Protocol):
     """A relay. One call sends at most one request."""
 
     async def send(self, wanted: ImageRequest, *, model_drops_response_format: bool, request_id: str) -> Answer:
-        """Send and wait for the head of the answer. Raises NotSent or Broken. Sets no deadline but those for connecting
-        and between two reads: a caller that gives up cancels, and then knows nothing about the outcome."""
+        """Send `wanted` and wait for the head of the answer. Raises NotSent or Broken.
+
+        The only timeouts are those for connecting and between two reads. A caller that cancels knows nothing about the outcome.
+        """
         ...
 
 
 class HttpUpstream:
     """A relay over HTTP. Make it inside a running event loop; close it there.
 
-    `base_url` may end in `/v1`. Follows no redirect, keeps no cookie, reads no proxy from the environment, and builds its
-    headers from nothing, so that nothing of a client's travels. Raises ConfigurationError on a `base_url` or an `api_key` it
-    cannot use.
+    `base_url` may end in `/v1`; `proxy` is an http or https address and may hold a user and a password; `ca_file` holds
+    certificates that are trusted besides the system's. Follows no redirect, keeps no cookie, reads nothing from the environment,
+    and builds its headers from nothing, so that nothing of a client's travels. Raises ConfigurationError on what it cannot use.
     """
 
     def __init__(
-        self, base_url: str, api_key: str, *, connect_timeout_s: float = 5.0, read_timeout_s: float = 1800.0
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        connect_timeout_s: float = 5.0,
+        read_timeout_s: float = 1800.0,
+        proxy: str | None = None,
+        ca_file: Path | None = None,
     ) -> None:
         self.base_url = relay_root(base_url)
-        root = urlsplit(self.base_url)
-        self._prefix = quote(root.path, safe=_PATH_CHARS)
-        self._common = _common_headers(root, api_key)
-        self._connections = Connections(root, connect_timeout_s=connect_timeout_s, silent_s=read_timeout_s)
+        root = _url(self.base_url)
+        self._origin = str(root.origin())
+        self._prefix = quote(root.path.rstrip("/"), safe=_PATH_CHARS)
+        self._headers = _common_headers(api_key)
+        self._proxy = URL(proxy) if proxy else None
+        tls = "https" in (root.scheme, self._proxy.scheme if self._proxy else "")
+        self._session = open_session(
+            connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s, tls=tls, ca_file=ca_file
+        )
+        self._endings: set[asyncio.Task[None]] = set()
 
-    async def send(self, wanted: ImageRequest, *, model_drops_response_format: bool, request_id: str) -> "HttpAnswer":
+    async def send(self, wanted: ImageRequest, *, model_drops_response_format: bool, request_id: str) -> Answer:
         fields = wanted.fields
         if model_drops_response_format:
             fields = {name: value for name, value in fields.items() if name != "response_format"}
         content_type, body = _body(wanted, fields)
-        accept = "text/event-stream, application/json" if wanted.stream else "application/json"
-        about = (
-            f"Content-Type: {content_type}\r\nContent-Length: {segments_bytes(body)}\r\nX-Request-Id: {request_id}\r\n"
-        )
+        headers = {
+            "Accept": "text/event-stream, application/json" if wanted.stream else "application/json",
+            "Content-Type": content_type,
+            "Content-Length": str(segments_bytes(body)),
+            "X-Request-Id": request_id,
+        }
         path = _PATHS[wanted.operation]
         if wanted.spool is None:
-            return await self._request("POST", path, accept, about, (part for part in body if isinstance(part, bytes)))
-        # Reads of a spool are short and from the page cache, so they run here.
-        return await self._request("POST", path, accept, about, segments_chunks(body, wanted.spool))
+            text = b"".join(part for part in body if isinstance(part, bytes))
+            return await self._request("POST", path, headers, text if len(text) <= SMALL_BYTES else io.BytesIO(text))
+        return await self._request("POST", path, headers, _pieces(body, wanted.spool))
 
-    async def get(self, path: str) -> "HttpAnswer":
-        """The answer to a GET, for what costs nothing: `/v1/models` and the relay's accounting. Raises NotSent or Broken."""
-        return await self._request("GET", path, "application/json", "", ())
+    async def get(self, path: str) -> Answer:
+        return await self._request("GET", path, {"Accept": "application/json"}, None)
 
     async def close(self) -> None:
         """Close every connection. Idempotent."""
-        await self._connections.close()
+        await self._session.close()
+        await asyncio.gather(*self._endings)
 
-    async def _request(self, method: str, path: str, accept: str, about: str, body: Iterable[bytes]) -> "HttpAnswer":
+    async def _request(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | io.BytesIO | AsyncIterator[bytes] | None
+    ) -> Answer:
+        watch = RequestWatch()
         try:
-            connection = await self._connections.take()
-        except NotConnected as exc:
-            raise NotSent(f"{exc}: no connection to {self.base_url}") from exc
-        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._common}Accept: {accept}\r\n{about}\r\n"
-        try:
-            await connection.send(head.encode("latin-1"), body)
-        except BaseException as exc:
-            self._connections.give_back(connection)
-            if isinstance(exc, ConnectionBroke):
-                _broke_off(exc)
-            raise
-        return HttpAnswer(connection, self._connections)
+            response = await self._session.request(
+                method,
+                URL(f"{self._origin}{self._prefix}{path}", encoded=True),
+                headers=self._headers | headers,
+                data=body,
+                proxy=self._proxy,
+                allow_redirects=False,
+                middlewares=(watch,),
+            )
+        except _FAILURES as exc:
+            if watch.write_began:
+                raise _broken(exc) from exc
+            if isinstance(exc, aiohttp.ClientHttpProxyError) and exc.status in _NOT_LET_THROUGH:
+                return ProxyRefusal()
+            # Without its cause, whose text can hold the proxy's password.
+            raise NotSent(f"{type(exc).__name__}: no connection to {self.base_url}") from None
+        return HttpAnswer(response, self._endings)
 
 
 class HttpAnswer:
-    """An answer over HTTP, its body still to be read."""
+    """An answer over HTTP, its body still to be read. `endings` collects the tasks that read the end of streams."""
 
-    def __init__(self, connection: Connection, connections: Connections):
-        headers = {
-            name: value.decode("latin-1") for name, value in reversed(connection.headers)
-        }  # The first one counts.
-        self.status = connection.status
-        self.content_type = headers.get(b"content-type", "")
+    def __init__(self, response: aiohttp.ClientResponse, endings: set[asyncio.Task[None]]):
+        headers = response.headers
+        self.status = response.status
+        self.content_type = headers.get("Content-Type", "")
         self.upstream_request_id = _request_id(headers)
-        self.retry_after = headers.get(b"retry-after")
-        self.encoded = headers.get(b"content-encoding", "").strip().lower() not in ("", "identity")
-        self._connection: Connection | None = connection
-        self._connections = connections
+        self.retry_after = headers.get("Retry-After")
+        self._encoding = headers.get("Content-Encoding", "")
+        self._response: aiohttp.ClientResponse | None = response
+        self._endings = endings
+        self._is_reading = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        assert self._connection is not None, "an answer is read before it is closed"
         try:
-            while chunk := await self._connection.read():
+            async for chunk in decoded(self._encoded_chunks(), self._encoding):
                 yield chunk
-        except ConnectionBroke as exc:
-            _broke_off(exc)
+        except (*_FAILURES, NotDecodable) as exc:
+            raise _broken(exc) from exc
+
+    async def _encoded_chunks(self) -> AsyncIterator[bytes]:
+        assert self._response is not None, "an answer is read before it is closed"
+        content = self._response.content
+        while True:
+            self._is_reading = True
+            chunk = await content.read(READ_BYTES)
+            self._is_reading = False
+            if not chunk:
+                return
+            yield chunk
 
     async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._connections.give_back(connection)
+        response, self._response = self._response, None
+        if response is None or response.closed:
+            return
+        if self._is_reading or "event-stream" not in self.content_type:  # It failed, was cancelled or is not wanted.
+            response.close()
+            return
+        ending = asyncio.create_task(_read_end(response))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
 
-def relay_root(base_url: str) -> str:
-    """`base_url` without a trailing slash or `/v1`. Raises ConfigurationError when it is no http or https address."""
-    root = base_url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+class ProxyRefusal:
+    """The answer of a proxy that opens no tunnel without another user or password: 407, without a body."""
+
+    status = 407
+    content_type = ""
+    upstream_request_id: str | None = None
+    retry_after: str | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        return
+        yield
+
+    async def close(self) -> None:
+        """There is no connection to close."""
+
+
+async def _read_end(response: aiohttp.ClientResponse) -> None:
+    """Read what follows the last event of a stream, then let go of its connection: kept if that was the end, else closed."""
+    left_bytes = STREAM_END_BYTES
     try:
-        parts = urlsplit(root)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        async with asyncio.timeout(STREAM_END_S):
+            while left_bytes > 0 and (chunk := await response.content.read(left_bytes)):
+                left_bytes -= len(chunk)
+    except _FAILURES:  # A timeout is an OSError.
+        pass
+    finally:
+        response.close()
+
+
+async def _pieces(body: Segments, spool: Spool) -> AsyncIterator[bytes]:
+    # Reads of a spool are short and from the page cache, so they run here and not in a thread.
+    for piece in segments_chunks(body, spool):
+        yield piece
+
+
+def _broken(exc: Exception) -> Broken:
+    """The message names the class only: the text of an error can quote the answer."""
+    return Broken(f"The exchange with the upstream broke off: {type(exc).__name__}")
+
+
+def _url(base_url: str) -> URL:
+    try:
+        return URL(base_url)
     except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment or parts.username is not None:
-        raise ConfigurationError(
-            "IMAGEGATE_UPSTREAM_BASE_URL must be an address such as https://api.whatai.cc, without a query or a password."
-        )
-    return root
+        raise ConfigurationError("IMAGEGATE_UPSTREAM_BASE_URL holds a host name that cannot exist.") from None
 
 
-def _broke_off(exc: ConnectionBroke) -> NoReturn:
-    raise Broken(f"The exchange with the upstream broke off: {exc}") from exc
-
-
-def _common_headers(root: SplitResult, api_key: str) -> str:
-    """What every request carries. Raises ConfigurationError when the key would not stay in its line."""
+def _common_headers(api_key: str) -> dict[str, str]:
+    """Headers that every request carries. Raises ConfigurationError when the key holds characters that no header may."""
     if not (api_key.isascii() and (api_key.isprintable() or not api_key)):
         raise ConfigurationError("IMAGEGATE_UPSTREAM_API_KEY holds characters that no key has; copy it again.")
-    host = root.netloc if root.netloc.isascii() else root.netloc.encode("idna").decode()
-    return (
-        f"Host: {host}\r\nAuthorization: Bearer {api_key}\r\nAccept-Encoding: identity\r\nUser-Agent: {_USER_AGENT}\r\n"
-    )
+    return {"Authorization": f"Bearer {api_key}", "Accept-Encoding": "identity", "User-Agent": _USER_AGENT}
 
 
 def _body(wanted: ImageRequest, fields: dict[str, Any]) -> tuple[str, Segments]:
@@ -177,10 +265,10 @@ def _body(wanted: ImageRequest, fields: dict[str, Any]) -> tuple[str, Segments]:
     return encode_multipart(fields, wanted.uploads)
 
 
-def _request_id(headers: Mapping[bytes, str]) -> str | None:
-    """The relay's own id of the request, or the provider's; printable and of a sane length."""
-    told = headers.get(b"x-oneapi-request-id") or headers.get(b"x-request-id")
-    return told if told and len(told) <= 128 and told.isascii() and told.isprintable() else None
+def _request_id(headers: Mapping[str, str]) -> str | None:
+    """The relay's own id of the request, or the provider's; printable and at most 128 characters."""
+    value = headers.get("X-Oneapi-Request-Id") or headers.get("X-Request-Id")
+    return value if value and len(value) <= 128 and value.isascii() and value.isprintable() else None
 
 
 def _own_version() -> str:

@@ -6,7 +6,8 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from app.core.pricing import PerImage
-from app.upstream.billing import Askable, Unusable, read_document
+from app.upstream.billing import Unusable, read_document
+from app.upstream.client import RelayReader
 
 PRICING = "/api/pricing"
 RATIO_DOLLARS_PER_MILLION = 2
@@ -34,7 +35,9 @@ class RelayPrices:
     groups: tuple[str, ...]
 
 
-async def read_prices(upstream: Askable, group: str, micros_per_dollar: int, timeout_s: float = 30.0) -> RelayPrices:
+async def read_prices(
+    upstream: RelayReader, group: str, micros_per_dollar: int, timeout_s: float = 30.0
+) -> RelayPrices:
     """Raises Unusable, saying why, when the relay does not tell or has no such group."""
     try:
         return relay_prices(await read_document(upstream, PRICING, timeout_s), group, micros_per_dollar)

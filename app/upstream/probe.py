@@ -1,24 +1,20 @@
 """Asks the relay what it offers, without cost: for `doctor` and readiness."""
 
 import time
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 
 from app.errors import GatewayError, UpstreamMisconfigured, UpstreamUnreachable
 from app.upstream.classify import HEAD_BYTES, classify_refusal
-from app.upstream.client import Answer, Broken, NotSent
+from app.upstream.client import Answer, Broken, NotSent, RelayReader
 from app.upstream.skeleton import MalformedAnswer, Skeleton
 
 PROBE_TIMEOUT_S: Final = 10.0
 _LIST_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
-class Askable(Protocol):
-    async def get(self, path: str) -> Answer: ...
-
-
-async def models(upstream: Askable, timeout_s: float = PROBE_TIMEOUT_S) -> list[str]:
+async def models(upstream: RelayReader, timeout_s: float = PROBE_TIMEOUT_S) -> list[str]:
     """The ids of the models the relay offers to our key, sorted.
 
     Raises UpstreamUnreachable, or UpstreamMisconfigured, UpstreamWalletEmpty and their like; each message names the cure.
@@ -38,7 +34,7 @@ async def models(upstream: Askable, timeout_s: float = PROBE_TIMEOUT_S) -> list[
     return _ids(answer, body)
 
 
-async def ping(upstream: Askable, timeout_s: float = PROBE_TIMEOUT_S) -> int:
+async def ping(upstream: RelayReader, timeout_s: float = PROBE_TIMEOUT_S) -> int:
     """How long the relay takes to list its models, in milliseconds. Raises as `models` does."""
     started = time.monotonic()
     await models(upstream, timeout_s)

@@ -1,8 +1,10 @@
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from app.upstream.client import HttpUpstream
+from benchmarks.certificate import certify
 from tests.upstream.raw_server import RawServer, running_raw_server
 
 
@@ -18,3 +20,12 @@ async def upstream(relay: RawServer) -> AsyncIterator[HttpUpstream]:
     client = HttpUpstream(relay.url + "/v1", "sk-secret", connect_timeout_s=2, read_timeout_s=0.3)
     yield client
     await client.close()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that no system trusts; its key is beside it."""
+    made = certify(tmp_path)
+    if made is None:
+        pytest.skip("there is no openssl on the PATH")
+    return made

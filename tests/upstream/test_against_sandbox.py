@@ -71,8 +71,6 @@ async def exchange(client: HttpUpstream, wanted: ImageRequest, directory: Path) 
                 skeleton.feed(chunk)
     except Broken as exc:
         return unknown(str(exc)), spool
-    if answer.encoded:
-        return unknown("The upstream compressed its answer."), spool
     if answer.status != 200:
         head = b"".join(whole(spool))[:HEAD_BYTES]
         return classify_refusal(answer.status, answer.content_type, head, answer.retry_after), spool

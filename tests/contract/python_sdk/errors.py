@@ -175,7 +175,6 @@ RELAY_FAILS = {
         f"answer_{body}": lost(f"body={body}") for body in ("empty", "html", "truncated", "garbage", "error200", "none")
     },
     **{f"reset_{when}": lost(f"reset={when}") for when in ("before_headers", "mid_body")},
-    "answer_compressed": lost("gzip=1"),
     **{
         f"relay_{name}": lost(f"error={name}")
         for name in (
