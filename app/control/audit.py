@@ -1,4 +1,4 @@
-"""Whether the caches of the book say what the book says."""
+"""Audit: compares the caches of the book with the book."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

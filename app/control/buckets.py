@@ -33,7 +33,7 @@ WIDTHS_MS: dict[Width, int] = {"1m": 60_000, "1h": HOUR_MS, "1d": 24 * HOUR_MS}
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What is asked for: seconds since the epoch, `end_s` None for up to now, and how many buckets of it at most.
+    """Time of a usage query in seconds since the epoch (`end_s` None: up to now), and its maximum of buckets.
 
     `page` is the `next_page` of the answer before.
     """
@@ -46,7 +46,7 @@ class Period:
 
 
 class GroupUsage(NamedTuple):
-    """What one group has in a bucket; `values` are those of the fields grouped by, in their order. Without `with_tokens` the
+    """Usage of one group in a bucket; `values` are those of the fields grouped by, in their order. Without `with_tokens` the
     sums of tokens are 0."""
 
     values: tuple[str, ...]
@@ -55,7 +55,7 @@ class GroupUsage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UsageBucket:
-    """From `start_ms` (inclusive) to `end_ms` (exclusive). `rows` are the dearest first; `groups` has the values of each
+    """Usage from `start_ms` (inclusive) to `end_ms` (exclusive). `rows` are the dearest first; `groups` has the values of each
     group by its number in them."""
 
     start_ms: int
@@ -65,7 +65,7 @@ class UsageBucket:
 
     @property
     def portions(self) -> tuple[GroupUsage, ...]:
-        """The rows for those who can wait: a month by key and size has tens of thousands. Made each time: ask once."""
+        """Rows as objects. Slow: a month by key and size has tens of thousands, and each access makes them anew."""
         return tuple(GroupUsage(self.groups[number], Sums(*sums)) for _, number, *sums in self.rows)
 
 
@@ -97,13 +97,13 @@ async def read_buckets(database: Database, period: Period, wanted: UsageFilter) 
 
 
 async def read_names(database: Database) -> ReportNames:
-    """Of projects, users and keys, also of those that are gone."""
+    """Read the names of projects, users and keys, deleted ones included."""
     async with database.read() as connection:
         return await store.names(connection)
 
 
 def bucket_count(period: Period, now_ms: int) -> int:
-    """How many buckets the whole period has."""
+    """Count the buckets of the whole period."""
     span = _span(period, now_ms)
     return max(0, -(-span.end_ms // span.width_ms) - span.start_ms // span.width_ms)
 

@@ -1,4 +1,4 @@
-"""How far our book and the relay's bill are apart, by local day and model."""
+"""Difference between our book and the relay's bill, by local day and model."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ class DriftDay:
 
     @property
     def is_over(self) -> bool:
-        """Whether the two are more than a hundredth apart."""
+        """True when the two are more than a hundredth apart."""
         apart, larger = abs(self.booked_micros - self.billed_micros), max(self.booked_micros, self.billed_micros)
         return apart * 100 > larger * ALARM_PERCENT
 
@@ -35,7 +35,7 @@ class DriftDay:
 async def measure(
     database: Database, relay: str, log: Log, zone: ZoneInfo, rules: MatchingRules, now_ms: int, *, every_day: bool
 ) -> list[DriftRow]:
-    """The last days that the log covers whole. Unless `every_day`, without those that were closed when last measured."""
+    """Measure the last days that the log covers whole; without `every_day` only those that were not closed when last measured."""
     if log.oldest_at_ms is None:
         return []
     lasts_ms = rules.deadline_ms + LATE_MS
@@ -52,7 +52,7 @@ async def measure(
 
 
 def by_day(rows: Iterable[DriftRow], zone: ZoneInfo, rules: MatchingRules, now_ms: int) -> list[DriftDay]:
-    """Newest first."""
+    """Sum the models of each day; newest day first."""
     days: dict[str, list[DriftRow]] = defaultdict(list)
     for row in rows:
         days[row.day].append(row)
@@ -64,7 +64,7 @@ def by_day(rows: Iterable[DriftRow], zone: ZoneInfo, rules: MatchingRules, now_m
 
 
 def news(before: Sequence[DriftDay], after: Sequence[DriftDay]) -> list[DriftDay]:
-    """Closed days that are over and were not just so before: what an alarm is for."""
+    """Select closed days that are more than a hundredth apart and were not so before: those raise an alarm."""
     known = set(before)
     return [day for day in after if day.closed and day.is_over and day not in known]
 

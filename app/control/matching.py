@@ -1,4 +1,4 @@
-"""Which row of the relay's log is the charge of which request. Pure rules, made to prove rather than to guess.
+"""Matching of charges in the relay's log with requests. Pure rules, made to prove rather than to guess.
 
 A row that carries the relay's request id belongs to the request with that id. Without ids, model, time and amount must fit, and
 a match counts only where nothing else fits on either side. What stays ambiguous stays open, for a person to look at.
@@ -44,17 +44,18 @@ class MatchingRules:
     micros_per_dollar: int
 
     def is_ripe(self, dispatched_at_ms: int, now_ms: int) -> bool:
-        """Whether the charge of a request sent then would be in the log by now, if there is one."""
+        """True when a charge of a request sent then would be in the log by now."""
         return now_ms > dispatched_at_ms + self.deadline_ms + LATE_MS
 
     def window(self, sent: SentRequest) -> tuple[int, int]:
-        """When its charge can have been logged. Where we did not see the end, the relay may have worked on to the cap."""
+        """Return the first and last instant at which its charge can have been logged. Where we did not see the end, the relay may
+        have worked on to the cap."""
         seen_end = sent.state == "settled" and sent.upstream_ms is not None
         lasted_ms = (sent.upstream_ms or 0) if seen_end else self.deadline_ms + LATE_MS
         return sent.dispatched_at_ms - SLACK_MS, sent.dispatched_at_ms + lasted_ms + SLACK_MS
 
     def fits(self, sent: SentRequest, row: LogRow) -> bool:
-        """Whether the row can be this request's charge, as far as model, time, amount and ids tell."""
+        """True when the row can be this request's charge, as far as model, time, amount and ids tell."""
         start_ms, end_ms = self.window(sent)
         ids_differ = bool(row.request_id and sent.upstream_request_id)  # Equal ids were matched before.
         return (
@@ -83,7 +84,7 @@ class MatchResult:
 
 
 def match(sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRules) -> MatchResult:
-    """Rows are used once: those that prove a request already are out of the game."""
+    """Match requests with rows of the log. A row that is the charge of one request already is matched with no other."""
     known = {each.proof for each in sent if each.proof}
     charges = [row for row in rows if row.points > 0 and row.proof not in known]
     open_ = [each for each in sent if each.proof is None]
@@ -112,7 +113,7 @@ def why_not_released(
     models: Iterable[str],
     rules: MatchingRules,
 ) -> str | None:
-    """Why it is not proved that the relay never charged `request`; None when it is.
+    """Return why it is not proved that the relay never charged `request`; None when it is proved.
 
     Proved means: the log reaches back beyond the request, every settled request of the model around it is found in the log,
     and no charge is left over that could be its own. A charge for a model the catalog does not know could be anybody's.

@@ -1,5 +1,5 @@
-"""Our book against the relay's own accounts: unknown requests are ended on proof, charges that differ are corrected, and the
-drift between the two is measured by day."""
+"""Reconciliation of our book with the relay's own accounts: it ends unknown requests on proof, corrects charges that differ,
+and measures the drift between the two by day."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -34,8 +34,8 @@ Action = Literal["settle", "release", "correct_short", "correct_late"]
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationStep:
-    """Something done, or that would be done. `cost_micros` is what it adds to the book, `billed_micros` what the relay's log
-    says, None for a release."""
+    """One change of the book, made or (in a dry run) proposed. `cost_micros` is what it adds to the book, `billed_micros` what the
+    relay's log says, None for a release."""
 
     request_id: str
     model: str
@@ -104,8 +104,8 @@ class Reconciliation:
         """
         accounts = await read_accounts(self.upstream, self.api_key)
         now_ms = await self.database.now_ms()
-        judged = await self._judge(accounts.log, now_ms)
-        steps, left = await self._act(judged, dry_run)
+        assessment = await self._judge(accounts.log, now_ms)
+        steps, left = await self._act(assessment, dry_run)
         days_before = await self._drift_by_day(now_ms)
         if accounts.log is not None and not dry_run:
             rows = await drift.measure(
@@ -131,7 +131,7 @@ class Reconciliation:
             return drift.by_day(await store.drift_rows(connection, self.relay), self.zone, self.rules, now_ms)
 
     async def _judge(self, log: Log | None, now_ms: int) -> _Assessment:
-        """What the log says about every open question it reaches."""
+        """Compare every request in question with the log."""
         reach_ms = now_ms - REACH_MS
         since_ms = reach_ms if log is None else max(log.oldest_at_ms or 0, reach_ms)
         async with self.database.read() as connection:
@@ -143,27 +143,29 @@ class Reconciliation:
                 *await store.released_by_hand(connection, self.relay, since_ms),
             ]
         # A charge was found, and its request not ended: this process was killed in between.
-        judged = _Assessment(
+        assessment = _Assessment(
             [_ChargedRequest(each, _earlier(each)) for each in (*older, *unknown) if each.proof], [], []
         )
         older, unknown = ([each for each in some if each.proof is None] for some in (older, unknown))
         if log is None or not log.rows:
-            judged.open.extend(_open(each, NO_LOG) for each in (*older, *unknown))
-            return judged
-        judged.charged.extend(await self._charged_after_release(log))
-        judged.open.extend(_open(each, OUT_OF_REACH) for each in older)
+            assessment.open.extend(_open(each, NO_LOG) for each in (*older, *unknown))
+            return assessment
+        assessment.charged.extend(await self._charged_after_release(log))
+        assessment.open.extend(_open(each, OUT_OF_REACH) for each in older)
         ripe = [each for each in (*unknown, *others) if self.rules.is_ripe(each.dispatched_at_ms, now_ms)]
         ripe_ids = {each.id for each in ripe}
-        judged.open.extend(_open(each, TOO_YOUNG) for each in unknown if each.id not in ripe_ids)
+        assessment.open.extend(_open(each, TOO_YOUNG) for each in unknown if each.id not in ripe_ids)
         for group in _groups(ripe, self._lasts_ms):
-            await self._judge_group(group, log, catalog, judged)
-        return judged
+            await self._judge_group(group, log, catalog, assessment)
+        return assessment
 
     @property
     def _lasts_ms(self) -> int:
         return self.rules.deadline_ms + LATE_MS + SLACK_MS
 
-    async def _judge_group(self, asked: Sequence[Dispatched], log: Log, catalog: Catalog, judged: _Assessment) -> None:
+    async def _judge_group(
+        self, asked: Sequence[Dispatched], log: Log, catalog: Catalog, assessment: _Assessment
+    ) -> None:
         """Questions near each other in time, among all that was sent around them."""
         from_ms = asked[0].dispatched_at_ms - 2 * self._lasts_ms
         until_ms = asked[-1].dispatched_at_ms + 2 * self._lasts_ms
@@ -174,17 +176,17 @@ class Reconciliation:
         matches = await asyncio.to_thread(match, sent, rows, self.rules)
         for each in asked:
             if (row := matches.found.get(each.id)) is not None:
-                judged.charged.append(_ChargedRequest(each, row))
+                assessment.charged.append(_ChargedRequest(each, row))
             elif each.state == "unknown":
                 question = _sent(each, catalog)
                 why = why_not_released(question, log, matches, sent, catalog.models, self.rules)
                 if why is None:
-                    judged.uncharged.append(each)
+                    assessment.uncharged.append(each)
                 else:
-                    judged.open.append(_open(each, _why_open(question, matches, rows, self.rules) or why))
+                    assessment.open.append(_open(each, _why_open(question, matches, rows, self.rules) or why))
 
     async def _charged_after_release(self, log: Log) -> list[_ChargedRequest]:
-        """The relay refused these in words that mean no charge, and then charged them under the very same id."""
+        """Find requests that the relay refused in words that mean no charge, and charged under the very same id."""
         rows = {row.request_id: row for row in log.rows if row.request_id and row.points > 0}
         async with self.database.read() as connection:
             requests = await store.released(
@@ -192,18 +194,18 @@ class Reconciliation:
             )
         return [_ChargedRequest(each, rows[each.upstream_request_id or ""]) for each in requests]
 
-    async def _act(self, judged: _Assessment, dry_run: bool) -> tuple[list[ReconciliationStep], list[OpenRequest]]:
-        steps, left = [], list(judged.open)
+    async def _act(self, assessment: _Assessment, dry_run: bool) -> tuple[list[ReconciliationStep], list[OpenRequest]]:
+        steps, left = [], list(assessment.open)
         async with self.database.read() as connection:
             catalog = await prices.catalog(connection)
-        for found in judged.charged:
+        for found in assessment.charged:
             step = self._step(found, catalog)
             done = dry_run or await self._book(found, step)
             if done and step is not None:
                 steps.append(step)
             elif not done and found.request.state == "unknown":
                 left.append(_open(found.request, "its charge proves another request, or somebody decided meanwhile"))
-        for request in judged.uncharged:
+        for request in assessment.uncharged:
             step = ReconciliationStep(
                 request.id, request.model, "release", 0, None, "the relay's log has no charge it could be"
             )
@@ -212,7 +214,7 @@ class Reconciliation:
         return steps, left
 
     def _step(self, found: _ChargedRequest, catalog: Catalog) -> ReconciliationStep | None:
-        """What a charge that was found leads to; None where the book has it right."""
+        """Return the change a charge leads to; None where the book has it right."""
         request, billed = found.request, self.rules.micros(found.row)
         reason = f"the relay's log has its charge: {found.row.points} points"
         if request.state == "unknown":
@@ -226,7 +228,7 @@ class Reconciliation:
         )
 
     async def _book(self, found: _ChargedRequest, step: ReconciliationStep | None) -> bool:
-        """False when another request has the charge, or this one has ended meanwhile."""
+        """Book a step. False when another request has the charge, or this one has ended meanwhile."""
         request, row = found.request, found.row
         proof = MatchedCharge(self.relay, row.proof, request.id, row.points, row.at_ms)
         now_ms = await self.database.now_ms()
@@ -247,7 +249,7 @@ class Reconciliation:
 
 
 def _earlier(request: Dispatched) -> LogRow:
-    """The charge that was found for it by an earlier run."""
+    """Row of the log that an earlier run found for the request."""
     return LogRow(request.proof or "", request.dispatched_at_ms, request.model, request.proof_points or 0, "")
 
 
@@ -273,7 +275,7 @@ def _costs(request: Dispatched, catalog: Catalog) -> frozenset[int]:
 
 
 def _quotes(request: Dispatched, catalog: Catalog) -> frozenset[int]:
-    """What the request can cost by our book."""
+    """Costs the request can have by our prices."""
     model = catalog.models.get(request.model)
     facts = {name: getattr(request, name) for name in ("operation", "model", "n", "size", "quality", "stream")}
     wanted = ImageRequest(**facts, partial_images=0, prompt_chars=0, fields={})
@@ -292,7 +294,7 @@ def _open(request: Dispatched, why: str) -> OpenRequest:
 
 
 def _why_open(question: SentRequest, matches: MatchResult, rows: Iterable[LogRow], rules: MatchingRules) -> str | None:
-    """A better word than that something is left over: how many charges fit."""
+    """Say how many charges fit, which tells more than that some are left over."""
     free = {row.proof for row in matches.free}
     fitting = sum(row.proof in free and rules.fits(question, row) for row in rows)
     return f"{fitting} charge(s) in the relay's log fit it, and not it alone" if fitting else None

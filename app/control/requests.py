@@ -1,4 +1,4 @@
-"""The book of requests, for reading."""
+"""Lists and single requests of the book."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ async def page_of_requests(database: Database, cursor: Cursor, wanted: RequestFi
 
 
 async def list_requests(database: Database, user: str | None = None, count: int = 20) -> list[RequestRecord]:
-    """The newest `count` (1 to 1,000), newest first; `user` is a name or id. Raises InvalidValue, NotFound."""
+    """List the newest `count` requests (1 to 1,000), newest first; `user` is a name or id. Raises InvalidValue, NotFound."""
     if not 1 <= count <= COUNT_MAX:
         raise InvalidValue(f"A list has 1 to {COUNT_MAX} requests; not {count}.", param="limit")
     async with database.read() as connection:
@@ -53,7 +53,7 @@ async def list_requests(database: Database, user: str | None = None, count: int 
 
 
 async def show_request(database: Database, request_id: str) -> RequestRecord:
-    """Raises NotFound."""
+    """Return one request. Raises NotFound."""
     async with database.read() as connection:
         request = await store.find_request(connection, request_id)
     if request is None:
@@ -62,6 +62,6 @@ async def show_request(database: Database, request_id: str) -> RequestRecord:
 
 
 async def corrections_of(database: Database, request_id: str) -> list[CorrectionRecord]:
-    """What was added to the request and decided about it since, oldest first."""
+    """List the corrections and decisions of a request, oldest first."""
     async with database.read() as connection:
         return await corrections.of_request(connection, request_id)

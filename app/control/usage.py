@@ -1,4 +1,4 @@
-"""What was used and what it cost."""
+"""Usage reports: what was used, and its cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

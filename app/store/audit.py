@@ -1,4 +1,4 @@
-"""The book added up anew and compared with its caches. The database does the adding: what comes back is only what differs."""
+"""Sums of the book compared with its caches. The database does the adding, and returns only what differs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -127,7 +127,7 @@ async def hours_and_days(connection: AsyncConnection) -> list[tuple[int, str]]:
 
 
 async def sizes(connection: AsyncConnection) -> dict[str, int]:
-    """Count the rows of each kind that the audit reads."""
+    """Count the rows of each kind that an audit looks at."""
     tables = {"requests": requests, "corrections": corrections, "counters": counters, "usage": usage}
     counts = [sa.select(sa.func.count()).select_from(table).scalar_subquery() for table in tables.values()]
     return dict(zip(tables, (await connection.execute(sa.select(*counts))).one(), strict=True))
@@ -138,7 +138,7 @@ _LIMITS = sa.select(*limits.c, _OWNER.label("owner"))
 
 
 def _due(dialect: str) -> sa.Subquery:
-    """The sum each counter ought to hold: by its limit's unit, from every request that names it and their corrections."""
+    """Select what each counter ought to hold: by its limit's unit, from every request that names it and their corrections."""
     parts = sa.union_all(_requests_by_counter(dialect), _corrections_by_counter(dialect)).subquery()
     by_counter = sa.select(parts.c.counter_id, *(sa.func.sum(parts.c[name]).label(name) for name in _AMOUNTS)).group_by(
         parts.c.counter_id

@@ -30,7 +30,8 @@ class BucketRange:
 
 @dataclass(frozen=True, slots=True)
 class UsageFilter:
-    """Filter of usage: one of these values in each field named; `items` are pairs of model and operation. Grouped by `by`.
+    """Filter of usage: rows with one of these values in each field named; `items` are pairs of model and operation.
+    Grouped by `by`.
 
     Without `with_tokens` the sums of tokens are left out: a sixth of the time for what few ask for.
     """
@@ -42,7 +43,7 @@ class UsageFilter:
 
     @property
     def sums(self) -> tuple[str, ...]:
-        """The sums by name, in the order of Sums."""
+        """Names of the sums to read, in the order of Sums."""
         return Sums.__slots__ if self.with_tokens else Sums.__slots__[:3]
 
 
@@ -55,7 +56,7 @@ class BucketSums(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReportNames:
-    """Names that reports show beside ids."""
+    """Names by id, as reports show them beside it."""
 
     projects: Mapping[str, str]
     users: Mapping[str, str]
@@ -63,7 +64,8 @@ class ReportNames:
 
 
 async def sums(connection: AsyncConnection, span: BucketRange, wanted: UsageFilter) -> BucketSums:
-    """Sums by bucket and group; where nothing was used there is no row. Group numbers agree between spans of whole hours."""
+    """Sum usage by bucket and group. Where nothing was used there is no row. Numbers mean the same for every span, unless
+    it is read from the requests."""
     if span.width_ms < HOUR_MS:
         return _numbered(await _of_requests(connection, span, wanted), wanted)
     rows: list[Row] = []
@@ -101,7 +103,8 @@ _DAYS = _RollUp(usage_days, usage_days.c.day_at_ms, DAY_MS)
 
 
 def _stretches(span: BucketRange) -> list[_Stretch]:
-    """Rows in the order of time. Of days, the whole ones are read by day; those that the span cuts, by hour."""
+    """Cut the range into parts by source, in the order of time. Whole days are read by day; days that the
+    span cuts, by hour."""
     start_ms, end_ms = span.start_ms, span.end_ms
     if span.width_ms < DAY_MS:
         return [_Stretch(_HOURS, start_ms, end_ms)]
@@ -155,7 +158,7 @@ async def _groups(connection: AsyncConnection, wanted: UsageFilter) -> dict[int,
 
 
 def _number(wanted: UsageFilter) -> sa.ColumnElement[int]:
-    """The number of a group, by the order of its values."""
+    """Number of a group, by the order of its values."""
     if not wanted.by:
         return _ONLY.label("number")
     return sa.func.dense_rank().over(order_by=usage_series.c[wanted.by]).label("number")
@@ -178,7 +181,7 @@ async def _of_requests(connection: AsyncConnection, span: BucketRange, wanted: U
 
 
 def _numbered(rows: Sequence[Sequence[Any]], wanted: UsageFilter) -> BucketSums:
-    """The values of each row replaced by the number of their group."""
+    """Replace the values of each row by the number of their group."""
     numbers: dict[tuple[str, ...], int] = {}
     found = []
     for row in rows:

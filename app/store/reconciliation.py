@@ -1,4 +1,4 @@
-"""What reconciliation reads and keeps: requests whose charge is in question, charges found for them, and drift by day."""
+"""Rows that reconciliation reads and keeps: requests whose charge is in question, charges found for them, drift by day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class DriftRow:
 
 
 async def may_run(database: Database, pause_ms: int) -> bool:
-    """Whether it is this process's turn: of all that ask, one in `pause_ms`, by the database's clock."""
+    """Take the turn to reconcile. True for one caller in `pause_ms`, by the database's clock."""
     now_ms = await database.now_ms()
     due = reconciliation.c.ran_at_ms <= now_ms - pause_ms
     async with database.transaction() as connection:
@@ -77,14 +77,14 @@ async def may_run(database: Database, pause_ms: int) -> bool:
 
 
 async def unknown(connection: AsyncConnection, relay: str, since_ms: int, until_ms: int) -> list[Dispatched]:
-    """Those of unknown outcome that were reserved then, oldest first."""
+    """List requests of unknown outcome that were reserved then, oldest first."""
     then = requests.c.reserved_at_ms >= since_ms, requests.c.reserved_at_ms < until_ms
     open_ = is_unresolved, requests.c.state == "unknown"
     return await _dispatched(connection, _DISPATCHED.where(_went_to(relay), *open_, *then).limit(QUESTIONS_MAX))
 
 
 async def short(connection: AsyncConnection, relay: str, since_ms: int) -> list[Dispatched]:
-    """Those settled short whose charge was not found yet, of the ones reserved since then; newest first."""
+    """List requests reserved since then that settled short and whose charge was not found yet; newest first."""
     open_ = requests.c.flag == "short", requests.c.state == "settled", charges.c.proof.is_(None)
     select = _DISPATCHED.where(_went_to(relay), requests.c.reserved_at_ms >= since_ms, *open_)
     newest = select.order_by(None).order_by(requests.c.reserved_at_ms.desc()).limit(QUESTIONS_MAX)
@@ -92,7 +92,7 @@ async def short(connection: AsyncConnection, relay: str, since_ms: int) -> list[
 
 
 async def released_by_hand(connection: AsyncConnection, relay: str, since_ms: int) -> list[Dispatched]:
-    """Those released on somebody's word since then, whose charge has not been found; oldest first."""
+    """List requests released by hand since then whose charge has not been found; oldest first."""
     decided = sa.select(corrections.c.request_id).where(
         corrections.c.kind == "release", corrections.c.created_at_ms >= since_ms
     )
@@ -103,7 +103,7 @@ async def released_by_hand(connection: AsyncConnection, relay: str, since_ms: in
 async def released(
     connection: AsyncConnection, relay: str, upstream_request_ids: Sequence[str], since_ms: int
 ) -> list[Dispatched]:
-    """Released ones, reserved since then, whose relay's id is among these and whose charge has not been found."""
+    """List released requests, reserved since then, whose relay's id is among these and whose charge has not been found."""
     open_ = requests.c.state == "released", requests.c.reserved_at_ms >= since_ms, charges.c.proof.is_(None)
     found = []
     for start in range(0, len(upstream_request_ids), _IDS_AT_ONCE):
@@ -115,7 +115,7 @@ async def released(
 
 
 async def find(connection: AsyncConnection, request_id: str) -> Dispatched | None:
-    """None when there is none that went to the relay."""
+    """Return the request; None when there is none, or it was never dispatched."""
     found = await _dispatched(connection, _DISPATCHED.where(requests.c.id == request_id))
     return found[0] if found else None
 
@@ -123,7 +123,7 @@ async def find(connection: AsyncConnection, request_id: str) -> Dispatched | Non
 async def around(
     connection: AsyncConnection, relay: str, from_ms: int, until_ms: int, reserved_before_ms: int
 ) -> list[Dispatched]:
-    """What was dispatched between these instants and may have been charged; `reserved_before_ms` is how long before that it
+    """List requests dispatched between these instants that may have been charged; `reserved_before_ms` is how long before that it
     can have been reserved."""
     select = _DISPATCHED.where(
         _went_to(relay),
@@ -135,7 +135,7 @@ async def around(
 
 
 async def claim(connection: AsyncConnection, charge: MatchedCharge, now_ms: int) -> bool:
-    """Keep that this charge belongs to this request. False when it belongs to another, or the request has another."""
+    """Record that this charge belongs to this request. False when it belongs to another, or the request has another."""
     row = {name: getattr(charge, name) for name in MatchedCharge.__slots__} | {"matched_at_ms": now_ms}
     await connection.execute(insert(connection, charges).values(row).on_conflict_do_nothing())
     own = charges.c.relay == charge.relay, charges.c.proof == charge.proof, charges.c.request_id == charge.request_id
@@ -143,7 +143,7 @@ async def claim(connection: AsyncConnection, charge: MatchedCharge, now_ms: int)
 
 
 async def booked(connection: AsyncConnection, relay: str, from_ms: int, until_ms: int, lasts_ms: int) -> dict[str, int]:
-    """By model, what the relay finished between these instants cost in our book, corrections included. `lasts_ms` is the
+    """Sum by model the cost in our book of what the relay finished between these instants, corrections included. `lasts_ms` is the
     longest a request can take."""
     finished_at_ms = requests.c.dispatched_at_ms + sa.func.coalesce(requests.c.upstream_ms, 0)
     within = (
@@ -165,7 +165,7 @@ async def booked(connection: AsyncConnection, relay: str, from_ms: int, until_ms
 
 
 async def save_drift(database: Database, rows: Sequence[DriftRow]) -> None:
-    """Over what was measured earlier."""
+    """Write drift over what was measured earlier."""
     async with database.transaction() as connection:
         for row in rows:
             values = {name: getattr(row, name) for name in DriftRow.__slots__}
@@ -176,7 +176,7 @@ async def save_drift(database: Database, rows: Sequence[DriftRow]) -> None:
 
 
 async def drift_rows(connection: AsyncConnection, relay: str, days: int = 31) -> list[DriftRow]:
-    """The newest `days` days that were measured, newest first."""
+    """List drift of the newest `days` days that were measured, newest first."""
     its = drift.c.relay == relay
     newest = sa.select(drift.c.day).where(its).distinct().order_by(drift.c.day.desc()).limit(days)
     select = sa.select(drift).where(its, drift.c.day.in_(newest)).order_by(drift.c.day.desc(), drift.c.model)
@@ -201,7 +201,7 @@ _DISPATCHED = (
 
 
 def _went_to(relay: str) -> sa.ColumnElement[bool]:
-    """The row's relay. Rows from before relays were recorded went to the only one there was."""
+    """Filter by relay. Rows from before relays were recorded went to the only one there was."""
     return sa.func.coalesce(requests.c.relay, DEFAULT_RELAY) == relay
 
 

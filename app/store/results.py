@@ -27,7 +27,7 @@ class ResultRows:
         return StoredResult(row["body"], row["body_bytes"], row["created_at_ms"], row["expires_at_ms"])
 
     async def expired(self, now_ms: int) -> list[str]:
-        """The first PRUNE_MAX that have been kept long enough."""
+        """List the first PRUNE_MAX that have been kept long enough."""
         wanted = sa.select(results.c.request_id).where(results.c.expires_at_ms <= now_ms)
         async with self.database.read() as connection:
             rows = await connection.execute(wanted.order_by(results.c.expires_at_ms).limit(PRUNE_MAX))
@@ -51,7 +51,7 @@ class ResultRows:
             return newest_ms
 
     async def made_by(self, newest_ms: int) -> list[str]:
-        """The first PRUNE_MAX that were made at `newest_ms` or before."""
+        """List the first PRUNE_MAX that were made at `newest_ms` or before."""
         wanted = sa.select(results.c.request_id).where(results.c.created_at_ms <= newest_ms)
         async with self.database.read() as connection:
             rows = await connection.execute(wanted.order_by(results.c.created_at_ms).limit(PRUNE_MAX))

@@ -1,4 +1,4 @@
-"""Mending the book: append-only rows beside `requests`, each with who decided it and why."""
+"""Corrections of the book: append-only rows beside `requests`, each with its actor and reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ENDED: tuple[State, ...] = ("settled", "released")
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What is added to a request: money, images, and `requests` 1 where a released one was charged after all.
+    """Amounts added to a request: money, images, and `requests` 1 where a released one was charged after all.
 
     All three zero: a decision or finding that is only kept. `cause` names what is answered once, however often it is found.
     """
@@ -36,7 +36,7 @@ class Correction:
 
     @property
     def books(self) -> bool:
-        """Whether it moves anything."""
+        """True when it moves an amount."""
         return any((self.cost_micros, self.images, self.requests))
 
 
@@ -54,7 +54,7 @@ class CorrectionRecord:
 
 
 def late(request_id: str, cost_micros: int, images: int, at_ms: int, reason: str, actor: str = "gateway") -> Correction:
-    """A request that was released, and charged after all: it is booked once, whoever finds it first."""
+    """Make the correction of a request that was released and charged after all. It is posted once, whoever finds it first."""
     return Correction(request_id, "late", reason, actor, at_ms, cost_micros, images, 1, f"late:{request_id}")
 
 
@@ -71,7 +71,7 @@ async def post(database: Database, correction: Correction, zone: ZoneInfo, state
 async def post_with(
     connection: AsyncConnection, correction: Correction, zone: ZoneInfo, states: Sequence[State] = ENDED
 ) -> bool:
-    """The same inside a transaction of the caller's."""
+    """Do the same as `post` in a transaction of the caller's."""
     request = await _locked(connection, correction.request_id)
     if request is None or request["state"] not in states or await _answered(connection, correction.cause):
         return False
@@ -83,14 +83,14 @@ async def post_with(
 
 
 async def of_request(connection: AsyncConnection, request_id: str) -> list[CorrectionRecord]:
-    """Oldest first."""
+    """List the corrections of a request, oldest first."""
     columns = [corrections.c[name] for name in CorrectionRecord.__slots__]
     select = sa.select(*columns).where(corrections.c.request_id == request_id).order_by(corrections.c.id)
     return [CorrectionRecord(**row) for row in (await connection.execute(select)).mappings()]
 
 
 async def _locked(connection: AsyncConnection, request_id: str) -> sa.RowMapping | None:
-    """The request first, then its counters, then the roll-up: as every statement of a purchase takes its locks."""
+    """Lock the request first, then its counters, then the roll-up, as every statement of the ledger does."""
     select = sa.select(requests).where(requests.c.id == request_id).with_for_update()
     return (await connection.execute(select)).mappings().one_or_none()
 
@@ -129,7 +129,7 @@ async def _roll_up(connection: AsyncConnection, request: sa.RowMapping, correcti
 
 
 def _key(request: sa.RowMapping, zone: ZoneInfo) -> dict[str, Any]:
-    """The row of the roll-up the request itself is in."""
+    """Key of the row of the roll-up that the request itself is in."""
     same = {name: request[name] for name in ("project_id", "user_id", "api_key_id", "model", "operation")}
     at_ms = request["reserved_at_ms"]
     return same | {

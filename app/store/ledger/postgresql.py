@@ -68,7 +68,7 @@ class PostgresqlLedger:
         await self._pool.close()
 
     async def _reserve(self, reservation: Reservation) -> ReserveOutcome | None:
-        """None when a counter does not exist yet: one inserted in the same statement would be invisible to its UPDATE."""
+        """Return None when a counter does not exist yet: one inserted in the same statement would be invisible to its UPDATE."""
         keys = reservation.counter_keys
         holds = [reservation.hold(key.limit.unit) for key in keys]
         columns = (*values(reservation), reservation.reserved_at_ms)

@@ -57,7 +57,8 @@ class SqliteLedger:
 
 
 def _reserve(db: sqlite3.Connection, reservation: Reservation) -> ReserveOutcome:
-    """What is read here cannot change before it is written. A refusal leaves at most newly opened, empty counters."""
+    """Decide and write in one transaction: nothing read here changes before it is written. A refusal leaves at
+    most newly opened, empty counters."""
     if db.execute("SELECT revision FROM organization").fetchone()[0] != reservation.revision:
         return Stale()
     key = (reservation.api_key_id, reservation.idempotency_key)

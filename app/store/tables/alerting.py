@@ -1,4 +1,4 @@
-"""Alerts: what fires, what has fired, what is to be delivered."""
+"""Alerts, their firings, and the deliveries of those."""
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
 

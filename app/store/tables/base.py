@@ -1,4 +1,4 @@
-"""What every table shares: the catalogue of them all, and types that differ between the databases."""
+"""Metadata shared by every table: the catalogue of them all, and types that differ between the databases."""
 
 from sqlalchemy import JSON, BigInteger, Integer, MetaData
 from sqlalchemy.dialects.postgresql import ARRAY

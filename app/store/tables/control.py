@@ -1,4 +1,4 @@
-"""What is allowed and what it costs: limits and their counters, models, prices."""
+"""Limits and their counters, models, prices."""
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Integer, Table, Text, UniqueConstraint
 

@@ -1,4 +1,4 @@
-"""Who there is: the organization, projects, users, keys, and what was changed by whom."""
+"""The organization, projects, users, keys, and the log of their changes."""
 
 from sqlalchemy import (
     JSON,

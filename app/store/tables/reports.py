@@ -1,4 +1,4 @@
-"""Made from the book or beside it: roll-ups, processes, corrections, the relay's bill."""
+"""Tables made from the book or kept beside it: roll-ups, processes, corrections, the relay's bill."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint
 
