@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from app.api.schemas.images import IMAGE_REQUEST_EXAMPLE, ImageRequestOut
+
 ADMIN: list[dict[str, list[str]]] = [{"adminApiKey": []}]
 OWN: list[dict[str, list[str]]] = [{"apiKey": []}]
 ERROR = {"$ref": "#/components/schemas/ErrorOut"}
@@ -109,22 +111,7 @@ _BY_REFERENCE = {
     "images": [{"image_url": f"data:image/png;base64,{_PNG}"}],
 }
 _MODEL_SHOWN = {"id": "seedream-3.0", "object": "model", "created": 1795996800, "owned_by": "imagegate"}
-_REQUEST_SHOWN = {
-    "id": "req_01a1ff32beb40ea6e55605530862",
-    "object": "image.request",
-    "state": "settled",
-    "operation": "generation",
-    "model": "gpt-image-1",
-    "n": 1,
-    "images": 1,
-    "cost": "1.00",
-    "currency": "CNY",
-    "created_at": 1795996800,
-    "dispatched_at": 1795996800,
-    "ended_at": 1795996821,
-    "error": None,
-}
-_UNDER_WAY = {**_REQUEST_SHOWN, "state": "dispatched", "images": None, "cost": None, "ended_at": None}
+_UNDER_WAY = {**IMAGE_REQUEST_EXAMPLE, "state": "dispatched", "images": None, "cost": None, "ended_at": None}
 
 
 def _object(properties: dict[str, Any], *required: str, example: dict[str, Any]) -> dict[str, Any]:
@@ -221,32 +208,14 @@ MODEL: dict[str, Any] = {
     ),
     "openapi_extra": _KEY,
 }
-_REQUEST = {
-    "type": "object",
-    "required": ["id", "object", "state", "operation", "model", "n", "currency", "created_at"],
-    "properties": {
-        "id": {"type": "string"},
-        "object": {"const": "image.request"},
-        "state": {"enum": ["reserved", "dispatched", "settled", "released", "unknown"]},
-        "operation": {"enum": ["generation", "edit", "variation"]},
-        "model": {"type": "string"},
-        "n": {"type": "integer"},
-        "images": {"type": ["integer", "null"]},
-        "cost": {"type": ["string", "null"], "description": "A plain decimal."},
-        "currency": {"type": "string"},
-        "created_at": {"type": "integer", "description": "Seconds since the epoch."},
-        "dispatched_at": {"type": ["integer", "null"]},
-        "ended_at": {"type": ["integer", "null"]},
-        "error": {"type": ["object", "null"]},
-    },
-}
+_REQUEST = ImageRequestOut.model_json_schema()
 
 
 def _shown(description: str, example: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": _REQUEST, "example": example}}}
 
 
-_SHOWN = _shown("State, cost and times.", _REQUEST_SHOWN)
+_SHOWN = _shown("State, cost and times.", IMAGE_REQUEST_EXAMPLE)
 _LATER = _shown("There is no answer yet.", _UNDER_WAY)
 REQUEST: dict[str, Any] = {"responses": _answers(_SHOWN, 401, 404, 503), "openapi_extra": _KEY}
 REQUEST_RESULT: dict[str, Any] = {

@@ -1,11 +1,10 @@
-"""imagegate serve: the only way to start the server."""
+"""Command `imagegate serve`: starts the server."""
 
 import asyncio
 import contextlib
 import secrets
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -34,8 +33,7 @@ def serve(
     """Start the gateway. With --sandbox it buys from a relay of its own that draws pictures for toy money."""
     import uvloop
 
-    with _hidden("rich"):  # structlog would load it, 4 MiB, for tracebacks in colour that are never shown.
-        from app.cli.logs import set_up_logs
+    from app.cli.logs import set_up_logs
 
     settings = call.home.settings.model_copy(
         update={name: value for name, value in (("host", host), ("port", port)) if value is not None}
@@ -46,19 +44,6 @@ def serve(
     set_up_logs(as_json=settings.log_json)
     with _alone(call.home), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(call.home, settings))
-
-
-@contextmanager
-def _hidden(package: str) -> Iterator[None]:
-    """As if it were not installed."""
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment]  # the import system's own sign for that
-    try:
-        yield
-    finally:
-        del sys.modules[package]
 
 
 def _check_relay_key(home: Home) -> None:

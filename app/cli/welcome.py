@@ -1,5 +1,6 @@
-"""What a start says: where the gateway is, and, the first time, the key and two ways to a first picture."""
+"""Text printed at the start: the address of the gateway and, the first time, the key and two ways to a first picture."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -64,7 +65,7 @@ def _first_steps(home: Home, url: str, first: FirstKey) -> list[str]:
 
 
 def _curl(url: str, key: str) -> str:
-    body = f'{{"model": "gpt-image-1", "prompt": "{_PROMPT}"}}'
+    body = json.dumps({"model": "gpt-image-1", "prompt": _PROMPT})
     save = (
         "import base64, json, sys; "
         f'open("{_file("picture.png")}", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'
