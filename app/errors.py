@@ -1,4 +1,4 @@
-"""Every refusal and failure a client is meant to read, as one family.
+"""Errors that a client is meant to read, as one family.
 
 A class carries what never changes (status, type, code, whether waiting helps); the place that raises it says which thing,
 what was needed and what is left. Anything that is not a GatewayError is a bug and answers 500.
@@ -47,20 +47,20 @@ class GatewayError(Exception):
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
     def copy(self) -> Self:
-        """The same to raise for another client: one that is kept would hold on to all that its tracebacks have seen."""
+        """A copy to raise for another client: the original's traceback keeps alive every object it has seen."""
         return copy.copy(self)
 
     def to_record(self) -> dict[str, Any]:
-        """Everything its client is told, for `error_from_record`."""
+        """Record of all that the client is told, for `error_from_record`."""
         return {**self.body()["error"], "status": self.status, "retry_after_s": self.retry_after_s}
 
 
-def error_from_record(told: dict[str, Any]) -> GatewayError:
-    """The error that `told` was made of, for another client."""
+def error_from_record(record: dict[str, Any]) -> GatewayError:
+    """The error that `record` was made from, to raise for another client."""
     error = GatewayError(
-        told["message"], param=told["param"], code=told["code"], type=told["type"], status=told["status"]
+        record["message"], param=record["param"], code=record["code"], type=record["type"], status=record["status"]
     )
-    error.retryable, error.retry_after_s = told["retry_after_s"] is not None, told["retry_after_s"]
+    error.retryable, error.retry_after_s = record["retry_after_s"] is not None, record["retry_after_s"]
     return error
 
 

@@ -29,7 +29,7 @@ READER_TIMEOUT_S = 60.0
 UNSENT_BYTES = 4 * 1024
 """Enough for the head and the body of a small answer: they leave in one system call."""
 LINGER_S = 1.0
-"""After an error about malformed HTTP, the time in which what still comes is read and dropped."""
+"""Time after an error about malformed HTTP in which further bytes are read and dropped."""
 SHUTDOWN_TIMEOUT_S = 60
 KEEP_ALIVE_S = 75
 """Longer than clients and proxies keep an idle connection (the SDKs: 5 s, nginx: 60 s): else we would close one just as a request
@@ -64,7 +64,7 @@ class Protocol(HttpToolsProtocol):
     _unread_bytes = 0
     """Received since the parser last finished a head, a piece of a body or a message: the size of an unfinished head."""
     _refused = False
-    """Nothing more is read of this connection: it closes behind the answer that is being sent."""
+    """True once nothing more is read: the connection closes behind the answer that is being sent."""
     _head_timer: asyncio.TimerHandle | None = None
     _reader_timer: asyncio.TimerHandle | None = None
 
@@ -176,7 +176,7 @@ class Protocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """On SIGTERM or SIGINT: unready and no new image requests at once, then those in flight to their end, then the exit."""
+    """uvicorn's server with a drain: on SIGTERM or SIGINT it refuses new image requests, finishes those in flight, and exits."""
 
     def __init__(self, app: ASGIApp, image_service: ImageService, drain_s: float, started: Callable[[], None]):
         config = uvicorn.Config(

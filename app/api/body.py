@@ -1,4 +1,4 @@
-"""A client's body, from its bytes to an ImageRequest. Counted while it is read, because Content-Length is only a promise."""
+"""Reading of request bodies. Bytes are counted while they are read, because Content-Length is only a promise."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from app.errors import BadRequest, BodyTooLarge, InvalidType, StorageFull, Unsup
 from app.spool import Spool
 
 PROGRESS_BYTES_MIN = 16 * 1024
-"""What must come in every `idle_s` until the body is whole: else one byte a second could hold a connection for ever."""
+"""Bytes that must arrive in every `idle_s` until the body is complete: one byte a second could hold a connection for ever."""
 SPOOL_MEMORY_BYTES_MAX = 256 * 1024
 
 JSON = "application/json"
@@ -28,7 +28,7 @@ CLOSE = {"connection": "close"}
 
 @dataclass(frozen=True, slots=True)
 class BodyCaps:
-    """What a body may hold. Bytes count as they come over the wire, a file's bytes after decoding."""
+    """Caps of a body. Bytes count as they are received, those of a file after decoding."""
 
     spool_directory: Path
     json_bytes_max: int = 1024 * 1024
@@ -150,7 +150,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _content_type(request: Request, *wanted: str) -> tuple[str, bytes]:
-    """Which of `wanted` the body claims to be, and its boundary. Raises UnsupportedMediaType."""
+    """Media type of the body, one of `wanted`, and its boundary. Raises UnsupportedMediaType."""
     encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMediaType(f"Content-Encoding {encoding[:32]!r} is not supported; send the body uncompressed.")

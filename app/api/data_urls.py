@@ -1,4 +1,4 @@
-"""The data URLs of a JSON body, taken out as its bytes pass and decoded to the spool; what is left is small.
+"""Data URLs of a JSON body: they are taken out and decoded to the spool while the body is read; the rest is small.
 
 A body of 64 MiB of pictures so costs no more memory than one without.
 """
@@ -97,7 +97,7 @@ class DataUrlReader:
         return end
 
     def _next_place(self, data: bytes, at: int) -> int:
-        """Where something happens in a string, or the end of `data`."""
+        """Position of the next quote, backslash or comma that matters in a string, or the end of `data`."""
         if not self._undecided:
             decided = _DECIDED.match(data, at)
             return at if decided is None else decided.end()

@@ -1,4 +1,4 @@
-"""The one place that turns an exception into HTTP, in OpenAI's words."""
+"""Error handlers: the one place that turns an exception into HTTP, in OpenAI's form."""
 
 import json
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 async def _gateway_error(request: Request, exc: Exception) -> Response:
-    """What is refused is told; what is our own fault is also logged."""
+    """Answer a refusal; log it as well when the fault is on our side."""
     assert isinstance(exc, GatewayError)
     if exc.status >= 500:
         cause = type(exc.__cause__).__name__ if exc.__cause__ else None
@@ -92,7 +92,7 @@ async def _validation_error(_: Request, exc: Exception) -> Response:
 
 
 def validation_error(found: Mapping[str, Any]) -> BadRequest:
-    """What pydantic found wrong (an entry of its `errors()`), in our words and without the value that was sent."""
+    """Error for an entry of pydantic's `errors()`, without the value that was sent."""
     param = ".".join(str(part) for part in found["loc"]) or None
     kind = found["type"]
     message = f"{param or 'The body'}: {found['msg'].removeprefix('Value error, ').rstrip('.')}."
@@ -108,7 +108,7 @@ def validation_error(found: Mapping[str, Any]) -> BadRequest:
 
 
 async def _client_left(_: Request, __: Exception) -> Response:
-    """Nobody reads it; 499 is what proxies' logs call it."""
+    """Answer 499, proxies' code for a client that hung up; only the access log sees it."""
     return Response(status_code=499)
 
 

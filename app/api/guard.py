@@ -22,7 +22,7 @@ WINDOW_S = 60
 
 
 class Guard:
-    """Per client address and minute: `models_per_minute` lists of models, `admin_per_minute` calls of the administration
+    """Limits per client address and minute: `models_per_minute` lists of models, `admin_per_minute` calls of the administration
     API, `own_per_minute` questions about one's own key, `bad_keys_per_minute` wrong keys."""
 
     def __init__(self, *, models_per_minute: int, admin_per_minute: int, own_per_minute: int, bad_keys_per_minute: int):

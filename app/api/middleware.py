@@ -1,4 +1,4 @@
-"""What every request passes, outermost first: RequestId, AccessLog, FrameGuard, UnreadBody, InternalErrors. Pure ASGI."""
+"""Middleware around every request, outermost first: RequestId, AccessLog, FrameGuard, UnreadBody, InternalErrors. Pure ASGI."""
 
 import asyncio
 import re
@@ -118,7 +118,7 @@ class FrameGuard:
 
 
 class UnreadBody:
-    """An answer that comes before its request was read whole closes the connection, and yet is seen.
+    """Closes the connection after an answer that was sent before its request was read to the end.
 
     A close with unread bytes in the socket resets the connection, and the client sees the reset and not the answer. So what still
     comes is thrown away for `linger_s` at most; a client that waits for `100 Continue` sends nothing, and is not waited for.
@@ -191,7 +191,7 @@ class InternalErrors:
 
 
 class UnderV1:
-    """Clients disagree about where /v1 belongs: without it, a path means the one of `paths` with it."""
+    """Serves each of `paths` without its /v1, too: clients disagree about where /v1 belongs."""
 
     def __init__(self, app: ASGIApp, paths: Iterable[str]):
         self.app = app
@@ -204,7 +204,7 @@ class UnderV1:
 
 
 class SandboxMark:
-    """Says on every answer that the money is toy money."""
+    """Marks every answer of the sandbox with a header."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -219,7 +219,7 @@ class SandboxMark:
 
 
 def wrap(app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> ASGIApp:
-    """All of them around `app`, in their order."""
+    """Wrap `app` in all middleware, in order."""
     return RequestId(AccessLog(FrameGuard(UnreadBody(InternalErrors(app)))), leaving)
 
 

@@ -15,7 +15,7 @@ _NEVER = frozenset({"authorization", "api_key", "secret", "secret_key", "passwor
 
 
 def set_up_logs(*, as_json: bool) -> None:
-    """For the whole process; the standard library's loggers (uvicorn's, asyncio's) come out in the same form."""
+    """Configure logging for the whole process; loggers of the standard library (uvicorn's, asyncio's) get the same form."""
     for_people = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
@@ -45,7 +45,7 @@ def _json_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> s
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Drops fields that must never be logged, and blots out keys, passwords and control characters in all texts."""
+    """Drop fields that must never be logged, and redact keys, passwords and control characters in all texts."""
     for name in list(event):
         if name in _NEVER:
             event[name] = "[redacted]"
@@ -55,7 +55,7 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def plain(text: str) -> str:
-    """One line without secrets: a terminal shows what was meant, and nothing else."""
+    """Redact secrets and escape control characters, so that a terminal executes nothing."""
     blotted = _SECRETS.sub("[redacted]", text)
     if blotted.isprintable():
         return blotted

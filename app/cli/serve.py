@@ -90,7 +90,7 @@ async def _serve(home: Home, settings: "Settings") -> None:
 
 
 async def _first_start(home: Home, pepper: bytes) -> "FirstKey | None":
-    """On SQLite the schema is brought up to date, and an empty installation gets its first user and key."""
+    """Bring SQLite's schema up to date, and give an empty installation its first user and key."""
     if home.database_url.dialect != "sqlite":
         return None
     from app.control.installation import claim, first_key

@@ -1,4 +1,4 @@
-"""Who changes something."""
+"""Actors: the people and programs that change something."""
 
 from dataclasses import dataclass
 from typing import Literal

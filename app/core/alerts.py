@@ -1,4 +1,4 @@
-"""Alerts: when so much of something is used, somebody is told, once for each interval and threshold."""
+"""Alerts: a message to people once usage reaches a threshold, once for each interval and threshold."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ChannelType = Literal["email", "webhook", "chat"]
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Where a message goes: mail to `recipients`, a POST to `url` signed with `secret`, or a chat robot named by `url`.
+    """Destination of a message: mail to `recipients`, a POST to `url` signed with `secret`, or a chat robot named by `url`.
 
     The URL of a chat robot is a secret itself: `scheme://token`.
     """
@@ -31,12 +31,12 @@ class Channel:
         return cls(**{**stored, "recipients": tuple(stored.get("recipients", ()))})
 
     def as_json(self) -> dict[str, Any]:
-        """With its secrets, for the database. Only what is set."""
+        """Set fields with secrets, for the database."""
         fields = {name: getattr(self, name) for name in self.__slots__}
         return {name: list(value) if name == "recipients" else value for name, value in fields.items() if value}
 
     def public(self) -> dict[str, Any]:
-        """Without its secrets, for people and logs."""
+        """Set fields without secrets, for people and logs."""
         shown = {name: value for name, value in self.as_json().items() if name != "secret"}
         if self.type == "chat":
             shown["url"] = f"{self.url.partition('://')[0]}://***"
@@ -60,22 +60,22 @@ class Alert:
 
     @property
     def is_plain(self) -> bool:
-        """What OpenAI's own spend alerts can say: spend of a month, of the organization or a project, by mail."""
+        """True for an alert that OpenAI's form can express: spend of a month, of the organization or a project, by mail."""
         what = (self.unit, self.interval, self.model) == ("micros", "month", "")
         return what and self.scope in ("organization", "project") and [c.type for c in self.channels] == ["email"]
 
     def counts(self, row: "UsedRow") -> bool:
-        """Whether this usage is of what it watches, whenever it was."""
+        """True when the usage belongs to the alert's scope and model, at any time."""
         theirs = {"organization": "", "project": row.project_id, "user": row.user_id, "key": row.api_key_id}
         return theirs[self.scope] == self.scope_id and self.model in ("", row.model)
 
     def used(self, rows: Iterable["UsedRow"], since: str, until: str | None = None) -> int:
-        """Of the local days from `since` on, before `until`."""
+        """Sum the usage of the local days from `since` on, before `until`."""
         days = (row for row in rows if row.day >= since and (until is None or row.day < until))
         return sum(row.of(self.unit) for row in days if self.counts(row))
 
     def starts(self, now_ms: int, zone: ZoneInfo) -> tuple[int, str]:
-        """When its current interval began, and on which local day; a lifetime at 0, on any."""
+        """Start of the current interval in milliseconds, and its local day; 0 and no day for a lifetime."""
         starts_ms, _ = bounds_ms(self.interval, now_ms, zone)
         return starts_ms, "" if self.interval == "lifetime" else local_day(starts_ms, zone)
 
@@ -100,7 +100,7 @@ class UsedRow:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """What set an alert off. `starts_at_ms` is when its interval began; 0 for a lifetime."""
+    """An alert that fired. `starts_at_ms` is the start of its interval, 0 for a lifetime."""
 
     id: str
     alert: Alert
@@ -112,7 +112,7 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a channel is told. `id` is the same however often it is sent: whoever gets it twice can tell."""
+    """Message to a channel. A message that is sent again has the same `id`, so that receivers can drop it."""
 
     id: str
     title: str
@@ -121,7 +121,7 @@ class Message:
 
 
 def message(delivery_id: str, firing: Firing, currency: str, zone: ZoneInfo) -> Message:
-    """The words for people, and the document for programs."""
+    """Message about a firing: a text for people and a document for programs."""
     alert = firing.alert
     what = {"micros": "spend", "images": "images", "requests": "requests"}[alert.unit]
     whose = "the organization" if alert.scope == "organization" else f"{alert.scope} {alert.owner or alert.scope_id}"

@@ -45,7 +45,7 @@ class Model:
         return quote
 
     def cost_micros(self, wanted: ImageRequest, instant_ms: int, quote_micros: int, answer: "AnswerFacts") -> int:
-        """What the answer costs, in micros.
+        """Cost of the answer, in micros.
 
         Size and quality are the answer's, else the request's. Fewer images than asked cost the quote, because the relay bills
         the request; unless they are priced by tokens and the tokens were told. An answer no price covers costs the quote.
@@ -61,7 +61,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class AnswerFacts:
-    """What a price depends on, as the relay's answer tells it."""
+    """Facts of the relay's answer that its cost depends on."""
 
     images: int
     size: str | None

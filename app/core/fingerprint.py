@@ -1,4 +1,4 @@
-"""Telling whether two requests ask for the same: over what was asked, not over how it was written down."""
+"""Fingerprints: equal for two requests with the same content, however they are encoded."""
 
 import hashlib
 import json

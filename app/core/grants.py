@@ -1,4 +1,4 @@
-"""Who is asking, and what holds for them."""
+"""Grants: an API key with everything that bears on its requests."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ ModelMode = Literal["allow_list", "deny_list"]
 
 @dataclass(frozen=True, slots=True)
 class ModelRule:
-    """What a project may use: nothing but `models`, or everything but them."""
+    """Models a project may use: nothing but `models`, or everything but them."""
 
     mode: ModelMode
     models: tuple[str, ...]
@@ -56,7 +56,7 @@ class Grant:
         return not (self.revoked or expired or self.owner_disabled or self.project_archived)
 
     def hmacs_at(self, now_ms: int) -> list[bytes]:
-        """Of the secrets that work: the one in force, and for a while after a rotation the one before."""
+        """HMACs of the secrets that work: the one in force and, for a while after a rotation, the one before."""
         if self.previous_hmac is None or self.previous_until_ms is None or self.previous_until_ms <= now_ms:
             return [self.secret_hmac]
         return [self.secret_hmac, self.previous_hmac]

@@ -1,4 +1,4 @@
-"""Names for new things. Random enough that nobody guesses one; none of them is a secret."""
+"""Ids of new records. They cannot be guessed, and none is a secret."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""Type and size of a picture from its first bytes. Nothing is decoded, so a bomb costs no more than a stamp."""
+"""Type and size of a picture from its first bytes. Nothing is decoded, so a decompression bomb costs nothing."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ JPEG_HEAD_BYTES = 256 * 1024
 """Enough for nearly every JPEG; one with more metadata needs the whole file."""
 
 JPEG_SEGMENTS_MAX = 1_000
-"""Before the frame header. A segment holds 64 KiB, so the metadata of a 10 MB file fits in 160."""
+"""Segments allowed before the frame header. One holds 64 KiB, so the metadata of a 10 MB file fits in 160."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Header:
 
 
 def read_header(head: bytes) -> Header | None:
-    """What the magic bytes say, or None for anything that is not PNG, JPEG or WebP, is cut short or has no area.
+    """Read type and size; None for anything that is not PNG, JPEG or WebP, is cut short or has no area.
 
     Give at least HEAD_BYTES or the whole file. For a JPEG, None can also mean that its frame header lies beyond `head`:
     when `is_jpeg(head)`, ask again with more, at last with the whole file. JPEG_SEGMENTS_MAX bounds the work, not the length.

@@ -72,7 +72,7 @@ def _id(prefix: str, secret: str) -> str | None:
 
 
 def secret_hmac(pepper: bytes, secret: str) -> bytes:
-    """What is stored of a key. Raises ValueError on a pepper shorter than 32 bytes."""
+    """HMAC under which a key is stored. Raises ValueError on a pepper shorter than 32 bytes."""
     if len(pepper) < PEPPER_BYTES_MIN:
         raise ValueError("the pepper is shorter than 32 bytes")
     return keyed_digest(pepper, secret.encode())
@@ -87,12 +87,12 @@ def keyed_digest(pepper: bytes, data: bytes) -> bytes:
 
 @cache
 def _keyed(pepper: bytes) -> hmac.HMAC:
-    """To be copied: setting one up takes longer than all the rest of it."""
+    """A prepared HMAC to copy: preparing takes longer than the digest itself."""
     return hmac.new(pepper, digestmod=hashlib.sha256)
 
 
 def matches(pepper: bytes, secret: str, stored: bytes) -> bool:
-    """In constant time."""
+    """Compare a secret with a stored HMAC in constant time."""
     return hmac.compare_digest(secret_hmac(pepper, secret), stored)
 
 

@@ -50,7 +50,7 @@ _RATE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What one request takes from a limit of each unit."""
+    """Amounts that one request takes from a limit, by unit."""
 
     micros: int
     images: int

@@ -1,4 +1,4 @@
-"""From the fields of a body to an ImageRequest: what a price depends on is checked, the rest passes on as it came."""
+"""Validation of a body's fields: those a price depends on are checked, the others pass on unchanged."""
 
 import json
 import re
@@ -24,7 +24,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _PATH_LIKE = re.compile(r"^[./~]|\.\.|//|[\\?#%]|/$")
 
 FACTS = frozenset({"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format", "user"})
-"""What this gateway reads. A relay may read names without regard to case, so other spellings of these are refused."""
+"""Fields that the gateway reads. A relay may ignore case in names, so other spellings of these are refused."""
 
 # fmt: off
 DESTINATIONS = frozenset({
@@ -33,7 +33,7 @@ DESTINATIONS = frozenset({
     "httpclient", "organization", "proxies", "proxy",
 })
 # fmt: on
-"""Where a request goes and as whom: dropped in every spelling. Lower case, without `-` and `_`."""
+"""Fields that name a destination or credentials, dropped in every spelling. Written here in lower case, without `-` and `_`."""
 
 
 def generation(fields: dict[str, Any]) -> ImageRequest:
@@ -95,7 +95,7 @@ def variation(
 
 
 def _keep(fields: dict[str, Any]) -> dict[str, Any]:
-    """Without nulls and destinations. A fact in another spelling is refused: it would slip past the price."""
+    """Drop nulls and destinations. Raises InvalidValue for a known field in another spelling: it would slip past the price."""
     kept: dict[str, Any] = {}
     for name, value in fields.items():
         folded = name.casefold()
@@ -134,7 +134,7 @@ def _facts_of_text(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain_text(fields: dict[str, Any]) -> dict[str, Any]:
-    """As it came, but for `True` and `False`, which Python clients write and the relay does not read."""
+    """Write `True` and `False` of Python clients in lower case: the relay reads no others."""
     stream = fields.get("stream")
     return fields if not isinstance(stream, str) else {**fields, "stream": stream.lower()}
 

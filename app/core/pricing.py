@@ -1,4 +1,4 @@
-"""What a request can cost, and what it did cost.
+"""Prices: the most a request can cost, and the cost of its answer.
 
 A price names a model and, where it matters, an operation, a size or a quality; it counts from an instant on. A request freezes
 an instant, not a row: the quote is the dearest price among the answers its open fields allow, the cost is that of the answer.
@@ -50,7 +50,7 @@ class PerToken:
         return self.ceiling_micros_per_image * images
 
     def cost_micros(self, images: int, usage: Usage | None) -> int:
-        """By tokens; input whose kind is not told counts as the dearer kind. Without usage: the ceiling, never zero."""
+        """Cost by tokens, in micros. Input of an unknown kind counts as the dearer kind; without usage: the ceiling."""
         if usage is None:
             return self.quote_micros(images)
         text, image = usage.input_text_tokens, usage.input_image_tokens
@@ -78,13 +78,13 @@ class Price:
 
     @property
     def named(self) -> int:
-        """How many of operation, size and quality it names: the more, the more it is meant."""
+        """Number of operation, size and quality that it names; the most specific price counts."""
         return sum(name is not None for name in (self.operation, self.size, self.quality))
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a price depends on, known to the end: None in size or quality means one that no price names."""
+    """Facts of an answer that a price depends on. None in size or quality stands for one that no price names."""
 
     operation: Operation
     size: str | None
@@ -97,7 +97,7 @@ class PriceBook:
 
     prices: tuple[Price, ...]
     _in_force: dict[int, tuple[Price, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """By how many prices had begun: every request asks twice, and a new one begins now and then."""
+    """Cache of the rows in force, keyed by the number of prices that had begun: every request asks twice."""
 
     def at(self, instant_ms: int) -> tuple[Price, ...]:
         """The rows in force at an instant: one for each combination of names."""
@@ -118,25 +118,25 @@ class PriceBook:
         return max(self.quotes_micros(wanted, instant_ms), default=None)
 
     def quotes_micros(self, wanted: ImageRequest, instant_ms: int) -> frozenset[int]:
-        """What `wanted` can cost, one amount for each price its open fields allow."""
+        """Possible costs of `wanted` in micros, one for each price its open fields allow."""
         rows = self.at(instant_ms)
         return frozenset(
             row.amount.quote_micros(wanted.n) for facts in _possible(rows, wanted) if (row := _meant(rows, facts))
         )
 
     def cost_micros(self, facts: Facts, instant_ms: int, images: int, usage: Usage | None) -> int | None:
-        """What `images` of such an answer cost; None where no price covers it."""
+        """Cost of `images` of such an answer in micros; None where no price covers it."""
         row = _meant(self.at(instant_ms), facts)
         return row.amount.cost_micros(images, usage) if row else None
 
     def by_tokens(self, facts: Facts, instant_ms: int) -> bool:
-        """Whether such an answer is priced by its tokens."""
+        """True when such an answer is priced by its tokens."""
         row = _meant(self.at(instant_ms), facts)
         return row is not None and isinstance(row.amount, PerToken)
 
 
 def closed(value: str | None) -> str | None:
-    """None for a size or quality that leaves the choice open."""
+    """Return None for a size or quality that leaves the choice to the model."""
     return None if value in OPEN else value
 
 
@@ -150,7 +150,7 @@ def _possible(rows: Iterable[Price], wanted: ImageRequest) -> Iterator[Facts]:
 
 
 def _meant(rows: Iterable[Price], facts: Facts) -> Price | None:
-    """Of the rows that fit, the one that names most; of those the dearest."""
+    """Choose the fitting row that names most; among equals the dearest."""
     fits = [
         row
         for row in rows

@@ -1,4 +1,4 @@
-"""What a client asked for: the facts a price depends on, and everything else as it came."""
+"""Image requests: the facts a price depends on, and all other fields unchanged."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal

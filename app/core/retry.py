@@ -1,4 +1,4 @@
-"""What a client says about having asked before."""
+"""Headers that mark a request as a retry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Retry:
     key: str | None = None
     count: int = 0
     counting: bool = False
-    """Whether it tells at all: then it will try again by itself."""
+    """True when the client sends a count at all: then it retries by itself."""
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> "Retry":

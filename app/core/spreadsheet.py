@@ -1,8 +1,8 @@
-"""Text for programs that take a cell for a formula."""
+"""Text for spreadsheets, which execute cells that look like formulas."""
 
 FORMULA_STARTS = ("=", "+", "-", "@")
 
 
 def defused(text: str) -> str:
-    """An apostrophe before anything a spreadsheet would execute."""
+    """Put an apostrophe before text that a spreadsheet would execute."""
     return f"'{text}" if text and (text.startswith(FORMULA_STARTS) or not text[0].isprintable()) else text

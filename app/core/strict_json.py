@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it and nothing beside: what two parsers could read in two ways is refused.
+"""Strict JSON (RFC 8259): text that two parsers could read in two ways is refused.
 
 The standard parser takes NaN, lets the last of two equal keys win, makes infinity of 1e400 and recurses without bound.
 """
@@ -21,7 +21,7 @@ _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*"?|[\[\]{},]', re.DOTALL)
 
 
 def loads(data: bytes, *, depth_max: int = DEPTH_MAX) -> Any:
-    """The one JSON document in `data` (UTF-8, a byte order mark is allowed).
+    """Parse the one JSON document in `data` (UTF-8, a byte order mark is allowed).
 
     Raises InvalidJson (not UTF-8, not JSON, NaN, Infinity, numbers beyond a double, lone surrogates, nesting deeper
     than `depth_max`, more than TOKENS_MAX brackets and commas) and DuplicateKey (at any level, `param` names the key).

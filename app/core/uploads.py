@@ -1,4 +1,4 @@
-"""The pictures of a request: what they are and how large, by their first bytes and not by their names and labels."""
+"""Uploaded pictures: type and size are read from their first bytes, not from their names and labels."""
 
 import re
 from collections.abc import Sequence
@@ -36,14 +36,14 @@ class FilePart:
 
 
 def upload_field(name: str) -> UploadField | None:
-    """Which upload a part of this name is (`image`, `image[]` and `image[0]` are one), or None for a text field."""
+    """Kind of upload for a part's name (`image`, `image[]` and `image[0]` are one); None for a text field."""
     if name in ("mask", "markup"):
         return name  # type: ignore[return-value]  # mypy does not narrow a str by `in`.
     return "image" if _IMAGE_NAME.fullmatch(name) else None
 
 
 def read_uploads(files: Sequence[FilePart], spool: Spool, images_max: int, pixels_max: int) -> tuple[Upload, ...]:
-    """At least one image and at most `images_max`, one mask, one markup.
+    """Check the files of a request: one to `images_max` images, at most one mask and one markup.
 
     Raises MissingParameter, InvalidValue, DuplicateKey, ImageEmpty, InvalidImageType, ImageTooLargeInPixels.
     """
@@ -81,7 +81,7 @@ def _upload(file: FilePart, spool: Spool, pixels_max: int) -> Upload:
 
 
 def _header(spool: Spool, piece: Slice) -> Header | None:
-    """Of a JPEG, more and more is looked at: photographs with a depth map carry megabytes of metadata before the frame header."""
+    """Read a file's header; of a JPEG in larger and larger parts: some have megabytes of metadata before it."""
     for head_bytes in (HEAD_BYTES, JPEG_HEAD_BYTES, piece.length):
         head = spool.read(Slice(piece.offset, min(piece.length, head_bytes)))
         header = read_header(head)
