@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from app.api.schemas.base import Answer
+from app.api.schemas.base import AnswerModel
 from app.core.money import decimal_text
 from app.core.request import Operation
 from app.store.requests import StoredRequest
@@ -26,7 +26,7 @@ IMAGE_REQUEST_EXAMPLE = {
 }
 
 
-class ImageRequestOut(Answer, json_schema_extra={"example": IMAGE_REQUEST_EXAMPLE}):
+class ImageRequestOut(AnswerModel, json_schema_extra={"example": IMAGE_REQUEST_EXAMPLE}):
     """State, cost and times of a request; null where it has not come to that. Times are Unix seconds."""
 
     id: str
