@@ -22,7 +22,7 @@ RETRY_AFTER_S = 5
 router = APIRouter(prefix="/images/requests", tags=["Images"])
 
 
-@router.get("/{request_id}", **openapi.REQUEST)
+@router.get("/{request_id}", response_model=ImageRequestOut)
 async def retrieve_request(request_id: str, caller: Caller, gateway: Wired) -> JSONResponse:
     """State, cost and times of a request of this API key; 404 for any other."""
     return _shown(gateway, await gateway.image_service.replay.of_owner(caller, request_id))

@@ -1,13 +1,11 @@
 """The Models API: the catalog, cut to what has a price and what the key may use. The relay is not asked."""
 
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from app.api import openapi
 from app.api.deps import Caller, Wired
 from app.api.guard import Guard
+from app.api.schemas.images import ModelListOut, ModelOut
 from app.core.catalog import Model
 from app.core.grants import Grant
 from app.errors import ModelNotFound
@@ -20,15 +18,15 @@ def models_router(guard: Guard) -> APIRouter:
     """The routes under /models, guarded by client address."""
     router = APIRouter(prefix="/models", tags=["Models"])
 
-    @router.get("", **openapi.MODELS)
+    @router.get("")
     @guard.models
-    async def list_models(request: Request, caller: Caller, gateway: Wired) -> dict[str, Any]:  # noqa: ARG001  (the guard's)
+    async def list_models(request: Request, caller: Caller, gateway: Wired) -> ModelListOut:  # noqa: ARG001  (the guard's)
         """The models this API key can buy images from."""
-        return {"object": "list", "data": [_shown(model) for model in await _usable(caller, gateway)]}
+        return ModelListOut(data=[_shown(model) for model in await _usable(caller, gateway)])
 
-    @router.get("/{model:path}", **openapi.MODEL)
+    @router.get("/{model:path}")
     @guard.models
-    async def retrieve_model(request: Request, model: str, caller: Caller, gateway: Wired) -> dict[str, Any]:  # noqa: ARG001
+    async def retrieve_model(request: Request, model: str, caller: Caller, gateway: Wired) -> ModelOut:  # noqa: ARG001
         """One of them. 404 `model_not_found` for one that is not in the catalog, has no price, or is not for this key."""
         for usable in await _usable(caller, gateway):
             if usable.id == model:
@@ -45,5 +43,5 @@ async def _usable(caller: Grant, gateway: Gateway) -> list[Model]:
     return [model for model in catalog.models.values() if model.is_priced_at(now_ms) and caller.may_use(model.id)]
 
 
-def _shown(model: Model) -> dict[str, Any]:
-    return {"id": model.id, "object": "model", "created": model.created_at_ms // 1000, "owned_by": OWNER}
+def _shown(model: Model) -> ModelOut:
+    return ModelOut(id=model.id, created=model.created_at_ms // 1000, owned_by=OWNER)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.api.schemas.images import IMAGE_REQUEST_EXAMPLE, ImageRequestOut
+from app.api.schemas.images import ImageRequestOut, ImagesOut
 
 ADMIN: list[dict[str, list[str]]] = [{"adminApiKey": []}]
 OWN: list[dict[str, list[str]]] = [{"apiKey": []}]
@@ -70,33 +70,11 @@ _FACTS: dict[str, Any] = {
     "user": {"type": "string", "maxLength": 256},
 }
 _PROMPT = {"prompt": {"type": "string", "minLength": 1, "maxLength": 32000, "example": "A lighthouse at dusk"}}
-_IMAGE = {
-    "type": "object",
-    "properties": {
-        "b64_json": {"type": "string"},
-        "url": {"type": "string"},
-        "revised_prompt": {"type": "string"},
-    },
-}
-_IMAGES = {
-    "type": "object",
-    "required": ["created", "data"],
-    "properties": {
-        "created": {"type": "integer", "description": "Seconds since the epoch."},
-        "data": {"type": "array", "items": _IMAGE},
-        "size": {"type": "string"},
-        "quality": {"type": "string"},
-        "background": {"type": "string"},
-        "output_format": {"type": "string"},
-        "usage": {"type": "object"},
-    },
-}
 _FILES = {"type": "array", "items": {"type": "string", "format": "binary"}, "maxItems": 16}
 _REFERENCE = {"type": "object", "required": ["image_url"], "properties": {"image_url": {"type": "string"}}}
 
 
 _PNG = "iVBORw0KGgo..."
-_GENERATED = {"created": 1795996800, "data": [{"b64_json": _PNG}], "size": "1024x1024", "output_format": "png"}
 _EVENTS = (
     "event: image_generation.partial_image\n"
     f'data: {{"type": "image_generation.partial_image", "partial_image_index": 0, "b64_json": "{_PNG}"}}\n\n'
@@ -110,8 +88,6 @@ _BY_REFERENCE = {
     "prompt": "Make it night",
     "images": [{"image_url": f"data:image/png;base64,{_PNG}"}],
 }
-_MODEL_SHOWN = {"id": "seedream-3.0", "object": "model", "created": 1795996800, "owned_by": "imagegate"}
-_UNDER_WAY = {**IMAGE_REQUEST_EXAMPLE, "state": "dispatched", "images": None, "cost": None, "ended_at": None}
 
 
 def _object(properties: dict[str, Any], *required: str, example: dict[str, Any]) -> dict[str, Any]:
@@ -125,29 +101,17 @@ def _body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _answers(ok: dict[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
+def _refused(*statuses: int) -> dict[int | str, dict[str, Any]]:
     refused = {"description": "Refused", "content": {"application/json": {"schema": ERROR}}}
-    return {200: ok, **dict.fromkeys(statuses, refused)}
+    return dict.fromkeys(statuses, refused)
 
 
-_BOUGHT = {
+_BOUGHT: dict[str, Any] = {
     "description": "The images. With `stream: true`, events `*.partial_image` and `*.completed` instead.",
-    "content": {
-        "application/json": {"schema": _IMAGES, "example": _GENERATED},
-        "text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS},
-    },
+    "model": ImagesOut,
+    "content": {"text/event-stream": {"schema": {"type": "string", "example": _EVENTS}}},
 }
-_REFUSALS = (400, 401, 403, 404, 413, 415, 424, 429, 500, 502, 503)
-_MODEL = {
-    "type": "object",
-    "required": ["id", "object", "created", "owned_by"],
-    "properties": {
-        "id": {"type": "string"},
-        "object": {"const": "model"},
-        "created": {"type": "integer"},
-        "owned_by": {"type": "string"},
-    },
-}
+_IMAGE_ANSWERS = {200: _BOUGHT, **_refused(400, 401, 403, 404, 413, 415, 424, 429, 500, 502, 503)}
 _KEY: dict[str, Any] = {"security": [{"apiKey": []}]}
 _MULTIPART = _object(
     _PROMPT | _FACTS | {"image": _FILES, "mask": {"type": "string", "format": "binary"}},
@@ -167,70 +131,24 @@ SECURITY = {
     "adminApiKey": {"type": "http", "scheme": "bearer", "description": "An admin API key: sk-ig-admin-..."},
 }
 GENERATIONS: dict[str, Any] = {
-    "responses": _answers(_BOUGHT, *_REFUSALS),
+    "responses": _IMAGE_ANSWERS,
     "openapi_extra": _KEY | _body({"application/json": _object(_PROMPT | _FACTS, "prompt", example=_WANTED)}),
 }
 EDITS: dict[str, Any] = {
-    "responses": _answers(_BOUGHT, *_REFUSALS),
+    "responses": _IMAGE_ANSWERS,
     "openapi_extra": _KEY | _body({"multipart/form-data": _MULTIPART, "application/json": _REFERENCES}),
 }
 VARIATIONS: dict[str, Any] = {
-    "responses": _answers(_BOUGHT, *_REFUSALS),
+    "responses": _IMAGE_ANSWERS,
     "openapi_extra": _KEY
     | _body(
         {"multipart/form-data": _object(_FACTS | {"image": _FILES}, "image", example={"image": "@lighthouse.png"})}
     ),
 }
-MODELS: dict[str, Any] = {
-    "responses": _answers(
-        {
-            "description": "The models.",
-            "content": {
-                "application/json": _object(
-                    {"object": {"const": "list"}, "data": {"type": "array", "items": _MODEL}},
-                    example={"object": "list", "data": [_MODEL_SHOWN]},
-                )
-            },
-        },
-        401,
-        429,
-        503,
-    ),
-    "openapi_extra": _KEY,
-}
-MODEL: dict[str, Any] = {
-    "responses": _answers(
-        {"description": "The model.", "content": {"application/json": {"schema": _MODEL, "example": _MODEL_SHOWN}}},
-        401,
-        404,
-        429,
-        503,
-    ),
-    "openapi_extra": _KEY,
-}
-_REQUEST = ImageRequestOut.model_json_schema()
-
-
-def _shown(description: str, example: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": _REQUEST, "example": example}}}
-
-
-_SHOWN = _shown("State, cost and times.", IMAGE_REQUEST_EXAMPLE)
-_LATER = _shown("There is no answer yet.", _UNDER_WAY)
-REQUEST: dict[str, Any] = {"responses": _answers(_SHOWN, 401, 404, 503), "openapi_extra": _KEY}
 REQUEST_RESULT: dict[str, Any] = {
-    "responses": _answers(_BOUGHT, 401, 404, 410, 424, 503) | {202: _LATER},
-    "openapi_extra": _KEY,
+    "responses": {
+        200: _BOUGHT,
+        202: {"description": "There is no answer yet.", "model": ImageRequestOut},
+        **_refused(410, 424),
+    }
 }
-
-
-def _told(description: str, example: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"example": example}}}
-
-
-_CHECKS = {"database": "ok", "heartbeat": "ok", "disk": "ok", "results": "ok", "chores": "ok", "rates": "memory"}
-_CHORES = {"heartbeat": {"succeeded_s_ago": 4.2, "error": None}, "pruning": {"succeeded_s_ago": 1.3, "error": None}}
-_READY = {"status": "ready", "checks": _CHECKS, "chores": _CHORES, "sandbox": False}
-_UNREADY = _READY | {"status": "unready", "checks": {**_CHECKS, "database": "unreachable"}}
-HEALTH: dict[str, Any] = {"responses": {200: _told("Alive.", {"status": "ok"})}}
-READY: dict[str, Any] = {"responses": {200: _told("Served.", _READY), 503: _told("Not served now.", _UNREADY)}}

@@ -43,6 +43,7 @@ class RequestRecord:
     output_tokens: int | None
     http_status: int | None
     error_code: str | None
+    relay: str | None
     upstream_request_id: str | None
     reserved_at_ms: int
     dispatched_at_ms: int | None

@@ -35,6 +35,7 @@ _REQUEST = {
     "output_tokens": None,
     "http_status": 424,
     "error_code": "upstream_outcome_unknown",
+    "relay": "default",
     "upstream_request_id": None,
     "total_ms": 21_000,
     "upstream_ms": 20_980,
@@ -79,6 +80,7 @@ class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     output_tokens: int | None
     http_status: int | None
     error_code: str | None
+    relay: str | None = Field(description="Name of the relay it was sent to.")
     upstream_request_id: str | None
     total_ms: int | None = Field(description="From the reservation to the end.")
     upstream_ms: int | None
