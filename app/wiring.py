@@ -49,7 +49,7 @@ LOST_S = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway(Administration):
-    """Everything the API works with."""
+    """Open parts that the API works with."""
 
     control_data: ControlData
     rates: Rates
@@ -106,10 +106,8 @@ async def _close(gateway: Gateway) -> None:
 def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
     database, clock, background = open_database(where), Clock(), BackgroundTasks()
     ledger, retries = open_book(where, settings.database_connections_max)
-    control_data, schema_gate = (
-        ControlData(database),
-        SchemaGate(database, pepper, settings.currency, settings.timezone),
-    )
+    control_data = ControlData(database)
+    schema_gate = SchemaGate(database, pepper, settings.currency, settings.timezone)
     rates = open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
     upstream, kept_answers = upstream_from(settings), _kept_answers(settings, data_dir, database, clock)
     processes, zone, notifier = Processes(database, new_id("proc_")), settings.zone, notifier_from(settings)
@@ -126,17 +124,9 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
         processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, listeners, replay.running
     )
     reconciliation = reconciliation_from(settings, database, ledger, upstream)
-    reconciler = Reconciler(reconciliation)
     alerting = Alerting(database, notifier, zone, settings.currency)
-    chores = Chores(
-        (
-            Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, retry_s_max=2.0),
-            *_database_chores(schema_gate, recovery, kept_answers, clock, reconciler, alerting),
-            Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write),
-            *kept_answers.blobs.chores(),
-        ),
-        expected=(GatewayError, ConfigurationError),
-    )
+    repeated = _database_chores(schema_gate, recovery, kept_answers, clock, Reconciler(reconciliation), alerting)
+    chores = _chores(heartbeat, notes, kept_answers, repeated)
     return Gateway(
         settings=settings,
         currency=settings.currency,
@@ -161,17 +151,17 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
         recovery=recovery,
         chores=chores,
         readiness=ReadinessProbe(
-            database,
-            schema_gate,
-            rates,
-            chores,
-            data_dir,
-            settings.disk_free_bytes_min,
-            heartbeat.age_s,
-            lambda: service.draining,
-            lambda: _sharing(settings, database, kept_answers, process_locks),
+            *(database, schema_gate, rates, chores, data_dir, settings.disk_free_bytes_min, heartbeat.age_s),
+            is_draining=lambda: service.draining,
+            shared_answers=lambda: _sharing(settings, database, kept_answers, process_locks),
         ),
     )
+
+
+def _chores(heartbeat: Heartbeat, notes: DeliveryNotes, kept_answers: KeptAnswers, repeated: Iterator[Chore]) -> Chores:
+    beats = Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, retry_s_max=2.0)
+    writing = Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write)
+    return Chores((beats, *repeated, writing, *kept_answers.blobs.chores()), (GatewayError, ConfigurationError))
 
 
 def _database_chores(

@@ -26,7 +26,7 @@ VARIABLE: Final = "IMAGEGATE_CRASH_AT"
 
 
 def crash_point(name: Point) -> None:
-    """Nothing; or the end, at the point and the passing that the environment names."""
+    """Kill this process at the point and the passing that the environment names; otherwise do nothing."""
     chosen, at, passings = _chosen()
     if name == chosen and next(passings) == at:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -63,7 +63,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ExchangeContext:
-    """Everything that all exchanges of a gateway work with."""
+    """Parts that all exchanges of a gateway share."""
 
     upstream: Upstream
     database: Database

@@ -25,7 +25,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the backend is being avoided."""
+        """Tell whether the backend is avoided now."""
         return self._open
 
     def begin(self) -> int | None:
@@ -38,7 +38,7 @@ class CircuitBreaker:
         return self._attempt
 
     def is_stale(self, attempt: int) -> bool:
-        """Whether the circuit has changed since this attempt began, so that it had better not go on."""
+        """Tell whether the circuit has changed since this attempt began, so that it had better not go on."""
         return attempt != self._attempt
 
     def succeeded(self, attempt: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a rate limit is, what a request asks of it, and what it answers: one vocabulary for memory and Redis."""
+"""Rate limits, charges and verdicts: one vocabulary for memory and Redis."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class MinuteLimit:
 
 @dataclass(frozen=True, slots=True)
 class RateCharge:
-    """What one request takes from one limit: 1 for requests, n for images; 0 only looks and always passes."""
+    """Amount that one request takes from one limit: 1 for requests, n for images; 0 only looks and always passes."""
 
     limit: MinuteLimit
     cost: int
 
 
 def charge(limit: Limit, *, images: int, requests: int = 1) -> RateCharge:
-    """What so many images and requests take from a limit per minute; with both 0 it only looks."""
+    """Make the charge of so many images and requests on a limit per minute; with both 0 it only looks."""
     unit: Literal["requests", "images"] = "images" if limit.unit == "images" else "requests"
     rate = MinuteLimit(name=f"lim:{limit.id}", label=limit.label, unit=unit, amount=limit.amount)
     return RateCharge(rate, images if unit == "images" else requests)

@@ -1,4 +1,4 @@
-"""What one limit let pass in the last minute.
+"""Sliding window of what one limit let pass in the last minute.
 
 A sliding window, not GCRA and not a fixed window. "10 per minute" is read as "at most 10 in any 60 seconds", and this
 is the algorithm that promises exactly that. GCRA is smaller (one number) but lets a full burst pass and then refills
@@ -42,11 +42,11 @@ class Window:
         self._entries.append((now_us, cost))
 
     def reset_us(self, now_us: int) -> int:
-        """How long until all of the limit is there again."""
+        """Microseconds until all of the limit is there again."""
         return self._entries[-1][0] + WINDOW_US - now_us if self._entries else 0
 
     def wait_us(self, charge: RateCharge, now_us: int) -> int:
-        """How long until there is room for this charge; 0 is now, a whole minute where it can never pass."""
+        """Microseconds until there is room for this charge; 0 is now, a whole minute where it can never pass."""
         missing = self.used + charge.cost - charge.limit.amount
         if missing <= 0 or charge.cost == 0:
             return 0
