@@ -53,7 +53,8 @@ def create_administration_app(administration: Administration, actor: Actor) -> A
     """
     api = FastAPI(title="imagegate", version=__version__, redirect_slashes=False, openapi_url=None)
     api.state.gateway, api.state.local_actor = administration, actor
-    api.state.body_caps = _body_caps(administration.settings, administration.data_dir)
+    # None of these routes spools a file, so the directory is not made.
+    api.state.body_caps = BodyCaps(spool_directory=administration.data_dir / "spool")
     install_error_handlers(api)
     for router in ROUTERS:
         api.include_router(router, prefix=V1 + PREFIX)

@@ -4,26 +4,24 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import Call, command
-from app.cli.output import Column, fields, say
+from app.cli.command import ApiContext, command
+from app.cli.output import Column, say
 
 app = typer.Typer(help="Admin API keys: for /v1/organization, never for images.")
 _KEY = (
     Column("id"),
     Column("name"),
     Column("role"),
-    Column("owner_name"),
-    Column("user_id", table=False),
-    Column("last_four"),
-    Column("created_at_ms", "time"),
-    Column("expires_at_ms", "time", none="never"),
-    Column("revoked_at_ms", "time", table=False),
+    Column("owner.name", heading="owner_name"),
+    Column("last_four", value=lambda key: key["redacted_value"][-4:]),
+    Column("created_at", "time"),
+    Column("expires_at", "time", none="never"),
 )
 
 
 @command(app, "create")
 async def create(
-    call: Call,
+    ctx: ApiContext,
     name: Annotated[str, typer.Option(metavar="N", help="What the key is for.")],
     role: Annotated[str, typer.Option(metavar="R", help="owner, or reader: looks at everything, changes nothing.")] = (
         "owner"
@@ -37,26 +35,23 @@ async def create(
     ] = None,
 ) -> None:
     """Make an admin key and print it: this once and never again."""
-    from app.control.admin_keys import NewAdminKey
-
-    async with call.administration() as administration:
-        created = await administration.create_admin_key(NewAdminKey(name, role, user))
-    if call.out.is_json:
-        call.out.json({"id": created.id, "key": created.key})
+    created = await ctx.client.post("admin_api_keys", name=name, role=role, user_id=user)
+    if ctx.out.is_json:
+        ctx.out.json({**created, "key": created["value"]})
         return
-    print(created.key)
-    say(f"This is {created.id}. The line above is the secret: it is stored nowhere and never shown again.")
+    print(created["value"])
+    say(f"This is {created['id']}. The line above is the secret: it is stored nowhere and never shown again.")
 
 
 @command(app, "list")
-async def list_(call: Call) -> None:
+async def list_(ctx: ApiContext) -> None:
     """Show all admin keys that are not revoked; never their secrets."""
-    async with call.administration() as administration:
-        call.out.rows(_KEY, [fields(key) for key in await administration.list_admin_keys()])
+    ctx.out.rows(_KEY, await ctx.client.every("admin_api_keys"))
 
 
 @command(app, "revoke")
-async def revoke(call: Call, key: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]) -> None:
+async def revoke(ctx: ApiContext, key: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]) -> None:
     """Let an admin key never work again."""
-    async with call.administration() as administration:
-        call.out.one(_KEY, fields(await administration.revoke_admin_key(key)))
+    found = await ctx.client.get("admin_api_keys", key)
+    await ctx.client.delete("admin_api_keys", key)
+    ctx.out.one(_KEY, found)

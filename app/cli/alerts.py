@@ -1,34 +1,31 @@
 """imagegate alerts: who is told when so much is used."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from app.cli.command import Call, command
+from app.cli.command import ApiContext, command
 from app.cli.limits import Key, Model, Organization, Per, Project, User, chosen_scope, required_scope
-from app.cli.output import Column, Output, say
+from app.cli.output import Column, Record, say
 from app.errors import InvalidValue
 
-if TYPE_CHECKING:
-    from app.core.alerts import Alert, AlertUnit, Channel
-
 app = typer.Typer(help="Who is told when so much is used: by mail, signed webhook or chat.")
-_ALERT = [
+_ALERT = (
     Column("id"),
     Column("scope"),
-    Column("owner", none="-"),
+    Column("owner", value=lambda alert: alert["scope_name"] or alert["scope_id"], none="-"),
     Column("model", none="any"),
-    Column("unit"),
+    Column("unit", value=lambda alert: "spend" if alert["unit"] == "micros" else alert["unit"]),
     Column("interval"),
-    Column("threshold", "number"),
-    Column("channels"),
-    Column("created_at_ms", "time"),
-]
+    Column("threshold", "amount"),
+    Column("channels", value=lambda alert: [_destination(each) for each in alert["notification_channels"]]),
+    Column("created_at", "time"),
+)
 
 
 @command(app, "create")
 async def create(
-    call: Call,
+    ctx: ApiContext,
     organization: Organization = False,
     project: Project = None,
     user: User = None,
@@ -52,98 +49,58 @@ async def create(
 ) -> None:
     """Tell somebody once an interval when so much is used, at once where it is already. Prints the secrets of webhooks, now and
     never again."""
-    from app.control.alerts import NewAlert
-
-    where = required_scope(chosen_scope(organization, project, user, key))
+    scope = required_scope(chosen_scope(organization, project, user, key))
     unit, threshold = _threshold({"micros": spend, "images": images, "requests": requests})
     channels = _channels(mail or [], subject_prefix, webhook or [], chat or [])
-    wanted = NewAlert(where, unit, per.value, threshold, channels, model)
-    async with call.administration() as administration:
-        alert = await administration.create_alert(wanted)
-    secrets = {channel.url: channel.secret for channel in alert.channels if channel.secret}
-    if call.out.is_json:
-        call.out.json({**_json(call.out, alert), "secrets": secrets})
+    fields = {"unit": unit, "interval": per, "threshold": threshold, "model": model, "notification_channels": channels}
+    alert = await ctx.client.post("alerts", **scope, **fields)
+    if ctx.out.is_json:
+        ctx.out.json(alert)
         return
-    call.out.rows(_ALERT, [_record(call.out, alert)])
-    for url, secret in secrets.items():
-        say(f"imagegate: the receiver at {url} verifies with this secret, which is shown only now:")
-        print(secret)
+    ctx.out.table(_ALERT, [alert])
+    for channel in alert["notification_channels"]:
+        if secret := channel.get("secret"):
+            say(f"imagegate: the receiver at {channel['url']} verifies with this secret, which is shown only now:")
+            print(secret)
 
 
 @command(app, "list")
-async def list_(call: Call) -> None:
+async def list_(ctx: ApiContext) -> None:
     """Show all alerts, without secrets."""
-    async with call.administration() as administration:
-        found = await administration.list_alerts()
-    if call.out.is_json:
-        call.out.json({"data": [_json(call.out, alert) for alert in found]})
-    else:
-        call.out.rows(_ALERT, [_record(call.out, alert) for alert in found])
+    ctx.out.rows(_ALERT, await ctx.client.every("alerts"))
 
 
 @command(app, "delete")
-async def delete(call: Call, alert_id: Annotated[str, typer.Argument(metavar="ID", help="Its id.")]) -> None:
+async def delete(ctx: ApiContext, alert_id: Annotated[str, typer.Argument(metavar="ID", help="Its id.")]) -> None:
     """Delete an alert, and what it has not sent yet."""
-    async with call.administration() as administration:
-        alert = await administration.delete_alert(alert_id)
-    call.out.json(_json(call.out, alert)) if call.out.is_json else call.out.rows(_ALERT, [_record(call.out, alert)])
+    alert = await ctx.client.get("alerts", alert_id)
+    await ctx.client.delete("alerts", alert["id"])
+    ctx.out.json(alert) if ctx.out.is_json else ctx.out.table(_ALERT, [alert])
 
 
-def _threshold(given: "dict[AlertUnit, Any]") -> "tuple[AlertUnit, int]":
+def _threshold(given: dict[str, Any]) -> tuple[str, int]:
     from app.core.money import hundredths_micros
 
-    wanted = [(unit, value) for unit, value in given.items() if value is not None]
-    if len(wanted) != 1:
+    chosen = [(unit, value) for unit, value in given.items() if value is not None]
+    if len(chosen) != 1:
         raise InvalidValue("Say how much of what: one of --spend, --images and --requests.")
-    unit, value = wanted[0]
+    unit, value = chosen[0]
     try:
         return unit, hundredths_micros(value) if unit == "micros" else value
     except ValueError as exc:
         raise InvalidValue(f"{exc}.", param="spend") from None
 
 
-def _channels(
-    mail: list[str], subject_prefix: str | None, webhook: list[str], chat: list[str]
-) -> "tuple[Channel, ...]":
-    from app.core.alerts import Channel
-
-    mails = [Channel("email", tuple(mail), subject_prefix)] if mail else []
-    webhooks = [Channel("webhook", url=url) for url in webhook]
-    chats = [Channel("chat", url=url) for url in chat]
-    if not (channels := (*mails, *webhooks, *chats)):
+def _channels(mail: list[str], subject_prefix: str | None, webhook: list[str], chat: list[str]) -> list[dict[str, Any]]:
+    mails: list[dict[str, Any]] = (
+        [{"type": "email", "recipients": mail, "subject_prefix": subject_prefix}] if mail else []
+    )
+    webhooks = [{"type": "webhook", "url": url} for url in webhook]
+    chats = [{"type": "chat", "url": url} for url in chat]
+    if not (channels := [*mails, *webhooks, *chats]):
         raise InvalidValue("Say who is told: --mail ADDRESS, --webhook URL or --chat feishu://TOKEN.")
     return channels
 
 
-def _record(out: Output, alert: "Alert") -> dict[str, Any]:
-    names = ("id", "scope", "interval", "created_at_ms")
-    is_money = alert.unit == "micros"
-    return {
-        **{name: getattr(alert, name) for name in names},
-        "owner": alert.owner or alert.scope_id or None,
-        "model": alert.model or None,
-        "unit": "spend" if is_money else alert.unit,
-        "threshold": out.money(alert.threshold) if is_money else alert.threshold,
-        "channels": [_shown(channel) for channel in alert.channels],
-    }
-
-
-def _shown(channel: "Channel") -> str:
-    return ", ".join(channel.recipients) if channel.type == "email" else str(channel.public()["url"])
-
-
-def _json(out: Output, alert: "Alert") -> dict[str, Any]:
-    """Of spend the threshold ends with `_micros`."""
-    unit = "_micros" if alert.unit == "micros" else ""
-    return {
-        "id": alert.id,
-        "scope": alert.scope,
-        "scope_id": alert.scope_id or None,
-        "owner": alert.owner or None,
-        "model": alert.model or None,
-        "unit": "spend" if unit else alert.unit,
-        "interval": alert.interval,
-        f"threshold{unit}": alert.threshold,
-        "channels": [channel.public() for channel in alert.channels],
-        "created_at": out.time(alert.created_at_ms),
-    }
+def _destination(channel: Record) -> str:
+    return ", ".join(channel["recipients"]) if channel["type"] == "email" else str(channel["url"])

@@ -1,24 +1,21 @@
-"""What every command has in common: the options for where and how, the note of where, errors and their exit codes."""
+"""The frame of every command: common options, the line that names its target, errors and exit codes."""
 
 import asyncio
 import inspect
 import json
 import re
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from app.cli.context import Home, find_home
 from app.cli.output import Format, Output, say
-from app.cli.remote.address import Address, find_address, url_in_effect
+from app.cli.targets import LocalTarget, RemoteTarget, Target, local_target, remote_target, url_in_effect
 from app.errors import BadRequest, ConfigurationError, GatewayError
 
 if TYPE_CHECKING:
-    from app.cli.administration import Administration
-    from app.store.engine import Database
+    from app.cli.client import Client
 
 P = ParamSpec("P")
 
@@ -41,7 +38,7 @@ FormatOption = Annotated[Format | None, typer.Option("--format", help="How to pr
 
 
 @dataclass(frozen=True, slots=True)
-class Globals:
+class CommonOptions:
     """The options every command takes, before its name or after it; after it wins."""
 
     sandbox: bool = False
@@ -50,72 +47,102 @@ class Globals:
     admin_key_file: str | None = None
     format: Format | None = None
 
-    def over(self, before: "Globals | None") -> "Globals":
+    def merge(self, before: "CommonOptions | None") -> "CommonOptions":
         if before is None:
             return self
-        return Globals(*(_after(getattr(self, each.name), getattr(before, each.name)) for each in fields(self)))
+        pairs = ((getattr(self, each.name), getattr(before, each.name)) for each in fields(self))
+        return CommonOptions(*(earlier if given in (None, False) else given for given, earlier in pairs))
 
-    def place(self) -> Home | Address:
-        """Raises BadRequest for two places at once, ConfigurationError for what is missing."""
-        address = find_address(self.url, self.admin_key_file)
-        if address is None:
-            return find_home(sandbox=self.sandbox, data_dir=self.data_dir)
+    def target(self) -> Target:
+        """Raises BadRequest for two targets at once, ConfigurationError for what is missing."""
+        remote = remote_target(self.url, self.admin_key_file)
+        if remote is None:
+            return local_target(sandbox=self.sandbox, data_dir=self.data_dir)
         if self.sandbox or self.data_dir is not None:
             message = "--url (or IMAGEGATE_URL) is a gateway elsewhere, --sandbox and --data-dir are here: which? --url '' is here."
             raise BadRequest(message, code="invalid_usage")
-        return address
-
-
-def _after(given: Any, before: Any) -> Any:
-    return before if given in (None, False) else given
+        return remote
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What a command is given besides its own options."""
+class ApiContext:
+    """What a command is given besides its own options: where it works, a client of the API there, and how to print."""
 
-    place: Home | Address
+    target: Target
     out: Output
-    elsewhere: "Administration | None" = None
-
-    def administration(self) -> "AbstractAsyncContextManager[Administration]":
-        """Of the database here, which is there and up to date (otherwise ConfigurationError), or of the gateway elsewhere."""
-        if self.elsewhere is not None:
-            return nullcontext(self.elsewhere)
-        from app.cli.local import local
-
-        return local(self.home)
-
-    def database(self) -> "AbstractAsyncContextManager[Database]":
-        """The database, which is there and up to date; otherwise ConfigurationError. For commands that are `here_only`."""
-        from app.cli.database import opened
-
-        return opened(self.home)
-
-    @property
-    def home(self) -> Home:
-        """For commands that are `here_only`."""
-        assert isinstance(self.place, Home)
-        return self.place
+    client: "Client"
 
 
-Body = Callable[Concatenate[Call, P], Coroutine[Any, Any, None] | None]
+@dataclass(frozen=True, slots=True)
+class LocalContext:
+    """What a command of this machine is given besides its own options."""
+
+    target: LocalTarget
+    out: Output
 
 
-def command(app: typer.Typer, name: str, *, csv: bool = False, here_only: bool = False) -> Callable[[Body[P]], Body[P]]:
-    """Makes a function a command. It gets a Call first; async ones are run; what it raises is told and becomes an exit code.
+ApiCommand = Callable[Concatenate[ApiContext, P], Coroutine[Any, Any, None]]
+LocalCommand = Callable[Concatenate[LocalContext, P], Coroutine[Any, Any, None] | None]
 
-    `here_only`: it needs the database or the machine itself. Every other one must be async.
-    """
 
-    def register(body: Body[P]) -> Body[P]:
-        app.command(name)(_wrapped(body, csv, here_only))
+def command(
+    app: typer.Typer, name: str, *, csv: bool = False, local: LocalCommand[...] | None = None
+) -> Callable[[ApiCommand[P]], ApiCommand[P]]:
+    """Make a coroutine function a command that asks the administration API, here or on another machine. Errors it raises are
+    printed and become its exit code. `local` takes its place on this machine."""
+
+    def register(body: ApiCommand[P]) -> ApiCommand[P]:
+        def work(target: Target, format: Format, options: dict[str, Any]) -> None:
+            if local is not None and isinstance(target, LocalTarget):
+                _run_here(local, target, format, options)
+            else:
+                asyncio.run(_ask_api(body, target, format, options))
+
+        app.command(name)(_with_common_options(body, work, csv=csv))
         return body
 
     return register
 
 
-def _wrapped(body: Body[P], csv: bool, here_only: bool) -> Callable[..., None]:
+def local_command(app: typer.Typer, name: str) -> Callable[[LocalCommand[P]], LocalCommand[P]]:
+    """Make a function, a coroutine function or not, a command that works on this machine only."""
+
+    def register(body: LocalCommand[P]) -> LocalCommand[P]:
+        def work(target: Target, format: Format, options: dict[str, Any]) -> None:
+            assert isinstance(target, LocalTarget)
+            _run_here(body, target, format, options)
+
+        app.command(name)(_with_common_options(body, work, local_only=True))
+        return body
+
+    return register
+
+
+def _run_here(body: Callable[..., Any], target: LocalTarget, format: Format, options: dict[str, Any]) -> None:
+    out = Output(format, target.settings.zone, target.settings.currency)
+    result = body(LocalContext(target, out), **options)
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
+
+
+async def _ask_api(body: Callable[..., Any], target: Target, format: Format, options: dict[str, Any]) -> None:
+    from app.cli.client import connected
+
+    async with connected(target) as (client, installation):
+        ctx = ApiContext(target, Output(format, installation.zone, installation.currency), client)
+        if isinstance(target, LocalTarget):
+            await body(ctx, **options)
+            return
+        with client.reading():
+            await body(ctx, **options)
+
+
+Work = Callable[[Target, Format, dict[str, Any]], None]
+
+
+def _with_common_options(
+    body: Callable[..., Any], work: Work, *, csv: bool = False, local_only: bool = False
+) -> Callable[..., None]:
     def run(
         context: typer.Context,
         sandbox: Sandbox = False,
@@ -126,13 +153,13 @@ def _wrapped(body: Body[P], csv: bool, here_only: bool) -> Callable[..., None]:
         format_: FormatOption = None,
         **own: Any,
     ) -> None:
-        own_globals = Globals(sandbox, data_dir, url, admin_key_file, Format.json if json_ else format_)
-        given = own_globals.over(context.obj)
+        own_options = CommonOptions(sandbox, data_dir, url, admin_key_file, Format.json if json_ else format_)
+        given = own_options.merge(context.obj)
         if given.format is Format.csv and not csv:
             raise typer.BadParameter("only `imagegate usage` writes csv; take table or json.", param_hint="--format")
-        _run(body, given, own, context.command_path if here_only else None)
+        _run(work, given, own, context.command_path if local_only else None)
 
-    # Typer reads options off the signature: the common ones and then those of the body, without its Call.
+    # Typer reads options off the signature: those of the body, without its context, and then the common ones.
     common = [each for each in inspect.signature(run).parameters.values() if each.kind is not each.VAR_KEYWORD]
     own = list(inspect.signature(body).parameters.values())[1:]
     both = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *common)]
@@ -142,64 +169,44 @@ def _wrapped(body: Body[P], csv: bool, here_only: bool) -> Callable[..., None]:
     return run
 
 
-def _run(body: Callable[..., Any], given: Globals, own: dict[str, Any], here_only: str | None) -> None:
-    place: Home | Address | None = None
+def _run(work: Work, given: CommonOptions, own: dict[str, Any], local_only: str | None) -> None:
+    """`local_only` is the name of a command that does not work on another machine."""
+    target: Target | None = None
+    is_json = given.format is Format.json
     try:
-        if here_only is not None and url_in_effect(given.url):
-            raise _not_elsewhere(here_only)
-        place = given.place()
-        is_json = given.format is Format.json
+        if local_only is not None and url_in_effect(given.url):
+            message = (
+                f"{local_only} works on the machine of the gateway only: run it there, without --url and IMAGEGATE_URL."
+            )
+            raise BadRequest(message, code="invalid_usage")
+        target = given.target()
         if not is_json:
-            _say_where(place)
-        _work(body, place, given.format or Format.table, own)
+            _say_target(target)
+        work(target, given.format or Format.table, own)
         if is_json:  # Only now: an error must leave one JSON document on stderr and nothing beside it.
-            _say_where(place)
+            _say_target(target)
     except (GatewayError, ConfigurationError) as exc:
-        raise typer.Exit(report(exc, place, as_json=given.format is Format.json)) from exc
+        raise typer.Exit(report(exc, target, as_json=is_json)) from exc
 
 
-def _work(body: Callable[..., Any], place: Home | Address, format: Format, own: dict[str, Any]) -> None:
-    if isinstance(place, Address):
-        asyncio.run(_elsewhere(body, place, format, own))
-        return
-    result = body(Call(place, Output(format, place.settings.zone, place.settings.currency)), **own)
-    if inspect.iscoroutine(result):
-        asyncio.run(result)
+def _say_target(target: Target) -> None:
+    say(f"imagegate: using {target.where}")
+    if isinstance(target, RemoteTarget) and target.warning is not None:
+        say(f"imagegate: warning: {target.warning}")
 
 
-async def _elsewhere(body: Callable[..., Any], address: Address, format: Format, own: dict[str, Any]) -> None:
-    from app.cli.remote.administration import Remote
-    from app.cli.remote.client import connected
-
-    async with connected(address) as (client, installation):
-        out = Output(format, installation.zone, installation.currency)
-        await body(Call(address, out, Remote(client, installation)), **own)
-
-
-def _not_elsewhere(command_path: str) -> BadRequest:
-    message = f"{command_path} works on the machine of the gateway only: run it there, without --url and IMAGEGATE_URL."
-    return BadRequest(message, code="invalid_usage")
-
-
-def _say_where(place: Home | Address) -> None:
-    say(f"imagegate: using {place.where}")
-    if isinstance(place, Address) and place.warning is not None:
-        say(f"imagegate: warning: {place.warning}")
-
-
-def report(exc: GatewayError | ConfigurationError, place: Home | Address | None, *, as_json: bool) -> int:
-    """Say what went wrong, in the API's shape where JSON is asked for. Returns the exit code."""
-    message = with_flags(str(exc), place.flags if place else "")
+def report(exc: GatewayError | ConfigurationError, target: Target | None, *, as_json: bool) -> int:
+    """Print an error, in the API's form where JSON is asked for. Returns the exit code."""
+    message = with_flags(str(exc), target.flags if target else "")
     if as_json:
-        body = replace_message(exc, message)
-        say(json.dumps(body if place is None else {**body, "using": place.where}, ensure_ascii=False))
+        body = _error_object(exc, message)
+        say(json.dumps(body if target is None else {**body, "using": target.where}, ensure_ascii=False))
     else:
         say(f"imagegate: {message}")
     return exit_code(exc)
 
 
-def replace_message(exc: GatewayError | ConfigurationError, message: str) -> dict[str, Any]:
-    """OpenAI's error object."""
+def _error_object(exc: GatewayError | ConfigurationError, message: str) -> dict[str, Any]:
     if isinstance(exc, GatewayError):
         body = exc.body()
         body["error"]["message"] = message
@@ -208,6 +215,7 @@ def replace_message(exc: GatewayError | ConfigurationError, message: str) -> dic
 
 
 def error_body(message: str, type: str, code: str) -> dict[str, Any]:
+    """OpenAI's error object."""
     return {"error": {"message": message, "type": type, "param": None, "code": code}}
 
 
@@ -218,6 +226,17 @@ def exit_code(exc: GatewayError | ConfigurationError) -> int:
     return {400: USAGE, 404: NOT_FOUND, 409: CONFLICT}.get(exc.status, FAILED)
 
 
+def check_relay(target: Target, place: str) -> None:
+    """Raises ConfigurationError for the sandbox on this machine, whose relay only its server can ask."""
+    if isinstance(target, LocalTarget) and target.sandbox:
+        raise ConfigurationError(f"The sandbox relay lives inside `imagegate serve`, {place}.")
+
+
 def with_flags(message: str, flags: str) -> str:
-    """Commands in a message stand in backticks: let them lead to the same home."""
-    return re.sub(r"`(imagegate [^`]*)`", lambda found: f"`{found[1]}{flags}`", message)
+    """Commands in a message stand in backticks: add the flags that lead to the same target."""
+
+    def complete(found: re.Match[str]) -> str:
+        command = found[1]
+        return f"`{command}{flags.replace(' --sandbox', '') if ' --sandbox' in command else flags}`"
+
+    return re.sub(r"`(imagegate [^`]*)`", complete, message)

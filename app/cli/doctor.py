@@ -2,50 +2,101 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from app.cli.checks import Finding, examine
-from app.cli.command import FAILED, Call, command
-from app.cli.output import Column, Output, fields, say, visible
+from app.cli.command import FAILED, ApiContext, LocalContext, command, with_flags
+from app.cli.output import Column, Output, Record, say, visible
+
+if TYPE_CHECKING:
+    from app.api.schemas.reports import DoctorOut
+    from app.cli.targets import LocalTarget
+    from app.control.doctor import Finding
+    from app.upstream.client import HttpUpstream
 
 app = typer.Typer()
-_COLUMNS = (Column("check"), Column("status"), Column("message"))
+_FINDING = (Column("check"), Column("status"), Column("message"))
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
-@command(app, "doctor", here_only=True)
-async def doctor(call: Call) -> None:
+async def _examine_here(ctx: LocalContext) -> None:
+    """Examine this machine, also where there is no database yet."""
+    from structlog.testing import capture_logs
+
+    with capture_logs():  # A finding says what the parts would log.
+        found = await examine(ctx.target)
+    _print(ctx.out, found.model_dump(mode="json"), ctx.target.flags)
+
+
+@command(app, "doctor", local=_examine_here)
+async def doctor(ctx: ApiContext) -> None:
     """Check configuration, database, Redis, disk, relay, prices and limits, and say what to do. Changes nothing."""
-    findings = await examine(call.home)
-    _print(call.out, findings)
-    if any(finding.status == "failed" for finding in findings):
+    _print(ctx.out, await ctx.client.get("doctor"), ctx.target.flags)
+
+
+async def examine(target: "LocalTarget") -> "DoctorOut":
+    """The findings on this machine, in the API's form. Raises ConfigurationError for a pepper that cannot be one."""
+    from app.administration import doctor_from
+    from app.api.schemas.reports import DoctorOut, FindingOut
+    from app.control.pepper import FILE, load_pepper
+    from app.store.engine import open_database
+
+    settings, relay = target.settings, _relay(target)
+    # Loading the pepper would make one.
+    has_pepper = settings.secret_key is not None or (target.data_dir / FILE).exists()
+    pepper = load_pepper(settings) if has_pepper else None
+    database = open_database(target.database_url) if target.has_database else None
+    try:
+        found = await doctor_from(settings, database, pepper, target.data_dir, relay).examine()
+    finally:
+        for part in (database, relay):
+            if part is not None and hasattr(part, "close"):
+                await part.close()
+    return DoctorOut(findings=[FindingOut.from_record(finding) for finding in found])
+
+
+def _relay(target: "LocalTarget") -> "HttpUpstream | Finding":
+    """The relay to ask, or the finding why there is none."""
+    from app.administration import SANDBOX_RELAY, upstream_from
+    from app.control.doctor import Finding
+    from app.errors import ConfigurationError
+
+    try:
+        return SANDBOX_RELAY if target.sandbox else upstream_from(target.settings)
+    except ConfigurationError as exc:
+        return Finding("relay", "failed", str(exc))
+
+
+def _print(out: Output, answer: dict[str, Any], flags: str) -> None:
+    """Raises typer.Exit when a check has failed."""
+    findings = [{**finding, "message": with_flags(finding["message"], flags)} for finding in answer["findings"]]
+    if out.is_json:
+        out.json({**answer, "findings": findings})
+    elif sys.stdout.isatty():
+        _print_report(findings)
+    else:
+        out.table(_FINDING, findings)
+    if not out.is_json:
+        say(f"imagegate: {_summary(findings)}")
+    if any(finding["status"] == "failed" for finding in findings):
         raise typer.Exit(FAILED)
 
 
-def _print(out: Output, findings: Sequence[Finding]) -> None:
-    if out.is_json or not sys.stdout.isatty():
-        out.rows(_COLUMNS, [fields(finding) for finding in findings])
-    else:
-        _print_report(findings)
-    if not out.is_json:
-        say(f"imagegate: {_summary(findings)}")
-
-
-def _print_report(findings: Sequence[Finding]) -> None:
+def _print_report(findings: Sequence[Record]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for finding in findings:
-        status = Text(finding.status, style=_COLOURS[finding.status])
-        table.add_row(status, Text(finding.check), Text(visible(finding.message), overflow="fold"))
+        status = Text(finding["status"], style=_COLOURS[finding["status"]])
+        table.add_row(status, Text(finding["check"]), Text(visible(finding["message"]), overflow="fold"))
     Console().print(table)
 
 
-def _summary(findings: Sequence[Finding]) -> str:
-    failed, warned = (sum(finding.status == status for finding in findings) for status in ("failed", "warning"))
+def _summary(findings: Sequence[Record]) -> str:
+    failed, warned = (sum(finding["status"] == status for finding in findings) for status in ("failed", "warning"))
     if failed:
         return f"{failed} failed." + (f" {warned} to look at." if warned else "")
     return f"nothing failed, {warned} to look at." if warned else "all is well."

@@ -1,34 +1,34 @@
 """imagegate keys: secrets that act for a user in a project."""
 
-from typing import Annotated
+import time
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
-from app.cli.command import Call, command
-from app.cli.output import Column, fields, say
+from app.cli.command import ApiContext, command
+from app.cli.output import Column, Output, Record, say
+from app.errors import Conflict
 
 app = typer.Typer(help="API keys: made once, shown once, revoked for good.")
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, like key_ and 12 characters.")]
 _KEY = (
     Column("id"),
     Column("name"),
-    Column("user"),
-    Column("user_id", table=False),
-    Column("project"),
-    Column("project_id", table=False),
-    Column("last_four"),
+    Column("user", value=lambda key: key["owner"][key["owner"]["type"]]["name"]),
+    Column("project.name", heading="project"),
+    Column("last_four", value=lambda key: key["redacted_value"][-4:]),
     Column("models", none="all", empty="none (read-only)"),
     Column("status"),
-    Column("created_at_ms", "time"),
-    Column("expires_at_ms", "time", none="never"),
-    Column("revoked_at_ms", "time"),
-    Column("last_used_at_ms", "time", table=False),
+    Column("created_at", "time"),
+    Column("expires_at", "time", none="never"),
+    Column("revoked_at", "time"),
 )
 
 
 @command(app, "create")
 async def create(
-    call: Call,
+    ctx: ApiContext,
     user: Annotated[str, typer.Option(metavar="NAME", help="Whose key it is: name or id.")],
     project: Annotated[str, typer.Option(metavar="NAME", help="Name or id.")] = "default",
     name: Annotated[
@@ -41,56 +41,73 @@ async def create(
     models: Annotated[str | None, typer.Option(metavar="A,B", help="Only these models of the catalog.")] = None,
 ) -> None:
     """Make a key and print it: this once and never again."""
-    from app.control.keys import NewApiKey
-
-    wanted = NewApiKey(user, project, name, None if models is None else _split(models), expires)
-    async with call.administration() as administration:
-        created = await administration.create_key(wanted)
-    if call.out.is_json:
-        call.out.json({"id": created.id, "key": created.key})
-        return
-    print(created.key)
-    say(f"This is {created.id}. The line above is the secret: it is stored nowhere and never shown again.")
+    fields: dict[str, Any] = {
+        "user_id": user,
+        "name": name,
+        "models": None if models is None else [part.strip() for part in models.split(",") if part.strip()],
+        "expires_in_seconds": None if expires is None else _seconds_until(expires, ctx.out.zone),
+    }
+    created = await ctx.client.post("projects", project, "api_keys", **fields)
+    if _print_secret(ctx.out, created):
+        say(f"This is {created['id']}. The line above is the secret: it is stored nowhere and never shown again.")
 
 
 @command(app, "list")
-async def list_(call: Call) -> None:
+async def list_(ctx: ApiContext) -> None:
     """Show all keys, newest first; never their secrets."""
-    async with call.administration() as administration:
-        call.out.rows(_KEY, [fields(key) for key in await administration.list_keys()])
+    ctx.out.rows(_KEY, await ctx.client.every("api_keys"))
 
 
 @command(app, "show")
-async def show(call: Call, key: KeyId) -> None:
+async def show(ctx: ApiContext, key: KeyId) -> None:
     """Show one key; never its secret."""
-    async with call.administration() as administration:
-        call.out.one(_KEY, fields(await administration.show_key(key)))
+    ctx.out.one(_KEY, await ctx.client.get("api_keys", key))
 
 
 @command(app, "revoke")
-async def revoke(call: Call, key: KeyId) -> None:
+async def revoke(ctx: ApiContext, key: KeyId) -> None:
     """Let a key never work again."""
-    async with call.administration() as administration:
-        call.out.one(_KEY, fields(await administration.revoke_key(key)))
+    found = await ctx.client.get("api_keys", key)
+    if found["revoked_at"] is None:
+        await ctx.client.delete("projects", found["project"]["id"], "api_keys", found["id"])
+        with ctx.client.after(f"The key {found['id']} is revoked"):
+            found = await ctx.client.get("api_keys", found["id"])
+    ctx.out.one(_KEY, found)
 
 
 @command(app, "rotate")
 async def rotate(
-    call: Call,
+    ctx: ApiContext,
     key: KeyId,
     grace: Annotated[str, typer.Option(metavar="24h", help="How long the old secret goes on: 24h, 7d, 0h.")] = "24h",
 ) -> None:
     """Give a key a new secret and print it: this once and never again. Its limits and its history go on."""
     from app.control.dates import duration_s
 
-    async with call.administration() as administration:
-        rotated = await administration.rotate_key(key, duration_s(grace, "grace"))
-    if call.out.is_json:
-        call.out.json({"id": rotated.id, "key": rotated.key})
-        return
-    print(rotated.key)
-    say(f"The line above is the new secret of {rotated.id}, never shown again. The old one works for {grace} more.")
+    grace_s = duration_s(grace, "grace")
+    found = await ctx.client.get("api_keys", key)
+    if found["revoked_at"] is not None:  # Its project does not list it any more.
+        raise Conflict(f"The key {found['id']} is revoked; make a new one.", param="key")
+    path = ("projects", found["project"]["id"], "api_keys", found["id"], "rotate")
+    rotated = await ctx.client.post(*path, grace_period_seconds=grace_s)
+    if _print_secret(ctx.out, rotated):
+        say(
+            f"The line above is the new secret of {rotated['id']}, never shown again. The old one works for {grace} more."
+        )
 
 
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _print_secret(out: Output, created: Record) -> bool:
+    """Returns True where words may follow: `key` is the secret for scripts."""
+    if out.is_json:
+        out.json({**created, "key": created["value"]})
+    else:
+        print(created["value"])
+    return not out.is_json
+
+
+def _seconds_until(expires: str, zone: ZoneInfo) -> int:
+    """Seconds from now, rounded up, by this machine's clock."""
+    from app.control.dates import expiry_ms
+
+    now_ms = int(time.time() * 1000)
+    return -(-(expiry_ms(expires, now_ms, zone) - now_ms) // 1000)

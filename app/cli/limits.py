@@ -1,19 +1,13 @@
 """imagegate limits: what may be spent and used, and how much of it is."""
 
-from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from app.cli.command import Call, command
-from app.cli.output import Column, Output
+from app.cli.command import ApiContext, command
+from app.cli.output import Column
 from app.errors import InvalidValue
-
-if TYPE_CHECKING:
-    from app.control.limits import LimitChange, LimitState, ScopeRef
-    from app.core.intervals import Interval
-    from app.core.limits import Unit
 
 app = typer.Typer(help="What may be spent and used, per scope, model and interval.")
 
@@ -31,29 +25,29 @@ User = Annotated[str | None, typer.Option(metavar="U", help="For a user: name or
 Key = Annotated[str | None, typer.Option(metavar="ID", help="For a key: its id.")]
 Model = Annotated[str | None, typer.Option(metavar="M", help="Only for this model.")]
 Amount = Annotated[str | None, typer.Option(metavar="N", help="A whole number, or none to remove the limit.")]
-_TABLE = [
-    Column("limit"),
-    Column("interval"),
-    Column("amount", "number"),
-    Column("spent", "number"),
-    Column("held", "number"),
-    Column("left", "number"),
-    Column("resets_at_ms", "time"),
-]
+_LIMIT = (
+    Column("name", heading="limit"),
+    Column("interval", value=lambda limit: "at once" if limit["unit"] == "in_flight" else limit["interval"]),
+    Column("amount", "amount"),
+    Column("spent", "amount"),
+    Column("held", "amount"),
+    Column("left", "amount"),
+    Column("resets_at", "time"),
+)
 
 
-class Wish(NamedTuple):
-    """One pair of options as given."""
+class LimitOption(NamedTuple):
+    """An amount option as given, with its interval."""
 
     option: str
-    unit: "Unit"
+    unit: str
     amount: str | None
-    per: "Interval | None"
+    interval: str | None
 
 
 @command(app, "set")
 async def set_(
-    call: Call,
+    ctx: ApiContext,
     organization: Organization = False,
     project: Project = None,
     user: User = None,
@@ -70,26 +64,24 @@ async def set_(
     concurrent: Amount = None,
 ) -> None:
     """Set, change or remove limits, several at once; then show those of this scope and model."""
-    where = required_scope(chosen_scope(organization, project, user, key))
-    wishes = [
-        Wish("--spend", "micros", spend, _interval(spend_per)),
-        Wish("--images", "images", images, _interval(images_per)),
-        Wish("--requests", "requests", requests, _interval(requests_per)),
-        Wish("--requests-per-minute", "requests", requests_per_minute, "minute"),
-        Wish("--images-per-minute", "images", images_per_minute, "minute"),
-        Wish("--concurrent", "in_flight", concurrent, "lifetime"),
-    ]
-    changes = [change for wish in wishes if (change := _change(wish)) is not None]
-    if not changes:
+    scope = required_scope(chosen_scope(organization, project, user, key))
+    options = (
+        LimitOption("--spend", "micros", spend, spend_per),
+        LimitOption("--images", "images", images, images_per),
+        LimitOption("--requests", "requests", requests, requests_per),
+        LimitOption("--requests-per-minute", "requests", requests_per_minute, "minute"),
+        LimitOption("--images-per-minute", "images", images_per_minute, "minute"),
+        LimitOption("--concurrent", "in_flight", concurrent, "lifetime"),
+    )
+    limits = [limit for option in options if (limit := _limit(option)) is not None]
+    if not limits:
         raise InvalidValue("Say what to limit, for example --spend 12.50 --spend-per month.")
-    async with call.administration() as administration:
-        states = await administration.set_limits(where, model, changes)
-    _print(call.out, states)
+    ctx.out.rows(_LIMIT, await ctx.client.post("limits", model=model, limits=limits, **scope))
 
 
 @command(app, "show")
 async def show(
-    call: Call,
+    ctx: ApiContext,
     organization: Organization = False,
     project: Project = None,
     user: User = None,
@@ -97,50 +89,42 @@ async def show(
     model: Model = None,
 ) -> None:
     """Show limits and what is spent, held and left in their current intervals: of one scope, or all."""
-    where = chosen_scope(organization, project, user, key)
-    async with call.administration() as administration:
-        states = await administration.show_limits(where, model)
-    _print(call.out, states)
+    scope = chosen_scope(organization, project, user, key)
+    ctx.out.rows(_LIMIT, await ctx.client.get("limits", model=model, **scope))
 
 
-def chosen_scope(organization: bool, project: str | None, user: str | None, key: str | None) -> "ScopeRef | None":
-    from app.control.limits import ScopeRef
-
+def chosen_scope(organization: bool, project: str | None, user: str | None, key: str | None) -> dict[str, str]:
+    """The API's fields `scope` and `scope_id`; none of them where no option is given. Raises InvalidValue for two scopes."""
     named = {"project": project, "user": user, "key": key}
-    given = [ScopeRef(scope, name) for scope, name in named.items() if name is not None]  # type: ignore[arg-type]
-    given += [ScopeRef("organization")] if organization else []
+    given = [{"scope": scope, "scope_id": name} for scope, name in named.items() if name is not None]
+    given += [{"scope": "organization"}] if organization else []
     if len(given) > 1:
         raise InvalidValue("Name one scope only: --organization, --project, --user or --key.")
-    return given[0] if given else None
+    return given[0] if given else {}
 
 
-def required_scope(where: "ScopeRef | None") -> "ScopeRef":
-    if where is None:
+def required_scope(scope: dict[str, str]) -> dict[str, str]:
+    """Raises InvalidValue where no option is given."""
+    if not scope:
         raise InvalidValue("Name the scope: --organization, --project P, --user U or --key ID.")
-    return where
+    return scope
 
 
-def _interval(per: Per | None) -> "Interval | None":
-    return None if per is None else per.value
-
-
-def _change(wish: Wish) -> "LimitChange | None":
-    from app.control.limits import LimitChange
-
-    if (wish.amount is None and wish.per in (None, "minute")) or (
-        wish.option == "--concurrent" and wish.amount is None
-    ):
+def _limit(given: LimitOption) -> dict[str, Any] | None:
+    """A limit in the API's form; None for an option that is not given."""
+    if given.amount is None and (given.interval in (None, "minute") or given.unit == "in_flight"):
         return None
-    param = wish.option[2:].replace("-", "_")
-    if wish.per is None:
-        raise InvalidValue(f"{wish.option} needs {wish.option}-per day, week, month or lifetime.", param=f"{param}_per")
-    if wish.amount is None:
-        raise InvalidValue(f"{wish.option}-per needs {wish.option} and an amount, or none.", param=param)
-    amount = None if wish.amount == "none" else _amount(wish.unit, wish.amount, param)
-    return LimitChange(wish.unit, wish.per, amount)
+    param = given.option[2:].replace("-", "_")
+    if given.interval is None:
+        message = f"{given.option} needs {given.option}-per day, week, month or lifetime."
+        raise InvalidValue(message, param=f"{param}_per")
+    if given.amount is None:
+        raise InvalidValue(f"{given.option}-per needs {given.option} and an amount, or none.", param=param)
+    amount = None if given.amount == "none" else _amount(given.unit, given.amount, param)
+    return {"unit": given.unit, "interval": given.interval, "amount": amount}
 
 
-def _amount(unit: "Unit", text: str, param: str) -> int:
+def _amount(unit: str, text: str, param: str) -> int:
     from app.core.money import hundredths_micros
 
     try:
@@ -151,37 +135,3 @@ def _amount(unit: "Unit", text: str, param: str) -> int:
         return int(text)
     except ValueError as exc:
         raise InvalidValue(f"{exc}; `none` removes the limit.", param=param) from None
-
-
-def _print(out: Output, states: "Sequence[LimitState]") -> None:
-    if out.is_json:
-        out.json({"data": [_json(out, state) for state in states]})
-        return
-    out.rows(_TABLE, [_record(out, state) for state in states])
-
-
-def _record(out: Output, state: "LimitState") -> dict[str, Any]:
-    number: Callable[[int], str] = out.money if state.limit.unit == "micros" else str
-    used = {"amount": state.limit.amount, "spent": state.spent, "held": state.held, "left": state.left}
-    texts = {name: None if value is None else number(value) for name, value in used.items()}
-    interval = "at once" if state.limit.unit == "in_flight" else state.limit.interval
-    return {"limit": state.limit.label, "interval": interval, **texts, "resets_at_ms": state.resets_at_ms}
-
-
-def _json(out: Output, state: "LimitState") -> dict[str, Any]:
-    """Of money the four numbers end with `_micros`; those of a rate that are counted elsewhere are null."""
-    limit, unit = state.limit, "_micros" if state.limit.unit == "micros" else ""
-    return {
-        "limit": limit.label,
-        "scope": limit.scope,
-        "scope_id": limit.scope_id or None,
-        "owner": limit.owner or None,
-        "model": limit.model or None,
-        "unit": limit.unit,
-        "interval": None if limit.unit == "in_flight" else limit.interval,
-        f"amount{unit}": limit.amount,
-        f"spent{unit}": state.spent,
-        f"held{unit}": state.held,
-        f"left{unit}": state.left,
-        "resets_at": None if state.resets_at_ms is None else out.time(state.resets_at_ms),
-    }

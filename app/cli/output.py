@@ -1,12 +1,12 @@
-"""Data on stdout, words on stderr: as a table, as tab-separated lines where nobody looks, or as JSON."""
+"""Data on stdout, words on stderr: as a table, as tab-separated lines for a pipe, or as JSON."""
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
 from enum import StrEnum
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 Record = Mapping[str, Any]
 
@@ -19,51 +19,60 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A field of a record. Money is in micros and its key ends with `_micros`, time in milliseconds and `_ms`.
+    """A column of a table, filled from an answer of the API.
 
-    `none` is what a table shows for None, `empty` for a list with nothing in it. With `table=False` only JSON has it.
+    `field` is a field of the answer; a dot leads into an inner object (`project.name`). `value` computes what no field holds.
+    Money is in micros, a time in Unix seconds; an `amount` is money where the answer's `unit` is micros, otherwise a number.
+    `none` is the text for null, `empty` the text for an empty list. `heading` is made from `field` where it is not given.
     """
 
-    key: str
-    kind: Literal["text", "number", "money", "time"] = "text"
+    field: str
+    kind: Literal["text", "number", "money", "amount", "time"] = "text"
+    heading: str = ""
     none: str = ""
     empty: str = ""
-    table: bool = True
+    value: Callable[[Record], Any] | None = None
 
     @property
     def name(self) -> str:
-        """For the head of a table or CSV file."""
-        return self.json_key.removesuffix("_micros")
+        """The name in the head of a table or of a CSV file."""
+        return self.heading or self.field.removesuffix("_micros")
 
-    @property
-    def json_key(self) -> str:
-        return self.key.removesuffix("_ms") if self.kind == "time" else self.key
+    def read(self, record: Record) -> Any:
+        """The cell's value. Raises LookupError or TypeError for a record of another shape."""
+        if self.value is not None:
+            return self.value(record)
+        found: Any = record
+        for name in self.field.split("."):
+            found = found[name]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
+    """Prints in the chosen format; times in `zone`, money in `currency`."""
+
     format: Format
-    zone: tzinfo
+    zone: ZoneInfo
     currency: str
 
     @property
     def is_json(self) -> bool:
         return self.format is Format.json
 
-    def rows(self, columns: Sequence[Column], records: Sequence[Record], **beside: Any) -> None:
-        """A list: `{"data": [...]}` as JSON, with `beside` next to it."""
+    def rows(self, columns: Sequence[Column], answer: Record) -> None:
+        """Print a list: the answer as JSON, otherwise its `data` as a table."""
         if self.is_json:
-            self.json({"data": [self.as_json(columns, record) for record in records], **beside})
-            return
-        shown = [column for column in columns if column.table]
-        self.table(shown, [[self.cell(column, record) for column in shown] for record in records])
+            self.json(answer)
+        else:
+            self.table(columns, answer["data"])
 
-    def one(self, columns: Sequence[Column], record: Record) -> None:
-        """One thing: an object as JSON, otherwise a line for each field."""
+    def one(self, columns: Sequence[Column], answer: Record) -> None:
+        """Print one object: as JSON, otherwise a line for each column."""
         if self.is_json:
-            self.json(self.as_json(columns, record))
+            self.json(answer)
             return
-        lines = [[column.name.replace("_", " "), self.cell(column, record)] for column in columns if column.table]
+        lines = [[column.name.replace("_", " "), self.cell(column, answer)] for column in columns]
         if sys.stdout.isatty():
             _print_grid(lines)
         else:
@@ -72,27 +81,28 @@ class Output:
     def json(self, value: Any) -> None:
         print(json.dumps(value, ensure_ascii=False, indent=2))
 
-    def table(self, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
+    def table(self, columns: Sequence[Column], records: Sequence[Record]) -> None:
+        """Print a table, whatever the format."""
         names = [column.name.replace("_", " ") for column in columns]
+        cells = [[self.cell(column, record) for column in columns] for record in records]
         if sys.stdout.isatty():
-            _print_table(names, [column.kind in ("number", "money") for column in columns], cells)
+            _print_table(names, [column.kind in ("number", "money", "amount") for column in columns], cells)
         else:
             _print_lines([names, *cells])
 
-    def as_json(self, columns: Sequence[Column], record: Record) -> dict[str, Any]:
-        return {column.json_key: self._json_value(column, record[column.key]) for column in columns}
-
     def cell(self, column: Column, record: Record) -> str:
-        value = record[column.key]
+        value = column.read(record)
         if value is None:
             return column.none
-        if column.kind == "money":
+        if column.kind == "money" or (column.kind == "amount" and record["unit"] == "micros"):
             return self.money(value)
         if column.kind == "time":
             return self.time(value)
         if isinstance(value, bool):
             return "yes" if value else "no"
-        return ", ".join(value) or column.empty if isinstance(value, list | tuple) else visible(str(value))
+        if isinstance(value, list | tuple):
+            return visible(", ".join(value)) or column.empty
+        return visible(str(value))
 
     def money(self, amount_micros: int) -> str:
         """`0.08 CNY`."""
@@ -100,28 +110,20 @@ class Output:
 
         return f"{decimal_text(amount_micros)} {self.currency}"
 
-    def time(self, at_ms: int) -> str:
-        """ISO 8601 with the configured zone's offset."""
+    def time(self, at_s: int) -> str:
+        """ISO 8601 with the offset of the gateway's timezone."""
         from datetime import datetime
 
-        return datetime.fromtimestamp(at_ms // 1000, self.zone).isoformat()
-
-    def _json_value(self, column: Column, value: Any) -> Any:
-        return self.time(value) if column.kind == "time" and value is not None else value
+        return datetime.fromtimestamp(at_s, self.zone).isoformat()
 
 
 def say(text: str) -> None:
-    """Words for people: they never mix with data."""
+    """Print words for people, on stderr: they never mix with data."""
     print(text, file=sys.stderr, flush=True)
 
 
-def fields(record: Any, **more: Any) -> dict[str, Any]:
-    """The fields of a slotted dataclass as a record, with `more` on top."""
-    return {**{name: getattr(record, name) for name in record.__slots__}, **more}
-
-
 def visible(text: str) -> str:
-    """Escapes control characters: a terminal obeys them, and a tab or line end would break a table."""
+    """Escape control characters: a terminal obeys them, and a tab or line end would break a table."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
@@ -137,8 +139,8 @@ def _print_table(names: Sequence[str], right: Sequence[bool], cells: Sequence[Se
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name, to_the_right in zip(names, right, strict=True):
-        table.add_column(Text(name), justify="right" if to_the_right else "left", overflow="fold")
+    for name, is_number in zip(names, right, strict=True):
+        table.add_column(Text(name), justify="right" if is_number else "left", overflow="fold")
     for line in cells:
         table.add_row(*(Text(cell) for cell in line))
     Console().print(table)

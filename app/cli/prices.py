@@ -1,18 +1,13 @@
-"""imagegate prices: what models cost, from a date on."""
+"""imagegate prices list and set: what models cost, from a date on."""
 
-from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from app.cli.command import Call, command
-from app.cli.output import Column, Output, say
+from app.cli.command import ApiContext, command
+from app.cli.output import Column, Output, Record, say
 from app.errors import InvalidValue
-
-if TYPE_CHECKING:
-    from app.control.prices import ListedPrice
-    from app.core.pricing import PerImage, PerToken
 
 app = typer.Typer(help="What models cost, from a date on. A priced model is in the catalog.")
 
@@ -23,34 +18,33 @@ class Operation(StrEnum):
     variation = "variation"
 
 
-class DocumentFormat(StrEnum):
-    yaml = "yaml"
-    json = "json"
-
-
 Money = Annotated[str | None, typer.Option(metavar="0.08", help="An amount of money.")]
-_PRICE = [
+_PRICE = (
     Column("model"),
-    Column("operations", table=False),
     Column("operation", none="any"),
     Column("size", none="any"),
     Column("quality", none="any"),
     Column("price"),
     Column("from", none="-"),
     Column("in_force"),
-]
+)
 
 
 @command(app, "list")
-async def list_(call: Call) -> None:
+async def list_(ctx: ApiContext) -> None:
     """Show the price book and which rows are in force now; models without a price too."""
-    async with call.administration() as administration:
-        _print(call.out, await administration.list_prices())
+    found = await ctx.client.every("prices")
+    if ctx.out.is_json:
+        ctx.out.json(found)
+        return
+    catalog = (await ctx.client.get("models"))["data"]
+    rows = [row for model in catalog for row in _rows(ctx.out, model["id"], found["data"])]
+    ctx.out.table(_PRICE, rows)
 
 
 @command(app, "set")
 async def set_(
-    call: Call,
+    ctx: ApiContext,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the catalog, or a new one.")],
     per_image: Money = None,
     per_million_input_text: Money = None,
@@ -68,92 +62,63 @@ async def set_(
     ] = None,
 ) -> None:
     """Price a model per image, or per token with a ceiling per image."""
-    from app.control.prices import PriceEntry
-
     tokens = {
-        "--per-million-input-text": per_million_input_text,
-        "--per-million-input-image": per_million_input_image,
-        "--per-million-output": per_million_output,
-        "--ceiling-per-image": ceiling_per_image,
+        "per_million_input_text": per_million_input_text,
+        "per_million_input_image": per_million_input_image,
+        "per_million_output": per_million_output,
+        "ceiling_per_image": ceiling_per_image,
     }
-    amount = _amount(per_image, tokens)
-    wanted = PriceEntry(model, amount, operation.value if operation else None, size, quality, from_)
-    async with call.administration() as administration:
-        listed = await administration.set_price(wanted)
-    call.out.json(_json(call.out, listed)) if call.out.is_json else _print(call.out, [listed])
-    say(f"{model} is in the catalog for: {', '.join(listed.operations)}.") if not call.out.is_json else None
+    named = {"model": model, "operation": operation, "size": size, "quality": quality, "from": from_}
+    price = await ctx.client.post("prices", **named, **_amounts(per_image, tokens))
+    if ctx.out.is_json:
+        ctx.out.json(price)
+        return
+    ctx.out.table(_PRICE, [_row(ctx.out, price)])
+    with ctx.client.after("The price is set"):
+        catalog = {each["id"]: each["operations"] for each in (await ctx.client.get("models"))["data"]}
+        operations = [operation for operation in Operation if operation in catalog[model]]
+        say(f"{model} is in the catalog for: {', '.join(operations)}.")
 
 
-def _amount(per_image: str | None, tokens: dict[str, str | None]) -> "PerImage | PerToken":
-    from app.core.pricing import PerImage, PerToken
-
+def _amounts(per_image: str | None, tokens: dict[str, str | None]) -> dict[str, int]:
+    """The price in the API's form, in micros."""
     given = {name: text for name, text in tokens.items() if text is not None}
+    options = ["--" + name.replace("_", "-") for name in tokens]
     if (per_image is None) == (not given):
-        raise InvalidValue("Give a price: either --per-image, or the four per token: " + ", ".join(tokens) + ".")
+        raise InvalidValue("Give a price: either --per-image, or the four per token: " + ", ".join(options) + ".")
     if per_image is not None:
-        return PerImage(_micros(per_image, "--per-image"))
-    if missing := [name for name, text in tokens.items() if text is None]:
+        return {"per_image_micros": _micros(per_image, "per_image")}
+    if missing := [option for option, name in zip(options, tokens, strict=True) if name not in given]:
         raise InvalidValue(f"A price per token needs all four of its amounts; missing: {', '.join(missing)}.")
-    return PerToken(*(_micros(text, name) for name, text in given.items()))
+    return {f"{name}_micros": _micros(text, name) for name, text in given.items()}
 
 
-def _micros(text: str, option: str) -> int:
+def _micros(text: str, param: str) -> int:
     from app.core.money import micros
 
     try:
         return micros(text)
     except ValueError as exc:
-        raise InvalidValue(f"{option}: {exc}.", param=option[2:].replace("-", "_")) from None
+        raise InvalidValue(f"--{param.replace('_', '-')}: {exc}.", param=param) from None
 
 
-def _print(out: Output, listed: "Sequence[ListedPrice]") -> None:
-    if out.is_json:
-        out.json({"data": [_json(out, price) for price in listed]})
-    else:
-        out.rows(_PRICE, [_record(out, price) for price in listed])
+def _rows(out: Output, model: str, prices: list[Record]) -> list[dict[str, Any]]:
+    """The rows of one model; a model without a price has one that says so."""
+    unpriced = dict.fromkeys(("operation", "size", "quality"), "-")
+    none = {"model": model, **unpriced, "price": "none yet", "from": None, "in_force": False}
+    return [_row(out, price) for price in prices if price["model"] == model] or [none]
 
 
-def _record(out: Output, listed: "ListedPrice") -> dict[str, Any]:
-    price = listed.price
-    if price is None:
-        empty = dict.fromkeys(("operation", "size", "quality"), "-")
-        return {"model": listed.model, **empty, "price": "none yet", "from": None, "in_force": False}
-    named = {"operation": price.operation, "size": price.size, "quality": price.quality}
-    text = _text(out, price.amount)
-    since = out.time(price.from_ms) if price.from_ms else "always"
-    return {"model": listed.model, **named, "price": text, "from": since, "in_force": listed.in_force}
+def _row(out: Output, price: Record) -> dict[str, Any]:
+    since = out.time(price["starts_at"]) if price["starts_at"] else "always"
+    return {**price, "price": _price_text(out, price), "from": since}
 
 
-def _text(out: Output, amount: "PerImage | PerToken") -> str:
-    from app.core.pricing import PerImage
-
-    if isinstance(amount, PerImage):
-        return f"{out.money(amount.micros)} per image"
+def _price_text(out: Output, price: Record) -> str:
+    if price["per_image_micros"] is not None:
+        return f"{out.money(price['per_image_micros'])} per image"
     text, image, output = (
-        out.money(micros) for micros in (amount.input_text_micros, amount.input_image_micros, amount.output_micros)
+        out.money(price[f"per_million_{kind}_micros"]) for kind in ("input_text", "input_image", "output")
     )
-    ceiling = out.money(amount.ceiling_micros_per_image)
+    ceiling = out.money(price["ceiling_per_image_micros"])
     return f"per million tokens: text in {text}, image in {image}, out {output}; at most {ceiling} per image"
-
-
-def _json(out: Output, listed: "ListedPrice") -> dict[str, Any]:
-    """An unpriced model has null in every field of a price; a price per image has null in those per token."""
-    from app.core.pricing import PerImage, PerToken
-
-    price, amount = listed.price, listed.price.amount if listed.price else None
-    tokens = amount if isinstance(amount, PerToken) else None
-    return {
-        "id": price.id if price else None,
-        "model": listed.model,
-        "operations": list(listed.operations),
-        "operation": price.operation if price else None,
-        "size": price.size if price else None,
-        "quality": price.quality if price else None,
-        "per_image_micros": amount.micros if isinstance(amount, PerImage) else None,
-        "per_million_input_text_micros": tokens.input_text_micros if tokens else None,
-        "per_million_input_image_micros": tokens.input_image_micros if tokens else None,
-        "per_million_output_micros": tokens.output_micros if tokens else None,
-        "ceiling_per_image_micros": tokens.ceiling_micros_per_image if tokens else None,
-        "from": out.time(price.from_ms) if price and price.from_ms else None,
-        "in_force": listed.in_force,
-    }

@@ -4,36 +4,34 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import Call, command
-from app.cli.output import Column, fields
+from app.cli.command import ApiContext, command
+from app.cli.output import Column
 
 app = typer.Typer(help="Teams and cost centres; every key belongs to one.")
 _PROJECT = (
     Column("id"),
     Column("name"),
-    Column("created_at_ms", "time"),
-    Column("archived_at_ms", "time"),
+    Column("created_at", "time"),
+    Column("archived_at", "time"),
 )
 
 
 @command(app, "create")
 async def create(
-    call: Call, name: Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 visible characters, not taken yet.")]
+    ctx: ApiContext,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 visible characters, not taken yet.")],
 ) -> None:
     """Make a project."""
-    async with call.administration() as administration:
-        call.out.one(_PROJECT, fields(await administration.create_project(name)))
+    ctx.out.one(_PROJECT, await ctx.client.post("projects", name=name))
 
 
 @command(app, "list")
-async def list_(call: Call) -> None:
+async def list_(ctx: ApiContext) -> None:
     """Show all projects."""
-    async with call.administration() as administration:
-        call.out.rows(_PROJECT, [fields(project) for project in await administration.list_projects()])
+    ctx.out.rows(_PROJECT, await ctx.client.every("projects", include_archived=True))
 
 
 @command(app, "archive")
-async def archive(call: Call, project: Annotated[str, typer.Argument(metavar="NAME", help="Name or id.")]) -> None:
+async def archive(ctx: ApiContext, project: Annotated[str, typer.Argument(metavar="NAME", help="Name or id.")]) -> None:
     """Let none of a project's keys buy any more, for good; its past stays in every report."""
-    async with call.administration() as administration:
-        call.out.one(_PROJECT, fields(await administration.archive_project(project)))
+    ctx.out.one(_PROJECT, await ctx.client.post("projects", project, "archive"))

@@ -26,7 +26,7 @@ from app.cli import (
     usage,
     users,
 )
-from app.cli.command import AdminKeyFile, DataDir, FormatOption, Globals, Json, Sandbox, Url, error_body
+from app.cli.command import AdminKeyFile, CommonOptions, DataDir, FormatOption, Json, Sandbox, Url, error_body
 from app.cli.output import Format, say
 
 app = typer.Typer(
@@ -72,7 +72,7 @@ def _imagegate(
     format_: FormatOption = None,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    context.obj = Globals(sandbox, data_dir, url, admin_key_file, Format.json if json_ else format_)
+    context.obj = CommonOptions(sandbox, data_dir, url, admin_key_file, Format.json if json_ else format_)
 
 
 def run(arguments: Sequence[str]) -> int:

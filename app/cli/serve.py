@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.command import Call, command
-from app.cli.context import Home
+from app.cli.command import LocalContext, local_command
+from app.cli.targets import LocalTarget
 from app.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@command(app, "serve", here_only=True)
+@local_command(app, "serve")
 def serve(
-    call: Call,
+    ctx: LocalContext,
     host: Annotated[str | None, typer.Option("--host", metavar="H", help="Instead of HOST.")] = None,
     port: Annotated[
         int | None, typer.Option("--port", metavar="P", help="Instead of PORT; 0 picks a free one.")
@@ -35,20 +35,20 @@ def serve(
 
     from app.cli.logs import set_up_logs
 
-    settings = call.home.settings.model_copy(
+    settings = ctx.target.settings.model_copy(
         update={name: value for name, value in (("host", host), ("port", port)) if value is not None}
     )
-    _check_relay_key(call.home)
+    _check_relay_key(ctx.target)
     if hasattr(signal, "SIGHUP"):  # A closed terminal must not end exchanges that are paid for.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_up_logs(as_json=settings.log_json)
-    with _alone(call.home), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(call.home, settings))
+    with _alone(ctx.target), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(ctx.target, settings))
 
 
-def _check_relay_key(home: Home) -> None:
-    key = home.settings.upstream_api_key
-    if not home.sandbox and (key is None or "..." in key.get_secret_value()):
+def _check_relay_key(target: LocalTarget) -> None:
+    key = target.settings.upstream_api_key
+    if not target.sandbox and (key is None or "..." in key.get_secret_value()):
         raise ConfigurationError(
             "There is no key of the relay. Set IMAGEGATE_UPSTREAM_API_KEY in the environment or in .env, or try the gateway "
             "without one: `imagegate serve --sandbox`."
@@ -56,17 +56,17 @@ def _check_relay_key(home: Home) -> None:
 
 
 @contextmanager
-def _alone(home: Home) -> Iterator[None]:
+def _alone(target: LocalTarget) -> Iterator[None]:
     """One server on one SQLite file; on PostgreSQL there may be many, each with a directory of its own."""
     from app.control.pepper import make_private_folder
     from app.store.lock import locked
 
-    make_private_folder(home.data_dir)
-    with locked(home.data_dir) if home.database_url.dialect == "sqlite" else contextlib.nullcontext():
+    make_private_folder(target.data_dir)
+    with locked(target.data_dir) if target.database_url.dialect == "sqlite" else contextlib.nullcontext():
         yield
 
 
-async def _serve(home: Home, settings: "Settings") -> None:
+async def _serve(target: LocalTarget, settings: "Settings") -> None:
     from app.control.pepper import load_pepper
     from app.main import create_app
     from app.server import Server, allow_many_files, listen, tune_garbage_collector
@@ -74,31 +74,31 @@ async def _serve(home: Home, settings: "Settings") -> None:
 
     allow_many_files()
     pepper = load_pepper(settings)
-    first = await _first_start(home, pepper)
+    first = await _first_start(target, pepper)
     with contextlib.closing(listen(settings.host, settings.port)) as sock:
         async with (
-            _relay(home, settings) as settings,
-            open_gateway(settings, home.database_url, home.data_dir, pepper, sandbox=home.sandbox) as gateway,
+            _relay(target, settings) as settings,
+            open_gateway(settings, target.database_url, target.data_dir, pepper, sandbox=target.sandbox) as gateway,
         ):
 
             def started() -> None:
                 tune_garbage_collector()
-                _tell(home, sock, first)
+                _tell(target, sock, first)
 
             server = Server(create_app(gateway), gateway.image_service, settings.drain_s, started)
             await server.serve([sock])
 
 
-async def _first_start(home: Home, pepper: bytes) -> "FirstKey | None":
+async def _first_start(target: LocalTarget, pepper: bytes) -> "FirstKey | None":
     """Bring SQLite's schema up to date, and give an empty installation its first user and key."""
-    if home.database_url.dialect != "sqlite":
+    if target.database_url.dialect != "sqlite":
         return None
     from app.control.installation import claim, first_key
     from app.control.schema_gate import check_not_newer
     from app.store.engine import open_database
     from app.store.schema import schema_state
 
-    database = open_database(home.database_url)
+    database = open_database(target.database_url)
     try:
         state = await schema_state(database)
         check_not_newer(state)
@@ -106,16 +106,16 @@ async def _first_start(home: Home, pepper: bytes) -> "FirstKey | None":
             from app.store.migrations import upgrade
 
             await upgrade(database)
-        await claim(database, pepper, home.settings.currency, home.settings.timezone)
+        await claim(database, pepper, target.settings.currency, target.settings.timezone)
         return await first_key(database, pepper)
     finally:
         await database.close()
 
 
 @asynccontextmanager
-async def _relay(home: Home, settings: "Settings") -> "AsyncIterator[Settings]":
+async def _relay(target: LocalTarget, settings: "Settings") -> "AsyncIterator[Settings]":
     """The settings to buy with: as they are, or pointed at a sandbox relay that lives as long as the server."""
-    if not home.sandbox:
+    if not target.sandbox:
         yield settings
         return
     from pydantic import SecretStr
@@ -128,8 +128,8 @@ async def _relay(home: Home, settings: "Settings") -> "AsyncIterator[Settings]":
         yield settings.model_copy(update=update)
 
 
-def _tell(home: Home, sock: socket.socket, first: "FirstKey | None") -> None:
+def _tell(target: LocalTarget, sock: socket.socket, first: "FirstKey | None") -> None:
     from app.cli.welcome import welcome
 
     host, port = sock.getsockname()[:2]
-    print(welcome(home, host, port, first), flush=True)
+    print(welcome(target, host, port, first), flush=True)

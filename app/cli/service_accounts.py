@@ -4,52 +4,50 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import Call, command
-from app.cli.output import Column, fields, say
+from app.cli.command import ApiContext, command
+from app.cli.output import Column, say
 
 app = typer.Typer(help="Non-persons that hold keys in a project; limits and reports count them as users.")
 Project = Annotated[str, typer.Option(metavar="P", help="Their project: name or id.")]
-_ACCOUNT = (
-    Column("id"),
-    Column("name"),
-    Column("project_id"),
-    Column("role", none="none"),
-    Column("created_at_ms", "time"),
-)
+_ACCOUNT = (Column("id"), Column("name"), Column("project_id"), Column("role"), Column("created_at", "time"))
 
 
 @command(app, "create")
 async def create(
-    call: Call,
+    ctx: ApiContext,
     name: Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 visible characters, not taken in the project.")],
     project: Project = "default",
 ) -> None:
     """Make a service account and print its key: this once and never again."""
-    async with call.administration() as administration:
-        account, key = await administration.create_service_account(project, name)
-    if call.out.is_json:
-        call.out.json({**call.out.as_json(_ACCOUNT, fields(account)), "key_id": key.id, "key": key.key})
+    found = await ctx.client.get("projects", project)
+    account = await ctx.client.post("projects", found["id"], "service_accounts", name=name)
+    key = account["api_key"]
+    if ctx.out.is_json:
+        ctx.out.json({**account, "key_id": key["id"], "key": key["value"]})
         return
-    print(key.key)
-    say(f"This is {key.id} of {account.id}. The line above is the secret: it is stored nowhere and never shown again.")
+    print(key["value"])
+    say(
+        f"This is {key['id']} of {account['id']}. The line above is the secret: it is stored nowhere and never shown again."
+    )
 
 
 @command(app, "list")
 async def list_(
-    call: Call, project: Annotated[str | None, typer.Option(metavar="P", help="Only of this project.")] = None
+    ctx: ApiContext, project: Annotated[str | None, typer.Option(metavar="P", help="Only of this project.")] = None
 ) -> None:
     """Show the service accounts of all projects, or of one."""
-    async with call.administration() as administration:
-        accounts = await administration.list_service_accounts(project)
-        call.out.rows(_ACCOUNT, [fields(account) for account in accounts])
+    ctx.out.rows(_ACCOUNT, await ctx.client.every("service_accounts", project=project))
 
 
 @command(app, "delete")
 async def delete(
-    call: Call,
+    ctx: ApiContext,
     account: Annotated[str, typer.Argument(metavar="ID", help="The service account's id.")],
     project: Project = "default",
 ) -> None:
     """Delete a service account and its keys for good; what it used stays in the book."""
-    async with call.administration() as administration:
-        call.out.one(_ACCOUNT, fields(await administration.delete_service_account(project, account)))
+    project_id = (await ctx.client.get("projects", project))["id"]
+    path = ("projects", project_id, "service_accounts", account)
+    found = await ctx.client.get(*path)
+    await ctx.client.delete(*path)
+    ctx.out.one(_ACCOUNT, {**found, "project_id": project_id})

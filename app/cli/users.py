@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import Call, command
-from app.cli.output import Column, fields, say
+from app.cli.command import ApiContext, command
+from app.cli.output import Column, say
 
 app = typer.Typer(help="People who may hold keys.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id.")]
@@ -14,52 +14,47 @@ _USER = (
     Column("id"),
     Column("name"),
     Column("email"),
-    Column("created_at_ms", "time"),
-    Column("disabled_at_ms", "time"),
+    Column("added_at", "time", "created_at"),
+    Column("user.banned_at", "time", "disabled_at"),
 )
 
 
 @command(app, "create")
 async def create(
-    call: Call,
+    ctx: ApiContext,
     name: Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 visible characters, nobody else's.")],
     email: Annotated[str | None, typer.Option(metavar="E", help="Where to reach them.")] = None,
 ) -> None:
     """Make a user, without a limit and without a key."""
-    async with call.administration() as administration:
-        user = await administration.create_user(name, email)
-    call.out.one(_USER, fields(user))
-    if not call.out.is_json:
-        quoted = shlex.quote(user.name)
-        say(
-            f"No limit holds for this user yet. {call.place.command(f'limits set --user {quoted} --spend 20 --spend-per month')}"
-        )
-        say(f"A key: {call.place.command(f'keys create --user {quoted}')}")
+    user = await ctx.client.post("users", name=name, email=email)
+    ctx.out.one(_USER, user)
+    if not ctx.out.is_json:
+        quoted, command = shlex.quote(user["name"]), ctx.target.command
+        say(f"No limit holds for this user yet. {command(f'limits set --user {quoted} --spend 20 --spend-per month')}")
+        say(f"A key: {command(f'keys create --user {quoted}')}")
 
 
 @command(app, "list")
-async def list_(call: Call) -> None:
+async def list_(ctx: ApiContext) -> None:
     """Show all users."""
-    async with call.administration() as administration:
-        call.out.rows(_USER, [fields(user) for user in await administration.list_users()])
+    ctx.out.rows(_USER, await ctx.client.every("users"))
 
 
 @command(app, "disable")
-async def disable(call: Call, name: Name) -> None:
+async def disable(ctx: ApiContext, name: Name) -> None:
     """Let none of a user's keys work any more."""
-    async with call.administration() as administration:
-        call.out.one(_USER, fields(await administration.disable_user(name)))
+    ctx.out.one(_USER, await ctx.client.post("users", name, disabled=True))
 
 
 @command(app, "enable")
-async def enable(call: Call, name: Name) -> None:
+async def enable(ctx: ApiContext, name: Name) -> None:
     """Let a disabled user's keys work again."""
-    async with call.administration() as administration:
-        call.out.one(_USER, fields(await administration.enable_user(name)))
+    ctx.out.one(_USER, await ctx.client.post("users", name, disabled=False))
 
 
 @command(app, "delete")
-async def delete(call: Call, name: Name) -> None:
+async def delete(ctx: ApiContext, name: Name) -> None:
     """Delete a user and all their keys for good; what they used stays in every report."""
-    async with call.administration() as administration:
-        call.out.one(_USER, fields(await administration.delete_user(name)))
+    user = await ctx.client.get("users", name)
+    await ctx.client.delete("users", user["id"])
+    ctx.out.one(_USER, user)

@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from app.cli.context import Home
+from app.cli.targets import LocalTarget
 from app.control.installation import FirstKey
 from app.core.money import decimal_text
 
@@ -24,33 +24,33 @@ with urllib.request.urlopen(request) as answer:
           "spent,", answer.headers["x-imagegate-spend-remaining"], "left")"""
 
 
-def welcome(home: Home, host: str, port: int, first: FirstKey | None) -> str:
+def welcome(target: LocalTarget, host: str, port: int, first: FirstKey | None) -> str:
     """The text for stdout. It holds a secret only when `first` is given."""
     url = f"http://{_reachable(host)}:{port}"
     lines = [f"imagegate is ready at {url}"]
-    if home.sandbox:
+    if target.sandbox:
         lines += ["SANDBOX: pictures are drawn here and paid with toy money; nothing reaches a real relay."]
     lines += [f"For the OpenAI SDKs: base_url={url}/v1"]
     if first is not None:
-        lines += ["", *_first_steps(home, url, first)]
+        lines += ["", *_first_steps(target, url, first)]
     return "\n".join(
         [
             *lines,
             "",
             "Usage so far:",
-            f"  {_command(home, 'usage --by model,user')}",
+            f"  {_command(target, 'usage --by model,user')}",
             "Something wrong?",
-            f"  {_command(home, 'doctor')}",
+            f"  {_command(target, 'doctor')}",
             "Ctrl-C stops the gateway.",
             "",
         ]
     )
 
 
-def _first_steps(home: Home, url: str, first: FirstKey) -> list[str]:
+def _first_steps(target: LocalTarget, url: str, first: FirstKey) -> list[str]:
     spend = decimal_text(first.spend_micros_per_month)
     return [
-        f"A first user, {first.user}, with {spend} {home.settings.currency} a month and {first.requests_per_minute} requests a "
+        f"A first user, {first.user}, with {spend} {target.settings.currency} a month and {first.requests_per_minute} requests a "
         "minute. The key is shown only now:",
         f"  {first.key}",
         "",
@@ -91,9 +91,9 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _command(home: Home, words: str) -> str:
-    """A command that works in any folder, on this same home."""
+def _command(target: LocalTarget, words: str) -> str:
+    """A command that works in any folder, on this same target."""
     program = Path(sys.argv[0]).absolute() if Path(sys.argv[0]).name == "imagegate" else "imagegate"
-    data_dir = home.data_dir.parent if home.sandbox else home.data_dir
-    sandbox = " --sandbox" if home.sandbox else ""
+    data_dir = target.data_dir.parent if target.sandbox else target.data_dir
+    sandbox = " --sandbox" if target.sandbox else ""
     return f"{shlex.quote(str(program))} {words}{sandbox} --data-dir {shlex.quote(str(data_dir))}"

@@ -51,11 +51,11 @@ class Cli:
     def data(self) -> Path:
         return self.folder / "data"
 
-    def database(self, work: Callable[[Database], Coroutine[Any, Any, None]]) -> None:
-        """Do something to the SQLite database, as a running gateway would."""
+    def database(self, work: Callable[[Database], Coroutine[Any, Any, None]], folder: str = "data") -> None:
+        """Do something to the SQLite database of a folder, as a running gateway would."""
 
         async def do() -> None:
-            database = open_database(DatabaseUrl.of(None, self.data))
+            database = open_database(DatabaseUrl.of(None, self.folder / folder))
             await work(database)
             await database.close()
 

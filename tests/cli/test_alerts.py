@@ -13,9 +13,14 @@ def test_an_alert_is_created_listed_and_deleted_and_its_secret_is_shown_once(cli
     assert secret.startswith("whsec_")
 
     [listed] = cli("alerts list --json").json["data"]
-    assert (listed["scope"], listed["owner"], listed["unit"], listed["interval"]) == ("user", "lin", "images", "day")
+    assert (listed["scope"], listed["scope_name"], listed["unit"], listed["interval"]) == (
+        "user",
+        "lin",
+        "images",
+        "day",
+    )
     assert (listed["threshold"], listed["model"]) == (100, None)
-    assert [channel["type"] for channel in listed["channels"]] == ["email", "webhook"]
+    assert [channel["type"] for channel in listed["notification_channels"]] == ["email", "webhook"]
     assert secret not in cli("alerts list").out + cli("alerts list --json").out
     assert cli(f"alerts delete {listed['id']} --json").json["id"] == listed["id"]
     assert cli("alerts list --json").json["data"] == []
@@ -25,8 +30,9 @@ def test_an_alert_is_created_listed_and_deleted_and_its_secret_is_shown_once(cli
 def test_an_alert_on_spend_is_in_money(cli: Cli) -> None:
     made = cli("alerts create --organization --spend 800 --mail a@example.com --mail b@example.com --json").json
 
-    assert (made["threshold_micros"], made["interval"], made["secrets"]) == (800_000_000, "month", {})
-    assert made["channels"] == [{"type": "email", "recipients": ["a@example.com", "b@example.com"]}]
+    assert (made["unit"], made["threshold"], made["interval"]) == ("micros", 800_000_000, "month")
+    [channel] = made["notification_channels"]
+    assert channel["recipients"] == ["a@example.com", "b@example.com"]
     assert "800.00 CNY" in cli("alerts list").out
 
 

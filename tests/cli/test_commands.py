@@ -20,11 +20,15 @@ def test_users_are_created_listed_disabled_and_enabled(cli: Cli) -> None:
     bo = cli("users create bo --email bo@example.com --json").json
 
     assert bo["id"].startswith("user-")
-    assert (bo["name"], bo["email"], bo["disabled_at"]) == ("bo", "bo@example.com", None)
-    assert datetime.fromisoformat(bo["created_at"]).utcoffset() is not None
-    assert names(cli("users list --json").json["data"]) == ["bo", "lin"]
-    assert cli(f"users disable {bo['id']} --json").json["disabled_at"] is not None
-    assert cli("users enable bo --json").json["disabled_at"] is None
+    assert (bo["name"], bo["email"], bo["disabled"]) == ("bo", "bo@example.com", False)
+    assert names(cli("users list --json").json["data"]) == ["lin", "bo"]
+    assert cli(f"users disable {bo['id']} --json").json["disabled"] is True
+    assert cli("users enable bo --json").json["disabled"] is False
+    lines = dict(line.split("\t") for line in cli("users disable bo").out.splitlines())
+    assert (
+        datetime.fromisoformat(lines["created at"]).utcoffset()
+        == datetime.fromisoformat(lines["disabled at"]).utcoffset()
+    )
 
 
 def test_projects_are_created_and_listed(cli: Cli) -> None:
@@ -42,13 +46,13 @@ def test_a_key_is_printed_once_and_only_it_on_stdout(cli: Cli) -> None:
     assert secret.encode() not in (cli.data / "imagegate.db").read_bytes()
 
 
-def test_a_created_key_is_an_id_and_a_key_as_json(cli: Cli) -> None:
+def test_scripts_find_id_and_key_of_a_created_key(cli: Cli) -> None:
     created = cli("keys create --user lin --json").json
 
-    assert set(created) == {"id", "key"}
+    assert created["key"] == created["value"] and created["key"].startswith("sk-ig-")
     shown = cli(f"keys show {created['id']} --json").json
-    assert (shown["user"], shown["project"], shown["models"], shown["expires_at"]) == ("lin", "default", None, None)
-    assert (shown["status"], shown["last_four"]) == ("active", created["key"][-11:-7])
+    assert (shown["owner"]["user"]["name"], shown["project"]["name"], shown["models"]) == ("lin", "default", None)
+    assert (shown["status"], shown["redacted_value"][-4:]) == ("active", created["key"][-11:-7])
     assert cli(f"keys revoke {created['id']} --json").json["status"] == "revoked"
 
 
@@ -76,14 +80,16 @@ def test_limits_are_set_shown_and_removed(cli: Cli) -> None:
 
     by = {(limit["unit"], limit["interval"]): limit for limit in cli("limits show --user lin --json").json["data"]}
     month, rate = by["micros", "month"], by["requests", "minute"]
-    assert (month["amount_micros"], month["spent_micros"], month["held_micros"]) == (12_500_000, 0, 0)
-    assert (month["left_micros"], month["scope"], month["owner"], month["model"]) == (12_500_000, "user", "lin", None)
-    assert datetime.fromisoformat(month["resets_at"]).day == 1
+    assert (month["amount"], month["spent"], month["held"], month["left"]) == (12_500_000, 0, 0, 12_500_000)
+    assert (month["scope"], month["scope_name"], month["model"]) == ("user", "lin", None)
+    [line] = [line for line in cli("limits show --user lin").out.splitlines() if "\tmonth\t" in line]
+    assert line.split("\t")[2:6] == ["12.50 CNY", "0.00 CNY", "0.00 CNY", "12.50 CNY"]
+    assert datetime.fromisoformat(line.split("\t")[6]).day == 1
     assert (rate["amount"], rate["spent"], rate["resets_at"]) == (10, None, None)
     assert {key: limit["amount"] for key, limit in by.items() if key != ("micros", "month")} == {
         ("images", "day"): 100,
         ("requests", "minute"): 10,
-        ("in_flight", None): 2,
+        ("in_flight", "lifetime"): 2,
         ("requests", "week"): 500,
         ("images", "minute"): 30,
     }
@@ -115,7 +121,8 @@ def test_prices_are_set_and_listed_with_those_in_force_marked(cli: Cli) -> None:
 
     later = next(price for price in data if price["size"] == "1024x1024")
     assert (later["per_image_micros"], later["quality"], later["operation"]) == (500_000, "high", "edit")
-    assert (later["from"], later["in_force"]) == ("2099-12-01T00:00:00+08:00", False)
+    assert (later["starts_at"], later["in_force"]) == (4_099_737_600, False)
+    assert "\t2099-12-01T00:00:00+08:00\tno" in cli("prices list").out
     tokens = next(price for price in data if price["model"] == "imagen4")
     assert tokens["per_image_micros"] is None
     assert [tokens[f"per_million_{kind}_micros"] for kind in ("input_text", "input_image", "output")] == [
@@ -183,7 +190,7 @@ def test_requests_are_listed_newest_first_and_shown(booked: Cli) -> None:
     assert [request["id"] for request in booked("requests list --user lin --limit 1 --json").json["data"]] == ["req_2"]
     shown = booked("requests show req_1 --json").json
     assert (shown["cost_micros"], shown["total_ms"], shown["user"], shown["stream"]) == (80_000, 1_500, "lin", False)
-    assert shown["reserved_at"] == "2026-11-18T19:06:40+08:00"
+    assert "reserved at\t2026-11-18T19:06:40+08:00" in booked("requests show req_1").out
 
 
 def test_what_a_terminal_would_obey_is_escaped(booked: Cli) -> None:

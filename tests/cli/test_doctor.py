@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.cli.checks import Finding, examine
-from app.cli.context import Home
+from app.api.schemas.reports import FindingOut
+from app.cli.doctor import examine
 from app.cli.root import run
+from app.cli.targets import LocalTarget
 from app.control.installation import claim
 from app.control.people import create_user, disable_user
 from app.control.prices import PriceEntry, set_price
@@ -25,14 +26,14 @@ OTHER_PEPPER = "another pepper for the tests, long enough"
 NOWHERE = "http://127.0.0.1:9"
 
 
-def home(where: DatabaseUrl, data_dir: Path, *, sandbox: bool = False, **given: Any) -> Home:
+def local(where: DatabaseUrl, data_dir: Path, *, sandbox: bool = False, **given: Any) -> LocalTarget:
     chosen: dict[str, Any] = {"secret_key": PEPPER.decode(), "data_dir": data_dir} | given
     settings = Settings(_env_file=None, **chosen)
-    return Home(settings, data_dir, sandbox, " --data-dir here", where)
+    return LocalTarget(settings, data_dir, sandbox, "", where)
 
 
-async def found(*where: Any, **given: Any) -> dict[str, Finding]:
-    return {finding.check: finding for finding in await examine(home(*where, **given))}
+async def found(*where: Any, **given: Any) -> dict[str, FindingOut]:
+    return {finding.check: finding for finding in (await examine(local(*where, **given))).findings}
 
 
 async def test_a_gateway_without_a_fault_is_told_so(
@@ -43,17 +44,10 @@ async def test_a_gateway_without_a_fault_is_told_so(
     await create_user(database, "lin")
     await set_limit(database, "user", "lin", "micros", "month", 20_000_000)
 
-    findings = await examine(
-        home(
-            database.where,
-            tmp_path,
-            upstream_base_url=f"{relay.base_url}/v1",
-            upstream_api_key=RELAY_KEY,
-            redis_url=redis_url,
-        )
-    )
+    relay_settings = {"upstream_base_url": f"{relay.base_url}/v1", "upstream_api_key": RELAY_KEY}
+    findings = await found(database.where, tmp_path, redis_url=redis_url, **relay_settings)
 
-    assert [(finding.check, finding.status) for finding in findings] == [
+    assert [(finding.check, finding.status) for finding in findings.values()] == [
         (check, "ok")
         for check in (
             "configuration",
@@ -76,7 +70,7 @@ async def test_nothing_there_yet_is_no_failure_and_stays_nothing(tmp_path: Path)
     findings = await found(DatabaseUrl.of(None, data_dir), data_dir, sandbox=True)
 
     assert findings["database"].status == "warning"
-    assert "imagegate serve --data-dir here" in findings["database"].message
+    assert "`imagegate serve`" in findings["database"].message
     assert {finding.status for finding in findings.values()} == {"ok", "warning"}
     assert list(tmp_path.iterdir()) == []
 
@@ -91,7 +85,7 @@ async def test_models_without_a_price_and_users_without_a_limit_are_named(databa
 
     assert findings["prices"].status == findings["limits"].status == "warning"
     assert "refused: imagen4." in findings["prices"].message
-    assert "imagegate prices set imagen4 --per-image AMOUNT --data-dir here" in findings["prices"].message
+    assert "imagegate prices set imagen4 --per-image AMOUNT" in findings["prices"].message
     assert "their own: bob." in findings["limits"].message
     assert "imagegate limits set --user bob" in findings["limits"].message
 
@@ -105,7 +99,7 @@ async def test_an_empty_database_fails_with_the_command_that_fills_it(
     database = (await found(database_where, tmp_path))["database"]
 
     assert database.status == "failed"
-    assert "`imagegate db upgrade --data-dir here`" in database.message
+    assert "`imagegate db upgrade`" in database.message
 
 
 async def test_a_database_that_is_away_is_told_without_its_password(tmp_path: Path) -> None:
@@ -271,8 +265,8 @@ def test_json_goes_to_stdout_and_a_failure_exits_with_1(
 
     said = json.loads(capsys.readouterr().out)
     assert code == 1
-    assert all(set(finding) == {"check", "status", "message"} for finding in said["data"])
-    assert {finding["check"]: finding["status"] for finding in said["data"]}["relay"] == "failed"
+    assert all(set(finding) == {"check", "status", "message"} for finding in said["findings"])
+    assert {finding["check"]: finding["status"] for finding in said["findings"]}["relay"] == "failed"
 
 
 def test_the_sandbox_alone_exits_with_0_and_says_on_stderr_what_to_look_at(

@@ -29,21 +29,27 @@ def test_an_export_imported_again_changes_nothing(cli: Cli) -> None:
         words = "prices export --as yaml" if name == "book.yaml" else "prices export --json"
         Path(name).write_text(cli(words).out, encoding="utf-8")
         found = cli(f"prices check {name} --json").json
-        assert (found["data"], found["unchanged"], found["past"]) == ([], 5, 1)
+        assert (found["set"], found["unchanged"], found["past"]) == ([], 5, 1)
 
 
 def test_a_file_is_checked_then_imported_and_then_in_the_book(cli: Cli) -> None:
     Path("new.yaml").write_text(NEW, encoding="utf-8")
 
     shown = cli("prices check new.yaml --json", code=1).json
-    assert [(row["model"], row["was"], row["becomes"], row["from"]) for row in shown["data"]] == [
-        ("seedream-3.0", {"per_image": "0.08"}, {"per_image": "0.09"}, None),
-        ("new/model", None, {"per_image": "1.25"}, "2099-12-01"),
+    assert [
+        (row["model"], _per_image(row["was"]), _per_image(row["becomes"]), row["from"]) for row in shown["set"]
+    ] == [
+        ("seedream-3.0", 80_000, 90_000, None),
+        ("new/model", None, 1_250_000, "2099-12-01"),
     ]
     assert "0.08" in cli("prices list").out and "new/model" not in cli("prices list").out
-    assert cli("prices import new.yaml --json").json["data"] == shown["data"]
-    assert cli("prices import new.yaml --json").json["data"] == []
+    assert cli("prices import new.yaml --json").json["set"] == shown["set"]
+    assert cli("prices import new.yaml --json").json["set"] == []
     assert "new/model" in cli("prices list").out
+
+
+def _per_image(amounts: dict[str, int] | None) -> int | None:
+    return None if amounts is None else amounts["per_image_micros"]
 
 
 @pytest.mark.parametrize(
@@ -92,12 +98,12 @@ def prices(cli: Cli) -> dict[str, Any]:
 def test_the_relays_prices_are_shown_first_and_set_when_asked(cli: Cli, relay: str) -> None:
     before = prices(cli)
     shown = cli("prices sync --json").json
-    assert {row["model"]: row["becomes"]["per_image"] for row in shown["data"]} == {
-        "gpt-image-1": "1.50",
-        "seedream-3.0": "0.12",
-        "imagen4": "0.30",
-        "flux-kontext-pro": "0.30",
-        "flux-kontext-max": "0.60",
+    assert {row["model"]: _per_image(row["becomes"]) for row in shown["set"]} == {
+        "gpt-image-1": 1_500_000,
+        "seedream-3.0": 120_000,
+        "imagen4": 300_000,
+        "flux-kontext-pro": 300_000,
+        "flux-kontext-max": 600_000,
     }
     assert prices(cli) == before
     assert "prices sync --apply" in cli("prices sync").err
@@ -105,7 +111,7 @@ def test_the_relays_prices_are_shown_first_and_set_when_asked(cli: Cli, relay: s
     cli("prices sync --apply")
 
     assert prices(cli)["gpt-image-1"] == 1_500_000
-    assert cli("prices sync --json").json["data"] == []
+    assert cli("prices sync --json").json["set"] == []
 
 
 def test_a_group_the_relay_does_not_have_and_a_relay_that_is_not_there_are_told(

@@ -139,7 +139,7 @@ def test_a_decision_needs_a_reason(booked: Cli) -> None:
 def test_a_clean_book_passes_the_audit_and_a_changed_one_fails_it_by_name(booked: Cli) -> None:
     booked("requests write-off req_1", "--reason", "too old")
     clean = booked("audit --json").json
-    assert (clean["clean"], clean["data"], clean["looked_at"]["requests"]) == (True, [], 2)
+    assert (clean["clean"], clean["differences"], clean["looked_at"]["requests"]) == (True, [], 2)
     assert "clean" in booked("audit").err
 
     async def spoil(database: Database) -> None:
@@ -150,6 +150,6 @@ def test_a_clean_book_passes_the_audit_and_a_changed_one_fails_it_by_name(booked
 
     spoilt: dict[str, Any] = booked("audit --json", code=1).json
     assert spoilt["clean"] is False
-    [found] = spoilt["data"]
+    [found] = spoilt["differences"]
     assert (found["what"], found["expected"], found["found"]) == ("cost_micros", 1_000_000, 7)
     assert "gpt-image-1" in booked("audit", code=1).out

@@ -8,15 +8,15 @@ import pytest
 from app.api.schemas.keys import ApiKeyOut
 from app.api.schemas.prices import PriceOut
 from tests.cli.conftest import Cli
-from tests.cli.remote import HERE_ONLY, KEY, Stranger, key_file, stranger
+from tests.cli.targets import KEY, LOCAL_ONLY, OtherServer, key_file, other_server
 
-INSTALLATION = json.dumps({"object": "organization.installation", "currency": "CNY", "timezone": "UTC"})
+INSTALLATION = json.dumps({"object": "installation", "currency": "CNY", "timezone": "UTC"})
 
 
 @pytest.fixture
-def speaker() -> Iterator[Stranger]:
-    with stranger() as told:
-        yield told
+def server() -> Iterator[OtherServer]:
+    with other_server() as seen:
+        yield seen
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def speaker() -> Iterator[Stranger]:
         (502, "<html>bad gateway</html>", {}, "answers 502"),
         (200, "<html>please sign in</html>", {}, "not as imagegate does"),
         (200, '["something else"]', {}, "not as imagegate does"),
-        (200, '{"object": "organization.installation"}', {}, "not as imagegate does"),
+        (200, '{"object": "installation"}', {}, "not as imagegate does"),
         (200, INSTALLATION.replace("UTC", "Nowhere/Else"), {}, "not as imagegate does"),
         (200, INSTALLATION, {}, "not as imagegate does"),
         (502, "", {"location": "https://[sign.in/?secret=1"}, "answers 502, and not as imagegate does"),
@@ -37,48 +37,53 @@ def speaker() -> Iterator[Stranger]:
     ],
 )
 def test_whoever_else_answers_is_told_apart(
-    empty_cli: Cli, speaker: Stranger, status: int, body: str, headers: dict[str, str], says: str
+    empty_cli: Cli, server: OtherServer, status: int, body: str, headers: dict[str, str], says: str
 ) -> None:
-    speaker.status, speaker.body, speaker.headers = status, body, headers
+    server.status, server.body, server.headers = status, body, headers
 
     code = 3 if "unknown_url" in body else 1
-    done = empty_cli(f"users list --json --url {speaker.url} --admin-key-file", key_file(empty_cli), code=code)
+    done = empty_cli(f"users list --json --url {server.url} --admin-key-file", key_file(empty_cli), code=code)
 
     assert says in done.error["message"]
     assert KEY not in done.err and "pw" not in done.err and "secret=1" not in done.err
-    assert len(speaker.asked) == (2 if body == INSTALLATION else 1)
+    assert len(server.asked) == (2 if body == INSTALLATION else 1)
 
 
 @pytest.mark.parametrize(
     "page",
-    ["[]", "null", "{}", '{"data": 5}', '{"data": [{}]}', '{"data": [null], "has_more": false}', '{"data": []}'],
+    [
+        "[]",
+        "null",
+        "{}",
+        '{"data": []}',
+        '{"object": 5, "data": []}',
+        '{"object": "list", "data": 5}',
+        '{"object": "list", "data": [{}], "has_more": false}',
+        '{"object": "list", "data": [null], "has_more": false}',
+    ],
 )
 @pytest.mark.parametrize("line", ["users list", "keys list", "limits show", "models list", "audit-log", "usage"])
 def test_an_answer_of_another_shape_is_told_and_is_no_crash(
-    empty_cli: Cli, speaker: Stranger, line: str, page: str
+    empty_cli: Cli, server: OtherServer, line: str, page: str
 ) -> None:
-    speaker.first, speaker.body = [INSTALLATION], page
-    one_page = page == '{"data": []}' and line in ("limits show", "models list")
+    server.first, server.body = [INSTALLATION], page
 
-    done = empty_cli(f"{line} --json --url {speaker.url} --admin-key-file", key_file(empty_cli), code=not one_page)
+    done = empty_cli(f"{line} --url {server.url} --admin-key-file", key_file(empty_cli), code=1)
 
-    assert one_page or done.error["code"] == "gateway_unreachable"
+    assert "answers 200, and not as imagegate does" in done.err and done.out == ""
 
 
-def test_a_change_that_cannot_be_shown_is_said_to_be_made(empty_cli: Cli, speaker: Stranger) -> None:
-    price, key = (json.dumps(model.model_json_schema()["example"]) for model in (PriceOut, ApiKeyOut))
+def test_a_change_that_cannot_be_shown_is_said_to_be_made(empty_cli: Cli, server: OtherServer) -> None:
+    price, key = (json.dumps(form.model_json_schema()["example"]) for form in (PriceOut, ApiKeyOut))
     lines = {
         "prices set imagen4 --per-image 0.2": ([INSTALLATION, price], "The price is set; only showing it failed."),
-        "keys revoke key_4f8c1n0a2b7m": (
-            [INSTALLATION, key, "{}"],
-            "The key key_4f8c1n0a2b7m is revoked; only showing",
-        ),
+        "keys revoke key_4f8c1n0a2b7m": ([INSTALLATION, key, key], "The key key_4f8c1n0a2b7m is revoked; only showing"),
     }
     for line, (first, says) in lines.items():
         for status, body in ((502, "<html>bad gateway</html>"), (200, '{"data": []}')):
-            speaker.first, speaker.status, speaker.body = [*first], status, body
-            done = empty_cli(f"{line} --json --url {speaker.url} --admin-key-file", key_file(empty_cli), code=1)
-            assert says in done.error["message"] and "Try again" not in done.err
+            server.first, server.status, server.body = [*first], status, body
+            done = empty_cli(f"{line} --url {server.url} --admin-key-file", key_file(empty_cli), code=1)
+            assert says in done.err and "Try again" not in done.err
 
 
 @pytest.mark.parametrize(
@@ -105,17 +110,17 @@ def test_a_proxy_or_authority_that_cannot_be_used_is_named(
 
 
 def test_what_is_not_encrypted_needs_no_authority(
-    empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, speaker: Stranger
+    empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, server: OtherServer
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
-    speaker.first, speaker.body = [INSTALLATION], '{"data": [], "has_more": false}'
+    server.first, server.body = [INSTALLATION], '{"data": [], "has_more": false}'
 
-    assert empty_cli(f"users list --json --url {speaker.url} --admin-key-file", key_file(empty_cli)).json["data"] == []
+    assert empty_cli(f"users list --json --url {server.url} --admin-key-file", key_file(empty_cli)).json["data"] == []
 
 
-def test_what_is_not_text_is_refused(empty_cli: Cli, speaker: Stranger) -> None:
-    speaker.body = INSTALLATION
-    more = ("--url", speaker.url, "--admin-key-file", key_file(empty_cli))
+def test_what_is_not_text_is_refused(empty_cli: Cli, server: OtherServer) -> None:
+    server.body = INSTALLATION
+    more = ("--url", server.url, "--admin-key-file", key_file(empty_cli))
 
     for line in ("users create", "users disable"):
         assert "not text" in empty_cli(line, "\udcff", *more, code=2).err
@@ -172,25 +177,25 @@ def test_an_unencrypted_way_to_another_machine_is_warned_of(empty_cli: Cli, url:
     assert ("warning" in done.err) is warned
 
 
-def test_a_secret_given_for_an_id_never_leaves(empty_cli: Cli, speaker: Stranger) -> None:
+def test_a_secret_given_for_an_id_never_leaves(empty_cli: Cli, server: OtherServer) -> None:
     secret = "sk-ig-abcdefghijkl-secret"
-    speaker.body = INSTALLATION
+    server.body = INSTALLATION
     with_ids = ("keys show", "keys revoke", "limits show --key", "admin-keys revoke", "alerts delete")
     lists = ("audit-log --target", "audit-log --target key_x --target", "audit-log --event", "usage --by")
     inside = (f"usage --by model,{secret}", f"models list --project x,{secret}")
     for line in (*(f"{line} {secret}" for line in (*with_ids, *lists)), *inside):
-        done = empty_cli(f"{line} --url {speaker.url} --admin-key-file", key_file(empty_cli), code=3)
+        done = empty_cli(f"{line} --url {server.url} --admin-key-file", key_file(empty_cli), code=3)
         assert "is a secret, and not an id" in done.err and secret not in done.err
 
-    assert {asked.split()[1] for asked in speaker.asked} == {"/v1/organization/installation"}
-    assert all(KEY not in asked.splitlines()[0] for asked in speaker.asked)
+    assert {asked.split()[1] for asked in server.asked} == {"/v1/organization/installation"}
+    assert all(KEY not in asked.splitlines()[0] for asked in server.asked)
 
 
-@pytest.mark.parametrize("line", HERE_ONLY.splitlines())
+@pytest.mark.parametrize("line", LOCAL_ONLY)
 def test_what_needs_the_machine_says_so_and_touches_nothing(empty_cli: Cli, line: str) -> None:
     plain = empty_cli(f"{line} --url http://127.0.0.1:1", code=2)
     error = empty_cli(f"{line} --json --url http://127.0.0.1:1", code=2).error
 
-    assert f"imagegate {line.split(' req_')[0]} works on the machine of the gateway only" in plain.err
+    assert f"imagegate {line} works on the machine of the gateway only" in plain.err
     assert error["code"] == "invalid_usage"
     assert not empty_cli.data.exists()

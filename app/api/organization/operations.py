@@ -20,7 +20,7 @@ from app.api.schemas.reports import (
 )
 from app.control import models
 from app.control.audit import audit
-from app.errors import Conflict, Overloaded
+from app.errors import Overloaded, UpstreamMisconfigured
 from app.store.engine import open_database
 
 router = APIRouter(tags=["Operations (extension)"])
@@ -57,7 +57,7 @@ async def reconcile(
     the latest; what it has done by then stays done."""
     reconciliation = caller.gateway.reconciliation
     if not reconciliation.api_key:
-        raise Conflict("There is no key of the relay to ask with. Set IMAGEGATE_UPSTREAM_API_KEY.")
+        raise UpstreamMisconfigured("There is no key of the relay to ask with. Set IMAGEGATE_UPSTREAM_API_KEY.")
     try:
         async with asyncio.timeout(RECONCILE_S):
             return ReconciliationOut.of(await reconciliation.run(dry_run=body.dry_run, every_day=True))

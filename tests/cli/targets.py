@@ -1,4 +1,4 @@
-"""A gateway to speak to from afar, commands run here and there, and a stranger that answers whatever it is told to."""
+"""A gateway to administer from another machine, commands run here and there, and a server that is no imagegate."""
 
 import asyncio
 import re
@@ -16,37 +16,19 @@ from tests.cli.conftest import Cli, Done
 from tests.gateways import PEPPER, running_gateway
 
 KEY = "sk-ig-admin-only-for-tests-0123456789"
-HERE_ONLY = """\
-serve
-audit
-reconcile
-doctor
-db upgrade
-db current
-prices sync
-requests list
-requests show req_x
-requests settle req_x --reason why
-requests release req_x --reason why
-requests write-off req_x --reason why
-"""
-"""Commands, one in each line, that need the database or the machine itself."""
-BOOK = """\
-currency: CNY
-prices:
-- {model: seedream-3.0, per_image: 0.08}
-- {model: flux-kontext-pro, per_image: 0.25}
-- {model: gpt-image-1, quality: high, per_image: 1.50, from: 2098-01-01}
-"""
-_IDS = re.compile(r"\b((?:user-|proj_|key_|alert_)(?!default)[0-9a-z]{8,})\b")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d")
-_LAST_FOUR = re.compile(r'("last_four": "|last four\t).{4}')
-_SECRET = re.compile(r"(?:sk-ig-|whsec_)[\w+/=-]+")
+LOCAL_ONLY = ("serve", "db upgrade", "db current")
+_IDS = re.compile(r"\b((?:user-|proj_|key_|alert_|audit_log-)(?!default)[0-9a-z]{8,})\b")
+_TIME = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d|(?<=_at": )\d{10}')
+_LAST_FOUR = re.compile(r"(last four\t|\.\.\.|last_four(?:: |\": \")).{4}")
+_OWN = re.compile(r"((?:total ms\t|\"total_ms\": )\d+|far(?=\t)|\"far\"|\w+ \(command line\))")
+"""Durations, and the actor of a decision: here the account, there the admin key."""
+_SECRET = re.compile(r"(?:sk-ig-|whsec_)[\w+/=-]{20,}")
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
-    """The same commands, on a database here and on a gateway elsewhere. There, the settings of this machine are other ones."""
+class Targets:
+    """The same commands for a database here and for a gateway elsewhere. For that one, the settings of this machine are other
+    ones: they must not show."""
 
     cli: Cli
     monkeypatch: pytest.MonkeyPatch
@@ -67,26 +49,25 @@ class Sides:
             return self.cli(line, *more, code=code)
 
 
-def both_sides(cli: Cli, monkeypatch: pytest.MonkeyPatch, folder: str) -> Iterator[Sides]:
+@contextmanager
+def both_targets(cli: Cli, monkeypatch: pytest.MonkeyPatch, folder: str, upstream_url: str) -> Iterator[Targets]:
     """The gateway's data directory is `folder`; the settings lead the commands here to it, too."""
     monkeypatch.setenv("IMAGEGATE_SECRET_KEY", PEPPER.decode())
     monkeypatch.setenv("IMAGEGATE_DATA_DIR", str(cli.folder / folder))
     cli("db upgrade")
     key = cli("admin-keys create --name far --json").json["key"]
-    (cli.folder / "book.yaml").write_text(BOOK)
-    (cli.folder / "dollars.yaml").write_text(BOOK.replace("CNY", "USD"))
-    with gateway_in_a_thread(cli.folder / folder) as url:
-        yield Sides(cli, monkeypatch, url, key)
+    with gateway_in_a_thread(cli.folder / folder, upstream_url) as url:
+        yield Targets(cli, monkeypatch, url, key)
 
 
 @contextmanager
-def gateway_in_a_thread(data_dir: Path) -> Iterator[str]:
-    """Its address. It has no relay."""
+def gateway_in_a_thread(data_dir: Path, upstream_url: str) -> Iterator[str]:
+    """Run a gateway over an existing database in a thread of its own; yields its address."""
     loop, ready, found = asyncio.new_event_loop(), threading.Event(), []
     done = asyncio.Event()
 
     async def serve() -> None:
-        async with running_gateway(data_dir, "http://127.0.0.1:9", guard_admin_per_minute=100_000) as running:
+        async with running_gateway(data_dir, upstream_url, guard_admin_per_minute=100_000) as running:
             found.append(running.url)
             ready.set()
             await done.wait()
@@ -95,7 +76,7 @@ def gateway_in_a_thread(data_dir: Path) -> Iterator[str]:
     thread.start()
     try:
         assert ready.wait(60)
-        with capture_logs():  # They would stand between what the commands print.
+        with capture_logs():  # Log lines would stand between what the commands print.
             yield found[0]
     finally:
         loop.call_soon_threadsafe(done.set)
@@ -105,7 +86,8 @@ def gateway_in_a_thread(data_dir: Path) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Masks:
-    """What is new each time (ids, secrets, instants) under names that are the same each time: `key_1` is the first key seen."""
+    """Replaces what is new each time (ids, secrets, instants) by names that are the same each time: `key_1` is the first key
+    seen."""
 
     seen: dict[str, str] = field(default_factory=dict)
 
@@ -122,14 +104,14 @@ class Masks:
             count = sum(name.startswith(kind) for name in self.seen.values())
             self.seen.setdefault(id, f"{kind}_{count + 1}")
         text = _TIME.sub("<time>", _SECRET.sub("<secret>", text))
-        text = _LAST_FOUR.sub(r"\1<last>", text)
+        text = _OWN.sub("<own>", _LAST_FOUR.sub(r"\1<last>", text))
         return _IDS.sub(lambda found: self.seen[found[0]], text)
 
 
 @dataclass(slots=True)
-class Stranger:
-    """Answers calls with `first`, one after another, and every further one with `status` and `body`; `asked` is what came,
-    line and headers."""
+class OtherServer:
+    """A server that is no imagegate. It answers calls with `first`, one after another, and every further one with `status` and
+    `body`; `asked` holds request line and headers of each call."""
 
     url: str
     status: int = 200
@@ -140,16 +122,16 @@ class Stranger:
 
 
 @contextmanager
-def stranger() -> Iterator[Stranger]:
-    told = Stranger("")
+def other_server() -> Iterator[OtherServer]:
+    seen = OtherServer("")
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            told.asked.append(f"{self.requestline}\n{self.headers}")
+            seen.asked.append(f"{self.requestline}\n{self.headers}")
             self.rfile.read(int(self.headers.get("content-length", 0)))
-            self.send_response(200 if told.first else told.status)
-            body = (told.first.pop(0) if told.first else told.body).encode()
-            for name, value in {**told.headers, "content-length": str(len(body))}.items():
+            self.send_response(200 if seen.first else seen.status)
+            body = (seen.first.pop(0) if seen.first else seen.body).encode()
+            for name, value in {**seen.headers, "content-length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
@@ -160,11 +142,11 @@ def stranger() -> Iterator[Stranger]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    told.url = f"http://127.0.0.1:{server.server_address[1]}"
+    seen.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield told
+        yield seen
     finally:
         server.shutdown()
         server.server_close()
@@ -172,7 +154,7 @@ def stranger() -> Iterator[Stranger]:
 
 
 def key_file(cli: Cli, key: str = KEY) -> str:
-    """The path of a file that holds it."""
+    """A file that holds the key; returns its path."""
     path = cli.folder / "key"
     path.write_text(f"{key}\n")
     return str(path)

@@ -1,4 +1,4 @@
-"""Commands for a gateway elsewhere: the same words, the same output."""
+"""Every command gives the same output for the gateway on this machine and for one elsewhere."""
 
 import json
 from collections.abc import Iterator
@@ -8,15 +8,27 @@ import pytest
 import typer.main
 
 from app.cli.root import app
-from app.control.people import create_user
+from app.control.keys import list_keys
+from app.control.people import create_user, list_users
 from app.control.service_accounts import NewServiceAccount, create_service_account
 from app.store.engine import Database
 from tests.cli.conftest import Cli, Done
-from tests.cli.remote import HERE_ONLY, Masks, Sides, both_sides, key_file
-from tests.databases import insert_usage
-from tests.gateways import PEPPER
+from tests.cli.targets import LOCAL_ONLY, Masks, Targets, both_targets, key_file
+from tests.databases import insert_request, insert_usage
+from tests.gateways import PEPPER, RELAY_KEY
+from tests.sandbox_thread import sandbox_in_a_thread
 
 FORMS = ("", "--json")
+SENT_AT_MS = 1_795_000_000_000
+BOOK_HERE = "# book"
+"""A line of WRITES: requests are booked in both databases."""
+BOOK = """\
+currency: CNY
+prices:
+- {model: seedream-3.0, per_image: 0.08}
+- {model: flux-kontext-pro, per_image: 0.25}
+- {model: gpt-image-1, quality: high, per_image: 1.50, from: 2098-01-01}
+"""
 SEED = """\
 users create lin --email lin@example.com
 users create bo
@@ -67,6 +79,13 @@ prices list
 prices export
 prices export --as json
 prices check book.yaml
+prices sync
+reconcile --dry-run
+audit
+requests list
+requests list --user lin --limit 1
+requests show req_1
+requests show req_x
 usage
 usage --format csv
 usage --by day,project,user,key,model,operation,size,quality
@@ -142,6 +161,15 @@ prices check book.yaml
 prices import book.yaml
 prices import book.yaml
 prices import dollars.yaml
+prices sync --apply
+prices sync --group vip
+# book
+requests settle req_1 --reason paid --cost 0.8
+requests settle req_1 --reason paid
+requests release req_2 --reason free
+requests write-off req_3 --reason gone
+requests settle req_x --reason lost
+reconcile
 admin-keys create --name office --user lin
 admin-keys create --name office --role king
 admin-keys revoke {key_4}
@@ -152,65 +180,87 @@ usage --since yesterday
 
 
 @pytest.fixture
-def sides(empty_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sides]:
+def relay(empty_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A relay that a gateway and the commands here may ask; and two price books."""
+    (empty_cli.folder / "book.yaml").write_text(BOOK)
+    (empty_cli.folder / "dollars.yaml").write_text(BOOK.replace("CNY", "USD"))
+    with sandbox_in_a_thread() as url:
+        monkeypatch.setenv("IMAGEGATE_UPSTREAM_BASE_URL", url)
+        monkeypatch.setenv("IMAGEGATE_UPSTREAM_API_KEY", RELAY_KEY)
+        yield url
+
+
+@pytest.fixture
+def targets(empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, relay: str) -> Iterator[Targets]:
     """Both on one database, the data directory of `cli`."""
-    yield from both_sides(empty_cli, monkeypatch, "data")
+    with both_targets(empty_cli, monkeypatch, "data", relay) as both:
+        yield both
 
 
-def test_whatever_is_read_looks_the_same_from_afar(sides: Sides) -> None:
+def test_whatever_is_read_looks_the_same_from_another_machine(targets: Targets) -> None:
     masks = Masks()
     for line in SEED.splitlines():
-        done = sides.here(masks.filled(line))
+        done = targets.here(masks.filled(line))
         masks.masked(done.out + done.err)
-    sides.cli.database(_usage)
+    targets.cli.database(_book)
 
     for line in READS.splitlines():
         for form in FORMS if "csv" not in line else FORMS[:1]:
             command = masks.filled(f"{line} {form}")
-            here, there = sides.here(command, code=None), sides.there(command, code=None)
+            here, there = targets.here(command, code=None), targets.there(command, code=None)
             assert (there.code, there.out) == (here.code, here.out), command
             assert _words(there) == _words(here), command
 
 
-async def _usage(database: Database) -> None:
+async def _book(database: Database) -> None:
+    """Usage of two days, and three requests whose outcome is unknown."""
     await insert_usage(database, model="gpt-image-1", cost_micros=1_234_567, day="2026-11-20", size="1024x1024")
     await insert_usage(database, model="seedream-3.0", cost_micros=80_000, day="2026-11-21", images=2, quality="=high")
+    users = await list_users(database)
+    user = next(user.id for user in users if user.name == "lin")
+    key = next(key.id for key in await list_keys(database) if key.user == "lin")
+    for number in (1, 2, 3):
+        sent = {"state": "unknown", "dispatched_at_ms": SENT_AT_MS, "reserved_at_ms": SENT_AT_MS, "http_status": 424}
+        await insert_request(database, user, key, id=f"req_{number}", **sent)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("form", FORMS)
-def test_whatever_is_done_from_afar_is_told_as_if_it_were_done_here(
-    empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, form: str
+@pytest.mark.parametrize("form", [pytest.param("", marks=pytest.mark.slow), "--json"])
+def test_whatever_is_changed_from_another_machine_is_told_as_if_it_were_done_here(
+    empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, relay: str, form: str
 ) -> None:
-    for there in both_sides(empty_cli, monkeypatch, "there"):
+    with both_targets(empty_cli, monkeypatch, "there", relay) as targets:
         monkeypatch.setenv("IMAGEGATE_DATA_DIR", str(empty_cli.folder / "here"))
         empty_cli("db upgrade")
         empty_cli("admin-keys create --name far")
         ours, theirs = Masks(), Masks()
 
-        for line in WRITES.splitlines():
-            here_done = there.here(f"{ours.filled(line)} {form}", code=None)
-            there_done = there.there(f"{theirs.filled(line)} {form}", code=None)
-            assert _told(there_done, theirs) == _told(here_done, ours), line
+        for number, line in enumerate(WRITES.splitlines()):
+            if line == BOOK_HERE:
+                for folder in ("here", "there"):
+                    empty_cli.database(_book, folder)
+                continue
+            here_done = targets.here(f"{ours.filled(line)} {form}", code=None)
+            there_done = targets.there(f"{theirs.filled(line)} {form}", code=None)
+            assert _masked(there_done, theirs) == _masked(here_done, ours), (number, line)
 
         assert len(ours.seen) > 9
         for line in ("users list", "keys list", "limits show", "alerts list", "prices list", "models list"):
-            done = [_told(run(f"{line} --json"), masks) for run, masks in ((there.here, ours), (there.there, theirs))]
-            assert done[0] == done[1], line
+            here_done, there_done = targets.here(f"{line} --json"), targets.there(f"{line} --json")
+            assert _masked(there_done, theirs) == _masked(here_done, ours), line
 
 
-def _told(done: Done, masks: Masks) -> tuple[int, str, str]:
+def _masked(done: Done, masks: Masks) -> tuple[int, str, str]:
     return done.code, masks.masked(done.out), masks.masked(_words(done))
 
 
 def _words(done: Done) -> str:
-    """What stands on stderr, without where."""
+    """The lines of stderr, without the one that names the target."""
     lines = [line for line in done.err.splitlines() if not line.startswith("imagegate: using ")]
     return "\n".join(json.dumps(json.loads(line)["error"]) if line.startswith("{") else line for line in lines)
 
 
-def test_every_command_is_compared_here_or_belongs_to_the_machine() -> None:
-    lines = (SEED + READS + WRITES + HERE_ONLY).splitlines()
+def test_every_command_is_compared_or_belongs_to_this_machine() -> None:
+    lines = [*(SEED + READS + WRITES).splitlines(), *LOCAL_ONLY, "doctor"]
 
     never = [name for name in _commands() if not any(line.startswith(name) for line in lines)]
 
@@ -227,45 +277,55 @@ def _commands() -> list[str]:
     ]
 
 
-def test_the_url_and_the_key_may_be_options_and_printed_commands_keep_them(sides: Sides) -> None:
-    file = key_file(sides.cli, sides.key)
-    sides.monkeypatch.setenv("IMAGEGATE_DATA_DIR", "nowhere")
+def test_the_doctor_finds_the_same_here_and_from_another_machine(targets: Targets) -> None:
+    here, there = targets.here("doctor --json").json, targets.there("doctor --json").json
 
-    made = sides.cli("users create lin --admin-key-file", file, "--url", f"{sides.url}/v1/")
-    again = sides.cli("users --help")
-    missing = sides.cli("--url", sides.url, "--admin-key-file", file, "users", "disable", "bo", code=3)
+    assert here.keys() == there.keys() == {"object", "findings"}
+    for one, other in zip(here["findings"], there["findings"], strict=True):
+        assert (one["check"], one["status"]) == (other["check"], other["status"])
+    assert targets.there("doctor").err.endswith("to look at.\n")
 
-    flags = f"--url {sides.url}/v1/ --admin-key-file {file}"
-    assert f"imagegate keys create --user lin {flags}" in made.err and f"using {sides.url}\n" in made.err
+
+def test_the_url_and_the_key_may_be_options_and_printed_commands_keep_them(targets: Targets) -> None:
+    file = key_file(targets.cli, targets.key)
+    targets.monkeypatch.setenv("IMAGEGATE_DATA_DIR", "nowhere")
+
+    made = targets.cli("users create lin --admin-key-file", file, "--url", f"{targets.url}/v1/")
+    again = targets.cli("users --help")
+    missing = targets.cli("--url", targets.url, "--admin-key-file", file, "users", "disable", "bo", code=3)
+
+    flags = f"--url {targets.url}/v1/ --admin-key-file {file}"
+    assert f"imagegate keys create --user lin {flags}" in made.err and f"using {targets.url}\n" in made.err
     assert f"`imagegate users list {flags.replace('/v1/', '')}`" in missing.err
-    assert again.out and not (sides.cli.folder / "nowhere").exists()
+    assert again.out and not (targets.cli.folder / "nowhere").exists()
 
 
-def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(sides: Sides) -> None:
+def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(targets: Targets) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
-        sides.monkeypatch.setenv(name, "http://127.0.0.1:1")
+        targets.monkeypatch.setenv(name, "http://127.0.0.1:1")
 
-    assert sides.there("users list").out
-
-
-def test_a_name_that_cannot_stand_in_a_url_is_refused_and_its_id_works(sides: Sides) -> None:
-    made = sides.there("projects create --json", "a/b").json
-
-    assert "give its id" in sides.there("projects archive a/b", code=2).err
-    assert sides.there("projects archive --json", made["id"]).json["archived_at"] is not None
-    assert sides.there("users create --json", "林 #1?%2F").json["name"] == "林 #1?%2F"
-    assert sides.there("users disable --json", "林 #1?%2F").json["disabled_at"] is not None
+    assert targets.there("users list").out
 
 
-def test_long_lists_are_read_to_their_end(sides: Sides) -> None:
-    sides.cli.database(_crowd)
+def test_a_name_that_cannot_stand_in_a_url_is_refused_and_its_id_works(targets: Targets) -> None:
+    made = targets.there("projects create --json", "a/b").json
 
-    assert len(sides.there("users list --json").json["data"]) == 205
+    for run in (targets.here, targets.there):
+        assert "give its id" in run("projects archive a/b", code=2).err
+    assert targets.there("projects archive --json", made["id"]).json["archived_at"] is not None
+    assert targets.there("users create --json", "林 #1?%2F").json["name"] == "林 #1?%2F"
+    assert targets.there("users disable --json", "林 #1?%2F").json["disabled"] is True
+
+
+def test_long_lists_are_read_to_their_end(targets: Targets) -> None:
+    targets.cli.database(_crowd)
+
+    assert len(targets.there("users list --json").json["data"]) == 205
     for line in ("keys list", "service-accounts list"):
-        here, there = (run(f"{line} --json").json["data"] for run in (sides.here, sides.there))
+        here, there = (run(f"{line} --json").json["data"] for run in (targets.here, targets.there))
         assert here == there and len(here) == 101
     for limit in (1, 100, 101, 205, 1000):
-        lines = [run(f"audit-log --json --limit {limit}").out for run in (sides.here, sides.there)]
+        lines = [run(f"audit-log --json --limit {limit}").out for run in (targets.here, targets.there)]
         assert lines[0] == lines[1]
 
 

@@ -1,4 +1,4 @@
-"""The administration API of a gateway elsewhere, asked over HTTP; what it refuses is raised as it would be here."""
+"""A client of the administration API: over HTTP to another gateway, or in-process to an application over the database here."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import httpx2
 
 from app import __version__
-from app.cli.remote.address import KEY_VARIABLE, Address
+from app.cli.targets import KEY_VARIABLE, RemoteTarget, Target
 from app.errors import (
     ConfigurationError,
     GatewayError,
@@ -23,41 +23,46 @@ from app.errors import (
     UnknownUrl,
 )
 
-TIMEOUT = httpx2.Timeout(120.0, connect=10.0)
-"""A report over years takes its time."""
+TIMEOUT = httpx2.Timeout(600.0, connect=10.0)
+"""An audit of a long book takes minutes."""
 PAGE = 100
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What reading an answer of another shape raises."""
 
+Answer = dict[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Paths are given in segments, after /v1/organization. Every method raises GatewayError: the gateway's own, or one that
-    says why there was no answer. No secret is ever part of a URL."""
+    """Sends requests to the administration API and returns its answers.
+
+    Paths are given in segments, after /v1/organization. Every method raises GatewayError: the gateway's own refusal, or one
+    that says why there was no answer. No secret is ever part of a URL. `url` is the gateway's, without /v1.
+    """
 
     http: httpx2.AsyncClient
-    address: Address
+    url: str
 
     async def installation(self) -> "Installation":
         found = await self.get("installation")
         with self.reading():
-            if found["object"] != "organization.installation":
-                raise self.stranger(200)
+            if found["object"] != "installation":
+                raise self.unexpected_answer(200)
             return Installation(found["currency"], ZoneInfo(found["timezone"]))
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Around whatever takes an answer apart. Raises GatewayError for one that is not as imagegate's."""
+        """Guard code that reads an answer: raises GatewayError for one of another shape than imagegate's."""
         try:
             yield
         except _UNREADABLE as exc:
-            raise self.stranger(200) from exc
+            raise self.unexpected_answer(200) from exc
 
     @contextmanager
     def after(self, change: str) -> Iterator[None]:
-        """Around a look at what was changed: where it fails, the GatewayError says that `change` is made all the same."""
+        """Guard the requests that show a change: when one fails, the GatewayError says that `change` is made all the same."""
         try:
             with self.reading():
                 yield
@@ -66,32 +71,32 @@ class Client:
             message = f"{change}; only showing it failed. Do not do it again. {reason}"
             raise GatewayError(message, status=exc.status, code=exc.code, type=exc.type) from exc
 
-    async def get(self, *path: str, **query: Any) -> Any:
+    async def get(self, *path: str, **query: Any) -> Answer:
         """Parameters that are None are left out."""
         return self._json(await self._send("GET", path, query))
 
-    async def every(self, *path: str, **query: Any) -> AsyncIterator[Any]:
-        """The objects of a list, page by page; read no further than you need."""
-        after = None
+    async def every(self, *path: str, count: int | None = None, **query: Any) -> Answer:
+        """All pages of a list as one list; with `count` only so many objects."""
+        data: list[Any] = []
         while True:
-            page = await self.get(*path, limit=PAGE, after=after, **query)
-            for each in page["data"]:
-                yield each
-            if not page["has_more"]:
-                return
-            after = page["last_id"]
+            limit = PAGE if count is None else min(PAGE, count - len(data))
+            page = await self.get(*path, limit=limit, after=data[-1]["id"] if data else None, **query)
+            with self.reading():
+                data += page["data"]
+                if not page["has_more"] or not page["data"] or len(data) == count:
+                    return {**page, "data": data, "first_id": data[0]["id"] if data else None}
 
-    async def post(self, *path: str, **fields: Any) -> Any:
+    async def post(self, *path: str, **fields: Any) -> Answer:
         return self._json(await self._send("POST", path, json=fields))
 
-    async def delete(self, *path: str) -> Any:
+    async def delete(self, *path: str) -> Answer:
         return self._json(await self._send("DELETE", path))
 
     async def text(self, *path: str, **query: Any) -> str:
         """An answer that is a document."""
         return (await self._send("GET", path, query)).text
 
-    async def send_text(self, text: str, content_type: str, *path: str, **query: Any) -> Any:
+    async def send_text(self, text: str, content_type: str, *path: str, **query: Any) -> Answer:
         headers = {"content-type": content_type}
         return self._json(await self._send("POST", path, query, content=text.encode(), headers=headers))
 
@@ -101,24 +106,26 @@ class Client:
         params = {name: value for name, value in (query or {}).items() if value is not None}
         _check_secrets(*path, *params.values())
         try:
-            url = "/".join([f"{self.address.url}/v1/organization", *map(_segment, path)])
+            url = "/".join([f"{self.url}/v1/organization", *map(_segment, path)])
             answer = await self.http.request(method, url, params=params, **body)
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-            raise self._silence(method, exc) from None  # The request, and its key with it, hangs on the exception.
+            raise self._no_answer(method, exc) from None  # The request, and its key with it, hangs on the exception.
         except UnicodeEncodeError:
             raise InvalidValue("What is given is not text: it holds bytes of another encoding than UTF-8.") from None
         if answer.is_success:
             return answer
         raise self._refusal(answer)
 
-    def _json(self, answer: httpx2.Response) -> Any:
-        try:
-            return answer.json()
-        except ValueError:
-            raise self.stranger(answer.status_code) from None
+    def _json(self, answer: httpx2.Response) -> Answer:
+        """Every answer of the API is an object that says in `object` what it is."""
+        with self.reading():
+            found: Answer = answer.json()
+            if not isinstance(found["object"], str):
+                raise TypeError(found["object"])
+            return found
 
-    def _silence(self, method: str, exc: Exception) -> GatewayError:
-        url, reason = self.address.url, f"{type(exc).__name__}: {exc}".removesuffix(": ")
+    def _no_answer(self, method: str, exc: Exception) -> GatewayError:
+        url, reason = self.url, f"{type(exc).__name__}: {exc}".removesuffix(": ")
         if isinstance(exc, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.InvalidURL):
             message = f"There is no connection to {url} ({reason}). Look whether the gateway runs, and at the URL."
         elif method == "GET":
@@ -128,10 +135,10 @@ class Client:
         return GatewayError(message, status=503, code="gateway_unreachable")
 
     def _refusal(self, answer: httpx2.Response) -> GatewayError:
-        url, status = self.address.url, answer.status_code
+        url, status = self.url, answer.status_code
         error = _error(answer)
         if error is None:
-            return self.stranger(status, answer.headers.get("location"))
+            return self.unexpected_answer(status, answer.headers.get("location"))
         message, code = str(error["message"]), error["code"]
         match status, code:
             case 401, _:
@@ -146,37 +153,45 @@ class Client:
                 )
         return GatewayError(message, param=error["param"], code=code, type=error["type"], status=status)
 
-    def stranger(self, status: int, location: str | None = None) -> GatewayError:
-        """Somebody else answers."""
+    def unexpected_answer(self, status: int, location: str | None = None) -> GatewayError:
+        """The error for an answer that is not imagegate's: a proxy or a sign-in page has answered."""
         leads = _host(location)
-        message = f"{self.address.url} answers {status}{leads}, and not as imagegate does. Look at the URL, and at what stands"
+        message = f"{self.url} answers {status}{leads}, and not as imagegate does. Look at the URL, and at what stands"
         return GatewayError(f"{message} between.", status=502, code="gateway_unreachable")
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What data of that gateway is shown in."""
+    """The currency and the timezone that a gateway's data is shown in."""
 
     currency: str
     zone: ZoneInfo
 
 
 @asynccontextmanager
-async def connected(address: Address) -> AsyncIterator[tuple[Client, Installation]]:
-    """One connection for a whole command, asked first who is there. Raises GatewayError, and ConfigurationError for a proxy
-    or certificate authority of the environment that cannot be used."""
-    async with _http(address) as http:
-        client = Client(http, address)
-        yield client, await client.installation()
+async def connected(target: Target) -> AsyncIterator[tuple[Client, Installation]]:
+    """Open a client for one command and ask who answers. Raises GatewayError and, for a proxy or certificate authority of the
+    environment or a database that cannot be used, ConfigurationError."""
+    if isinstance(target, RemoteTarget):
+        async with _remote(target) as http:
+            client = Client(http, target.url)
+            yield client, await client.installation()
+        return
+    from app.cli.local import open_application
+
+    async with open_application(target) as application:
+        transport = httpx2.ASGITransport(application)
+        async with httpx2.AsyncClient(transport=transport, trust_env=False) as http:
+            yield Client(http, "http://localhost"), Installation(target.settings.currency, target.settings.zone)
 
 
-def _http(address: Address) -> httpx2.AsyncClient:
-    headers = {"authorization": f"Bearer {address.key}", "user-agent": f"imagegate/{__version__}"}
-    # A proxy out of the environment is for elsewhere: it would get the admin key, unencrypted, and cannot come back here.
-    # A certificate authority out of it is for here, too, and where nothing is encrypted nobody asks for one.
-    near = address.is_loopback
+def _remote(target: RemoteTarget) -> httpx2.AsyncClient:
+    headers = {"authorization": f"Bearer {target.key}", "user-agent": f"imagegate/{__version__}"}
+    # A proxy from the environment is for other machines: it would get the admin key, unencrypted, and cannot reach this one.
+    # A certificate authority from it is for this machine, too; without TLS none is loaded.
+    near = target.is_loopback
     try:
-        authorities = httpx2.create_ssl_context(trust_env=not near or address.is_encrypted)
+        authorities = httpx2.create_ssl_context(trust_env=not near or target.is_encrypted)
         return httpx2.AsyncClient(headers=headers, timeout=TIMEOUT, trust_env=not near, verify=authorities)
     except OSError as exc:  # Of the file; ssl.SSLError is one, too.
         message = f"{_set_of(_AUTHORITIES)} cannot be used: {type(exc).__name__}. It names a file or directory of certificates."
@@ -187,12 +202,12 @@ def _http(address: Address) -> httpx2.AsyncClient:
 
 
 def _set_of(names: tuple[str, ...]) -> str:
-    """Those of them that the environment has, as they are written there."""
+    """Those of `names` that the environment has, as they are written there."""
     return ", ".join(name for name in os.environ if name.upper() in names) or " or ".join(names)
 
 
 def _error(answer: httpx2.Response) -> dict[str, Any] | None:
-    """OpenAI's error object; None where somebody else answered."""
+    """OpenAI's error object; None in an answer of somebody else."""
     try:
         error = answer.json()["error"]
         return error if {"message", "type", "param", "code"} <= error.keys() else None
@@ -208,7 +223,7 @@ def _segment(text: str) -> str:
 
 
 def _host(location: str | None) -> str:
-    """What a redirect may be told by: it can hold a password."""
+    """The part of a redirect's target that may be shown: the rest can hold a password."""
     try:
         to = urlsplit(location or "")
     except ValueError:
