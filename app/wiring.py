@@ -106,25 +106,25 @@ async def _close(gateway: Gateway) -> None:
 def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
     database, clock, background = open_database(where), Clock(), BackgroundTasks()
     ledger, retries = open_book(where, settings.database_connections_max)
-    control_data = ControlData(database)
     schema_gate = SchemaGate(database, pepper, settings.currency, settings.timezone)
-    rates = open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
+    control_data, rates = ControlData(database), _rates(settings)
     upstream, kept_answers = upstream_from(settings), _kept_answers(settings, data_dir, database, clock)
     processes, zone, notifier = Processes(database, new_id("proc_")), settings.zone, notifier_from(settings)
     process_locks = ProcessLocks(_folder(data_dir / "processes"), processes.id)
     admission = Admission(control_data, rates, ledger, background, clock, zone, settings.currency, processes.id, pepper)
-    listeners = Listeners((log_event,))
+    notes, listeners = DeliveryNotes(retries, clock), Listeners((log_event,))
     caps = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
     context = ExchangeContext(upstream, database, ledger, kept_answers, background, listeners, clock, zone, *caps)
-    notes = DeliveryNotes(retries, clock)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = ImageService(admission, context, replay, notes, settings.in_flight_max, settings.client_deadline_s)
-    heartbeat = Heartbeat(processes, clock, schema_gate.ensure)
+    heartbeat, alerting = (
+        Heartbeat(processes, clock, schema_gate.ensure),
+        Alerting(database, notifier, zone, settings.currency),
+    )
     recovery = Recovery(
         processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, listeners, replay.running
     )
     reconciliation = reconciliation_from(settings, database, ledger, upstream)
-    alerting = Alerting(database, notifier, zone, settings.currency)
     repeated = _database_chores(schema_gate, recovery, kept_answers, clock, Reconciler(reconciliation), alerting)
     chores = _chores(heartbeat, notes, kept_answers, repeated)
     return Gateway(
@@ -156,6 +156,10 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
             shared_answers=lambda: _sharing(settings, database, kept_answers, process_locks),
         ),
     )
+
+
+def _rates(settings: Settings) -> Rates:
+    return open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
 
 
 def _chores(heartbeat: Heartbeat, notes: DeliveryNotes, kept_answers: KeptAnswers, repeated: Iterator[Chore]) -> Chores:
