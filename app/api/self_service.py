@@ -33,8 +33,7 @@ def self_service_router(guard: Guard) -> APIRouter:
     @router.get("/key", openapi_extra=EXTENSION)
     @guard.own
     async def retrieve_own_key(request: Request, caller: Caller, gateway: Wired) -> OwnKeyOut:  # noqa: ARG001  (the guard's)
-        """The key with its owner, the models it can buy now and the use of every limit that applies to it. Of a rate, `spent` is
-        what passed in the last minute."""
+        """The key, the models it can buy now and the use of its limits. Of a rate, `spent` is what passed in the last minute."""
         return await _own_key(caller, gateway)
 
     @router.get("/usage/images", response_model=ImagesUsageOut, openapi_extra=EXTENSION)
@@ -70,8 +69,8 @@ def self_service_router(guard: Guard) -> APIRouter:
         """
         wanted = await read_quote(request, caps)
         try:
-            catalog, now_ms = await gateway.control_data.catalog(), gateway.clock.now_ms()
-            quote = await _reader(gateway).quote(catalog, caller, wanted, now_ms)
+            catalog = await gateway.control_data.catalog()
+            quote = await _reader(gateway).quote(catalog, caller, wanted, gateway.clock.now_ms())
             return QuoteOut.of(wanted, quote, gateway.currency)
         finally:
             wanted.close()

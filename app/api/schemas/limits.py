@@ -12,7 +12,7 @@ from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS
 
 SpendInterval = Literal["day", "week", "month", "lifetime"]
 CHANGES_MAX = 100
-_LIMIT = {
+LIMIT_EXAMPLE = {
     "object": "limit",
     "id": "limit_3",
     "name": "monthly spend limit of user lin",
@@ -51,7 +51,7 @@ _IMAGE_QUOTA = {
 }
 
 
-class LimitOut(AnswerModel, json_schema_extra={"example": _LIMIT}):
+class LimitOut(AnswerModel, json_schema_extra={"example": LIMIT_EXAMPLE}):
     """A limit and its use in the current interval."""
 
     object: Literal["limit"] = "limit"
@@ -92,7 +92,7 @@ class LimitOut(AnswerModel, json_schema_extra={"example": _LIMIT}):
 
 
 class QuotedLimitOut(
-    LimitOut, json_schema_extra={"example": {**_LIMIT, "needed": 1_000_000, "left_after": 118_000_000}}
+    LimitOut, json_schema_extra={"example": {**LIMIT_EXAMPLE, "needed": 1_000_000, "left_after": 118_000_000}}
 ):
     """A limit that a quoted request would take from."""
 

@@ -4,29 +4,12 @@ from typing import Literal, Self
 
 from app.api.schemas.base import AnswerModel
 from app.api.schemas.keys import KeyProject
-from app.api.schemas.limits import LimitOut, QuotedLimitOut
+from app.api.schemas.limits import LIMIT_EXAMPLE, LimitOut, QuotedLimitOut
 from app.control.limits import LimitState
 from app.control.quotes import Quote
 from app.core.money import decimal_text
 from app.core.request import ImageRequest
 from app.store.keys import KeyRecord
-
-_LIMIT = {
-    "object": "limit",
-    "id": "limit_3",
-    "name": "monthly spend limit of user lin",
-    "scope": "user",
-    "scope_id": "user-5f2m0c8b1x7k3v9d4h6j2n0q",
-    "scope_name": "lin",
-    "model": None,
-    "unit": "micros",
-    "interval": "month",
-    "amount": 200_000_000,
-    "spent": 80_000_000,
-    "held": 1_000_000,
-    "left": 119_000_000,
-    "resets_at": 1798732800,
-}
 
 
 class OwnKeyOwner(AnswerModel):
@@ -51,7 +34,7 @@ class OwnKeyOut(
             "project": {"id": "proj_default", "name": "default"},
             "models": ["gpt-image-1", "seedream-3.0"],
             "currency": "CNY",
-            "limits": [_LIMIT],
+            "limits": [LIMIT_EXAMPLE],
         }
     },
 ):
@@ -99,7 +82,7 @@ class QuoteOut(
             "currency": "CNY",
             "allowed": True,
             "refused_by": None,
-            "limits": [{**_LIMIT, "needed": 1_000_000, "left_after": 118_000_000}],
+            "limits": [{**LIMIT_EXAMPLE, "needed": 1_000_000, "left_after": 118_000_000}],
         }
     },
 ):
