@@ -10,7 +10,7 @@ from app.core.intervals import bounds_ms, local_day
 from app.store import reconciliation as store
 from app.store.engine import Database
 from app.store.reconciliation import DriftRow
-from app.upstream.billing import Log, LogRow, micros_of
+from app.upstream.billing import Log, LogRow, points_to_micros
 
 DAYS = 8
 ALARM_PERCENT = 1
@@ -75,7 +75,7 @@ def _days(log: Log, zone: ZoneInfo, now_ms: int) -> Iterator[tuple[str, int, int
     for _ in range(DAYS):
         start_ms, end_ms = bounds_ms("day", at_ms, zone)
         assert end_ms is not None and log.oldest_at_ms is not None
-        if end_ms <= log.oldest_at_ms or (log.cut and start_ms < log.oldest_at_ms):
+        if end_ms <= log.oldest_at_ms or (log.is_truncated and start_ms < log.oldest_at_ms):
             return
         yield local_day(at_ms, zone), start_ms, end_ms
         at_ms = start_ms - 1
@@ -93,7 +93,7 @@ def _rows(
 ) -> list[DriftRow]:
     def row(model: str) -> DriftRow:
         points = billed.get(model, 0)
-        billed_micros = micros_of(points, rules.micros_per_dollar)
+        billed_micros = points_to_micros(points, rules.micros_per_dollar)
         return DriftRow(relay, day, model, booked.get(model, 0), billed_micros, points, now_ms)
 
     return [row(model) for model in sorted(booked.keys() | billed.keys())]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.store.ledger.columns import State
-from app.upstream.billing import Log, LogRow, micros_of
+from app.upstream.billing import Log, LogRow, points_to_micros
 
 SLACK_MS: Final = 60_000
 """How far the relay's clock may be from ours, its log a little late."""
@@ -66,11 +66,11 @@ class MatchingRules:
         )
 
     def micros(self, row: LogRow) -> int:
-        return micros_of(row.points, self.micros_per_dollar)
+        return points_to_micros(row.points, self.micros_per_dollar)
 
     @property
     def _point_micros(self) -> int:
-        return micros_of(1, self.micros_per_dollar)
+        return points_to_micros(1, self.micros_per_dollar)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from app.core.pricing import PerImage, PerToken
 from app.errors import UpstreamMisconfigured
 from app.store import prices as store
 from app.store.engine import Database
-from app.upstream.billing import Unusable
+from app.upstream.billing import RelayDataError
 from app.upstream.client import RelayReader
 from app.upstream.pricing import RelayPrices, TokenPrices, read_prices
 
@@ -28,7 +28,7 @@ async def read_offer(
     """The relay's prices for its group `group`. Raises UpstreamMisconfigured when it does not publish them."""
     try:
         relay = await read_prices(upstream, group, micros_per_dollar)
-    except Unusable as exc:
+    except RelayDataError as exc:
         raise UpstreamMisconfigured(f"The relay does not tell its prices: {exc}.") from None
     return await relay_offer(database, relay, more_models)
 

@@ -13,8 +13,8 @@ from app.images.booking import CompleteAnswer
 from app.spool import Segments, Spool, segments_chunks, whole
 from app.upstream.classify import Verdict, unknown
 from app.upstream.client import Answer
-from app.upstream.events import EventReader, EventShaper, Shaped
-from app.upstream.images import Images, together
+from app.upstream.events import ClientEvent, EventReader, EventShaper
+from app.upstream.images import Images, merge_images
 
 PARTIALS_MAX = 8
 """Most partial images that wait for a slow client; more are dropped, since they are a courtesy."""
@@ -74,7 +74,7 @@ class StreamedAnswer:
     created_s: int
     bytes_max: int
     queue: EventQueue | None
-    completed: list[Shaped] = field(default_factory=list)
+    completed: list[ClientEvent] = field(default_factory=list)
 
     async def read(self, answer: Answer) -> CompleteAnswer | Verdict:
         """Pass events on until the last image is complete. Raises Broken when the stream is cut and OSError when the disk is full;
@@ -108,7 +108,7 @@ class StreamedAnswer:
         else:
             self.queue.hand_over(self.spool)
 
-    def _take(self, shaped: Shaped | None) -> CompleteAnswer | Verdict | None:
+    def _take(self, shaped: ClientEvent | None) -> CompleteAnswer | Verdict | None:
         """Queue an event; returns the outcome where the event brings one."""
         if shaped is None:
             return None
@@ -125,7 +125,7 @@ class StreamedAnswer:
 
     def _complete(self, unsent: Segments) -> CompleteAnswer:
         images = [shaped.images for shaped in self.completed if shaped.images is not None]
-        return CompleteAnswer(together(images, self.request.n), unsent, self.spool)
+        return CompleteAnswer(merge_images(images, self.request.n), unsent, self.spool)
 
 
 def read_stored_events(spool: Spool, request: ImageRequest, created_s: int) -> CompleteAnswer | None:
@@ -139,4 +139,4 @@ def read_stored_events(spool: Spool, request: ImageRequest, created_s: int) -> C
             if shaped is not None and shaped.images is not None and len(completed) < request.n:
                 completed.append(shaped.images)
                 segments += shaped.frame
-    return CompleteAnswer(together(completed, request.n), segments, spool) if completed else None
+    return CompleteAnswer(merge_images(completed, request.n), segments, spool) if completed else None

@@ -1,1 +1,1 @@
-"""The relay seen from our side: sending to it, reading what it answers, and what an answer means for the books."""
+"""Client of the relay: sends requests, reads and classifies answers, and reads the relay's prices and bills."""

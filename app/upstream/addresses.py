@@ -1,4 +1,4 @@
-"""Addresses of the relay and of the proxy on the way to it, checked before anything connects."""
+"""Validation of the addresses of the relay and of the proxy to it, before anything connects."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ PROXY_FROM_ENVIRONMENT: Final = "env"
 
 
 def relay_root(base_url: str) -> str:
-    """`base_url` without a trailing slash or `/v1`. Raises ConfigurationError when it is no http or https address."""
+    """Return `base_url` without a trailing slash or `/v1`. Raises ConfigurationError unless it is an http or https address."""
     root = base_url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
     parts = urlsplit(root) if _is_http_address(root) else None
     if parts is None or parts.query or parts.fragment or parts.username is not None:
@@ -24,8 +24,8 @@ def relay_root(base_url: str) -> str:
 def proxy_address(setting: str | None, base_url: str) -> str | None:
     """Return the address of the proxy to the relay at `base_url`, or None where the relay is reached directly.
 
-    `setting` is an address, or `env` for what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say now. An address without a scheme is one
-    of http. Raises ConfigurationError, whose message does not quote the address: it may hold a password.
+    `setting` is an address, or `env` for the current HTTPS_PROXY, HTTP_PROXY and NO_PROXY. An address without a scheme is taken
+    as http. Raises ConfigurationError, whose message does not quote the address: it may hold a password.
     """
     source, address = "IMAGEGATE_UPSTREAM_PROXY", setting
     if setting == PROXY_FROM_ENVIRONMENT:

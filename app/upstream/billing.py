@@ -1,7 +1,7 @@
-"""The relay's own accounts, as far as the key may see them: its log of charges, and what it says was used.
+"""Reader of the relay's bills: the log of charges of our key, and the totals that the relay states for it.
 
-Which of them exist depends on the relay's age and on its operator. What is missing is said and never an error. The key goes
-into a query only where the relay takes it in no other way, and neither it nor such an address is ever logged or raised.
+Not every relay has them: that depends on its version and its operator. A missing one is listed in the result and raises nothing.
+The key goes into a query string only where the relay accepts it in no other way; no log and no error contains that address.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from app.upstream.client import Answer, Broken, NotSent, RelayReader
 
 POINTS_PER_DOLLAR: Final = 500_000
 LOG_ROWS_MAX: Final = 1000
-"""A log of this many rows has lost older ones."""
+"""The relay shows no more rows; a log of this length lacks its oldest ones."""
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 TIMEOUT_S: Final = 30.0
 
@@ -30,17 +30,17 @@ _CONSUMED, _REFUNDED = 2, 6
 _UNLIMITED_DOLLARS = 100_000_000
 
 
-class Unusable(Exception):
-    """An account that is not there or cannot be read; the message says why and holds nothing secret."""
+class RelayDataError(Exception):
+    """Data of the relay that is missing or cannot be read. The message gives the reason and contains no secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
-    """A charge of the relay, or a refund with negative points. `at_ms` is the relay's clock, to the second; `request_id` is
+    """Charge of the relay, or a refund with negative points. `at_ms` is by the relay's clock, to the second; `request_id` is
     empty where the relay does not log it (profile C).
 
-    `proof` names the row for good. The ids of the log cannot: one relay shows them modulo 1024, the other counts from the
-    newest row. Rows alike in everything are numbered; which of them is which does not matter.
+    `proof` identifies the row permanently. The ids of the log do not: one relay shows them modulo 1024, the other counts from
+    the newest row. Rows with the same content are numbered, in any order.
     """
 
     proof: str
@@ -52,16 +52,16 @@ class LogRow:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Charges, oldest first. `oldest_at_ms` is that of any row, None when there is none; `cut`: older ones are not shown."""
+    """Charges, oldest first. `oldest_at_ms` counts every row and is None without one; `is_truncated`: older rows are missing."""
 
     rows: tuple[LogRow, ...]
     oldest_at_ms: int | None
-    cut: bool
+    is_truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the relay says of the key, in points. `left_points` is None where it is unlimited or not told."""
+    """Usage of the key as the relay states it, in points. `left_points` is None when unlimited or unknown."""
 
     used_points: int | None
     left_points: int | None
@@ -70,7 +70,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """`missing` says of each account that could not be read why; `log` is None where that is the log."""
+    """Log and account of the key. `missing` has a reason for each part that could not be read; `log` is None if the log is one."""
 
     log: Log | None
     account: Account
@@ -78,62 +78,65 @@ class Accounts:
 
 
 async def read_accounts(upstream: RelayReader, api_key: str, timeout_s: float = TIMEOUT_S) -> Accounts:
-    """Everything the relay tells. Never raises for what the relay does: three or four requests, `timeout_s` for each."""
+    """Read log and account in two to five requests of at most `timeout_s` seconds each. Never raises for what the relay does."""
     reader = _Reader(upstream, timeout_s, [])
     log = await _read_log(reader, api_key)
     token = await reader.account(TOKEN, token_account)
     if token is None:
         used = await reader.account(USAGE, used_points)
         limit = await reader.account(SUBSCRIPTION, limit_points)
-        token = _together(used, limit)
+        token = _account_from_bill(used, limit)
     return Accounts(log, token, tuple(reader.missing))
 
 
 def read_log(document: Any) -> Log:
-    """The log as the relay tells it. Raises Unusable."""
+    """Parse the relay's log. Raises RelayDataError."""
     data = document.get("data") if isinstance(document, dict) else None
     if not isinstance(document, dict) or document.get("success") is not True or not isinstance(data, list | None):
-        raise Unusable("is not a log")
-    shown = [row for row in data or [] if isinstance(row, dict) and _whole(row.get("created_at")) is not None]
-    charges = sorted((row for row in shown if _points(row) is not None), key=lambda row: row["created_at"])
-    times: Counter[str] = Counter()
+        raise RelayDataError("is not a log")
+    shown = [row for row in data or [] if isinstance(row, dict) and _whole_number(row.get("created_at")) is not None]
+    charges = sorted((row for row in shown if _signed_points(row) is not None), key=lambda row: row["created_at"])
+    occurrences: Counter[str] = Counter()
     rows = []
     for row in charges:
-        name = _name(row)
-        times[name] += 1
-        rows.append(_row(row, f"{name}#{times[name]}"))
+        identity = _identity(row)
+        occurrences[identity] += 1
+        rows.append(_row(row, f"{identity}#{occurrences[identity]}"))
     oldest_ms = min((int(row["created_at"]) * 1000 for row in shown), default=None)
     return Log(tuple(rows), oldest_ms, len(data or []) >= LOG_ROWS_MAX)
 
 
 def token_account(document: Any) -> Account:
-    """`/api/usage/token/` (profile N), in points. Raises Unusable."""
+    """Parse the answer of `/api/usage/token/` (profile N). Raises RelayDataError."""
     data = document.get("data") if isinstance(document, dict) else None
-    if not isinstance(data, dict) or _whole(data.get("total_used")) is None:
-        raise Unusable("is not the account of a key")
+    if not isinstance(data, dict) or _whole_number(data.get("total_used")) is None:
+        raise RelayDataError("is not the account of a key")
     unlimited = data.get("unlimited_quota") is True
-    left = None if unlimited else _whole(data.get("total_available"))
-    return Account(_whole(data["total_used"]), left, unlimited)
+    left = None if unlimited else _whole_number(data.get("total_available"))
+    return Account(_whole_number(data["total_used"]), left, unlimited)
 
 
 def used_points(document: Any) -> int:
-    """`/v1/dashboard/billing/usage`: hundredths of a site dollar over all time, whatever dates are asked for. Raises Unusable."""
+    """Parse the answer of `/v1/dashboard/billing/usage` into points. Raises RelayDataError.
+
+    The relay answers hundredths of a site dollar over all time, whatever dates the query has.
+    """
     hundredths = document.get("total_usage") if isinstance(document, dict) else None
     if isinstance(hundredths, bool) or not isinstance(hundredths, int | float) or not abs(hundredths) < 10**15:
-        raise Unusable("is not a bill")
+        raise RelayDataError("is not a bill")
     return round(hundredths * POINTS_PER_DOLLAR / 100)
 
 
 def limit_points(document: Any) -> int | None:
-    """`/v1/dashboard/billing/subscription`: what the key may use in all; None without a limit. Raises Unusable."""
+    """Parse the answer of `/v1/dashboard/billing/subscription` into points; None if unlimited. Raises RelayDataError."""
     dollars = document.get("hard_limit_usd") if isinstance(document, dict) else None
     if isinstance(dollars, bool) or not isinstance(dollars, int | float) or not 0 <= dollars < 10**15:
-        raise Unusable("is not a subscription")
+        raise RelayDataError("is not a subscription")
     return None if dollars >= _UNLIMITED_DOLLARS else round(dollars * POINTS_PER_DOLLAR)
 
 
-def micros_of(points: int, micros_per_dollar: int) -> int:
-    """Points in our currency, rounded up."""
+def points_to_micros(points: int, micros_per_dollar: int) -> int:
+    """Convert points into micros of our currency, rounded up."""
     return -(-points * micros_per_dollar // POINTS_PER_DOLLAR)
 
 
@@ -144,10 +147,10 @@ class _Reader:
     missing: list[str]
 
     async def account(self, path: str, parse: Any) -> Any:
-        """None, and a word in `missing`, when it cannot be had."""
+        """Read and parse one account. Return None and add the reason to `missing` when that fails."""
         try:
             return parse(await self.document(path))
-        except Unusable as exc:
+        except RelayDataError as exc:
             self.missing.append(f"{path} {exc}")
             return None
 
@@ -156,7 +159,7 @@ class _Reader:
 
 
 async def read_document(upstream: RelayReader, path: str, timeout_s: float) -> Any:
-    """The JSON of a 200. Raises Unusable."""
+    """Read `path` and parse the JSON of a 200. Raises RelayDataError."""
     try:
         async with asyncio.timeout(timeout_s):
             answer = await upstream.get(path)
@@ -165,66 +168,67 @@ async def read_document(upstream: RelayReader, path: str, timeout_s: float) -> A
             finally:
                 await answer.close()
     except (NotSent, Broken, TimeoutError) as exc:
-        raise Unusable(f"cannot be had: {type(exc).__name__}") from None
+        raise RelayDataError(f"cannot be had: {type(exc).__name__}") from None
     try:
         return await asyncio.to_thread(json.loads, body)
     except (ValueError, RecursionError):
-        raise Unusable("is not JSON") from None
+        raise RelayDataError("is not JSON") from None
 
 
 async def _body(answer: Answer) -> bytes:
     if answer.status != 200:
-        raise Unusable(f"answered {answer.status}")
+        raise RelayDataError(f"answered {answer.status}")
     if "html" in answer.content_type:
-        raise Unusable("is not there: a page came back")
+        raise RelayDataError("is not there: a page came back")
     body = bytearray()
     async for chunk in answer.chunks():
         body += chunk
         if len(body) > ANSWER_BYTES_MAX:
-            raise Unusable("is too long to be read")
+            raise RelayDataError("is too long to be read")
     return bytes(body)
 
 
 async def _read_log(reader: _Reader, api_key: str) -> Log | None:
-    """The newer relay takes the bearer. The older one looks for the key in the query only; without it, it shows nothing or
-    refuses, so it is asked once more."""
+    """Read the log with the bearer, then once more with the key in the query: an older relay finds the key only there."""
     try:
         log = read_log(await reader.document(LOG))
         if log.oldest_at_ms is not None:
             return log
-    except Unusable as exc:
-        if "429" in str(exc):  # Asking again would only prolong it.
+    except RelayDataError as exc:
+        if "429" in str(exc):  # Another request would only extend the rate limit.
             reader.missing.append(f"{LOG} {exc}")
             return None
     try:
         return read_log(await reader.document(f"{LOG}?key={quote(api_key, safe='')}"))
-    except Unusable as exc:
+    except RelayDataError as exc:
         reader.missing.append(f"{LOG} {exc}")
         return None
 
 
-def _together(used: int | None, limit: int | None) -> Account:
+def _account_from_bill(used: int | None, limit: int | None) -> Account:
     left = None if used is None or limit is None else limit - used
     return Account(used, left, unlimited=used is not None and limit is None)
 
 
-def _points(row: Mapping[str, Any]) -> int | None:
-    """What the row took, refunds negative; None for a row of another kind, and for one that took nothing."""
-    points = _whole(row.get("quota"))
+def _signed_points(row: Mapping[str, Any]) -> int | None:
+    """Return the points of a charge, negative for a refund; None for rows of other types and for zero points."""
+    points = _whole_number(row.get("quota"))
     if points is None or points <= 0 or row.get("type") not in (_CONSUMED, _REFUNDED):
         return None
     return points if row["type"] == _CONSUMED else -points
 
 
 def _row(row: Mapping[str, Any], proof: str) -> LogRow:
-    return LogRow(proof, int(row["created_at"]) * 1000, _text(row, "model_name"), _points(row) or 0, _request_id(row))
+    return LogRow(
+        proof, int(row["created_at"]) * 1000, _text(row, "model_name"), _signed_points(row) or 0, _request_id(row)
+    )
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    """What of a row never changes."""
-    facts = [row["created_at"], row.get("type"), _text(row, "model_name"), _points(row)]
-    told = [_whole(row.get(name)) for name in ("prompt_tokens", "completion_tokens", "use_time")]
-    return ":".join(str(fact) for fact in (*facts, *told, _request_id(row)))
+def _identity(row: Mapping[str, Any]) -> str:
+    """Join the fields of a row that never change."""
+    facts = [row["created_at"], row.get("type"), _text(row, "model_name"), _signed_points(row)]
+    counts = [_whole_number(row.get(name)) for name in ("prompt_tokens", "completion_tokens", "use_time")]
+    return ":".join(str(fact) for fact in (*facts, *counts, _request_id(row)))
 
 
 def _request_id(row: Mapping[str, Any]) -> str:
@@ -236,8 +240,8 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     return value[:128] if isinstance(value, str) else ""
 
 
-def _whole(value: Any) -> int | None:
-    """A whole number of a sane size; relays written in other languages also send them as 5.0."""
+def _whole_number(value: Any) -> int | None:
+    """Return a whole number below 10**15, else None. Some relays send whole numbers as 5.0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 10**15:
         return None
     return int(value) if value == int(value) else None

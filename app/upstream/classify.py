@@ -1,7 +1,7 @@
-"""What an answer of the relay means for the books: was nothing charged, or can nobody tell?
+"""Classification of the relay's refusals for the books: certainly not charged, or possibly charged.
 
-Money is given back only on an answer that is known never to be charged: the relay's own checks before it forwards, its 429, and
-a provider's 4xx. Everything else keeps its hold until it is reconciled. The rows of the table come from the relay's source.
+A hold is released only on an answer that is never charged: the relay's own checks before it forwards a request, its 429, and a
+provider's 4xx. Every other answer keeps its hold until it is reconciled. The rules come from the relay's source.
 """
 
 import json
@@ -21,10 +21,10 @@ from app.errors import (
     UpstreamRateLimited,
     UpstreamWalletEmpty,
 )
-from app.upstream.words import clean_message
+from app.upstream.redaction import clean_message
 
 HEAD_BYTES: Final = 64 * 1024
-"""How much of a refusal `classify_refusal` wants to see; an error in the relay's envelope is far smaller."""
+"""Bytes of a refusal that `classify_refusal` needs; an error in the relay's envelope is far smaller."""
 
 _WALLET_CODES: Final = frozenset({"insufficient_quota", "insufficient_user_quota", "pre_consume_token_quota_failed"})
 _WALLET_PHRASES: Final = (
@@ -42,13 +42,14 @@ _NEVER_CHARGED_CHECKS: Final = frozenset({"invalid_request", "sensitive_words_de
 _NO_CHANNEL_PHRASES: Final = ("无可用渠道", "no available channel", "No available channel")
 _NO_PRICE_OR_CHANNEL: Final = frozenset({"model_price_error", "get_channel_failed"})
 _RELAY_TYPES: Final = frozenset({"new_api_error", "one_api_error"})
-_NOT_DONE_STATUSES: Final = frozenset({404, 405})
+_UNSUPPORTED_STATUSES: Final = frozenset({404, 405})
 _UNCLEAR_STATUSES: Final = frozenset({408, 409, 425, 499})
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`released`: nothing was charged. `unknown`: it may have been, keep the hold. `alarm`: an administrator must act."""
+    """Outcome of a request: `released` was not charged; `unknown` may have been, so its hold stays. `alarm`: an administrator must
+    act."""
 
     outcome: Literal["released", "unknown"]
     error: GatewayError
@@ -57,7 +58,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """A refusal, read. `enveloped`: it is `{"error": {...}}`; the texts are empty where they are not told."""
+    """Parsed refusal. `enveloped`: its body is `{"error": {...}}`. Missing texts are empty."""
 
     status: int
     is_page: bool
@@ -68,10 +69,10 @@ class _Refusal:
     message: str
 
     @property
-    def tells_of_no_channel(self) -> bool:
-        """The older profile says it without a code, in words of its own."""
-        told = self.type in _RELAY_TYPES and any(phrase in self.message for phrase in _NO_CHANNEL_PHRASES)
-        return self.code == "model_not_found" or (told and not self.code)
+    def reports_no_channel(self) -> bool:
+        """True when no channel serves the model. The older relay reports that with a phrase and no code."""
+        has_phrase = self.type in _RELAY_TYPES and any(phrase in self.message for phrase in _NO_CHANNEL_PHRASES)
+        return self.code == "model_not_found" or (has_phrase and not self.code)
 
 
 def classify_refusal(
@@ -81,9 +82,9 @@ def classify_refusal(
     retry_after: str | None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Verdict:
-    """What an answer that is not a readable 200 means. `head` is its first HEAD_BYTES; never raises.
+    """Classify an answer that is not a readable 200. `head` is its first HEAD_BYTES; never raises.
 
-    `now` is asked only where Retry-After is a date. The texts of a 401 and a 403 are never shown: they can hold our key.
+    `now` is called only when Retry-After is a date. The texts of a 401 and a 403 are never shown: they can contain our key.
     """
     refusal = _read(status, content_type, head)
     if status == 429:
@@ -91,38 +92,38 @@ def classify_refusal(
     if status == 407:
         return _proxy_refused()
     if not 400 <= status < 600 or refusal.is_page:
-        # A page or a redirect below 500: the address is wrong, or something stands in the way.
+        # A page or a redirect below 500 means a wrong address or an intercepting proxy, which an administrator must fix.
         return unknown(_unexpected(refusal), alarm=status < 500 and (refusal.is_page or status >= 300))
     return _client_error(refusal) if status < 500 else _server_error(refusal)
 
 
 def unknown(what_happened: str, *, alarm: bool = False) -> Verdict:
-    """The verdict on whatever may have been charged; `what_happened` is one sentence a client may read."""
+    """Build the verdict on a request that may have been charged; `what_happened` is one sentence for the client."""
     advice = "The image may have been charged, so do not send the request again; an administrator can look it up."
     return Verdict("unknown", UpstreamOutcomeUnknown(f"{what_happened} {advice}"), alarm)
 
 
 def error_text(error: Any) -> str:
-    """What the relay's error object, or whatever stands in its place, says; cleaned, perhaps empty."""
+    """Return the cleaned message of the relay's error, an object or a string; empty without one."""
     message = error.get("message") if isinstance(error, dict) else error
     return clean_message(message).rstrip(".。") if isinstance(message, str) else ""
 
 
 def _too_many(refusal: _Refusal, retry_after_s: int | None) -> Verdict:
-    if _is_about_the_wallet(refusal):
+    if _reports_empty_wallet(refusal):
         return _wallet_empty()
     message = "The upstream is busy and took on nothing; try again shortly."
     return Verdict("released", UpstreamRateLimited(message, retry_after_s=retry_after_s))
 
 
 def _client_error(refusal: _Refusal) -> Verdict:
-    if _is_about_the_wallet(refusal):
+    if _reports_empty_wallet(refusal):
         return _wallet_empty()
     if refusal.status in (401, 403):
         return _misconfigured(refusal.status)
     if refusal.code in _NO_PRICE_OR_CHANNEL:
         return _unavailable("has no price or no channel for this model")
-    if refusal.status in _NOT_DONE_STATUSES and not refusal.code:
+    if refusal.status in _UNSUPPORTED_STATUSES and not refusal.code:
         return _unavailable(f"does not do this operation (status {refusal.status})")
     if refusal.status in _UNCLEAR_STATUSES and not refusal.enveloped:
         return unknown(_unexpected(refusal))
@@ -140,13 +141,13 @@ def _server_error(refusal: _Refusal) -> Verdict:
         return _unavailable("has no price or no channel for this model")
     if refusal.status == 501 and refusal.enveloped:
         return _unavailable("does not do this operation")
-    if refusal.status == 503 and refusal.tells_of_no_channel:
+    if refusal.status == 503 and refusal.reports_no_channel:
         return _unavailable("has no channel for this model")
     return unknown(_unexpected(refusal))
 
 
 def _refused(refusal: _Refusal, status: int, type: str | None = None) -> Verdict:
-    """The request itself is refused, by the relay or by the provider: its own words, cleaned."""
+    """Build the verdict on a request that the relay or the provider rejected, with their cleaned message."""
     error = RelayRefusedRequest(
         clean_message(refusal.message) or f"The upstream refused this request (status {refusal.status}).",
         status=status,
@@ -191,8 +192,9 @@ def _unexpected(refusal: _Refusal) -> str:
     return f"The upstream answered with {what} (status {refusal.status})."
 
 
-def _is_about_the_wallet(refusal: _Refusal) -> bool:
-    """A text counts only with statuses the relay itself uses for this: a provider's 400 can quote the prompt."""
+def _reports_empty_wallet(refusal: _Refusal) -> bool:
+    """True when our balance or quota is used up. Phrases count only with statuses that the relay itself sends: a provider's 400
+    can quote the prompt."""
     if refusal.status == 402 or refusal.code in _WALLET_CODES or refusal.type == "insufficient_quota":
         return True
     text = refusal.message.lower()
@@ -201,17 +203,17 @@ def _is_about_the_wallet(refusal: _Refusal) -> bool:
 
 def _read(status: int, content_type: str, head: bytes) -> _Refusal:
     is_page = "html" in content_type.lower() or head[:256].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-    document = None if is_page else _parsed(head)
+    document = None if is_page else _parse_json(head)
     error = document.get("error") if isinstance(document, dict) else None
     enveloped = isinstance(error, dict)
     fields: dict[str, Any] = error if isinstance(error, dict) else document if isinstance(document, dict) else {}
     message = error if isinstance(error, str) else _text(fields.get("message")) or _text(fields.get("detail"))
-    told = fields if enveloped else {}
-    code, kind = _word(told.get("code")), _word(told.get("type"))
-    return _Refusal(status, is_page, enveloped, code, kind, _word(told.get("param")), message)
+    names = fields if enveloped else {}
+    code, kind = _short_name(names.get("code")), _short_name(names.get("type"))
+    return _Refusal(status, is_page, enveloped, code, kind, _short_name(names.get("param")), message)
 
 
-def _parsed(head: bytes) -> Any:
+def _parse_json(head: bytes) -> Any:
     try:
         return json.loads(head)
     except (ValueError, RecursionError):
@@ -222,14 +224,14 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _word(value: Any) -> str:
-    """A code, type or parameter name; numbers occur as codes. Anything longer or odder is not told."""
+def _short_name(value: Any) -> str:
+    """Return a code, type or parameter name; codes can be numbers. Values that are long or name the relay become empty."""
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return text if len(text) <= 100 and text.isprintable() and clean_message(text) == text else ""
 
 
 def _retry_after_s(value: str | None, now: Callable[[], datetime]) -> int | None:
-    """Whole seconds, rounded up and within 1 to 60; None where nothing usable was told."""
+    """Parse Retry-After into whole seconds, rounded up and within 1 to 60; None when it is missing or invalid."""
     if value is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The relay over HTTP: one request out, its answer in, never a second attempt."""
+"""HTTP client of the relay. One call sends one request, never a second attempt."""
 
 import asyncio
 import io
@@ -25,29 +25,29 @@ SMALL_BYTES: Final = 256 * 1024
 """The largest body that is written at once."""
 STREAM_END_S: Final = 1.0
 STREAM_END_BYTES: Final = 64 * 1024
-"""What is read behind the last event of a stream, so that its connection can be used again."""
+"""Most bytes read after the last event of a stream, so that its connection can be reused."""
 _PATH_CHARS: Final = "/%:@!$&'()*+,;=~-._"
 _PATHS: Final[dict[Operation, str]] = {
     "generation": "/v1/images/generations",
     "edit": "/v1/images/edits",
     "variation": "/v1/images/variations",
 }
-_NOT_LET_THROUGH: Final = (401, 407)
-"""Statuses of a CONNECT; tinyproxy answers a wrong password with 401."""
+_PROXY_AUTH_STATUSES: Final = (401, 407)
+"""Statuses of a CONNECT with a wrong user or password; tinyproxy answers 401."""
 _FAILURES: Final = (aiohttp.ClientError, OSError, RuntimeError)
-"""Failures of an exchange. aiohttp and uvloop raise RuntimeError where they find a connection closed."""
+"""Failures of an exchange. aiohttp and uvloop raise RuntimeError when they find a connection closed."""
 
 
 class NotSent(Exception):
-    """No byte of the request has left: not resolved, refused, no TLS, not connected in time. Nothing can have been charged."""
+    """Failure before any byte of the request was sent: DNS, refused, TLS, connect timeout. Nothing can have been charged."""
 
 
 class Broken(Exception):
-    """The exchange broke off after bytes may have left. The outcome of the request is unknown."""
+    """Failure after bytes of the request may have been sent. Its outcome is unknown."""
 
 
 class Answer(Protocol):
-    """The head of an answer, and its decoded body to be read once. Its receiver closes it."""
+    """Head of an answer, and its decoded body to be read once. The caller closes it."""
 
     status: int
     content_type: str
@@ -59,12 +59,12 @@ class Answer(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give the connection back after the end of the body, close it otherwise. Idempotent."""
+        """Return the connection to the pool after the end of the body, else close it. Idempotent."""
         ...
 
 
 class RelayReader(Protocol):
-    """A relay that answers free GETs, for `/v1/models`, its prices and its accounts."""
+    """Relay that answers free GETs, for `/v1/models`, its prices and its bills."""
 
     async def get(self, path: str) -> Answer:
         """Return the answer to a GET of `path`. Raises NotSent or Broken."""
@@ -72,22 +72,23 @@ class RelayReader(Protocol):
 
 
 class Upstream(Protocol):
-    """A relay. One call sends at most one request."""
+    """Relay that draws images. One call sends at most one request."""
 
-    async def send(self, wanted: ImageRequest, *, model_drops_response_format: bool, request_id: str) -> Answer:
-        """Send `wanted` and wait for the head of the answer. Raises NotSent or Broken.
+    async def send(self, request: ImageRequest, *, model_drops_response_format: bool, request_id: str) -> Answer:
+        """Send `request` and wait for the head of the answer. Raises NotSent or Broken.
 
-        The only timeouts are those for connecting and between two reads. A caller that cancels knows nothing about the outcome.
+        The only timeouts are those for connecting and between two reads. After a cancellation the outcome is unknown.
         """
         ...
 
 
 class HttpUpstream:
-    """A relay over HTTP. Make it inside a running event loop; close it there.
+    """Relay over HTTP. Create and close it inside the running event loop.
 
     `base_url` may end in `/v1`; `proxy` is an http or https address and may hold a user and a password; `ca_file` holds
-    certificates that are trusted besides the system's. Follows no redirect, keeps no cookie, reads nothing from the environment,
-    and builds its headers from nothing, so that nothing of a client's travels. Raises ConfigurationError on what it cannot use.
+    certificates that are trusted besides the system's. Follows no redirect, keeps no cookie, and reads nothing from the
+    environment. Builds every header itself, so that none of a client's reaches the relay. Raises ConfigurationError for invalid
+    arguments.
     """
 
     def __init__(
@@ -110,24 +111,24 @@ class HttpUpstream:
         self._session = open_session(
             connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s, tls=tls, ca_file=ca_file
         )
-        self._endings: set[asyncio.Task[None]] = set()
+        self._ending_tasks: set[asyncio.Task[None]] = set()
 
-    async def send(self, wanted: ImageRequest, *, model_drops_response_format: bool, request_id: str) -> Answer:
-        fields = wanted.fields
+    async def send(self, request: ImageRequest, *, model_drops_response_format: bool, request_id: str) -> Answer:
+        fields = request.fields
         if model_drops_response_format:
             fields = {name: value for name, value in fields.items() if name != "response_format"}
-        content_type, body = _body(wanted, fields)
+        content_type, body = _body(request, fields)
         headers = {
-            "Accept": "text/event-stream, application/json" if wanted.stream else "application/json",
+            "Accept": "text/event-stream, application/json" if request.stream else "application/json",
             "Content-Type": content_type,
             "Content-Length": str(segments_bytes(body)),
             "X-Request-Id": request_id,
         }
-        path = _PATHS[wanted.operation]
-        if wanted.spool is None:
+        path = _PATHS[request.operation]
+        if request.spool is None:
             text = b"".join(part for part in body if isinstance(part, bytes))
             return await self._request("POST", path, headers, text if len(text) <= SMALL_BYTES else io.BytesIO(text))
-        return await self._request("POST", path, headers, _pieces(body, wanted.spool))
+        return await self._request("POST", path, headers, _spooled_chunks(body, request.spool))
 
     async def get(self, path: str) -> Answer:
         return await self._request("GET", path, {"Accept": "application/json"}, None)
@@ -135,7 +136,7 @@ class HttpUpstream:
     async def close(self) -> None:
         """Close every connection. Idempotent."""
         await self._session.close()
-        await asyncio.gather(*self._endings)
+        await asyncio.gather(*self._ending_tasks)
 
     async def _request(
         self, method: str, path: str, headers: dict[str, str], body: bytes | io.BytesIO | AsyncIterator[bytes] | None
@@ -154,17 +155,17 @@ class HttpUpstream:
         except _FAILURES as exc:
             if watch.write_began:
                 raise _broken(exc) from exc
-            if isinstance(exc, aiohttp.ClientHttpProxyError) and exc.status in _NOT_LET_THROUGH:
+            if isinstance(exc, aiohttp.ClientHttpProxyError) and exc.status in _PROXY_AUTH_STATUSES:
                 return ProxyRefusal()
             # Without its cause, whose text can hold the proxy's password.
             raise NotSent(f"{type(exc).__name__}: no connection to {self.base_url}") from None
-        return HttpAnswer(response, self._endings)
+        return HttpAnswer(response, self._ending_tasks)
 
 
 class HttpAnswer:
-    """An answer over HTTP, its body still to be read. `endings` collects the tasks that read the end of streams."""
+    """Answer over HTTP with an unread body. `ending_tasks` collects the tasks that read streams to their end."""
 
-    def __init__(self, response: aiohttp.ClientResponse, endings: set[asyncio.Task[None]]):
+    def __init__(self, response: aiohttp.ClientResponse, ending_tasks: set[asyncio.Task[None]]):
         headers = response.headers
         self.status = response.status
         self.content_type = headers.get("Content-Type", "")
@@ -172,7 +173,7 @@ class HttpAnswer:
         self.retry_after = headers.get("Retry-After")
         self._encoding = headers.get("Content-Encoding", "")
         self._response: aiohttp.ClientResponse | None = response
-        self._endings = endings
+        self._ending_tasks = ending_tasks
         self._is_reading = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -197,16 +198,16 @@ class HttpAnswer:
         response, self._response = self._response, None
         if response is None or response.closed:
             return
-        if self._is_reading or "event-stream" not in self.content_type:  # It failed, was cancelled or is not wanted.
+        if self._is_reading or "event-stream" not in self.content_type:  # It failed, was cancelled or is not needed.
             response.close()
             return
-        ending = asyncio.create_task(_read_end(response))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
+        ending = asyncio.create_task(_drain_stream(response))
+        self._ending_tasks.add(ending)
+        ending.add_done_callback(self._ending_tasks.discard)
 
 
 class ProxyRefusal:
-    """The answer of a proxy that opens no tunnel without another user or password: 407, without a body."""
+    """Answer of a proxy that rejects our user or password: 407, without a body."""
 
     status = 407
     content_type = ""
@@ -218,11 +219,11 @@ class ProxyRefusal:
         yield
 
     async def close(self) -> None:
-        """There is no connection to close."""
+        """Do nothing: there is no connection."""
 
 
-async def _read_end(response: aiohttp.ClientResponse) -> None:
-    """Read what follows the last event of a stream, then let go of its connection: kept if that was the end, else closed."""
+async def _drain_stream(response: aiohttp.ClientResponse) -> None:
+    """Read the rest of a stream after its last event, then release its connection: reusable if the stream ended, else closed."""
     left_bytes = STREAM_END_BYTES
     try:
         async with asyncio.timeout(STREAM_END_S):
@@ -234,14 +235,14 @@ async def _read_end(response: aiohttp.ClientResponse) -> None:
         response.close()
 
 
-async def _pieces(body: Segments, spool: Spool) -> AsyncIterator[bytes]:
+async def _spooled_chunks(body: Segments, spool: Spool) -> AsyncIterator[bytes]:
     # Reads of a spool are short and from the page cache, so they run here and not in a thread.
     for piece in segments_chunks(body, spool):
         yield piece
 
 
 def _broken(exc: Exception) -> Broken:
-    """The message names the class only: the text of an error can quote the answer."""
+    """Build the error. Its message names only the class of `exc`: the text can quote the answer."""
     return Broken(f"The exchange with the upstream broke off: {type(exc).__name__}")
 
 
@@ -259,14 +260,14 @@ def _common_headers(api_key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {api_key}", "Accept-Encoding": "identity", "User-Agent": _USER_AGENT}
 
 
-def _body(wanted: ImageRequest, fields: dict[str, Any]) -> tuple[str, Segments]:
-    if wanted.operation == "generation":
+def _body(request: ImageRequest, fields: dict[str, Any]) -> tuple[str, Segments]:
+    if request.operation == "generation":
         return "application/json", [compact_json(fields)]
-    return encode_multipart(fields, wanted.uploads)
+    return encode_multipart(fields, request.uploads)
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:
-    """The relay's own id of the request, or the provider's; printable and at most 128 characters."""
+    """Return the relay's own id of the request, or the provider's: printable, at most 128 characters."""
     value = headers.get("X-Oneapi-Request-Id") or headers.get("X-Request-Id")
     return value if value and len(value) <= 128 and value.isascii() and value.isprintable() else None
 

@@ -1,6 +1,6 @@
-"""Decodes the body of an answer that came encoded although identity was asked for, a bounded piece at a time.
+"""Incremental decoder of compressed answers, for relays that compress although the request accepts only identity.
 
-aiohttp decodes by itself, too, but as much at once as its read buffer holds: 16 MiB, for which the event loop would stand still.
+aiohttp's own decoding is off: it decodes its whole read buffer at once, up to 16 MiB, which would block the event loop.
 """
 
 import asyncio
@@ -10,18 +10,18 @@ from typing import Final
 from aiohttp.compression_utils import BrotliDecompressor, DecompressionBaseHandler, ZLibDecompressor, ZSTDDecompressor
 
 PIECE_BYTES: Final = 256 * 1024
-"""The most that is decoded at once."""
+"""Most bytes that are decoded at once."""
 _DEFLATE_WITH_HEADER: Final = 8
 
 
 class NotDecodable(Exception):
-    """The body is not what its Content-Encoding says."""
+    """Body that its Content-Encoding does not match."""
 
 
 async def decoded(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
     """Decode `chunks` by the Content-Encoding `encoding`, at most PIECE_BYTES at a time. Raises NotDecodable.
 
-    Knows gzip, deflate (with and without its header), br and zstd; a body in any other encoding passes as it is.
+    Supports gzip, deflate (with and without its header), br and zstd; a body in any other encoding passes unchanged.
     """
     decoder: DecompressionBaseHandler | None = None
     async for chunk in chunks:
@@ -32,7 +32,7 @@ async def decoded(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[
         piece = _decode(decoder, chunk)
         while piece or decoder.data_available:
             yield piece
-            await asyncio.sleep(0)  # A small chunk can hold a gigabyte; others get their turn.
+            await asyncio.sleep(0)  # A small chunk can expand to a gigabyte: let other tasks run.
             piece = _decode(decoder, b"")
 
 
@@ -53,5 +53,5 @@ def _decoder(encoding: str, first: bytes) -> DecompressionBaseHandler | None:
 def _decode(decoder: DecompressionBaseHandler, data: bytes) -> bytes:
     try:
         return decoder.decompress_sync(data, PIECE_BYTES)
-    except Exception as exc:  # Each library has an error of its own.
+    except Exception as exc:  # Each library raises errors of its own.
         raise NotDecodable(type(exc).__name__) from exc

@@ -1,4 +1,4 @@
-"""Reads the relay's server-sent events as they pass, and gives each OpenAI's shape."""
+"""Parser of the relay's server-sent events, and their conversion to OpenAI's format."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -12,7 +12,7 @@ from app.upstream.images import Images, read_images
 from app.upstream.skeleton import MalformedAnswer, Skeleton
 
 LINE_BYTES_MAX: Final = 1024
-"""Bytes held of a line that is no data: the name of an event, a comment."""
+"""Bytes kept of a line that is not data: the name of an event, a comment."""
 DATA_LINES_MAX: Final = 1000
 _DATA: Final = b"data:"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -20,18 +20,18 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A server-sent event: its `event` field, perhaps empty, and its data read as JSON; None where that is not strict JSON.
+    """Server-sent event: its `event` field, which may be empty, and its data as JSON; None where that is not strict JSON.
 
-    Long strings of `document` count from the first byte of the event's data; `locate` finds them in the stream.
+    Offsets of long strings in `document` count from the first byte of the event's data; `locate` converts them.
     """
 
     name: str
     document: Any
     lines: tuple[tuple[int, int], ...] = ()
-    """Where each data line begins: in the data of the event, and in the stream."""
+    """Offsets of each data line: in the data of the event, and in the stream."""
 
     def locate(self, segments: Segments) -> Segments:
-        """Make slices of the event's data into slices of the stream."""
+        """Convert slices of the event's data into slices of the stream."""
         return [piece if isinstance(piece, bytes) else self._located(piece) for piece in segments]
 
     def _located(self, piece: Slice) -> Slice:
@@ -40,9 +40,9 @@ class Event:
 
 
 class EventReader:
-    """Feed it the bytes of a stream, cut anywhere, with any line ends; it gives the events that became whole.
+    """Incremental parser of server-sent events, for chunks cut anywhere and any line ends.
 
-    Holds the skeleton of one event: pictures pass through, and stay where the stream is spooled.
+    Keeps the skeleton of one event in memory. Pictures are not kept: they stay in the spool of the stream.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class EventReader:
         self._skip_line_feed = False
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes. Never raises."""
+        """Parse the next bytes and return the events they complete. Never raises."""
         events: list[Event] = []
         for piece in data.splitlines(keepends=True):
             self._offset += len(piece)
@@ -73,7 +73,7 @@ class EventReader:
         return events
 
     def finish(self) -> list[Event]:
-        """Take the end of the stream: an event that lacks only the empty line after it counts."""
+        """Parse the end of the stream and return its last event, which may lack the empty line after it."""
         self._take(b"", self._offset, is_whole=True)
         return (self._end_line() if self._line or self._in_data else []) + self._end_event()
 
@@ -132,11 +132,12 @@ def _document(data: Skeleton, lines: int) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Shaped:
-    """An event as we send it, its pictures as slices of the stream. `completed` carries its one image's facts, for the books;
-    `error` the failure it tells.
+class ClientEvent:
+    """Event for the client, its pictures as slices of the stream. A `completed` one has its image in `images`, for the books; an
+    `error` has its failure in `error`.
 
-    An `error` with `images` is a completed event that was charged and is no image; without, nobody knows.
+    An `error` with `images` was a completed event, so it was charged, but it holds no image. Without `images` the outcome is
+    unknown.
     """
 
     kind: Literal["partial", "completed", "error"]
@@ -146,58 +147,58 @@ class Shaped:
 
 
 class EventShaper:
-    """Gives the relay's events for one request OpenAI's shape: every required field, the request's own event names."""
+    """Converter of the relay's events to OpenAI's format: every required field, and the event names of the request's operation."""
 
     def __init__(self, request: ImageRequest, created_s: int):
         self._request = request
         self._created_s = created_s
         self._partials = 0
 
-    def shape(self, event: Event) -> Shaped | None:
-        """Shape an event to send on; None for one that says nothing to a client (unknown, unreadable, `[DONE]`)."""
+    def shape(self, event: Event) -> ClientEvent | None:
+        """Convert an event for the client; None for one without meaning to a client (unknown, unreadable, `[DONE]`)."""
         document = event.document
         if not isinstance(document, dict):
             return None
         kind = document.get("type")
         name = kind if isinstance(kind, str) else event.name
         if document.get("error") or name == "error":
-            return _failed(document.get("error") or document)
+            return _error_event(document.get("error") or document)
         if name.endswith(".partial_image"):
             return self._partial(document, event)
         return self._completed(document, event) if name.endswith(".completed") else None
 
-    def _partial(self, document: dict[str, Any], event: Event) -> Shaped | None:
+    def _partial(self, document: dict[str, Any], event: Event) -> ClientEvent | None:
         read = _read(document)
         if isinstance(read, Verdict) or read.bad_payload:
-            return None  # A picture on its way is a courtesy: a broken one is not worth a failure.
+            return None  # Partial images are optional: drop a broken one rather than fail the request.
         number = document.get("partial_image_index")
         index = number if type(number) is int and number >= 0 else self._partials
         self._partials += 1
-        facts = {name: getattr(read, name) for name in ANSWER_FIELDS}
+        answered = {name: getattr(read, name) for name in ANSWER_FIELDS}
         created_s = read.created or self._created_s
-        segments = partial_event(read.items[0], facts, index, self._request.operation, created_s, self._request)
-        return Shaped("partial", event.locate(segments))
+        segments = partial_event(read.items[0], answered, index, self._request.operation, created_s, self._request)
+        return ClientEvent("partial", event.locate(segments))
 
-    def _completed(self, document: dict[str, Any], event: Event) -> Shaped:
+    def _completed(self, document: dict[str, Any], event: Event) -> ClientEvent:
         read = _read(document)
         if isinstance(read, Verdict):
-            return Shaped("error", [], error=read.error)
+            return ClientEvent("error", [], error=read.error)
         if read.bad_payload:
             message = "The upstream charged for this request, but what it sent is not an image."
-            return Shaped("error", [], images=read, error=UpstreamBadPayload(message))
+            return ClientEvent("error", [], images=read, error=UpstreamBadPayload(message))
         item = read.items[0]
-        segments = completed_event(read, item, self._request.operation, self._created_s, self._request, counted=True)
-        return Shaped("completed", event.locate(segments), images=read)
+        segments = completed_event(read, item, self._request.operation, self._created_s, self._request, with_usage=True)
+        return ClientEvent("completed", event.locate(segments), images=read)
 
 
 def _read(document: dict[str, Any]) -> Images | Verdict:
-    """An event reads like an answer with one image."""
+    """Read an event like an answer with one image."""
     return read_images(document | {"data": [document], "created": document.get("created_at")}, 1)
 
 
-def _failed(error: Any) -> Shaped:
+def _error_event(error: Any) -> ClientEvent:
     text = error_text(error)
     message = (
         f"The upstream reported an error in its stream: {text or 'no reason given'}. It may have charged the request."
     )
-    return Shaped("error", [], error=UpstreamOutcomeUnknown(message))
+    return ClientEvent("error", [], error=UpstreamOutcomeUnknown(message))

@@ -1,4 +1,4 @@
-"""Writes multipart/form-data for the relay: its length is known beforehand and the files stay in the spool until they go."""
+"""Encoder of multipart/form-data for the relay. The length is known before sending, and files stay in the spool."""
 
 import json
 import secrets
@@ -12,16 +12,16 @@ _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "i
 
 
 def encode_multipart(fields: dict[str, Any], uploads: tuple[Upload, ...]) -> tuple[str, Segments]:
-    """(Content-Type, body): text fields first and in their order, files last, as OpenAI's own SDK does it.
+    """Return (Content-Type, body): text fields first, in their order, then files, like OpenAI's SDK.
 
-    One picture goes as `image`, several as `image[]`: relays of this kind take both spellings for both, OpenAI only these.
-    File names are ours, with the extension of the real type, because relays guess the type from it.
+    One picture is named `image`, several `image[]`: OpenAI accepts only these, relays accept both names for both. File names are
+    generated, with the extension of the real type, because relays guess the type from it.
     """
     boundary = f"imagegate-{secrets.token_hex(16)}"
     several = sum(upload.field == "image" for upload in uploads) > 1
     segments: Segments = []
-    for name, value in _flat(fields):
-        disposition = b'form-data; name="%b"' % _quoted(name)
+    for name, value in _flatten(fields):
+        disposition = b'form-data; name="%b"' % _escape_name(name)
         segments.append(_part_start(boundary, disposition) + value.encode(errors="replace") + b"\r\n")
     for number, upload in enumerate(uploads):
         name, file_name = _names(upload, number, several)
@@ -43,19 +43,19 @@ def _part_start(boundary: str, disposition: bytes, content_type: str | None = No
     return f"--{boundary}\r\nContent-Disposition: ".encode() + disposition + f"\r\n{kind}\r\n".encode()
 
 
-def _flat(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Fields as text. What came as JSON is spelled as OpenAI's SDK spells it: `list[]` repeated, `object[key]`, no nulls."""
+def _flatten(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Flatten fields to text like OpenAI's SDK: lists repeat `name[]`, objects become `name[key]`, nulls are left out."""
     for name, value in fields.items():
         if isinstance(value, dict):
-            yield from _flat({f"{name}[{key}]": member for key, member in value.items()})
+            yield from _flatten({f"{name}[{key}]": member for key, member in value.items()})
         elif isinstance(value, list):
-            spelled = name if name.endswith("[]") else f"{name}[]"
+            list_name = name if name.endswith("[]") else f"{name}[]"
             for item in value:
-                yield from _flat({spelled: item})
+                yield from _flatten({list_name: item})
         elif value is not None:
             yield name, value if isinstance(value, str) else json.dumps(value)
 
 
-def _quoted(name: str) -> bytes:
-    """A field name inside quotes, as browsers and SDKs write it."""
+def _escape_name(name: str) -> bytes:
+    """Escape a field name for a quoted string, like browsers and SDKs."""
     return name.encode(errors="replace").replace(b'"', b"%22").replace(b"\r", b"%0D").replace(b"\n", b"%0A")

@@ -1,4 +1,4 @@
-"""Asks the relay what it offers, without cost: for `doctor` and readiness."""
+"""Free requests that check the relay, for `doctor` and readiness."""
 
 import time
 from typing import Final
@@ -15,9 +15,10 @@ _LIST_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 async def models(upstream: RelayReader, timeout_s: float = PROBE_TIMEOUT_S) -> list[str]:
-    """The ids of the models the relay offers to our key, sorted.
+    """Return the sorted ids of the models that the relay offers to our key.
 
-    Raises UpstreamUnreachable, or UpstreamMisconfigured, UpstreamWalletEmpty and their like; each message names the cure.
+    Raises UpstreamUnreachable, or the error of the relay's refusal (UpstreamMisconfigured, UpstreamWalletEmpty and others). Each
+    message names the next step.
     """
     try:
         with anyio.fail_after(timeout_s):
@@ -35,7 +36,7 @@ async def models(upstream: RelayReader, timeout_s: float = PROBE_TIMEOUT_S) -> l
 
 
 async def ping(upstream: RelayReader, timeout_s: float = PROBE_TIMEOUT_S) -> int:
-    """How long the relay takes to list its models, in milliseconds. Raises as `models` does."""
+    """Measure the time in milliseconds that the relay takes to list its models. Raises the errors of `models`."""
     started = time.monotonic()
     await models(upstream, timeout_s)
     return round((time.monotonic() - started) * 1000)

@@ -1,5 +1,5 @@
-"""The aiohttp session to the relay, and the two things it does not do by itself: look at a kept connection before using it again,
-and say whether anything of a request was written."""
+"""aiohttp session to the relay, with two additions: it checks a pooled connection before reuse, and it knows whether any byte of a
+request was written."""
 
 import asyncio
 import select
@@ -17,26 +17,26 @@ from app.errors import ConfigurationError
 IDLE_S: Final = 15
 """Seconds after which an idle connection is closed here, before the relay closes it while a request is under way."""
 READ_BUFFER_BYTES: Final = 16 * 1024 * 1024
-"""Bytes of an answer that may wait for their reader before reading from the socket stops. More than a picture has: under TLS,
-uvloop 0.23 drops what it has not decrypted when reading stops and the relay closes, and the end of a paid picture would be lost."""
+"""Buffered bytes of an answer above which reading from the socket pauses. Larger than any picture: under TLS, uvloop 0.23 drops
+undecrypted bytes if the relay closes during a pause, and the end of a paid picture would be lost."""
 HEADER_BYTES_MAX: Final = 64 * 1024
-"""Bytes of one line of an answer's head; more is a broken answer."""
+"""Most bytes in one line of an answer's head; a longer line fails the exchange."""
 
 
 class StaleConnection(Exception):
-    """Kept connection that the relay has closed, or on which something came that was not asked for. Nothing was written to it."""
+    """Pooled connection that the relay closed, or that holds unrequested bytes. Nothing was written to it."""
 
 
 class CheckedRequest(ClientRequest):
-    """Request that is written only to a connection on which nothing waits; `write_began` once it may have left in part."""
+    """Request that is written only to a connection without unread bytes. `write_began`: part of it may have been sent."""
 
     write_began = False
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        """Raise StaleConnection instead of writing to a connection that cannot be trusted.
+        """Write the request. Raises StaleConnection instead of writing to a connection that is closed or holds unread bytes.
 
-        aiohttp keeps what comes on an idle connection and would return it as the answer to this request: one client's picture to
-        another. An end that the event loop has not read yet would make the outcome of this request unknown.
+        aiohttp buffers bytes that arrive on an idle connection and would return them as the answer to this request: one client's
+        picture to another. A close that the event loop has not read yet would make the outcome of this request unknown.
         """
         if conn.protocol is None or conn.protocol.should_close or _has_unread(conn.transport):
             raise StaleConnection
@@ -45,14 +45,14 @@ class CheckedRequest(ClientRequest):
 
 
 class RequestWatch:
-    """Middleware of one request. Takes another connection in place of a stale one; never sends a second time."""
+    """Middleware of one request. Replaces a stale connection by another one; never sends a second time."""
 
     def __init__(self) -> None:
         self._request: ClientRequest | None = None
 
     @property
     def write_began(self) -> bool:
-        """False proves that no byte of the request has left."""
+        """False only if no byte of the request was sent."""
         return isinstance(self._request, CheckedRequest) and self._request.write_began
 
     async def __call__(self, request: ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -76,7 +76,7 @@ def open_session(
         limit=0,
         keepalive_timeout=IDLE_S,
         ssl=_tls_context(ca_file) if tls else True,
-        socket_factory=_watched_socket,
+        socket_factory=_keepalive_socket,
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -106,7 +106,7 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _has_unread(transport: asyncio.Transport | None) -> bool:
-    """Ask the system for what the event loop has not read yet: an end, or anything where there is no TLS, which sends tickets."""
+    """Check the socket for a close, and without TLS for any bytes, that the event loop has not read. TLS sends session tickets."""
     if transport is None or transport.is_closing():
         return True
     events = getattr(select, "POLLRDHUP", 0)
@@ -117,8 +117,8 @@ def _has_unread(transport: asyncio.Transport | None) -> bool:
     return bool(waiting.poll(0))
 
 
-def _watched_socket(address: tuple[Any, ...]) -> socket.socket:
-    """Make a socket that probes the other end while it is silent: an image takes minutes, and middleboxes forget connections."""
+def _keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
+    """Create a socket with TCP keepalive: an image takes minutes, and middleboxes drop silent connections."""
     family, kind, protocol, _, _ = address
     sock = socket.socket(family, kind, protocol)
     sock.setblocking(False)

@@ -16,7 +16,7 @@ from app.spool import Spool, segments_chunks, whole
 from app.upstream.answer import images_response
 from app.upstream.classify import HEAD_BYTES, Verdict, classify_refusal, unknown
 from app.upstream.client import Answer, Broken, HttpUpstream
-from app.upstream.events import EventReader, EventShaper, Shaped
+from app.upstream.events import ClientEvent, EventReader, EventShaper
 from app.upstream.images import Images, read_images
 from app.upstream.probe import models
 from app.upstream.skeleton import MalformedAnswer, Skeleton
@@ -144,7 +144,7 @@ async def test_every_shape_of_a_good_answer_becomes_a_complete_response(
     assert "" not in response["data"][0].values()
 
 
-async def stream(client: HttpUpstream, wanted: ImageRequest) -> list[Shaped]:
+async def stream(client: HttpUpstream, wanted: ImageRequest) -> list[ClientEvent]:
     answer = await client.send(wanted, model_drops_response_format=True, request_id="req_1")
     assert answer.content_type.startswith("text/event-stream")
     reader, shaper = EventReader(), EventShaper(wanted, 7)

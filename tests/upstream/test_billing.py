@@ -13,9 +13,9 @@ from app.sandbox.records import BillLine, Profile
 from app.upstream.billing import (
     LOG_ROWS_MAX,
     Account,
-    Unusable,
+    RelayDataError,
     limit_points,
-    micros_of,
+    points_to_micros,
     read_accounts,
     read_log,
     token_account,
@@ -111,7 +111,7 @@ def test_rows_of_other_kinds_are_no_charges_and_refunds_count_down() -> None:
 
 @pytest.mark.parametrize(("count", "cut"), [(LOG_ROWS_MAX - 1, False), (LOG_ROWS_MAX, True)])
 def test_a_log_of_a_thousand_rows_may_have_lost_some(count: int, cut: bool) -> None:
-    assert read_log(told(*(log_row(created_at=AT_S + at) for at in range(count)))).cut is cut
+    assert read_log(told(*(log_row(created_at=AT_S + at) for at in range(count)))).is_truncated is cut
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_what_is_no_log_is_unusable(document: Any) -> None:
     if document == {"success": True}:
         assert read_log(document).rows == ()  # A relay written in Go says null for an empty list.
         return
-    with pytest.raises(Unusable):
+    with pytest.raises(RelayDataError):
         read_log(document)
 
 
@@ -153,7 +153,7 @@ def test_the_accounts_are_in_points() -> None:
     "document", [None, [], {}, {"total_usage": "1", "hard_limit_usd": True, "data": {"total_used": None}}]
 )
 def test_what_is_no_account_is_unusable(parse: Any, document: Any) -> None:
-    with pytest.raises(Unusable):
+    with pytest.raises(RelayDataError):
         parse(document)
 
 
@@ -162,7 +162,7 @@ def test_what_is_no_account_is_unusable(parse: Any, document: Any) -> None:
     [(500_000, 1_000_000, 1_000_000), (1, 1_000_000, 2), (1, 700_000, 2), (-1, 700_000, -1)],
 )
 def test_points_are_rounded_up_once(points: int, rate: int, micros: int) -> None:
-    assert micros_of(points, rate) == micros
+    assert points_to_micros(points, rate) == micros
 
 
 @pytest.mark.parametrize(

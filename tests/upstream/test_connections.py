@@ -174,7 +174,7 @@ async def test_a_connection_is_used_again_after_a_stream(relay: RawServer, upstr
     assert await anext(answer.chunks()) == b"data: 1\n\n"
     await answer.close()
     read.set()
-    await asyncio.gather(*upstream._endings)
+    await asyncio.gather(*upstream._ending_tasks)
     assert await post(upstream) == b"ok"
 
     assert relay.connections == 1

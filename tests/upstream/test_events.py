@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.spool import Slice, segments_bytes
-from app.upstream.events import Event, EventReader, EventShaper, Shaped
+from app.upstream.events import ClientEvent, Event, EventReader, EventShaper
 from tests.upstream.given import PNG_B64, USAGE, image_request
 
 STREAM = (
@@ -76,7 +76,7 @@ def test_an_event_of_endless_lines_is_unreadable_and_not_held() -> None:
     assert peak_bytes < 1024 * 1024
 
 
-def shaped(document: Any, name: str = "", **request: Any) -> Shaped | None:
+def shaped(document: Any, name: str = "", **request: Any) -> ClientEvent | None:
     data = document if isinstance(document, bytes) else json.dumps(document).encode()
     raw = f"event: {name}\n".encode() + b"data: " + data + b"\n\n"
     [event] = EventReader().feed(raw)
@@ -87,7 +87,7 @@ def shaped(document: Any, name: str = "", **request: Any) -> Shaped | None:
     return replace(shaped, frame=[b"".join(pieces)])
 
 
-def parsed(event: Shaped | None) -> Any:
+def parsed(event: ClientEvent | None) -> Any:
     assert event is not None
     frame = b"".join(piece for piece in event.frame if isinstance(piece, bytes))
     head, data = frame.decode().removesuffix("\n\n").split("\n")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.core.pricing import PerImage
-from app.upstream.billing import Unusable
+from app.upstream.billing import RelayDataError
 from app.upstream.pricing import TokenPrices, relay_prices
 
 FIXED = {"model_name": "seedream-3.0", "quota_type": 1, "model_price": 0.08}
@@ -59,5 +59,5 @@ def test_a_row_that_cannot_be_read_is_left_out(row: Any) -> None:
     ],
 )
 def test_what_is_no_list_of_prices_is_unusable(wrong: Any) -> None:
-    with pytest.raises(Unusable):
+    with pytest.raises(RelayDataError):
         relay_prices(wrong, "default", 1_000_000)

@@ -1,6 +1,6 @@
 import pytest
 
-from app.upstream.words import clean_message
+from app.upstream.redaction import clean_message
 
 
 @pytest.mark.parametrize(

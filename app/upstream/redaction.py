@@ -1,18 +1,19 @@
-"""Makes a text of the relay fit for our clients: nothing in it that names the relay, its keys or its requests."""
+"""Redaction of the relay's messages for clients: removes everything that identifies the relay, its keys or its requests."""
 
 import re
 from typing import Final
 
 MESSAGE_CHARS_MAX: Final = 500
-_READ_CHARS_MAX: Final = 2000  # What is cut off before cleaning, so that no text makes the expressions below slow.
+_READ_CHARS_MAX: Final = 2000
+"""Longer texts are cut before cleaning, so that no text makes the expressions below slow."""
 
 _TOP_LEVEL: Final = (
     "ai|app|biz|cc|cloud|cn|co|com|de|dev|eu|fr|gg|hk|icu|info|internal|io|jp|lan|local|net|online|org|"
     "pro|ru|sg|shop|site|svc|tech|top|tv|tw|uk|vip|xyz"
 )
 
-# ASCII only: Chinese characters stand directly beside a host or a key, and count as neither.
-_UNWANTED: Final = tuple(
+# ASCII only: Chinese text has no space beside a host or a key, and must not count as part of it.
+_REDACTED: Final = tuple(
     re.compile(pattern, re.IGNORECASE | re.ASCII)
     for pattern in (
         r"[(（\[]?\s*(?:request|trace|log|请求)[ _-]?id\s*[:：=]?\s*[`'\"]?[\w.-]*\d[\w.-]*[`'\"]?\s*[)）\]]?",
@@ -33,10 +34,10 @@ _UNWANTED: Final = tuple(
 
 
 def clean_message(text: str) -> str:
-    """`text` without request ids, URLs, hosts, addresses, keys and control characters; one line, 500 characters at most."""
+    """Remove request ids, URLs, hosts, addresses, keys and control characters. Returns one line of at most 500 characters."""
     text = text[:_READ_CHARS_MAX]
-    for unwanted in _UNWANTED:
-        text = unwanted.sub(" ", text)
+    for pattern in _REDACTED:
+        text = pattern.sub(" ", text)
     text = re.sub(r"[(（\[【]\s+[)）\]】]", " ", text)
     text = re.sub(r"\s+([.,;:!?)，。；])", r"\1", re.sub(r"\s+", " ", text)).strip()
     return text if len(text) <= MESSAGE_CHARS_MAX else text[: MESSAGE_CHARS_MAX - 1].rstrip() + "…"
