@@ -65,12 +65,6 @@ async def list_admin_keys(database: Database, cursor: Cursor) -> Page[AdminKeyRe
         return await store.page_of_admin_keys(connection, cursor)
 
 
-async def all_admin_keys(database: Database) -> list[AdminKeyRecord]:
-    """Every admin key by creation, without revoked ones."""
-    async with database.read() as connection:
-        return await store.list_admin_keys(connection)
-
-
 async def show_admin_key(database: Database, key_id: str) -> AdminKeyRecord:
     """Raises NotFound, also for a revoked one."""
     async with database.read() as connection:

@@ -135,13 +135,6 @@ async def page_of_alerts(database: Database, cursor: Cursor, among: AlertFilter)
         )
 
 
-async def list_alerts(database: Database) -> list[Alert]:
-    """Every one, by creation."""
-    async with database.read() as connection:
-        found = await store.all_alerts(connection)
-    return sorted(found, key=lambda alert: (alert.created_at_ms, alert.id))
-
-
 async def firings(database: Database, alert_id: str) -> list[FiringRecord]:
     """Latest firings of an alert, newest first, with their messages. Raises NotFound."""
     async with database.read() as connection:

@@ -76,13 +76,6 @@ async def create_key_of(
         return await add_key(connection, pepper, user, project, facts)
 
 
-async def list_service_accounts(database: Database, project: str | None = None) -> list[ServiceAccount]:
-    """Service accounts of one project or of all, by creation. Raises NotFound."""
-    async with database.read() as connection:
-        project_id = None if project is None else (await the_project(connection, project)).id
-        return await store.all_of(connection, project_id)
-
-
 async def page_of_service_accounts(database: Database, project: str | None, cursor: Cursor) -> Page[ServiceAccount]:
     """Service accounts of one project or of all, by creation. Raises NotFound, and InvalidValue for the cursor."""
     async with database.read() as connection:

@@ -73,13 +73,6 @@ async def page_of_admin_keys(connection: AsyncConnection, cursor: Cursor) -> Pag
     return await read_page(connection, select, cursor, _record, order)
 
 
-async def list_admin_keys(connection: AsyncConnection) -> list[AdminKeyRecord]:
-    """A page of the admin keys that are not revoked, by creation."""
-    select = _SHOWN.where(admin_api_keys.c.revoked_at_ms.is_(None))
-    rows = await connection.execute(select.order_by(admin_api_keys.c.created_at_ms, admin_api_keys.c.id))
-    return [_record(row) for row in rows.mappings()]
-
-
 async def revoke(connection: AsyncConnection, key_id: str, at_ms: int) -> None:
     """The first revocation stands."""
     fresh = sa.and_(admin_api_keys.c.id == key_id, admin_api_keys.c.revoked_at_ms.is_(None))

@@ -36,12 +36,6 @@ async def page(connection: AsyncConnection, project_id: str | None, cursor: Curs
     return await read_page(connection, _of(project_id), cursor, lambda row: ServiceAccount(**row), _BY_CREATION)
 
 
-async def all_of(connection: AsyncConnection, project_id: str | None) -> list[ServiceAccount]:
-    """A page of service accounts of a project or of all, by creation."""
-    rows = await connection.execute(_of(project_id).order_by(*_BY_CREATION))
-    return [ServiceAccount(**row) for row in rows.mappings()]
-
-
 def _of(project_id: str | None) -> sa.Select[Any]:
     return _SHOWN if project_id is None else _SHOWN.where(users.c.project_id == project_id)
 
