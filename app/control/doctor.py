@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.blobs.bucket import BucketAddress, open_bucket
@@ -210,7 +209,7 @@ async def _checked(check: str, database: Database, finding: Awaitable[Finding]) 
         why = "no answer" if isinstance(exc, TimeoutError) else _reason(exc.__cause__ or exc)
         cure = "Look after the disk and the file" if database.is_sqlite else "Look whether it runs, and at the URL"
         return Finding(check, "failed", f"{public} does not answer ({why}). {cure}.")
-    except (SQLAlchemyError, PostgresError, InterfaceError) as exc:
+    except (SQLAlchemyError, *_driver_errors()) as exc:
         return Finding(check, "failed", f"{public} cannot be used: {_reason(exc)}.")
 
 
@@ -241,3 +240,9 @@ def _reason(exc: BaseException) -> str:
     """The first line of what the driver said, without the statement that SQLAlchemy adds."""
     said = str(getattr(exc, "orig", None) or exc).strip().splitlines() or [type(exc).__name__]
     return re.sub(r"^<class '[\w.]*'>: ", "", said[0]).rstrip(".")
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    from asyncpg import InterfaceError, PostgresError  # 5 MiB, which a server on SQLite does without.
+
+    return PostgresError, InterfaceError
