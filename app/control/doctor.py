@@ -209,7 +209,7 @@ async def _checked(check: str, database: Database, finding: Awaitable[Finding]) 
         why = "no answer" if isinstance(exc, TimeoutError) else _reason(exc.__cause__ or exc)
         cure = "Look after the disk and the file" if database.is_sqlite else "Look whether it runs, and at the URL"
         return Finding(check, "failed", f"{public} does not answer ({why}). {cure}.")
-    except (SQLAlchemyError, *_driver_errors()) as exc:
+    except _database_errors() as exc:
         return Finding(check, "failed", f"{public} cannot be used: {_reason(exc)}.")
 
 
@@ -242,7 +242,7 @@ def _reason(exc: BaseException) -> str:
     return re.sub(r"^<class '[\w.]*'>: ", "", said[0]).rstrip(".")
 
 
-def _driver_errors() -> tuple[type[Exception], ...]:
+def _database_errors() -> tuple[type[Exception], ...]:
     from asyncpg import InterfaceError, PostgresError  # 5 MiB, which a server on SQLite does without.
 
-    return PostgresError, InterfaceError
+    return SQLAlchemyError, PostgresError, InterfaceError
