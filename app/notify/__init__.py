@@ -1,4 +1,4 @@
-"""Messages to the outside: signed webhooks, mail, and the robots of chat programs. Knows nothing of alerts' rules."""
+"""Senders of alert messages: signed webhooks, mail, and chat robots. The rules of alerts are elsewhere."""
 
 from app.notify.notifier import Mailbox, NotDelivered, Notifier, WebhookRules
 

@@ -1,4 +1,4 @@
-"""Where a webhook may go: not into the network the gateway stands in, unless the installation says so."""
+"""Allowed addresses of webhooks: none in a private network unless the installation allows it."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True)
 class WebhookRules:
-    """`allow_http`: without TLS too. `allow_private`: also to addresses that are not public."""
+    """Rules for the URLs of webhooks. `allow_http` permits http://, `allow_private` addresses that are not public."""
 
     allow_http: bool = False
     allow_private: bool = False
 
     def check(self, url: str) -> None:
-        """Raises NotDelivered, finally, for an address that is never asked. What a name resolves to is told only then."""
+        """Check a URL. Raises a final NotDelivered when it is not allowed. Host names are checked later, when they resolve."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -38,19 +38,19 @@ class WebhookRules:
         if parts.scheme != "https" and not (parts.scheme == "http" and self.allow_http):
             message = "A webhook goes to https:// only; IMAGEGATE_WEBHOOK_ALLOW_HTTP lets http:// through."
             raise NotDelivered(message, final=True)
-        if (literal := _address(host)) is not None:
+        if (literal := _parse_address(host)) is not None:
             self.check_address(str(literal))
 
     def check_address(self, address: str) -> None:
-        """Raises NotDelivered for an address inside the installation's own network."""
-        found = _address(address)
-        if not self.allow_private and (found is None or not is_public(found)):
+        """Check an IP address. Raises a final NotDelivered when it is not public and `allow_private` is off."""
+        parsed = _parse_address(address)
+        if not self.allow_private and (parsed is None or not is_public(parsed)):
             message = "A webhook does not go to private addresses; IMAGEGATE_WEBHOOK_ALLOW_PRIVATE lets it, where that is meant."
             raise NotDelivered(message, final=True)
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Out in the internet, also where an IPv4 address is wrapped in an IPv6 one."""
+    """Return True for an address on the public internet. Checks the inner address of IPv4 mapped or tunnelled in IPv6."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
         if address in _NAT64:
@@ -60,7 +60,7 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Feishu, Lark, DingTalk, WeCom and Slack, through apprise."""
+"""Messages to Feishu, Lark, DingTalk, WeCom and Slack, sent by apprise."""
 
 import asyncio
 from typing import Any
@@ -7,13 +7,13 @@ from app.core.alerts import Channel, Message
 from app.notify.outcome import NotDelivered
 
 SCHEMAS = ("feishu", "lark", "dingtalk", "wecombot", "slack")
-"""Of apprise's hundred only these: each goes to one fixed host of its maker, none to a file or an address of choice."""
+"""Schemas of apprise that are allowed: each sends to a fixed host of its vendor, none to a file or a host of the user's choice."""
 URL_CHARS_MAX = 512
-MISSING = "Messages to chat programs need the package apprise: pip install 'imagegate[notify]'."
+APPRISE_MISSING = "Messages to chat programs need the package apprise: pip install 'imagegate[notify]'."
 
 
 def check_chat_url(url: str) -> None:
-    """Raises NotDelivered, finally. Options after a question mark are refused: some of them read files."""
+    """Check the URL of a chat robot. Raises a final NotDelivered. Options after a question mark are refused: some read files."""
     schema, separator, rest = url.partition("://")
     if not separator or schema not in SCHEMAS:
         raise NotDelivered(f"A chat is one of {', '.join(f'{each}://' for each in SCHEMAS)}.", final=True)
@@ -25,12 +25,12 @@ def check_chat_url(url: str) -> None:
         raise NotDelivered(message, final=True)
 
 
-async def tell(channel: Channel, message: Message) -> None:
-    """Raises NotDelivered. The first one takes a second longer: apprise is imported only now."""
-    await asyncio.to_thread(_tell, channel.url, message)
+async def send(channel: Channel, message: Message) -> None:
+    """Send a message to a chat robot. Raises NotDelivered. The first call imports apprise, which takes a second."""
+    await asyncio.to_thread(_send, channel.url, message)
 
 
-def _tell(url: str, message: Message) -> None:
+def _send(url: str, message: Message) -> None:
     check_chat_url(url)
     robot = _robot(url)
     if robot is None or not robot.notify(title=message.title, body=message.text):
@@ -38,9 +38,9 @@ def _tell(url: str, message: Message) -> None:
 
 
 def _robot(url: str) -> Any:
-    """None for what apprise cannot read."""
+    """Create apprise's sender for a URL; None when apprise cannot parse it. Raises NotDelivered when apprise is not installed."""
     try:
         import apprise
     except ImportError:
-        raise NotDelivered(MISSING) from None
+        raise NotDelivered(APPRISE_MISSING) from None
     return apprise.Apprise.instantiate(url, suppress_exceptions=True)

@@ -1,4 +1,4 @@
-"""Mail over SMTP."""
+"""Messages by mail over SMTP."""
 
 import asyncio
 import smtplib
@@ -17,7 +17,7 @@ SmtpSecurity = Literal["starttls", "tls", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """The server that mail leaves by; without a `host` there is none."""
+    """SMTP server and sender of mail. Without a `host` no mail can be sent."""
 
     host: str | None = None
     port: int = 587
@@ -27,7 +27,7 @@ class Mailbox:
     sender: str | None = None
 
     async def send(self, channel: Channel, message: Message) -> None:
-        """To all recipients in one mail. Raises NotDelivered."""
+        """Send one mail to all recipients of the channel. Raises NotDelivered."""
         if not self.host:
             raise NotDelivered("No mail server is set: IMAGEGATE_SMTP_HOST.")
         mail = _mail(self.sender or f"imagegate@{self.host}", channel, message)
@@ -35,8 +35,8 @@ class Mailbox:
             await asyncio.to_thread(self._send, self.host, mail)
         except (smtplib.SMTPException, OSError) as exc:
             code = getattr(exc, "smtp_code", None)
-            told = f"{type(exc).__name__}{f' {code}' if code else ''}"
-            raise NotDelivered(f"The mail server did not take it: {told}.") from None
+            reason = f"{type(exc).__name__}{f' {code}' if code else ''}"
+            raise NotDelivered(f"The mail server did not take it: {reason}.") from None
 
     def _send(self, host: str, mail: EmailMessage) -> None:
         context = ssl.create_default_context()

@@ -1,4 +1,4 @@
-"""Whoever takes a message to its channel."""
+"""Dispatch of a message to its channel: webhook, mail or chat."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -17,31 +17,33 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
+    """Sender of messages over every type of channel."""
+
     rules: WebhookRules = field(default_factory=WebhookRules)
     mailbox: Mailbox = field(default_factory=Mailbox)
 
     async def send(self, channel: Channel, message: Message) -> None:
-        """One attempt, of a minute at most. Raises NotDelivered, and nothing else for what the world does."""
+        """Try once to send a message, for at most a minute. Raises NotDelivered for every failure outside the gateway."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                await self._sending(channel, message)
+                await self._send(channel, message)
         except TimeoutError:
             raise NotDelivered("Nobody answered in a minute.") from None
 
     def check(self, channel: Channel) -> None:
-        """Raises NotDelivered for a channel that never works, without asking anybody."""
+        """Check a channel without any request. Raises NotDelivered when it can never work."""
         if channel.type == "webhook":
             self.rules.check(channel.url)
         elif channel.type == "chat":
             chat.check_chat_url(channel.url)
 
-    def _sending(self, channel: Channel, message: Message) -> Awaitable[None]:
+    def _send(self, channel: Channel, message: Message) -> Awaitable[None]:
         match channel.type:
             case "webhook":
-                from app.notify import webhook  # With all of an HTTP client: loaded by who has a webhook.
+                from app.notify import webhook  # Imports aiohttp, so load it only for webhooks.
 
                 return webhook.post(self.rules, channel, message)
             case "email":
                 return self.mailbox.send(channel, message)
             case "chat":
-                return chat.tell(channel, message)
+                return chat.send(channel, message)

@@ -1,8 +1,8 @@
-"""How sending can fail."""
+"""The error of sending a message."""
 
 
 class NotDelivered(Exception):
-    """Whoever it was for may not have it. `final`: trying again cannot help. The message holds no secret."""
+    """Failure to send; the receiver may not have the message. `final`: a retry cannot help. `reason` contains no secret."""
 
     def __init__(self, reason: str, *, final: bool = False):
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""Webhooks, signed as standardwebhooks.com describes: the receiver verifies `webhook-id`, `-timestamp` and `-signature`."""
+"""Webhooks signed by the rules of standardwebhooks.com: receivers verify `webhook-id`, `-timestamp` and `-signature`."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ _GONE = 410
 
 
 async def post(rules: WebhookRules, channel: Channel, message: Message) -> None:
-    """One POST; follows no redirect, reads no proxy from the environment, looks at nothing but the status. Raises NotDelivered."""
+    """Send one POST. Follows no redirect, ignores proxies in the environment, and reads only the status. Raises NotDelivered."""
     rules.check(channel.url)
     body = json.dumps(message.document, ensure_ascii=False)
     try:
@@ -55,7 +55,7 @@ def _headers(channel: Channel, message: Message, body: str) -> dict[str, str]:
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves a name to what is then connected to: nobody can answer one thing to the check and another to the connection."""
+    """DNS resolver that checks the addresses the connection then uses, so that no DNS server can answer the check differently."""
 
     def __init__(self, rules: WebhookRules):
         self._rules, self._inner = rules, ThreadedResolver()
@@ -63,7 +63,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises NotDelivered when any of its addresses is none to go to."""
+        """Resolve a host name. Raises NotDelivered when any of its addresses is not allowed."""
         found: list[Any] = await self._inner.resolve(host, port, family)
         for each in found:
             self._rules.check_address(each["host"])

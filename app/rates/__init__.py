@@ -1,4 +1,4 @@
-"""Requests and images per minute: memory or Redis, same rules."""
+"""Limits of requests and images per minute, counted in memory or Redis by the same rules."""
 
 from app.rates.limits import MinuteLimit, RateCharge, Rates, RateState, RateVerdict, charge
 from app.rates.memory import MemoryRates
@@ -16,12 +16,12 @@ __all__ = [
 
 
 def open_rates(redis_url: str | None) -> Rates:
-    """Rates for this process alone, or shared through a Redis; nothing is connected before the first use.
+    """Create rates for this process alone, or shared through Redis. Connects on first use.
 
-    Raises ValueError for a URL that is no Redis URL. A Redis that is not there is no error.
+    Raises ValueError for an invalid Redis URL, but not for an unreachable Redis.
     """
     if redis_url is None:
         return MemoryRates()
-    from app.rates.redis import RedisRates, connect  # 16 MiB, for those who have one.
+    from app.rates.redis import RedisRates, connect  # The import takes 16 MiB, so only with Redis.
 
     return RedisRates(connect(redis_url))

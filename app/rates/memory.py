@@ -1,4 +1,4 @@
-"""Rates of one process, counted in its own memory."""
+"""Rates of one process, counted in memory."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from app.rates.window import Window
 
 
 def monotonic_us() -> int:
-    """Microseconds of a clock that only runs forward."""
+    """Return a monotonic time in microseconds."""
     return time.monotonic_ns() // 1000
 
 
 class MemoryRates:
-    """Exact within one process, gone when it ends. A limit idle for a minute takes no memory for long."""
+    """Rates in memory: exact within one process, lost when it ends. Limits idle for a minute are soon dropped."""
 
     def __init__(self, clock_us: Callable[[], int] = monotonic_us) -> None:
         self._clock_us = clock_us
         self._windows: dict[str, tuple[int, Window]] = {}  # By time of the last spend, oldest first.
 
     def __len__(self) -> int:
-        """How many limits are remembered."""
+        """Return the number of limits in memory."""
         return len(self._windows)
 
     async def spend(self, charges: Sequence[RateCharge]) -> RateVerdict:
-        """See Rates.spend. Nothing is awaited, so decisions do not interleave."""
+        """Take every charge or none, like Rates.spend. Awaits nothing, so decisions do not interleave."""
         now_us = self._clock_us()
         windows = [self._window(charge.limit.name, now_us) for charge in charges]
         waits_us = [window.wait_us(charge, now_us) for window, charge in zip(windows, charges, strict=True)]
@@ -39,20 +39,20 @@ class MemoryRates:
         ]
         return verdict(charges, readings)
 
-    def note(self, charges: Sequence[RateCharge]) -> None:
-        """Count what was granted elsewhere, so that this store can take over without giving the minute out twice."""
+    def count_granted(self, charges: Sequence[RateCharge]) -> None:
+        """Count charges that Redis granted, so that this counter can take over without granting the same minute twice."""
         now_us = self._clock_us()
         self._add(charges, [self._window(charge.limit.name, now_us) for charge in charges], now_us)
 
     async def check(self) -> str:
-        """See Rates.check."""
+        """Return "memory"."""
         return "memory"
 
     async def close(self) -> None:
-        """See Rates.close: there is nothing to close."""
+        """Do nothing: there is no connection."""
 
     def _window(self, name: str, now_us: int) -> Window:
-        """The window as it stands now; one that is new is not kept before something is spent."""
+        """Return the current window of a limit. A new one is not stored until something is spent."""
         known = self._windows.get(name)
         if known is None:
             return Window()
@@ -68,7 +68,7 @@ class MemoryRates:
                 self._drop_idle(now_us)
 
     def _drop_idle(self, now_us: int) -> None:
-        """Two at most for each one kept: the store shrinks without ever stopping for a sweep."""
+        """Drop up to two idle windows for each one stored, so that memory shrinks without a pause for a full sweep."""
         for name, (spent_at_us, _) in list(itertools.islice(self._windows.items(), 2)):
             if now_us - spent_at_us < WINDOW_US:
                 return

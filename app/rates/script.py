@@ -1,10 +1,10 @@
-"""The one decision Redis makes for us, as a Lua script: everything a request asks of its limits, all or nothing.
+"""Lua script that decides all charges of a request in Redis, all or nothing.
 
-The rules are those of `window.py`. Redis runs a script undisturbed, and every read comes before the first write, so an
-error (wrong type, full, read-only) leaves nothing half done: Redis settles before a script starts whether it may write.
+The rules are those of `window.py`. Redis runs a script atomically, and every read comes before the first write, so an
+error (wrong type, full, read-only) changes nothing: Redis checks before a script starts if it may write.
 """
 
-# A number above 10^14 loses digits in Lua's own conversion to text, hence the %.0f.
+# The %.0f keeps every digit: Lua's own conversion to text loses digits above 10^14.
 SPEND = """
 -- KEYS: one window per charge. ARGV: amount and cost of each, in the same order.
 -- A window is text, "<at_us> <spent> ..." oldest first: one pair per second, dated by its last spend.
@@ -27,7 +27,7 @@ local function load(key)
   for at, spent in string.gmatch(redis.call('GET', key) or '', '(%d+) (%d+)') do
     at = tonumber(at)
     if at > now then
-      -- The server's clock was set back. Counted from now on these spends stay a minute at most, not an hour.
+      -- The server's clock was set back. Dated now, these spends expire within a minute.
       at, window.dirty = now, true
     end
     if now - at < WINDOW then append(window, at, tonumber(spent)) end
