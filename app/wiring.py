@@ -38,7 +38,7 @@ from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
 from app.store.ledger.opening import open_book
 from app.store.lock import ProcessLocks
-from app.store.processes import BEAT_S, Processes, elsewhere
+from app.store.processes import BEAT_S, Processes, count_other_processes
 from app.store.requests import StoredRequests
 from app.store.results import ResultRows
 
@@ -95,8 +95,8 @@ async def open_gateway(
 async def _close(gateway: Gateway) -> None:
     with suppress(Exception):  # A courtesy to other replicas: whatever is wrong with the database, the rest is closed.
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await gateway.recovery.processes.leave()
-    gateway.recovery.process_locks.leave()
+            await gateway.recovery.processes.deregister()
+    gateway.recovery.process_locks.release()
     await gateway.upstream.close()
     await gateway.rates.close()
     await gateway.ledger.close()
@@ -197,7 +197,7 @@ async def _sharing(settings: Settings, database: Database, kept_answers: KeptAns
     """Tell whether other replicas can replay what this one has bought."""
     if settings.results_url is not None:
         return kept_answers.blobs.complaint or "ok"
-    others = await elsewhere(database, locks.met())
+    others = await count_other_processes(database, locks.seen_ids())
     return f"not shared with {others} other replica{'s' * (others > 1)}" if others else "ok"
 
 

@@ -47,7 +47,7 @@ class Alerting:
             if not alerts:
                 return 0
             starts = {alert.id: alert.starts(now_ms, self.zone) for alert in alerts}
-            done = await store.fired(connection, [starts_ms for starts_ms, _ in starts.values()])
+            done = await store.past_firings(connection, [starts_ms for starts_ms, _ in starts.values()])
             armed = [alert for alert in alerts if (alert.id, starts[alert.id][0], alert.threshold) not in done]
             rows = await store.used_since(connection, recent) if armed else []
             used = {
@@ -102,7 +102,7 @@ class Alerting:
             return
         now_ms = await self.database.now_ms()
         async with self.database.transaction() as connection:
-            await deliveries.ended(connection, claim, "delivered", None, now_ms)
+            await deliveries.record_end(connection, claim, "delivered", None, now_ms)
 
     async def _failed(self, claim: Claim, exc: NotDelivered) -> None:
         over = exc.final or claim.attempts > len(BACKOFF_S)
@@ -111,10 +111,10 @@ class Alerting:
         now_ms = await self.database.now_ms()
         async with self.database.transaction() as connection:
             if over:
-                await deliveries.ended(connection, claim, "failed", exc.reason, now_ms)
+                await deliveries.record_end(connection, claim, "failed", exc.reason, now_ms)
             else:
                 due_ms = now_ms + BACKOFF_S[claim.attempts - 1] * 1000
-                await deliveries.postponed(connection, claim, exc.reason, due_ms)
+                await deliveries.postpone(connection, claim, exc.reason, due_ms)
 
 
 def _day_before(day: str) -> str:

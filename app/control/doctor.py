@@ -25,7 +25,7 @@ from app.errors import ConfigurationError, GatewayError
 from app.rates import open_rates
 from app.store import organization
 from app.store.engine import Database
-from app.store.processes import elsewhere
+from app.store.processes import count_other_processes
 from app.store.schema import schema_state
 from app.upstream.client import HttpUpstream
 from app.upstream.probe import models
@@ -127,7 +127,7 @@ class Doctor:
         """Without a bucket: other processes may keep their results elsewhere."""
         folder = self.data_dir / "processes"
         near = [path.name for path in folder.iterdir()] if folder.exists() else []
-        if others := await elsewhere(database, near):
+        if others := await count_other_processes(database, near):
             message = (
                 f"{others} other gateway{'s' * (others > 1)} with a directory elsewhere: none can replay what another has "
                 f"bought. Let all share {self.data_dir}, or set IMAGEGATE_RESULTS_URL."

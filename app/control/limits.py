@@ -18,7 +18,7 @@ from app.store import limits as store
 from app.store import prices
 from app.store.audit_logs import Change, note
 from app.store.engine import Database
-from app.store.limits import Place, Used
+from app.store.limits import LimitKey, LimitUsage
 
 AMOUNT_MAX = 1_000_000_000
 """Greatest amount of everything that is not money."""
@@ -77,7 +77,7 @@ async def set_limits(
         scope_id = await scope_id_of(connection, where)
         await check_model(connection, model)
         await apply_limits(connection, where.scope, scope_id, model, changes)
-        found = await store.of_scopes(connection, [(where.scope, scope_id)])
+        found = await store.limits_of_scopes(connection, [(where.scope, scope_id)])
         return await counter_states(
             connection, [limit for limit in found if limit.model == (model or "")], now_ms, zone
         )
@@ -89,25 +89,25 @@ async def apply_limits(
     """Set limits as part of a larger change, for a scope and model that are there; each change is logged. Raises InvalidValue."""
     for change in changes:
         _check(change)
-        place = Place(scope, scope_id, model or "", change.unit, change.interval)
-        before = await store.amount(connection, place)
+        key = LimitKey(scope, scope_id, model or "", change.unit, change.interval)
+        before = await store.amount(connection, key)
         if change.amount is None:
-            await store.remove(connection, place)
+            await store.remove(connection, key)
         else:
-            await store.set_amount(connection, place, change.amount)
-        await note(connection, _logged(place, before, change.amount))
+            await store.set_amount(connection, key, change.amount)
+        await note(connection, _logged(key, before, change.amount))
 
 
-def _logged(place: Place, before: int | None, after: int | None) -> Change:
+def _logged(key: LimitKey, before: int | None, after: int | None) -> Change:
     """OpenAI's name for the rates of a project, and ours for everything else it has no name for."""
-    kind = "rate_limit" if place.scope == "project" and place.interval == "minute" else "limit"
-    facts = {name: getattr(place, name) for name in Place.__slots__}
+    kind = "rate_limit" if key.scope == "project" and key.interval == "minute" else "limit"
+    facts = {name: getattr(key, name) for name in LimitKey.__slots__}
     return Change(
         f"{kind}.{'deleted' if after is None else 'updated'}",
-        place.scope_id or place.scope,
+        key.scope_id or key.scope,
         None if before is None else {**facts, "amount": before},
         None if after is None else {**facts, "amount": after},
-        place.scope_id if place.scope == "project" else None,
+        key.scope_id if key.scope == "project" else None,
     )
 
 
@@ -123,7 +123,7 @@ async def show_limits(
         if where is None:
             limits = await store.all_limits(connection)
         else:
-            limits = await store.of_scopes(connection, [(where.scope, await scope_id_of(connection, where))])
+            limits = await store.limits_of_scopes(connection, [(where.scope, await scope_id_of(connection, where))])
         wanted = [limit for limit in limits if model is None or limit.model == model]
         return await counter_states(connection, wanted, now_ms, zone)
 
@@ -134,10 +134,10 @@ async def counter_states(
     """The use of each limit in its current interval, from the counters; unknown for a rate."""
     starts_ms = {interval: bounds_ms(interval, now_ms, zone)[0] for interval in COUNTED}
     used = await store.used(connection, starts_ms, [limit.id for limit in limits])
-    return [_state(limit, used.get(limit.id, Used()), now_ms, zone) for limit in limits]
+    return [_state(limit, used.get(limit.id, LimitUsage()), now_ms, zone) for limit in limits]
 
 
-def _state(limit: Limit, used: Used, now_ms: int, zone: ZoneInfo) -> LimitState:
+def _state(limit: Limit, used: LimitUsage, now_ms: int, zone: ZoneInfo) -> LimitState:
     if limit.is_rate:
         return LimitState(limit, None, None, None, None)
     _, ends_ms = bounds_ms(limit.interval, now_ms, zone)

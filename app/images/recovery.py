@@ -92,9 +92,9 @@ class Recovery:
 
     async def resolve_orphans(self) -> int:
         """Bring rows of dead processes to their end; returns how many."""
-        dead = self.process_locks.dead()
+        dead = self.process_locks.dead_ids()
         orphans = await self.processes.orphans(dead, of_silent=self.heartbeat.has_long_contact())
-        strays = await self.processes.strays(self.clock.now_ms() - STRAY_MS)
+        strays = await self.processes.unsent_reservations(self.clock.now_ms() - STRAY_MS)
         orphans += [stray for stray in strays if stray.id not in self.running]
         waiting = 0
         for orphan in orphans:

@@ -1,4 +1,4 @@
-"""Admin API keys as they are written and shown."""
+"""Admin API keys in the database."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +14,7 @@ AdminRole = Literal["owner", "reader"]
 
 @dataclass(frozen=True, slots=True)
 class StoredAdminKey:
-    """A row to insert: never the secret. `user_id` is the owner, None for nobody's in particular."""
+    """Row of a new admin key, with an HMAC of its secret, never the secret. `user_id` is None for a key without an owner."""
 
     id: str
     name: str
@@ -28,7 +28,7 @@ class StoredAdminKey:
 
 @dataclass(frozen=True, slots=True)
 class AdminKeyRecord:
-    """An admin key as lists show it, with the owner's name where there is one."""
+    """Admin key with the name of its owner, if it has one."""
 
     id: str
     name: str
@@ -44,7 +44,7 @@ class AdminKeyRecord:
     owner_gone: bool
 
     def usable_at(self, now_ms: int) -> bool:
-        """Neither revoked nor expired, and its owner, where it has one, is active."""
+        """Return True when neither revoked nor expired, and its owner, if any, is active."""
         expired = self.expires_at_ms is not None and self.expires_at_ms <= now_ms
         return not (self.revoked_at_ms is not None or expired or self.owner_gone)
 
@@ -61,31 +61,31 @@ async def secret_hmac(connection: AsyncConnection, key_id: str) -> bytes | None:
 
 
 async def find_admin_key(connection: AsyncConnection, key_id: str) -> AdminKeyRecord | None:
-    """Revoked ones too."""
-    row = (await connection.execute(_SHOWN.where(admin_api_keys.c.id == key_id))).mappings().one_or_none()
+    """Find an admin key, even a revoked one."""
+    row = (await connection.execute(_SELECT.where(admin_api_keys.c.id == key_id))).mappings().one_or_none()
     return None if row is None else _record(row)
 
 
 async def page_of_admin_keys(connection: AsyncConnection, cursor: Cursor) -> Page[AdminKeyRecord]:
-    """Admin keys that are not revoked, by creation."""
-    select = _SHOWN.where(admin_api_keys.c.revoked_at_ms.is_(None))
+    """Read a page of the admin keys that are not revoked, by creation."""
+    select = _SELECT.where(admin_api_keys.c.revoked_at_ms.is_(None))
     order = (admin_api_keys.c.created_at_ms, admin_api_keys.c.id)
     return await read_page(connection, select, cursor, _record, order)
 
 
 async def revoke(connection: AsyncConnection, key_id: str, at_ms: int) -> None:
-    """The first revocation stands."""
-    fresh = sa.and_(admin_api_keys.c.id == key_id, admin_api_keys.c.revoked_at_ms.is_(None))
-    await connection.execute(sa.update(admin_api_keys).where(fresh).values(revoked_at_ms=at_ms))
+    """Revoke an admin key. A key that is already revoked keeps its time."""
+    not_revoked = sa.and_(admin_api_keys.c.id == key_id, admin_api_keys.c.revoked_at_ms.is_(None))
+    await connection.execute(sa.update(admin_api_keys).where(not_revoked).values(revoked_at_ms=at_ms))
 
 
 async def of_user(connection: AsyncConnection, user_id: str) -> list[AdminKeyRecord]:
-    """A user's admin keys that are not revoked."""
-    mine = sa.and_(admin_api_keys.c.user_id == user_id, admin_api_keys.c.revoked_at_ms.is_(None))
-    return [_record(row) for row in (await connection.execute(_SHOWN.where(mine))).mappings()]
+    """List a user's admin keys that are not revoked."""
+    active = sa.and_(admin_api_keys.c.user_id == user_id, admin_api_keys.c.revoked_at_ms.is_(None))
+    return [_record(row) for row in (await connection.execute(_SELECT.where(active))).mappings()]
 
 
-_SHOWN: sa.Select[Any] = sa.select(
+_SELECT: sa.Select[Any] = sa.select(
     *admin_api_keys.c["id", "name", "last_four", "role", "created_at_ms", "expires_at_ms", "revoked_at_ms", "user_id"],
     users.c.name.label("owner_name"),
     users.c.email.label("owner_email"),

@@ -1,4 +1,4 @@
-"""The log of every change of control data: written in the transaction of the change, never altered."""
+"""Audit log of every change of control data, written in the transaction of the change and never altered."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from app.store.pages import Cursor, Page, read_page
 from app.store.tables import audit_logs, projects
 
 Facts = Mapping[str, Any]
-"""Fields of a thing before or after a change, as JSON can say them. Never a secret."""
+"""JSON fields of an object before or after a change. Never a secret."""
 
 _NOW_MS = {
     "sqlite": "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
@@ -23,7 +23,8 @@ _NOW_MS = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`event` is OpenAI's name where it has one (`project.created`). `before` None: it was not there; `after` None: it is gone."""
+    """Change of one object. `event` is OpenAI's name if it has one (`project.created`). `before` is None for a creation, `after`
+    for a deletion."""
 
     event: str
     target_id: str
@@ -33,8 +34,7 @@ class Change:
 
 
 async def note(connection: AsyncConnection, *changes: Change) -> None:
-    """Log changes that are made in this transaction of `Database.write`; the actor is that database's. One that changes
-    nothing is not logged."""
+    """Log changes in the same transaction, one of `Database.write`, which knows the actor. Skips a change without a difference."""
     sync = connection.sync_connection
     assert sync is not None
     actor: Actor = sync.get_execution_options()["imagegate_actor"]
@@ -46,7 +46,7 @@ async def note(connection: AsyncConnection, *changes: Change) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LoggedChange:
-    """A change as it is shown. `project` is its project's name today."""
+    """Change in the log. `project` is the current name of its project."""
 
     id: str
     at_ms: int
@@ -61,7 +61,7 @@ class LoggedChange:
 
 @dataclass(frozen=True, slots=True)
 class AuditLogFilter:
-    """Filter of changes: each list that is not empty narrows to any of its values. `from_ms` inclusive, `until_ms` exclusive."""
+    """Filter of changes. Each list that is not empty selects its values. `from_ms` inclusive, `until_ms` exclusive."""
 
     events: Sequence[str] = ()
     actor_ids: Sequence[str] = ()
@@ -72,31 +72,31 @@ class AuditLogFilter:
     until_ms: int | None = None
 
 
-async def page_of_changes(connection: AsyncConnection, cursor: Cursor, wanted: AuditLogFilter) -> Page[LoggedChange]:
-    """A page of changes, in the order in which they were made."""
+async def page_of_changes(connection: AsyncConnection, cursor: Cursor, filter: AuditLogFilter) -> Page[LoggedChange]:
+    """Read a page of changes, in the order they were made."""
     order = (audit_logs.c.number, audit_logs.c.id)
-    return await read_page(connection, _SHOWN.where(*_conditions(wanted)), cursor, _logged, order)
+    return await read_page(connection, _SELECT.where(*_conditions(filter)), cursor, _logged, order)
 
 
-_SHOWN: sa.Select[Any] = sa.select(audit_logs, projects.c.name.label("project")).select_from(
+_SELECT: sa.Select[Any] = sa.select(audit_logs, projects.c.name.label("project")).select_from(
     audit_logs.outerjoin(projects, projects.c.id == audit_logs.c.project_id)
 )
 
 
-def _conditions(wanted: AuditLogFilter) -> list[sa.ColumnElement[bool]]:
+def _conditions(filter: AuditLogFilter) -> list[sa.ColumnElement[bool]]:
     table = audit_logs.c
     among = {
-        table.event: wanted.events,
-        table.actor_id: wanted.actor_ids,
-        table.actor_email: wanted.actor_emails,
-        table.project_id: wanted.project_ids,
-        table.target_id: wanted.target_ids,
+        table.event: filter.events,
+        table.actor_id: filter.actor_ids,
+        table.actor_email: filter.actor_emails,
+        table.project_id: filter.project_ids,
+        table.target_id: filter.target_ids,
     }
     conditions: list[sa.ColumnElement[bool]] = [column.in_(values) for column, values in among.items() if values]
-    if wanted.from_ms is not None:
-        conditions.append(table.at_ms >= wanted.from_ms)
-    if wanted.until_ms is not None:
-        conditions.append(table.at_ms < wanted.until_ms)
+    if filter.from_ms is not None:
+        conditions.append(table.at_ms >= filter.from_ms)
+    if filter.until_ms is not None:
+        conditions.append(table.at_ms < filter.until_ms)
     return conditions
 
 

@@ -1,7 +1,7 @@
 """Keys, limits and prices for admission, cached for half a second.
 
-Answers come from memory while the revision stands; it is read again when half a second has passed. Whoever buys is checked
-once more: a reservation made on an older revision is refused, so a revoked key buys nothing even within that half second.
+Answers come from memory while the revision is unchanged; the revision is read again after half a second. A reservation checks
+it once more and is refused on an older revision, so a revoked key buys nothing even within that half second.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class ControlData:
-    """Grants and the catalog. Raises StoreUnavailable when they are older than FRESH_S and the database does not answer."""
+    """Cache of grants and the catalog. Raises StoreUnavailable when it is older than FRESH_S and the database does not answer."""
 
     def __init__(self, database: Database):
         self._database = database
@@ -39,23 +39,23 @@ class ControlData:
         self._catalog: Catalog | None = None
 
     async def grant(self, key_id: str) -> Grant | None:
-        """The grant of a key; None when there is no such key."""
+        """Return the grant of a key; None when the key does not exist."""
         await self._refresh()
         if key_id in self._grants:
             return self._grants[key_id]
         async with self._lock:
-            if key_id not in self._grants:  # A thousand that come at once are answered by what the first of them read.
+            if key_id not in self._grants:  # Another task may have read it while this one waited.
                 await self._load(lambda connection: self._load_grant(connection, key_id))
             return self._grants[key_id]
 
     async def catalog(self) -> Catalog:
-        """Every model and its prices."""
+        """Return every model and its prices."""
         await self._refresh()
-        if (kept := self._catalog) is not None:
-            return kept
+        if (cached := self._catalog) is not None:
+            return cached
         async with self._lock:
-            kept = self._catalog
-            return kept if kept is not None else await self._load(self._load_catalog)
+            cached = self._catalog
+            return cached if cached is not None else await self._load(self._load_catalog)
 
     def expire(self) -> None:
         """Read the revision again before the next answer."""
@@ -66,9 +66,11 @@ class ControlData:
             return
         async with self._lock:
             asked_s = time.monotonic()
-            if asked_s - self._checked_s < FRESH_S:  # Somebody else just did.
+            if asked_s - self._checked_s < FRESH_S:  # Another task just read it.
                 return
-            if asked_s - self._failed_s < FAILED_S:  # Nobody waits in line only to be told the same.
+            if (
+                asked_s - self._failed_s < FAILED_S
+            ):  # Fail at once after a recent failure, or each waiting task would wait for a timeout of its own.
                 raise StoreUnavailable(AWAY)
             try:
                 self._adopt(await self._read_revision())
@@ -82,7 +84,7 @@ class ControlData:
             return await _revision(connection)
 
     async def _load(self, load: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Read something of the newest revision, while the lock is held; what was kept of an older one is dropped."""
+        """Run `load` at the newest revision and drop what older ones left in the cache. The caller holds the lock."""
         async with self._database.read() as connection:
             self._adopt(await _revision(connection))
             return await load(connection)
@@ -132,7 +134,7 @@ async def _grant(connection: AsyncConnection, row: Any, revision: int) -> Grant:
 
 
 async def _limits(connection: AsyncConnection, key: Any) -> tuple[Limit, ...]:
-    """Limits of the key, its user, its project and the organization, the narrowest scope first."""
+    """Read the limits of the key, its user, its project and the organization, the narrowest scope first."""
     owners = {
         ("key", key["id"]): key["name"],
         ("user", key["user_id"]): key["user_name"],
@@ -140,10 +142,10 @@ async def _limits(connection: AsyncConnection, key: Any) -> tuple[Limit, ...]:
         ("organization", ""): "",
     }
     scopes = list(owners)
-    wanted = sa.select(limits).where(
+    select = sa.select(limits).where(
         sa.tuple_(limits.c.scope, limits.c.scope_id).in_(scopes), limits.c.amount.is_not(None)
     )
-    rows = (await connection.execute(wanted.order_by(limits.c.id))).mappings().all()
+    rows = (await connection.execute(select.order_by(limits.c.id))).mappings().all()
     found = [Limit(**row, owner=owners[row["scope"], row["scope_id"]]) for row in rows]
     return tuple(sorted(found, key=lambda limit: scopes.index((limit.scope, limit.scope_id))))
 

@@ -1,4 +1,4 @@
-"""Firings of alerts and the messages that go out for them: each at least once, by whichever replica claims it."""
+"""Firings of alerts and their messages. A replica claims a message before sending it; each is sent at least once."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +17,7 @@ DeliveryState = Literal["pending", "delivered", "failed", "dropped"]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A message that is ours to send until `due_at_ms`; then anybody may try again."""
+    """Message claimed by this process until `due_at_ms`. After that any process may send it again."""
 
     id: str
     firing: Firing
@@ -28,7 +28,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery as lists show it. `channel` has no secrets."""
+    """State of one message. `channel` contains no secrets."""
 
     id: str
     channel: dict[str, Any]
@@ -41,6 +41,8 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class FiringRecord:
+    """Firing of an alert with its deliveries."""
+
     id: str
     starts_at_ms: int
     threshold: int
@@ -50,8 +52,8 @@ class FiringRecord:
 
 
 async def fire(connection: AsyncConnection, alert: Alert, starts_at_ms: int, used: int, now_ms: int) -> str | None:
-    """Set an alert off, with a message for each channel. None when somebody was first for this interval and threshold, or
-    the alert has been changed since."""
+    """Record a firing, with a message for each channel, and return its id. None when this interval and threshold has fired already,
+    or when the alert was changed."""
     firing_id = new_id("firing_")
     values = sa.select(
         *(sa.literal(value) for value in (firing_id, alert.id, starts_at_ms, alert.threshold, used, now_ms))
@@ -76,29 +78,31 @@ async def any_due(connection: AsyncConnection, now_ms: int) -> bool:
 
 
 async def claim(connection: AsyncConnection, now_ms: int, lease_ms: int) -> Claim | None:
-    """The message that has been due longest, ours for `lease_ms`; None when none is due or others took them all."""
+    """Claim the message that has been due longest, for `lease_ms`; None when none is due or other processes claimed them."""
     due = sa.and_(deliveries.c.state == "pending", deliveries.c.due_at_ms <= now_ms)
     found = (await connection.execute(_DUE.where(due).order_by(deliveries.c.due_at_ms).limit(8))).mappings().all()
     for row in found:
-        gone = row["deleted_at_ms"] is not None
-        taken = {"state": "dropped", "ended_at_ms": now_ms} if gone else {"due_at_ms": now_ms + lease_ms}
+        is_deleted = row["deleted_at_ms"] is not None
+        changes = {"state": "dropped", "ended_at_ms": now_ms} if is_deleted else {"due_at_ms": now_ms + lease_ms}
         mine = sa.and_(deliveries.c.id == row["delivery_id"], due, deliveries.c.due_at_ms == row["due_at_ms"])
-        attempts = row["attempts"] + (not gone)
-        update = sa.update(deliveries).where(mine).values(**taken, attempts=attempts)
-        if (await connection.execute(update)).rowcount == 1 and not gone:
+        attempts = row["attempts"] + (not is_deleted)
+        update = sa.update(deliveries).where(mine).values(**changes, attempts=attempts)
+        if (await connection.execute(update)).rowcount == 1 and not is_deleted:
             return _claim(row, attempts, now_ms + lease_ms)
     return None
 
 
-async def ended(connection: AsyncConnection, claim: Claim, state: DeliveryState, error: str | None, at_ms: int) -> None:
-    """Record the end of a claimed message. A claim that ran out meanwhile ends nothing unless it was delivered."""
-    there = sa.and_(deliveries.c.id == claim.id, deliveries.c.state == "pending")
-    mine = there if state == "delivered" else sa.and_(there, deliveries.c.due_at_ms == claim.due_at_ms)
+async def record_end(
+    connection: AsyncConnection, claim: Claim, state: DeliveryState, error: str | None, at_ms: int
+) -> None:
+    """Record the end of a claimed message. An expired claim can record only `delivered`."""
+    pending = sa.and_(deliveries.c.id == claim.id, deliveries.c.state == "pending")
+    mine = pending if state == "delivered" else sa.and_(pending, deliveries.c.due_at_ms == claim.due_at_ms)
     await connection.execute(sa.update(deliveries).where(mine).values(state=state, error=error, ended_at_ms=at_ms))
 
 
-async def postponed(connection: AsyncConnection, claim: Claim, error: str, due_at_ms: int) -> None:
-    """Schedule a claimed message for another try."""
+async def postpone(connection: AsyncConnection, claim: Claim, error: str, due_at_ms: int) -> None:
+    """Schedule another attempt at a claimed message, unless the claim has expired."""
     mine = sa.and_(
         deliveries.c.id == claim.id, deliveries.c.state == "pending", deliveries.c.due_at_ms == claim.due_at_ms
     )
@@ -106,12 +110,12 @@ async def postponed(connection: AsyncConnection, claim: Claim, error: str, due_a
 
 
 async def firings_of(connection: AsyncConnection, alert_id: str, limit: int) -> list[FiringRecord]:
-    """The newest first, with how their messages went."""
+    """List the firings of an alert, newest first, with the state of their messages."""
     select = sa.select(firings).where(firings.c.alert_id == alert_id)
     newest = select.order_by(firings.c.fired_at_ms.desc(), firings.c.id.desc()).limit(limit)
     found = (await connection.execute(newest)).mappings().all()
-    went = sa.select(deliveries).where(deliveries.c.firing_id.in_([row["id"] for row in found]))
-    rows = (await connection.execute(went.order_by(deliveries.c.id))).mappings().all()
+    select_deliveries = sa.select(deliveries).where(deliveries.c.firing_id.in_([row["id"] for row in found]))
+    rows = (await connection.execute(select_deliveries.order_by(deliveries.c.id))).mappings().all()
     names = ("id", "starts_at_ms", "threshold", "used", "fired_at_ms")
     return [
         FiringRecord(

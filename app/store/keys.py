@@ -1,4 +1,4 @@
-"""API keys as they are written and shown."""
+"""API keys in the database."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from app.store.tables import api_keys, project_users, projects, requests, users
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key as it is written: never its secret. `models` is None for every model."""
+    """Row of a new key, with an HMAC of its secret, never the secret. `models` is None for every model."""
 
     id: str
     user_id: str
@@ -28,9 +28,9 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key as it is shown. `owner_role` is its owner's in the project, None for one who does not belong to it.
+    """Key with the names of its owner and project. `owner_role` is its owner's role in the project, None for a non-member.
 
-    `previous_until_ms`: until then the secret before the last rotation works too.
+    The secret before the last rotation works until `previous_until_ms`.
     """
 
     id: str
@@ -54,7 +54,7 @@ class KeyRecord:
     project_archived: bool
 
     def status_at(self, now_ms: int) -> str:
-        """`revoked`, `expired`, `owner disabled`, `owner not in project`, `project archived` or `active`."""
+        """Return `revoked`, `expired`, `owner disabled`, `owner not in project`, `project archived` or `active`."""
         if self.revoked_at_ms is not None:
             return "revoked"
         if self.expires_at_ms is not None and self.expires_at_ms <= now_ms:
@@ -78,33 +78,33 @@ async def insert_key(connection: AsyncConnection, key: StoredKey) -> None:
 
 
 async def find_key(connection: AsyncConnection, key_id: str) -> KeyRecord | None:
-    found = await _records(connection, _SHOWN.where(api_keys.c.id == key_id))
+    found = await _records(connection, _SELECT.where(api_keys.c.id == key_id))
     return found[0] if found else None
 
 
 async def list_keys(connection: AsyncConnection) -> list[KeyRecord]:
-    """Newest first."""
-    return await _records(connection, _SHOWN.order_by(*(column.desc() for column in _BY_CREATION)))
+    """List keys, newest first."""
+    return await _records(connection, _SELECT.order_by(*(column.desc() for column in _BY_CREATION)))
 
 
 async def page_of_all_keys(connection: AsyncConnection, cursor: Cursor) -> Page[KeyRecord]:
-    """Keys of every project, revoked ones too, by creation."""
-    return await read_page(connection, _SHOWN, cursor, _record, _BY_CREATION)
+    """List keys of every project, including revoked ones, by creation."""
+    return await read_page(connection, _SELECT, cursor, _record, _BY_CREATION)
 
 
 async def page_of_keys(
     connection: AsyncConnection, project_id: str, cursor: Cursor, owner_has_access: bool | None = None
 ) -> Page[KeyRecord]:
-    """Keys of a project that are not revoked, by creation; with `owner_has_access` only keys whose owner may act there."""
-    select = _SHOWN.where(api_keys.c.project_id == project_id, api_keys.c.revoked_at_ms.is_(None))
+    """List keys of a project that are not revoked, by creation. `owner_has_access` selects by KeyRecord.owner_has_access."""
+    select = _SELECT.where(api_keys.c.project_id == project_id, api_keys.c.revoked_at_ms.is_(None))
     if owner_has_access is not None:
         select = select.where(_HAS_ACCESS if owner_has_access else sa.not_(_HAS_ACCESS))
     return await read_page(connection, select, cursor, _record, _BY_CREATION)
 
 
 async def keys_of_user(connection: AsyncConnection, user_id: str) -> list[KeyRecord]:
-    """Keys of a user or service account that are not revoked."""
-    return await _records(connection, _SHOWN.where(api_keys.c.user_id == user_id, api_keys.c.revoked_at_ms.is_(None)))
+    """List keys of a user or service account that are not revoked."""
+    return await _records(connection, _SELECT.where(api_keys.c.user_id == user_id, api_keys.c.revoked_at_ms.is_(None)))
 
 
 async def update_key(connection: AsyncConnection, key_id: str, **values: Any) -> None:
@@ -116,7 +116,7 @@ async def update_key(connection: AsyncConnection, key_id: str, **values: Any) ->
 async def rotate(
     connection: AsyncConnection, key_id: str, secret_hmac: bytes, last_four: str, previous_until_ms: int
 ) -> None:
-    """The secret that was in force goes on until then, one before it no longer."""
+    """Replace the secret. The current one works until `previous_until_ms`; one before it stops working now."""
     values = {
         "previous_hmac": api_keys.c.secret_hmac,
         "previous_until_ms": previous_until_ms,
@@ -127,9 +127,9 @@ async def rotate(
 
 
 async def revoke(connection: AsyncConnection, key_id: str, at_ms: int) -> None:
-    """The first revocation stands."""
-    fresh = sa.and_(api_keys.c.id == key_id, api_keys.c.revoked_at_ms.is_(None))
-    await connection.execute(sa.update(api_keys).where(fresh).values(revoked_at_ms=at_ms))
+    """Revoke a key. A key that is already revoked keeps its time."""
+    not_revoked = sa.and_(api_keys.c.id == key_id, api_keys.c.revoked_at_ms.is_(None))
+    await connection.execute(sa.update(api_keys).where(not_revoked).values(revoked_at_ms=at_ms))
 
 
 _BY_CREATION = (api_keys.c.created_at_ms, api_keys.c.id)
@@ -146,7 +146,7 @@ _HAS_ACCESS = sa.and_(sa.not_(_DISABLED), project_users.c.role.is_not(None), pro
 _LAST_USED = (
     sa.select(sa.func.max(requests.c.reserved_at_ms)).where(requests.c.api_key_id == api_keys.c.id).scalar_subquery()
 )
-_SHOWN = sa.select(
+_SELECT = sa.select(
     *api_keys.c["id", "name", "user_id", "project_id", "last_four", "models", "created_at_ms", "expires_at_ms"],
     *api_keys.c["revoked_at_ms", "previous_until_ms"],
     users.c.name.label("user"),

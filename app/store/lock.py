@@ -1,4 +1,4 @@
-"""Locks on files of a data directory: they end with the process that holds them, however it ends, and no clock is needed."""
+"""File locks in a data directory. The system releases them when their process ends in any way, so they need no timeout."""
 
 import fcntl
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from app.errors import ConfigurationError
 
-FILE = "imagegate.lock"
+LOCK_FILE = "imagegate.lock"
 
 
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
-    """Hold the lock until the block or the process ends, however that happens. Raises ConfigurationError when it is taken."""
-    path = data_dir / FILE
+    """Hold the lock of a data directory until the block or the process ends. Raises ConfigurationError when it is held already."""
+    path = data_dir / LOCK_FILE
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -34,51 +34,51 @@ def locked(data_dir: Path) -> Iterator[None]:
 
 
 class ProcessLocks:
-    """The processes of one data directory. A lock that can be had is that of a dead one: its rows need not wait for 30 s of
-    silence. Replicas that share no directory do not see each other here."""
+    """Lock files of the processes of one data directory. A file that is not locked belongs to a dead process, so its requests are
+    recovered without waiting for 30 s without a heartbeat. Replicas that share no directory do not see each other here."""
 
     def __init__(self, directory: Path, own: str):
-        """Takes the lock of the process `own`."""
+        """Take the lock of this process, whose id is `own`."""
         self._directory = directory
         self._own = directory / own
-        self._met: set[str] = {own}
+        self._seen: set[str] = {own}
         self._fd = os.open(self._own, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
-        os.pwrite(self._fd, _boot().encode(), 0)
+        os.pwrite(self._fd, _boot_id().encode(), 0)
 
-    def dead(self) -> list[str]:
-        """Ids of dead processes, until `forget`."""
-        return [path.name for path in self._look() if path != self._own and _free(path)]
+    def dead_ids(self) -> list[str]:
+        """List the ids of dead processes, until `forget` removes them."""
+        return [path.name for path in self._list_files() if path != self._own and _is_unlocked(path)]
 
-    def met(self) -> frozenset[str]:
-        """Ids of all processes that are, or were seen, in this directory."""
-        self._look()
-        return frozenset(self._met)
+    def seen_ids(self) -> frozenset[str]:
+        """List the ids of all processes with a file in this directory now or earlier."""
+        self._list_files()
+        return frozenset(self._seen)
 
     def forget(self, ids: Iterable[str]) -> None:
         for name in ids:
             (self._directory / name).unlink(missing_ok=True)
 
-    def leave(self) -> None:
-        """Idempotent."""
+    def release(self) -> None:
+        """Release the lock and remove its file. Idempotent."""
         with suppress(OSError):
             os.close(self._fd)
         self._own.unlink(missing_ok=True)
 
-    def _look(self) -> list[Path]:
+    def _list_files(self) -> list[Path]:
         paths = list(self._directory.iterdir())
-        self._met.update(path.name for path in paths)
+        self._seen.update(path.name for path in paths)
         return paths
 
 
-def _free(path: Path) -> bool:
+def _is_unlocked(path: Path) -> bool:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        if os.pread(fd, 64, 0).decode(errors="replace") != _boot():
-            return False  # Of another machine: its locks may not be seen here, so its beats decide.
+        if os.pread(fd, 64, 0).decode(errors="replace") != _boot_id():
+            return False  # From another machine: its lock may not be visible here, so its heartbeats decide.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
@@ -87,8 +87,8 @@ def _free(path: Path) -> bool:
     return True
 
 
-def _boot() -> str:
-    """Tells one running system from another; empty where it cannot be told."""
+def _boot_id() -> str:
+    """Identify the running system: its boot id, or its host name without one."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

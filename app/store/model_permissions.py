@@ -1,4 +1,4 @@
-"""The rows that say which models a project may use."""
+"""Model permissions of projects in the database."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,9 +9,9 @@ from app.store.tables import model_permissions
 
 
 async def find_rule(connection: AsyncConnection, project_id: str) -> ModelRule | None:
-    """None where the project may use every model."""
-    wanted = sa.select(model_permissions.c.mode, model_permissions.c.models)
-    row = (await connection.execute(wanted.where(model_permissions.c.project_id == project_id))).one_or_none()
+    """Find the rule of a project; None when it may use every model."""
+    select = sa.select(model_permissions.c.mode, model_permissions.c.models)
+    row = (await connection.execute(select.where(model_permissions.c.project_id == project_id))).one_or_none()
     return None if row is None else ModelRule(row[0], tuple(row[1]))
 
 

@@ -1,4 +1,4 @@
-"""The organization: what its book is bound to, its projects and its users."""
+"""Organization with its projects and users, and the settings its book is bound to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ UserKind = Literal["person", "service_account"]
 
 @dataclass(frozen=True, slots=True)
 class BookBinding:
-    """Values the first start bound the book to; each is None until then. `revision` counts the control writes."""
+    """Settings that the first start bound the book to; each is None before. `revision` counts writes of control data."""
 
     revision: int
     pepper_fingerprint: str | None
@@ -33,9 +33,9 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person, or a service account, which belongs to one project. A deleted one stays for the names in the book.
+    """Person, or service account of one project. Deleted ones stay, because the book refers to their names.
 
-    `role` is owner, reader, or a word of somebody's own: no role of a user grants more than another.
+    `role` is owner, reader or any other text: no role of a user grants more than another.
     """
 
     id: str
@@ -59,26 +59,26 @@ async def book_binding(connection: AsyncConnection) -> BookBinding:
 
 
 async def bind_book(connection: AsyncConnection, pepper_fingerprint: str, currency: str, timezone: str) -> None:
-    """Record what the first start brings; a value that is there already stays."""
+    """Record the settings of the first start. A value that is set already stays."""
     given = {"pepper_fingerprint": pepper_fingerprint, "currency": currency, "timezone": timezone}
     values = {name: sa.func.coalesce(organization.c[name], value) for name, value in given.items()}
     await connection.execute(sa.update(organization).values(values))
 
 
 async def insert_project(connection: AsyncConnection, project: Project) -> None:
-    """Raises IntegrityError when the name is taken."""
+    """Insert a project. Raises IntegrityError when the name is taken."""
     await connection.execute(sa.insert(projects).values(_values(project)))
 
 
 async def update_project(connection: AsyncConnection, project_id: str, **values: Any) -> None:
-    """Raises IntegrityError when the name is taken."""
+    """Update columns of a project. Raises IntegrityError when the name is taken."""
     await connection.execute(sa.update(projects).where(projects.c.id == project_id).values(values))
 
 
 async def find_project(connection: AsyncConnection, reference: str) -> Project | None:
     """Find a project by id or by name; no name looks like an id."""
-    wanted = sa.or_(projects.c.id == reference, projects.c.name == reference)
-    row = (await connection.execute(sa.select(projects).where(wanted))).mappings().one_or_none()
+    matches = sa.or_(projects.c.id == reference, projects.c.name == reference)
+    row = (await connection.execute(sa.select(projects).where(matches))).mappings().one_or_none()
     return Project(**row) if row else None
 
 
@@ -88,7 +88,7 @@ async def list_projects(connection: AsyncConnection) -> list[Project]:
 
 
 async def page_of_projects(connection: AsyncConnection, cursor: Cursor, include_archived: bool) -> Page[Project]:
-    """A page of projects, by creation."""
+    """Read a page of projects by creation."""
     select = sa.select(projects)
     if not include_archived:
         select = select.where(projects.c.archived_at_ms.is_(None))
@@ -97,37 +97,37 @@ async def page_of_projects(connection: AsyncConnection, cursor: Cursor, include_
 
 
 async def insert_user(connection: AsyncConnection, user: User) -> None:
-    """Raises IntegrityError when the name is taken."""
+    """Insert a user. Raises IntegrityError when the name is taken."""
     await connection.execute(sa.insert(users).values(_values(user)))
 
 
 async def update_user(connection: AsyncConnection, user_id: str, **values: Any) -> None:
-    """Raises IntegrityError when the name is taken."""
+    """Update columns of a user. Raises IntegrityError when the name is taken."""
     await connection.execute(sa.update(users).where(users.c.id == user_id).values(values))
 
 
 async def find_user(connection: AsyncConnection, reference: str) -> User | None:
-    """Find a user by id, service accounts and deleted ones too; or a person by name. No name looks like an id."""
+    """Find a user by id, including service accounts and deleted users, or a person by name. No name looks like an id."""
     named = sa.and_(users.c.name == reference, users.c.kind == "person", users.c.deleted_at_ms.is_(None))
-    wanted = sa.select(users).where(sa.or_(users.c.id == reference, named))
-    row = (await connection.execute(wanted)).mappings().one_or_none()
+    select = sa.select(users).where(sa.or_(users.c.id == reference, named))
+    row = (await connection.execute(select)).mappings().one_or_none()
     return User(**row) if row else None
 
 
 async def find_user_by_email(connection: AsyncConnection, email: str) -> list[User]:
-    """Users with this address, which need not be unique."""
-    wanted = sa.select(users).where(_people(), sa.func.lower(users.c.email) == email.lower())
-    return [User(**row) for row in (await connection.execute(wanted)).mappings()]
+    """List people with this address, which need not be unique."""
+    select = sa.select(users).where(_people(), sa.func.lower(users.c.email) == email.lower())
+    return [User(**row) for row in (await connection.execute(select)).mappings()]
 
 
 async def list_users(connection: AsyncConnection) -> list[User]:
-    """People, by name, without deleted ones."""
+    """List people by name, without deleted ones."""
     rows = await connection.execute(sa.select(users).where(_people()).order_by(users.c.name))
     return [User(**row) for row in rows.mappings()]
 
 
 async def page_of_users(connection: AsyncConnection, cursor: Cursor, emails: Sequence[str]) -> Page[User]:
-    """People, by creation; with `emails` only theirs."""
+    """Read a page of people by creation; with `emails` only people with those addresses."""
     select = sa.select(users).where(_people())
     if emails:
         select = select.where(sa.func.lower(users.c.email).in_([email.lower() for email in emails]))
@@ -143,5 +143,5 @@ def _people() -> sa.ColumnElement[bool]:
     return sa.and_(users.c.kind == "person", users.c.deleted_at_ms.is_(None))
 
 
-def _values(thing: Project | User) -> dict[str, Any]:
-    return {field: getattr(thing, field) for field in thing.__slots__}
+def _values(record: Project | User) -> dict[str, Any]:
+    return {field: getattr(record, field) for field in record.__slots__}

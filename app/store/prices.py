@@ -1,4 +1,4 @@
-"""The catalog and its price book."""
+"""Catalog of models and its price book, in the database."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from app.store.tables import models, prices
 
 @dataclass(frozen=True, slots=True)
 class NewPrice:
+    """Price to insert, valid from `from_ms`. Operation, size and quality are None for all."""
+
     model: str
     operation: Operation | None
     size: str | None
@@ -24,7 +26,7 @@ class NewPrice:
 
 
 async def catalog(connection: AsyncConnection) -> Catalog:
-    """Every model with its prices over all time; of one revision inside one `Database.read()`."""
+    """Read every model with all its prices, past ones too. Consistent within one `Database.read()`."""
     book: dict[str, list[Price]] = defaultdict(list)
     for price in await list_prices(connection):
         book[price.model].append(price)
@@ -33,7 +35,7 @@ async def catalog(connection: AsyncConnection) -> Catalog:
 
 
 async def list_prices(connection: AsyncConnection) -> list[Price]:
-    """Prices by model, then in the order they count from."""
+    """List prices by model, then by the time they are valid from."""
     select = sa.select(prices).order_by(prices.c.model, prices.c.from_ms, prices.c.id)
     return [_price(row) for row in (await connection.execute(select)).mappings()]
 
@@ -51,7 +53,7 @@ async def insert_model(
     refuses_response_format: bool,
     now_ms: int,
 ) -> None:
-    """A model that takes any size and quality."""
+    """Insert a model that accepts any size and quality."""
     await connection.execute(
         sa.insert(models).values(
             id=model,

@@ -10,12 +10,12 @@ from app.store.pages import Cursor, Page, read_page
 from app.store.tables import project_users, users
 
 AccountRole = Literal["owner", "member"]
-"""OpenAI's, which has no others for service accounts."""
+"""Roles that OpenAI has for service accounts."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccount:
-    """`role` is its role in its project; with None its keys do not work."""
+    """Service account. `role` is its role in its project; with None its keys do not work."""
 
     id: str
     name: str
@@ -26,22 +26,22 @@ class ServiceAccount:
 
 
 async def find(connection: AsyncConnection, project_id: str, account_id: str) -> ServiceAccount | None:
-    wanted = _SHOWN.where(users.c.project_id == project_id, users.c.id == account_id)
-    row = (await connection.execute(wanted)).mappings().one_or_none()
+    select = _SELECT.where(users.c.project_id == project_id, users.c.id == account_id)
+    row = (await connection.execute(select)).mappings().one_or_none()
     return None if row is None else ServiceAccount(**row)
 
 
 async def page(connection: AsyncConnection, project_id: str | None, cursor: Cursor) -> Page[ServiceAccount]:
-    """Service accounts of a project or of all, by creation."""
+    """Read a page of service accounts of one project, or of all, by creation."""
     return await read_page(connection, _of(project_id), cursor, lambda row: ServiceAccount(**row), _BY_CREATION)
 
 
 def _of(project_id: str | None) -> sa.Select[Any]:
-    return _SHOWN if project_id is None else _SHOWN.where(users.c.project_id == project_id)
+    return _SELECT if project_id is None else _SELECT.where(users.c.project_id == project_id)
 
 
 _BY_CREATION = (users.c.created_at_ms, users.c.id)
-_SHOWN: sa.Select[Any] = (
+_SELECT: sa.Select[Any] = (
     sa.select(*users.c["id", "name", "project_id", "created_at_ms", "disabled_at_ms"], project_users.c.role)
     .select_from(
         users.outerjoin(

@@ -205,7 +205,7 @@ async def reserve(running: Running, owner: str, request_id: str) -> Reservation:
     user = await user_id(running.database, "lin")
     now_ms = await running.database.now_ms()
     async with running.database.read() as connection:
-        limits = await stored_limits.of_scopes(connection, [("user", user)])
+        limits = await stored_limits.limits_of_scopes(connection, [("user", user)])
         revision = (await connection.execute(sa.select(organization.c.revision))).scalar_one()
     order = Reservation(
         request_id=request_id,

@@ -4,18 +4,18 @@ from app.core.limits import Limit
 from app.store import keys, limits, organization
 from app.store.engine import Database
 from app.store.keys import StoredKey
-from app.store.limits import Place, Used
+from app.store.limits import LimitKey, LimitUsage
 from app.store.organization import User
 from tests.databases import insert_counter
 
-MONTHLY = Place("organization", "", "", "micros", "month")
+MONTHLY = LimitKey("organization", "", "", "micros", "month")
 
 
-async def set_limit(database: Database, place: Place, amount: int) -> Limit:
+async def set_limit(database: Database, key: LimitKey, amount: int) -> Limit:
     async with database.write() as connection:
-        await limits.set_amount(connection, place, amount)
-        found = await limits.of_scopes(connection, [(place.scope, place.scope_id)])
-    return next(limit for limit in found if (limit.unit, limit.interval) == (place.unit, place.interval))
+        await limits.set_amount(connection, key, amount)
+        found = await limits.limits_of_scopes(connection, [(key.scope, key.scope_id)])
+    return next(limit for limit in found if (limit.unit, limit.interval) == (key.unit, key.interval))
 
 
 async def test_setting_a_limit_again_changes_it_and_keeps_its_id(database: Database) -> None:
@@ -48,8 +48,8 @@ async def test_owners_are_shown_by_the_name_people_know(database: Database) -> N
             ("project", "proj_default"),
             ("organization", ""),
         ):
-            place = Place(scope, scope_id, "", "images", "day")  # type: ignore[arg-type]
-            await limits.set_amount(connection, place, 1)
+            key = LimitKey(scope, scope_id, "", "images", "day")  # type: ignore[arg-type]
+            await limits.set_amount(connection, key, 1)
         found = await limits.all_limits(connection)
 
     assert [(limit.scope, limit.owner) for limit in found] == [
@@ -62,7 +62,7 @@ async def test_owners_are_shown_by_the_name_people_know(database: Database) -> N
 
 async def test_what_is_used_is_that_of_the_current_interval_only(database: Database) -> None:
     month = await set_limit(database, MONTHLY, 100)
-    life = await set_limit(database, Place("organization", "", "", "micros", "lifetime"), 100)
+    life = await set_limit(database, LimitKey("organization", "", "", "micros", "lifetime"), 100)
     await insert_counter(database, month.id, 1_000, spent=9, held=9)
     await insert_counter(database, month.id, 2_000, spent=5, held=3)
     await insert_counter(database, life.id, 0, spent=14, held=12)
@@ -70,11 +70,11 @@ async def test_what_is_used_is_that_of_the_current_interval_only(database: Datab
     async with database.read() as connection:
         used = await limits.used(connection, {"month": 2_000, "lifetime": 0}, [month.id, life.id])
 
-    assert used == {month.id: Used(5, 3), life.id: Used(14, 12)}
+    assert used == {month.id: LimitUsage(5, 3), life.id: LimitUsage(14, 12)}
 
 
 async def test_an_old_day_that_began_with_the_current_month_is_not_today(database: Database) -> None:
-    daily = await set_limit(database, Place("organization", "", "", "micros", "day"), 100)
+    daily = await set_limit(database, LimitKey("organization", "", "", "micros", "day"), 100)
     await insert_counter(database, daily.id, 2_000, spent=9, held=9)
 
     async with database.read() as connection:

@@ -34,12 +34,12 @@ async def test_a_neighbour_is_dead_as_soon_as_its_process_is(tmp_path: Path) -> 
     assert other.stdout is not None
     await other.stdout.readline()
 
-    living = me.dead()
+    living = me.dead_ids()
     other.kill()
     await other.wait()
-    dead = me.dead()
+    dead = me.dead_ids()
     me.forget(dead)
 
-    assert (living, dead, me.dead()) == ([], ["proc_other"], [])
-    me.leave()
+    assert (living, dead, me.dead_ids()) == ([], ["proc_other"], [])
+    me.release()
     assert list(tmp_path.iterdir()) == []

@@ -69,7 +69,7 @@ async def test_a_process_that_left_in_peace_leaves_its_rows_at_once(desk: Desk) 
     await me.beat()
     await insert_request(desk.database, "user-1", "key_1", owner="proc_other")
 
-    await other.leave()
+    await other.deregister()
 
     assert [orphan.id for orphan in await me.orphans([], of_silent=True)] == ["req_1"]
 
@@ -89,7 +89,7 @@ async def test_own_rows_that_stay_reserved_for_long_are_strays(desk: Desk) -> No
         await insert_request(desk.database, "user-1", "key_1", id=f"req_{number}", owner="proc_me", state=state)
     await insert_request(desk.database, "user-1", "key_1", id="req_new", owner="proc_me", reserved_at_ms=2 * 10**15)
 
-    assert [stray.id for stray in await me.strays(10**15)] == ["req_0"]
+    assert [stray.id for stray in await me.unsent_reservations(10**15)] == ["req_0"]
 
 
 async def test_only_the_long_dead_who_own_nothing_are_forgotten(desk: Desk) -> None:
@@ -120,7 +120,7 @@ async def test_recovery_reads_a_handful_of_rows_however_long_the_book(desk: Desk
 
     sa.event.listen(database.engine.sync_engine, "before_cursor_execute", note)
     await me.orphans([], of_silent=True)
-    await me.strays(0)
+    await me.unsent_reservations(0)
     await me.forget_dead()
     async with database.read() as connection:
         await unknown(connection, DEFAULT_RELAY, 0, 1)
