@@ -12,7 +12,7 @@ from app.core import keys as secrets
 from app.errors import InvalidValue, NotFound
 from app.store import admin_keys as store
 from app.store.admin_keys import AdminKeyRecord, AdminRole, StoredAdminKey
-from app.store.audit_logs import Change, Facts, note
+from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 from app.store.pages import Cursor, Page
 
@@ -55,7 +55,7 @@ async def create_admin_key(database: Database, pepper: bytes, wanted: NewAdminKe
         stored = StoredAdminKey(new.id, name, hmac, new.last_four, role, user_id, now_ms, expires_at_ms)
         await store.insert_admin_key(connection, stored)
         key = await the_admin_key(connection, new.id)
-        await note(connection, Change("admin_api_key.created", key.id, None, _facts(key)))
+        await log_changes(connection, Change("admin_api_key.created", key.id, None, _facts(key)))
     return CreatedKey(new.id, new.secret)
 
 
@@ -83,7 +83,7 @@ async def revoke_admin_key(database: Database, key_id: str) -> AdminKeyRecord:
 async def revoke_with(connection: AsyncConnection, key: AdminKeyRecord, now_ms: int) -> None:
     """Revoke an admin key as part of a larger change."""
     await store.revoke(connection, key.id, now_ms)
-    await note(connection, Change("admin_api_key.deleted", key.id, _facts(key), None))
+    await log_changes(connection, Change("admin_api_key.deleted", key.id, _facts(key), None))
 
 
 async def the_admin_key(connection: AsyncConnection, key_id: str) -> AdminKeyRecord:

@@ -20,7 +20,7 @@ from app.notify.notifier import NotDelivered, Notifier
 from app.notify.webhook_secret import is_webhook_secret, new_webhook_secret
 from app.store import alerts as store
 from app.store import deliveries
-from app.store.audit_logs import Change, Facts, note
+from app.store.audit_logs import Change, Facts, log_changes
 from app.store.deliveries import FiringRecord
 from app.store.engine import Database
 from app.store.pages import Cursor, Page
@@ -86,7 +86,7 @@ async def create_alert(database: Database, notifier: Notifier, wanted: NewAlert)
         )
         await store.insert_alert(connection, alert)
         alert = await _the_alert(connection, alert.id, AlertFilter())
-        await note(connection, Change("alert.created", alert.id, None, _facts(alert), _project(alert)))
+        await log_changes(connection, Change("alert.created", alert.id, None, _facts(alert), _project(alert)))
     return alert
 
 
@@ -107,7 +107,7 @@ async def change_alert(
         _check_amount(after.unit, after.interval, after.threshold)
         await store.update_alert(connection, after)
         event = Change("alert.updated", alert_id, _facts(before), _facts(after), _project(after))
-        await note(connection, event)
+        await log_changes(connection, event)
     return after
 
 
@@ -117,7 +117,7 @@ async def delete_alert(database: Database, alert_id: str, among: AlertFilter | N
     async with database.write() as connection:
         alert = await _the_alert(connection, alert_id, among)
         await store.delete_alert(connection, alert_id, now_ms)
-        await note(connection, Change("alert.deleted", alert_id, _facts(alert), None, _project(alert)))
+        await log_changes(connection, Change("alert.deleted", alert_id, _facts(alert), None, _project(alert)))
     return alert
 
 

@@ -9,8 +9,7 @@ from app.core.intervals import hour_start_ms, local_day
 from app.core.money import AMOUNT_MICROS_MAX
 from app.errors import Conflict, InvalidValue
 from app.store import reconciliation
-from app.store.audit_logs import Change
-from app.store.audit_logs import note as log_change
+from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.columns import Ending, Settlement
@@ -87,7 +86,7 @@ class Decisions:
                 return None
             if not await corrections.post_with(connection, note, self.zone, ("unknown",)):
                 return None
-            await log_change(connection, _logged(request, kind, reason))
+            await log_changes(connection, _logged(request, kind, reason))
             return now_ms
 
 

@@ -16,7 +16,7 @@ from app.core import keys as secrets
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store import keys as store
 from app.store import prices
-from app.store.audit_logs import Change, Facts, note
+from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 from app.store.keys import KeyRecord, StoredKey
 from app.store.organization import Project, User
@@ -97,7 +97,7 @@ async def add_key(
     )
     await store.insert_key(connection, stored)
     key = await the_key(connection, new.id)
-    await note(connection, Change("api_key.created", key.id, None, key_facts(key), project.id))
+    await log_changes(connection, Change("api_key.created", key.id, None, key_facts(key), project.id))
     return CreatedKey(new.id, new.secret)
 
 
@@ -132,7 +132,7 @@ async def revoke_key(database: Database, key_id: str) -> KeyRecord:
 async def revoke_with(connection: AsyncConnection, key: KeyRecord, now_ms: int) -> None:
     """Revoke a key as part of a larger change."""
     await store.revoke(connection, key.id, now_ms)
-    await note(connection, Change("api_key.deleted", key.id, key_facts(key), None, key.project_id))
+    await log_changes(connection, Change("api_key.deleted", key.id, key_facts(key), None, key.project_id))
 
 
 async def rotate_key(database: Database, pepper: bytes, key_id: str, grace_s: int) -> CreatedKey:
@@ -207,5 +207,7 @@ def key_facts(key: KeyRecord) -> Facts:
 
 async def _log_update(connection: AsyncConnection, before: KeyRecord) -> KeyRecord:
     after = await the_key(connection, before.id)
-    await note(connection, Change("api_key.updated", after.id, key_facts(before), key_facts(after), after.project_id))
+    await log_changes(
+        connection, Change("api_key.updated", after.id, key_facts(before), key_facts(after), after.project_id)
+    )
     return after

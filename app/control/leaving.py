@@ -7,7 +7,7 @@ from app.control.people import the_person, user_facts
 from app.store import admin_keys as stored_admin_keys
 from app.store import keys as stored_keys
 from app.store import members, organization
-from app.store.audit_logs import Change, note
+from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
 from app.store.organization import User
 
@@ -30,7 +30,7 @@ async def leave(connection: AsyncConnection, user: User, now_ms: int) -> None:
     for project_id, _, role in await members.projects_of(connection, user.id):
         await members.remove(connection, project_id, user.id)
         if not user.is_service_account:
-            await note(connection, Change("user.deleted", user.id, {"role": role}, None, project_id))
+            await log_changes(connection, Change("user.deleted", user.id, {"role": role}, None, project_id))
     await organization.update_user(connection, user.id, deleted_at_ms=now_ms)
     event = "service_account.deleted" if user.is_service_account else "user.deleted"
-    await note(connection, Change(event, user.id, user_facts(user), None, user.project_id))
+    await log_changes(connection, Change(event, user.id, user_facts(user), None, user.project_id))

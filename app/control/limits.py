@@ -16,7 +16,7 @@ from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS, decimal_text
 from app.errors import InvalidValue
 from app.store import limits as store
 from app.store import prices
-from app.store.audit_logs import Change, note
+from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
 from app.store.limits import LimitKey, LimitUsage
 
@@ -95,7 +95,7 @@ async def apply_limits(
             await store.remove(connection, key)
         else:
             await store.set_amount(connection, key, change.amount)
-        await note(connection, _logged(key, before, change.amount))
+        await log_changes(connection, _logged(key, before, change.amount))
 
 
 def _logged(key: LimitKey, before: int | None, after: int | None) -> Change:

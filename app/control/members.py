@@ -8,7 +8,7 @@ from app.control.projects import active_project, the_project
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store import members as store
 from app.store import organization
-from app.store.audit_logs import Change, note
+from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
 from app.store.members import Member
 from app.store.organization import Project, User
@@ -71,7 +71,7 @@ async def remove_member(database: Database, project_id: str, user_id: str) -> Me
         member = await the_member(connection, project.id, user_id)
         await store.remove(connection, project.id, user_id)
         before = {"role": member.role}
-        await note(connection, Change("user.deleted", user_id, before, None, project.id))
+        await log_changes(connection, Change("user.deleted", user_id, before, None, project.id))
     return member
 
 
@@ -94,12 +94,12 @@ def checked_project_role(text: str) -> str:
 async def _with_role(connection: AsyncConnection, project_id: str, user_id: str, role: str) -> Member:
     before = await the_member(connection, project_id, user_id)
     await store.set_role(connection, project_id, user_id, role)
-    await note(connection, Change("user.updated", user_id, {"role": before.role}, {"role": role}, project_id))
+    await log_changes(connection, Change("user.updated", user_id, {"role": before.role}, {"role": role}, project_id))
     return await the_member(connection, project_id, user_id)
 
 
 async def _added(connection: AsyncConnection, project: Project, user_id: str, role: str) -> None:
-    await note(connection, Change("user.added", user_id, None, {"role": role}, project.id))
+    await log_changes(connection, Change("user.added", user_id, None, {"role": role}, project.id))
 
 
 async def _person(connection: AsyncConnection, user: str | None, email: str | None) -> User:

@@ -10,7 +10,7 @@ from app.core.grants import ModelMode, ModelRule
 from app.errors import InvalidValue
 from app.store import model_permissions as store
 from app.store import prices
-from app.store.audit_logs import Change, Facts, note
+from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 
 __all__ = ["ModelMode", "ModelRow", "ModelRule", "list_models", "remove_rule", "set_rule", "show_rule"]
@@ -56,7 +56,7 @@ async def set_rule(database: Database, project: str, mode: ModelMode, models: Se
         _check_known((await prices.catalog(connection)), rule.models)
         before = await store.find_rule(connection, project_id)
         await store.set_rule(connection, project_id, rule)
-        await note(connection, _change("updated", project_id, before, rule))
+        await log_changes(connection, _change("updated", project_id, before, rule))
     return rule
 
 
@@ -66,7 +66,7 @@ async def remove_rule(database: Database, project: str) -> bool:
         project_id = (await active_project(connection, project)).id
         before = await store.find_rule(connection, project_id)
         await store.remove_rule(connection, project_id)
-        await note(connection, _change("deleted", project_id, before, None))
+        await log_changes(connection, _change("deleted", project_id, before, None))
     return before is not None
 
 

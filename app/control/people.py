@@ -11,7 +11,7 @@ from app.core.ids import new_id
 from app.errors import Conflict, NotFound
 from app.store import members
 from app.store import organization as store
-from app.store.audit_logs import Change, Facts, note
+from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 from app.store.organization import User
 from app.store.pages import Cursor, Page
@@ -44,7 +44,7 @@ async def add_user(connection: AsyncConnection, user: User) -> None:
     except IntegrityError:
         raise Conflict(f"There is a user {shown(user.name)} already; choose another name.", param="name") from None
     event = "service_account.created" if user.is_service_account else "user.added"
-    await note(connection, Change(event, user.id, None, user_facts(user), user.project_id))
+    await log_changes(connection, Change(event, user.id, None, user_facts(user), user.project_id))
 
 
 async def list_users(database: Database) -> list[User]:
@@ -106,7 +106,7 @@ async def change_user(connection: AsyncConnection, user: User, **values: object)
     after = await store.find_user(connection, user.id)
     assert after is not None
     event = "service_account.updated" if user.is_service_account else "user.updated"
-    await note(connection, Change(event, user.id, user_facts(user), user_facts(after), user.project_id))
+    await log_changes(connection, Change(event, user.id, user_facts(user), user_facts(after), user.project_id))
     return after
 
 

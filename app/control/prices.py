@@ -16,7 +16,7 @@ from app.core.pricing import PerImage, PerToken, Price, closed
 from app.core.request import Operation
 from app.errors import InvalidValue
 from app.store import prices as store
-from app.store.audit_logs import Change, Facts, note
+from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 from app.store.prices import NewPrice
 
@@ -69,7 +69,7 @@ async def enter_price(connection: AsyncConnection, zone: ZoneInfo, wanted: Price
     does = await _enter(connection, wanted, operation, model, now_ms)
     new = NewPrice(wanted.model, operation, wanted.size, wanted.quality, from_ms, wanted.amount)
     price = await store.insert_price(connection, new, now_ms)
-    await note(connection, Change("price.created", f"price_{price.id}", None, _facts(price)))
+    await log_changes(connection, Change("price.created", f"price_{price.id}", None, _facts(price)))
     return ListedPrice(wanted.model, does, price, in_force=from_ms == now_ms + 1)
 
 
@@ -94,7 +94,7 @@ async def _enter(
         does = [operation] if operation else NEW_MODEL_DOES
         refuses = wanted.model.startswith(_REFUSES_RESPONSE_FORMAT)
         await store.insert_model(connection, wanted.model, does, refuses, now_ms)
-        await note(connection, Change("model.created", wanted.model, None, {"operations": list(does)}))
+        await log_changes(connection, Change("model.created", wanted.model, None, {"operations": list(does)}))
         return tuple(does)
     _check_listed("size", wanted.size, model.sizes, model.id)
     _check_listed("quality", wanted.quality, model.qualities, model.id)
@@ -103,7 +103,7 @@ async def _enter(
     more = _ordered(model.operations | {operation})
     await store.set_operations(connection, model.id, list(more))
     before, after = ({"operations": list(does)} for does in (_ordered(model.operations), more))
-    await note(connection, Change("model.updated", model.id, before, after))
+    await log_changes(connection, Change("model.updated", model.id, before, after))
     return more
 
 

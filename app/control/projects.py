@@ -7,7 +7,7 @@ from app.control.names import checked_name, reference, shown
 from app.core.ids import new_id
 from app.errors import Conflict, NotFound
 from app.store import organization as store
-from app.store.audit_logs import Change, Facts, note
+from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 from app.store.organization import Project
 from app.store.pages import Cursor, Page
@@ -24,7 +24,7 @@ async def create_project(database: Database, name: str) -> Project:
             await store.insert_project(connection, project)
         except IntegrityError:
             raise _taken(project.name) from None
-        await note(connection, Change("project.created", project.id, None, _facts(project), project.id))
+        await log_changes(connection, Change("project.created", project.id, None, _facts(project), project.id))
     return project
 
 
@@ -92,7 +92,7 @@ async def _change(connection: AsyncConnection, event: str, project: Project, **v
     except IntegrityError:
         raise _taken(str(values["name"])) from None
     after = await the_project(connection, project.id)
-    await note(connection, Change(event, project.id, _facts(project), _facts(after), project.id))
+    await log_changes(connection, Change(event, project.id, _facts(project), _facts(after), project.id))
     return after
 
 

@@ -14,7 +14,7 @@ from app.core.ids import new_id
 from app.errors import InvalidValue, NotFound
 from app.store import members
 from app.store import service_accounts as store
-from app.store.audit_logs import Change, note
+from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
 from app.store.organization import Project, User
 from app.store.pages import Cursor, Page
@@ -105,7 +105,7 @@ async def change_service_account(
             await members.add(connection, project.id, account.id, in_project, now_ms)
             await members.set_role(connection, project.id, account.id, in_project)
             roles = {"role": account.role}, {"role": in_project}
-            await note(connection, Change("service_account.updated", account.id, *roles, project.id))
+            await log_changes(connection, Change("service_account.updated", account.id, *roles, project.id))
         return await the_service_account(connection, project, account_id)
 
 

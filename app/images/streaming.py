@@ -13,7 +13,7 @@ from app.images.booking import CompleteAnswer
 from app.spool import Segments, Spool, segments_chunks, whole
 from app.upstream.classify import Verdict, unknown
 from app.upstream.client import Answer
-from app.upstream.events import ClientEvent, EventReader, EventShaper
+from app.upstream.events import ClientEvent, EventConverter, EventReader
 from app.upstream.images import Images, merge_images
 
 PARTIALS_MAX = 8
@@ -79,16 +79,16 @@ class StreamedAnswer:
     async def read(self, answer: Answer) -> CompleteAnswer | Verdict:
         """Pass events on until the last image is complete. Raises Broken when the stream is cut and OSError when the disk is full;
         `complete_part` then tells what had come."""
-        reader, shaper = EventReader(), EventShaper(self.request, self.created_s)
+        reader, converter = EventReader(), EventConverter(self.request, self.created_s)
         async for chunk in answer.chunks():
             if self.spool.size_bytes + len(chunk) > self.bytes_max:
                 return self.complete_part() or unknown(f"The upstream's answer is larger than {self.bytes_max} bytes.")
             self.spool.write(chunk)
             for event in reader.feed(chunk):
-                if (outcome := self._take(shaper.shape(event))) is not None:
+                if (outcome := self._take(converter.convert(event))) is not None:
                     return outcome
         for event in reader.finish():
-            if (outcome := self._take(shaper.shape(event))) is not None:
+            if (outcome := self._take(converter.convert(event))) is not None:
                 return outcome
         return self.complete_part() or unknown(NO_IMAGE)
 
@@ -130,12 +130,12 @@ class StreamedAnswer:
 
 def read_stored_events(spool: Spool, request: ImageRequest, created_s: int) -> CompleteAnswer | None:
     """Read a stored stream again; None where no image in it is complete. Its segments are the completed events."""
-    reader, shaper = EventReader(), EventShaper(request, created_s)
+    reader, converter = EventReader(), EventConverter(request, created_s)
     completed: list[Images] = []
     segments: Segments = []
     for chunk in whole(spool):
         for event in reader.feed(chunk):
-            shaped = shaper.shape(event)
+            shaped = converter.convert(event)
             if shaped is not None and shaped.images is not None and len(completed) < request.n:
                 completed.append(shaped.images)
                 segments += shaped.frame

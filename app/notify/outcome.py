@@ -1,4 +1,4 @@
-"""The error of sending a message."""
+"""Error of sending a message."""
 
 
 class NotDelivered(Exception):

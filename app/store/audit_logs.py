@@ -33,7 +33,7 @@ class Change:
     project_id: str | None = None
 
 
-async def note(connection: AsyncConnection, *changes: Change) -> None:
+async def log_changes(connection: AsyncConnection, *changes: Change) -> None:
     """Log changes in the same transaction, one of `Database.write`, which knows the actor. Skips a change without a difference."""
     sync = connection.sync_connection
     assert sync is not None

@@ -20,14 +20,15 @@ from app.store.engine import AWAY, Database
 from app.store.prices import catalog as read_catalog
 from app.store.tables import api_keys, limits, model_permissions, organization, project_users, projects, users
 
-FRESH_S = 0.5
-FAILED_S = 1.0
+REVISION_MAX_AGE_S = 0.5
+FAILURE_PAUSE_S = 1.0
 GRANTS_MAX = 20_000
 T = TypeVar("T")
 
 
 class ControlData:
-    """Cache of grants and the catalog. Raises StoreUnavailable when it is older than FRESH_S and the database does not answer."""
+    """Cache of grants and the catalog. Raises StoreUnavailable when the revision was last read more than half a second
+    ago and the database does not answer."""
 
     def __init__(self, database: Database):
         self._database = database
@@ -62,15 +63,14 @@ class ControlData:
         self._checked_s = float("-inf")
 
     async def _refresh(self) -> None:
-        if time.monotonic() - self._checked_s < FRESH_S:
+        if time.monotonic() - self._checked_s < REVISION_MAX_AGE_S:
             return
         async with self._lock:
             asked_s = time.monotonic()
-            if asked_s - self._checked_s < FRESH_S:  # Another task just read it.
+            if asked_s - self._checked_s < REVISION_MAX_AGE_S:  # Another task just read it.
                 return
-            if (
-                asked_s - self._failed_s < FAILED_S
-            ):  # Fail at once after a recent failure, or each waiting task would wait for a timeout of its own.
+            # After a recent failure fail at once, or each waiting task would wait for a timeout of its own.
+            if asked_s - self._failed_s < FAILURE_PAUSE_S:
                 raise StoreUnavailable(AWAY)
             try:
                 self._adopt(await self._read_revision())

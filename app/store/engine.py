@@ -135,7 +135,7 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A control write: a transaction that raises the revision first, so that control writes come one after another
-        and every reservation made on older control data is refused and made anew. `store.audit_logs.note` says in the
+        and every reservation made on older control data is refused and made anew. `store.audit_logs.log_changes` says in the
         same transaction what was changed."""
         async with self.transaction() as connection:
             await connection.execute(sa.update(organization).values(revision=organization.c.revision + 1))

@@ -254,7 +254,7 @@ def _url(base_url: str) -> URL:
 
 
 def _common_headers(api_key: str) -> dict[str, str]:
-    """Headers that every request carries. Raises ConfigurationError when the key holds characters that no header may."""
+    """Build the headers of every request. Raises ConfigurationError when the key holds characters that no header may."""
     if not (api_key.isascii() and (api_key.isprintable() or not api_key)):
         raise ConfigurationError("IMAGEGATE_UPSTREAM_API_KEY holds characters that no key has; copy it again.")
     return {"Authorization": f"Bearer {api_key}", "Accept-Encoding": "identity", "User-Agent": _USER_AGENT}

@@ -146,7 +146,7 @@ class ClientEvent:
     error: GatewayError | None = None
 
 
-class EventShaper:
+class EventConverter:
     """Converter of the relay's events to OpenAI's format: every required field, and the event names of the request's operation."""
 
     def __init__(self, request: ImageRequest, created_s: int):
@@ -154,7 +154,7 @@ class EventShaper:
         self._created_s = created_s
         self._partials = 0
 
-    def shape(self, event: Event) -> ClientEvent | None:
+    def convert(self, event: Event) -> ClientEvent | None:
         """Convert an event for the client; None for one without meaning to a client (unknown, unreadable, `[DONE]`)."""
         document = event.document
         if not isinstance(document, dict):

@@ -22,9 +22,8 @@ NESTING_MAX: Final = 64
 _COMPACT_OPTIONS: Final[dict[str, Any]] = {"ensure_ascii": False, "separators": (",", ":")}
 _COMPACT_ENCODER: Final = json.JSONEncoder(**_COMPACT_OPTIONS)
 _BACKSLASH: Final = 0x5C
-_STRING_CONTENT: Final = re.compile(
-    rb'(?:[^"\\]++|\\.)*', re.DOTALL
-)  # Python before 3.11.5 matches possessive groups wrongly.
+# Only the class is possessive: Python before 3.11.5 matches possessive groups wrongly.
+_STRING_CONTENT: Final = re.compile(rb'(?:[^"\\]++|\\.)*', re.DOTALL)
 """Longest run of string content; slower than `find`, so used only after a backslash."""
 
 
@@ -150,12 +149,12 @@ class _StringReader:
     def __init__(self, offset: int):
         self.offset = offset
         self.length = 0
-        self.start = bytearray()  # the first SHORT_BYTES_MAX + 1 bytes
+        self.start = bytearray()  # The first SHORT_BYTES_MAX + 1 bytes.
         self._tail = b""
         self._invalid = False
         self._has_escapes = False
         self._next_is_escaped = False
-        self._decoder: codecs.IncrementalDecoder | None = None  # from the first piece on that is not ASCII
+        self._decoder: codecs.IncrementalDecoder | None = None  # Created at the first piece that is not ASCII.
 
     def closing_quote(self, data: bytes, at: int) -> int:
         """Find the closing quote in `data` from `at` on, or -1. A quote after an odd number of backslashes is content."""

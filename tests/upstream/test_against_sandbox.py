@@ -16,7 +16,7 @@ from app.spool import Spool, segments_chunks, whole
 from app.upstream.answer import images_response
 from app.upstream.classify import HEAD_BYTES, Verdict, classify_refusal, unknown
 from app.upstream.client import Answer, Broken, HttpUpstream
-from app.upstream.events import ClientEvent, EventReader, EventShaper
+from app.upstream.events import ClientEvent, EventConverter, EventReader
 from app.upstream.images import Images, read_images
 from app.upstream.probe import models
 from app.upstream.skeleton import MalformedAnswer, Skeleton
@@ -147,12 +147,12 @@ async def test_every_shape_of_a_good_answer_becomes_a_complete_response(
 async def stream(client: HttpUpstream, wanted: ImageRequest) -> list[ClientEvent]:
     answer = await client.send(wanted, model_drops_response_format=True, request_id="req_1")
     assert answer.content_type.startswith("text/event-stream")
-    reader, shaper = EventReader(), EventShaper(wanted, 7)
+    reader, converter = EventReader(), EventConverter(wanted, 7)
     events = []
     async with closing(answer):
         async for chunk in answer.chunks():
             events += reader.feed(chunk)
-    return [shaped for event in events + reader.finish() if (shaped := shaper.shape(event)) is not None]
+    return [shaped for event in events + reader.finish() if (shaped := converter.convert(event)) is not None]
 
 
 @pytest.mark.parametrize("sandbox", ["N"], indirect=True)

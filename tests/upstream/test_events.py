@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.spool import Slice, segments_bytes
-from app.upstream.events import ClientEvent, Event, EventReader, EventShaper
+from app.upstream.events import ClientEvent, Event, EventConverter, EventReader
 from tests.upstream.given import PNG_B64, USAGE, image_request
 
 STREAM = (
@@ -47,9 +47,9 @@ def test_a_picture_stays_in_the_stream_and_is_found_there(line_end: str, cuts: l
     picture = PNG_B64[:4000] + "A" * 4000
     lines = f': ping\n\ndata: {{"type":\ndata: "image_generation.completed",\ndata:"b64_json": "{picture}"}}\n\n'
     raw = (lines * 2).replace("\n", line_end).encode()
-    shaper = EventShaper(image_request(stream=True), 1)
+    converter = EventConverter(image_request(stream=True), 1)
 
-    frames = [shaped.frame for event in read(raw, cuts) if (shaped := shaper.shape(event)) is not None]
+    frames = [shaped.frame for event in read(raw, cuts) if (shaped := converter.convert(event)) is not None]
 
     assert [segments_bytes(frame) - len(picture) < 400 for frame in frames] == [True, True]
     for frame in frames:
@@ -80,7 +80,7 @@ def shaped(document: Any, name: str = "", **request: Any) -> ClientEvent | None:
     data = document if isinstance(document, bytes) else json.dumps(document).encode()
     raw = f"event: {name}\n".encode() + b"data: " + data + b"\n\n"
     [event] = EventReader().feed(raw)
-    shaped = EventShaper(image_request(stream=True, **request), 1_700_000_000).shape(event)
+    shaped = EventConverter(image_request(stream=True, **request), 1_700_000_000).convert(event)
     if shaped is None:
         return None
     pieces = (p if isinstance(p, bytes) else raw[p.offset : p.offset + p.length] for p in shaped.frame)
@@ -127,10 +127,10 @@ def test_an_edit_gets_the_names_of_edits_whatever_the_relay_says() -> None:
 
 
 def test_partial_images_are_numbered_where_the_relay_does_not() -> None:
-    shaper = EventShaper(image_request(stream=True), 1)
+    converter = EventConverter(image_request(stream=True), 1)
     event = Event("image_generation.partial_image", {"b64_json": PNG_B64})
 
-    events = [parsed(shaper.shape(event)) for _ in range(2)]
+    events = [parsed(converter.convert(event)) for _ in range(2)]
 
     assert [event["partial_image_index"] for event in events] == [0, 1]
     assert events[0].keys() == {
