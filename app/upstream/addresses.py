@@ -22,7 +22,7 @@ def relay_root(base_url: str) -> str:
 
 
 def proxy_address(setting: str | None, base_url: str) -> str | None:
-    """Return the address of the proxy to the relay at `base_url`, or None where the relay is reached directly.
+    """Return the address of the proxy to the relay at `base_url`, or None for a direct connection.
 
     `setting` is an address, or `env` for the current HTTPS_PROXY, HTTP_PROXY and NO_PROXY. An address without a scheme is taken
     as http. Raises ConfigurationError, whose message does not quote the address: it may hold a password.

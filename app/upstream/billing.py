@@ -189,7 +189,7 @@ async def _body(answer: Answer) -> bytes:
 
 
 async def _read_log(reader: _Reader, api_key: str) -> Log | None:
-    """Read the log with the bearer, then once more with the key in the query: an older relay finds the key only there."""
+    """Read the log with the bearer. If it is empty or refused, retry with the key in the query: older relays read it only there."""
     try:
         log = read_log(await reader.document(LOG))
         if log.oldest_at_ms is not None:
