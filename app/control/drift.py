@@ -10,7 +10,7 @@ from app.core.intervals import bounds_ms, local_day
 from app.store import reconciliation as store
 from app.store.engine import Database
 from app.store.reconciliation import DriftRow
-from app.upstream.billing import Log, LogRow, points_to_micros
+from app.upstream.billing import ChargeLog, LogRow, points_to_micros
 
 DAYS = 8
 ALARM_PERCENT = 1
@@ -33,7 +33,14 @@ class DriftDay:
 
 
 async def measure(
-    database: Database, relay: str, log: Log, zone: ZoneInfo, rules: MatchingRules, now_ms: int, *, every_day: bool
+    database: Database,
+    relay: str,
+    log: ChargeLog,
+    zone: ZoneInfo,
+    rules: MatchingRules,
+    now_ms: int,
+    *,
+    every_day: bool,
 ) -> list[DriftRow]:
     """Measure the last days that the log covers whole; without `every_day` only those that were not closed when last measured."""
     if log.oldest_at_ms is None:
@@ -69,7 +76,7 @@ def news(before: Sequence[DriftDay], after: Sequence[DriftDay]) -> list[DriftDay
     return [day for day in after if day.closed and day.is_over and day not in known]
 
 
-def _days(log: Log, zone: ZoneInfo, now_ms: int) -> Iterator[tuple[str, int, int]]:
+def _days(log: ChargeLog, zone: ZoneInfo, now_ms: int) -> Iterator[tuple[str, int, int]]:
     """Today and backwards, as far as the log goes. A log that is cut shows its oldest day only in part."""
     at_ms = now_ms
     for _ in range(DAYS):

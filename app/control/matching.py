@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.store.ledger.columns import State
-from app.upstream.billing import Log, LogRow, points_to_micros
+from app.upstream.billing import ChargeLog, LogRow, points_to_micros
 
 SLACK_MS: Final = 60_000
 """How far the relay's clock may be from ours, its log a little late."""
@@ -107,7 +107,7 @@ def match(sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRu
 
 def why_not_released(
     request: SentRequest,
-    log: Log,
+    log: ChargeLog,
     matches: MatchResult,
     sent: Iterable[SentRequest],
     models: Iterable[str],

@@ -20,7 +20,7 @@ from app.store.ledger import corrections
 from app.store.ledger.corrections import Correction
 from app.store.ledger.types import Ledger
 from app.store.reconciliation import Dispatched, DriftRow, MatchedCharge
-from app.upstream.billing import Accounts, Log, LogRow, read_accounts
+from app.upstream.billing import ChargeLog, LogRow, RelayBilling, read_accounts
 from app.upstream.client import RelayReader
 
 REACH_MS = 7 * 24 * 3_600_000
@@ -61,7 +61,7 @@ class ReconciliationReport:
     """`days` and `drift` are newest first; `alarms` are the days that have just become more than a hundredth apart."""
 
     dry_run: bool
-    accounts: Accounts
+    accounts: RelayBilling
     steps: tuple[ReconciliationStep, ...]
     open: tuple[OpenRequest, ...]
     days: tuple[DriftDay, ...]
@@ -130,7 +130,7 @@ class Reconciliation:
         async with self.database.read() as connection:
             return drift.by_day(await store.drift_rows(connection, self.relay), self.zone, self.rules, now_ms)
 
-    async def _judge(self, log: Log | None, now_ms: int) -> _Assessment:
+    async def _judge(self, log: ChargeLog | None, now_ms: int) -> _Assessment:
         """Compare every request in question with the log."""
         reach_ms = now_ms - REACH_MS
         since_ms = reach_ms if log is None else max(log.oldest_at_ms or 0, reach_ms)
@@ -164,7 +164,7 @@ class Reconciliation:
         return self.rules.deadline_ms + LATE_MS + SLACK_MS
 
     async def _judge_group(
-        self, asked: Sequence[Dispatched], log: Log, catalog: Catalog, assessment: _Assessment
+        self, asked: Sequence[Dispatched], log: ChargeLog, catalog: Catalog, assessment: _Assessment
     ) -> None:
         """Questions near each other in time, among all that was sent around them."""
         from_ms = asked[0].dispatched_at_ms - 2 * self._lasts_ms
@@ -185,7 +185,7 @@ class Reconciliation:
                 else:
                     assessment.open.append(_open(each, _why_open(question, matches, rows, self.rules) or why))
 
-    async def _charged_after_release(self, log: Log) -> list[_ChargedRequest]:
+    async def _charged_after_release(self, log: ChargeLog) -> list[_ChargedRequest]:
         """Find requests that the relay refused in words that mean no charge, and charged under the very same id."""
         rows = {row.request_id: row for row in log.rows if row.request_id and row.points > 0}
         async with self.database.read() as connection:

@@ -51,7 +51,7 @@ class LogRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class ChargeLog:
     """Charges, oldest first. `oldest_at_ms` counts every row and is None without one; `is_truncated`: older rows are missing."""
 
     rows: tuple[LogRow, ...]
@@ -60,7 +60,7 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class KeyAccount:
     """Usage of the key as the relay states it, in points. `left_points` is None when unlimited or unknown."""
 
     used_points: int | None
@@ -69,15 +69,15 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Accounts:
+class RelayBilling:
     """Log and account of the key. `missing` has a reason for each part that could not be read; `log` is None if the log is one."""
 
-    log: Log | None
-    account: Account
+    log: ChargeLog | None
+    account: KeyAccount
     missing: tuple[str, ...]
 
 
-async def read_accounts(upstream: RelayReader, api_key: str, timeout_s: float = TIMEOUT_S) -> Accounts:
+async def read_accounts(upstream: RelayReader, api_key: str, timeout_s: float = TIMEOUT_S) -> RelayBilling:
     """Read log and account in two to five requests of at most `timeout_s` seconds each. Never raises for what the relay does."""
     reader = _Reader(upstream, timeout_s, [])
     log = await _read_log(reader, api_key)
@@ -85,11 +85,11 @@ async def read_accounts(upstream: RelayReader, api_key: str, timeout_s: float = 
     if token is None:
         used = await reader.account(USAGE, used_points)
         limit = await reader.account(SUBSCRIPTION, limit_points)
-        token = _account_from_bill(used, limit)
-    return Accounts(log, token, tuple(reader.missing))
+        token = _billed_account(used, limit)
+    return RelayBilling(log, token, tuple(reader.missing))
 
 
-def read_log(document: Any) -> Log:
+def read_log(document: Any) -> ChargeLog:
     """Parse the relay's log. Raises RelayDataError."""
     data = document.get("data") if isinstance(document, dict) else None
     if not isinstance(document, dict) or document.get("success") is not True or not isinstance(data, list | None):
@@ -103,17 +103,17 @@ def read_log(document: Any) -> Log:
         occurrences[identity] += 1
         rows.append(_row(row, f"{identity}#{occurrences[identity]}"))
     oldest_ms = min((int(row["created_at"]) * 1000 for row in shown), default=None)
-    return Log(tuple(rows), oldest_ms, len(data or []) >= LOG_ROWS_MAX)
+    return ChargeLog(tuple(rows), oldest_ms, len(data or []) >= LOG_ROWS_MAX)
 
 
-def token_account(document: Any) -> Account:
+def token_account(document: Any) -> KeyAccount:
     """Parse the answer of `/api/usage/token/` (profile N). Raises RelayDataError."""
     data = document.get("data") if isinstance(document, dict) else None
     if not isinstance(data, dict) or _whole_number(data.get("total_used")) is None:
         raise RelayDataError("is not the account of a key")
     unlimited = data.get("unlimited_quota") is True
     left = None if unlimited else _whole_number(data.get("total_available"))
-    return Account(_whole_number(data["total_used"]), left, unlimited)
+    return KeyAccount(_whole_number(data["total_used"]), left, unlimited)
 
 
 def used_points(document: Any) -> int:
@@ -188,7 +188,7 @@ async def _body(answer: Answer) -> bytes:
     return bytes(body)
 
 
-async def _read_log(reader: _Reader, api_key: str) -> Log | None:
+async def _read_log(reader: _Reader, api_key: str) -> ChargeLog | None:
     """Read the log with the bearer. If it is empty or refused, retry with the key in the query: older relays read it only there."""
     try:
         log = read_log(await reader.document(LOG))
@@ -205,9 +205,9 @@ async def _read_log(reader: _Reader, api_key: str) -> Log | None:
         return None
 
 
-def _account_from_bill(used: int | None, limit: int | None) -> Account:
+def _billed_account(used: int | None, limit: int | None) -> KeyAccount:
     left = None if used is None or limit is None else limit - used
-    return Account(used, left, unlimited=used is not None and limit is None)
+    return KeyAccount(used, left, unlimited=used is not None and limit is None)
 
 
 def _signed_points(row: Mapping[str, Any]) -> int | None:

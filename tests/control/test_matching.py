@@ -6,7 +6,7 @@ import pytest
 
 from app.control.matching import MatchingRules, SentRequest, match, why_not_released
 from app.store.ledger.columns import State
-from app.upstream.billing import Log, LogRow
+from app.upstream.billing import ChargeLog, LogRow
 
 SECOND = 1000
 MINUTE = 60 * SECOND
@@ -26,8 +26,8 @@ def row(proof: str, at: int = 10, *, cost: int = 100_000, model: str = "m", requ
     return LogRow(proof, T + at * SECOND, model, cost // 2, request_id)
 
 
-def log(*rows: LogRow, oldest: int = -86_400, cut: bool = False) -> Log:
-    return Log(rows, T + oldest * SECOND, cut)
+def log(*rows: LogRow, oldest: int = -86_400, cut: bool = False) -> ChargeLog:
+    return ChargeLog(rows, T + oldest * SECOND, cut)
 
 
 def found(requests: list[SentRequest], rows: list[LogRow]) -> dict[str, str]:
@@ -109,7 +109,7 @@ def test_a_refund_proves_no_request() -> None:
         ([], log(), None),
         ([], log(oldest=-60), "does not reach back"),
         ([], log(oldest=-61), None),
-        ([], Log((), None, False), "does not reach back"),
+        ([], ChargeLog((), None, False), "does not reach back"),
         ([], log(row("a"), row("b")), "could be its own"),
         ([], log(row("a", cost=2)), "could be its own"),  # another amount is no proof that it is another's
         ([], log(row("a", model="other")), None),
@@ -125,7 +125,7 @@ def test_a_refund_proves_no_request() -> None:
     ],
 )
 def test_a_release_needs_a_log_in_which_every_charge_has_its_place(
-    others: list[SentRequest], told: Log, why: str | None
+    others: list[SentRequest], told: ChargeLog, why: str | None
 ) -> None:
     requests = [sent("u"), *others]
     matches = match(requests, told.rows, RULES)

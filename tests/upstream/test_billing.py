@@ -12,7 +12,7 @@ from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.sandbox.records import BillLine, Profile
 from app.upstream.billing import (
     LOG_ROWS_MAX,
-    Account,
+    KeyAccount,
     RelayDataError,
     limit_points,
     points_to_micros,
@@ -74,7 +74,7 @@ async def test_both_profiles_tell_their_charges_and_what_was_used(sandbox: Runni
     assert rows == [(AT_S * 1000, "seedream-3.0", 40_000), (AT_S * 1000 + 1000, "gpt-image-1", 500_000)]
     ids = ["id0", "id1"] if sandbox.sandbox.options.profile == "N" else ["", ""]
     assert [row.request_id for row in accounts.log.rows] == ids
-    assert accounts.account == Account(540_000, None, unlimited=True)
+    assert accounts.account == KeyAccount(540_000, None, unlimited=True)
     missing = () if sandbox.sandbox.options.profile == "N" else ("/api/usage/token/ answered 404",)
     assert accounts.missing == missing
 
@@ -142,7 +142,7 @@ def test_a_charge_that_is_no_number_is_no_charge(quota: Any) -> None:
 
 def test_the_accounts_are_in_points() -> None:
     data = {"total_used": 7, "total_available": 5, "unlimited_quota": False}
-    assert token_account({"code": True, "data": data}) == Account(7, 5, False)
+    assert token_account({"code": True, "data": data}) == KeyAccount(7, 5, False)
     assert used_points({"object": "list", "total_usage": 108.0}) == 540_000
     assert limit_points({"hard_limit_usd": 2}) == 1_000_000
     assert limit_points({"hard_limit_usd": 100_000_000}) is None
@@ -187,7 +187,7 @@ async def test_a_relay_without_accounts_is_no_error(
 
     accounts = await read_accounts(upstream, KEY)
 
-    assert (accounts.log, accounts.account) == (None, Account(None, None, False))
+    assert (accounts.log, accounts.account) == (None, KeyAccount(None, None, False))
     assert len(accounts.missing) == 4
     assert all(said in missing for missing in accounts.missing)
     assert "secret" not in str(accounts.missing)

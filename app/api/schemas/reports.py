@@ -8,7 +8,7 @@ from app.api.schemas.base import AnswerModel, InputModel, seconds
 from app.control.audit import Audit
 from app.control.models import ModelRow
 from app.control.reconciliation import ReconciliationReport
-from app.upstream.billing import Accounts
+from app.upstream.billing import RelayBilling
 
 _CHARGE = {"request_id": "req_01a1ff32beb40ea6e55605530862", "model": "gpt-image-1"}
 
@@ -66,7 +66,7 @@ class RelayAccount(AnswerModel):
     missing: list[str]
 
     @classmethod
-    def of(cls, accounts: Accounts) -> Self:
+    def of(cls, accounts: RelayBilling) -> Self:
         """The accounts as read."""
         log_rows = len(accounts.log.rows) if accounts.log else None
         return cls.from_record(accounts.account, log_rows=log_rows, missing=list(accounts.missing))
