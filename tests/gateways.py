@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.control.keys import CreatedKey, NewApiKey, create_key
+from app.control.keys import CreatedKey
 from app.control.limits import LimitChange, ScopeRef, set_limits
 from app.control.people import create_user
 from app.core.intervals import Interval
@@ -27,8 +27,9 @@ from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
 from app.store.tables import counters, requests
 from app.wiring import Gateway, open_gateway
+from tests.administration import PEPPER as PEPPER
+from tests.administration import create_key
 
-PEPPER = b"a pepper for the tests, long enough"
 RELAY_KEY = "sk-the-relay-key-of-the-tests-0123456789abcdefghijk"
 IMAGEGATE = Path(sys.executable).with_name("imagegate")
 
@@ -190,7 +191,7 @@ async def new_key(database: Database, user: str = "lin", *, pepper: bytes = PEPP
         known = (await connection.execute(sa.text("SELECT name FROM users"))).scalars().all()
     if user not in known:
         await create_user(database, user)
-    return await create_key(database, pepper, Settings(_env_file=None).zone, NewApiKey(user=user, **given))
+    return await create_key(database, user, pepper=pepper, **given)
 
 
 async def set_limit(

@@ -102,12 +102,6 @@ async def read_names(database: Database) -> ReportNames:
         return await store.names(connection)
 
 
-def bucket_count(period: Period, now_ms: int) -> int:
-    """Count the buckets of the whole period."""
-    span = _span(period, now_ms)
-    return max(0, -(-span.end_ms // span.width_ms) - span.start_ms // span.width_ms)
-
-
 def _span(period: Period, now_ms: int) -> BucketRange:
     width_ms = WIDTHS_MS[period.width]
     kept_ms = min(width_ms, HOUR_MS)

@@ -3,15 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.control.dates import expiry_ms
 from app.control.members import ensure_member
-from app.control.names import checked_name, shown
-from app.control.people import active_user
-from app.control.projects import DEFAULT_PROJECT, active_project
+from app.control.names import shown
 from app.core import keys as secrets
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store import keys as store
@@ -35,18 +31,6 @@ class CreatedKey:
 
 
 @dataclass(frozen=True, slots=True)
-class NewApiKey:
-    """API key to create: names or ids of its user and project; `models` None means all, `expires` None never (`90d`, `12h`,
-    `2026-12-31`)."""
-
-    user: str
-    project: str = DEFAULT_PROJECT
-    name: str | None = None
-    models: Sequence[str] | None = None
-    expires: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class KeyFacts:
     """Checked fields of a new key; `models` None means all."""
 
@@ -54,23 +38,6 @@ class KeyFacts:
     models: tuple[str, ...] | None
     created_at_ms: int
     expires_at_ms: int | None
-
-
-async def create_key(database: Database, pepper: bytes, zone: ZoneInfo, wanted: NewApiKey) -> CreatedKey:
-    """Create a key; its user becomes a member of the project where that is not so yet.
-
-    Raises InvalidValue; NotFound for user, project or model; Conflict when user or project is not active.
-    """
-    now_ms = await database.now_ms()
-    name = None if wanted.name is None else checked_name(wanted.name)
-    expires_at_ms = None if wanted.expires is None else expiry_ms(wanted.expires, now_ms, zone)
-    async with database.write() as connection:
-        user = await active_user(connection, wanted.user)
-        project = await active_project(connection, wanted.project)
-        models = await known_models(connection, wanted.models)
-        return await add_key(
-            connection, pepper, user, project, KeyFacts(name or user.name, models, now_ms, expires_at_ms)
-        )
 
 
 async def add_key(
@@ -101,12 +68,6 @@ async def add_key(
     return CreatedKey(new.id, new.secret)
 
 
-async def list_keys(database: Database) -> list[KeyRecord]:
-    """Newest first, revoked and expired ones too."""
-    async with database.read() as connection:
-        return await store.list_keys(connection)
-
-
 async def page_of_keys(database: Database, cursor: Cursor) -> Page[KeyRecord]:
     """Keys of every project by creation, revoked and expired ones too. Raises InvalidValue for the cursor."""
     async with database.read() as connection:
@@ -116,16 +77,6 @@ async def page_of_keys(database: Database, cursor: Cursor) -> Page[KeyRecord]:
 async def show_key(database: Database, key_id: str) -> KeyRecord:
     """Raises NotFound."""
     async with database.read() as connection:
-        return await the_key(connection, key_id)
-
-
-async def revoke_key(database: Database, key_id: str) -> KeyRecord:
-    """Revoke a key: within a second no replica accepts it; doing it twice keeps the first instant. Raises NotFound."""
-    now_ms = await database.now_ms()
-    async with database.write() as connection:
-        key = await the_key(connection, key_id)
-        if key.revoked_at_ms is None:
-            await revoke_with(connection, key, now_ms)
         return await the_key(connection, key_id)
 
 

@@ -66,16 +66,6 @@ async def show_user(database: Database, name_or_id: str) -> tuple[User, list[tup
         return user, await members.projects_of(connection, user.id)
 
 
-async def disable_user(database: Database, name_or_id: str) -> User:
-    """No key of the user works any more; doing it twice is harmless. Raises NotFound."""
-    return await _set_disabled(database, name_or_id, await database.now_ms())
-
-
-async def enable_user(database: Database, name_or_id: str) -> User:
-    """The user's keys work again; doing it twice is harmless. Raises NotFound."""
-    return await _set_disabled(database, name_or_id, None)
-
-
 async def modify_user(database: Database, name_or_id: str, change: UserChange) -> User:
     """Raises NotFound; InvalidValue; Conflict when the name is taken."""
     now_ms, values = await database.now_ms(), _values(change)
@@ -133,14 +123,6 @@ async def active_user(connection: AsyncConnection, name_or_id: str) -> User:
         message = f"The user {shown(user.name)} is disabled; `imagegate users enable {user.id}` undoes that."
         raise Conflict(message, param="user")
     return user
-
-
-async def _set_disabled(database: Database, name_or_id: str, at_ms: int | None) -> User:
-    async with database.write() as connection:
-        user = await the_user(connection, name_or_id)
-        if (user.disabled_at_ms is None) == (at_ms is None):
-            return user
-        return await change_user(connection, user, disabled_at_ms=at_ms)
 
 
 def checked_role(text: str) -> str:

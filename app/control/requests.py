@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from app.control.names import shown
 from app.control.people import the_user
 from app.control.projects import the_project
-from app.errors import InvalidValue, NotFound
+from app.errors import NotFound
 from app.store import requests as store
 from app.store.engine import Database
 from app.store.ledger import corrections
@@ -13,8 +13,6 @@ from app.store.ledger.columns import State
 from app.store.ledger.corrections import CorrectionRecord
 from app.store.pages import Cursor, Page
 from app.store.requests import RequestRecord
-
-COUNT_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +39,6 @@ async def page_of_requests(database: Database, cursor: Cursor, wanted: RequestFi
             "state": wanted.state,
         }
         return await store.page_of_requests(connection, cursor, narrowed, wanted.since_ms, wanted.until_ms)
-
-
-async def list_requests(database: Database, user: str | None = None, count: int = 20) -> list[RequestRecord]:
-    """List the newest `count` requests (1 to 1,000), newest first; `user` is a name or id. Raises InvalidValue, NotFound."""
-    if not 1 <= count <= COUNT_MAX:
-        raise InvalidValue(f"A list has 1 to {COUNT_MAX} requests; not {count}.", param="limit")
-    async with database.read() as connection:
-        user_id = None if user is None else (await the_user(connection, user)).id
-        return await store.newest(connection, user_id, count)
 
 
 async def show_request(database: Database, request_id: str) -> RequestRecord:

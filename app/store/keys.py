@@ -82,11 +82,6 @@ async def find_key(connection: AsyncConnection, key_id: str) -> KeyRecord | None
     return found[0] if found else None
 
 
-async def list_keys(connection: AsyncConnection) -> list[KeyRecord]:
-    """List keys, newest first."""
-    return await _records(connection, _SELECT.order_by(*(column.desc() for column in _BY_CREATION)))
-
-
 async def page_of_all_keys(connection: AsyncConnection, cursor: Cursor) -> Page[KeyRecord]:
     """List keys of every project, including revoked ones, by creation."""
     return await read_page(connection, _SELECT, cursor, _record, _BY_CREATION)

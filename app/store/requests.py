@@ -117,12 +117,6 @@ async def stored(connection: AsyncConnection, select: sa.Select[Any]) -> list[St
     return [StoredRequest(**{**row, "stream": bool(row["stream"])}) for row in rows]
 
 
-async def newest(connection: AsyncConnection, user_id: str | None, count: int) -> list[RequestRecord]:
-    """Return the newest `count` requests, newest first: of one user, or of everybody for None."""
-    select = _SHOWN.order_by(requests.c.reserved_at_ms.desc(), requests.c.id.desc()).limit(count)
-    return await _records(connection, select if user_id is None else select.where(requests.c.user_id == user_id))
-
-
 async def page_of_requests(
     connection: AsyncConnection,
     cursor: Cursor,

@@ -1,6 +1,5 @@
 """Free requests that check the relay, for `doctor` and readiness."""
 
-import time
 from typing import Final
 
 import anyio
@@ -33,13 +32,6 @@ async def models(upstream: RelayReader, timeout_s: float = PROBE_TIMEOUT_S) -> l
         why = str(exc) or f"no answer within {timeout_s:g} s"
         raise UpstreamUnreachable(f"The relay was reached but did not answer: {why}.") from exc
     return _ids(answer, body)
-
-
-async def ping(upstream: RelayReader, timeout_s: float = PROBE_TIMEOUT_S) -> int:
-    """Measure the time in milliseconds that the relay takes to list its models. Raises the errors of `models`."""
-    started = time.monotonic()
-    await models(upstream, timeout_s)
-    return round((time.monotonic() - started) * 1000)
 
 
 async def _read(answer: Answer) -> bytes:

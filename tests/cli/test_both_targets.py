@@ -8,10 +8,10 @@ import pytest
 import typer.main
 
 from app.cli.root import app
-from app.control.keys import list_keys
 from app.control.people import create_user, list_users
 from app.control.service_accounts import NewServiceAccount, create_service_account
 from app.store.engine import Database
+from tests.administration import list_keys
 from tests.cli.conftest import Cli, Done
 from tests.cli.targets import LOCAL_ONLY, Masks, Targets, both_targets, key_file
 from tests.databases import insert_request, insert_usage

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.control.keys import list_keys
 from app.control.project_keys import KeyChange, change_project_key
 from app.store.engine import Database
+from tests.administration import list_keys
 from tests.cli.conftest import Cli
 from tests.databases import insert_request, insert_usage
 

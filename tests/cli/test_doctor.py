@@ -11,13 +11,14 @@ from app.cli.doctor import examine
 from app.cli.root import run
 from app.cli.targets import LocalTarget
 from app.control.installation import claim
-from app.control.people import create_user, disable_user
+from app.control.people import create_user
 from app.control.prices import PriceEntry, set_price
 from app.core.pricing import PerImage
 from app.sandbox import RunningSandbox
 from app.settings import Settings
 from app.store.engine import Database, DatabaseUrl
 from app.store.processes import Processes
+from tests.administration import disable_user
 from tests.buckets import TestBucket
 from tests.gateways import PEPPER, RELAY_KEY, set_limit
 from tests.servers import RedisServer

@@ -12,12 +12,11 @@ import sqlalchemy as sa
 from aiohttp import web
 from PIL import Image
 
-from app.control.keys import revoke_key
-from app.control.people import disable_user
 from app.core.intervals import Interval
 from app.core.limits import Unit
 from app.sandbox import RunningSandbox, SandboxOptions, SeenRequest, running_sandbox
 from app.store.tables import api_keys
+from tests.administration import disable_user, revoke_key
 from tests.gateways import RELAY_KEY, Running, running_gateway
 
 CLOSED_PORT = "http://127.0.0.1:9"

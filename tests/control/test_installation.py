@@ -5,12 +5,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.control import keys, limits, people
+from app.control import limits, people
 from app.control.installation import check_binding, claim, first_key
 from app.core.keys import matches
 from app.errors import ConfigurationError
 from app.store.engine import Database
 from app.store.tables import api_keys, organization
+from tests.administration import list_keys
 from tests.databases import revision
 
 PEPPER = b"0123456789abcdef" * 2
@@ -91,7 +92,7 @@ async def test_the_first_key_is_made_once_however_many_ask(database: Database) -
 
     assert sum(key is not None for key in made) == 1
     assert await first_key(database, PEPPER) is None
-    assert len(await keys.list_keys(database)) == 1
+    assert len(await list_keys(database)) == 1
 
 
 async def test_there_is_no_first_key_where_there_is_a_user(database: Database) -> None:

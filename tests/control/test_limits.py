@@ -5,12 +5,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.control import keys, limits, people, projects
-from app.control.keys import NewApiKey
+from app.control import limits, people, projects
 from app.control.limits import LimitChange, LimitState, ScopeRef
 from app.core.intervals import bounds_ms
 from app.errors import InvalidValue, NotFound
 from app.store.engine import Database
+from tests.administration import create_key
 from tests.databases import insert_counter
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -90,7 +90,7 @@ async def test_none_removes_one_and_removing_nothing_is_harmless(database: Datab
 async def test_a_scope_goes_by_name_or_id(database: Database) -> None:
     user = await people.create_user(database, "lin")
     project = await projects.create_project(database, "red")
-    key = await keys.create_key(database, b"0123456789abcdef" * 2, ZONE, NewApiKey("lin"))
+    key = await create_key(database)
     for scope in (ScopeRef("user", "lin"), ScopeRef("project", "red"), ScopeRef("key", key.id)):
         await set_limits(database, MONTHLY, where=scope)
 

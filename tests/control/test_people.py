@@ -7,6 +7,7 @@ import pytest
 from app.control import people, projects
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
+from tests.administration import disable_user, enable_user
 from tests.databases import revision
 
 
@@ -20,7 +21,7 @@ async def test_a_user_is_created_and_listed(database: Database) -> None:
 async def test_every_write_raises_the_revision_and_reading_does_not(database: Database) -> None:
     before = await revision(database)
     await people.create_user(database, "lin")
-    await people.disable_user(database, "lin")
+    await disable_user(database, "lin")
     await projects.create_project(database, "red")
     await people.list_users(database)
     await projects.list_projects(database)
@@ -56,9 +57,9 @@ async def test_a_taken_name_is_a_conflict_also_when_it_reads_like_a_fault_of_the
 
 async def test_disabling_twice_keeps_the_first_instant_and_enabling_ends_it(database: Database) -> None:
     user = await people.create_user(database, "lin")
-    first = await people.disable_user(database, "lin")
-    second = await people.disable_user(database, user.id)
-    enabled = await people.enable_user(database, "lin")
+    first = await disable_user(database, "lin")
+    second = await disable_user(database, user.id)
+    enabled = await enable_user(database, "lin")
 
     assert first.disabled_at_ms is not None
     assert second == first
@@ -66,7 +67,7 @@ async def test_disabling_twice_keeps_the_first_instant_and_enabling_ends_it(data
 
 
 async def test_somebody_unknown_is_not_found(database: Database) -> None:
-    for change in (people.disable_user, people.enable_user):
+    for change in (disable_user, enable_user):
         with pytest.raises(NotFound, match="no user 'bo'"):
             await change(database, "bo")
 
@@ -101,7 +102,7 @@ async def test_a_name_that_cannot_be_is_refused_by_field(database: Database, nam
 async def test_one_name_in_two_encodings_is_one_name(database: Database) -> None:
     user = await people.create_user(database, "Zoe\u0308 李")
 
-    assert (await people.disable_user(database, "Zo\u00eb 李")).id == user.id
+    assert (await disable_user(database, "Zo\u00eb 李")).id == user.id
     with pytest.raises(Conflict):
         await people.create_user(database, "Zo\u00eb 李")
 

@@ -1,14 +1,14 @@
 """Usage and requests, for reading."""
 
-from zoneinfo import ZoneInfo
-
 import pytest
 
-from app.control import keys, people, requests, usage
-from app.control.keys import NewApiKey
+from app.control import people, requests, usage
+from app.control.requests import RequestFilter
 from app.errors import InvalidValue, NotFound
 from app.store.engine import Database
+from app.store.pages import Cursor
 from app.store.usage import Sums
+from tests.administration import create_key
 from tests.databases import insert_request, insert_usage, revision
 
 
@@ -46,23 +46,20 @@ async def test_a_report_that_cannot_be_is_refused_by_field(
 async def test_requests_are_listed_by_name_or_id_of_a_user(database: Database) -> None:
     user = await people.create_user(database, "lin")
     await people.create_user(database, "bo")
-    key = await keys.create_key(database, b"0123456789abcdef" * 2, ZoneInfo("UTC"), NewApiKey("lin"))
+    key = await create_key(database)
     await insert_request(database, user.id, key.id)
 
-    found = [await requests.list_requests(database, who) for who in (None, "lin", user.id, "bo")]
+    pages = [
+        await requests.page_of_requests(database, Cursor(), RequestFilter(user=who))
+        for who in (None, "lin", user.id, "bo")
+    ]
 
-    assert [len(listed) for listed in found] == [1, 1, 1, 0]
-    assert await requests.show_request(database, "req_1") == found[0][0]
+    assert [len(page.records) for page in pages] == [1, 1, 1, 0]
+    assert await requests.show_request(database, "req_1") == pages[0].records[0]
 
 
 async def test_what_is_unknown_is_not_found(database: Database) -> None:
     with pytest.raises(NotFound):
         await requests.show_request(database, "req_\n1")
     with pytest.raises(NotFound):
-        await requests.list_requests(database, "nobody")
-
-
-@pytest.mark.parametrize("count", [0, -1, 1_001])
-async def test_a_list_has_a_length_within_reason(database: Database, count: int) -> None:
-    with pytest.raises(InvalidValue):
-        await requests.list_requests(database, count=count)
+        await requests.page_of_requests(database, Cursor(), RequestFilter(user="nobody"))

@@ -11,11 +11,11 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
-from app.control.keys import CreatedKey, revoke_key
-from app.control.people import disable_user, enable_user
+from app.control.keys import CreatedKey
 from app.core.keys import new_key as key_of_form
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.store.tables import api_keys
+from tests.administration import disable_user, enable_user, revoke_key
 from tests.gateways import RELAY_KEY, Running, running_gateway
 from tests.money.books import GENERATIONS, ask, opened
 
@@ -166,7 +166,7 @@ async def test_a_bad_key_is_refused_before_its_body_is_asked_for(door: Door) -> 
 async def test_keys_end_within_a_second_when_they_are_revoked_expire_or_lose_their_owner(door: Door) -> None:
     running, database = door.running, door.running.database
     revoked, orphaned = await running.key("mei"), await running.key("bo")
-    expiring = await running.key("an", expires="12h")
+    expiring = await running.key("an", expires_in_s=43_200)
     async with opened(running.url) as client:
         for key in (revoked, orphaned, expiring):
             assert (await ask_as(client, key)).status_code == 200

@@ -2,19 +2,18 @@
 
 import asyncio
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
 
-from app.control.keys import NewApiKey, create_key, revoke_key
-from app.control.people import create_user, disable_user
+from app.control.people import create_user
 from app.control.projects import create_project
 from app.core.pricing import PerImage
 from app.errors import StoreUnavailable
 from app.store.control_data import ControlData
 from app.store.engine import Database, DatabaseUrl, open_database
-from tests.gateways import PEPPER, new_key, set_limit
+from tests.administration import create_key, disable_user, revoke_key
+from tests.gateways import new_key, set_limit
 
 
 async def test_a_grant_carries_the_limits_of_its_four_scopes_narrowest_first(database: Database) -> None:
@@ -129,7 +128,7 @@ async def test_every_control_write_raises_the_revision_once(database: Database) 
     key = await new_key(database)
     first = await control_data.grant(key.id)
     await create_user(database, "mei")
-    await create_key(database, PEPPER, ZoneInfo("UTC"), NewApiKey(user="mei"))
+    await create_key(database, "mei")
     control_data.expire()
     second = await control_data.grant(key.id)
 

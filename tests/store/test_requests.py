@@ -22,20 +22,6 @@ async def book(database: Database) -> Database:
     return database
 
 
-async def test_the_newest_come_first_and_no_more_than_asked_for(book: Database) -> None:
-    async with book.read() as connection:
-        found = await requests.newest(connection, None, 2)
-
-    assert [(request.id, request.user) for request in found] == [("req_3", "lin"), ("req_2", "bo")]
-
-
-async def test_of_one_user_come_only_theirs(book: Database) -> None:
-    async with book.read() as connection:
-        found = await requests.newest(connection, "user-lin", 10)
-
-    assert [request.id for request in found] == ["req_3", "req_1"]
-
-
 async def test_a_request_is_shown_whole_with_how_long_it_took(book: Database) -> None:
     settled = {"state": "settled", "cost_micros": 80_000, "images": 1, "ended_at_ms": 1_234, "stream": 1}
     await insert_request(book, "user-bo", "key_bo", id="req_9", reserved_at_ms=1_000, **settled)

@@ -2,7 +2,7 @@ import pytest
 
 from app.errors import GatewayError
 from app.upstream.client import HttpUpstream
-from app.upstream.probe import models, ping
+from app.upstream.probe import models
 from tests.upstream.raw_server import RawServer, Request
 
 
@@ -10,10 +10,9 @@ async def test_the_relays_models_are_listed(relay: RawServer, upstream: HttpUpst
     async def listed(request: Request) -> None:
         await request.answer_json({"success": True, "data": [{"id": "b"}, {"id": "a"}, {"id": "a"}, {"id": 7}, None]})
 
-    relay.script = [listed, listed]
+    relay.script = [listed]
 
     assert await models(upstream) == ["a", "b"]
-    assert await ping(upstream) >= 0
     assert relay.requests[0].line == "GET /v1/models HTTP/1.1"
 
 

@@ -114,45 +114,6 @@ class RequestDetailOut(RequestOut, json_schema_extra={"example": {**_REQUEST, "c
         return cls.of(request, corrections=[CorrectionOut.from_record(each) for each in corrections])
 
 
-class RefusalOut(
-    AnswerModel,
-    json_schema_extra={
-        "example": {
-            "object": "refusal",
-            "id": "refusal_7",
-            "created_at": 1795996800,
-            "user_id": "user-5f2m0c8b1x7k3v9d4h6j2n0q",
-            "project_id": "proj_3v9d4h6j2n0q5f2m0c8b1x7k",
-            "api_key_id": "key_4f8c1n0a2b7m",
-            "model": "gpt-image-1",
-            "operation": "generation",
-            "http_status": 429,
-            "error_code": "insufficient_quota",
-            "limit_id": "limit_3",
-            "message": "The monthly spend limit of user lin has 0.40 CNY left of 20.00 CNY.",
-            "request_id": "req_01a1ff32beb40ea6e55605530862",
-            "count": 1,
-        }
-    },
-):
-    """A request that was turned away before it was admitted; `count` equal ones are folded into one."""
-
-    object: Literal["refusal"] = "refusal"
-    id: str
-    created_at: int
-    user_id: str
-    project_id: str
-    api_key_id: str
-    model: str | None
-    operation: str | None
-    http_status: int
-    error_code: str
-    limit_id: str | None
-    message: str
-    request_id: str
-    count: int
-
-
 _Reason = Annotated[str, Field(max_length=2000, description="Kept beside the request, with the name of who decides.")]
 
 

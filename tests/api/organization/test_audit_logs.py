@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.api.schemas.audit_logs import OWN_EVENTS
-from app.control import keys, limits, people, prices
+from app.control import limits, people, prices
 from app.control.limits import LimitChange, ScopeRef
 from app.core.actors import Actor
 from app.core.pricing import PerImage
@@ -16,9 +16,9 @@ from app.settings import Settings
 from app.store.engine import Database
 from app.store.organization import User
 from app.store.tables import audit_logs
+from tests.administration import create_key, disable_user, enable_user, revoke_key
 from tests.api.organization.conftest import Office
 from tests.databases import revision
-from tests.gateways import PEPPER
 
 ZONE = Settings(_env_file=None).zone
 LIN = Actor("cli", "cli:lin", "lin")
@@ -161,10 +161,10 @@ async def test_a_refused_change_is_not_in_it(office: Office) -> None:
 async def test_whatever_control_writes_is_logged_with_its_actor(database: Database) -> None:
     mine = database.by(LIN)
     await people.create_user(mine, "lin")
-    await people.disable_user(mine, "lin")
-    await people.enable_user(mine, "lin")
-    key = await keys.create_key(mine, PEPPER, ZONE, keys.NewApiKey("lin"))
-    await keys.revoke_key(mine, key.id)
+    await disable_user(mine, "lin")
+    await enable_user(mine, "lin")
+    key = await create_key(mine)
+    await revoke_key(mine, key.id)
     change = LimitChange("micros", "month", 1_000_000)
     await limits.set_limits(mine, ZONE, ScopeRef("user", "lin"), None, [change])
     await limits.set_limits(mine, ZONE, ScopeRef("user", "lin"), None, [LimitChange("micros", "month", None)])
@@ -191,10 +191,10 @@ async def test_whatever_control_writes_is_logged_with_its_actor(database: Databa
 
 async def test_what_changes_nothing_is_not_logged(database: Database) -> None:
     await people.create_user(database, "lin")
-    await people.disable_user(database, "lin")
+    await disable_user(database, "lin")
     before = await rows(database)
 
-    await people.disable_user(database, "lin")
+    await disable_user(database, "lin")
     await limits.set_limits(database, ZONE, ScopeRef("user", "lin"), None, [LimitChange("images", "day", None)])
 
     assert await rows(database) == before
