@@ -1,5 +1,6 @@
 """The API's own documentation: `/openapi.json`, and `/docs`, a page whose every file is served from here."""
 
+import threading
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
@@ -33,10 +34,12 @@ _VALIDATION = ("HTTPValidationError", "ValidationError")
 def install_documentation(api: FastAPI) -> None:
     """Serve the document and its page; call it after the last route. The document is made at its first request."""
     known: dict[str, Any] = {}
+    lock = threading.Lock()
 
     def document() -> dict[str, Any]:
-        if not known:
-            known.update(openapi_document(api))
+        with lock:
+            if not known:
+                known.update(openapi_document(api))
         return known
 
     api.openapi = document  # type: ignore[method-assign]  # The way FastAPI documents.
@@ -47,7 +50,8 @@ def install_documentation(api: FastAPI) -> None:
 
 
 # Not inside of the above: FastAPI remembers every function that is a route, and with a closure the whole application.
-async def openapi_json(request: Request) -> JSONResponse:
+# A plain function, so that FastAPI runs it in a thread: making the document takes a second of CPU.
+def openapi_json(request: Request) -> JSONResponse:
     return JSONResponse(request.app.openapi())
 
 
