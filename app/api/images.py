@@ -49,7 +49,7 @@ async def _buy(request: Request, caller: Grant, gateway: Gateway, caps: BodyCaps
         raise
     connection, later = ClientConnection(request), _prefers_later(request)
     pending = await gateway.image_service.submit(
-        request.state.request_id, caller, wanted, retry, connection.has_closed, collected=later
+        request.state.request_id, caller, wanted, retry, connection.has_closed, deferred=later
     )
     return await (accepted(gateway, pending) if later else response_to(pending, connection, gateway.currency))
 

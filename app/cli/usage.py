@@ -57,8 +57,8 @@ def _print_csv(columns: Sequence[Column], rows: Sequence[Record]) -> None:
 
 def _csv_cell(column: Column, value: Any) -> str:
     from app.core.money import decimal_text
-    from app.core.spreadsheet import defused
+    from app.core.spreadsheet import escape_formula
 
     if column.kind == "money":
         return decimal_text(value)
-    return str(value) if column.kind == "number" else defused("" if value is None else str(value))
+    return str(value) if column.kind == "number" else escape_formula("" if value is None else str(value))

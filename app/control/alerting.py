@@ -46,12 +46,12 @@ class Alerting:
             alerts = await store.all_alerts(connection)
             if not alerts:
                 return 0
-            starts = {alert.id: alert.starts(now_ms, self.zone) for alert in alerts}
+            starts = {alert.id: alert.interval_start(now_ms, self.zone) for alert in alerts}
             done = await store.past_firings(connection, [starts_ms for starts_ms, _ in starts.values()])
             armed = [alert for alert in alerts if (alert.id, starts[alert.id][0], alert.threshold) not in done]
             rows = await store.used_since(connection, recent) if armed else []
             used = {
-                alert.id: alert.used(rows, max(starts[alert.id][1], recent))
+                alert.id: alert.sum_usage(rows, max(starts[alert.id][1], recent))
                 + await self._used_before(connection, alert, starts[alert.id][1], recent, now_ms)
                 for alert in armed
             }

@@ -59,7 +59,7 @@ def _amount(name: str, relay: RelayPrices, catalog: Mapping[str, Model], now_ms:
     model = catalog.get(name)
     rows = model.prices.at(now_ms) if model else ()
     ceilings = [
-        row.amount.ceiling_micros_per_image for row in rows if isinstance(row.amount, PerToken) and not row.named
+        row.amount.ceiling_micros_per_image for row in rows if isinstance(row.amount, PerToken) and not row.specificity
     ]
     if not ceilings:
         return (
@@ -70,5 +70,5 @@ def _amount(name: str, relay: RelayPrices, catalog: Mapping[str, Model], now_ms:
 
 def _named_notes(name: str, catalog: Mapping[str, Model], now_ms: int) -> list[str]:
     model = catalog.get(name)
-    named = sum(1 for row in model.prices.at(now_ms) if row.named) if model else 0
+    named = sum(1 for row in model.prices.at(now_ms) if row.specificity) if model else 0
     return [f"{name}: {named} prices for single operations, sizes or qualities stay as they are"] if named else []

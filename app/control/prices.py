@@ -12,7 +12,7 @@ from app.control.dates import day, instant_ms, start_of_day_ms
 from app.control.names import shown
 from app.core.catalog import Model
 from app.core.intervals import local_day
-from app.core.pricing import PerImage, PerToken, Price, closed
+from app.core.pricing import PerImage, PerToken, Price, explicit
 from app.core.request import Operation
 from app.errors import InvalidValue
 from app.store import prices as store
@@ -133,7 +133,7 @@ def _check_named(field: str, value: str | None) -> None:
     if value is None:
         return
     visible = value.isprintable() and " " not in value and 1 <= len(value) <= NAMED_CHARS_MAX
-    if not visible or closed(value) is None:
+    if not visible or explicit(value) is None:
         message = f"must be 1 to {NAMED_CHARS_MAX} visible characters and not `auto`; leave it out for any {field}"
         raise InvalidValue(f"The {field} {shown(value)} {message}.", param=field)
 

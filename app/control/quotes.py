@@ -69,7 +69,7 @@ class LimitReader:
             (limit for limit in grant.limits if limit.applies_to(model.id)), key=lambda limit: not limit.is_rate
         )
         states = await self.states(applying, now_ms)
-        return Quote(needs.micros, tuple(QuotedLimit(state, needs.of(state.limit.unit)) for state in states))
+        return Quote(needs.micros, tuple(QuotedLimit(state, needs.amount(state.limit.unit)) for state in states))
 
     async def _rates(self, limits: Sequence[Limit], now_ms: int) -> dict[int, LimitState]:
         if not limits:

@@ -1,1 +1,1 @@
-"""Pure rules: no I/O, no framework, no clock of its own."""
+"""Pure functions and data classes: no I/O, no framework, no clock."""

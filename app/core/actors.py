@@ -8,7 +8,8 @@ ActorKind = Literal["admin_api_key", "session", "cli", "gateway"]
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`id` is an id of ours, for the command line the name of the account it runs under. `email` where one is known."""
+    """Person or program that changes something. `id` is an id of this gateway; for the command line, the name of the system
+    account. `email` is None when unknown."""
 
     kind: ActorKind
     id: str
@@ -17,4 +18,4 @@ class Actor:
 
 
 GATEWAY = Actor("gateway", "imagegate", "imagegate")
-"""The gateway itself: the first start, and what nobody asked for."""
+"""Actor of changes that the gateway makes by itself, such as at its first start."""

@@ -1,4 +1,4 @@
-"""Alerts: a message to people once usage reaches a threshold, once for each interval and threshold."""
+"""Alerts: messages to people when usage reaches a threshold, sent once for each interval and threshold."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ class Channel:
         return cls(**{**stored, "recipients": tuple(stored.get("recipients", ()))})
 
     def as_json(self) -> dict[str, Any]:
-        """Set fields with secrets, for the database."""
+        """Return the non-empty fields, secrets included, for the database."""
         fields = {name: getattr(self, name) for name in self.__slots__}
         return {name: list(value) if name == "recipients" else value for name, value in fields.items() if value}
 
     def public(self) -> dict[str, Any]:
-        """Set fields without secrets, for people and logs."""
+        """Return the non-empty fields without secrets, for people and logs."""
         shown = {name: value for name, value in self.as_json().items() if name != "secret"}
         if self.type == "chat":
             shown["url"] = f"{self.url.partition('://')[0]}://***"
@@ -45,7 +45,8 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """`scope_id` is empty for the organization, `model` for any. `owner` is the name people know the scope by."""
+    """Threshold on the usage of a scope. `scope_id` is empty for the organization, `model` for any model. `owner` is the name of
+    the project, user or key."""
 
     id: str
     scope: Scope
@@ -60,29 +61,33 @@ class Alert:
 
     @property
     def is_plain(self) -> bool:
-        """True for an alert that OpenAI's form can express: spend of a month, of the organization or a project, by mail."""
-        what = (self.unit, self.interval, self.model) == ("micros", "month", "")
-        return what and self.scope in ("organization", "project") and [c.type for c in self.channels] == ["email"]
+        """True for an alert that OpenAI's API can express: monthly spend of the organization or a project, by mail."""
+        is_monthly_spend = (self.unit, self.interval, self.model) == ("micros", "month", "")
+        return (
+            is_monthly_spend
+            and self.scope in ("organization", "project")
+            and [c.type for c in self.channels] == ["email"]
+        )
 
-    def counts(self, row: "UsedRow") -> bool:
-        """True when the usage belongs to the alert's scope and model, at any time."""
-        theirs = {"organization": "", "project": row.project_id, "user": row.user_id, "key": row.api_key_id}
-        return theirs[self.scope] == self.scope_id and self.model in ("", row.model)
+    def covers(self, row: "DailyUsage") -> bool:
+        """Return whether the usage belongs to the alert's scope and model, at any time."""
+        ids = {"organization": "", "project": row.project_id, "user": row.user_id, "key": row.api_key_id}
+        return ids[self.scope] == self.scope_id and self.model in ("", row.model)
 
-    def used(self, rows: Iterable["UsedRow"], since: str, until: str | None = None) -> int:
-        """Sum the usage of the local days from `since` on, before `until`."""
+    def sum_usage(self, rows: Iterable["DailyUsage"], since: str, until: str | None = None) -> int:
+        """Sum the usage of the local days from `since` (inclusive) to `until` (exclusive)."""
         days = (row for row in rows if row.day >= since and (until is None or row.day < until))
-        return sum(row.of(self.unit) for row in days if self.counts(row))
+        return sum(row.amount(self.unit) for row in days if self.covers(row))
 
-    def starts(self, now_ms: int, zone: ZoneInfo) -> tuple[int, str]:
-        """Start of the current interval in milliseconds, and its local day; 0 and no day for a lifetime."""
+    def interval_start(self, now_ms: int, zone: ZoneInfo) -> tuple[int, str]:
+        """Return the start of the current interval (Unix ms) and its local day; 0 and an empty day for a lifetime."""
         starts_ms, _ = bounds_ms(self.interval, now_ms, zone)
         return starts_ms, "" if self.interval == "lifetime" else local_day(starts_ms, zone)
 
 
 @dataclass(frozen=True, slots=True)
-class UsedRow:
-    """A part of the roll-up: what one key used of one model on one local day."""
+class DailyUsage:
+    """Usage of one model by one key on one local day."""
 
     day: str
     project_id: str
@@ -93,14 +98,14 @@ class UsedRow:
     images: int
     requests: int
 
-    def of(self, unit: AlertUnit) -> int:
+    def amount(self, unit: AlertUnit) -> int:
         amount: int = getattr(self, "cost_micros" if unit == "micros" else unit)
         return amount
 
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """An alert that fired. `starts_at_ms` is the start of its interval, 0 for a lifetime."""
+    """Alert that fired. `starts_at_ms` is the start of its interval (Unix ms), 0 for a lifetime."""
 
     id: str
     alert: Alert
@@ -121,15 +126,17 @@ class Message:
 
 
 def message(delivery_id: str, firing: Firing, currency: str, zone: ZoneInfo) -> Message:
-    """Message about a firing: a text for people and a document for programs."""
+    """Make the message about a firing: a text for people and a document for programs."""
     alert = firing.alert
-    what = {"micros": "spend", "images": "images", "requests": "requests"}[alert.unit]
-    whose = "the organization" if alert.scope == "organization" else f"{alert.scope} {alert.owner or alert.scope_id}"
-    of = f" of {alert.model}" if alert.model else ""
+    unit = {"micros": "spend", "images": "images", "requests": "requests"}[alert.unit]
+    scope = "the organization" if alert.scope == "organization" else f"{alert.scope} {alert.owner or alert.scope_id}"
+    for_model = f" of {alert.model}" if alert.model else ""
     when = _WHEN[alert.interval]
-    title = f"{what.capitalize()}{of} by {whose} {when} reached {_shown(firing.threshold, alert, currency)}"
+    title = (
+        f"{unit.capitalize()}{for_model} by {scope} {when} reached {_amount_text(firing.threshold, alert, currency)}"
+    )
     since = f" since {iso(firing.starts_at_ms, zone)}" if firing.starts_at_ms else ""
-    text = f"{title}.\n\nUsed{since}: {_shown(firing.used, alert, currency)}.\nNoticed at {iso(firing.fired_at_ms, zone)}.\n"
+    text = f"{title}.\n\nUsed{since}: {_amount_text(firing.used, alert, currency)}.\nNoticed at {iso(firing.fired_at_ms, zone)}.\n"
     return Message(delivery_id, title, text, _document(firing, currency, zone, title))
 
 
@@ -156,5 +163,5 @@ def _document(firing: Firing, currency: str, zone: ZoneInfo, title: str) -> dict
     return {"type": "alert.fired", "timestamp": iso(firing.fired_at_ms, zone), "data": data}
 
 
-def _shown(amount: int, alert: Alert, currency: str) -> str:
+def _amount_text(amount: int, alert: Alert, currency: str) -> str:
     return f"{decimal_text(amount)} {currency}" if alert.unit == "micros" else f"{amount} {alert.unit}"

@@ -1,16 +1,16 @@
-"""The catalog: which models may be asked for, for what, and at what price."""
+"""Catalog of models: their operations, sizes, qualities and prices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.core.pricing import Facts, PriceBook, Usage, closed
+from app.core.pricing import Facts, PriceBook, Usage, explicit
 from app.core.request import ImageRequest, Operation
 from app.errors import InvalidValue, ModelNotFound, ModelNotPriced, UnsupportedOperation
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """An entry of the catalog. Empty `sizes` or `qualities`: any goes to the relay."""
+    """Entry of the catalog. Empty `sizes` or `qualities` allow any value."""
 
     id: str
     operations: frozenset[Operation]
@@ -20,42 +20,46 @@ class Model:
     created_at_ms: int
     prices: PriceBook
 
-    def check(self, wanted: ImageRequest) -> None:
-        """Raises UnsupportedOperation or InvalidValue when the catalog says no."""
-        if wanted.operation not in self.operations:
-            can = ", ".join(sorted(self.operations)) or "nothing yet"
+    def check(self, request: ImageRequest) -> None:
+        """Check operation, size and quality. Raises UnsupportedOperation and InvalidValue."""
+        if request.operation not in self.operations:
+            supported = ", ".join(sorted(self.operations)) or "nothing yet"
             raise UnsupportedOperation(
-                f"Model {self.id} does not do {wanted.operation}; it does: {can}.", param="model"
+                f"Model {self.id} does not do {request.operation}; it does: {supported}.", param="model"
             )
-        _check_listed("size", wanted.size, self.sizes, self.id)
-        _check_listed("quality", wanted.quality, self.qualities, self.id)
+        _check_listed("size", request.size, self.sizes, self.id)
+        _check_listed("quality", request.quality, self.qualities, self.id)
 
     def is_priced_at(self, instant_ms: int) -> bool:
         return bool(self.prices.at(instant_ms))
 
-    def quote_micros(self, wanted: ImageRequest, instant_ms: int) -> int:
-        """The most `wanted` can cost, in micros. Raises ModelNotPriced, naming the command that sets a price."""
-        quote = self.prices.quote_micros(wanted, instant_ms)
+    def quote_micros(self, request: ImageRequest, instant_ms: int) -> int:
+        """Return the most `request` can cost, in micros. Raises ModelNotPriced."""
+        quote = self.prices.quote_micros(request, instant_ms)
         if quote is None:
             raise ModelNotPriced(
-                f"Model {self.id} has no price for this request ({_described(wanted)}), so it cannot be booked. An "
+                f"Model {self.id} has no price for this request ({_describe(request)}), so it cannot be booked. An "
                 f"administrator sets one with: `imagegate prices set {self.id} --per-image AMOUNT`",
                 param="model",
             )
         return quote
 
-    def cost_micros(self, wanted: ImageRequest, instant_ms: int, quote_micros: int, answer: "AnswerFacts") -> int:
-        """Cost of the answer, in micros.
+    def cost_micros(self, request: ImageRequest, instant_ms: int, quote_micros: int, answer: "AnswerFacts") -> int:
+        """Return the cost of an answer, in micros.
 
-        Size and quality are the answer's, else the request's. Fewer images than asked cost the quote, because the relay bills
-        the request; unless they are priced by tokens and the tokens were told. An answer no price covers costs the quote.
+        Size and quality are the answer's, else the request's. Fewer images than requested cost the quote, because the relay
+        bills the request, unless the price is by tokens and the answer reports them. An answer that no price covers costs the
+        quote.
         """
-        size, quality = closed(answer.size) or closed(wanted.size), closed(answer.quality) or closed(wanted.quality)
-        facts = Facts(wanted.operation, size, quality)
-        told = answer.usage is not None and self.prices.by_tokens(facts, instant_ms)
-        if answer.images < wanted.n and not told:
+        size, quality = (
+            explicit(answer.size) or explicit(request.size),
+            explicit(answer.quality) or explicit(request.quality),
+        )
+        facts = Facts(request.operation, size, quality)
+        is_by_known_tokens = answer.usage is not None and self.prices.is_by_tokens(facts, instant_ms)
+        if answer.images < request.n and not is_by_known_tokens:
             return quote_micros
-        cost = self.prices.cost_micros(facts, instant_ms, max(answer.images, wanted.n), answer.usage)
+        cost = self.prices.cost_micros(facts, instant_ms, max(answer.images, request.n), answer.usage)
         return quote_micros if cost is None else cost
 
 
@@ -71,12 +75,12 @@ class AnswerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Every model of the installation, as of one revision."""
+    """All models of the installation, as of one revision of the control data."""
 
     models: Mapping[str, Model]
 
     def model(self, name: str) -> Model:
-        """Raises ModelNotFound."""
+        """Look up a model. Raises ModelNotFound."""
         try:
             return self.models[name]
         except KeyError:
@@ -86,11 +90,11 @@ class Catalog:
 
 
 def _check_listed(field: str, value: str | None, listed: tuple[str, ...], model: str) -> None:
-    if closed(value) and listed and value not in listed:
+    if explicit(value) and listed and value not in listed:
         raise InvalidValue(f"Invalid {field} '{value}' for {model}; it takes: {', '.join(listed)}.", param=field)
 
 
-def _described(wanted: ImageRequest) -> str:
+def _describe(request: ImageRequest) -> str:
     return ", ".join(
-        (wanted.operation, f"size {wanted.size or 'not given'}", f"quality {wanted.quality or 'not given'}")
+        (request.operation, f"size {request.size or 'not given'}", f"quality {request.quality or 'not given'}")
     )

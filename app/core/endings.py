@@ -1,4 +1,4 @@
-"""Events that end an image request: one for each admitted request, one for each refusal after authentication."""
+"""Events at the end of an image request: one for each admitted request, one for each refusal after authentication."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,8 +8,8 @@ Outcome = Literal["settled", "released", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class RequestEnded:
-    """End of an admitted request. `code` is the error its client got, None where it got images; `user_id` and `project_id` are
-    None where another process admitted it and died."""
+    """End of an admitted request. `code` is the client's error code, None when it received images. `user_id` and `project_id`
+    are None when the process that admitted the request has died."""
 
     request_id: str
     api_key_id: str
@@ -24,20 +24,20 @@ class RequestEnded:
     total_ms: int
     """Milliseconds from the reservation to the end."""
     relay_ms: int
-    """Milliseconds of them from the dispatched mark to the end of the relay's answer; 0 where nothing was sent."""
+    """Milliseconds from the dispatched mark to the end of the relay's answer; 0 when nothing was sent."""
     alarm: bool = False
-    """An administrator has to act, such as on an empty wallet."""
+    """True when an administrator has to act, for example because the relay's wallet is empty."""
 
     @property
     def own_ms(self) -> int:
-        """Milliseconds that the gateway itself took."""
+        """Milliseconds spent in the gateway itself."""
         return max(0, self.total_ms - self.relay_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRefused:
     """Refusal of an authenticated image request before it was admitted. `limit` is the label of the limit that refused it; `model`
-    and `operation` are None where the body was not read."""
+    and `operation` are None when the body was not read."""
 
     request_id: str
     api_key_id: str

@@ -1,4 +1,4 @@
-"""Fingerprints: equal for two requests with the same content, however they are encoded."""
+"""Fingerprints of requests: equal for two requests with the same content in any encoding."""
 
 import hashlib
 import json
@@ -9,23 +9,23 @@ FINGERPRINT_BYTES = 16
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
-def fingerprint(wanted: ImageRequest) -> bytes:
-    """16 bytes over operation, fields after defaults, and files by field name and content.
+def fingerprint(request: ImageRequest) -> bytes:
+    """Hash operation, fields after defaults, and files by field name and content; returns 16 bytes.
 
-    The order of fields, a multipart boundary, file names and everything in headers are left out. A field of a form is text and
-    that of JSON is not: those facts that have a type of their own here are the same in both.
+    The order of fields, the multipart boundary, file names and headers are left out. Values of a form are text and those of
+    JSON are not, so the typed attributes of the request replace those fields.
     """
     facts = {
-        "model": wanted.model,
-        "n": wanted.n,
-        "size": wanted.size,
-        "quality": wanted.quality,
-        "stream": wanted.stream,
-        "partial_images": wanted.partial_images,
+        "model": request.model,
+        "n": request.n,
+        "size": request.size,
+        "quality": request.quality,
+        "stream": request.stream,
+        "partial_images": request.partial_images,
     }
     document = {
-        "operation": wanted.operation,
-        "fields": wanted.fields | facts,
-        "files": [(upload.field, upload.digest) for upload in wanted.uploads],
+        "operation": request.operation,
+        "fields": request.fields | facts,
+        "files": [(upload.field, upload.digest) for upload in request.uploads],
     }
     return hashlib.sha256(_CANONICAL.encode(document).encode()).digest()[:FINGERPRINT_BYTES]

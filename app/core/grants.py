@@ -1,4 +1,4 @@
-"""Grants: an API key with everything that bears on its requests."""
+"""Grants: an API key with the permissions and limits of its requests."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ ModelMode = Literal["allow_list", "deny_list"]
 
 @dataclass(frozen=True, slots=True)
 class ModelRule:
-    """Models a project may use: nothing but `models`, or everything but them."""
+    """Models that a project may use: only `models` (allow_list), or all others (deny_list)."""
 
     mode: ModelMode
     models: tuple[str, ...]
@@ -24,11 +24,11 @@ class ModelRule:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One API key with everything that bears on its requests, as of one `revision` of the control data.
+    """API key with the permissions and limits of its requests, as of one `revision` of the control data.
 
-    `owner_disabled`: disabled, deleted, or no longer in the project.
-    `models` is None where the key itself may use every model of the catalog, `project_models` where its project may; what
-    both allow is allowed. `limits` are those of the key, its user, its project and the organization, rates included.
+    `owner_disabled`: the owner is disabled, deleted, or no longer a member of the project.
+    `models` is None when the key may use every model of the catalog, `project_models` when its project may; a model must be
+    allowed by both. `limits` are those of the key, its user, its project and the organization, rates included.
     """
 
     key_id: str
@@ -47,16 +47,16 @@ class Grant:
     revision: int
     previous_hmac: bytes | None = None
     previous_until_ms: int | None = None
-    """The secret before the last rotation, and until when it works."""
+    """HMAC of the secret before the last rotation is `previous_hmac`; it is valid until this time (Unix ms)."""
     project_models: ModelRule | None = None
 
     def usable_at(self, now_ms: int) -> bool:
-        """Neither revoked nor expired, and its owner and project are active."""
+        """Return whether the key is neither revoked nor expired, and its owner and project are active."""
         expired = self.expires_at_ms is not None and self.expires_at_ms <= now_ms
         return not (self.revoked or expired or self.owner_disabled or self.project_archived)
 
     def hmacs_at(self, now_ms: int) -> list[bytes]:
-        """HMACs of the secrets that work: the one in force and, for a while after a rotation, the one before."""
+        """Return the HMACs of the valid secrets: the current one and, for a while after a rotation, the one before."""
         if self.previous_hmac is None or self.previous_until_ms is None or self.previous_until_ms <= now_ms:
             return [self.secret_hmac]
         return [self.secret_hmac, self.previous_hmac]
@@ -66,14 +66,14 @@ class Grant:
         return by_key and (self.project_models is None or self.project_models.allows(model))
 
 
-def allowed_model(catalog: Catalog, grant: Grant, wanted: ImageRequest) -> Model:
-    """The model of a request, if this key may ask it for that.
+def allowed_model(catalog: Catalog, grant: Grant, request: ImageRequest) -> Model:
+    """Look up the model of a request and check that this key may use it so.
 
     Raises ModelNotFound, ModelNotAllowed, UnsupportedOperation, InvalidValue.
     """
-    model = catalog.model(wanted.model)
+    model = catalog.model(request.model)
     if not grant.may_use(model.id):
         allowed = ", ".join(sorted(name for name in catalog.models if grant.may_use(name))) or "none"
         raise ModelNotAllowed(f"This API key may not use {model.id}; it may use: {allowed}.", param="model")
-    model.check(wanted)
+    model.check(request)
     return model

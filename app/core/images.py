@@ -1,11 +1,11 @@
-"""Type and size of a picture from its first bytes. Nothing is decoded, so a decompression bomb costs nothing."""
+"""Type and size of an image, read from its first bytes. Nothing is decoded, so a decompression bomb does no harm."""
 
 from dataclasses import dataclass
 
 HEAD_BYTES = 4 * 1024
-"""Enough for PNG and WebP (33 bytes) and many a JPEG."""
+"""Bytes of a file to read first: enough for PNG and WebP (33 bytes) and many JPEGs."""
 JPEG_HEAD_BYTES = 256 * 1024
-"""Enough for nearly every JPEG; one with more metadata needs the whole file."""
+"""Bytes to read of a JPEG: enough for nearly all; one with more metadata needs the whole file."""
 
 JPEG_SEGMENTS_MAX = 1_000
 """Segments allowed before the frame header. One holds 64 KiB, so the metadata of a 10 MB file fits in 160."""
@@ -13,7 +13,7 @@ JPEG_SEGMENTS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """`content_type` is image/png, image/jpeg or image/webp; both sizes are at least 1."""
+    """Type and size of an image. `content_type` is image/png, image/jpeg or image/webp; width and height are at least 1."""
 
     content_type: str
     width_px: int
@@ -21,10 +21,10 @@ class Header:
 
 
 def read_header(head: bytes) -> Header | None:
-    """Read type and size; None for anything that is not PNG, JPEG or WebP, is cut short or has no area.
+    """Read type and size. Return None for anything that is not PNG, JPEG or WebP, is cut short or has no area.
 
-    Give at least HEAD_BYTES or the whole file. For a JPEG, None can also mean that its frame header lies beyond `head`:
-    when `is_jpeg(head)`, ask again with more, at last with the whole file. JPEG_SEGMENTS_MAX bounds the work, not the length.
+    `head` holds at least HEAD_BYTES or the whole file. For a JPEG, None can also mean that its frame header lies beyond
+    `head`: when `is_jpeg(head)`, call again with more bytes, at last with the whole file. JPEG_SEGMENTS_MAX bounds the work.
     """
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         found = _png(head)
@@ -61,7 +61,7 @@ def _jpeg(head: bytes) -> Header | None:
             at += 2
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return _jpeg_frame(head[at + 2 : at + 9])
-        elif marker in (0x00, 0xD8, 0xD9, 0xDA):  # The picture begins or ends, and no frame header came.
+        elif marker in (0x00, 0xD8, 0xD9, 0xDA):  # The image data begins or ends without a frame header.
             return None
         else:
             length = int.from_bytes(head[at + 2 : at + 4])

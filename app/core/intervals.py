@@ -1,4 +1,4 @@
-"""The intervals of limits, cut in the configured timezone."""
+"""Intervals of limits in the configured timezone."""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
 Interval = Literal["minute", "day", "week", "month", "lifetime"]
-"""`minute` belongs to rates, which are not counted in the database; the others to counters."""
+"""Interval of a limit. `minute` is for rates, which are not counted in the database; the others are for counters."""
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -16,7 +16,7 @@ COUNTED: tuple[Interval, ...] = get_args(Interval)[1:]
 
 
 def bounds_ms(interval: Interval, at_ms: int, zone: ZoneInfo) -> tuple[int, int | None]:
-    """Start (inclusive) and end (exclusive) of the interval that holds `at_ms`; a lifetime starts at 0 and has no end.
+    """Return start (inclusive) and end (exclusive) of the interval that contains `at_ms`; a lifetime starts at 0, without an end.
 
     A day is the local calendar day, so it may last 23 or 25 hours; a week starts on Monday.
     """
@@ -24,21 +24,21 @@ def bounds_ms(interval: Interval, at_ms: int, zone: ZoneInfo) -> tuple[int, int 
 
 
 def local_day(at_ms: int, zone: ZoneInfo) -> str:
-    """`2026-11-21`: the local day that holds `at_ms`."""
+    """Return the local day that contains `at_ms`, such as `2026-11-21`."""
     return _local_day(at_ms // MINUTE_MS, zone)
 
 
 def hour_start_ms(at_ms: int) -> int:
-    """The start of the UTC hour that holds `at_ms`."""
+    """Return the start of the UTC hour that contains `at_ms`."""
     return at_ms - at_ms % HOUR_MS
 
 
 def iso(at_ms: int, zone: ZoneInfo) -> str:
-    """ISO 8601 with the zone's offset, to the second."""
+    """Return ISO 8601 with the zone's offset, to the second."""
     return datetime.fromtimestamp(at_ms // 1000, zone).isoformat()
 
 
-# Every request asks, and days begin at whole minutes everywhere: the calendar is looked up once a minute.
+# Every request needs the bounds. Days begin at whole minutes in all timezones, so they are computed once a minute.
 @lru_cache(maxsize=128)
 def _bounds_ms(interval: Interval, minute: int, zone: ZoneInfo) -> tuple[int, int]:
     start = _start(interval, datetime.fromtimestamp(minute * 60, zone))

@@ -1,7 +1,7 @@
 """API keys: `sk-ig-<id>-<32 random base62>-<checksum>`; admin API keys: `sk-ig-admin-<id>-<32 random base62>-<checksum>`.
 
-The checksum tells a typo from a guess before the database is asked. What is stored is the id, an HMAC-SHA256 of the whole
-key under the installation's pepper, and the last four characters of the random part.
+The checksum detects a typo before the database is read. The database stores the id, an HMAC-SHA256 of the whole key under the
+installation's pepper, and the last four characters of the random part.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _ADMIN_PREFIX = "sk-ig-admin-"
 _BASE62 = string.digits + string.ascii_letters
 _ID_ALPHABET = string.digits + string.ascii_lowercase
 _ID_LENGTH = 12
-"""Longer than `admin`, so that the id can never be read as the prefix of an admin key."""
+"""Length of an id. It differs from that of `admin`, so that no id can be read as the prefix of an admin key."""
 _RANDOM_LENGTH = 32
 _CHECKSUM_LENGTH = 6
 PEPPER_BYTES_MIN = 32
@@ -25,7 +25,7 @@ PEPPER_BYTES_MIN = 32
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """`secret` is shown once and never stored."""
+    """New key. `secret` is shown once and never stored."""
 
     id: str
     secret: str
@@ -33,22 +33,22 @@ class NewKey:
 
 
 def new_key(id: str | None = None) -> NewKey:
-    """A fresh key; 190 bits of it are random. With the `id` of a key that is there, a new secret for it."""
+    """Make an API key with 190 random bits. With the `id` of an existing key, make a new secret for it."""
     return _new(_PREFIX, id)
 
 
 def new_admin_key() -> NewKey:
-    """A fresh admin key; nothing that is one reads as the other."""
+    """Make an admin API key. It is never read as an API key, nor the other way round."""
     return _new(_ADMIN_PREFIX, None)
 
 
 def key_id(secret: str) -> str | None:
-    """The id a well-formed API key carries; None when form or checksum is wrong, and for an admin key."""
+    """Extract the id of an API key; None when format or checksum is wrong, and for an admin key."""
     return _id(_PREFIX, secret)
 
 
 def admin_key_id(secret: str) -> str | None:
-    """The id a well-formed admin API key carries; None when form or checksum is wrong, and for an API key."""
+    """Extract the id of an admin API key; None when format or checksum is wrong, and for an API key."""
     return _id(_ADMIN_PREFIX, secret)
 
 
@@ -72,14 +72,14 @@ def _id(prefix: str, secret: str) -> str | None:
 
 
 def secret_hmac(pepper: bytes, secret: str) -> bytes:
-    """HMAC under which a key is stored. Raises ValueError on a pepper shorter than 32 bytes."""
+    """Compute the HMAC that is stored of a key. Raises ValueError for a pepper shorter than 32 bytes."""
     if len(pepper) < PEPPER_BYTES_MIN:
         raise ValueError("the pepper is shorter than 32 bytes")
     return keyed_digest(pepper, secret.encode())
 
 
 def keyed_digest(pepper: bytes, data: bytes) -> bytes:
-    """HMAC-SHA256."""
+    """Compute the HMAC-SHA256 of `data`; 32 bytes."""
     keyed = _keyed(pepper).copy()
     keyed.update(data)
     return keyed.digest()
@@ -87,7 +87,7 @@ def keyed_digest(pepper: bytes, data: bytes) -> bytes:
 
 @cache
 def _keyed(pepper: bytes) -> hmac.HMAC:
-    """A prepared HMAC to copy: preparing takes longer than the digest itself."""
+    """Prepare an HMAC to copy, because preparing one takes longer than the digest."""
     return hmac.new(pepper, digestmod=hashlib.sha256)
 
 

@@ -1,4 +1,4 @@
-"""A limit is (scope, model or any, unit, interval, amount); a counter is one limit in one interval."""
+"""Limits: amounts per scope, model, unit and interval. A counter is one limit in one interval."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,8 @@ Unit = Literal["micros", "images", "requests", "in_flight"]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`scope_id` is empty for the organization, `model` is empty for any model. `owner` is the name people know the scope by."""
+    """Limit of a scope. `scope_id` is empty for the organization, `model` is empty for any model. `owner` is the name of the
+    project, user or key."""
 
     id: int
     scope: Scope
@@ -24,7 +25,7 @@ class Limit:
 
     @property
     def is_rate(self) -> bool:
-        """Counted per minute in memory or Redis, not in the database."""
+        """True for a rate, which is counted per minute in memory or Redis, not in the database."""
         return self.interval == "minute"
 
     def applies_to(self, model: str) -> bool:
@@ -32,11 +33,11 @@ class Limit:
 
     @property
     def label(self) -> str:
-        """`monthly spend limit of user lin for gpt-image-1`: what error messages call it."""
-        whose = self.scope if self.scope == "organization" else f"{self.scope} {self.owner}"
-        what = {"micros": "spend limit", "images": "image quota", "requests": "request quota"}.get(self.unit)
-        named = f"{_ADJECTIVE[self.interval]} {what}" if what and not self.is_rate else _RATE_NAMES[self.unit]
-        return f"{named} of {whose}" + (f" for {self.model}" if self.model else "")
+        """Name in error messages, such as `monthly spend limit of user lin for gpt-image-1`."""
+        scope = self.scope if self.scope == "organization" else f"{self.scope} {self.owner}"
+        counted = {"micros": "spend limit", "images": "image quota", "requests": "request quota"}.get(self.unit)
+        name = f"{_ADJECTIVE[self.interval]} {counted}" if counted and not self.is_rate else _RATE_NAMES[self.unit]
+        return f"{name} of {scope}" + (f" for {self.model}" if self.model else "")
 
 
 _ADJECTIVE = {"day": "daily", "week": "weekly", "month": "monthly", "lifetime": "lifetime", "minute": ""}
@@ -57,6 +58,6 @@ class Needs:
     requests: int = 1
     in_flight: int = 1
 
-    def of(self, unit: Unit) -> int:
+    def amount(self, unit: Unit) -> int:
         amount: int = getattr(self, unit)
         return amount

@@ -1,15 +1,15 @@
-"""Money is a whole number of micros: millionths of the one currency of the book. Rounded up, and only once."""
+"""Money in micros: whole millionths of the currency of the book, rounded up once."""
 
 from decimal import Decimal, InvalidOperation
 
 MICROS = 1_000_000
 HUNDREDTH_MICROS = 10_000
 AMOUNT_MICROS_MAX = 10**15
-"""A thousand million units: far above any team, far below what 64 bits hold."""
+"""Largest amount: a thousand million units, far above any need and far below the limit of 64 bits."""
 
 
 def micros(text: str) -> int:
-    """`0.08` -> 80000. Raises ValueError on anything but a plain, non-negative decimal of at most six places."""
+    """Parse an amount: `0.08` is 80000. Raises ValueError unless it is a plain, non-negative decimal of at most six places."""
     try:
         amount = Decimal(text.strip()) * MICROS
     except InvalidOperation:
@@ -22,7 +22,7 @@ def micros(text: str) -> int:
 
 
 def hundredths_micros(text: str) -> int:
-    """A spend limit: `12.50` -> 12500000. Raises ValueError when it is not whole hundredths."""
+    """Parse a spend limit: `12.50` is 12500000. Raises ValueError as `micros` does, and unless it is whole hundredths."""
     amount = micros(text)
     if amount % HUNDREDTH_MICROS:
         raise ValueError(f"{text} is not whole hundredths; spend limits have at most two decimal places")
@@ -30,7 +30,7 @@ def hundredths_micros(text: str) -> int:
 
 
 def decimal_text(amount_micros: int) -> str:
-    """80000 -> `0.08`: a plain decimal, at least two places, never an exponent."""
+    """Format micros as a plain decimal with at least two places: 80000 is `0.08`."""
     sign, amount = ("-", -amount_micros) if amount_micros < 0 else ("", amount_micros)
     whole, rest = divmod(amount, MICROS)
     places = f"{rest:06d}".rstrip("0").ljust(2, "0")
@@ -38,10 +38,11 @@ def decimal_text(amount_micros: int) -> str:
 
 
 def per_million_micros(tokens: int, price_micros: int) -> int:
-    """Tokens times price, in millionths of a micro: add these up and round once with `rounded_up`."""
+    """Multiply tokens by a price in micros per million tokens. The result is in millionths of a micro: round sums of it once, with
+    `rounded_up`."""
     return tokens * price_micros
 
 
 def rounded_up(millionths: int) -> int:
-    """Millionths of a micro to micros, up."""
+    """Convert millionths of a micro to micros, rounded up."""
     return -(-millionths // 1_000_000)

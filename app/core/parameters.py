@@ -1,4 +1,4 @@
-"""Validation of a body's fields: those a price depends on are checked, the others pass on unchanged."""
+"""Validation of a request's fields: those that the price depends on are checked, all others go to the relay unchanged."""
 
 import json
 import re
@@ -20,11 +20,11 @@ PARTIAL_IMAGES_MAX = 3
 NAME_CHARS_MAX = 128
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
-# What makes a name a path, a query or an escape. Whitespace and control characters are refused apart.
+# Parts of a model's name that would make it a path, a query or an escape. `_visible` refuses spaces and control characters.
 _PATH_LIKE = re.compile(r"^[./~]|\.\.|//|[\\?#%]|/$")
 
 FACTS = frozenset({"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format", "user"})
-"""Fields that the gateway reads. A relay may ignore case in names, so other spellings of these are refused."""
+"""Fields that the gateway reads. A relay may ignore the case of names, so other spellings of these are refused."""
 
 # fmt: off
 DESTINATIONS = frozenset({
@@ -37,8 +37,8 @@ DESTINATIONS = frozenset({
 
 
 def generation(fields: dict[str, Any]) -> ImageRequest:
-    """A generation from a JSON object. Raises InvalidType, InvalidValue, MissingParameter and StringTooLong."""
-    kept = _keep(fields)
+    """Make a generation from a JSON object. Raises InvalidType, InvalidValue, MissingParameter and StringTooLong."""
+    kept = _without_destinations(fields)
     return _request("generation", kept, kept)
 
 
@@ -50,13 +50,13 @@ def edit(
     images_max: int = IMAGES_MAX,
     pixels_max: int = PIXELS_MAX,
 ) -> ImageRequest:
-    """An edit from a multipart form; the request takes over `spool`. Raises as `generation` and `read_uploads` do.
+    """Make an edit from a multipart form; the request owns `spool` then. Raises as `generation` and `read_uploads` do.
 
     Empty text and `n=0` count as absent: some clients always write every field.
     """
-    kept = _keep(_without_unset(fields))
+    kept = _without_destinations(_without_unset(fields))
     uploads = read_uploads(files, spool, images_max, pixels_max)
-    return _request("edit", _facts_of_text(kept), _named_plainly(_plain_text(kept)), uploads, spool)
+    return _request("edit", _typed_facts(kept), _check_names(_with_lower_case_stream(kept)), uploads, spool)
 
 
 def edit_json(
@@ -67,35 +67,35 @@ def edit_json(
     images_max: int = IMAGES_MAX,
     pixels_max: int = PIXELS_MAX,
 ) -> ImageRequest:
-    """An edit from a JSON object whose pictures were taken out into `files`; the same form as from multipart results.
+    """Make an edit from a JSON object whose images were moved to `files`; the result is as from a multipart form.
 
     `fields` is the object without `images` and `mask`; its values become the text that SDKs write for them.
     """
-    kept = _keep(fields)
+    kept = _without_destinations(fields)
     for name in kept:
         if upload_field(name) is not None:
             raise InvalidValue(f"A JSON edit takes its pictures in 'images' and 'mask', not in {name!r}.", param=name)
     uploads = read_uploads(files, spool, images_max, pixels_max)
-    return _request("edit", kept, _named_plainly(_text_of(kept)), uploads, spool)
+    return _request("edit", kept, _check_names(_form_fields(kept)), uploads, spool)
 
 
 def variation(
     fields: dict[str, str | list[str]], files: Sequence[FilePart], spool: Spool, *, pixels_max: int = PIXELS_MAX
 ) -> ImageRequest:
-    """A variation of one picture from a multipart form; as `edit`, but without prompt, mask and streaming."""
+    """Make a variation of one image from a multipart form; as `edit`, but without prompt, mask and streaming."""
     for file in files:
         if upload_field(file.name) != "image":
             raise InvalidMultipart(f"A variation takes one file, 'image'; remove {file.name!r}.", param=file.name)
-    kept = _keep(_without_unset(fields))
+    kept = _without_destinations(_without_unset(fields))
     uploads = read_uploads(files, spool, 1, pixels_max)
-    return _request("variation", _facts_of_text(kept), _named_plainly(_plain_text(kept)), uploads, spool)
+    return _request("variation", _typed_facts(kept), _check_names(_with_lower_case_stream(kept)), uploads, spool)
 
 
 # --- fields ---------------------------------------------------------------------------------------------------------
 
 
-def _keep(fields: dict[str, Any]) -> dict[str, Any]:
-    """Drop nulls and destinations. Raises InvalidValue for a known field in another spelling: it would slip past the price."""
+def _without_destinations(fields: dict[str, Any]) -> dict[str, Any]:
+    """Drop nulls and DESTINATIONS. Raises InvalidValue for a field of FACTS in another spelling, which would evade the price."""
     kept: dict[str, Any] = {}
     for name, value in fields.items():
         folded = name.casefold()
@@ -107,8 +107,8 @@ def _keep(fields: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _named_plainly(texts: dict[str, Any]) -> dict[str, Any]:
-    """Names end up in the header of a form part: one with a quote or a line break could begin another field."""
+def _check_names(texts: dict[str, Any]) -> dict[str, Any]:
+    """Check the names, which go into headers of form parts, where a quote or a line break could begin another field."""
     for name in texts:
         if not name.isprintable() or not 0 < len(name) <= NAME_CHARS_MAX or '"' in name or "\\" in name:
             message = f"A field's name must be 1 to {NAME_CHARS_MAX} visible characters without quotes and backslashes."
@@ -120,8 +120,8 @@ def _without_unset(fields: dict[str, str | list[str]]) -> dict[str, str | list[s
     return {name: value for name, value in fields.items() if value != "" and not (name == "n" and value == "0")}
 
 
-def _facts_of_text(fields: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a form in the types of JSON; what is no number or boolean stays text, to be refused by its type."""
+def _typed_facts(fields: dict[str, Any]) -> dict[str, Any]:
+    """Convert the FACTS of a form to the types of JSON. Text that is no number or boolean stays text and is refused later."""
     facts = {name: value for name, value in fields.items() if name in FACTS}
     for name, value in facts.items():
         if isinstance(value, list):
@@ -133,14 +133,14 @@ def _facts_of_text(fields: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _plain_text(fields: dict[str, Any]) -> dict[str, Any]:
-    """Write `True` and `False` of Python clients in lower case: the relay reads no others."""
+def _with_lower_case_stream(fields: dict[str, Any]) -> dict[str, Any]:
+    """Write `True` and `False` of Python clients in lower case, the only spelling that the relay reads."""
     stream = fields.get("stream")
     return fields if not isinstance(stream, str) else {**fields, "stream": stream.lower()}
 
 
-def _text_of(fields: dict[str, Any]) -> dict[str, str | list[str]]:
-    """JSON values as form fields, the way the SDKs spell them: `list[]`, `object[key]`, true and false."""
+def _form_fields(fields: dict[str, Any]) -> dict[str, str | list[str]]:
+    """Write JSON values as form fields, as the SDKs do: `list[]`, `object[key]`, true and false."""
     texts: dict[str, str | list[str]] = {}
     for name, value in fields.items():
         if isinstance(value, list):
@@ -229,7 +229,7 @@ def _user(facts: dict[str, Any]) -> None:
 
 
 def _choice(facts: dict[str, Any], name: str) -> str | None:
-    """Size or quality: any word passes, the catalog knows which ones a model takes."""
+    """Read size or quality. Any word passes here; the catalog checks which ones a model takes."""
     value = _string(facts, name, CHOICE_CHARS_MAX)
     if value is not None and not _visible(value):
         raise InvalidValue(f"{name!r} must be 1 to {CHOICE_CHARS_MAX} visible characters without spaces.", param=name)
@@ -242,13 +242,15 @@ def _response_format(facts: dict[str, Any]) -> None:
         raise InvalidValue(f"'response_format' is {value!r}; it must be 'url' or 'b64_json'.", param="response_format")
 
 
-def _integer(facts: dict[str, Any], name: str, least: int, most: int, *, default: int) -> int:
+def _integer(facts: dict[str, Any], name: str, minimum: int, maximum: int, *, default: int) -> int:
     value = facts.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidType(f"{name!r} must be a whole number from {least} to {most}, not {_kind(value)}.", param=name)
-    if not least <= value <= most:
+        raise InvalidType(
+            f"{name!r} must be a whole number from {minimum} to {maximum}, not {_kind(value)}.", param=name
+        )
+    if not minimum <= value <= maximum:
         shown = f" is {value}; it" if abs(value) < 10**12 else ""
-        raise InvalidValue(f"{name!r}{shown} must be from {least} to {most}.", param=name)
+        raise InvalidValue(f"{name!r}{shown} must be from {minimum} to {maximum}.", param=name)
     return value
 
 

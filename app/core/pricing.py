@@ -1,7 +1,8 @@
 """Prices: the most a request can cost, and the cost of its answer.
 
-A price names a model and, where it matters, an operation, a size or a quality; it counts from an instant on. A request freezes
-an instant, not a row: the quote is the dearest price among the answers its open fields allow, the cost is that of the answer.
+A price names a model and optionally an operation, a size or a quality; it is in force from an instant on. A request is priced
+by the rows in force when it was reserved. A size or quality that it leaves to the model can match several rows: the quote is the
+dearest of them, the cost is the price of the actual answer.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,13 +12,13 @@ from itertools import product
 from app.core.money import per_million_micros, rounded_up
 from app.core.request import ImageRequest, Operation
 
-OPEN = (None, "", "auto")
-"""A size or quality that leaves the choice to the model."""
+UNSPECIFIED = (None, "", "auto")
+"""Values of size and quality that leave the choice to the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the relay reports them; the split of the input is None where it is not told."""
+    """Tokens as the relay reports them. The split of the input is None when it is not reported."""
 
     total_tokens: int
     input_tokens: int
@@ -28,6 +29,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class PerImage:
+    """Price per image, in micros."""
+
     micros: int
 
     def quote_micros(self, images: int) -> int:
@@ -39,7 +42,7 @@ class PerImage:
 
 @dataclass(frozen=True, slots=True)
 class PerToken:
-    """Micros per million tokens; `ceiling_micros_per_image` is held, and booked when the usage is missing."""
+    """Price in micros per million tokens. `ceiling_micros_per_image` is reserved, and charged when the usage is missing."""
 
     input_text_micros: int
     input_image_micros: int
@@ -50,7 +53,7 @@ class PerToken:
         return self.ceiling_micros_per_image * images
 
     def cost_micros(self, images: int, usage: Usage | None) -> int:
-        """Cost by tokens, in micros. Input of an unknown kind counts as the dearer kind; without usage: the ceiling."""
+        """Return the cost in micros: by tokens, or the ceiling without usage. Input of an unknown kind costs as the dearer kind."""
         if usage is None:
             return self.quote_micros(images)
         text, image = usage.input_text_tokens, usage.input_image_tokens
@@ -66,7 +69,8 @@ class PerToken:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A row of the price book; None stands for any. Of rows with the same names the latest `from_ms`, then `id`, counts."""
+    """Row of the price book; None means any. Of rows for the same operation, size and quality the latest `from_ms`, then `id`,
+    is in force."""
 
     id: int
     model: str
@@ -77,14 +81,14 @@ class Price:
     amount: PerImage | PerToken
 
     @property
-    def named(self) -> int:
-        """Number of operation, size and quality that it names; the most specific price counts."""
+    def specificity(self) -> int:
+        """Number of operation, size and quality that it names; the most specific matching price is used."""
         return sum(name is not None for name in (self.operation, self.size, self.quality))
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts of an answer that a price depends on. None in size or quality stands for one that no price names."""
+    """Properties of an answer that its price depends on. None in size or quality means one that no price names."""
 
     operation: Operation
     size: str | None
@@ -93,71 +97,73 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """The prices of one model, over all time."""
+    """Prices of one model, over all time."""
 
     prices: tuple[Price, ...]
     _in_force: dict[int, tuple[Price, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """Cache of the rows in force, keyed by the number of prices that had begun: every request asks twice."""
+    """Cache of the rows in force, by the number of prices that had started; every request needs them twice."""
 
     def at(self, instant_ms: int) -> tuple[Price, ...]:
-        """The rows in force at an instant: one for each combination of names."""
-        begun = sum(price.from_ms <= instant_ms for price in self.prices)
-        if begun not in self._in_force:
-            self._in_force[begun] = self._begun_by(instant_ms)
-        return self._in_force[begun]
+        """Return the rows in force at an instant (Unix ms), one for each combination of operation, size and quality."""
+        started = sum(price.from_ms <= instant_ms for price in self.prices)
+        if started not in self._in_force:
+            self._in_force[started] = self._in_force_at(instant_ms)
+        return self._in_force[started]
 
-    def _begun_by(self, instant_ms: int) -> tuple[Price, ...]:
+    def _in_force_at(self, instant_ms: int) -> tuple[Price, ...]:
         latest: dict[tuple[str | None, ...], Price] = {}
         for price in sorted(self.prices, key=lambda price: (price.from_ms, price.id)):
             if price.from_ms <= instant_ms:
                 latest[price.operation, price.size, price.quality] = price
         return tuple(latest.values())
 
-    def quote_micros(self, wanted: ImageRequest, instant_ms: int) -> int | None:
-        """The most `wanted` can cost; None where no price covers it."""
-        return max(self.quotes_micros(wanted, instant_ms), default=None)
+    def quote_micros(self, request: ImageRequest, instant_ms: int) -> int | None:
+        """Return the most `request` can cost, in micros; None when no price covers it."""
+        return max(self.quotes_micros(request, instant_ms), default=None)
 
-    def quotes_micros(self, wanted: ImageRequest, instant_ms: int) -> frozenset[int]:
-        """Possible costs of `wanted` in micros, one for each price its open fields allow."""
+    def quotes_micros(self, request: ImageRequest, instant_ms: int) -> frozenset[int]:
+        """Return the possible costs of `request` in micros, one for each price that its unspecified fields allow."""
         rows = self.at(instant_ms)
         return frozenset(
-            row.amount.quote_micros(wanted.n) for facts in _possible(rows, wanted) if (row := _meant(rows, facts))
+            row.amount.quote_micros(request.n)
+            for facts in _possible_facts(rows, request)
+            if (row := _matching_price(rows, facts))
         )
 
     def cost_micros(self, facts: Facts, instant_ms: int, images: int, usage: Usage | None) -> int | None:
-        """Cost of `images` of such an answer in micros; None where no price covers it."""
-        row = _meant(self.at(instant_ms), facts)
+        """Return the cost of an answer with `images` images, in micros; None when no price covers it."""
+        row = _matching_price(self.at(instant_ms), facts)
         return row.amount.cost_micros(images, usage) if row else None
 
-    def by_tokens(self, facts: Facts, instant_ms: int) -> bool:
-        """True when such an answer is priced by its tokens."""
-        row = _meant(self.at(instant_ms), facts)
+    def is_by_tokens(self, facts: Facts, instant_ms: int) -> bool:
+        """Return whether such an answer is priced by its tokens."""
+        row = _matching_price(self.at(instant_ms), facts)
         return row is not None and isinstance(row.amount, PerToken)
 
 
-def closed(value: str | None) -> str | None:
-    """Return None for a size or quality that leaves the choice to the model."""
-    return None if value in OPEN else value
+def explicit(value: str | None) -> str | None:
+    """Return a size or quality, or None for a value that leaves the choice to the model."""
+    return None if value in UNSPECIFIED else value
 
 
-def _possible(rows: Iterable[Price], wanted: ImageRequest) -> Iterator[Facts]:
-    """Every answer the open fields allow, told apart only where a price does."""
+def _possible_facts(rows: Iterable[Price], request: ImageRequest) -> Iterator[Facts]:
+    """Yield the answers that the unspecified fields allow, one for each size and quality that a price names."""
     rows = tuple(rows)
-    sizes = {closed(wanted.size)} if closed(wanted.size) else {None, *(row.size for row in rows)}
-    qualities = {closed(wanted.quality)} if closed(wanted.quality) else {None, *(row.quality for row in rows)}
+    sizes = {explicit(request.size)} if explicit(request.size) else {None, *(row.size for row in rows)}
+    qualities = {explicit(request.quality)} if explicit(request.quality) else {None, *(row.quality for row in rows)}
     for size, quality in product(sizes, qualities):
-        yield Facts(wanted.operation, size, quality)
+        yield Facts(request.operation, size, quality)
 
 
-def _meant(rows: Iterable[Price], facts: Facts) -> Price | None:
-    """Choose the fitting row that names most; among equals the dearest."""
-    fits = [
+def _matching_price(rows: Iterable[Price], facts: Facts) -> Price | None:
+    """Choose the most specific matching row; the dearest of equally specific ones."""
+    matching = [
         row
         for row in rows
         if row.operation in (None, facts.operation)
         and row.size in (None, facts.size)
         and row.quality in (None, facts.quality)
     ]
-    if len(fits) > 1:
-        return max(fits, key=lambda row: (row.named, row.amount.quote_micros(1)))
-    return fits[0] if fits else None
+    if len(matching) > 1:
+        return max(matching, key=lambda row: (row.specificity, row.amount.quote_micros(1)))
+    return matching[0] if matching else None

@@ -1,4 +1,4 @@
-"""Image requests: the facts a price depends on, and all other fields unchanged."""
+"""Image requests: the fields that a price depends on, and all others unchanged."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,8 +12,8 @@ DEFAULT_RELAY = "default"
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One file of an edit, lying in the request's spool. `digest` is its BLAKE3 in hex; `content_type` is what its magic
-    bytes say."""
+    """File of an edit, stored in the request's spool. `digest` is its BLAKE3 in hex; `content_type` is read from its first
+    bytes."""
 
     field: Literal["image", "mask", "markup"]
     piece: Slice
@@ -25,11 +25,11 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One image request after validation and defaults.
+    """Image request after validation and defaults.
 
     `fields` holds every field that goes on to the relay as the client sent it (model, prompt, n, size and quality included),
-    in the client's order; for multipart the values are text. Files lie in `spool`, which is None where there are none.
-    `size` and `quality` are None where the client left them out; `auto` stays `auto`.
+    in the client's order; for multipart the values are text. Files lie in `spool`, which is None when there are none.
+    `size` and `quality` are None when the client left them out; `auto` stays `auto`.
     """
 
     operation: Operation
@@ -45,6 +45,6 @@ class ImageRequest:
     spool: Spool | None = field(default=None, compare=False)
 
     def close(self) -> None:
-        """Give the files back. Idempotent."""
+        """Close the spool with the files. Idempotent."""
         if self.spool is not None:
             self.spool.close()

@@ -1,4 +1,4 @@
-"""Headers that mark a request as a retry."""
+"""Request headers that mark a retry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ COUNT_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """`key` is the Idempotency-Key of clients that set one; `count` is how many tries of this call came before (0: the first),
-    as the OpenAI SDKs tell in `x-stainless-retry-count`."""
+    """Retry headers of a request. `key` is its Idempotency-Key; `count` is the number of earlier tries of this call, 0 for the
+    first, which the OpenAI SDKs send in `x-stainless-retry-count`."""
 
     key: str | None = None
     count: int = 0
     counting: bool = False
-    """True when the client sends a count at all: then it retries by itself."""
+    """True when the client sends a count: it retries by itself."""
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> "Retry":
-        """Raises InvalidValue for an Idempotency-Key that is not 1 to 255 visible ASCII characters."""
+        """Read the headers. Raises InvalidValue for an Idempotency-Key that is not 1 to 255 visible ASCII characters."""
         key = headers.get("idempotency-key")
         if key is not None and not (0 < len(key) <= KEY_CHARS_MAX and all("!" <= char <= "~" for char in key)):
             raise InvalidValue(

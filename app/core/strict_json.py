@@ -1,6 +1,6 @@
 """Strict JSON (RFC 8259): text that two parsers could read in two ways is refused.
 
-The standard parser takes NaN, lets the last of two equal keys win, makes infinity of 1e400 and recurses without bound.
+The parser of the standard library accepts NaN, uses the last of two equal keys, reads 1e400 as infinity and has no depth limit.
 """
 
 import codecs
@@ -13,10 +13,10 @@ from app.errors import DuplicateKey, InvalidJson
 
 DEPTH_MAX = 32
 TOKENS_MAX = 20_000
-"""Brackets and commas outside strings: a bound for memory, because `[[],[],...]` grows to 30 times its bytes."""
+"""Most brackets and commas outside strings. They bound the memory, because `[[],[],...]` grows to 30 times its bytes."""
 
-# A whole string, or one structural character. With an optional end nothing is ever tried a second time. Possessive behind
-# single characters only: behind groups, Python before 3.11.5 matches wrongly.
+# A whole string, or one structural character. The closing quote is optional, so that the pattern never backtracks. Possessive
+# quantifiers stand after single characters only: after groups, Python before 3.11.5 matches them wrongly.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*"?|[\[\]{},]', re.DOTALL)
 
 
@@ -34,7 +34,7 @@ def loads(data: bytes, *, depth_max: int = DEPTH_MAX) -> Any:
         raise InvalidJson(f"The body is not valid JSON: {exc.msg} at character {exc.pos}.") from exc
     except ValueError as exc:  # An integer of thousands of digits: Python refuses to convert it.
         raise InvalidJson("The body is not valid JSON here: a number has too many digits.") from exc
-    if b"\\u" in data:  # Raw ones cannot be there: they are not UTF-8.
+    if b"\\u" in data:  # Unescaped surrogates are not valid UTF-8.
         _check_surrogates(value)
     return value
 
@@ -49,10 +49,10 @@ def _decode(data: bytes) -> str:
 
 
 def _check_shape(data: bytes, depth_max: int) -> None:
-    """Depth and size of the tree, before a parser recurses into it; ends at TOKENS_MAX whatever the body's length."""
+    """Check depth and size of the document before the parser recurses into it; stops after TOKENS_MAX tokens."""
     brackets = data.count(b"{") + data.count(b"[")
     if brackets <= depth_max and 2 * brackets + data.count(b",") <= TOKENS_MAX:
-        return  # Not even if all of them were outside strings, and each inside the one before.
+        return  # Within both limits even if all of them are nested and outside strings.
     depth = tokens = 0
     for match in _TOKENS.finditer(data):
         token = data[match.start()]

@@ -1,4 +1,4 @@
-"""Uploaded pictures: type and size are read from their first bytes, not from their names and labels."""
+"""Uploaded images: type and size are read from their first bytes, not from file names and Content-Type."""
 
 import re
 from collections.abc import Sequence
@@ -28,7 +28,8 @@ _IMAGE_NAME = re.compile(r"image(\[[0-9]{0,3}\])?")
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A file as it came: `name` is the field's, `piece` lies in the request's spool, `digest` is its BLAKE3 in hex."""
+    """Uploaded file before checks. `name` is that of its form field, `piece` lies in the request's spool, `digest` is its BLAKE3
+    in hex."""
 
     name: str
     piece: Slice
@@ -36,7 +37,7 @@ class FilePart:
 
 
 def upload_field(name: str) -> UploadField | None:
-    """Kind of upload for a part's name (`image`, `image[]` and `image[0]` are one); None for a text field."""
+    """Return the kind of upload for a part's name (`image`, `image[]` and `image[0]` are the same); None for a text field."""
     if name in ("mask", "markup"):
         return name  # type: ignore[return-value]  # mypy does not narrow a str by `in`.
     return "image" if _IMAGE_NAME.fullmatch(name) else None
@@ -81,7 +82,7 @@ def _upload(file: FilePart, spool: Spool, pixels_max: int) -> Upload:
 
 
 def _header(spool: Spool, piece: Slice) -> Header | None:
-    """Read a file's header; of a JPEG in larger and larger parts: some have megabytes of metadata before it."""
+    """Read a file's header. More and more of a JPEG is read, because some have megabytes of metadata before it."""
     for head_bytes in (HEAD_BYTES, JPEG_HEAD_BYTES, piece.length):
         head = spool.read(Slice(piece.offset, min(piece.length, head_bytes)))
         header = read_header(head)

@@ -1,4 +1,4 @@
-"""Admission of a request: cheap checks first; the reservation, which writes, comes last and decides."""
+"""Admission of a request: cheap checks come first, the reservation, which writes, comes last and decides."""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from app.core.retry import Retry
 from app.errors import GatewayError, InternalError, InvalidApiKey, Overloaded
 from app.images.booking import retry_until_booked
 from app.images.crash import crash_point
-from app.images.refusals import no_room, too_fast
+from app.images.refusals import quota_refusal, rate_refusal
 from app.rates import Rates, RateState, charge
 from app.store.clock import Clock
 from app.store.control_data import ControlData
@@ -26,16 +26,16 @@ INVALID_KEY = "Incorrect API key provided. Ask your administrator for a new one.
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Reservation that stands, with what its settlement will need."""
+    """Reservation in the book, with the model and rates that its settlement and answer need."""
 
-    order: Reservation
+    reservation: Reservation
     model: Model
     rates: tuple[RateState, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RequestIdentity:
-    """Marks by which a request is known again."""
+    """Retry headers and fingerprint, by which a repeated request is recognized."""
 
     retry: Retry
     fingerprint: bytes
@@ -43,7 +43,7 @@ class RequestIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Admission by catalog and price, then rate, then the reservation. Refuses by raising a GatewayError."""
+    """Check of catalog and price, then of the rates, then the reservation. Raises a GatewayError to refuse."""
 
     control_data: ControlData
     rates: Rates
@@ -58,27 +58,30 @@ class Admission:
     async def admit(
         self, request_id: str, grant: Grant, request: ImageRequest, identity: RequestIdentity
     ) -> Admitted | None:
-        """Reserve money, images and a place for `request`, all or nothing. None when its idempotency key is taken by now."""
+        """Reserve money, images and an in-flight place for `request`, all or nothing. Raises the GatewayError of a refusal.
+
+        Return None when another request has taken its idempotency key meanwhile.
+        """
         model = await self._allowed_model(grant, request)
-        order = self._order(request_id, grant, request, model, identity)
+        reservation = self._reservation(request_id, grant, request, model, identity)
         states = await self.spend_rates(grant, request.model, images=request.n)
         for _ in range(STALE_TRIES):
-            outcome = await self._reserve(order)
+            outcome = await self._reserve(reservation)
             if isinstance(outcome, Reserved):
-                return Admitted(order, model, states)
+                return Admitted(reservation, model, states)
             if isinstance(outcome, Duplicate):
                 return None
             if isinstance(outcome, LimitExceeded):
-                raise no_room(outcome, order.reserved_at_ms, self.zone, self.currency)
-            grant = await self._reloaded(grant)
+                raise quota_refusal(outcome, reservation.reserved_at_ms, self.zone, self.currency)
+            grant = await self._reload_grant(grant)
             model = await self._allowed_model(grant, request)
-            order = self._order(request_id, grant, request, model, identity)
+            reservation = self._reservation(request_id, grant, request, model, identity)
         raise Overloaded("The settings of this gateway are being changed; nothing was bought. Try again in a moment.")
 
     async def _allowed_model(self, grant: Grant, request: ImageRequest) -> Model:
         return allowed_model(await self.control_data.catalog(), grant, request)
 
-    def _order(
+    def _reservation(
         self, request_id: str, grant: Grant, request: ImageRequest, model: Model, identity: RequestIdentity
     ) -> Reservation:
         now_ms = self.clock.now_ms()
@@ -109,32 +112,32 @@ class Admission:
         )
 
     async def spend_rates(self, grant: Grant, model: str, *, images: int) -> tuple[RateState, ...]:
-        """Spend one request and so many images of every rate, all or none. Raises RateLimited."""
+        """Count one request and `images` images in every rate of the key, all or none. Raises RateLimited."""
         rates = [limit for limit in grant.limits if limit.is_rate and limit.applies_to(model)]
         if not rates:
             return ()
         verdict = await self.rates.spend([charge(limit, images=images) for limit in rates])
         if not verdict.granted:
-            raise too_fast(verdict, images)
+            raise rate_refusal(verdict, images)
         return verdict.states
 
-    async def _reserve(self, order: Reservation) -> Reserved | LimitExceeded | Stale | Duplicate:
+    async def _reserve(self, reservation: Reservation) -> Reserved | LimitExceeded | Stale | Duplicate:
         try:
             crash_point("before_reserve")
-            outcome = await self.ledger.reserve(order)
+            outcome = await self.ledger.reserve(reservation)
             crash_point("after_reserve")
             return outcome
         except Exception as exc:
-            # The reservation may have been written all the same. Nothing was sent on it, so it is given back.
+            # The reservation may have been written all the same. Nothing was sent for it, so it is released.
             error = exc if isinstance(exc, GatewayError) else InternalError("The gateway failed; nothing was bought.")
             ending = Ending(self.clock.now_ms(), error.status, error.code, error.to_record())
             release = self.ledger.release
             self.background.start(
-                retry_until_booked(lambda: release(order.request_id, ending, ("reserved",), order.owner))
+                retry_until_booked(lambda: release(reservation.request_id, ending, ("reserved",), reservation.owner))
             )
             raise
 
-    async def _reloaded(self, grant: Grant) -> Grant:
+    async def _reload_grant(self, grant: Grant) -> Grant:
         self.control_data.expire()
         newer = await self.control_data.grant(grant.key_id)
         if newer is None or not newer.usable_at(self.clock.now_ms()):

@@ -1,7 +1,7 @@
-"""Kept answers: read while they arrive, stored, and read again for a replay.
+"""Stored answers of the relay: written while they arrive, and read again for a replay.
 
-Small ones lie in the row that settles them, larger ones in a file named by request id. A file is not synced: it survives the
-process, and after a power cut it is read again before it is believed.
+Answers up to 32 KiB are stored in the row that settles them, larger ones in a file named by request id. The file is not
+fsynced: it survives the process, and after a power cut it is parsed again before the request is settled.
 """
 
 import asyncio
@@ -29,7 +29,8 @@ FULL = "The gateway has no room left to store an answer; nothing was bought. An 
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """Time that an answer is kept: `long_s` where it is likely to be asked for again, else `short_s`."""
+    """Rules for keeping answers: `long_s` seconds when a replay is expected, else `short_s`; at most `bytes_max` in all, and
+    `free_bytes_min` bytes of the disk stay free."""
 
     short_s: float
     long_s: float
@@ -42,14 +43,14 @@ class RetentionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswers:
-    """Stored answers: their blobs, and the rows that tell what is kept."""
+    """Stored answers: their blobs, and the rows that describe them."""
 
     blobs: Blobs
     rows: ResultRows
     retention: RetentionPolicy
 
     def create(self, request_id: str) -> Spool:
-        """Create an empty one, to be written while the answer passes."""
+        """Create an empty blob, to be written while the answer arrives."""
         return self.blobs.create(request_id)
 
     @property
@@ -57,25 +58,27 @@ class KeptAnswers:
         return self.blobs.directory
 
     def check_room(self) -> None:
-        """Raises StorageFull while there is little left: an answer that cannot be stored would be paid and lost."""
+        """Check the free disk space. Raises StorageFull when it is low: an answer that cannot be stored would be paid and lost."""
         space = os.statvfs(self.directory)
         if space.f_bavail * space.f_frsize < self.retention.free_bytes_min:
             raise StorageFull(FULL)
 
     def stored(self, spool: Spool, now_ms: int, *, expected: bool) -> StoredResult:
-        """Describe an answer that was read to its end, for its settlement."""
+        """Describe a complete answer for its settlement. `expected`: a replay is likely, so it is kept longer."""
         body = None if spool.in_file else spool.read(Slice(0, spool.size_bytes))
         expires_at_ms = now_ms + int(self.retention.seconds(expected=expected) * 1000)
         return StoredResult(body, spool.size_bytes, now_ms, expires_at_ms)
 
     async def share(self, request_id: str, result: StoredResult) -> None:
-        """Share an answer before its settlement says that it is there: then every replica can replay it. Never raises."""
+        """Make an answer available to all replicas; called before it is settled, so that each can replay it. Never raises."""
         if result.body is None:
             await self.blobs.share(request_id, result.expires_at_ms)
 
     async def load(self, request_id: str, now_ms: int) -> Spool | None:
-        """Load a stored answer, to be read and closed; None when there is none, or none any more. Raises BlobUnavailable when there
-        is one that cannot be had right now."""
+        """Load a stored answer; the caller closes it. Return None when there is none or it has expired.
+
+        Raises BlobUnavailable when it cannot be fetched right now.
+        """
         row = await self.rows.find(request_id)
         if row is None or row.expires_at_ms <= now_ms:
             return None
@@ -86,13 +89,13 @@ class KeptAnswers:
         return spool
 
     async def reread(self, request_id: str) -> Spool | None:
-        """Open what was written to the file, perhaps not to its end; None when there is no file. Raises BlobUnavailable."""
+        """Open the file of an answer, which may be incomplete; None when there is none. Raises BlobUnavailable."""
         return await self.blobs.open(request_id)
 
     async def prune(self, now_ms: int) -> int:
-        """Remove expired answers, then the oldest above the cap, in steps of PRUNE_MAX until none is left; returns how many.
+        """Remove expired answers, then the oldest above `bytes_max`; returns how many.
 
-        Raises BlobUnavailable when a bucket does not let go of some: their rows stay, and the next call tries them again.
+        Raises BlobUnavailable when the bucket fails: rows of answers not removed stay, and the next call tries them again.
         """
         removed = 0
         while step := await self.rows.expired(now_ms):
@@ -108,7 +111,7 @@ class KeptAnswers:
         return len(request_ids)
 
     async def tidy(self) -> int:
-        """Remove files that no row tells of any more; returns how many. It looks at every file there is."""
+        """Remove files that no row names any more; returns how many. Reads the whole directory."""
         return await asyncio.to_thread(self.blobs.tidy, 2 * self.retention.long_s)
 
 
@@ -116,7 +119,7 @@ HEAD_OF_STORED_BYTES = 4096
 
 
 async def read_refusal(answer: Answer) -> Verdict:
-    """Judge an answer that is not a readable 200 by its head."""
+    """Classify an answer that is not a readable 200 by the first bytes of its body."""
     head = bytearray()
     async for chunk in answer.chunks():
         head += chunk[: HEAD_BYTES - len(head)]
@@ -128,7 +131,7 @@ async def read_refusal(answer: Answer) -> Verdict:
 async def read_answer(
     answer: Answer, spool: Spool, request: ImageRequest, created_s: int, bytes_max: int
 ) -> CompleteAnswer | Verdict:
-    """Read a 200 to its end. Raises Broken when it is cut and OSError when the disk is full."""
+    """Read a 200 to its end into `spool`. Raises Broken when it is cut and OSError when the disk is full."""
     skeleton = Skeleton()
     async for chunk in answer.chunks():
         if spool.size_bytes + len(chunk) > bytes_max:
@@ -139,7 +142,7 @@ async def read_answer(
 
 
 def read_stored(spool: Spool, request: ImageRequest, created_s: int) -> CompleteAnswer | None:
-    """Read a stored answer again; None where it is not whole. The same bytes give the same answer as the first time."""
+    """Parse a stored answer again. Return None when it was cut before its end. The same bytes give the same answer each time."""
     head = spool.read(Slice(0, HEAD_OF_STORED_BYTES)).removeprefix(BOM_UTF8).lstrip()
     if not head.startswith(b"{"):  # No line of an event stream begins like that.
         return read_stored_events(spool, request, created_s)
@@ -151,7 +154,7 @@ def read_stored(spool: Spool, request: ImageRequest, created_s: int) -> Complete
 
 
 def checked_answer(skeleton: Skeleton, spool: Spool, request: ImageRequest, created_s: int) -> CompleteAnswer | Verdict:
-    """Judge the spooled bytes, once they are all there."""
+    """Check a complete body: its answer for the client, or the verdict on one that holds no images."""
     try:
         document = skeleton.document()
     except MalformedAnswer:

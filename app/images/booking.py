@@ -1,4 +1,4 @@
-"""Bookings: what an outcome puts into the book, the retry of a booking the database did not take, and the news of each end."""
+"""Bookings: settlements and endings for the book, the retry of failed bookings, and the listeners notified of each end."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from app.core.catalog import AnswerFacts, Model
 from app.core.endings import RequestEnded, RequestRefused
 from app.core.intervals import hour_start_ms, local_day
 from app.core.money import decimal_text
-from app.core.pricing import closed
+from app.core.pricing import explicit
 from app.core.request import ImageRequest
 from app.errors import GatewayError, StorageFull, StoreUnavailable, UpstreamBadPayload
 from app.spool import Segments, Spool
@@ -23,14 +23,14 @@ from app.upstream.images import Images
 FIRST_PAUSE_S = 0.2
 PAUSE_S_MAX = 10.0
 FAILURES_MAX = 5
-"""How often a booking may fail for another reason than an absent or full database."""
+"""Failures of a booking, other than an unavailable or full database, before its fallback is used."""
 NOT_AN_IMAGE = "The upstream charged for this request, but what it sent is not an image."
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class CompleteAnswer:
-    """A 200 that was read to its end and is sound. `segments` is what the client gets, lying partly in `spool`."""
+    """Complete and valid 200 of the relay. `segments` is the body for the client; slices of it lie in `spool`."""
 
     images: Images
     segments: Segments
@@ -39,8 +39,8 @@ class CompleteAnswer:
 
 @dataclass(frozen=True, slots=True)
 class BookedAnswer:
-    """A booked answer. `segments` lie partly in `spool`, which its sender closes. `rooms` is None where the database was away
-    when it was booked: it will be booked, but what is left is not known yet."""
+    """Booked answer. Slices of `segments` lie in `spool`, which the sender closes. `rooms` is what the limits have left; None
+    when the database was unavailable and the booking is retried in the background."""
 
     segments: Segments
     spool: Spool
@@ -50,7 +50,7 @@ class BookedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class QuotedPrice:
-    """The price frozen when the request was reserved."""
+    """Price that was frozen when the request was reserved."""
 
     model: Model
     reserved_at_ms: int
@@ -59,7 +59,7 @@ class QuotedPrice:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeFacts:
-    """Facts of an exchange beside the content of its answer."""
+    """Time of the end (Unix ms), the relay's request id and the relay's duration (ms) of an exchange; None when not sent."""
 
     at_ms: int
     upstream_request_id: str | None
@@ -67,7 +67,7 @@ class ExchangeFacts:
 
 
 def ending_of(facts: ExchangeFacts, error: GatewayError | None = None, *, answered: bool = True) -> Ending:
-    """Make the end of a request for its row; `answered` is False where no client was left to answer."""
+    """Make the end of a request for its row. `answered` is False when no client received an answer."""
     return Ending(
         at_ms=facts.at_ms,
         http_status=None if not answered else 200 if error is None else error.status,
@@ -89,7 +89,7 @@ def settlement_of(
     *,
     answered: bool = True,
 ) -> Settlement:
-    """Make a settlement at the price of the reservation's instant, for size and quality of the answer. `answered` as in
+    """Make a settlement at the price in force at the reservation, for size and quality of the answer. `answered` is as in
     `ending_of`."""
     usage, bad = images.usage, images.bad_payload
     answer = AnswerFacts(len(images.items), images.size, images.quality, usage)
@@ -99,8 +99,8 @@ def settlement_of(
         images=len(images.items),
         hour_at_ms=hour_start_ms(price.reserved_at_ms),
         day=local_day(price.reserved_at_ms, zone),
-        size=closed(images.size),
-        quality=closed(images.quality),
+        size=explicit(images.size),
+        quality=explicit(images.quality),
         flag="bad_payload" if bad else "short" if images.short else None,
         input_tokens=usage.input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
@@ -111,24 +111,23 @@ def settlement_of(
 async def retry_until_booked(
     step: Callable[[], Awaitable[object]], fallback: Callable[[], Awaitable[object]] | None = None
 ) -> bool:
-    """Repeat a transition until the database has taken it, however long the database is away. Each is guarded by the state it
-    starts from, so one that had gone through unnoticed changes nothing when it is done again.
+    """Repeat a transition until the database accepts it, however long the database is unavailable.
 
-    After FAILURES_MAX failures of another kind, which are bugs, `fallback` is repeated in its place. False when the fallback
-    was taken.
+    Transitions are guarded by the state they start from, so repeating one that had succeeded changes nothing. After
+    FAILURES_MAX failures of another kind, which are bugs, `fallback` is repeated instead. Return False when it was used.
     """
-    pause_s, failures, is_meant = FIRST_PAUSE_S, 0, True
+    pause_s, failures, used_fallback = FIRST_PAUSE_S, 0, False
     while True:
         try:
             await step()
-            return is_meant
+            return not used_fallback
         except (StoreUnavailable, StorageFull) as exc:
             log.warning("the database refuses a booking; trying again", error=exc.code, pause_s=round(pause_s, 1))
         except Exception as exc:  # Giving up would leave money held for ever.
             failures += 1
             log.error("a booking fails; trying again", failures=failures, pause_s=round(pause_s, 1), exc_info=exc)
             if failures >= FAILURES_MAX and fallback is not None:
-                step, fallback, is_meant = fallback, None, False
+                step, fallback, used_fallback = fallback, None, True
         await asyncio.sleep(pause_s * random.uniform(0.5, 1))
         pause_s = min(pause_s * 2, PAUSE_S_MAX)
 
@@ -138,12 +137,12 @@ Listener = Callable[[RequestEnded | RequestRefused], None]
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Hearers of the end of each request, chosen in `wiring`."""
+    """Functions that are called at the end of each request; `app/wiring.py` chooses them."""
 
     listeners: tuple[Listener, ...]
 
-    def tell(self, event: RequestEnded | RequestRefused) -> None:
-        """Tell all. Never raises: a listener that fails changes nothing about the request."""
+    def notify(self, event: RequestEnded | RequestRefused) -> None:
+        """Call all listeners. Never raises: a listener that fails changes nothing about the request."""
         for listener in self.listeners:
             try:
                 listener(event)
@@ -152,7 +151,7 @@ class Listeners:
 
 
 def log_event(event: RequestEnded | RequestRefused) -> None:
-    """Write the log line of an end or a refusal. A listener."""
+    """Log the end or the refusal of a request. This is a listener."""
     if isinstance(event, RequestRefused):
         log.info("image request refused", **asdict(event))
         return

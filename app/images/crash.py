@@ -1,4 +1,4 @@
-"""Named points at which a test lets this process die as `kill -9` would have it; they do nothing unless one is named.
+"""Crash points for tests: the process kills itself with SIGKILL at the one that the environment names.
 
 `IMAGEGATE_CRASH_AT=after_dispatch:3` ends the process when it passes `after_dispatch` for the third time.
 """
@@ -26,15 +26,15 @@ VARIABLE: Final = "IMAGEGATE_CRASH_AT"
 
 
 def crash_point(name: Point) -> None:
-    """Kill this process at the point and the passing that the environment names; otherwise do nothing."""
-    chosen, at, passings = _chosen()
-    if name == chosen and next(passings) == at:
+    """Kill this process if the environment names this point and this pass through it; otherwise do nothing."""
+    chosen, at, passes = _chosen()
+    if name == chosen and next(passes) == at:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 @cache
 def _chosen() -> tuple[str, int, "count[int]"]:
-    """Read at the first passing. Raises ValueError where the variable is not like `after_dispatch:3`."""
+    """Parse the environment variable. Raises ValueError unless it is like `after_dispatch:3` or absent."""
     name, _, at = os.environ.get(VARIABLE, "").partition(":")
     if name and name not in POINTS:
         raise ValueError(f"{VARIABLE} names {name!r}; there are: {', '.join(POINTS)}")

@@ -1,7 +1,7 @@
-"""One exchange with the relay, from the reservation to the booked end.
+"""Exchange with the relay, from the reservation to the booked end.
 
-It belongs to the process, not to the connection. Once the first byte may have left, the request is never sent again. Every
-admitted request ends here, with one event; `recovery` ends those whose process has died.
+It runs in a task of the process, not of the client's connection. Once the first byte may have been sent, the request is never
+sent again. Every admitted request ends here, with one event; `recovery` ends those whose process has died.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ExchangeContext:
-    """Parts that all exchanges of a gateway share."""
+    """Dependencies that all exchanges of a gateway share."""
 
     upstream: Upstream
     database: Database
@@ -79,32 +79,32 @@ class ExchangeContext:
 
 @dataclass(slots=True)
 class Exchange:
-    """Runs once. `queue` takes the events of a streamed answer; None where none were asked for."""
+    """Exchange of one admitted request; run it once. `queue` receives the events of a streamed answer, None for a plain one."""
 
     context: ExchangeContext
     admitted: Admitted
     request: ImageRequest
     queue: EventQueue | None
     expected: bool
-    """Its answer is kept longer: it is likely to be asked for again."""
+    """True when a replay is likely, so that the answer is kept longer."""
     sent: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the dispatched mark stands, or never will."""
+    """Set once the dispatched mark is committed, or the exchange has failed before it."""
     stream: StreamedAnswer = field(init=False)
     upstream_request_id: str | None = None
     dispatched_at_ms: int | None = None
 
     def __post_init__(self) -> None:
-        created_s = self.admitted.order.reserved_at_ms // 1000
+        created_s = self.admitted.reservation.reserved_at_ms // 1000
         spool = self.context.kept_answers.create(self.request_id)
         self.stream = StreamedAnswer(spool, self.request, created_s, self.context.answer_bytes_max, self.queue)
 
     @property
     def request_id(self) -> str:
-        return self.admitted.order.request_id
+        return self.admitted.reservation.request_id
 
     async def run(self) -> BookedAnswer:
-        """Send the request and book what comes of it. Raises the GatewayError for the client; the request is booked all the same,
-        or will be."""
+        """Send the request and book its outcome. Raises the GatewayError for the client; the outcome is booked all the same, now or
+        in the background."""
         try:
             try:
                 await self._dispatch()
@@ -121,14 +121,16 @@ class Exchange:
             raise
 
     def release_unsent(self, error: GatewayError, *states: State, answered: bool = True) -> None:
-        """Give the reservation back in the background, from one of `states`: nothing was sent on it."""
-        order, ledger = self.admitted.order, self.context.ledger
+        """Release the reservation in the background, from one of `states`; nothing was sent for it."""
+        reservation, ledger = self.admitted.reservation, self.context.ledger
         ending, event = ending_of(self._facts(), error, answered=answered), self._event("released", error)
-        release = self._book_later(lambda: ledger.release(order.request_id, ending, states, order.owner), event, None)
+        release = self._book_later(
+            lambda: ledger.release(reservation.request_id, ending, states, reservation.owner), event, None
+        )
         self.context.background.start(release)
 
     async def _dispatch(self) -> None:
-        """Put the dispatched mark into the book. Raises a GatewayError when it does not stand: then nothing is sent."""
+        """Commit the dispatched mark. Raises a GatewayError when that fails: then nothing may be sent."""
         try:
             if await self._mark_dispatched():
                 return
@@ -140,38 +142,40 @@ class Exchange:
         raise error.copy()
 
     async def _mark_dispatched(self) -> bool:
-        order, ledger = self.admitted.order, self.context.ledger
+        reservation, ledger = self.admitted.reservation, self.context.ledger
         for attempt in range(DISPATCH_TRIES):
             self.dispatched_at_ms = self.context.clock.now_ms()
             try:
                 crash_point("before_dispatch")
-                return await ledger.dispatch(order.request_id, order.owner, self.dispatched_at_ms, DEFAULT_RELAY)
+                return await ledger.dispatch(
+                    reservation.request_id, reservation.owner, self.dispatched_at_ms, DEFAULT_RELAY
+                )
             except (StoreUnavailable, StorageFull):
                 await asyncio.sleep(PAUSE_S * 2**attempt)
         return False
 
     async def _outcome(self) -> CompleteAnswer | Verdict:
-        """Send it and judge what came. Never raises: whatever is not understood may have been charged."""
+        """Send the request and classify the answer. Never raises: an error after sending is an unknown outcome, perhaps charged."""
         try:
             async with asyncio.timeout(self.context.deadline_s):
-                return await self._converse()
+                return await self._send_and_read()
         except NotSent as exc:
             log.warning("the relay cannot be reached", request_id=self.request_id, reason=str(exc))
             return Verdict("released", UpstreamUnreachable(UNREACHABLE))
         except TimeoutError:
             late = f"The upstream did not finish within {self.context.deadline_s:.0f} s."
-            return self.stream.complete_part() or unknown(late)
+            return self.stream.answer_so_far() or unknown(late)
         except Broken:
-            return self.stream.complete_part() or unknown(CUT)
+            return self.stream.answer_so_far() or unknown(CUT)
         except OSError as exc:
             log.error("the answer could not be stored", request_id=self.request_id, error=exc.strerror)
-            return self.stream.complete_part() or unknown(FULL)
+            return self.stream.answer_so_far() or unknown(FULL)
         except Exception:
             log.exception("the exchange failed", request_id=self.request_id)
             await self._keep_answer()
             return Verdict("unknown", InternalError(UNREAD))
 
-    async def _converse(self) -> CompleteAnswer | Verdict:
+    async def _send_and_read(self) -> CompleteAnswer | Verdict:
         answer = await self._send()
         self.upstream_request_id = answer.upstream_request_id
         try:
@@ -185,7 +189,7 @@ class Exchange:
             await answer.close()
 
     async def _send(self) -> Answer:
-        """Connect again where no byte has left; never after. Raises NotSent or Broken."""
+        """Send the request; connect again only while no byte of it was sent. Raises NotSent or Broken."""
         send, drops = self.context.upstream.send, self.admitted.model.refuses_response_format
         for attempt in range(1, CONNECT_TRIES):
             with suppress(NotSent):
@@ -196,7 +200,7 @@ class Exchange:
     async def _book(self, outcome: CompleteAnswer | Verdict) -> BookedAnswer:
         if isinstance(outcome, Verdict):
             await self._end_without_images(outcome)
-            raise outcome.error.copy()  # A local that is raised is a cycle, and would keep all of this.
+            raise outcome.error.copy()  # Raising a local variable makes a cycle, which would keep this frame in memory.
         try:
             settlement = await self._prepare_settlement(outcome)
         except Exception:
@@ -207,7 +211,7 @@ class Exchange:
         crash_point("before_settle")
         error = UpstreamBadPayload(NOT_AN_IMAGE) if outcome.images.bad_payload else None
         event = self._event("settled", error, settlement.cost_micros, settlement.images)
-        rooms = await self._now_or_later(lambda: self._settle(settlement), event)
+        rooms = await self._book_or_retry(lambda: self._settle(settlement), event)
         crash_point("after_settle")
         if error is not None:
             with suppress(OSError):
@@ -217,7 +221,7 @@ class Exchange:
 
     async def _prepare_settlement(self, outcome: CompleteAnswer) -> Settlement:
         admitted, facts, kept = self.admitted, self._facts(), self.context.kept_answers
-        price = QuotedPrice(admitted.model, admitted.order.reserved_at_ms, admitted.order.quote_micros)
+        price = QuotedPrice(admitted.model, admitted.reservation.reserved_at_ms, admitted.reservation.quote_micros)
         result = kept.stored(outcome.spool, facts.at_ms, expected=self.expected or outcome.images.bad_payload)
         settlement = settlement_of(price, self.request, outcome.images, facts, self.context.zone, result)
         await kept.share(self.request_id, result)
@@ -228,12 +232,12 @@ class Exchange:
         end = ledger.release if verdict.outcome == "released" else ledger.give_up
         event = replace(self._event(verdict.outcome, verdict.error), alarm=verdict.alarm)
         crash_point("before_release")
-        await self._now_or_later(lambda: end(self.request_id, ending), event)
+        await self._book_or_retry(lambda: end(self.request_id, ending), event)
         crash_point("after_release")
 
-    async def _now_or_later(self, book: Callable[[], Awaitable[T]], event: RequestEnded) -> T | None:
-        """Book and return what `book` returned; None when it failed: then it is tried in the background until it is booked. A bug
-        in it ends the request as unknown."""
+    async def _book_or_retry(self, book: Callable[[], Awaitable[T]], event: RequestEnded) -> T | None:
+        """Call `book` and return its result. When it fails, return None and retry it in the background; after repeated bugs the
+        request ends as unknown."""
         try:
             booked = await book()
         except Exception as exc:
@@ -243,7 +247,7 @@ class Exchange:
             ledger, id, ending = self.context.ledger, self.request_id, ending_of(self._facts(), InternalError(UNBOOKED))
             self.context.background.start(self._book_later(book, event, lambda: ledger.give_up(id, ending)))
             return None
-        self.context.listeners.tell(event)
+        self.context.listeners.notify(event)
         return booked
 
     async def _book_later(
@@ -254,15 +258,15 @@ class Exchange:
     ) -> None:
         if not await retry_until_booked(book, fallback):
             event = replace(event, outcome="unknown", code=InternalError.code, cost_micros=0, images=0)
-        self.context.listeners.tell(event)
+        self.context.listeners.notify(event)
 
     async def _keep_answer(self) -> None:
-        """Put what came into the named file, synced. A full disk must not keep the picture from the client."""
+        """Write the answer to its named file and fsync it. Errors are ignored, so that the client gets its images all the same."""
         with suppress(OSError):
             await asyncio.to_thread(self.stream.keep)
 
     async def _settle(self, settlement: Settlement) -> Sequence[Room] | None:
-        """Settle; where others have released the request meanwhile, post a correction: what was charged is a fact."""
+        """Settle the request. If recovery has released it meanwhile, post a correction, because the relay has charged it."""
         rooms = await self.context.ledger.settle(self.request_id, settlement)
         if rooms is None:
             at_ms, why = self.context.clock.now_ms(), "the answer came after it was released"
@@ -274,19 +278,19 @@ class Exchange:
     def _event(
         self, outcome: Outcome, error: GatewayError | None, cost_micros: int = 0, images: int = 0
     ) -> RequestEnded:
-        order, facts = self.admitted.order, self._facts()
+        reservation, facts = self.admitted.reservation, self._facts()
         return RequestEnded(
-            request_id=order.request_id,
-            api_key_id=order.api_key_id,
-            user_id=order.user_id,
-            project_id=order.project_id,
-            operation=order.operation,
-            model=order.model,
+            request_id=reservation.request_id,
+            api_key_id=reservation.api_key_id,
+            user_id=reservation.user_id,
+            project_id=reservation.project_id,
+            operation=reservation.operation,
+            model=reservation.model,
             outcome=outcome,
             code=None if error is None else error.code,
             cost_micros=cost_micros,
             images=images,
-            total_ms=facts.at_ms - order.reserved_at_ms,
+            total_ms=facts.at_ms - reservation.reserved_at_ms,
             relay_ms=facts.upstream_ms or 0,
         )
 

@@ -1,4 +1,4 @@
-"""Pending answers: an exchange, or the replay of one, that runs whoever waits for it."""
+"""Pending answers: a client's view of an exchange, or of its replay, which goes on when the client leaves."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -18,36 +18,36 @@ KEEP_ALIVE = b": still working\n\n"
 
 
 class ClientDeadline:
-    """End of a client's wait. `over` is done once `task` has ended, `deadline_s` have passed, or `end` was called; its result is
-    the reason, empty where the task ended. One for each client: to stop waiting for a future that a thousand share costs a
-    look through all of them."""
+    """Deadline of one client's wait. `ended` is done once `task` has ended, `deadline_s` have passed, or `end` was called; its
+    result is the reason, empty when the task ended. Each client has its own future: removing one waiter from a future that a
+    thousand share means a search through all of them."""
 
     def __init__(self, task: "asyncio.Task[Any]", deadline_s: float):
         loop = asyncio.get_running_loop()
-        self.over: asyncio.Future[str] = loop.create_future()
+        self.ended: asyncio.Future[str] = loop.create_future()
         self._deadline_s = deadline_s
-        self._alarm = loop.call_later(deadline_s, self._pass)
-        task.add_done_callback(self._see_the_end)
+        self._timer = loop.call_later(deadline_s, self._expire)
+        task.add_done_callback(self._task_ended)
 
     def end(self, why: str) -> None:
         """End the wait. Idempotent; the first reason counts."""
-        self._alarm.cancel()
-        if not self.over.done():
-            self.over.set_result(why)
+        self._timer.cancel()
+        if not self.ended.done():
+            self.ended.set_result(why)
 
-    def _pass(self) -> None:
+    def _expire(self) -> None:
         self.end(f"{self._deadline_s:.0f} s have passed")
 
-    def _see_the_end(self, _task: "asyncio.Task[Any]") -> None:
+    def _task_ended(self, _task: "asyncio.Task[Any]") -> None:
         self.end("")
 
 
 @dataclass(frozen=True, slots=True)
 class PendingAnswer:
-    """Request under way, bought for this client or for one before it. It goes on, whoever waits for it."""
+    """Answer that is not there yet, bought for this client or for an earlier one. Its task goes on without the client."""
 
     request_id: str
-    """Id of the request that buys: for a replay, the original's."""
+    """Id of the request that is booked: for a replay, the original's."""
     rates: tuple[RateState, ...]
     replayed: bool
     queue: EventQueue | None
@@ -57,18 +57,18 @@ class PendingAnswer:
     _deliveries: DeliveryNotes
 
     async def result(self) -> BookedAnswer:
-        """Wait for the booked answer. Raises the GatewayError the exchange ended with, and a 424 after the client's deadline or
-        when this process can wait no longer."""
-        await self._deadline.over
+        """Wait for the booked answer. Raises the GatewayError the exchange ended with, and UpstreamOutcomeUnknown after the
+        client's deadline or when this process shuts down."""
+        await self._deadline.ended
         if not self._task.done():
-            raise self._explained(self._too_late())
+            raise self._with_rate_headers(self._too_late())
         if isinstance(error := self._task.exception(), GatewayError):
-            raise self._explained(error)
+            raise self._with_rate_headers(error)
         return self._task.result()
 
     async def events(self) -> AsyncGenerator[bytes]:
-        """Yield the chunks of a streamed answer, with a comment every 15 s while nothing comes: proxies cut a silent stream. Raises
-        as `result` does, at any point."""
+        """Yield the chunks of a streamed answer, with a comment after each 15 s of silence, because proxies cut a silent stream.
+        Raises as `result` does, at any point."""
         queue = self.queue
         assert queue is not None
         try:
@@ -76,7 +76,7 @@ class PendingAnswer:
                 while (chunks := queue.take()) is not None:
                     for chunk in chunks:
                         yield chunk
-                if self._deadline.over.done():
+                if self._deadline.ended.done():
                     break
                 if not await self._wait(queue):
                     yield KEEP_ALIVE
@@ -90,19 +90,19 @@ class PendingAnswer:
             queue.leave()
 
     async def wait_until_sent(self) -> None:
-        """Wait until it has been sent. Raises the GatewayError it ended with before that."""
+        """Wait until the request has been sent. Raises the GatewayError it ended with before that."""
         await self.sent.wait()
         if self._task.done():
             await self.result()
 
     def note_delivery(self) -> None:
-        """Note that the last byte was handed over to a client that was still there."""
+        """Record that a connected client has received the last byte."""
         self._deliveries.add(self.request_id)
 
     async def _wait(self, queue: EventQueue) -> bool:
-        """Wait for a frame or the end. False after KEEP_ALIVE_S without either."""
+        """Wait for a frame or the end. Return False after KEEP_ALIVE_S without either."""
         arrived = asyncio.ensure_future(queue.arrived())
-        ends: set[asyncio.Future[Any]] = {self._deadline.over, arrived}
+        ends: set[asyncio.Future[Any]] = {self._deadline.ended, arrived}
         try:
             done, _ = await asyncio.wait(ends, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -111,12 +111,12 @@ class PendingAnswer:
 
     def _too_late(self) -> GatewayError:
         return UpstreamOutcomeUnknown(
-            f"{self._deadline.over.result()} without an answer. The request goes on and may be charged, so do not send it again; "
+            f"{self._deadline.ended.result()} without an answer. The request goes on and may be charged, so do not send it again; "
             f"once it has ended, its answer can be fetched from /v1/images/requests/{self.request_id}/result."
         )
 
-    def _explained(self, error: GatewayError) -> GatewayError:
+    def _with_rate_headers(self, error: GatewayError) -> GatewayError:
         """Copy an error with the rates of this client: others may wait for the same exchange."""
-        explained = error.copy()
-        explained.headers = rate_headers(self.rates) | error.headers
-        return explained
+        copied = error.copy()
+        copied.headers = rate_headers(self.rates) | error.headers
+        return copied

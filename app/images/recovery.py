@@ -1,4 +1,4 @@
-"""Heartbeats of this process, and the recovery of what dead ones left behind."""
+"""Heartbeat of this process, and recovery of the requests that dead processes left open."""
 
 import asyncio
 import time
@@ -30,48 +30,47 @@ LOST = UpstreamOutcomeUnknown(
 )
 STRAY_MS = 60_000
 BUCKET_WAIT_MS = 3_600_000
-"""Longest time after its reservation that a request waits for a bucket that may hold its answer, before it is unknown."""
+"""Longest time after its reservation that recovery waits for a bucket that may hold the answer; then it ends as unknown."""
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Heartbeat:
-    """Beats of this process, by the database's time. Nothing else runs in its chore: without beats other replicas would take
-    this process for dead."""
+    """Heartbeat of this process in the database. It has a chore of its own: other replicas take a silent process for dead."""
 
     processes: Processes
     clock: Clock
     ensure_fit: Callable[[], Awaitable[None]]
-    """Raises while the database may not be used."""
-    contact_since_s: float | None = field(default=None, init=False)
-    """Monotonic time of the first beat of the present unbroken contact."""
+    """Check the schema of the database; raises while it cannot be used."""
+    connected_since_s: float | None = field(default=None, init=False)
+    """Monotonic time of the first beat since the last failed one."""
     beat_at_s: float = field(default_factory=time.monotonic, init=False)
 
     async def beat(self) -> None:
-        """Record one beat and set the clock. Raises GatewayError and ConfigurationError while the database cannot be used."""
+        """Record a heartbeat and set the clock to the database's time. Raises GatewayError and ConfigurationError."""
         try:
             await self.ensure_fit()
             self.clock.set(*await self.processes.beat())
         except BaseException:
-            self.contact_since_s = None
+            self.connected_since_s = None
             raise
         self.beat_at_s = time.monotonic()
-        self.contact_since_s = self.contact_since_s or self.beat_at_s
+        self.connected_since_s = self.connected_since_s or self.beat_at_s
 
     def age_s(self) -> float:
-        """Seconds since the last beat, or since the start."""
+        """Return the seconds since the last heartbeat, or since the start."""
         return time.monotonic() - self.beat_at_s
 
-    def has_long_contact(self) -> bool:
-        """Tell whether contact lasts long enough to judge the silence of others: a replica that was cut off itself would take
-        everybody else for dead."""
-        since_s = self.contact_since_s
+    def is_long_connected(self) -> bool:
+        """Return whether heartbeats have succeeded for SILENT_MS. A replica that was cut off from the database itself must not take
+        the others for dead."""
+        since_s = self.connected_since_s
         return since_s is not None and time.monotonic() - since_s >= SILENT_MS / 1000
 
 
 @dataclass(slots=True)
 class Recovery:
-    """Resolves the requests of dead processes."""
+    """Recovery of open requests of dead processes: each is released, settled or ends as unknown."""
 
     processes: Processes
     ledger: Ledger
@@ -83,17 +82,17 @@ class Recovery:
     heartbeat: Heartbeat
     listeners: Listeners
     running: Container[str]
-    """The requests this process has an exchange for."""
+    """Ids of the requests that this process has an exchange for."""
 
     async def turn(self) -> None:
-        """Resolve what can be resolved now, and forget processes that are long gone. Raises GatewayError."""
+        """Resolve the requests of dead processes, and delete the rows of processes that ended long ago. Raises GatewayError."""
         await self.resolve_orphans()
         await self.processes.forget_dead()
 
     async def resolve_orphans(self) -> int:
-        """Bring rows of dead processes to their end; returns how many."""
+        """Resolve the open requests of dead processes; returns how many. Raises GatewayError."""
         dead = self.process_locks.dead_ids()
-        orphans = await self.processes.orphans(dead, of_silent=self.heartbeat.has_long_contact())
+        orphans = await self.processes.orphans(dead, of_silent=self.heartbeat.is_long_connected())
         strays = await self.processes.unsent_reservations(self.clock.now_ms() - STRAY_MS)
         orphans += [stray for stray in strays if stray.id not in self.running]
         waiting = 0
@@ -122,26 +121,29 @@ class Recovery:
         return len(orphans) - waiting
 
     async def _resolve(self, orphan: StoredRequest) -> str:
-        """Release a request that was never sent; settle it if its whole answer is there; else unknown. Raises BlobUnavailable."""
+        """Release a request that was never sent, settle one whose complete answer was stored, end any other as unknown.
+
+        Raises BlobUnavailable.
+        """
         facts = ExchangeFacts(self.clock.now_ms(), None, None)
         if orphan.state == "reserved":
             unsent = StoreUnavailable(UNSENT)
             if not await self.ledger.release(orphan.id, ending_of(facts, unsent, answered=False), ("reserved",)):
                 return "gone on"
-            self._tell(orphan, "released", unsent.code)
+            self._notify(orphan, "released", unsent.code)
             return "released"
         settlement = await self._settle(orphan, facts)
         if settlement is not None:
-            self._tell(orphan, "settled", settlement.ending.error_code, settlement.cost_micros, settlement.images)
+            self._notify(orphan, "settled", settlement.ending.error_code, settlement.cost_micros, settlement.images)
             return "settled"
         if await self.ledger.give_up(orphan.id, ending_of(facts, LOST, answered=False)):
-            self._tell(orphan, "unknown", LOST.code)
+            self._notify(orphan, "unknown", LOST.code)
         return "unknown"
 
-    def _tell(
+    def _notify(
         self, orphan: StoredRequest, outcome: Outcome, code: str | None, cost_micros: int = 0, images: int = 0
     ) -> None:
-        """Tell of the end of a request whose process has died."""
+        """Notify the listeners of the end of a request whose process has died."""
         event = RequestEnded(
             request_id=orphan.id,
             api_key_id=orphan.api_key_id,
@@ -156,7 +158,7 @@ class Recovery:
             total_ms=self.clock.now_ms() - orphan.reserved_at_ms,
             relay_ms=0,
         )
-        self.listeners.tell(event)
+        self.listeners.notify(event)
 
     async def _settle(self, orphan: StoredRequest, facts: ExchangeFacts) -> Settlement | None:
         request, model = request_of(orphan), (await self.control_data.catalog()).models.get(orphan.model)
@@ -177,7 +179,8 @@ class Recovery:
             spool.close()
 
     async def _stored(self, orphan: StoredRequest, facts: ExchangeFacts) -> Spool | None:
-        """Open what there is of its answer. Raises BlobUnavailable while that cannot be told, for BUCKET_WAIT_MS."""
+        """Open the stored part of the answer; None when there is none. Raises BlobUnavailable while the bucket does not answer, for
+        BUCKET_WAIT_MS at most."""
         try:
             async with asyncio.timeout(BEAT_S):
                 return await self.kept_answers.reread(orphan.id)

@@ -1,4 +1,4 @@
-"""Refusals by a limit: which one, how much is left, when it resets, what to do."""
+"""Refusals by a limit. Their messages name the limit, what is left, when it resets and what to do."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -15,12 +15,12 @@ IN_FLIGHT_RETRY_AFTER_S = 5
 Refusal = TypeVar("Refusal", bound=GatewayError)
 
 
-def no_room(refused: LimitExceeded, at_ms: int, zone: ZoneInfo, currency: str) -> RateLimited | InsufficientQuota:
-    """Refuse a request for which a counter has no room at `at_ms`."""
+def quota_refusal(refused: LimitExceeded, at_ms: int, zone: ZoneInfo, currency: str) -> RateLimited | InsufficientQuota:
+    """Make the error for a request that a counter has no room for at `at_ms` (Unix ms)."""
     limit = refused.key.limit
     if limit.unit == "in_flight":
         message = f"The {limit.label} ({limit.amount}) is reached: wait until one of your requests has finished."
-        return _by(limit.label, RateLimited(message, type="in_flight", retry_after_s=IN_FLIGHT_RETRY_AFTER_S))
+        return _with_limit(limit.label, RateLimited(message, type="in_flight", retry_after_s=IN_FLIGHT_RETRY_AFTER_S))
     end_ms = bounds_ms(limit.interval, at_ms, zone)[1]
     resets = f"resets {iso(end_ms, zone)}" if end_ms is not None else "never resets"
     left = amount_text(limit.unit, max(refused.left, 0), currency)
@@ -28,19 +28,19 @@ def no_room(refused: LimitExceeded, at_ms: int, zone: ZoneInfo, currency: str) -
         f"The {limit.label} has {left} left of {amount_text(limit.unit, limit.amount, currency)} ({resets}); this request "
         f"may need {amount_text(limit.unit, refused.needed, currency)}. Your administrator can raise the limit."
     )
-    return _by(limit.label, InsufficientQuota(message, headers=_reset_header(limit, end_ms, at_ms)))
+    return _with_limit(limit.label, InsufficientQuota(message, headers=_reset_header(limit, end_ms, at_ms)))
 
 
-def too_fast(verdict: RateVerdict, n: int) -> RateLimited:
-    """Refuse a request of `n` images for which a rate has no room."""
+def rate_refusal(verdict: RateVerdict, n: int) -> RateLimited:
+    """Make the error for a request of `n` images that a rate has no room for."""
     assert verdict.refused is not None
     limit, headers = verdict.refused.limit, rate_headers(verdict.states)
     if limit.unit == "images" and n > limit.amount:
         message = f"The {limit.label} is {limit.amount}; this request asks for {n}. Ask for fewer images at once."
-        return _by(limit.label, NeverWithinRate(message, type=limit.unit, headers=headers))
+        return _with_limit(limit.label, NeverWithinRate(message, type=limit.unit, headers=headers))
     message = f"The {limit.label} ({limit.amount}) is reached. Try again in {verdict.retry_after_s} s."
     refusal = RateLimited(message, type=limit.unit, retry_after_s=verdict.retry_after_s, headers=headers)
-    return _by(limit.label, refusal)
+    return _with_limit(limit.label, refusal)
 
 
 def rate_headers(states: Sequence[RateState]) -> dict[str, str]:
@@ -61,7 +61,7 @@ def amount_text(unit: Unit, amount: int, currency: str) -> str:
     return f"{amount} {unit.removesuffix('s') if amount == 1 else unit}"
 
 
-def _by(label: str, refusal: Refusal) -> Refusal:
+def _with_limit(label: str, refusal: Refusal) -> Refusal:
     refusal.limit = label
     return refusal
 

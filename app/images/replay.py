@@ -1,4 +1,4 @@
-"""Replay of a request that came before: attach to it while it runs, or read its kept answer. Nothing is bought here."""
+"""Replay of an earlier request: wait for it while it runs, then read its stored answer. Nothing is bought here."""
 
 import asyncio
 import time
@@ -27,8 +27,8 @@ from app.store.clock import Clock
 from app.store.ledger.retries import Retries
 from app.store.requests import StoredRequest, StoredRequests
 
-LOOK_S = 0.25
-LOOK_S_MAX = 2.0
+POLL_S = 0.25
+POLL_S_MAX = 2.0
 STUCK = (
     "The request this one repeats has not ended in all the time it may take. It may be charged, so do not send it again; an "
     "administrator can look it up."
@@ -38,20 +38,20 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Replays of earlier requests. `running` holds the exchanges of this process by request id; those of other replicas are
-    watched in the database."""
+    """Replay of earlier requests. `running` holds the exchanges of this process by request id; for those of other replicas the
+    database is polled."""
 
     originals: StoredRequests
     retries: Retries
     kept_answers: KeptAnswers
     clock: Clock
     wait_s: float
-    """Longer than any exchange lasts: what has not ended by then is stuck."""
+    """Longest wait for an end, longer than any exchange lasts: a request that has not ended by then is stuck."""
     running: MutableMapping[str, "asyncio.Task[BookedAnswer]"] = field(default_factory=dict)
     _pollers: "dict[str, asyncio.Task[StoredRequest | None]]" = field(default_factory=dict, init=False)
 
     async def original(self, grant: Grant, retry: Retry, fingerprint: bytes) -> str | None:
-        """Find the id of the request this one repeats; None when it is a new one. Raises IdempotencyKeyReuse."""
+        """Find the id of the request that this one repeats; None for a new request. Raises IdempotencyKeyReuse."""
         if retry.key is not None:
             found = await self.originals.keyed(grant.key_id, retry.key)
             if found is not None and found.fingerprint != fingerprint:
@@ -66,9 +66,10 @@ class Replay:
         return await self.retries.adopt(grant.key_id, fingerprint, retry.count, self.clock.now_ms())
 
     async def answer(self, request_id: str, request: ImageRequest | None = None) -> BookedAnswer:
-        """Wait for the end of a request and read its answer; raises the error it ended with.
+        """Wait for the end of a request and read its stored answer. Raises the error it ended with, and ResultExpired when the
+        answer is not kept any more.
 
-        Raises ResultExpired when it was bought and is not kept any more. `request` is the request as it is asked now.
+        `request` is the repetition, which decides the form of the answer.
         """
         original = await self._ended(request_id)
         if original.error is not None:
@@ -92,41 +93,43 @@ class Replay:
         return answer
 
     async def of_owner(self, grant: Grant, request_id: str) -> StoredRequest:
-        """Find a request of this very key. Raises NotFound for any other, as for one that does not exist."""
+        """Find a request of this API key. Raises NotFound for an absent one and for one of another key."""
         found = await self.originals.find(request_id)
         if found is None or found.api_key_id != grant.key_id:
             raise NotFound("There is no such request of this API key.")
         return found
 
     async def _ended(self, request_id: str) -> StoredRequest:
-        """Wait for the end of a request: on its task where it runs here, else with all others on one poller."""
+        """Wait for the end of a request: on its task if it runs in this process, then on one poller for all waiting clients."""
         if (task := self.running.get(request_id)) is not None:
             await asyncio.wait({task}, timeout=self.wait_s)
         poller = self._pollers.get(request_id)
         if poller is None:
             poller = self._pollers[request_id] = asyncio.create_task(self._poll(request_id))
             poller.add_done_callback(lambda _: self._pollers.pop(request_id, None))
-        await asyncio.wait({poller})  # A client that is cancelled takes nothing from the others.
+        await asyncio.wait(
+            {poller}
+        )  # Unlike awaiting it, this does not cancel the poller when one client is cancelled.
         original = poller.result()
         if original is None:
             raise UpstreamOutcomeUnknown(STUCK)
         return original
 
     async def _poll(self, request_id: str) -> StoredRequest | None:
-        """Look into the database until the request has ended; None when it is stuck."""
-        pause_s, ends_s = LOOK_S, time.monotonic() + self.wait_s
+        """Poll the database until the request has ended. Return None when it is stuck."""
+        pause_s, ends_s = POLL_S, time.monotonic() + self.wait_s
         while time.monotonic() < ends_s:
             with suppress(StoreUnavailable):
                 original = await self.originals.find(request_id)
                 if original is not None and original.ended:
                     return original
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, LOOK_S_MAX)
+            pause_s = min(pause_s * 1.5, POLL_S_MAX)
         return None
 
 
 def request_of(original: StoredRequest) -> ImageRequest:
-    """Make a request from its row: all that its price and the shape of its answer depend on."""
+    """Rebuild a request from its row, with the fields that its price and the form of its answer depend on."""
     named: dict[str, Any] = {"size": original.size, "quality": original.quality}
     return ImageRequest(
         operation=original.operation,
@@ -142,8 +145,8 @@ def request_of(original: StoredRequest) -> ImageRequest:
 
 
 class DeliveryNotes:
-    """Notes of answers that were handed over to the end. They are written together and a little later: they decide nothing
-    about money."""
+    """Marks of answers that were delivered completely. They do not affect money, so they are written in batches, a little
+    later."""
 
     def __init__(self, retries: Retries, clock: Clock):
         self._retries = retries
@@ -156,9 +159,9 @@ class DeliveryNotes:
         self._wake.set()
 
     async def turn(self) -> None:
-        """Wait for notes, then write all that have come by then. Raises StoreUnavailable; the notes are kept then."""
+        """Wait for a note, then write all. Raises StoreUnavailable; the notes are kept then."""
         await self._wake.wait()
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
         await self.write()
 
     async def write(self) -> None:

@@ -1,4 +1,4 @@
-"""The way of one image request: seen before? admitted? then an exchange that outlives the client who asked for it."""
+"""Service of image requests: replays a repeated one, or admits and sends a new one in a task that outlives its client."""
 
 import asyncio
 import random
@@ -24,30 +24,30 @@ from app.rates import RateState
 from app.store.requests import StoredRequest
 
 BUSY_RETRY_AFTER_S_MAX = 10
-"""Longest `Retry-After` of a full gateway, drawn at random: clients that were turned away together would come back together."""
+"""Longest `Retry-After` of a full gateway. It is random, so that clients refused together do not retry together."""
 DRAIN_RETRY_AFTER_S = 5
-"""An SDK comes back twice: by then its load balancer has seen that this process is not ready any more."""
+"""`Retry-After` during a drain. By then the load balancer has seen that this process is not ready any more."""
 ATTACH_TRIES = 5
-LEAVING = "This gateway is shutting down"
-NOTE_S = 1.0
-"""Longest time to note a refusal: no client is told to try again sooner."""
+SHUTTING_DOWN = "This gateway is shutting down"
+NOTE_TIMEOUT_S = 1.0
+"""Longest time to record a refusal. It is the shortest `Retry-After`, so the record stands before the retry comes."""
 UNSENT = "The client had hung up before this request could be sent; nothing was bought. Try again."
 log = structlog.get_logger()
 
 
 class ClientGone(Exception):
-    """The client hung up before anything was sent for it; nothing was bought."""
+    """Raised when the client hung up before its request was sent; nothing was bought."""
 
 
-async def _has_not_left() -> bool:
+async def _never_disconnected() -> bool:
     return False
 
 
-HasLeft = Callable[[], Awaitable[bool]]
+HasDisconnected = Callable[[], Awaitable[bool]]
 
 
 class ImageService:
-    """Admits and sends image requests: at most `in_flight_max` in this process at once, and none once it drains."""
+    """Admit and send image requests: at most `in_flight_max` in this process at once, and none once it drains."""
 
     def __init__(
         self,
@@ -74,18 +74,18 @@ class ImageService:
 
     @property
     def in_flight(self) -> int:
-        """Requests that are admitted or about to be; those attached to an earlier one take no place."""
+        """Number of requests that are admitted or being admitted. Those attached to an earlier request do not count."""
         return self._in_flight
 
     async def wait_until_idle(self) -> None:
-        """Wait until nothing is in flight and nobody attached."""
+        """Wait until no request is in flight and no client is attached to one."""
         await self._idle.wait()
 
     def close(self) -> None:
-        """Let go of the clients that still wait: the process ends, and recovery finishes what it could not. Idempotent."""
+        """Answer the clients that still wait, because the process ends; recovery settles their requests. Idempotent."""
         self.closed = True
         for deadline in self._deadlines:
-            deadline.end(LEAVING)
+            deadline.end(SHUTTING_DOWN)
         self._deadlines.clear()
 
     async def submit(
@@ -94,38 +94,38 @@ class ImageService:
         grant: Grant,
         request: ImageRequest,
         retry: Retry,
-        has_left: HasLeft = _has_not_left,
+        has_disconnected: HasDisconnected = _never_disconnected,
         *,
-        collected: bool = False,
+        deferred: bool = False,
     ) -> PendingAnswer:
-        """Attach to the same request before this one, or admit `request` and send it. Raises the refusal, and ClientGone when
-        `has_left` tells that the client has hung up before anything was sent: then nothing is.
+        """Attach to the earlier request that `request` repeats, or admit and send it.
 
-        `request` is closed in any case, now or by its exchange. `collected`: the client will come for the answer later.
+        Raises the GatewayError of a refusal, and ClientGone when `has_disconnected` returns True before the request was sent.
+        `request` is closed in any case, now or by its exchange. `deferred`: the client fetches the answer later.
         """
         identity = RequestIdentity(retry, fingerprint(request))
         try:
             self._refuse_while_draining()
-            return await self._attach_or_admit(request_id, grant, request, identity, has_left, collected)
+            return await self._attach_or_admit(request_id, grant, request, identity, has_disconnected, deferred)
         except GatewayError as exc:
             request.close()
             self.note_refusal(request_id, grant, exc, request)
             if retry.count == 0:
-                await self._remember_refusal(exc, grant, identity, has_left)
+                await self._remember_refusal(exc, grant, identity, has_disconnected)
             raise
         except BaseException:
             request.close()
             raise
 
     def collect(self, original: StoredRequest) -> PendingAnswer:
-        """Give the answer of a request that has ended to its owner."""
+        """Replay the answer of a request that has ended."""
         queue = EventQueue() if original.stream else None
         return self._attach_task(original.id, (), queue, self.replay.answer(original.id))
 
     def note_refusal(
         self, request_id: str, grant: Grant, error: GatewayError, request: ImageRequest | None = None
     ) -> None:
-        """Tell the listeners of a refusal after authentication. `request` is None where its body could not be read."""
+        """Notify the listeners of a refusal after authentication. `request` is None when its body could not be read."""
         event = RequestRefused(
             request_id=request_id,
             api_key_id=grant.key_id,
@@ -138,7 +138,7 @@ class ImageService:
             limit=error.limit,
             message=error.message,
         )
-        self._context.listeners.tell(event)
+        self._context.listeners.notify(event)
 
     async def _attach_or_admit(
         self,
@@ -146,18 +146,18 @@ class ImageService:
         grant: Grant,
         request: ImageRequest,
         identity: RequestIdentity,
-        has_left: HasLeft,
-        collected: bool,
+        has_disconnected: HasDisconnected,
+        deferred: bool,
     ) -> PendingAnswer:
         for _ in range(ATTACH_TRIES):
             original = await self.replay.original(grant, identity.retry, identity.fingerprint)
             if original is not None:
                 return await self._attach(original, grant, request)
             try:
-                pending = await self._admit_and_send(request_id, grant, request, identity, has_left, collected)
+                pending = await self._admit_and_send(request_id, grant, request, identity, has_disconnected, deferred)
             except GatewayError as exc:
-                if identity.retry.count > 0:  # It has looked for its original by now, and there is none.
-                    await self._remember_refusal(exc, grant, identity, has_left)
+                if identity.retry.count > 0:  # A retry for which no original was found.
+                    await self._remember_refusal(exc, grant, identity, has_disconnected)
                 raise
             if pending is not None:
                 return pending
@@ -171,38 +171,38 @@ class ImageService:
         grant: Grant,
         request: ImageRequest,
         identity: RequestIdentity,
-        has_left: HasLeft,
-        collected: bool,
+        has_disconnected: HasDisconnected,
+        deferred: bool,
     ) -> PendingAnswer | None:
-        """Take a place, admit and send. None when the idempotency key is taken by now."""
-        self._take_place()
+        """Admit and send a request. Return None when another request has taken the idempotency key meanwhile."""
+        self._acquire_capacity()
         try:
             self._context.kept_answers.check_room()
             admitted = await self._admission.admit(request_id, grant, request, identity)
             if admitted is None:
-                self._leave_place()
+                self._free_capacity()
                 return None
             has_key = identity.retry.key is not None
-            exchange = self._exchange(admitted, request, expected=collected or has_key)
-            if not has_key and await has_left() and await self._withdraw(exchange):
+            exchange = self._exchange(admitted, request, expected=deferred or has_key)
+            if not has_key and await has_disconnected() and await self._withdraw(exchange):
                 raise ClientGone
             return self._start(exchange)
         except BaseException:
-            self._leave_place()
+            self._free_capacity()
             raise
 
     async def _withdraw(self, exchange: Exchange) -> bool:
-        """Give a reservation back whose client has hung up while it was admitted: the client may have asked again and bought before
-        the reservation stood. False when its retry has joined it after all: then it is sent for that one."""
-        order = exchange.admitted.order
+        """Release the reservation of a client that hung up during admission; it may have retried already. Return False when its
+        retry has joined this very request, which then has to be sent."""
+        reservation = exchange.admitted.reservation
         try:
-            if not await self.replay.retries.disown(order.request_id, order.tries):
+            if not await self.replay.retries.disown(reservation.request_id, reservation.tries):
                 return False
         except Exception as exc:
             if not isinstance(exc, StoreUnavailable | StorageFull):
                 exchange.release_unsent(InternalError("The gateway failed; nothing was bought."), "reserved")
                 raise
-            log.warning("a reservation may have been joined, and is given back", request_id=order.request_id)
+            log.warning("a reservation may have been joined, and is given back", request_id=reservation.request_id)
         exchange.release_unsent(StoreUnavailable(UNSENT), "reserved", answered=False)
         return True
 
@@ -215,12 +215,12 @@ class ImageService:
         running, id = self.replay.running, exchange.request_id
         running[id] = task
         task.add_done_callback(lambda _: running.pop(id))
-        task.add_done_callback(self._leave_place)
+        task.add_done_callback(self._free_capacity)
         rates, deadline = exchange.admitted.rates, self._deadline(task)
         return PendingAnswer(id, rates, False, exchange.queue, exchange.sent, task, deadline, self._deliveries)
 
     async def _attach(self, original: str, grant: Grant, request: ImageRequest) -> PendingAnswer:
-        """Attach to an original: counts as a request in the rates, not as images, and holds neither money nor a place."""
+        """Attach to an original. This spends a request of the rates but no images, and reserves nothing."""
         rates = await self._admission.spend_rates(grant, request.model, images=0)
         request.close()
         queue = EventQueue() if request.stream else None
@@ -246,7 +246,7 @@ class ImageService:
             message = "This gateway is shutting down; nothing was bought. Try again: another one takes over."
             raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S)
 
-    def _take_place(self) -> None:
+    def _acquire_capacity(self) -> None:
         if self._in_flight >= self._in_flight_max:
             message = (
                 f"This gateway works on {self._in_flight_max} images already; nothing was bought. Try again shortly."
@@ -255,7 +255,7 @@ class ImageService:
         self._in_flight += 1
         self._idle.clear()
 
-    def _leave_place(self, _task: object = None) -> None:
+    def _free_capacity(self, _task: object = None) -> None:
         self._in_flight -= 1
         self._note_idle()
 
@@ -270,28 +270,30 @@ class ImageService:
     def _deadline(self, task: asyncio.Task[BookedAnswer]) -> ClientDeadline:
         deadline = ClientDeadline(task, self._client_deadline_s)
         if self.closed:
-            deadline.end(LEAVING)
+            deadline.end(SHUTTING_DOWN)
         else:
             self._deadlines.add(deadline)
             task.add_done_callback(lambda _: self._deadlines.discard(deadline))
         return deadline
 
     async def _remember_refusal(
-        self, refusal: GatewayError, grant: Grant, identity: RequestIdentity, has_left: HasLeft
+        self, refusal: GatewayError, grant: Grant, identity: RequestIdentity, has_disconnected: HasDisconnected
     ) -> None:
         """Record a refusal the client was told to retry, so that its retry buys instead of joining another identical request.
 
-        A client that has left may have tried again already, and a note that comes too late would be found by others.
+        Nothing is recorded for a client that has hung up: its retry may be over, and the record would apply to another one.
         """
         retry = identity.retry
-        if not refusal.retryable or retry.key is not None or not retry.counting or await has_left():
+        if not refusal.retryable or retry.key is not None or not retry.counting or await has_disconnected():
             return
         writing = self._context.background.start(self._write_refusal(grant, identity), awaited=True)
-        if not isinstance(refusal, StoreUnavailable | StorageFull):  # Those who were refused for it have waited enough.
+        if not isinstance(
+            refusal, StoreUnavailable | StorageFull
+        ):  # After a failure of the store the client has waited enough.
             await writing
 
     async def _write_refusal(self, grant: Grant, identity: RequestIdentity) -> None:
         retries, now_ms = self.replay.retries, self._context.clock.now_ms()
         with suppress(GatewayError, TimeoutError):
-            async with asyncio.timeout(NOTE_S):
+            async with asyncio.timeout(NOTE_TIMEOUT_S):
                 await retries.note_refusal(grant.key_id, identity.fingerprint, identity.retry.count, now_ms)

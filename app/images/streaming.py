@@ -1,6 +1,6 @@
-"""Streamed answers: stored as they come, like plain ones, while their events go to the client.
+"""Streamed answers: their bytes are stored as plain answers are, while their events go to the client.
 
-The event that completes the request is held back until it is booked: whoever has the picture has paid for it.
+The last event is held back until the request is booked, so that no client gets its images unpaid.
 """
 
 import asyncio
@@ -17,33 +17,34 @@ from app.upstream.events import ClientEvent, EventConverter, EventReader
 from app.upstream.images import Images, merge_images
 
 PARTIALS_MAX = 8
-"""Most partial images that wait for a slow client; more are dropped, since they are a courtesy."""
+"""Most partial images that are queued for a slow client; later ones are dropped, because they are only a preview."""
 NO_IMAGE = "The upstream's stream ended without an image."
 
 
 class EventQueue:
-    """Frames on their way from an exchange to one client. The exchange never waits for the client: pictures lie in the spool,
-    and only their places are queued."""
+    """Queue of event frames from an exchange to one client. The exchange never waits for the client: images lie in the spool, and
+    only their offsets are queued."""
 
     def __init__(self) -> None:
-        self.is_left = False
+        self.client_left = False
         self._frames: deque[tuple[Segments, Spool]] = deque()
         self._arrived = asyncio.Event()
         self._spool: Spool | None = None
 
     def send(self, frame: Segments, spool: Spool, *, droppable: bool) -> None:
-        """Queue a frame whose pictures lie in `spool`. Dropped after the client has left, and where `droppable` ones pile up."""
-        if self.is_left or (droppable and len(self._frames) >= PARTIALS_MAX):
+        """Queue a frame whose images lie in `spool`. It is dropped once the client has left, and when it is `droppable` and the
+        queue is full."""
+        if self.client_left or (droppable and len(self._frames) >= PARTIALS_MAX):
             return
         self._frames.append((frame, spool))
         self._arrived.set()
 
     async def arrived(self) -> None:
-        """Wait until a frame is there."""
+        """Wait until a frame is queued."""
         await self._arrived.wait()
 
     def take(self) -> Iterator[bytes] | None:
-        """Take the next frame, as chunks; None where there is none."""
+        """Remove the next frame and return its chunks; None when the queue is empty."""
         if not self._frames:
             return None
         frame, spool = self._frames.popleft()
@@ -54,12 +55,12 @@ class EventQueue:
     def hand_over(self, spool: Spool) -> None:
         """Close `spool` once the client has read what is queued, or has left."""
         self._spool = spool
-        if self.is_left:
+        if self.client_left:
             spool.close()
 
     def leave(self) -> None:
-        """Stop listening. Idempotent."""
-        self.is_left = True
+        """Drop all frames, queued and later ones: the client has left. Idempotent."""
+        self.client_left = True
         self._frames.clear()
         if self._spool is not None:
             self._spool.close()
@@ -67,7 +68,7 @@ class EventQueue:
 
 @dataclass(slots=True)
 class StreamedAnswer:
-    """Bytes of an answer in their spool and, where it is a stream of events, the images that are complete so far."""
+    """Answer that is being received: its bytes in `spool` and, for a stream of events, the images completed so far."""
 
     spool: Spool
     request: ImageRequest
@@ -77,12 +78,12 @@ class StreamedAnswer:
     completed: list[ClientEvent] = field(default_factory=list)
 
     async def read(self, answer: Answer) -> CompleteAnswer | Verdict:
-        """Pass events on until the last image is complete. Raises Broken when the stream is cut and OSError when the disk is full;
-        `complete_part` then tells what had come."""
+        """Queue events for the client until the last image is complete. Raises Broken when the stream is cut and OSError when the
+        disk is full; `answer_so_far` then returns the images received before."""
         reader, converter = EventReader(), EventConverter(self.request, self.created_s)
         async for chunk in answer.chunks():
             if self.spool.size_bytes + len(chunk) > self.bytes_max:
-                return self.complete_part() or unknown(f"The upstream's answer is larger than {self.bytes_max} bytes.")
+                return self.answer_so_far() or unknown(f"The upstream's answer is larger than {self.bytes_max} bytes.")
             self.spool.write(chunk)
             for event in reader.feed(chunk):
                 if (outcome := self._take(converter.convert(event))) is not None:
@@ -90,26 +91,27 @@ class StreamedAnswer:
         for event in reader.finish():
             if (outcome := self._take(converter.convert(event))) is not None:
                 return outcome
-        return self.complete_part() or unknown(NO_IMAGE)
+        return self.answer_so_far() or unknown(NO_IMAGE)
 
-    def complete_part(self) -> CompleteAnswer | None:
-        """Make an answer of the images that were complete when the stream ended too soon: the client has them."""
+    def answer_so_far(self) -> CompleteAnswer | None:
+        """Make an answer of the images that were complete when the stream ended early; None when there are none. The client has
+        received them already."""
         return self._complete([]) if self.completed else None
 
     def keep(self) -> None:
-        """Put what came into the named file and sync it. Raises OSError."""
+        """Write all received bytes to the named file and fsync it. Raises OSError."""
         self.spool.keep()
         self.spool.sync()
 
     def close(self) -> None:
-        """Close the spool, now or once the client has read what is queued."""
+        """Close the spool, at once or when the client has read its queue."""
         if self.queue is None:
             self.spool.close()
         else:
             self.queue.hand_over(self.spool)
 
     def _take(self, shaped: ClientEvent | None) -> CompleteAnswer | Verdict | None:
-        """Queue an event; returns the outcome where the event brings one."""
+        """Queue an event. Return the outcome when this event ends the answer, else None."""
         if shaped is None:
             return None
         if shaped.images is not None:
@@ -118,7 +120,7 @@ class StreamedAnswer:
             return self._complete(shaped.frame)
         if shaped.kind == "error" and shaped.images is None:
             assert shaped.error is not None
-            return self.complete_part() or Verdict("unknown", shaped.error)
+            return self.answer_so_far() or Verdict("unknown", shaped.error)
         if shaped.frame and self.queue is not None:
             self.queue.send(shaped.frame, self.spool, droppable=shaped.kind == "partial")
         return None
@@ -129,7 +131,7 @@ class StreamedAnswer:
 
 
 def read_stored_events(spool: Spool, request: ImageRequest, created_s: int) -> CompleteAnswer | None:
-    """Read a stored stream again; None where no image in it is complete. Its segments are the completed events."""
+    """Parse a stored stream again. Return None when no image in it is complete. The segments are its completed events."""
     reader, converter = EventReader(), EventConverter(request, created_s)
     completed: list[Images] = []
     segments: Segments = []

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.alerts import Alert, Channel, UsedRow
+from app.core.alerts import Alert, Channel, DailyUsage
 from app.core.limits import Scope
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import alerts, api_keys, firings, projects, usage, users
@@ -54,11 +54,11 @@ async def past_firings(connection: AsyncConnection, since_ms: Sequence[int]) -> 
     return {(alert_id, starts, threshold) for alert_id, starts, threshold in await connection.execute(select)}
 
 
-async def used_since(connection: AsyncConnection, day: str) -> list[UsedRow]:
+async def used_since(connection: AsyncConnection, day: str) -> list[DailyUsage]:
     """Sum usage from the local day `day` on, by day, project, user, key and model."""
     names = [usage.c[name] for name in ("day", "project_id", "user_id", "api_key_id", "model")]
     select = sa.select(*names, *_SUMS).where(usage.c.day >= day).group_by(*names)
-    return [UsedRow(*row) for row in await connection.execute(select)]
+    return [DailyUsage(*row) for row in await connection.execute(select)]
 
 
 async def used_between(connection: AsyncConnection, alert: Alert, since: str, until: str) -> int:

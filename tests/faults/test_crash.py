@@ -238,7 +238,7 @@ async def mourn(database: Database, owner: str, silent_s: int) -> None:
 
 async def long_in_contact(running: Running) -> None:
     """What this gateway does once it has had 31 s of contact of its own."""
-    running.gateway.heartbeat.contact_since_s = asyncio.get_running_loop().time() - 31
+    running.gateway.heartbeat.connected_since_s = asyncio.get_running_loop().time() - 31
     await running.gateway.recovery.turn()
 
 

@@ -140,7 +140,7 @@ async def judge(
 
 async def resolve(gateway: Gateway) -> int:
     """Have it resolve the rows of the silent as if it had been in contact for long; how many came to their end."""
-    gateway.heartbeat.contact_since_s = time.monotonic() - 2 * SILENT_MS / 1000
+    gateway.heartbeat.connected_since_s = time.monotonic() - 2 * SILENT_MS / 1000
     return await gateway.recovery.resolve_orphans()
 
 

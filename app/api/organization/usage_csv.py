@@ -13,7 +13,7 @@ from app.api.organization.usage_queries import SOURCE, ImagesCsvQuery
 from app.control import buckets
 from app.control.buckets import Field, Period, ReportNames, UsageBucket, Width
 from app.core.money import decimal_text
-from app.core.spreadsheet import defused
+from app.core.spreadsheet import escape_formula
 from app.errors import InvalidValue
 from app.store.engine import Database
 from app.store.usage import Sums
@@ -51,8 +51,8 @@ def _rows(found: Sequence[UsageBucket], by: Sequence[Field], names: ReportNames,
         for portion in bucket.portions:
             cells = [_iso(bucket.start_ms), _iso(bucket.end_ms)]
             for field, value in zip(by, portion.values, strict=True):
-                cells += [defused(known[field].get(value, ""))] if field in _NAMED else []
-                cells.append(defused(f"{SOURCE}{value}" if field == "operation" else value))
+                cells += [escape_formula(known[field].get(value, ""))] if field in _NAMED else []
+                cells.append(escape_formula(f"{SOURCE}{value}" if field == "operation" else value))
             yield [*cells, *_sums(portion.sums, currency)]
 
 
