@@ -22,10 +22,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 async def _examine_here(ctx: LocalContext) -> None:
     """Examine this machine, also where there is no database yet."""
-    from structlog.testing import capture_logs
-
-    with capture_logs():  # A finding says what the parts would log.
-        found = await examine(ctx.target)
+    found = await examine(ctx.target)
     _print(ctx.out, found.model_dump(mode="json"), ctx.target.flags)
 
 
@@ -37,6 +34,8 @@ async def doctor(ctx: ApiContext) -> None:
 
 async def examine(target: "LocalTarget") -> "DoctorOut":
     """The findings on this machine, in the API's form. Raises ConfigurationError for a pepper that cannot be one."""
+    from structlog.testing import capture_logs
+
     from app.administration import doctor_from
     from app.api.schemas.reports import DoctorOut, FindingOut
     from app.control.pepper import FILE, load_pepper
@@ -48,7 +47,8 @@ async def examine(target: "LocalTarget") -> "DoctorOut":
     pepper = load_pepper(settings) if has_pepper else None
     database = open_database(target.database_url) if target.has_database else None
     try:
-        found = await doctor_from(settings, database, pepper, target.data_dir, relay).examine()
+        with capture_logs():  # A finding says what the parts would log.
+            found = await doctor_from(settings, database, pepper, target.data_dir, relay).examine()
     finally:
         for part in (database, relay):
             if part is not None and hasattr(part, "close"):

@@ -113,7 +113,7 @@ def test_what_is_not_encrypted_needs_no_authority(
     empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, server: OtherServer
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
-    server.first, server.body = [INSTALLATION], '{"data": [], "has_more": false}'
+    server.first, server.body = [INSTALLATION], '{"object": "list", "data": [], "has_more": false}'
 
     assert empty_cli(f"users list --json --url {server.url} --admin-key-file", key_file(empty_cli)).json["data"] == []
 
