@@ -109,7 +109,6 @@ async def test_no_refusal_that_was_billed_is_given_back(
         "body=none",
         "reset=before_headers",
         "reset=mid_body",
-        "gzip=1",
     ],
 )
 async def test_a_200_without_readable_images_stays_unknown(client: HttpUpstream, tmp_path: Path, hint: str) -> None:
