@@ -37,7 +37,7 @@ async def examine(target: "LocalTarget") -> "DoctorOut":
     from structlog.testing import capture_logs
 
     from app.administration import doctor_from
-    from app.api.schemas.reports import DoctorOut, FindingOut
+    from app.api.schemas.reports import DoctorOut
     from app.control.pepper import FILE, load_pepper
     from app.store.engine import open_database
 
@@ -53,7 +53,7 @@ async def examine(target: "LocalTarget") -> "DoctorOut":
         for part in (database, relay):
             if part is not None and hasattr(part, "close"):
                 await part.close()
-    return DoctorOut(findings=[FindingOut.from_record(finding) for finding in found])
+    return DoctorOut(findings=found)
 
 
 def _relay(target: "LocalTarget") -> "HttpUpstream | Finding":

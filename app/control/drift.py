@@ -70,7 +70,7 @@ def by_day(rows: Iterable[DriftRow], zone: ZoneInfo, rules: MatchingRules, now_m
     ]
 
 
-def news(before: Sequence[DriftDay], after: Sequence[DriftDay]) -> list[DriftDay]:
+def new_alarms(before: Sequence[DriftDay], after: Sequence[DriftDay]) -> list[DriftDay]:
     """Select closed days that are more than a hundredth apart and were not so before: those raise an alarm."""
     known = set(before)
     return [day for day in after if day.closed and day.is_over and day not in known]

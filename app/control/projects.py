@@ -28,12 +28,6 @@ async def create_project(database: Database, name: str) -> Project:
     return project
 
 
-async def list_projects(database: Database) -> list[Project]:
-    """Every project by name, archived ones too."""
-    async with database.read() as connection:
-        return await store.list_projects(connection)
-
-
 async def page_of_projects(database: Database, cursor: Cursor, *, include_archived: bool = False) -> Page[Project]:
     """Projects by creation. Raises InvalidValue for the cursor."""
     async with database.read() as connection:

@@ -82,11 +82,6 @@ async def find_project(connection: AsyncConnection, reference: str) -> Project |
     return Project(**row) if row else None
 
 
-async def list_projects(connection: AsyncConnection) -> list[Project]:
-    rows = await connection.execute(sa.select(projects).order_by(projects.c.name))
-    return [Project(**row) for row in rows.mappings()]
-
-
 async def page_of_projects(connection: AsyncConnection, cursor: Cursor, include_archived: bool) -> Page[Project]:
     """Read a page of projects by creation."""
     select = sa.select(projects)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.api.schemas.reports import FindingOut
 from app.cli.doctor import examine
 from app.cli.root import run
 from app.cli.targets import LocalTarget
+from app.control.doctor import Finding
 from app.control.installation import claim
 from app.control.people import create_user
 from app.control.prices import PriceEntry, set_price
@@ -33,7 +33,7 @@ def local(where: DatabaseUrl, data_dir: Path, *, sandbox: bool = False, **given:
     return LocalTarget(settings, data_dir, sandbox, "", where)
 
 
-async def found(*where: Any, **given: Any) -> dict[str, FindingOut]:
+async def found(*where: Any, **given: Any) -> dict[str, Finding]:
     return {finding.check: finding for finding in (await examine(local(*where, **given))).findings}
 
 

@@ -7,6 +7,7 @@ import pytest
 from app.control import people, projects
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
+from app.store.pages import Cursor
 from tests.administration import disable_user, enable_user
 from tests.databases import revision
 
@@ -24,7 +25,7 @@ async def test_every_write_raises_the_revision_and_reading_does_not(database: Da
     await disable_user(database, "lin")
     await projects.create_project(database, "red")
     await people.list_users(database)
-    await projects.list_projects(database)
+    await projects.page_of_projects(database, Cursor())
 
     assert await revision(database) == before + 3
 

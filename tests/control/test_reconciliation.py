@@ -11,11 +11,12 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from app.control.assessment import NO_LOG, TOO_YOUNG
 from app.control.audit import audit
 from app.control.decisions import DecisionReason, Decisions, release_by_hand
 from app.control.matching import MatchingRules
 from app.control.reconciler import PAUSE_MS, Reconciler
-from app.control.reconciliation import NO_LOG, TOO_YOUNG, Reconciliation, ReconciliationReport
+from app.control.reconciliation import Reconciliation, ReconciliationReport
 from app.core.intervals import bounds_ms, hour_start_ms, local_day
 from app.core.limits import Limit
 from app.core.request import DEFAULT_RELAY

@@ -6,13 +6,14 @@ from sqlalchemy.exc import IntegrityError
 from app.store import organization
 from app.store.engine import Database
 from app.store.organization import BookBinding, Project, User
+from app.store.pages import Cursor
 
 LIN = User("user-1", "lin", "lin@example.com", 5)
 
 
 async def test_a_fresh_database_has_the_default_project_and_nobody(database: Database) -> None:
     async with database.read() as connection:
-        found = await organization.list_projects(connection)
+        found = (await organization.page_of_projects(connection, Cursor(), include_archived=True)).records
         nobody = not await organization.any_user(connection)
 
     assert [(project.id, project.name) for project in found] == [("proj_default", "default")]

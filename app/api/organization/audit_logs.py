@@ -10,7 +10,7 @@ from app.api.organization.deps import Admin
 from app.api.organization.reading import LIMIT, After, Before, Limit, seconds_of, values_of
 from app.api.schemas.audit_logs import OWN_EVENTS, AuditLogOut
 from app.api.schemas.base import ListOut
-from app.control.audit_logs import AuditLogFilter, page_of_changes
+from app.store.audit_logs import AuditLogFilter, page_of_changes
 from app.store.pages import Cursor
 
 router = APIRouter(prefix="/audit_logs", tags=["Audit logs"])
@@ -31,7 +31,8 @@ async def list_audit_logs(
     if tenant_only:
         return ListOut[AuditLogOut].of([])
     cursor = Cursor(after, limit, descending=True, before=before)
-    page = await page_of_changes(caller.database, cursor, _filter(request))
+    async with caller.database.read() as connection:
+        page = await page_of_changes(connection, cursor, _filter(request))
     return ListOut[AuditLogOut].of_page(page, AuditLogOut.of)
 
 

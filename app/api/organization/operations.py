@@ -13,7 +13,6 @@ from app.api.schemas.reports import (
     AuditOut,
     CatalogModelOut,
     DoctorOut,
-    FindingOut,
     InstallationOut,
     ReconcileRequest,
     ReconciliationOut,
@@ -80,5 +79,4 @@ async def audit_book(caller: Admin) -> AuditOut:
 @router.get("/doctor")
 async def examine(caller: Admin) -> DoctorOut:
     """Check database, clock, prices, limits, results, Redis, disk and relay as this gateway sees them. Changes nothing."""
-    found = await caller.gateway.doctor.examine()
-    return DoctorOut(findings=[FindingOut.from_record(finding) for finding in found])
+    return DoctorOut(findings=await caller.gateway.doctor.examine())

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from app.api.schemas.base import AnswerModel, ErrorDetail, absent
+from app.control.readiness import ChoreReport
 from app.core.money import decimal_text
 from app.core.request import Operation
 from app.store.ledger.columns import State
@@ -111,17 +112,10 @@ class HealthOut(AnswerModel, json_schema_extra={"example": {"status": "ok"}}):
     status: Literal["ok"] = "ok"
 
 
-class ChoreOut(AnswerModel):
-    """State of a background task."""
-
-    succeeded_s_ago: float | None
-    error: str | None
-
-
 class ReadyOut(AnswerModel, json_schema_extra={"example": _READY}):
     """Readiness to serve requests; each check says `ok`, or what is wrong."""
 
     status: Literal["ready", "degraded", "unready"]
     checks: dict[str, str]
-    chores: dict[str, ChoreOut] = Field(description="Background tasks by name.")
+    chores: dict[str, ChoreReport] = Field(description="Background tasks by name.")
     sandbox: bool

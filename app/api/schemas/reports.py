@@ -5,27 +5,16 @@ from typing import Literal, Self
 from pydantic import Field
 
 from app.api.schemas.base import AnswerModel, InputModel, seconds
-from app.control.audit import Audit
+from app.control.audit import Audit, Difference
+from app.control.doctor import Finding
 from app.control.models import ModelRow
-from app.control.reconciliation import ReconciliationReport
+from app.control.reconciliation import ReconciliationReport, ReconciliationStep
 from app.upstream.billing import RelayBilling
 
 _CHARGE = {"request_id": "req_01a1ff32beb40ea6e55605530862", "model": "gpt-image-1"}
 
 
-class ReconciliationStep(AnswerModel):
-    """Booking made by a reconciliation, or that would be made. `cost_micros` is what it adds to the book, `billed_micros`
-    what the relay's log says, null for a release."""
-
-    request_id: str
-    model: str
-    action: Literal["settle", "release", "correct_short", "correct_late"]
-    cost_micros: int
-    billed_micros: int | None
-    reason: str
-
-
-class OpenRequest(AnswerModel):
+class OpenRequestOut(AnswerModel):
     """A request that stays unknown, and why."""
 
     request_id: str
@@ -35,7 +24,7 @@ class OpenRequest(AnswerModel):
     why: str
 
 
-class DriftDay(AnswerModel):
+class DriftDayOut(AnswerModel):
     """All models of a local day. `closed`: nothing of it is under way; `is_over`: book and bill are more than 1 % apart."""
 
     day: str
@@ -129,20 +118,20 @@ class ReconciliationOut(
     object: Literal["reconciliation"] = "reconciliation"
     dry_run: bool
     done: list[ReconciliationStep]
-    open: list[OpenRequest]
-    days: list[DriftDay]
+    open: list[OpenRequestOut]
+    days: list[DriftDayOut]
     drift: list[DriftOfModel]
     relay: RelayAccount
 
     @classmethod
     def of(cls, report: ReconciliationReport) -> Self:
         """The report of a run."""
-        open = [OpenRequest.from_record(each, created_at=seconds(each.reserved_at_ms)) for each in report.open]
+        open = [OpenRequestOut.from_record(each, created_at=seconds(each.reserved_at_ms)) for each in report.open]
         return cls(
             dry_run=report.dry_run,
-            done=[ReconciliationStep.from_record(step) for step in report.steps],
+            done=list(report.steps),
             open=open,
-            days=[DriftDay.from_record(day) for day in report.days],
+            days=[DriftDayOut.from_record(day) for day in report.days],
             drift=[DriftOfModel.from_record(row) for row in report.drift],
             relay=RelayAccount.of(report.accounts),
         )
@@ -152,16 +141,6 @@ class ReconcileRequest(InputModel, json_schema_extra={"example": {"dry_run": Tru
     """`dry_run`: only say what would be done."""
 
     dry_run: bool = False
-
-
-class AuditDifference(AnswerModel):
-    """A counter or roll-up that differs from requests and corrections; `what` is the amount, in its unit."""
-
-    kind: str
-    where: str
-    what: str
-    expected: int
-    found: int
 
 
 class AuditOut(
@@ -187,22 +166,13 @@ class AuditOut(
 
     object: Literal["audit"] = "audit"
     clean: bool
-    differences: list[AuditDifference]
+    differences: list[Difference]
     looked_at: dict[str, int]
 
     @classmethod
     def of(cls, audit: Audit) -> Self:
         """The result of an audit."""
-        found = [AuditDifference.from_record(each) for each in audit.differences]
-        return cls(clean=not found, differences=found, looked_at=dict(audit.looked_at))
-
-
-class FindingOut(AnswerModel):
-    """A `warning` works and wants care; what has `failed` refuses or loses requests. Both name the next step."""
-
-    check: str
-    status: Literal["ok", "warning", "failed"]
-    message: str
+        return cls(clean=not audit.differences, differences=list(audit.differences), looked_at=audit.looked_at)
 
 
 class DoctorOut(
@@ -224,7 +194,7 @@ class DoctorOut(
     """Findings about each part, in the order of their dependence."""
 
     object: Literal["doctor"] = "doctor"
-    findings: list[FindingOut]
+    findings: list[Finding]
 
 
 class InstallationOut(

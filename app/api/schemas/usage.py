@@ -74,22 +74,22 @@ class CostsResult(GroupedResult):
     quantity_unit: Literal["images"] | None
 
 
-class UsageBucket(AnswerModel):
-    """A piece of time, in Unix seconds."""
+class BucketTimes(AnswerModel):
+    """Start (inclusive) and end (exclusive) of a bucket, in Unix seconds."""
 
     object: Literal["bucket"]
     start_time: int
     end_time: int
 
 
-class ImagesUsageBucket(UsageBucket):
-    """The images of a piece of time."""
+class ImagesUsageBucket(BucketTimes):
+    """Images of one bucket."""
 
     results: list[ImagesUsageResult]
 
 
-class CostsBucket(UsageBucket):
-    """The costs of a piece of time."""
+class CostsBucket(BucketTimes):
+    """Costs of one bucket."""
 
     results: list[CostsResult]
 

@@ -1,0 +1,184 @@
+"""Assessment of requests against the relay's log: charged, not charged, or still open."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from app.control.matching import LATE_MS, SLACK_MS, MatchingRules, MatchResult, SentRequest, match, why_not_released
+from app.core.catalog import Catalog
+from app.core.request import ImageRequest
+from app.store import prices
+from app.store import reconciliation as store
+from app.store.engine import Database
+from app.store.reconciliation import Dispatched
+from app.upstream.billing import ChargeLog, LogRow
+
+REACH_MS = 7 * 24 * 3_600_000
+"""Age up to which unknown requests are compared with the log; older ones are only listed."""
+TOO_YOUNG = "it is too young to be judged"
+NO_LOG = "the relay shows no log"
+OUT_OF_REACH = "the relay's log does not reach back to it"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """Request that stays unknown, and the reason."""
+
+    request_id: str
+    model: str
+    reserved_at_ms: int
+    quote_micros: int
+    why: str
+
+    @classmethod
+    def of(cls, request: Dispatched, why: str) -> "OpenRequest":
+        """Make it from the stored request."""
+        return cls(request.id, request.model, request.reserved_at_ms, request.quote_micros, why)
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedRequest:
+    """Request and the charge in the relay's log that belongs to it."""
+
+    request: Dispatched
+    row: LogRow
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Requests by verdict. `uncharged` are proved to have no charge."""
+
+    charged: list[ChargedRequest]
+    uncharged: list[Dispatched]
+    open: list[OpenRequest]
+
+
+@dataclass(frozen=True, slots=True)
+class Assessor:
+    """Compares requests that went to `relay` with its log. Changes nothing. Raises StoreUnavailable."""
+
+    database: Database
+    relay: str
+    rules: MatchingRules
+
+    async def assess(self, log: ChargeLog | None, now_ms: int) -> Assessment:
+        """Assess unknown requests, those that settled short, and releases by hand or under the id of a charge.
+
+        Without a log, every unknown request stays open whose charge was not found earlier.
+        """
+        reach_ms = now_ms - REACH_MS
+        since_ms = reach_ms if log is None else max(log.oldest_at_ms or 0, reach_ms)
+        async with self.database.read() as connection:
+            catalog = await prices.catalog(connection)
+            older = await store.unknown(connection, self.relay, 0, since_ms)
+            unknown = await store.unknown(connection, self.relay, since_ms, now_ms)
+            others = [
+                *await store.short(connection, self.relay, since_ms),
+                *await store.released_by_hand(connection, self.relay, since_ms),
+            ]
+        # A run that was killed in between has recorded the charge and not ended the request.
+        found_earlier = [ChargedRequest(each, _recorded_charge(each)) for each in (*older, *unknown) if each.proof]
+        assessment = Assessment(found_earlier, [], [])
+        older, unknown = ([each for each in some if each.proof is None] for some in (older, unknown))
+        if log is None or not log.rows:
+            assessment.open.extend(OpenRequest.of(each, NO_LOG) for each in (*older, *unknown))
+            return assessment
+        assessment.charged.extend(await self._charged_after_release(log))
+        assessment.open.extend(OpenRequest.of(each, OUT_OF_REACH) for each in older)
+        ripe = [each for each in (*unknown, *others) if self.rules.is_ripe(each.dispatched_at_ms, now_ms)]
+        ripe_ids = {each.id for each in ripe}
+        assessment.open.extend(OpenRequest.of(each, TOO_YOUNG) for each in unknown if each.id not in ripe_ids)
+        for group in _groups(ripe, self._longest_ms):
+            await self._assess_group(group, log, catalog, assessment)
+        return assessment
+
+    @property
+    def _longest_ms(self) -> int:
+        """Longest time from the dispatch of a request to its charge in the log."""
+        return self.rules.deadline_ms + LATE_MS + SLACK_MS
+
+    async def _assess_group(
+        self, group: Sequence[Dispatched], log: ChargeLog, catalog: Catalog, assessment: Assessment
+    ) -> None:
+        """Match a group with the log, together with every other request sent around that time."""
+        from_ms = group[0].dispatched_at_ms - 2 * self._longest_ms
+        until_ms = group[-1].dispatched_at_ms + 2 * self._longest_ms
+        async with self.database.read() as connection:
+            near = await store.around(connection, self.relay, from_ms, until_ms, self._longest_ms)
+        sent = [_sent(each, catalog) for each in near]
+        rows = [row for row in log.rows if from_ms - self._longest_ms <= row.at_ms <= until_ms + self._longest_ms]
+        matches = await asyncio.to_thread(match, sent, rows, self.rules)
+        for each in group:
+            if (row := matches.found.get(each.id)) is not None:
+                assessment.charged.append(ChargedRequest(each, row))
+            elif each.state == "unknown":
+                request = _sent(each, catalog)
+                why = why_not_released(request, log, matches, sent, catalog.models, self.rules)
+                if why is None:
+                    assessment.uncharged.append(each)
+                else:
+                    assessment.open.append(
+                        OpenRequest.of(each, _fitting_charges(request, matches, rows, self.rules) or why)
+                    )
+
+    async def _charged_after_release(self, log: ChargeLog) -> list[ChargedRequest]:
+        """Find released requests whose own id the relay has charged, although its refusal meant no charge."""
+        rows = {row.request_id: row for row in log.rows if row.request_id and row.points > 0}
+        since_ms = (log.oldest_at_ms or 0) - self._longest_ms
+        async with self.database.read() as connection:
+            requests = await store.released(connection, self.relay, list(rows), since_ms)
+        return [ChargedRequest(each, rows[each.upstream_request_id or ""]) for each in requests]
+
+
+def possible_quotes(request: Dispatched, catalog: Catalog) -> frozenset[int]:
+    """Return every cost in micros that the request can have by the price book."""
+    model = catalog.models.get(request.model)
+    facts = {name: getattr(request, name) for name in ("operation", "model", "n", "size", "quality", "stream")}
+    wanted = ImageRequest(**facts, partial_images=0, prompt_chars=0, fields={})
+    quotes = model.prices.quotes_micros(wanted, request.reserved_at_ms) if model else frozenset()
+    return quotes or frozenset({request.quote_micros})
+
+
+def _recorded_charge(request: Dispatched) -> LogRow:
+    return LogRow(request.proof or "", request.dispatched_at_ms, request.model, request.proof_points or 0, "")
+
+
+def _sent(request: Dispatched, catalog: Catalog) -> SentRequest:
+    return SentRequest(
+        id=request.id,
+        state=request.state,
+        model=request.model,
+        dispatched_at_ms=request.dispatched_at_ms,
+        upstream_ms=request.upstream_ms,
+        costs_micros=_possible_costs(request, catalog),
+        upstream_request_id=request.upstream_request_id,
+        proof=request.proof,
+    )
+
+
+def _possible_costs(request: Dispatched, catalog: Catalog) -> frozenset[int]:
+    """Return every amount the relay may have charged: for all images asked for, or for fewer."""
+    if request.state == "settled" and request.flag != "short":
+        return frozenset({request.cost_micros or 0})
+    whole = {request.cost_micros} if request.cost_micros is not None else possible_quotes(request, catalog)
+    return frozenset(cost * images // request.n for cost in whole for images in range(1, request.n + 1))
+
+
+def _fitting_charges(
+    request: SentRequest, matches: MatchResult, rows: Iterable[LogRow], rules: MatchingRules
+) -> str | None:
+    """Say how many charges fit the request; None where none does."""
+    free = {row.proof for row in matches.free}
+    fitting = sum(row.proof in free and rules.fits(request, row) for row in rows)
+    return f"{fitting} charge(s) in the relay's log fit it, and not it alone" if fitting else None
+
+
+def _groups(requests: Iterable[Dispatched], longest_ms: int) -> list[list[Dispatched]]:
+    """Split requests where two lie so far apart in time that no charge can belong to either."""
+    groups: list[list[Dispatched]] = []
+    for each in sorted(requests, key=lambda request: request.dispatched_at_ms):
+        if groups and each.dispatched_at_ms - groups[-1][-1].dispatched_at_ms <= 2 * longest_ms:
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    return groups
