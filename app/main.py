@@ -43,7 +43,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
     install_documentation(api)
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in public for route in router.routes)
     app: ASGIApp = UnderV1(api, paths)
-    return wrap(SandboxMark(app) if gateway.sandbox else app, leaving=lambda: gateway.image_service.draining)
+    return wrap(SandboxMark(app) if gateway.sandbox else app, is_draining=lambda: gateway.image_service.draining)
 
 
 def create_administration_app(administration: Administration, actor: Actor) -> ASGIApp:

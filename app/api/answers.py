@@ -1,4 +1,4 @@
-"""Responses that send an answer, whole or event by event, with what it cost and what is left."""
+"""Responses that send an answer, as one body or as events, with headers for its cost and the remaining limits."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 async def response_to(pending: PendingAnswer, connection: ClientConnection, currency: str) -> Response:
-    """The response with a request's answer, once it is booked or its first event is there. Raises GatewayError."""
+    """Wait until an answer is booked, or its first event is there, and make the response that sends it. Raises GatewayError."""
     if pending.queue is None:
         return ResultResponse(pending, await pending.result(), connection, currency)
     events = pending.events()
@@ -31,27 +31,27 @@ async def response_to(pending: PendingAnswer, connection: ClientConnection, curr
 
 
 class _SelfSending(Response):
-    """A Response without a body in memory: it sends itself, piece by piece."""
+    """Response without a body in memory; it sends itself piece by piece."""
 
     background = None
 
-    def __init__(self) -> None:  # Not Response's own, which would render a body.
+    def __init__(self) -> None:  # Response.__init__ would render a body.
         pass
 
 
 class ResultResponse(_SelfSending):
-    """A stored answer, sent from its spool, which is closed at the end."""
+    """Response with a stored answer, sent from its spool, which it closes at the end."""
 
     def __init__(self, pending: PendingAnswer, answer: BookedAnswer, connection: ClientConnection, currency: str):
         self._answer = answer
         self._pending = pending
         self._connection = connection
-        self._sent_headers = common_headers(pending) | cost_headers(answer, currency)
+        self._headers = common_headers(pending) | cost_headers(answer, currency)
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         segments, spool = self._answer.segments, self._answer.spool
         unsent = segments_bytes(segments)
-        headers = self._sent_headers | {"content-type": "application/json", "content-length": str(unsent)}
+        headers = self._headers | {"content-type": "application/json", "content-length": str(unsent)}
         try:
             crash_point("before_first_byte")
             await send(_start(headers))
@@ -59,16 +59,16 @@ class ResultResponse(_SelfSending):
                 if self._connection.is_closed:
                     break
                 unsent -= len(chunk)
-                if unsent == 0:  # Noted before it is sent: afterwards the server may have closed the connection itself.
+                if unsent == 0:  # Before the last piece is sent: afterwards the server may close the connection itself.
                     self._pending.note_delivery()
                 await send(_piece(chunk, more=unsent > 0))
-                await _let_others_run(chunk)
+                await _yield_after(chunk)
         finally:
             spool.close()
 
 
 class EventResponse(_SelfSending):
-    """A stream of events. Its first event is there before the first byte is sent, so that a refusal still has a status."""
+    """Response with a stream of events. It starts once the first event is there, so that a refusal still has its own status."""
 
     def __init__(
         self, pending: PendingAnswer, first: bytes, events: AsyncGenerator[bytes], connection: ClientConnection
@@ -77,10 +77,10 @@ class EventResponse(_SelfSending):
         self._events = events
         self._pending = pending
         self._connection = connection
-        self._sent_headers = common_headers(pending)
+        self._headers = common_headers(pending)
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        headers = self._sent_headers | {
+        headers = self._headers | {
             "content-type": "text/event-stream; charset=utf-8",
             "cache-control": "no-cache",
             "x-accel-buffering": "no",
@@ -102,32 +102,32 @@ class EventResponse(_SelfSending):
                 if self._connection.is_closed:
                     return
                 await send(_piece(frame))
-                await _let_others_run(frame)
+                await _yield_after(frame)
         if not self._connection.is_closed:
             self._pending.note_delivery()
 
 
-async def _let_others_run(sent: bytes) -> None:
-    """Pause for a turn of the event loop after a large piece: `send` itself pauses only while the client is slow."""
+async def _yield_after(sent: bytes) -> None:
+    """Yield to the event loop after a large piece, because `send` waits only for a slow client."""
     if len(sent) >= CHUNK_BYTES:
         await asyncio.sleep(0)
 
 
 def common_headers(pending: PendingAnswer) -> dict[str, str]:
-    """The rates of the caller; on a replay also `idempotent-replayed` and the id of the original request."""
+    """Make the rate headers; for a replay also `idempotent-replayed` and the id of the original request."""
     original = {"idempotent-replayed": "true", "x-imagegate-request-id": pending.request_id}
     return rate_headers(pending.rates) | (original if pending.replayed else {})
 
 
 def error_frame(exc: GatewayError) -> bytes:
-    """The event of an error after the stream has begun. The SDKs raise APIError for it and never try again."""
+    """Make the event for an error after the stream has begun. The SDKs raise APIError for it and do not retry."""
     return b"event: error\ndata: " + json.dumps(exc.body()).encode() + b"\n\n"
 
 
 def cost_headers(answer: BookedAnswer, currency: str) -> dict[str, str]:
-    """The headers `x-imagegate-*`, as plain decimals. What is left counts for the tightest limit; without a limit it is absent."""
+    """Make the headers `x-imagegate-*`, as plain decimals. `*-remaining` is of the tightest limit, absent without a limit."""
     headers = {"x-imagegate-cost": decimal_text(answer.cost_micros), "x-imagegate-currency": currency}
-    spend, images = _left(answer, "micros"), _left(answer, "images")
+    spend, images = _remaining(answer, "micros"), _remaining(answer, "images")
     if spend is not None:
         headers["x-imagegate-spend-remaining"] = decimal_text(spend)
     if images is not None:
@@ -135,7 +135,7 @@ def cost_headers(answer: BookedAnswer, currency: str) -> dict[str, str]:
     return headers
 
 
-def _left(answer: BookedAnswer, unit: Unit) -> int | None:
+def _remaining(answer: BookedAnswer, unit: Unit) -> int | None:
     return min((room.left for room in answer.rooms or () if room.unit == unit), default=None)
 
 

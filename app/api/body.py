@@ -1,4 +1,4 @@
-"""Reading of request bodies. Bytes are counted while they are read, because Content-Length is only a promise."""
+"""Readers of request bodies. They count the bytes while they read, because Content-Length may be absent or wrong."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from app.errors import BadRequest, BodyTooLarge, InvalidType, StorageFull, Unsup
 from app.spool import Spool
 
 PROGRESS_BYTES_MIN = 16 * 1024
-"""Bytes that must arrive in every `idle_s` until the body is complete: one byte a second could hold a connection for ever."""
+"""Bytes that must arrive within each `idle_s`, so that a client sending a byte a second cannot hold a connection for ever."""
 SPOOL_MEMORY_BYTES_MAX = 256 * 1024
 
 JSON = "application/json"
@@ -28,7 +28,7 @@ CLOSE = {"connection": "close"}
 
 @dataclass(frozen=True, slots=True)
 class BodyCaps:
-    """Caps of a body. Bytes count as they are received, those of a file after decoding."""
+    """Limits on a body. Bytes count as received, those of a file after decoding; `idle_s` is in seconds."""
 
     spool_directory: Path
     json_bytes_max: int = 1024 * 1024
@@ -42,7 +42,7 @@ class BodyCaps:
 
 
 async def read_generation(request: Request, caps: BodyCaps) -> ImageRequest:
-    """The body of POST /v1/images/generations.
+    """Read the body of POST /v1/images/generations.
 
     Raises the errors of `parameters.generation` and `strict_json.loads`, UnsupportedMediaType, BodyTooLarge, BadRequest
     for a body that stalls, and ClientDisconnect.
@@ -54,7 +54,7 @@ async def read_generation(request: Request, caps: BodyCaps) -> ImageRequest:
 
 
 async def read_json(request: Request, caps: BodyCaps) -> dict[str, Any]:
-    """A JSON object of the administration API; no body at all is an empty one. Raises as `read_generation` does."""
+    """Read a JSON object for the administration API; an absent body is an empty object. Raises as `read_generation` does."""
     if request.headers.get("content-length") == "0" or not {"content-length", "transfer-encoding"} & {*request.headers}:
         return {}
     _content_type(request, JSON)
@@ -64,7 +64,7 @@ async def read_json(request: Request, caps: BodyCaps) -> dict[str, Any]:
 
 
 async def read_edit(request: Request, caps: BodyCaps) -> ImageRequest:
-    """The body of POST /v1/images/edits, multipart or JSON. The caller closes it; after an error nothing is open.
+    """Read the body of POST /v1/images/edits, multipart or JSON. The caller closes the request; after an error nothing is open.
 
     Raises as `read_generation` does, and what `app.core.uploads.read_uploads` raises, InvalidMultipart, StorageFull.
     """
@@ -72,31 +72,31 @@ async def read_edit(request: Request, caps: BodyCaps) -> ImageRequest:
     with _new_spool(caps) as spool:
         read_files = {"images_max": caps.files_max, "pixels_max": caps.pixels_max}
         if content_type == JSON:
-            reader, asked = await _json_read(request, caps, spool)
-            fields, files = reader.take(asked)
+            reader, document = await _json_read(request, caps, spool)
+            fields, files = reader.extract_files(document)
             return parameters.edit_json(fields, files, spool, **read_files)
         form = await _form(request, caps, spool, boundary)
         return parameters.edit(form.fields, form.files, spool, **read_files)
 
 
 async def read_quote(request: Request, caps: BodyCaps) -> ImageRequest:
-    """The body of a generation or of an edit: an edit is a form, or JSON that has `images`. As `read_edit`."""
+    """Read the body of a generation or an edit: an edit is a form, or JSON with `images`. Raises as `read_edit` does."""
     content_type, boundary = _content_type(request, MULTIPART, JSON)
     with _new_spool(caps) as spool:
         read_files = {"images_max": caps.files_max, "pixels_max": caps.pixels_max}
         if content_type == MULTIPART:
             form = await _form(request, caps, spool, boundary)
             return parameters.edit(form.fields, form.files, spool, **read_files)
-        reader, asked = await _json_read(request, caps, spool)
-        if "images" not in asked:
+        reader, document = await _json_read(request, caps, spool)
+        if "images" not in document:
             spool.close()
-            return parameters.generation(asked)
-        fields, files = reader.take(asked)
+            return parameters.generation(document)
+        fields, files = reader.extract_files(document)
         return parameters.edit_json(fields, files, spool, **read_files)
 
 
 async def read_variation(request: Request, caps: BodyCaps) -> ImageRequest:
-    """The body of POST /v1/images/variations; as `read_edit`, multipart only."""
+    """Read the body of POST /v1/images/variations, multipart only. Raises as `read_edit` does."""
     _, boundary = _content_type(request, MULTIPART)
     with _new_spool(caps) as spool:
         form = await _form(request, caps, spool, boundary)
@@ -105,7 +105,7 @@ async def read_variation(request: Request, caps: BodyCaps) -> ImageRequest:
 
 @contextmanager
 def _new_spool(caps: BodyCaps) -> Iterator[Spool]:
-    """A spool that an error closes; without one it goes on with the request."""
+    """Make a spool that is closed on an error; otherwise the request owns it."""
     spool = Spool(caps.spool_directory, memory_bytes_max=SPOOL_MEMORY_BYTES_MAX)
     try:
         yield spool
@@ -131,7 +131,7 @@ async def _form(request: Request, caps: BodyCaps, spool: Spool, boundary: bytes)
 
 
 async def _json_read(request: Request, caps: BodyCaps, spool: Spool) -> tuple[DataUrlReader, dict[str, Any]]:
-    """A JSON object whose pictures lie in `spool`: the reader knows which was which."""
+    """Read a JSON object and decode its data URLs to `spool`; returns the reader that knows the files, and the object."""
     reader = DataUrlReader(
         spool,
         rest_bytes_max=caps.json_bytes_max,
@@ -149,52 +149,54 @@ def _object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _content_type(request: Request, *wanted: str) -> tuple[str, bytes]:
-    """Media type of the body, one of `wanted`, and its boundary. Raises UnsupportedMediaType."""
+def _content_type(request: Request, *accepted: str) -> tuple[str, bytes]:
+    """Return the media type of the body, one of `accepted`, and its boundary. Raises UnsupportedMediaType."""
     encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMediaType(f"Content-Encoding {encoding[:32]!r} is not supported; send the body uncompressed.")
     given = request.headers.getlist("content-type")
-    if given == [JSON] and JSON in wanted:  # As most clients write it.
+    if given == [JSON] and JSON in accepted:  # The header of most clients.
         return JSON, b""
-    found, options = parse_options_header(given[0]) if len(given) == 1 else (b"", {})
-    content_type = found.decode("latin-1")
-    if content_type not in wanted:
-        raise UnsupportedMediaType(f"Content-Type {content_type[:64]!r} is not supported; send {' or '.join(wanted)}.")
+    media_type, options = parse_options_header(given[0]) if len(given) == 1 else (b"", {})
+    content_type = media_type.decode("latin-1")
+    if content_type not in accepted:
+        raise UnsupportedMediaType(
+            f"Content-Type {content_type[:64]!r} is not supported; send {' or '.join(accepted)}."
+        )
     charset = options.get(b"charset", b"utf-8").decode("latin-1").lower()
     if charset not in ("utf-8", "utf8"):
         raise UnsupportedMediaType(f"The charset {charset[:32]!r} is not supported; send UTF-8.")
     return content_type, options.get(b"boundary", b"")
 
 
-async def _read(request: Request, bytes_max: int, idle_s: float, take: Callable[[bytes], object]) -> None:
-    """Hand the body to `take` as it comes. Raises BodyTooLarge, BadRequest when it stalls, ClientDisconnect when the client
-    leaves, and whatever `take` does."""
-    promised = request.headers.get("content-length", "")
-    if promised.isascii() and promised.isdigit() and int(promised[:20]) > bytes_max:
+async def _read(request: Request, bytes_max: int, idle_s: float, feed: Callable[[bytes], object]) -> None:
+    """Pass each piece of the body to `feed`. Raises BodyTooLarge, BadRequest when it stalls, ClientDisconnect when the client
+    leaves, and the errors of `feed`."""
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > bytes_max:
         raise _too_large(bytes_max)
-    came = mark = 0
+    received = progress = 0
     more = True
     try:
-        async with asyncio.timeout(idle_s) as patience:
+        async with asyncio.timeout(idle_s) as timeout:
             while more:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 data = message.get("body", b"")
                 more = message.get("more_body", False)
-                came += len(data)
-                if came > bytes_max:
+                received += len(data)
+                if received > bytes_max:
                     raise _too_large(bytes_max)
-                if more and came - mark >= PROGRESS_BYTES_MIN:
-                    mark = came
-                    patience.reschedule(asyncio.get_running_loop().time() + idle_s)
+                if more and received - progress >= PROGRESS_BYTES_MIN:
+                    progress = received
+                    timeout.reschedule(asyncio.get_running_loop().time() + idle_s)
                 if data:
-                    take(data)
+                    feed(data)
     except TimeoutError as exc:
-        if not patience.expired():  # A disk can time out, too.
+        if not timeout.expired():  # TimeoutError of the disk.
             raise
-        # Not 408: the SDKs would send the same body twice more.
+        # Status 400, not 408: the SDKs retry a 408 and would send the same body twice more.
         text = f"The body stalled: less than {PROGRESS_BYTES_MIN:,} bytes came in {idle_s:g} seconds. Send it faster."
         raise BadRequest(text, headers=CLOSE) from exc
 

@@ -1,4 +1,4 @@
-"""Requests of an API key that run or have ended: their state, and their answers to be collected."""
+"""Endpoints for the requests of an API key: their state, and their stored answers."""
 
 from contextlib import suppress
 from typing import Any
@@ -24,16 +24,16 @@ router = APIRouter(prefix="/images/requests", tags=["Images"])
 
 @router.get("/{request_id}", response_model=ImageRequestOut)
 async def retrieve_request(request_id: str, caller: Caller, gateway: Wired) -> JSONResponse:
-    """State, cost and times of a request of this API key; 404 for any other."""
-    return _shown(gateway, await gateway.image_service.replay.of_owner(caller, request_id))
+    """Return state, cost and times of a request of this API key; 404 for any other."""
+    return _state_response(gateway, await gateway.image_service.replay.of_owner(caller, request_id))
 
 
 @router.get("/{request_id}/result", **openapi.REQUEST_RESULT)
 async def retrieve_result(request: Request, request_id: str, caller: Caller, gateway: Wired) -> Response:
-    """Answer of a request of this API key, as it was or would have been sent; 202 while there is none yet."""
+    """Return the answer of a request of this API key, as it was or would have been sent; 202 while there is none yet."""
     original = await gateway.image_service.replay.of_owner(caller, request_id)
     if not original.ended:
-        return _shown(gateway, original, status=202, path=request.url.path.removesuffix("/result"))
+        return _state_response(gateway, original, status=202, path=request.url.path.removesuffix("/result"))
     return await response_to(gateway.image_service.collect(original), ClientConnection(request), gateway.currency)
 
 
@@ -43,18 +43,22 @@ async def accepted(gateway: Gateway, pending: PendingAnswer) -> Response:
     if pending.queue is not None:
         pending.queue.leave()
     document: dict[str, Any] = {"id": pending.request_id, "object": "image.request", "state": "dispatched"}
-    with suppress(GatewayError):  # It has been sent: from here on no error may sound as if it had not.
+    with suppress(
+        GatewayError
+    ):  # The request has been sent, so the client must not get a store error, which invites a retry.
         original = await gateway.image_service.replay.originals.find(pending.request_id)
         document = ImageRequestOut.of(original, gateway.currency).model_dump() if original is not None else document
-    headers = common_headers(pending) | _later(f"{V1}{router.prefix}/{pending.request_id}")
+    headers = common_headers(pending) | _polling_headers(f"{V1}{router.prefix}/{pending.request_id}")
     return JSONResponse(document, 202, headers)
 
 
-def _shown(gateway: Gateway, original: StoredRequest, *, status: int = 200, path: str | None = None) -> JSONResponse:
-    """The request in its current state; `path` is the address to ask again, for one that still runs."""
-    headers = {"cache-control": "no-store"} if path is None else _later(path)
+def _state_response(
+    gateway: Gateway, original: StoredRequest, *, status: int = 200, path: str | None = None
+) -> JSONResponse:
+    """Make the response with the current state; `path` is the URL to poll for a request that still runs."""
+    headers = {"cache-control": "no-store"} if path is None else _polling_headers(path)
     return JSONResponse(ImageRequestOut.of(original, gateway.currency).model_dump(), status, headers)
 
 
-def _later(path: str) -> dict[str, str]:
+def _polling_headers(path: str) -> dict[str, str]:
     return {"cache-control": "no-store", "location": path, "retry-after": str(RETRY_AFTER_S)}

@@ -1,4 +1,4 @@
-"""The connection of one client, by the ASGI message that says it has closed."""
+"""Connection of a client: it reads the ASGI message that reports a disconnect."""
 
 import asyncio
 
@@ -7,9 +7,9 @@ from starlette.types import Receive
 
 
 class ClientConnection:
-    """Watches for a client that hangs up. Create it once the body of its request was read: nothing else may call `receive` then.
+    """Watch for the disconnect of a client. Create it once the body was read, because nothing else may call `receive` then.
 
-    The server ends the watch itself, at the latest once the answer has been sent.
+    Its task ends at the latest when the answer has been sent: the server sends the message then, too.
     """
 
     def __init__(self, request: Request):
@@ -20,7 +20,7 @@ class ClientConnection:
         return self._closed.done()
 
     async def has_closed(self) -> bool:
-        """`is_closed`, after a turn of the event loop in which the server could tell."""
+        """Return `is_closed` after one turn of the event loop, in which the server can report the disconnect."""
         await asyncio.sleep(0)
         return self.is_closed
 

@@ -1,6 +1,6 @@
-"""Data URLs of a JSON body: they are taken out and decoded to the spool while the body is read; the rest is small.
+"""Data URLs of a JSON body, decoded to the spool while the body is read and replaced by short markers.
 
-A body of 64 MiB of pictures so costs no more memory than one without.
+So 64 MiB of images need no more memory than a body without them.
 """
 
 import binascii
@@ -15,22 +15,22 @@ from app.core.uploads import FilePart
 from app.errors import BodyTooLarge, InvalidJson, InvalidType, InvalidValue, MissingParameter
 from app.spool import Slice, Spool
 
-# Up to the comma. Some encoders write `/` as `\/`, in the type and in the base64 alike.
+# The head of a data URL, up to its comma. Some encoders write `/` as `\/`, in the media type and in the base64.
 _HEAD = re.compile(rb"data:[\w.+/\\;=-]{0,100};base64,", re.IGNORECASE)
 # Possessive quantifiers stand behind single characters only: behind groups, Python before 3.11.5 matches them wrongly.
-# Whole strings that are no data URLs, and what stands between them: the bulk of a body without data URLs.
+# Whole strings that are no data URLs, and the bytes between them: most of a body without data URLs.
 _STRINGS = re.compile(rb'(?:[^"]*+"(?!data:)[^"\\]*+(?:\\.[^"\\]*+)*")*', re.IGNORECASE | re.DOTALL)
-# The next place in a string where something may happen; an escape together with what it escapes.
+# While it is open whether a string is a data URL, stop at a quote, an escape and a comma. Later skip to the closing quote.
 _UNDECIDED = re.compile(rb'["\\,]')
 _DECIDED = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*', re.DOTALL)
 _HEAD_BYTES_MAX = 120
 
 
 class DataUrlReader:
-    """Feed it a JSON body; `rest` is the same JSON with a marker in the place of each data URL, `images` gives the files.
+    """Reader of a JSON body: call `feed` with its bytes, `finish` for the JSON with markers, and `extract_files` for the files.
 
-    Raises BodyTooLarge (the rest above `rest_bytes_max`, a picture above `file_bytes_max`) and InvalidValue (too many
-    pictures, not base64).
+    Raises BodyTooLarge (the JSON above `rest_bytes_max`, an image above `file_bytes_max`) and InvalidValue (too many images, or
+    not base64).
     """
 
     def __init__(self, spool: Spool, *, rest_bytes_max: int, file_bytes_max: int, files_max: int):
@@ -40,7 +40,7 @@ class DataUrlReader:
         self._file_bytes_max = file_bytes_max
         self._files_max = files_max
         self._pieces: list[tuple[Slice, str]] = []
-        # No client can guess it, so no text can pass for a marker.
+        # Random, so that no text of a client can be taken for a marker.
         self._marker = f"data-url-{secrets.token_hex(16)}-"
         self._state: Callable[[bytes, int], int] = self._outside
         self._string_at = 0
@@ -52,7 +52,7 @@ class DataUrlReader:
         self._padded = False
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the body, cut anywhere."""
+        """Process the next bytes of the body, cut anywhere."""
         at = 0
         while at < len(data):
             at = self._state(data, at)
@@ -61,12 +61,12 @@ class DataUrlReader:
             raise BodyTooLarge(message)
 
     def finish(self) -> bytes:
-        """The rest, once the body has ended."""
+        """Return the JSON with a marker in place of each data URL. Raises InvalidJson inside a data URL."""
         if self._state == self._inside_data:
             raise InvalidJson("The body is not valid JSON: it ends inside a data URL.")
         return bytes(self.rest)
 
-    # --- the three states: each takes bytes from `at` on and says how far it came ---
+    # --- the three states: each processes bytes from `at` on and returns the offset of the next one ---
 
     def _outside(self, data: bytes, at: int) -> int:
         run = _STRINGS.match(data, at)
@@ -97,7 +97,7 @@ class DataUrlReader:
         return end
 
     def _next_place(self, data: bytes, at: int) -> int:
-        """Position of the next quote, backslash or comma that matters in a string, or the end of `data`."""
+        """Return the position of the next quote, backslash or comma to handle in a string, or the end of `data`."""
         if not self._undecided:
             decided = _DECIDED.match(data, at)
             return at if decided is None else decided.end()
@@ -118,7 +118,7 @@ class DataUrlReader:
         quote = data.find(b'"', at)
         end = len(data) if quote < 0 else quote
         text = self._base64 + data[at:end]
-        # A backslash at the end waits for its slash.
+        # Keep a backslash at the end until its slash arrives.
         whole = len(text) - text.endswith(b"\\")
         plain = text[:whole].replace(b"\\/", b"/")
         usable = len(plain) // 4 * 4
@@ -152,12 +152,12 @@ class DataUrlReader:
         self._spool.write(piece)
         self._digest.update(piece)
 
-    # --- what the markers stand for ---
+    # --- markers back to files ---
 
-    def take(self, fields: dict[str, Any]) -> tuple[dict[str, Any], list[FilePart]]:
-        """The other fields, and the files that `images` and `mask` name, in that order.
+    def extract_files(self, fields: dict[str, Any]) -> tuple[dict[str, Any], list[FilePart]]:
+        """Return the fields without `images` and `mask`, and the files of those two, in that order.
 
-        Raises MissingParameter, InvalidType and InvalidValue: also for remote URLs, file ids and data URLs anywhere else.
+        Raises MissingParameter, InvalidType and InvalidValue, which covers remote URLs, file ids and data URLs in other fields.
         """
         others = {name: value for name, value in fields.items() if name not in ("images", "mask")}
         for name, value in others.items():

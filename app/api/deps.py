@@ -1,4 +1,4 @@
-"""Dependencies of the routes: the gateway, the caps of bodies, and the caller."""
+"""Dependencies of the routes: the gateway, the limits on bodies, and the authenticated caller."""
 
 from typing import Annotated
 
@@ -14,11 +14,11 @@ from app.images.admission import INVALID_KEY
 from app.wiring import Gateway
 
 _NO_HMAC = b"\0" * 32
-"""Compared with an unknown key, so that it takes as long as a known one."""
+"""HMAC to compare with when the key is unknown, so that the check takes as long as for a known key."""
 MISSING_KEY = "You didn't provide an API key. Send it as: Authorization: Bearer YOUR_KEY"
 
 
-# Async though nothing is awaited: FastAPI would run a plain function in a thread, for every request.
+# Async although nothing is awaited: FastAPI would run a plain function in a thread.
 async def wired(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
     return gateway
@@ -34,7 +34,7 @@ Caps = Annotated[BodyCaps, Depends(body_caps)]
 
 
 async def caller(request: Request, gateway: Wired) -> Grant:
-    """Authenticate the key in `Authorization: Bearer ...`, before any of the body is read; a key is taken from nowhere else.
+    """Authenticate the key in `Authorization: Bearer ...`, before the body is read. Other places for a key are not supported.
 
     Raises InvalidApiKey, RateLimited, StoreUnavailable.
     """
@@ -53,7 +53,8 @@ Caller = Annotated[Grant, Depends(caller)]
 
 
 async def _grant(gateway: Gateway, secret: str) -> Grant | None:
-    """Return None for a key that is malformed, unknown, wrong, or not usable now; the last three take the same time."""
+    """Look up and verify a key. Return None for one that is malformed, unknown, wrong or not usable now; the last three take
+    the same time."""
     key_id = keys.key_id(secret)
     if key_id is None:
         return None

@@ -1,4 +1,4 @@
-"""The API's own documentation: `/openapi.json`, and `/docs`, a page whose every file is served from here."""
+"""API documentation: `/openapi.json`, and `/docs`, a page whose files are all served by this gateway."""
 
 import threading
 from collections.abc import Iterator
@@ -32,24 +32,24 @@ _VALIDATION = ("HTTPValidationError", "ValidationError")
 
 
 def install_documentation(api: FastAPI) -> None:
-    """Serve the document and its page; call it after the last route. The document is made at its first request."""
-    known: dict[str, Any] = {}
+    """Add both routes; call it after all other routes. The document is made at its first request."""
+    cache: dict[str, Any] = {}
     lock = threading.Lock()
 
     def document() -> dict[str, Any]:
         with lock:
-            if not known:
-                known.update(openapi_document(api))
-        return known
+            if not cache:
+                cache.update(openapi_document(api))
+        return cache
 
-    api.openapi = document  # type: ignore[method-assign]  # The way FastAPI documents.
+    api.openapi = document  # type: ignore[method-assign]  # As FastAPI's documentation does.
     api.get("/openapi.json", include_in_schema=False)(openapi_json)
     api.get("/docs", include_in_schema=False)(docs)
     files = resources.files("fastapi_offline") / "static"
     api.mount(_ASSETS, StaticFiles(directory=str(files)), name="docs assets")
 
 
-# Not inside of the above: FastAPI remembers every function that is a route, and with a closure the whole application.
+# Module functions, because FastAPI caches every route function for ever, and a closure would keep the whole application.
 # A plain function, so that FastAPI runs it in a thread: making the document takes a second of CPU.
 def openapi_json(request: Request) -> JSONResponse:
     return JSONResponse(request.app.openapi())
@@ -68,12 +68,12 @@ async def docs(request: Request) -> HTMLResponse:
 
 
 def openapi_document(api: FastAPI) -> dict[str, Any]:
-    """The routes with their models; bodies and query strings that they read themselves; callers and refusals."""
+    """Make the OpenAPI document: FastAPI's, with the bodies and query strings that routes read by themselves, keys and refusals."""
     document = get_openapi(title=api.title, version=api.version, description=DESCRIPTION, routes=api.routes)
     components = document.setdefault("components", {})
     components["securitySchemes"] = openapi.SECURITY
     schemas = components.setdefault("schemas", {})
-    for name in _VALIDATION:  # FastAPI's 422, which is never sent.
+    for name in _VALIDATION:  # Models of FastAPI's 422, which is never sent.
         schemas.pop(name, None)
     for model in (ErrorOut, PriceDocument):
         openapi.add_schema(schemas, model)
@@ -81,12 +81,12 @@ def openapi_document(api: FastAPI) -> dict[str, Any]:
         path = document["paths"].get(context.path_format, {})
         for method in context.methods or ():
             if (operation := path.get(method.lower())) is not None:
-                _complete(operation, _calls_of(context), schemas)
-                _refuse(operation, _calls_of(context), method, context.path_format or "")
+                _describe(operation, _calls_of(context), schemas)
+                _add_refusals(operation, _calls_of(context), method, context.path_format or "")
     return document
 
 
-def _guard(calls: list[Any]) -> list[dict[str, list[str]]] | None:
+def _security(calls: list[Any]) -> list[dict[str, list[str]]] | None:
     if admin in calls:
         return openapi.ADMIN
     return openapi.OWN if caller in calls else None
@@ -103,8 +103,8 @@ def _calls(dependant: Dependant) -> Iterator[Any]:
         yield from _calls(inner)
 
 
-def _complete(operation: dict[str, Any], calls: list[Any], schemas: dict[str, Any]) -> None:
-    """Describe what the route reads by itself, and mark what OpenAI does not have."""
+def _describe(operation: dict[str, Any], calls: list[Any], schemas: dict[str, Any]) -> None:
+    """Describe the body and query that the route reads by itself, and mark extensions."""
     if any("(extension)" in tag for tag in operation.get("tags", ())):
         operation |= EXTENSION
     for call in calls:
@@ -117,17 +117,17 @@ def _complete(operation: dict[str, Any], calls: list[Any], schemas: dict[str, An
             operation["parameters"] = openapi.parameters(call.model)
 
 
-def _refuse(operation: dict[str, Any], calls: list[Any], method: str, path: str) -> None:
-    """Add the refusals that follow from the key, the method, the path and the parameters."""
-    answers, guard = operation["responses"], _guard(calls)
+def _add_refusals(operation: dict[str, Any], calls: list[Any], method: str, path: str) -> None:
+    """Add the refusals that the key, the method, the path and the parameters make possible."""
+    answers, security = operation["responses"], _security(calls)
     answers.pop("422", None)
-    if guard is None:
+    if security is None:
         return
-    operation["security"] = guard
+    operation["security"] = security
     statuses = [401, 429, 503]
     statuses += [400] if operation.get("requestBody") or operation.get("parameters") else []
     statuses += [404] if "{" in path else []
-    if guard == openapi.ADMIN and (method != "GET" or admin_writer in calls):
+    if security == openapi.ADMIN and (method != "GET" or admin_writer in calls):
         statuses += [403, 409] if method == "POST" else [403]
     for status in statuses:
         answers.setdefault(str(status), openapi.refusal(status))

@@ -1,4 +1,4 @@
-"""Error handlers: the one place that turns an exception into HTTP, in OpenAI's form."""
+"""Error handlers, which turn exceptions into HTTP responses with OpenAI's error object."""
 
 import json
 from collections.abc import Mapping
@@ -29,8 +29,8 @@ log = structlog.get_logger()
 
 
 def error_response(exc: GatewayError) -> Response:
-    """Body, status and the headers that tell an SDK whether to try again."""
-    # A lone surrogate out of somebody's field name becomes an escape, which is JSON again.
+    """Make the response: body, status, and the headers that tell an SDK whether to retry."""
+    # A lone surrogate in a field name cannot be encoded; written as an escape it is valid JSON.
     body = json.dumps(exc.body(), ensure_ascii=False).encode("utf-8", "backslashreplace")
     headers = dict(exc.headers)
     if exc.retryable:
@@ -41,7 +41,7 @@ def error_response(exc: GatewayError) -> Response:
 
 
 def internal_error_response(scope_state: dict[str, Any], exc: Exception) -> Response:
-    """500 without details; the details go to the log, under the id that the client sees."""
+    """Make a 500 without details; the exception is logged with the request id that the client gets."""
     request_id = scope_state.get("request_id")
     log.error("internal error", request_id=request_id, exc_info=exc)
     response = error_response(InternalError("The gateway failed; tell its administrator the request id."))
@@ -51,7 +51,7 @@ def internal_error_response(scope_state: dict[str, Any], exc: Exception) -> Resp
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Every exception that leaves a route answers in OpenAI's error shape."""
+    """Register handlers for all exceptions of routes, so that each answers with OpenAI's error object."""
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -73,29 +73,29 @@ async def _gateway_error(request: Request, exc: Exception) -> Response:
 async def _http_exception(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     headers = dict(exc.headers or {})
-    asked = f"{request.method} {request.url.path[:200]}"
+    target = f"{request.method} {request.url.path[:200]}"
     if exc.status_code == 404:
-        return error_response(UnknownUrl(f"Unknown request URL: {asked}. Check the path and the base URL."))
+        return error_response(UnknownUrl(f"Unknown request URL: {target}. Check the path and the base URL."))
     if exc.status_code == 405:
         allowed = headers.get("Allow", headers.get("allow", ""))
-        return error_response(MethodNotAllowed(f"Not allowed: {asked}; use {allowed}.", headers=headers))
+        return error_response(MethodNotAllowed(f"Not allowed: {target}; use {allowed}.", headers=headers))
     if exc.status_code >= 500:
         return internal_error_response(request.scope.get("state", {}), exc)
     return error_response(BadRequest(exc.detail, status=exc.status_code, headers=headers))
 
 
 async def _validation_error(_: Request, exc: Exception) -> Response:
-    """The first thing that is wrong, without the value that was sent."""
+    """Answer the first validation error, without the rejected value."""
     assert isinstance(exc, RequestValidationError)
     first = exc.errors()[0]
-    return error_response(validation_error({**first, "loc": first["loc"][1:]}))  # Without `body` or `query`.
+    return error_response(validation_error({**first, "loc": first["loc"][1:]}))  # Drops `body` or `query`.
 
 
-def validation_error(found: Mapping[str, Any]) -> BadRequest:
-    """Error for an entry of pydantic's `errors()`, without the value that was sent."""
-    param = ".".join(str(part) for part in found["loc"]) or None
-    kind = found["type"]
-    message = f"{param or 'The body'}: {found['msg'].removeprefix('Value error, ').rstrip('.')}."
+def validation_error(entry: Mapping[str, Any]) -> BadRequest:
+    """Make the error for an entry of pydantic's `errors()`, without the rejected value."""
+    param = ".".join(str(part) for part in entry["loc"]) or None
+    kind = entry["type"]
+    message = f"{param or 'The body'}: {entry['msg'].removeprefix('Value error, ').rstrip('.')}."
     if kind == "missing":
         return MissingParameter(message, param=param)
     if kind.startswith("json"):
@@ -108,7 +108,7 @@ def validation_error(found: Mapping[str, Any]) -> BadRequest:
 
 
 async def _client_left(_: Request, __: Exception) -> Response:
-    """Answer 499, proxies' code for a client that hung up; only the access log sees it."""
+    """Answer 499, which proxies log for a client that hung up; only the access log shows it."""
     return Response(status_code=499)
 
 

@@ -1,7 +1,7 @@
-"""The outer guard by client address, over slowapi. In this process only: it keeps noise out, it is no limit of a user's.
+"""Rate limits per client address, with slowapi. They count in this process only and are independent of the limits of users.
 
-slowapi is synchronous, so it never gets a Redis address, and its middlewares let everything through on a current FastAPI, so
-only its decorator and its engine are used.
+slowapi is synchronous, so it never uses Redis. Its middlewares limit nothing on current FastAPI versions, so only its decorator
+and its limiter are used.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ WINDOW_S = 60
 
 
 class Guard:
-    """Limits per client address and minute: `models_per_minute` lists of models, `admin_per_minute` calls of the administration
-    API, `own_per_minute` questions about one's own key, `bad_keys_per_minute` wrong keys."""
+    """Limits per client address and minute: `models_per_minute` calls of /models, `admin_per_minute` of the administration API,
+    `own_per_minute` of each route about the caller's own key, `bad_keys_per_minute` wrong keys."""
 
     def __init__(self, *, models_per_minute: int, admin_per_minute: int, own_per_minute: int, bad_keys_per_minute: int):
         self.limiter = Limiter(key_func=get_remote_address, storage_uri="memory://")
@@ -33,28 +33,28 @@ class Guard:
         self._bad_keys = parse(f"{bad_keys_per_minute}/minute")
 
     def models(self, route: Route) -> Route:
-        """Decorates a route that lists models; the route must take `request`."""
+        """Decorate a route that lists models; the route must have the parameter `request`."""
         limited: Route = self.limiter.limit(self._models)(route)
         return limited
 
     def own(self, route: Route) -> Route:
-        """Decorates a route that tells somebody about their own key; the route must take `request`."""
+        """Decorate a route about the caller's own key; the route must have the parameter `request`."""
         limited: Route = self.limiter.limit(self._own)(route)
         return limited
 
     def count_admin_call(self, request: Request) -> None:
-        """Raises RateLimited when this address calls the administration API too often."""
+        """Count a call of the administration API. Raises RateLimited above the limit of this address."""
         if not self.limiter.limiter.hit(self._admin, "admin", get_remote_address(request)):
             raise _too_many(f"calls from your address ({self._admin.amount} per minute)")
 
     def count_bad_key(self, request: Request) -> None:
-        """Raises RateLimited when this address has tried too many. A right key is never counted, nor refused here."""
+        """Count a wrong key. Raises RateLimited above the limit of this address. Valid keys are never counted or refused here."""
         if not self.limiter.limiter.hit(self._bad_keys, "bad key", get_remote_address(request)):
             raise _too_many(f"wrong API keys from your address ({self._bad_keys.amount} per minute)")
 
 
 async def too_many_calls(_: Request, exc: Exception) -> Response:
-    """slowapi's refusal in OpenAI's shape."""
+    """Answer slowapi's refusal with OpenAI's error object."""
     assert isinstance(exc, RateLimitExceeded)
     assert exc.limit is not None
     return error_response(_too_many(f"calls from your address ({exc.limit.limit.amount} per minute)"))

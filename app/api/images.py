@@ -1,4 +1,4 @@
-"""The image endpoints: they read the request, hand it to `ImageService` and send what comes of it."""
+"""Image endpoints: each reads the request, passes it to `ImageService` and sends the answer."""
 
 from collections.abc import Awaitable, Callable
 
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/images", tags=["Images"])
 
 @router.post("/generations", **openapi.GENERATIONS)
 async def generate(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> Response:
-    """Create images from a prompt. Fields this gateway has no opinion on go to the relay as they came."""
+    """Create images from a prompt. Fields that this gateway does not know go to the relay unchanged."""
     return await _buy(request, caller, gateway, caps, read_generation)
 
 
@@ -37,24 +37,25 @@ async def edit(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> 
 
 @router.post("/variations", **openapi.VARIATIONS)
 async def vary(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> Response:
-    """Variations of an image, for models whose catalog entry allows it; none does by default."""
+    """Create variations of an image, for models whose catalog entry allows it; none does by default."""
     return await _buy(request, caller, gateway, caps, read_variation)
 
 
 async def _buy(request: Request, caller: Grant, gateway: Gateway, caps: BodyCaps, read_body: ReadBody) -> Response:
     try:
-        retry, wanted = Retry.from_headers(request.headers), await read_body(request, caps)
+        retry, image_request = Retry.from_headers(request.headers), await read_body(request, caps)
     except GatewayError as exc:
         gateway.image_service.note_refusal(request.state.request_id, caller, exc)
         raise
-    connection, later = ClientConnection(request), _prefers_later(request)
+    connection, deferred = ClientConnection(request), _prefers_async(request)
     pending = await gateway.image_service.submit(
-        request.state.request_id, caller, wanted, retry, connection.has_closed, deferred=later
+        request.state.request_id, caller, image_request, retry, connection.has_closed, deferred=deferred
     )
-    return await (accepted(gateway, pending) if later else response_to(pending, connection, gateway.currency))
+    return await (accepted(gateway, pending) if deferred else response_to(pending, connection, gateway.currency))
 
 
-def _prefers_later(request: Request) -> bool:
-    """`Prefer: respond-async` (RFC 7240): the client collects the answer later, so that no proxy cuts a long call."""
+def _prefers_async(request: Request) -> bool:
+    """Return whether the client sent `Prefer: respond-async` (RFC 7240): it fetches the answer later, so that no proxy cuts a long
+    call."""
     preferences = request.headers.getlist("prefer")
     return any(part.strip().lower() == "respond-async" for line in preferences for part in line.split(","))

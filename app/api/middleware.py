@@ -1,4 +1,4 @@
-"""Middleware around every request, outermost first: RequestId, AccessLog, FrameGuard, UnreadBody, InternalErrors. Pure ASGI."""
+"""ASGI middleware for every request, outermost first: RequestId, AccessLog, FrameGuard, UnreadBody, InternalErrors."""
 
 import asyncio
 import re
@@ -23,8 +23,8 @@ TARGET_BYTES_MAX = 8 * 1024
 HEADERS_BYTES_MAX = 32 * 1024
 HEADERS_MAX = 100
 
-# Decoding makes these into other paths, or other programs read them as such: empty and dotted segments, parameters,
-# backslashes, control characters, slashes in disguise.
+# Parts of a path that a proxy may read differently: empty and dotted segments, parameters, backslashes, control characters
+# and encoded slashes.
 _ODD_PATH = re.compile(rb"//|\\|;|\.\.|%(?:[01]|2e|2f|5c|7f)", re.IGNORECASE)
 _MODEL_PATH = re.compile(rb"(?:/v1)?/(?:models|organization/projects/[^/]+/rate_limits)/[^/]+\Z")
 _CHECKED = (b"host", b"content-length", b"transfer-encoding")
@@ -32,15 +32,15 @@ _HOST = re.compile(rb"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNO
 
 
 class RequestId:
-    """Gives each request `scope["state"]["request_id"]`, and its answer `x-request-id` and `openai-processing-ms`.
+    """Set `scope["state"]["request_id"]`, and the response headers `x-request-id` and `openai-processing-ms`.
 
-    An id that the client sends is not used. Headers already set by the application stay. Once this process is `leaving`, each
-    answer closes its connection: on it the client would come back to this very process, and be turned away.
+    A client's own id is ignored; headers set by the application stay. Once `is_draining`, each answer closes its connection, so
+    that the client's next request reaches another process.
     """
 
-    def __init__(self, app: ASGIApp, leaving: Callable[[], bool]):
+    def __init__(self, app: ASGIApp, is_draining: Callable[[], bool]):
         self.app = app
-        self.leaving = leaving
+        self.is_draining = is_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +55,7 @@ class RequestId:
                 processing_ms = int((time.perf_counter() - started_s) * 1000)
                 _set_default(headers, b"x-request-id", request_id.encode())
                 _set_default(headers, b"openai-processing-ms", str(processing_ms).encode())
-                if self.leaving():
+                if self.is_draining():
                     _set_default(headers, b"connection", b"close")
                 message = {**message, "headers": headers}
             await send(message)
@@ -64,7 +64,7 @@ class RequestId:
 
 
 class AccessLog:
-    """One line per request, at its end: never a query, a header, a prompt or a key."""
+    """Log one line at the end of each request, without query, headers, prompt and key."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -74,16 +74,16 @@ class AccessLog:
             await self.app(scope, receive, send)
             return
         started_s = time.perf_counter()
-        status = 500  # What the server answers when the application does not.
+        status = 500  # The server's answer when the application sends none.
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_watch(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, send_and_watch)
         finally:
             state: dict[str, Any] = scope.get("state", {})
             log.info(
@@ -98,7 +98,7 @@ class AccessLog:
 
 
 class FrameGuard:
-    """Refuses what no honest client sends, before anything reads it. What the HTTP parser refuses never comes this far."""
+    """Refuse websockets, ambiguous or oversized headers, and malformed targets. Malformed HTTP is refused by the server."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -118,10 +118,10 @@ class FrameGuard:
 
 
 class UnreadBody:
-    """Closes the connection after an answer that was sent before its request was read to the end.
+    """Close the connection after an answer to a request whose body was not read to its end.
 
-    A close with unread bytes in the socket resets the connection, and the client sees the reset and not the answer. So what still
-    comes is thrown away for `linger_s` at most; a client that waits for `100 Continue` sends nothing, and is not waited for.
+    Closing with unread bytes in the socket resets the connection, and the client sees the reset instead of the answer. So further
+    bytes are read and dropped for `linger_s` at most, unless the client still waits for `100 Continue`.
     """
 
     def __init__(self, app: ASGIApp, linger_s: float = 2.0):
@@ -132,11 +132,11 @@ class UnreadBody:
         if scope["type"] != "http" or not _has_body(scope["headers"]):
             await self.app(scope, receive, send)
             return
-        unread, touched = True, False
+        unread, read_started = True, False
 
-        async def receive_and_note() -> Message:
-            nonlocal unread, touched
-            touched = True
+        async def receive_and_watch() -> Message:
+            nonlocal unread, read_started
+            read_started = True
             message = await receive()
             unread = unread and message["type"] == "http.request" and message.get("more_body", False)
             return message
@@ -148,14 +148,14 @@ class UnreadBody:
                 headers: Headers = list(message.get("headers", []))
                 _set_default(headers, b"connection", b"close")
                 await send({**message, "headers": headers})
-            elif message.get("more_body", False) or not (touched or _sends_unasked(scope["headers"])):
+            elif message.get("more_body", False) or not (read_started or _sends_body_at_once(scope["headers"])):
                 await send(message)
             else:
                 await send({**message, "more_body": True})
                 await self._drain(receive)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-        await self.app(scope, receive_and_note, send_and_close)
+        await self.app(scope, receive_and_watch, send_and_close)
 
     async def _drain(self, receive: Receive) -> None:
         try:
@@ -169,7 +169,7 @@ class UnreadBody:
 
 
 class InternalErrors:
-    """A bug answers 500 `internal_error` and one log entry; once an answer has begun, the connection breaks off instead."""
+    """Answer 500 `internal_error` to an unexpected exception and log it; once an answer has begun, the connection is cut."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -177,13 +177,13 @@ class InternalErrors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_watch(message: Message) -> None:
             nonlocal begun
             begun = begun or message["type"] == "http.response.start"
             await send(message)
 
         try:
-            await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, send_and_watch)
         except Exception as exc:
             if begun or scope["type"] != "http":
                 raise
@@ -191,7 +191,7 @@ class InternalErrors:
 
 
 class UnderV1:
-    """Serves each of `paths` without its /v1, too: clients disagree about where /v1 belongs."""
+    """Serve each of `paths` without its /v1, too, because some clients leave it out of the base URL."""
 
     def __init__(self, app: ASGIApp, paths: Iterable[str]):
         self.app = app
@@ -204,7 +204,7 @@ class UnderV1:
 
 
 class SandboxMark:
-    """Marks every answer of the sandbox with a header."""
+    """Add the header `x-imagegate-sandbox` to every answer."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -218,31 +218,31 @@ class SandboxMark:
         await self.app(scope, receive, send_marked)
 
 
-def wrap(app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> ASGIApp:
-    """Wrap `app` in all middleware, in order."""
-    return RequestId(AccessLog(FrameGuard(UnreadBody(InternalErrors(app)))), leaving)
+def wrap(app: ASGIApp, is_draining: Callable[[], bool] = lambda: False) -> ASGIApp:
+    """Wrap `app` in the middleware that all requests pass."""
+    return RequestId(AccessLog(FrameGuard(UnreadBody(InternalErrors(app)))), is_draining)
 
 
 def _check_headers(scope: Scope) -> None:
     headers: Headers = scope["headers"]
     if len(headers) > HEADERS_MAX:
         raise HeadersTooLarge(f"The request has {len(headers)} headers; at most {HEADERS_MAX} are allowed. Send fewer.")
-    told: dict[bytes, list[bytes]] = {name: [] for name in _CHECKED}
+    checked: dict[bytes, list[bytes]] = {name: [] for name in _CHECKED}
     headers_bytes = 0
     for name, value in headers:
         headers_bytes += len(name) + len(value) + 4
         if b"\0" in value:
             raise BadRequest("A header holds a NUL byte; remove it.")
-        if name in told:
-            told[name].append(value)
+        if name in checked:
+            checked[name].append(value)
     if headers_bytes > HEADERS_BYTES_MAX:
         raise HeadersTooLarge(f"The headers have {headers_bytes:,} bytes; at most {HEADERS_BYTES_MAX:,} are allowed.")
-    hosts, lengths = told[b"host"], told[b"content-length"]
+    hosts, lengths = checked[b"host"], checked[b"content-length"]
     if (scope["http_version"] != "1.0" or hosts) and (len(hosts) != 1 or not _HOST.fullmatch(hosts[0])):
         raise BadRequest("The request needs one Host header with a name and, if any, a port.")
     if len(lengths) > 1 or not all(value.isdigit() for value in lengths):
         raise BadRequest("Content-Length must come once, as a whole number.")
-    codings = [value.strip().lower() for value in told[b"transfer-encoding"]]
+    codings = [value.strip().lower() for value in checked[b"transfer-encoding"]]
     if codings and (codings != [b"chunked"] or lengths):
         raise BadRequest("Transfer-Encoding must be 'chunked' alone, and without Content-Length.")
 
@@ -255,7 +255,7 @@ def _check_target(scope: Scope) -> None:
     if scope["method"] not in METHODS:
         raise MethodNotAllowed("This method is not supported.", headers={"allow": ", ".join(METHODS)})
     if _MODEL_PATH.match(path):
-        path = path.lower().replace(b"%2f", b"")  # The SDKs write the slash of a model's name so.
+        path = path.lower().replace(b"%2f", b"")  # The SDKs encode the slash of a model's name.
     if _ODD_PATH.search(path):
         raise UnknownUrl("Unknown request URL: the path holds characters that no path here has. Check the base URL.")
 
@@ -265,7 +265,7 @@ def _raw_path(scope: Scope) -> bytes:
     return scope["path"].encode() if raw is None else raw
 
 
-def _sends_unasked(headers: Headers) -> bool:
+def _sends_body_at_once(headers: Headers) -> bool:
     return all(name != b"expect" for name, _ in headers)
 
 

@@ -1,7 +1,7 @@
-"""A multipart form, read as its bytes pass: text to memory, files to the request's spool.
+"""Reader of multipart forms: text goes to memory, files to the request's spool, while the bytes arrive.
 
-Built on python-multipart's push parser, which leaves to its caller: what the headers of a part mean, every limit on number and
-size but those of headers, and whether the final boundary ever came. File names are never looked at.
+It uses python-multipart's push parser and adds the meaning of part headers, limits on number and size, and the check of the final
+boundary. File names are ignored.
 """
 
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ from app.core.uploads import FilePart, upload_field
 from app.errors import BodyTooLarge, DuplicateKey, InvalidMultipart, InvalidValue, StringTooLong
 from app.spool import Slice, Spool
 
-# A file name alone may have 4 KB; 16 headers are ten more than any client sends.
+# A file name may have 4 KB; clients send at most six headers per part.
 PART_HEADER_BYTES_MAX = 8 * 1024
 PART_HEADERS_MAX = 16
 PART_OPTIONS_MAX = 100
 BOUNDARY_BYTES_MAX = 70
-"""RFC 2046, section 5.1.1."""
+"""Longest boundary (RFC 2046, section 5.1.1)."""
 TEXT_BYTES_MAX = 4 * 32_000
-"""One text field: the longest prompt in the widest characters."""
+"""Most bytes of a text field: the longest prompt, at four bytes per character."""
 TEXTS_BYTES_MAX = 1024 * 1024
-"""All text fields together."""
+"""Most bytes of all text fields together."""
 _ENCODINGS_PLAIN = (b"", b"7bit", b"8bit", b"binary")
 
 
@@ -31,16 +31,16 @@ _ENCODINGS_PLAIN = (b"", b"7bit", b"8bit", b"binary")
 class _Part:
     headers: dict[bytes, bytes] = field(default_factory=dict)
     name: str = ""
-    offset: int | None = None  # In the spool; None for text.
+    offset: int | None = None  # Offset in the spool; None for text.
     text: bytearray = field(default_factory=bytearray)
     digest: blake3 | None = None
 
 
 class FormReader:
-    """Feed it the body, then `finish`. Raises InvalidMultipart, InvalidValue, DuplicateKey, StringTooLong and BodyTooLarge.
+    """Reader of a form: call `feed` with the bytes of the body, then `finish`.
 
-    Afterwards `fields` holds the text (a list where a name came more than once) and `files` the files in their order.
-    The spool belongs to the caller all along, also after an error.
+    Raises InvalidMultipart, InvalidValue, DuplicateKey, StringTooLong and BodyTooLarge. After `finish`, `fields` holds the text (a
+    list for a repeated name) and `files` the files in their order. The caller closes the spool, also after an error.
     """
 
     def __init__(self, boundary: bytes, spool: Spool, *, file_bytes_max: int, files_max: int, fields_max: int):
@@ -78,18 +78,18 @@ class FormReader:
         )
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the body, cut anywhere."""
+        """Process the next bytes of the body, cut anywhere."""
         try:
             self._parser.write(data)
         except FormParserError as exc:
             raise InvalidMultipart(f"The multipart body is malformed: {exc}.") from exc
 
     def finish(self) -> None:
-        """The body has ended. Raises InvalidMultipart when it ended before its final boundary."""
+        """End the body. Raises InvalidMultipart when its final boundary is missing."""
         if not self._ended:
             raise InvalidMultipart("The multipart body ends before its final boundary; send it whole.")
 
-    # --- what the parser calls ---
+    # --- callbacks of the parser ---
 
     def _on_part_begin(self) -> None:
         self._part = _Part()
@@ -193,7 +193,7 @@ class FormReader:
 
 
 def _options(value: bytes) -> tuple[bytes, dict[bytes, bytes]]:
-    # Thousands of semicolons would take the parser milliseconds, part after part.
+    # Parsing thousands of semicolons takes milliseconds in each part.
     if value.count(b";") > PART_OPTIONS_MAX:
         raise InvalidMultipart(f"A header of a part has more than {PART_OPTIONS_MAX} semicolons; send a shorter one.")
     return parse_options_header(value)

@@ -1,4 +1,4 @@
-"""OpenAPI descriptions of bodies and answers that the routes read and write by themselves."""
+"""OpenAPI descriptions of the bodies and responses that routes read and write without FastAPI's models."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ _TYPES = {429: "requests", 503: "server_error"}
 
 
 def add_schema(schemas: dict[str, Any], model: type[BaseModel]) -> dict[str, str]:
-    """Put a model and all it is made of among the document's schemas; returns the reference to it."""
+    """Add a model and its parts to the document's schemas; returns the reference to it."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= schema.pop("$defs", {})
     schemas[model.__name__] = schema
@@ -31,32 +31,32 @@ def add_schema(schemas: dict[str, Any], model: type[BaseModel]) -> dict[str, str
 
 
 def parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
-    """The fields of `query` as parameters; lists are written as OpenAI's SDKs write them, `name[]=a&name[]=b`."""
+    """Make query parameters of the fields of `query`; lists are written as OpenAI's SDKs do, `name[]=a&name[]=b`."""
     schema = query.model_json_schema()
     required = schema.get("required", [])
     return [
         {
-            "name": f"{name}[]" if "items" in (shape := _without_null(given)) else name,
+            "name": f"{name}[]" if "items" in (shape := _without_null(field)) else name,
             "in": "query",
             "required": name in required,
-            "description": given.get("description", ""),
+            "description": field.get("description", ""),
             "schema": shape,
         }
-        for name, given in schema["properties"].items()
+        for name, field in schema["properties"].items()
     ]
 
 
 def refusal(status: int) -> dict[str, Any]:
-    """A refusal with this status, with an example."""
+    """Make the response for a refusal with this status, with an example."""
     code, message, param = _REFUSALS_BY_STATUS[status]
     kind = _TYPES.get(status, "invalid_request_error")
     example = {"error": {"message": message, "type": kind, "param": param, "code": code}}
     return {"description": "Refused.", "content": {"application/json": {"schema": ERROR, "example": example}}}
 
 
-def _without_null(given: dict[str, Any]) -> dict[str, Any]:
-    """Without the null that stands for a parameter left out."""
-    variants = [variant for variant in given.get("anyOf", [given]) if variant.get("type") != "null"]
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """Drop the null type, title and description of a field's schema."""
+    variants = [variant for variant in field.get("anyOf", [field]) if variant.get("type") != "null"]
     return {name: value for name, value in variants[0].items() if name not in ("title", "description")}
 
 
@@ -81,7 +81,7 @@ _EVENTS = (
     "event: image_generation.completed\n"
     f'data: {{"type": "image_generation.completed", "b64_json": "{_PNG}", "size": "1024x1024"}}\n\n'
 )
-_WANTED = {"model": "gpt-image-1", "prompt": "A lighthouse at dusk", "n": 1, "size": "1024x1024"}
+_GENERATION = {"model": "gpt-image-1", "prompt": "A lighthouse at dusk", "n": 1, "size": "1024x1024"}
 _FORM = {"model": "gpt-image-1", "prompt": "Make it night", "image": "@lighthouse.png"}
 _BY_REFERENCE = {
     "model": "gpt-image-1",
@@ -132,7 +132,7 @@ SECURITY = {
 }
 GENERATIONS: dict[str, Any] = {
     "responses": _IMAGE_ANSWERS,
-    "openapi_extra": _KEY | _body({"application/json": _object(_PROMPT | _FACTS, "prompt", example=_WANTED)}),
+    "openapi_extra": _KEY | _body({"application/json": _object(_PROMPT | _FACTS, "prompt", example=_GENERATION)}),
 }
 EDITS: dict[str, Any] = {
     "responses": _IMAGE_ANSWERS,

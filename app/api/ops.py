@@ -1,4 +1,4 @@
-"""Health of the gateway, for load balancers and operators. No key needed, and nothing secret told."""
+"""Health endpoints for load balancers and operators. They need no key and reveal no secrets."""
 
 from dataclasses import asdict
 
@@ -13,15 +13,15 @@ router = APIRouter(tags=["Operation"])
 
 @router.get("/healthz")
 async def healthz() -> HealthOut:
-    """Tell that the process lives, and nothing of what it depends on."""
+    """Answer 200 while the process runs; dependencies are not checked."""
     return HealthOut()
 
 
 @router.get("/readyz", response_model=ReadyOut, responses={503: {"model": ReadyOut}})
 async def readyz(gateway: Wired) -> JSONResponse:
-    """200 when requests are served (`ready`, or `degraded` when something is amiss), 503 when they are not (`unready`: its
-    database, its heartbeat or its disk, or it shuts down). `chores` tells of each the seconds since its last success, and the
-    error of its last turn; an error there makes the gateway `degraded`."""
+    """Check the dependencies. 200 while image requests are served: `ready`, or `degraded` when a part fails. 503 `unready` while
+    the database, the heartbeat or the disk fails, or during shutdown. `chores` holds the seconds since the last success of each
+    background job and the error of its last run; such an error makes the gateway `degraded`."""
     readiness = await gateway.readiness.check()
     body = asdict(readiness) | {"sandbox": gateway.sandbox}
     return JSONResponse(body, 503 if readiness.status == "unready" else 200)

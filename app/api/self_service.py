@@ -1,4 +1,4 @@
-"""Routes for every API key: the key itself, its limits, its owner's usage and costs, and the price of a request beforehand."""
+"""Routes for every API key: the key and its limits, its owner's usage and costs, and the quote for a request."""
 
 from typing import Annotated, TypeVar
 
@@ -27,13 +27,13 @@ _QUOTE_BODY = {"requestBody": openapi.EDITS["openapi_extra"]["requestBody"], **E
 
 
 def self_service_router(guard: Guard) -> APIRouter:
-    """The routes, guarded by client address."""
+    """Make the routes, with a rate limit per client address."""
     router = APIRouter(tags=["Your own key"])
 
     @router.get("/key", openapi_extra=EXTENSION)
     @guard.own
     async def retrieve_own_key(request: Request, caller: Caller, gateway: Wired) -> OwnKeyOut:  # noqa: ARG001  (the guard's)
-        """The key, the models it can buy now and the use of its limits. Of a rate, `spent` is what passed in the last minute."""
+        """Return the key, the models it can buy now and the use of its limits. `spent` of a rate is the use in the last minute."""
         return await _own_key(caller, gateway)
 
     @router.get("/usage/images", response_model=ImagesUsageOut, openapi_extra=EXTENSION)
@@ -44,9 +44,9 @@ def self_service_router(guard: Guard) -> APIRouter:
         gateway: Wired,
         query: Annotated[ImagesQuery, Depends(QueryString(ImagesQuery))],
     ) -> Response:
-        """As `/organization/usage/images`, of the user or service account the key acts for: all their keys in all their
-        projects. `api_key_ids` narrows it to one key; naming somebody else is a 403."""
-        return await images_answer(gateway.database, _of_oneself(query, caller))
+        """Return usage as `/organization/usage/images` does, of the user or service account that owns the key: all their keys in
+        all their projects. `api_key_ids` narrows it to single keys; another user's id is a 403."""
+        return await images_answer(gateway.database, _own_usage_query(query, caller))
 
     @router.get("/costs", response_model=CostsOut, openapi_extra=EXTENSION)
     @guard.own
@@ -56,24 +56,24 @@ def self_service_router(guard: Guard) -> APIRouter:
         gateway: Wired,
         query: Annotated[CostsQuery, Depends(QueryString(CostsQuery))],
     ) -> Response:
-        """As `/organization/costs`, of the user or service account the key acts for."""
-        return await costs_answer(gateway.database, _of_oneself(query, caller), gateway.currency)
+        """Return costs as `/organization/costs` does, of the user or service account that owns the key."""
+        return await costs_answer(gateway.database, _own_usage_query(query, caller), gateway.currency)
 
     @router.post("/images/quote", openapi_extra=_QUOTE_BODY)
     @guard.own
     async def quote_image(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> QuoteOut:
-        """The most a generation or edit with this body can cost, which limit would refuse it now, and what would be left.
+        """Quote a generation or edit: the most it can cost, the limit that would refuse it now, and what would be left.
 
-        Nothing is bought, held or sent, and no rate is spent. `allowed` is about limits; what else is wrong with the request is
-        the same error as it would be for the request itself.
+        Nothing is bought, reserved or sent, and no rate is spent. `allowed` is about limits only; any other fault is the same
+        error as for the request itself.
         """
-        wanted = await read_quote(request, caps)
+        image_request = await read_quote(request, caps)
         try:
             catalog = await gateway.control_data.catalog()
-            quote = await _reader(gateway).quote(catalog, caller, wanted, gateway.clock.now_ms())
-            return QuoteOut.of(wanted, quote, gateway.currency)
+            quote = await _reader(gateway).quote(catalog, caller, image_request, gateway.clock.now_ms())
+            return QuoteOut.of(image_request, quote, gateway.currency)
         finally:
-            wanted.close()
+            image_request.close()
 
     return router
 
@@ -90,7 +90,7 @@ def _reader(gateway: Gateway) -> LimitReader:
     return LimitReader(gateway.database, gateway.rates, gateway.zone)
 
 
-def _of_oneself(query: UsageQuery, caller: Grant) -> UsageQuery:
+def _own_usage_query(query: UsageQuery, caller: Grant) -> UsageQuery:
     if set(query.user_ids) - {caller.user_id}:
         raise PermissionDenied("With an API key you see your own usage only; leave user_ids out.", param="user_ids")
     return query.model_copy(update={"user_ids": (caller.user_id,)})

@@ -140,7 +140,7 @@ def pictures_of(body: bytes, *cuts: int) -> bytes:
     reader = DataUrlReader(spool, rest_bytes_max=MIB, file_bytes_max=MIB, files_max=1)
     for chunk in cut(body, list(cuts)):
         reader.feed(chunk)
-    _, files = reader.take(json.loads(reader.finish()))
+    _, files = reader.extract_files(json.loads(reader.finish()))
     return spool.read(files[0].piece)
 
 
