@@ -1,4 +1,4 @@
-"""Background work: supervised chores that repeat at their own pace, and tasks that outlive the request that started them."""
+"""Background work: supervised chores that repeat at intervals, and tasks that outlive the request that started them."""
 
 import asyncio
 import time
@@ -10,15 +10,15 @@ import structlog
 
 FIRST_RETRY_S = 1.0
 STOP_S = 10.0
-"""Longest time that the last turns of all chores may take at the end."""
+"""Longest time for the last turns of all chores at shutdown."""
 T = TypeVar("T")
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Repeated work. `turn` runs once, then again `every_s` after it ended; after an exception it runs again with a backoff of
-    1 s, doubled up to `retry_s_max`."""
+    """Repeated work. `turn` runs again `every_s` seconds after it ended; after an exception, with a backoff of 1 s that doubles up
+    to `retry_s_max`."""
 
     name: str
     turn: Callable[[], Awaitable[object]]
@@ -26,13 +26,13 @@ class Chore:
     first_after_s: float = 0.0
     retry_s_max: float = 30.0
     last_turn: Callable[[], Awaitable[object]] | None = None
-    """Runs once when the gateway closes."""
+    """Function that runs once when the gateway closes."""
 
 
 @dataclass(slots=True)
 class ChoreState:
-    """Outcome of a chore so far. `succeeded_at_s` is the monotonic time of the last turn without an error; `error` is the class
-    of the last turn's exception, None once a turn went well."""
+    """State of a chore. `succeeded_at_s` is the monotonic time of the last successful turn; `error` is the class name of the last
+    turn's exception, None after success; `failures` counts the failed turns since."""
 
     succeeded_at_s: float | None = None
     error: str | None = None
@@ -41,8 +41,8 @@ class ChoreState:
 
 @dataclass(slots=True)
 class Chores:
-    """Runs each chore in a task of its own, and restarts it whatever it raises. `expected` exceptions, such as those of a
-    database that is away, are logged without a traceback."""
+    """Supervisor of chores. Each runs in a task of its own and is repeated after any exception; `expected` ones, such as those of
+    an unavailable database, are logged without a traceback."""
 
     chores: Sequence[Chore]
     expected: tuple[type[Exception], ...] = ()
@@ -54,7 +54,7 @@ class Chores:
         self.states = {chore.name: ChoreState() for chore in self.chores}
 
     def start(self) -> None:
-        """Start all chores; the running event loop holds them until `stop`."""
+        """Start all chores in the running event loop."""
         self._tasks = [asyncio.create_task(self._supervise(chore), name=chore.name) for chore in self.chores]
 
     async def stop(self) -> None:
@@ -63,23 +63,23 @@ class Chores:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        last = [chore for chore in self.chores if chore.last_turn is not None]
-        await asyncio.gather(*(self._run_last(chore) for chore in last))
+        ending = [chore for chore in self.chores if chore.last_turn is not None]
+        await asyncio.gather(*(self._run_last(chore) for chore in ending))
 
     async def run_once(self, name: str) -> bool:
-        """Run one turn of a chore now and note its outcome. False when it raised."""
+        """Run one turn of a chore now and record its outcome. Return False when it raised."""
         [chore] = [chore for chore in self.chores if chore.name == name]
         return await self._run(chore)
 
     def errors(self) -> dict[str, str]:
-        """Class of the last exception of each chore that fails at present, by name."""
+        """Return the class name of the last exception of each failing chore, by chore name."""
         return {name: state.error for name, state in self.states.items() if state.error is not None}
 
     async def _supervise(self, chore: Chore) -> None:
         await asyncio.sleep(chore.first_after_s)
         while True:
-            well = await self._run(chore)
-            await asyncio.sleep(chore.every_s if well else self._backoff_s(chore))
+            succeeded = await self._run(chore)
+            await asyncio.sleep(chore.every_s if succeeded else self._backoff_s(chore))
 
     def _backoff_s(self, chore: Chore) -> float:
         exponent = min(self.states[chore.name].failures - 1, 10)
@@ -92,7 +92,7 @@ class Chores:
         except asyncio.CancelledError as exc:
             if self._stopping:
                 raise
-            self._note_failure(chore, exc)  # A library's cancellation that leaked out must not end the chore.
+            self._note_failure(chore, exc)  # A cancellation that leaked from a library must not end the chore.
             return False
         except Exception as exc:
             self._note_failure(chore, exc)
@@ -121,13 +121,13 @@ class Chores:
 
 
 class BackgroundTasks:
-    """Tasks that outlive their request. Whoever awaits one may be cancelled; the task goes on."""
+    """Tasks that outlive the request that started them, and are finished before the process exits."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, T], *, awaited: bool = False) -> asyncio.Task[T]:
-        """Start a task. `awaited`: somebody looks at the outcome, so a failure is not logged."""
+        """Start a task. `awaited`: the caller handles its outcome, so a failure is not logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget if awaited else self._report)
@@ -137,20 +137,20 @@ class BackgroundTasks:
         return len(self._tasks)
 
     async def finish(self, timeout_s: float) -> int:
-        """Wait for all tasks, then cancel those that still run. Returns how many were cancelled."""
+        """Wait up to `timeout_s` for all tasks, then cancel the others. Returns how many were cancelled."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
-        left = [task for task in self._tasks if not task.done()]
-        for task in left:
+        unfinished = [task for task in self._tasks if not task.done()]
+        for task in unfinished:
             task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=5)
-        return len(left)
+        if unfinished:
+            await asyncio.wait(unfinished, timeout=5)
+        return len(unfinished)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # Retrieved, so that asyncio does not complain when the client has gone.
+            task.exception()  # Retrieve it, so that asyncio logs nothing when no client waited.
 
     def _report(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

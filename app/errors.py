@@ -1,10 +1,10 @@
-"""Errors that a client is meant to read, as one family.
+"""Errors that clients receive, all derived from GatewayError.
 
-A class carries what never changes (status, type, code, whether waiting helps); the place that raises it says which thing,
-what was needed and what is left. Anything that is not a GatewayError is a bug and answers 500.
+A class holds status, type, code and whether a retry can help; the message is written where it is raised, and names the limit or
+field and what was needed and left. Any other exception is a bug and answers 500.
 
-`retryable` becomes `x-should-retry: false` when it is not set: true only where waiting at most a minute can help and no money
-can have moved. The OpenAI SDKs retry 408, 409, 429 and every 5xx three times unless that header stops them.
+Without `retryable` the response has `x-should-retry: false`. It is true only when waiting at most a minute can help and nothing
+can have been charged. The OpenAI SDKs retry 408, 409, 429 and every 5xx three times unless that header stops them.
 """
 
 import copy
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 
 class GatewayError(Exception):
-    """A refusal or failure in OpenAI's words. `retry_after_s` is whole seconds, 1 to 60, on retryable ones only."""
+    """Refusal or failure, answered as OpenAI's error object. `retry_after_s` is 1 to 60 whole seconds, None unless retryable."""
 
     status = 500
     type = "server_error"
@@ -20,7 +20,7 @@ class GatewayError(Exception):
     retryable = False
     default_retry_after_s = 5
     limit: str | None = None
-    """Label of the limit that refused, where one did."""
+    """Label of the limit that refused the request, None for other errors."""
 
     def __init__(
         self,
@@ -43,20 +43,20 @@ class GatewayError(Exception):
         self.retry_after_s = min(max(retry_after_s or self.default_retry_after_s, 1), 60) if self.retryable else None
 
     def body(self) -> dict[str, Any]:
-        """OpenAI's error object: all four keys, always."""
+        """Return OpenAI's error object, always with all four keys."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
     def copy(self) -> Self:
-        """A copy to raise for another client: the original's traceback keeps alive every object it has seen."""
+        """Return a copy to raise for another client. The original's traceback would keep all its frames in memory."""
         return copy.copy(self)
 
     def to_record(self) -> dict[str, Any]:
-        """Record of all that the client is told, for `error_from_record`."""
+        """Return the fields that the client receives, as JSON values for `error_from_record`."""
         return {**self.body()["error"], "status": self.status, "retry_after_s": self.retry_after_s}
 
 
 def error_from_record(record: dict[str, Any]) -> GatewayError:
-    """The error that `record` was made from, to raise for another client."""
+    """Rebuild the error that `record` was made from."""
     error = GatewayError(
         record["message"], param=record["param"], code=record["code"], type=record["type"], status=record["status"]
     )
@@ -65,14 +65,14 @@ def error_from_record(record: dict[str, Any]) -> GatewayError:
 
 
 class InternalError(GatewayError):
-    """A bug of ours; the message never carries details."""
+    """Bug of the gateway; the message never holds details."""
 
 
-# --- the request is wrong: nothing happened, nothing will by trying again -------------------------------------------
+# --- invalid requests: nothing happened, and a retry cannot help ----------------------------------------------------
 
 
 class BadRequest(GatewayError):
-    """400 and its relatives; `param` names the field where there is one."""
+    """Invalid request; `param` names the field, if there is one."""
 
     status, type, code = 400, "invalid_request_error", "invalid_request"
 
@@ -94,7 +94,7 @@ class MissingParameter(BadRequest):
 
 
 class UnknownParameter(BadRequest):
-    """Administration API only: what is sent to the image endpoints is not ours to know."""
+    """Unknown parameter of the administration API. Image endpoints pass unknown fields to the relay instead."""
 
     code = "unknown_parameter"
 
@@ -132,7 +132,7 @@ class ModelNotPriced(BadRequest):
 
 
 class RelayRefusedRequest(BadRequest):
-    """A check of the relay's own or of the provider: its status (400 and other 4xx) and code, its message cleaned."""
+    """Refusal by the relay or the provider, with its status (400 and other 4xx), its code and its redacted message."""
 
 
 class InvalidApiKey(GatewayError):
@@ -164,7 +164,7 @@ class MethodNotAllowed(GatewayError):
 
 
 class Conflict(GatewayError):
-    """A name is taken, or a state forbids the change."""
+    """Change that a taken name or the current state forbids."""
 
     status, type, code = 409, "invalid_request_error", "conflict"
 
@@ -193,23 +193,23 @@ class HeadersTooLarge(GatewayError):
     status, type, code = 431, "invalid_request_error", "headers_too_large"
 
 
-# --- a limit of ours ------------------------------------------------------------------------------------------------
+# --- limits of the gateway ------------------------------------------------------------------------------------------
 
 
 class RateLimited(GatewayError):
-    """A per-minute rate or an in-flight limit; type is `requests`, `images` or `in_flight`. Waiting helps."""
+    """Rate per minute or in-flight limit reached; type is `requests`, `images` or `in_flight`. Waiting helps."""
 
     status, type, code, retryable = 429, "requests", "rate_limit_exceeded", True
 
 
 class NeverWithinRate(RateLimited):
-    """One request asks for more than a whole minute allows: waiting cannot help."""
+    """Request for more images than a whole minute allows; waiting cannot help."""
 
     retryable = False
 
 
 class InsufficientQuota(GatewayError):
-    """A spend limit, image quota or request quota. 429 as OpenAI sends it; waiting a minute cannot help."""
+    """Spend limit, image quota or request quota used up. 429 as OpenAI sends it; waiting a minute cannot help."""
 
     status, type, code = 429, "insufficient_quota", "insufficient_quota"
 
@@ -222,13 +222,13 @@ class UpstreamError(GatewayError):
 
 
 class UpstreamOutcomeUnknown(UpstreamError):
-    """Sent, and the answer was lost, late, cut, unreadable or not images: it may be charged, so never try again."""
+    """Answer of a sent request that was lost, late, cut, unreadable or not images. It may be charged, so it is not retryable."""
 
     status, code = 424, "upstream_outcome_unknown"
 
 
 class UpstreamBadPayload(UpstreamError):
-    """Charged, but what came is not an image."""
+    """Charged answer that holds no image."""
 
     status, code = 424, "upstream_bad_payload"
 
@@ -250,12 +250,12 @@ class UpstreamModelUnavailable(UpstreamError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No request byte left."""
+    """Relay that could not be reached: no byte of the request was sent."""
 
     status, code, retryable = 503, "upstream_unreachable", True
 
 
-# --- we cannot, right now; no money moved ---------------------------------------------------------------------------
+# --- the gateway is unavailable for now; nothing was charged ---------------------------------------------------------
 
 
 class Unavailable(GatewayError):
@@ -278,8 +278,8 @@ class StorageFull(Unavailable):
     code = "storage_full"
 
 
-# --- not for HTTP: a configuration the process refuses to start on --------------------------------------------------
+# --- not sent over HTTP ---------------------------------------------------------------------------------------------
 
 
 class ConfigurationError(Exception):
-    """Start-up is refused; the message names the cure."""
+    """Configuration that the process refuses to start with; the message names the remedy."""

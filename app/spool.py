@@ -1,6 +1,6 @@
-"""Bytes set aside: small ones in memory, larger ones in a file, read back by offset.
+"""Spools: bytes that are kept in memory while they are few, else in a file, and read back by offset.
 
-Uploads wait here to be sent to the relay and answers to be sent to the client, so that memory stays flat whatever their size.
+Uploads for the relay and answers for the client are spooled, so that memory does not grow with their size.
 """
 
 import os
@@ -10,28 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHUNK_BYTES = 128 * 1024
-"""The most that is read back at a time. Of a body that is being sent, up to three chunks lie in memory."""
+"""Most bytes that are read back at a time. Up to three chunks of a body that is being sent are in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """`length` bytes that lie in a spool from `offset` on."""
+    """Range of a spool: `length` bytes from `offset` on."""
 
     offset: int
     length: int
 
 
 Segments = list[bytes | Slice]
-"""A body made of our own bytes and of slices that still lie in a spool."""
+"""Body made of bytes in memory and of slices of a spool."""
 
 
 def segments_bytes(segments: Segments) -> int:
-    """The length of a body, in bytes."""
+    """Return the length of a body, in bytes."""
     return sum(piece.length if isinstance(piece, Slice) else len(piece) for piece in segments)
 
 
 def segments_chunks(segments: Segments, spool: "Spool") -> Iterator[bytes]:
-    """A body, chunk by chunk; those from the spool have CHUNK_BYTES at most. Raises EOFError as `Spool.chunks` does."""
+    """Yield a body in chunks; those from the spool have at most CHUNK_BYTES. Raises EOFError as `Spool.chunks` does."""
     for segment in segments:
         if isinstance(segment, Slice):
             yield from spool.chunks(segment)
@@ -40,10 +40,10 @@ def segments_chunks(segments: Segments, spool: "Spool") -> Iterator[bytes]:
 
 
 class Spool:
-    """Append, then read. Not for use by two threads at once.
+    """Bytes that are appended, then read. Not thread-safe.
 
-    With a `path` the file keeps that name and outlives the process; without one it has no name and vanishes when it is closed.
-    It is created with the first byte beyond `memory_bytes_max`.
+    Above `memory_bytes_max` the bytes go to a file. With a `path` the file keeps that name and outlives the process; without one
+    it has no name and is gone when it is closed.
     """
 
     def __init__(self, directory: Path, *, path: Path | None = None, memory_bytes_max: int = 32 * 1024):
@@ -55,7 +55,7 @@ class Spool:
         self.size_bytes = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append. Raises OSError when the disk is full."""
+        """Append bytes. Raises OSError when the disk is full."""
         if self._fd is None and self.size_bytes + len(data) <= self._memory_bytes_max:
             self._memory += data
         else:
@@ -71,7 +71,7 @@ class Spool:
         return self._fd is not None
 
     def chunks(self, piece: Slice) -> Iterator[bytes]:
-        """The bytes of `piece`, CHUNK_BYTES at a time. Raises EOFError when fewer were written."""
+        """Yield the bytes of `piece`, CHUNK_BYTES at a time. Raises EOFError when fewer were written."""
         at, end = piece.offset, piece.offset + piece.length
         while at < end:
             data = self.read(Slice(at, min(CHUNK_BYTES, end - at)))
@@ -81,24 +81,24 @@ class Spool:
             at += len(data)
 
     def read(self, piece: Slice) -> bytes:
-        """The bytes of `piece` at once, as far as they were written. Only for small ones: they are read in the event loop."""
+        """Return the bytes of `piece`, as far as they were written. Only for small pieces, because it blocks the event loop."""
         if self._fd is None:
             return bytes(self._memory[piece.offset : piece.offset + piece.length])
         return os.pread(self._fd, piece.length, piece.offset)
 
     def sync(self) -> None:
-        """Make a named file survive a power cut."""
+        """Fsync the file, so that a named one survives a power cut."""
         if self._fd is not None:
             os.fsync(self._fd)
 
     def keep(self) -> None:
-        """Put what is still in memory into the named file too, so that another process can read it."""
+        """Write bytes that are still in memory to the named file, so that another process can read them."""
         if self._fd is None:
             self._fd = self._open()
             self._write_all(self._memory)
 
     def close(self) -> None:
-        """Idempotent. A named file stays."""
+        """Close the file; a named one stays. Idempotent."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
@@ -106,7 +106,7 @@ class Spool:
         self.size_bytes = 0
 
     def __del__(self) -> None:
-        """Close the file of an answer that no client waited for."""
+        """Close the file of an answer that no client has read."""
         self.close()
 
     def _open(self) -> int:
@@ -119,11 +119,11 @@ class Spool:
     def _write_all(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self._fd, view) :]  # type: ignore[arg-type]  # open by now
+            view = view[os.write(self._fd, view) :]  # type: ignore[arg-type]  # not None here
 
 
 def open_file(path: Path) -> Spool:
-    """A spool over a file written earlier, for reading. Raises FileNotFoundError."""
+    """Open an existing file as a spool, for reading. Raises FileNotFoundError."""
     spool = Spool(path.parent, path=path)
     spool._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     spool.size_bytes = os.fstat(spool._fd).st_size
@@ -131,5 +131,5 @@ def open_file(path: Path) -> Spool:
 
 
 def whole(spool: Spool) -> Iterator[bytes]:
-    """All bytes of the spool, chunk by chunk."""
+    """Yield all bytes of the spool in chunks."""
     return spool.chunks(Slice(0, spool.size_bytes))

@@ -46,12 +46,12 @@ class ResultResponse(_SelfSending):
         self._answer = answer
         self._pending = pending
         self._connection = connection
-        self._headers = common_headers(pending) | cost_headers(answer, currency)
+        self._response_headers = common_headers(pending) | cost_headers(answer, currency)
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         segments, spool = self._answer.segments, self._answer.spool
         unsent = segments_bytes(segments)
-        headers = self._headers | {"content-type": "application/json", "content-length": str(unsent)}
+        headers = self._response_headers | {"content-type": "application/json", "content-length": str(unsent)}
         try:
             crash_point("before_first_byte")
             await send(_start(headers))
@@ -77,10 +77,10 @@ class EventResponse(_SelfSending):
         self._events = events
         self._pending = pending
         self._connection = connection
-        self._headers = common_headers(pending)
+        self._response_headers = common_headers(pending)
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        headers = self._headers | {
+        headers = self._response_headers | {
             "content-type": "text/event-stream; charset=utf-8",
             "cache-control": "no-cache",
             "x-accel-buffering": "no",

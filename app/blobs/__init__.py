@@ -1,1 +1,1 @@
-"""Bytes by name, in a folder or a bucket."""
+"""Blobs: named bytes in a directory or an S3 bucket."""

@@ -1,7 +1,7 @@
-"""Blobs in a bucket of S3's kind as well, for replicas that share no directory.
+"""Blobs in a directory and an S3 bucket, for replicas that share no directory.
 
-An answer is uploaded before it is settled, so that a row that says "settled" can be replayed by every replica. A bucket that is
-away costs nobody a picture: it is settled all the same, and uploaded from its file once the bucket is back.
+An answer is uploaded before it is settled, so that every replica can replay a settled request. While the bucket is unavailable,
+answers are settled all the same, and uploaded from their files later.
 """
 
 import asyncio
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Store
 
 SHARE_S = 10.0
-"""Longest time that a client waits for an upload; then its answer goes out, and the upload is tried again without it."""
+"""Longest time that a client waits for an upload; then the answer is sent, and the upload is retried in the background."""
 UPLOAD_S = 300.0
 FETCH_S = 60.0
 REMOVE_S = 30.0
-TRIAL_S = 5.0
+CHECK_S = 5.0
 PART_BYTES = 5 * 1024 * 1024
-"""Smallest part of an upload that S3 takes; an upload holds two of them in memory."""
+"""Smallest part of an upload that S3 accepts; an upload holds two of them in memory."""
 PARTS_AT_ONCE = 2
 UPLOADS_AT_ONCE = 8
 FETCHES_AT_ONCE = 16
-AWAY = "the bucket does not work"
-"""Anybody may read it at /readyz: the reason is in the log."""
+UNAVAILABLE = "the bucket does not work"
+"""Text at /readyz, which is public; the reason is in the log."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class BucketAddress:
-    """Address and keys of a bucket. `url` is `s3://bucket/prefix`; obstore takes what is None from the `AWS_*` variables of the
-    environment, or from the machine it runs on."""
+    """Address and keys of a bucket. `url` is `s3://bucket/prefix`; obstore reads fields that are None from the `AWS_*` variables
+    of the environment, or from the machine's role."""
 
     url: str
     endpoint: str | None = None
@@ -56,7 +56,7 @@ class BucketAddress:
 
 
 class ObjectBucket:
-    """Objects by name. Raises FileNotFoundError where there is none; `Exception` for all else that can go wrong."""
+    """Objects in a bucket, by name. Raises FileNotFoundError for an absent one; other failures are any `Exception`."""
 
     def __init__(self, store: "S3Store"):
         self._store = store
@@ -64,7 +64,7 @@ class ObjectBucket:
         self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     async def upload(self, name: str, path: Path, timeout_s: float) -> None:
-        """Upload a file, part by part; the object is there as a whole or not at all."""
+        """Upload a file in parts; the object appears complete or not at all."""
         async with asyncio.timeout(timeout_s), self._uploads:
             await self._store.put_async(name, path, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
 
@@ -79,10 +79,10 @@ class ObjectBucket:
             await self._store.delete_async(names)
 
     async def check(self) -> str | None:
-        """Write, read and remove a small object of its own; returns what went wrong, None when all went well."""
+        """Write, read and remove a small object; returns the reason of a failure, None after success."""
         name = f"trial_{secrets.token_hex(8)}"
         try:
-            async with asyncio.timeout(TRIAL_S):
+            async with asyncio.timeout(CHECK_S):
                 await self._store.put_async(name, b"imagegate")
                 await self._store.get_async(name)
                 await self._store.delete_async(name)
@@ -93,7 +93,7 @@ class ObjectBucket:
 
 @dataclass(frozen=True, slots=True)
 class UploadMarks:
-    """Marks of blobs still to be uploaded: an empty file each, whose time is the end of its worth. They survive a restart."""
+    """Marks of blobs that still have to be uploaded: empty files whose mtime is the expiry. They survive a restart."""
 
     directory: Path
 
@@ -109,8 +109,8 @@ class UploadMarks:
         (self.directory / request_id).unlink(missing_ok=True)
 
     def pending(self, now_ms: int) -> list[str]:
-        """List names still worth uploading, and forget the others. In random order: one that the bucket will not take must not
-        keep the same others from it for ever."""
+        """List the names to upload, and remove expired marks. The order is random, so that a blob which the bucket refuses does
+        not block the same others for ever."""
         found = []
         for mark in self.directory.iterdir():
             with suppress(FileNotFoundError):
@@ -126,8 +126,8 @@ class UploadMarks:
 
 
 class BucketBlobs:
-    """Blobs in the local directory, from where they go to their client, and in the bucket, for other replicas. Above `bytes_max`
-    the oldest local copies are dropped."""
+    """Blobs in the local directory, from which clients are served, and in the bucket, for other replicas. Above `bytes_max` the
+    oldest local copies are removed."""
 
     def __init__(self, local: FolderBlobs, bucket: ObjectBucket, bytes_max: int, now_ms: Callable[[], int]):
         self._local = local
@@ -148,7 +148,7 @@ class BucketBlobs:
         return self._local.create(request_id)
 
     async def share(self, request_id: str, until_ms: int) -> None:
-        """Upload within SHARE_S; later, where that fails or has just failed for another blob."""
+        """Upload within SHARE_S. When that fails, or has just failed for another blob, upload later in the background."""
         if not self._local.has(request_id):  # It came from the bucket.
             return
         await self._local.share(request_id, until_ms)
@@ -156,8 +156,8 @@ class BucketBlobs:
             try:
                 await self._bucket.upload(request_id, self._local.path(request_id), SHARE_S)
                 return
-            except Exception as exc:  # Whatever it is: the picture is paid for, and lies here.
-                self._complain(exc)
+            except Exception as exc:  # No error may lose the answer, which is paid for and stored here.
+                self._note_failure(exc)
         self._marks.add(request_id, until_ms)
         self._wake.set()
 
@@ -192,67 +192,68 @@ class BucketBlobs:
         try:
             await self._bucket.remove(request_ids)
         except Exception as exc:
-            self._complain(exc)
+            self._note_failure(exc)
             raise BlobUnavailable("The bucket does not let go of old answers.") from exc
 
     def tidy(self, keep_s: float) -> int:
-        """Drop local copies. The replica that prunes a row prunes its object too, and knows nothing of the copy here."""
-        young_s, room_bytes, above = time.time() - YOUNG_MS / 1000, self._bytes_max, []
+        """Remove local copies: the oldest above `bytes_max`, and expired ones. The replica that prunes a row removes its object but
+        not the copies of other replicas."""
+        young_s, room_bytes, excess = time.time() - YOUNG_MS / 1000, self._bytes_max, []
         for path, written_s, size_bytes in self._local.files():
             room_bytes -= size_bytes
             if room_bytes < 0 and written_s < young_s and path.name not in self._marks:
-                above.append(path)
-        return self._local.drop(above) + self._local.tidy(keep_s)
+                excess.append(path)
+        return self._local.drop(excess) + self._local.tidy(keep_s)
 
     def chores(self) -> tuple[Chore, ...]:
-        uploads = Chore("uploads", self.upload_waiting, every_s=0, last_turn=self._upload_last)
+        uploads = Chore("uploads", self.upload_waiting, every_s=0, last_turn=self._upload_before_exit)
         return (*self._local.chores(), uploads)
 
     async def upload_waiting(self) -> None:
-        """Wait until something has gone wrong or waits, try the bucket, then upload what waits. Raises BlobUnavailable."""
+        """Wait for a failure or a mark, check the bucket, then upload all marked blobs. Raises BlobUnavailable."""
         await self._wake.wait()
         self._wake.clear()
         try:
-            await self._catch_up()
+            await self._upload_all_marked()
         except BaseException:
             self._wake.set()
             raise
 
-    async def _upload_last(self) -> None:
+    async def _upload_before_exit(self) -> None:
         if self._marks.pending(self._now_ms()):
-            async with asyncio.timeout(TRIAL_S):
-                await self._catch_up()
+            async with asyncio.timeout(CHECK_S):
+                await self._upload_all_marked()
 
-    async def _catch_up(self) -> None:
-        if (wrong := await self._bucket.check()) is not None:
-            self._note_reason(wrong)
-            raise BlobUnavailable(AWAY)
+    async def _upload_all_marked(self) -> None:
+        if (failure := await self._bucket.check()) is not None:
+            self._note_reason(failure)
+            raise BlobUnavailable(UNAVAILABLE)
         self.complaint = None
         try:
             for request_id in self._marks.pending(self._now_ms()):
-                await self._upload_late(request_id)
+                await self._upload_marked(request_id)
         except Exception as exc:
-            self._complain(exc)
-            raise BlobUnavailable(AWAY) from exc
+            self._note_failure(exc)
+            raise BlobUnavailable(UNAVAILABLE) from exc
 
-    async def _upload_late(self, request_id: str) -> None:
+    async def _upload_marked(self, request_id: str) -> None:
         if self._local.has(request_id):
             await self._bucket.upload(request_id, self._local.path(request_id), UPLOAD_S)
             log.info("a stored answer was uploaded late", request_id=request_id)
         self._marks.done(request_id)
 
-    def _complain(self, exc: Exception) -> None:
+    def _note_failure(self, exc: Exception) -> None:
         self._note_reason(reason(exc))
         self._wake.set()
 
-    def _note_reason(self, wrong: str) -> None:
+    def _note_reason(self, failure: str) -> None:
         if self.complaint is None:
-            log.error("the bucket for results does not work; answers are uploaded later", reason=wrong)
-        self.complaint = AWAY
+            log.error("the bucket for results does not work; answers are uploaded later", reason=failure)
+        self.complaint = UNAVAILABLE
 
 
 def open_bucket(address: BucketAddress) -> ObjectBucket:
-    """Open a bucket; it connects at its first use. Raises ConfigurationError for a bad URL, and where obstore is absent."""
+    """Open a bucket; it connects at its first use. Raises ConfigurationError for a bad URL, or when obstore is not installed."""
     try:
         from obstore.exceptions import BaseError
         from obstore.store import S3Store
@@ -260,14 +261,14 @@ def open_bucket(address: BucketAddress) -> ObjectBucket:
         raise ConfigurationError(
             'IMAGEGATE_RESULTS_URL needs a package that is not installed: pip install "imagegate[s3]".'
         ) from None
-    given = {
+    fields = {
         "endpoint": address.endpoint,
         "region": address.region,
         "access_key_id": address.access_key_id,
         "secret_access_key": address.secret_access_key,
     }
-    config = cast("S3Config", {name: value for name, value in given.items() if value is not None})
-    # The endpoint decides about TLS.
+    config = cast("S3Config", {name: value for name, value in fields.items() if value is not None})
+    # TLS is used when the endpoint is https.
     options: ClientConfig = {"allow_http": True, "connect_timeout": "3s", "read_timeout": "5s", "timeout": "60s"}
     try:
         if not address.url.startswith("s3://"):
@@ -284,7 +285,7 @@ def open_bucket(address: BucketAddress) -> ObjectBucket:
 
 
 def reason(exc: BaseException) -> str:
-    """Extract the code of the store's own answer, else the first line of obstore's message: behind it come its inner parts."""
+    """Return the error code of the store's answer, else the first line of obstore's message; later lines are its internals."""
     if isinstance(exc, TimeoutError):
         return "no answer"
     if code := re.search(r"<Code>(\w+)</Code>", str(exc)):

@@ -1,4 +1,4 @@
-"""Blobs, such as the larger answers, in a directory that replicas may share; `bucket.py` adds a bucket."""
+"""Blobs, such as the larger stored answers, in a directory that replicas may share; `bucket.py` adds a bucket."""
 
 import asyncio
 import os
@@ -15,74 +15,74 @@ from app.spool import Spool, open_file
 
 MEMORY_BYTES_MAX = 32 * 1024
 YOUNG_MS = 15 * 60 * 1000
-"""Younger blobs are never dropped, however much lies there: their client may still be on the way."""
+"""Age below which blobs are never removed, however many there are, because their client may still fetch them."""
 
 COOL_S = 1.0
-"""Shortest time that a written blob stays in memory: it is on its way to the client."""
+"""Shortest time that a written blob stays in the page cache, from where it is sent to the client."""
 
 
 class BlobUnavailable(StoreUnavailable):
-    """A kept blob cannot be had right now. Nothing is bought; asking again later can help."""
+    """Raised when a stored blob cannot be fetched right now. Nothing is bought; a retry can help."""
 
 
 class Blobs(Protocol):
-    """Bytes by name. A new blob is always written to `directory` first, so that no bucket can lose what is paid for."""
+    """Named bytes. A new blob is always written to `directory` first, so that no failure of a bucket loses a paid answer."""
 
     @property
     def directory(self) -> Path: ...
 
     @property
     def complaint(self) -> str | None:
-        """Short reason why blobs cannot be shared now; None while all is well."""
+        """Short reason why blobs cannot be shared now; None without a failure."""
         ...
 
     def create(self, request_id: str) -> Spool:
-        """Create an empty blob, to be written while the answer passes."""
+        """Create an empty blob, to be written while the answer arrives."""
         ...
 
     async def share(self, request_id: str, until_ms: int) -> None:
-        """Give every replica a blob that is written to its end and expires at `until_ms`. Never raises: what cannot be shared
-        now is shared later."""
+        """Make a complete blob available to all replicas until `until_ms` (Unix ms). Never raises: after a failure it is shared
+        later."""
         ...
 
     async def open(self, request_id: str, *, just_made: bool = False) -> Spool | None:
-        """Open a blob, to be read and closed; None when there is none. Raises BlobUnavailable when that cannot be told, or when
-        it was `just_made` by a replica that could not share it yet."""
+        """Open a blob; the caller closes it. Return None when there is none. Raises BlobUnavailable when the bucket fails, and for
+        an absent blob that is `just_made`: its replica may not have shared it yet."""
         ...
 
     async def remove(self, request_ids: Sequence[str]) -> None:
-        """Remove blobs; absent ones are no error. Raises BlobUnavailable, and then the same names are to be removed again."""
+        """Remove blobs; absent ones are no error. Raises BlobUnavailable: then the caller removes the same names again later."""
         ...
 
     def tidy(self, keep_s: float) -> int:
-        """Drop blobs that no row names any more, written more than `keep_s` ago; returns how many."""
+        """Remove blobs that were written more than `keep_s` ago, which no row names any more; returns how many."""
         ...
 
     def chores(self) -> tuple[Chore, ...]:
-        """Work beside the requests."""
+        """List the background jobs that the blobs need."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FolderBlobs:
-    """A directory. Replicas that are to read each other's answers share it, or use a bucket."""
+    """Blobs in a directory. Replicas that replay each other's answers share it, or use a bucket."""
 
     directory: Path
     complaint: None = None
     cool_s: float = COOL_S
     _written: list[Path] = field(default_factory=list)
-    """Files that are complete and still in memory."""
-    _leaving: list[Path] = field(default_factory=list)
-    """Files whose pages the system has begun to write to the disk."""
+    """Files that are complete and still in the page cache."""
+    _writing: list[Path] = field(default_factory=list)
+    """Files that the system has begun to write to the disk."""
 
     def create(self, request_id: str) -> Spool:
         return Spool(self.directory, path=self.path(request_id), memory_bytes_max=MEMORY_BYTES_MAX)
 
-    async def share(self, request_id: str, until_ms: int) -> None:  # noqa: ARG002  # nothing is to be done by then
-        """Note the file for cooling; it lies where other replicas look already."""
+    async def share(self, request_id: str, until_ms: int) -> None:  # noqa: ARG002  # for buckets
+        """Note the file for `cool`. It needs no copy: other replicas read the same directory."""
         self._written.append(self.path(request_id))
 
-    async def open(self, request_id: str, *, just_made: bool = False) -> Spool | None:  # noqa: ARG002  # nothing is late here
+    async def open(self, request_id: str, *, just_made: bool = False) -> Spool | None:  # noqa: ARG002  # for buckets
         try:
             return open_file(self.path(request_id))
         except FileNotFoundError:
@@ -92,19 +92,17 @@ class FolderBlobs:
         await asyncio.to_thread(self.drop, [self.path(request_id) for request_id in request_ids])
 
     def tidy(self, keep_s: float) -> int:
-        """Drop files whose requests never ended well: no row names them, and nobody will ask for them."""
+        """Remove old files, whose requests did not settle: no row names them."""
         return self.drop(path for path, written_s, _ in self.files() if written_s < time.time() - keep_s)
 
     def chores(self) -> tuple[Chore, ...]:
         return (Chore("cooling", self.cool, every_s=self.cool_s, first_after_s=self.cool_s),)
 
     async def cool(self) -> None:
-        """Get complete files out of memory. Nobody comes for most of them again, and they would push out what is used; new
-        memory for each answer also costs more than reused memory."""
-        cooling = [*self._leaving, *self._written]
-        self._leaving[:] = (
-            self._written
-        )  # The first time they begin to be written to the disk; the next time they can go.
+        """Remove complete files from the page cache. Most are never read again, and would evict pages that are used."""
+        cooling = [*self._writing, *self._written]
+        # The first call starts the write of a file to the disk; the second one can evict its pages.
+        self._writing[:] = self._written
         self._written.clear()
         if cooling:
             await asyncio.to_thread(_cool, cooling)
@@ -116,12 +114,12 @@ class FolderBlobs:
         return self.path(request_id).exists()
 
     def files(self) -> list[tuple[Path, float, int]]:
-        """List files with the time of their last byte (s) and their size (bytes); the youngest first."""
+        """List files with their mtime (Unix s) and size (bytes), the youngest first."""
         found = []
         for path in self.directory.glob("req_*"):
             with suppress(FileNotFoundError):
-                facts = path.stat()
-                found.append((path, facts.st_mtime, facts.st_size))
+                stat = path.stat()
+                found.append((path, stat.st_mtime, stat.st_size))
         return sorted(found, key=lambda file: file[1], reverse=True)
 
     def drop(self, paths: Iterable[Path]) -> int:
@@ -134,7 +132,7 @@ class FolderBlobs:
 
 
 def _cool(paths: Iterable[Path]) -> None:
-    """Tell the system that these files need not be in memory. Those not on the disk yet begin to be written, and stay."""
+    """Advise the system to drop these files from the page cache. Pages that are not on the disk yet are written, and stay."""
     if not hasattr(os, "posix_fadvise"):
         return
     for path in paths:
