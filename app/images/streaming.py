@@ -6,15 +6,15 @@ The last event is held back until the request is booked, so that no client gets 
 import asyncio
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.core.request import ImageRequest
 from app.images.booking import CompleteAnswer
 from app.spool import Segments, Spool, segments_chunks, whole
 from app.upstream.classify import Verdict, unknown
 from app.upstream.client import Answer
-from app.upstream.events import ClientEvent, EventConverter, EventReader
-from app.upstream.images import Images, merge_images
+from app.upstream.events import ClientEvent, Event, EventConverter, EventReader
+from app.upstream.images import merge_images
 
 PARTIALS_MAX = 8
 """Most partial images that are queued for a slow client; later ones are dropped, because they are only a preview."""
@@ -76,27 +76,40 @@ class StreamedAnswer:
     bytes_max: int
     queue: EventQueue | None
     completed: list[ClientEvent] = field(default_factory=list)
+    _reader: EventReader = field(default_factory=EventReader, init=False)
+    _converter: EventConverter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._converter = EventConverter(self.request, self.created_s)
 
     async def read(self, answer: Answer) -> CompleteAnswer | Verdict:
         """Queue events for the client until the last image is complete. Raises Broken when the stream is cut and OSError when the
         disk is full; `answer_so_far` then returns the images received before."""
-        reader, converter = EventReader(), EventConverter(self.request, self.created_s)
         async for chunk in answer.chunks():
             if self.spool.size_bytes + len(chunk) > self.bytes_max:
                 return self.answer_so_far() or unknown(f"The upstream's answer is larger than {self.bytes_max} bytes.")
             self.spool.write(chunk)
-            for event in reader.feed(chunk):
-                if (outcome := self._take(converter.convert(event))) is not None:
-                    return outcome
-        for event in reader.finish():
-            if (outcome := self._take(converter.convert(event))) is not None:
+            if (outcome := self._take_all(self._reader.feed(chunk))) is not None:
                 return outcome
-        return self.answer_so_far() or unknown(NO_IMAGE)
+        return self._end() or unknown(NO_IMAGE)
+
+    def read_again(self) -> CompleteAnswer | None:
+        """Parse the stored stream as `read` did, to the same end. Return None when no image in it is complete. The segments are its
+        completed events."""
+        outcome: CompleteAnswer | Verdict | None = None
+        for chunk in whole(self.spool):
+            if (outcome := self._take_all(self._reader.feed(chunk))) is not None:
+                break
+        answer = outcome or self._end()
+        if not isinstance(answer, CompleteAnswer):
+            return None
+        return replace(answer, segments=[piece for event in self.completed for piece in event.frame])
 
     def answer_so_far(self) -> CompleteAnswer | None:
         """Make an answer of the images that were complete when the stream ended early; None when there are none. The client has
-        received them already."""
-        return self._complete([]) if self.completed else None
+        received them already, except for one whose event lacks the empty line after it: the answer holds that one."""
+        outcome = self._end()
+        return outcome if isinstance(outcome, CompleteAnswer) else None
 
     def keep(self) -> None:
         """Write all received bytes to the named file and fsync it. Raises OSError."""
@@ -110,6 +123,17 @@ class StreamedAnswer:
         else:
             self.queue.hand_over(self.spool)
 
+    def _end(self) -> CompleteAnswer | Verdict | None:
+        """Queue the last event, which may lack the empty line after it. Return the outcome of a stream that ends here."""
+        return self._take_all(self._reader.finish()) or self._complete_so_far()
+
+    def _take_all(self, events: list[Event]) -> CompleteAnswer | Verdict | None:
+        """Queue events up to the one that ends the answer. Return the outcome, or None."""
+        for event in events:
+            if (outcome := self._take(self._converter.convert(event))) is not None:
+                return outcome
+        return None
+
     def _take(self, shaped: ClientEvent | None) -> CompleteAnswer | Verdict | None:
         """Queue an event. Return the outcome when this event ends the answer, else None."""
         if shaped is None:
@@ -120,10 +144,13 @@ class StreamedAnswer:
             return self._complete(shaped.frame)
         if shaped.kind == "error" and shaped.images is None:
             assert shaped.error is not None
-            return self.answer_so_far() or Verdict("unknown", shaped.error)
+            return self._complete_so_far() or Verdict("unknown", shaped.error)
         if shaped.frame and self.queue is not None:
             self.queue.send(shaped.frame, self.spool, droppable=shaped.kind == "partial")
         return None
+
+    def _complete_so_far(self) -> CompleteAnswer | None:
+        return self._complete([]) if self.completed else None
 
     def _complete(self, unsent: Segments) -> CompleteAnswer:
         images = [shaped.images for shaped in self.completed if shaped.images is not None]
@@ -132,13 +159,4 @@ class StreamedAnswer:
 
 def read_stored_events(spool: Spool, request: ImageRequest, created_s: int) -> CompleteAnswer | None:
     """Parse a stored stream again. Return None when no image in it is complete. The segments are its completed events."""
-    reader, converter = EventReader(), EventConverter(request, created_s)
-    completed: list[Images] = []
-    segments: Segments = []
-    for chunk in whole(spool):
-        for event in reader.feed(chunk):
-            shaped = converter.convert(event)
-            if shaped is not None and shaped.images is not None and len(completed) < request.n:
-                completed.append(shaped.images)
-                segments += shaped.frame
-    return CompleteAnswer(merge_images(completed, request.n), segments, spool) if completed else None
+    return StreamedAnswer(spool, request, created_s, spool.size_bytes, None).read_again()

@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -13,6 +14,7 @@ from app.images.streaming import PARTIALS_MAX, EventQueue, StreamedAnswer, read_
 from app.sandbox import SandboxOptions, running_sandbox
 from app.spool import Spool, segments_chunks
 from app.upstream.classify import Verdict
+from app.upstream.client import Broken
 from tests.gateways import RELAY_KEY, running_gateway
 from tests.upstream.given import PNG_B64, image_request
 
@@ -102,3 +104,57 @@ async def test_a_stream_above_the_cap_of_answers_is_unknown(tmp_path: Path, byte
         [row] = await running.rows()
         assert row["state"] == state
         assert ("image_generation.completed" in answer.text) == (state == "settled")
+
+
+class Cut:
+    """A stream of these bytes, which then ends or breaks off."""
+
+    status, content_type, upstream_request_id, retry_after = 200, "text/event-stream", None, None
+
+    def __init__(self, body: bytes, *, breaks: bool):
+        self._body = body
+        self._breaks = breaks
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self._body
+        if self._breaks:
+            raise Broken("cut")
+
+    async def close(self) -> None:
+        pass
+
+
+COMPLETED = b'data: {"type": "image_generation.completed", "b64_json": "%b"}' % HEAD.encode()
+FAILED = b'data: {"type": "error", "error": {"message": "out of memory"}}'
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["ends", "breaks off"])
+@pytest.mark.parametrize(
+    ("body", "images"),
+    [
+        (COMPLETED, 1),
+        (COMPLETED + b"\n\n" + COMPLETED, 2),
+        (COMPLETED + b"\n\n" + COMPLETED[:-1], 1),
+        (COMPLETED + b"\n\n" + FAILED + b"\n\n" + COMPLETED + b"\n\n", 1),
+        (FAILED + b"\n\n" + COMPLETED + b"\n\n", 0),
+    ],
+    ids=["no empty line", "no empty line after the second", "half an event", "an error between", "an error first"],
+)
+async def test_a_stored_stream_is_read_again_to_the_end_it_was_booked_with(
+    tmp_path: Path, body: bytes, images: int, *, breaks: bool
+) -> None:
+    """Also after the process died: what is in the file decides there whether a paid picture is delivered."""
+    spool, request = Spool(tmp_path, path=tmp_path / "req_1"), replace(image_request(stream=True), n=2)
+    stream = StreamedAnswer(spool, request, 7, MIB, None)
+    try:
+        outcome: CompleteAnswer | Verdict | None = await stream.read(Cut(body, breaks=breaks))  # type: ignore[arg-type]
+    except Broken:
+        outcome = stream.answer_so_far()
+
+    again = read_stored_events(spool, request, 7)
+
+    booked, read = (
+        len(each.images.items) if isinstance(each, CompleteAnswer) else 0 for each in (outcome, again)
+    )
+    assert booked == read == images
+    spool.close()

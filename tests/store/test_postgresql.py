@@ -73,3 +73,17 @@ async def test_a_connection_the_server_has_closed_is_not_used_again(pool: Pool) 
         await pool.value("SELECT pg_terminate_backend(pg_backend_pid())")
 
     assert await pool.value("SELECT 1") == 1
+
+
+async def test_a_connection_that_reads_only_is_not_used_again(postgres_server: PostgresServer) -> None:
+    """After a failover the old primary is a standby. It may keep its connections, and refuses every statement on them."""
+    postgres_server.ensure_running()
+    pool = Pool(DatabaseUrl("postgresql", url=postgres_server.url), connections_max=1)
+    try:
+        await pool.value("SELECT set_config('default_transaction_read_only', 'on', false)")
+        with pytest.raises(StoreUnavailable):
+            await pool.value("CREATE TABLE written (n int)")
+
+        assert await pool.value("SHOW default_transaction_read_only") == "off"
+    finally:
+        await pool.close()
