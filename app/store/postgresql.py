@@ -19,6 +19,8 @@ IDLE_S = 300.0
 """Idle connections are closed after this time: a firewall in between may have forgotten them without a word."""
 TRIES = 3
 CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+ROLLED_BACK = (*CONTENDED, asyncpg.IntegrityConstraintViolationError)
+"""After these errors a connection is as good as before. After any other it may belong to a server that became a standby."""
 _LOGIN_REFUSED = (
     asyncpg.InvalidAuthorizationSpecificationError,  # Its subclass is the wrong password.
     asyncpg.InvalidCatalogNameError,
@@ -77,8 +79,11 @@ class Pool:
                 connection = await self._pool.acquire()
             try:
                 return await run(connection)
+            except BaseException as exc:
+                if not isinstance(exc, ROLLED_BACK):
+                    await _end(connection)
+                raise
             finally:
-                # A statement whose caller has left is cancelled on the server first; otherwise it could be committed later.
                 with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                     await self._pool.release(connection, timeout=RELEASE_TIMEOUT_S)
         except CONTENDED:
@@ -120,6 +125,12 @@ async def connect(dsn: str, **options: Any) -> Any:
 def _options(where: DatabaseUrl, statement_timeout_s: float) -> dict[str, Any]:
     options = {"timeout": STATEMENT_TIMEOUT_S, "command_timeout": statement_timeout_s}
     return options if where.prepared_statements else {**options, "statement_cache_size": 0}
+
+
+async def _end(connection: Any) -> None:
+    """Close a connection. A statement that still runs on it is cancelled on the server first; else it could be committed later."""
+    with suppress(Exception):
+        await connection.close(timeout=RELEASE_TIMEOUT_S)
 
 
 async def _keep(_connection: Any) -> None:
