@@ -127,7 +127,7 @@ class Admission:
             outcome = await self.ledger.reserve(reservation)
             crash_point("after_reserve")
             return outcome
-        except Exception as exc:
+        except BaseException as exc:  # Also a cancellation of the caller.
             # The reservation may have been written all the same. Nothing was sent for it, so it is released.
             error = exc if isinstance(exc, GatewayError) else InternalError("The gateway failed; nothing was bought.")
             ending = Ending(self.clock.now_ms(), error.status, error.code, error.to_record())

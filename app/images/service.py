@@ -184,25 +184,25 @@ class ImageService:
                 return None
             has_key = identity.retry.key is not None
             exchange = self._exchange(admitted, request, expected=deferred or has_key)
-            if not has_key and await has_disconnected() and await self._withdraw(exchange):
+            if not has_key and await self._withdraw(exchange, has_disconnected):
                 raise ClientGone
             return self._start(exchange)
         except BaseException:
             self._free_capacity()
             raise
 
-    async def _withdraw(self, exchange: Exchange) -> bool:
-        """Release the reservation of a client that hung up during admission; it may have retried already. Return False when its
-        retry has joined this very request, which then has to be sent."""
-        reservation = exchange.admitted.reservation
+    async def _withdraw(self, exchange: Exchange, has_disconnected: HasDisconnected) -> bool:
+        """Release the reservation of a client that hung up during admission; it may have retried already. Return False when it has
+        to be sent: the client is still there, or its retry has joined this very request."""
+        id, tries = exchange.request_id, exchange.admitted.reservation.tries
         try:
-            if not await self.replay.retries.disown(reservation.request_id, reservation.tries):
+            if not await has_disconnected() or not await self.replay.retries.disown(id, tries):
                 return False
-        except Exception as exc:
-            if not isinstance(exc, StoreUnavailable | StorageFull):
-                exchange.release_unsent(InternalError("The gateway failed; nothing was bought."), "reserved")
-                raise
-            log.warning("a reservation may have been joined, and is given back", request_id=reservation.request_id)
+        except (StoreUnavailable, StorageFull):
+            log.warning("a reservation may have been joined, and is given back", request_id=id)
+        except BaseException:  # Also a cancellation, by a server that ends the handler of a client that has left.
+            exchange.release_unsent(InternalError("The gateway failed; nothing was bought."), "reserved")
+            raise
         exchange.release_unsent(StoreUnavailable(UNSENT), "reserved", answered=False)
         return True
 

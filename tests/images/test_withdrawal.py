@@ -1,5 +1,6 @@
 """A client that hung up before its request was sent, and has perhaps asked again by then: one of the two is bought, never both."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from app.core.retry import Retry
 from app.images.service import ClientGone
 from app.sandbox import RunningSandbox
 from app.store.engine import DatabaseUrl
+from app.store.ledger.columns import Reservation
+from app.store.ledger.types import ReserveOutcome
 from tests.gateways import Running, running_gateway
 
 
@@ -77,3 +80,47 @@ async def test_a_retry_that_comes_too_late_to_join_it_buys(
 
     assert len(relay.sandbox.bill) == 1
     assert sorted(row["state"] for row in await running.rows()) == ["released", "settled"]
+
+
+async def test_a_reservation_is_given_back_when_its_caller_is_cancelled(running: Running, grant: Grant) -> None:
+    """Some servers cancel the handler of a client that has left."""
+    reserved, never = asyncio.Event(), asyncio.Event()
+
+    async def asked() -> bool:
+        reserved.set()
+        return await never.wait()
+
+    submitting = asyncio.create_task(
+        running.gateway.image_service.submit("req_1", grant, wanted(), Retry(), asked)
+    )
+    await reserved.wait()
+    submitting.cancel()
+    await asyncio.wait({submitting})
+    await running.gateway.background.finish(5)
+
+    [row], [counter] = await running.rows(), await running.counters()
+    assert (row["state"], counter["held"], running.gateway.image_service.in_flight) == ("released", 0, 0)
+
+
+async def test_a_reservation_whose_caller_is_cancelled_while_it_is_written_is_given_back(
+    running: Running, grant: Grant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was written is unknown to the caller; here it was."""
+    ledger, written, never = running.gateway.ledger, asyncio.Event(), asyncio.Event()
+    reserve = ledger.reserve
+
+    async def slow(reservation: Reservation) -> ReserveOutcome:
+        await reserve(reservation)
+        written.set()
+        await never.wait()
+        raise AssertionError("it is cancelled")
+
+    monkeypatch.setattr(type(ledger), "reserve", staticmethod(slow))
+    submitting = asyncio.create_task(running.gateway.image_service.submit("req_1", grant, wanted(), Retry()))
+    await written.wait()
+    submitting.cancel()
+    await asyncio.wait({submitting})
+    await running.gateway.background.finish(5)
+
+    [row], [counter] = await running.rows(), await running.counters()
+    assert (row["state"], counter["held"]) == ("released", 0)
