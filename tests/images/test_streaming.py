@@ -153,8 +153,6 @@ async def test_a_stored_stream_is_read_again_to_the_end_it_was_booked_with(
 
     again = read_stored_events(spool, request, 7)
 
-    booked, read = (
-        len(each.images.items) if isinstance(each, CompleteAnswer) else 0 for each in (outcome, again)
-    )
+    booked, read = (len(each.images.items) if isinstance(each, CompleteAnswer) else 0 for each in (outcome, again))
     assert booked == read == images
     spool.close()

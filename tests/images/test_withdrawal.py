@@ -90,9 +90,7 @@ async def test_a_reservation_is_given_back_when_its_caller_is_cancelled(running:
         reserved.set()
         return await never.wait()
 
-    submitting = asyncio.create_task(
-        running.gateway.image_service.submit("req_1", grant, wanted(), Retry(), asked)
-    )
+    submitting = asyncio.create_task(running.gateway.image_service.submit("req_1", grant, wanted(), Retry(), asked))
     await reserved.wait()
     submitting.cancel()
     await asyncio.wait({submitting})
