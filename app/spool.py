@@ -59,11 +59,9 @@ class Spool:
         if self._fd is None and self.size_bytes + len(data) <= self._memory_bytes_max:
             self._memory += data
         else:
-            if self._fd is None:
-                self._fd = self._open()
-                self._write_all(self._memory)
-                self._memory = bytearray()
-            self._write_all(data)
+            fd = self._fd if self._fd is not None else self._move_to_file()
+            self._memory = bytearray()
+            _write_all(fd, data)
         self.size_bytes += len(data)
 
     @property
@@ -92,10 +90,12 @@ class Spool:
             os.fsync(self._fd)
 
     def keep(self) -> None:
-        """Write bytes that are still in memory to the named file, so that another process can read them."""
+        """Write bytes that are still in memory to the named file, so that another process can read them.
+
+        Raises OSError when the disk is full; the bytes stay readable here.
+        """
         if self._fd is None:
-            self._fd = self._open()
-            self._write_all(self._memory)
+            self._move_to_file()
 
     def close(self) -> None:
         """Close the file; a named one stays. Idempotent."""
@@ -116,10 +116,22 @@ class Spool:
         Path(name).unlink()
         return fd
 
-    def _write_all(self, data: bytes | bytearray | memoryview) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]  # type: ignore[arg-type]  # not None here
+    def _move_to_file(self) -> int:
+        """Read from the file only once all is in it: a reader may be at work, and the disk may be full."""
+        fd = self._open()
+        try:
+            _write_all(fd, self._memory)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        return fd
+
+
+def _write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def open_file(path: Path) -> Spool:

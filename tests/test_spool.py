@@ -39,3 +39,16 @@ def test_a_closed_spool_holds_nothing(tmp_path: Path) -> None:
     spool.close()
 
     assert spool.read(Slice(0, 12)) == b""
+
+
+def test_a_full_disk_keeps_what_is_in_memory_readable() -> None:
+    """A small answer that cannot be kept is still sent."""
+    spool = Spool(Path("/dev"), path=Path("/dev/full"))
+    spool.write(b"a picture")
+
+    with pytest.raises(OSError, match="No space left"):
+        spool.keep()
+
+    assert b"".join(whole(spool)) == b"a picture"
+    assert not spool.in_file
+    spool.close()
