@@ -189,7 +189,7 @@ def _database_chores(
     yield Chore("pruning", when_fit(lambda: kept_answers.prune(clock.now_ms())), every_s=5.0)
     yield Chore("stray files", kept_answers.tidy, every_s=60.0)
     yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
-    yield Chore("alerts", when_fit(alerting.notice), every_s=3.0)
+    yield Chore("alerts", when_fit(alerting.fire_reached), every_s=3.0)
     yield Chore("alert messages", when_fit(alerting.deliver), every_s=3.0)
 
 

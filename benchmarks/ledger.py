@@ -12,7 +12,7 @@ import asyncpg
 
 from app.control.keys import KeyFacts, add_key
 from app.control.limits import LimitChange, ScopeRef, set_limits
-from app.control.projects import DEFAULT_PROJECT, active_project
+from app.control.projects import DEFAULT_PROJECT, get_active_project
 from app.core.intervals import DAY_MS, bounds_ms, hour_start_ms, local_day
 from app.settings import Settings
 from app.store.engine import Database
@@ -128,7 +128,7 @@ async def fill(database: Database, crowd: Crowd, rows: int, end_ms: int) -> list
 async def _people(database: Database, crowd: Crowd) -> list[Person]:
     made, now_ms = [], await database.now_ms()
     async with database.write() as connection:
-        project = await active_project(connection, DEFAULT_PROJECT)
+        project = await get_active_project(connection, DEFAULT_PROJECT)
         users = [User(f"user-{number:024d}", f"person {number}", None, now_ms) for number in range(crowd.users)]
         for user in users:
             await insert_user(connection, user)

@@ -1,4 +1,4 @@
-"""Alerts at work in a gateway: thresholds that are reached set them off, and messages go out. Every replica does it."""
+"""Background work for alerts: fires those whose threshold is reached and sends their messages. Every replica runs it."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -17,29 +17,28 @@ from app.store.deliveries import Claim
 from app.store.engine import Database
 
 OLDER_MS = 600_000
-"""How long the sum of days before yesterday is kept: only reconciliation changes them."""
+"""Time for which the sum of the days before yesterday is cached: only reconciliation changes them."""
 LEASE_MS = 120_000
-"""Longer than the longest attempt: after it somebody else may try, because whoever claimed the message may be dead."""
+"""Time after which another process may send a claimed message. Longer than the longest attempt."""
 AT_ONCE = 8
 BACKOFF_S = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
-"""After each failed attempt; after the last one it is given up, 16 hours after the first."""
+"""Wait after each failed attempt. A message is given up 16 hours after the first."""
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Alerting:
-    """Two chores: `notice` sets off alerts, with one query for alerts and, where there are any, one over the roll-up of two days;
-    `deliver` sends their messages."""
+    """Two chores: `fire_reached` fires alerts, `deliver` sends their messages. A turn without alerts costs one query."""
 
     database: Database
     notifier: Notifier
     zone: ZoneInfo
     currency: str
     _older: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict, init=False)
-    """Sums of days before yesterday, and until when they count: by alert, first day and first day not in it."""
+    """Sum of the days before yesterday and the instant (ms) it expires, by alert, first day and day after the last."""
 
-    async def notice(self) -> int:
-        """Set off what has been reached; how many alerts. Raises GatewayError."""
+    async def fire_reached(self) -> int:
+        """Fire every alert whose threshold is reached; returns how many. Raises GatewayError."""
         now_ms = await self.database.now_ms()
         recent = _day_before(local_day(now_ms, self.zone))
         async with self.database.read() as connection:
@@ -59,7 +58,7 @@ class Alerting:
         return sum([await self._fire(alert, starts[alert.id][0], used[alert.id], now_ms) for alert in reached])
 
     async def deliver(self) -> int:
-        """Send what is due; how many messages were tried. Raises GatewayError."""
+        """Send the messages that are due; returns how many were tried. Raises GatewayError."""
         tried = 0
         while claims := [claim for _ in range(AT_ONCE) if (claim := await self._claim()) is not None]:
             tried += len(claims)

@@ -9,7 +9,7 @@ from typing import get_args
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.limits import AMOUNT_MAX, ScopeRef, check_model, scope_id_of
-from app.control.names import checked_email, shown
+from app.control.names import checked_email, quoted
 from app.core.alerts import Alert, AlertUnit, Channel
 from app.core.ids import new_id
 from app.core.intervals import COUNTED, Interval
@@ -31,13 +31,13 @@ RECIPIENTS_MAX = 50
 PREFIX_CHARS_MAX = 64
 FIRINGS_SHOWN = 20
 _LOCAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
-"""A name without a host is a mailbox that the mail server of this installation knows. OpenAI's takes any text."""
+"""Pattern of a local mailbox, which the mail server of this installation knows. OpenAI's API takes any text."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewAlert:
-    """Alert to create. `threshold` is in the unit, of money in micros and whole hundredths. A webhook without a secret gets a
-    new one."""
+    """Alert to create. `threshold` is in `unit`: micros are whole hundredths of the currency. A webhook without a secret gets
+    one."""
 
     where: ScopeRef
     unit: AlertUnit
@@ -58,7 +58,7 @@ class AlertChange:
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Filter of alerts. `plain`: only those that are as OpenAI's spend alerts. `scope_id` is an id, empty for the organization."""
+    """Filter of alerts. `plain` selects those in the form of OpenAI's spend alerts. `scope_id` is empty for the organization."""
 
     scope: Scope | None = None
     scope_id: str | None = None
@@ -66,7 +66,7 @@ class AlertFilter:
 
 
 async def create_alert(database: Database, notifier: Notifier, wanted: NewAlert) -> Alert:
-    """Create an alert; it fires at once where so much is used already. Raises InvalidValue; NotFound for its scope."""
+    """Create an alert. It fires at once where the threshold is already reached. Raises InvalidValue; NotFound for its scope."""
     _check_amount(wanted.unit, wanted.interval, wanted.threshold)
     channels = await _checked(notifier, wanted.channels, ())
     now_ms = await database.now_ms()
@@ -85,7 +85,7 @@ async def create_alert(database: Database, notifier: Notifier, wanted: NewAlert)
             now_ms,
         )
         await store.insert_alert(connection, alert)
-        alert = await _the_alert(connection, alert.id, AlertFilter())
+        alert = await _get_alert(connection, alert.id, AlertFilter())
         await log_changes(connection, Change("alert.created", alert.id, None, _facts(alert), _project(alert)))
     return alert
 
@@ -93,11 +93,11 @@ async def create_alert(database: Database, notifier: Notifier, wanted: NewAlert)
 async def change_alert(
     database: Database, notifier: Notifier, alert_id: str, change: AlertChange, among: AlertFilter | None = None
 ) -> Alert:
-    """Change an alert; a new threshold may be reached in this interval again. Raises NotFound, InvalidValue."""
+    """Change an alert. With a new threshold it can fire again in the same interval. Raises NotFound, InvalidValue."""
     known = await show_alert(database, alert_id, among)
     channels = None if change.channels is None else await _checked(notifier, change.channels, known.channels)
     async with database.write() as connection:
-        before = await _the_alert(connection, alert_id, among)
+        before = await _get_alert(connection, alert_id, among)
         after = replace(
             before,
             threshold=before.threshold if change.threshold is None else change.threshold,
@@ -115,20 +115,20 @@ async def delete_alert(database: Database, alert_id: str, among: AlertFilter | N
     """Delete an alert and drop its unsent messages. Raises NotFound."""
     now_ms = await database.now_ms()
     async with database.write() as connection:
-        alert = await _the_alert(connection, alert_id, among)
+        alert = await _get_alert(connection, alert_id, among)
         await store.delete_alert(connection, alert_id, now_ms)
         await log_changes(connection, Change("alert.deleted", alert_id, _facts(alert), None, _project(alert)))
     return alert
 
 
 async def show_alert(database: Database, alert_id: str, among: AlertFilter | None = None) -> Alert:
-    """Raises NotFound, also for one that is not `among` those asked for."""
+    """Return an alert. Raises NotFound, also where it is not one of `among`."""
     async with database.read() as connection:
-        return await _the_alert(connection, alert_id, among)
+        return await _get_alert(connection, alert_id, among)
 
 
 async def page_of_alerts(database: Database, cursor: Cursor, among: AlertFilter) -> Page[Alert]:
-    """Alerts by creation. Raises InvalidValue for the cursor."""
+    """List alerts by creation. Raises InvalidValue for the cursor."""
     async with database.read() as connection:
         return await store.page_of_alerts(
             connection, cursor, scope=among.scope, scope_id=among.scope_id, plain=among.plain
@@ -136,13 +136,13 @@ async def page_of_alerts(database: Database, cursor: Cursor, among: AlertFilter)
 
 
 async def firings(database: Database, alert_id: str) -> list[FiringRecord]:
-    """Latest firings of an alert, newest first, with their messages. Raises NotFound."""
+    """List the newest FIRINGS_SHOWN firings of an alert with their messages, newest first. Raises NotFound."""
     async with database.read() as connection:
-        await _the_alert(connection, alert_id, None)
+        await _get_alert(connection, alert_id, None)
         return await deliveries.firings_of(connection, alert_id, FIRINGS_SHOWN)
 
 
-async def _the_alert(connection: AsyncConnection, alert_id: str, among: AlertFilter | None) -> Alert:
+async def _get_alert(connection: AsyncConnection, alert_id: str, among: AlertFilter | None) -> Alert:
     alert, wanted = await store.find_alert(connection, alert_id), among or AlertFilter()
     if (
         alert is None
@@ -151,7 +151,7 @@ async def _the_alert(connection: AsyncConnection, alert_id: str, among: AlertFil
         or (wanted.plain and not alert.is_plain)
     ):
         raise NotFound(
-            f"There is no alert {shown(alert_id)}. `imagegate alerts list` shows them all.", param="alert_id"
+            f"There is no alert {quoted(alert_id)}. `imagegate alerts list` shows them all.", param="alert_id"
         )
     return alert
 
@@ -196,7 +196,7 @@ def _checked_mail(channel: Channel) -> Channel:
         checked_email(recipient)
         if not recipient.isascii() or "," in recipient:
             raise InvalidValue(
-                f"The email {shown(recipient)} is not an address like lin@example.com.", param="recipients"
+                f"The email {quoted(recipient)} is not an address like lin@example.com.", param="recipients"
             )
     prefix = channel.subject_prefix
     if prefix is not None and not (len(prefix) <= PREFIX_CHARS_MAX and (prefix.isprintable() or not prefix)):

@@ -168,7 +168,7 @@ def _fitting_charges(
     request: SentRequest, matches: MatchResult, rows: Iterable[LogRow], rules: MatchingRules
 ) -> str | None:
     """Say how many charges fit the request; None where none does."""
-    free = {row.proof for row in matches.free}
+    free = {row.proof for row in matches.unmatched_rows}
     fitting = sum(row.proof in free and rules.fits(request, row) for row in rows)
     return f"{fitting} charge(s) in the relay's log fit it, and not it alone" if fitting else None
 

@@ -1,4 +1,4 @@
-"""Audit: compares the caches of the book with the book."""
+"""Audit of the book: recomputes counters and usage from requests and corrections, and lists what differs."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from app.store.engine import Database
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`where` names the counter or the row of the roll-up for people; `what` the amount that differs, in its unit."""
+    """Counter or row of usage that differs from requests and corrections. `where` names it; `what` is the amount, in its unit."""
 
     kind: str
     where: str
@@ -25,7 +25,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """`looked_at` counts the rows of each kind."""
+    """Result of an audit. `looked_at` counts the rows of each kind."""
 
     differences: tuple[Difference, ...]
     looked_at: dict[str, int]
@@ -43,7 +43,7 @@ async def audit(database: Database, zone: ZoneInfo) -> Audit:
 
 
 def possible_days(hour_at_ms: int) -> tuple[str, str]:
-    """The first and the last local day that an instant of this hour can belong to, whatever the timezone."""
+    """Return the first and last local day that an instant of this hour can belong to in any timezone."""
     hour = datetime.fromtimestamp(hour_at_ms / 1000, UTC)
     return (hour - timedelta(hours=12)).date().isoformat(), (hour + timedelta(hours=15)).date().isoformat()
 

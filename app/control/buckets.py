@@ -1,4 +1,4 @@
-"""Usage and costs by time, for the administration API and everybody's own figures."""
+"""Usage and costs in buckets of time, for the administration API and for API keys about their own user."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,8 +55,8 @@ class GroupUsage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UsageBucket:
-    """Usage from `start_ms` (inclusive) to `end_ms` (exclusive). `rows` are the dearest first; `groups` has the values of each
-    group by its number in them."""
+    """Usage from `start_ms` (inclusive) to `end_ms` (exclusive). `rows` are sorted by cost, highest first; `groups` has the
+    values of each group by the number in the rows."""
 
     start_ms: int
     end_ms: int
@@ -65,24 +65,24 @@ class UsageBucket:
 
     @property
     def portions(self) -> tuple[GroupUsage, ...]:
-        """Rows as objects. Slow: a month by key and size has tens of thousands, and each access makes them anew."""
+        """Rows as objects, built at each access. Slow: a month by key and size has tens of thousands."""
         return tuple(GroupUsage(self.groups[number], Sums(*sums)) for _, number, *sums in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class BucketPage:
-    """Every bucket, empty ones too. `groups` has the values of each group by its number; `next_page` is None at the end."""
+    """Page of buckets, empty ones included. `groups` has the values of each group by its number; `next_page` is None at the end."""
 
     buckets: tuple[UsageBucket, ...]
     groups: Mapping[int, tuple[str, ...]]
     next_page: str | None
 
 
-async def read_buckets(database: Database, period: Period, wanted: UsageFilter) -> BucketPage:
-    """Buckets are cut where UTC cuts minutes, hours and days.
+async def read_buckets(database: Database, period: Period, filter: UsageFilter) -> BucketPage:
+    """Read a page of buckets, which begin at minutes, hours or days of UTC.
 
-    The first begins with the hour (of minutes: with the minute) of the start, and the last ends with that of the end: finer
-    than that usage is not kept. A period of no time is empty. Raises InvalidValue for the page.
+    The first bucket begins with the hour of the start (the minute, for minutes) and the last ends with the hour of the end:
+    usage is not stored in finer steps. An empty period has no buckets. Raises InvalidValue for the page.
     """
     whole = _span(period, await database.now_ms())
     if whole.start_ms >= whole.end_ms:
@@ -92,7 +92,7 @@ async def read_buckets(database: Database, period: Period, wanted: UsageFilter) 
     bounds = list(_bounds(whole, period.buckets_max))
     span = replace(whole, end_ms=bounds[-1][1])
     async with database.read() as connection:
-        found = await store.sums(connection, span, wanted)
+        found = await store.sums(connection, span, filter)
     return BucketPage(tuple(_filled(bounds, found, span)), found.groups, _next_page(span.end_ms, whole.end_ms))
 
 
@@ -135,7 +135,7 @@ def _bounds(span: BucketRange, buckets_max: int) -> Iterator[tuple[int, int]]:
 
 
 def _filled(bounds: list[tuple[int, int]], found: BucketSums, span: BucketRange) -> Iterator[UsageBucket]:
-    # A bucket at a time: sorting them all together would take the database four times as long.
+    # Sorted here for each bucket: a sort of all buckets takes the database four times as long.
     by_bucket = {
         at_ms: sorted(rows, key=itemgetter(_COST), reverse=True)
         for at_ms, rows in groupby(found.rows, key=itemgetter(0))

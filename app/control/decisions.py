@@ -1,9 +1,9 @@
-"""Decisions on requests that stayed unknown. Each is recorded with its reason before the money moves."""
+"""Decisions on requests of unknown outcome: settle, release, write off. The reason is stored before the money moves."""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from app.control.names import shown
+from app.control.names import quoted
 from app.control.requests import show_request
 from app.core.intervals import hour_start_ms, local_day
 from app.core.money import AMOUNT_MICROS_MAX
@@ -24,7 +24,7 @@ _FLAGS: dict[Kind, str] = {"settle": "by_hand", "write_off": "written_off"}
 
 @dataclass(frozen=True, slots=True)
 class DecisionReason:
-    """Actor and reason of a decision: a person and their words, or the part of the gateway."""
+    """Actor and reason of a decision. The actor is a person or a part of the gateway."""
 
     actor: str
     text: str
@@ -32,9 +32,10 @@ class DecisionReason:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """Ends unknown requests. Each method returns False, with no money moved, when the request is unknown no more.
+    """Ends unknown requests. Each method returns False, with no money moved, when the request is no longer unknown.
 
-    Raises StoreUnavailable or StorageFull."""
+    Raises StoreUnavailable or StorageFull.
+    """
 
     database: Database
     ledger: Ledger
@@ -50,7 +51,7 @@ class Decisions:
         proof: MatchedCharge | None = None,
     ) -> bool:
         """Book the request at `cost_micros`, with no image. False also when `proof` is the charge of another request."""
-        now_ms = await self._recorded(request, kind, reason, proof)
+        now_ms = await self._record(request, kind, reason, proof)
         if now_ms is None:
             return False
         settlement = Settlement(
@@ -64,19 +65,19 @@ class Decisions:
         return await self.ledger.settle(request.id, settlement) is not None
 
     async def release(self, request: Dispatched, reason: DecisionReason) -> bool:
-        """Give the request's holds back. A charge that turns up later is posted as a correction."""
-        now_ms = await self._recorded(request, "release", reason)
+        """Release the request's holds. A charge that turns up later is posted as a correction."""
+        now_ms = await self._record(request, "release", reason)
         if now_ms is None:
             return False
         return await self.ledger.release(request.id, _ending(request, now_ms), ("unknown",))
 
     async def correct(self, correction: Correction, proof: MatchedCharge) -> bool:
-        """Post a correction once. False when `proof` is the charge of another request, or its cause has been answered."""
+        """Post a correction once. False when `proof` is the charge of another request, or the cause has a correction already."""
         async with self.database.transaction() as connection:
             mine = await reconciliation.claim(connection, proof, correction.at_ms)
             return mine and await corrections.post_with(connection, correction, self.zone)
 
-    async def _recorded(
+    async def _record(
         self, request: Dispatched, kind: Kind, reason: DecisionReason, proof: MatchedCharge | None = None
     ) -> int | None:
         now_ms = await self.database.now_ms()
@@ -98,54 +99,54 @@ def _logged(request: Dispatched, kind: Kind, reason: DecisionReason) -> Change:
 async def settle_by_hand(
     decisions: Decisions, request_id: str, reason: DecisionReason, cost_micros: int | None
 ) -> RequestRecord:
-    """Book a request that was charged: at `cost_micros`, or at the quote for None. Raises NotFound, Conflict, InvalidValue."""
+    """Settle a request that was charged, at `cost_micros` or, for None, at its quote. Raises NotFound, Conflict, InvalidValue."""
     if cost_micros is not None and not 0 <= cost_micros <= AMOUNT_MICROS_MAX:
         raise InvalidValue("The cost is out of range.", param="cost")
     return await _settle(decisions, request_id, "settle", reason, cost_micros)
 
 
 async def write_off(decisions: Decisions, request_id: str, reason: DecisionReason) -> RequestRecord:
-    """Book a request whose charge will never be known, at the quote. Raises NotFound, Conflict, InvalidValue."""
+    """Settle a request whose charge will never be known, at its quote. Raises NotFound, Conflict, InvalidValue."""
     return await _settle(decisions, request_id, "write_off", reason, None)
 
 
 async def release_by_hand(decisions: Decisions, request_id: str, reason: DecisionReason) -> RequestRecord:
-    """Give back the holds of a request that was not charged. Raises NotFound, Conflict, InvalidValue."""
-    request = await _unknown(decisions.database, request_id, reason)
-    return await _shown(decisions.database, request_id, await decisions.release(request, reason))
+    """Release the holds of a request that was not charged. Raises NotFound, Conflict, InvalidValue."""
+    request = await _get_unknown(decisions.database, request_id, reason)
+    return await _show(decisions.database, request_id, await decisions.release(request, reason))
 
 
 async def _settle(
     decisions: Decisions, request_id: str, kind: Kind, reason: DecisionReason, cost_micros: int | None
 ) -> RequestRecord:
-    request = await _unknown(decisions.database, request_id, reason)
+    request = await _get_unknown(decisions.database, request_id, reason)
     cost_micros = request.quote_micros if cost_micros is None else cost_micros
     done = await decisions.settle(request, kind, cost_micros, _FLAGS[kind], reason)
-    return await _shown(decisions.database, request_id, done)
+    return await _show(decisions.database, request_id, done)
 
 
-async def _unknown(database: Database, request_id: str, reason: DecisionReason) -> Dispatched:
+async def _get_unknown(database: Database, request_id: str, reason: DecisionReason) -> Dispatched:
     if not 1 <= len(reason.text.strip()) <= REASON_CHARS_MAX:
         raise InvalidValue(f"The reason must have 1 to {REASON_CHARS_MAX} characters: it is kept.", param="reason")
     async with database.read() as connection:
         request = await reconciliation.find(connection, request_id)
     if request is None or request.state != "unknown":
-        raise _no_longer(await show_request(database, request_id))
+        raise _not_unknown(await show_request(database, request_id))
     return request
 
 
-async def _shown(database: Database, request_id: str, done: bool) -> RequestRecord:
+async def _show(database: Database, request_id: str, done: bool) -> RequestRecord:
     request = await show_request(database, request_id)
     if not done:
-        raise _no_longer(request)
+        raise _not_unknown(request)
     return request
 
 
-def _no_longer(request: RequestRecord) -> Conflict:
-    message = f"The request {shown(request.id)} is {request.state}; only one that is unknown can be decided by hand."
+def _not_unknown(request: RequestRecord) -> Conflict:
+    message = f"The request {quoted(request.id)} is {request.state}; only one that is unknown can be decided by hand."
     return Conflict(message, param="id")
 
 
 def _ending(request: Dispatched, now_ms: int) -> Ending:
-    """Ending that leaves what the client was told as it was."""
+    """Make an ending that keeps the error stored for the client."""
     return Ending(at_ms=now_ms, http_status=request.http_status, error_code=request.error_code, error=request.error)

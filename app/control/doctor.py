@@ -38,8 +38,8 @@ Status = Literal["ok", "warning", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check. A `warning` works and wants care; what has `failed` will refuse or lose requests. Both name the
-    next step."""
+    """Result of one check. After a `warning` the gateway still works; after `failed` it refuses or loses requests. Both messages
+    name the next step."""
 
     check: str
     status: Status
@@ -48,10 +48,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """Examines a gateway's parts.
+    """Examines the parts of a gateway.
 
-    `database` is None where there is none yet; `pepper` is None where none is set or made; `secret_is_set`: it comes from the
-    environment and not from a file. `relay` is a finding where there is no relay to ask.
+    `database` is None before the first start, `pepper` is None where none is set or made. `secret_is_set`: the pepper is from the
+    environment, not from a file. `relay` is a finding where no relay is configured.
     """
 
     database: Database | None
@@ -66,14 +66,14 @@ class Doctor:
     relay: HttpUpstream | Finding
 
     async def examine(self) -> list[Finding]:
-        """Every check, in the order of what depends on what. Never raises for something that is amiss."""
+        """Run every check, each after those it depends on. Problems become findings, not exceptions."""
         configuration = Finding("configuration", "ok", f"Read; the data is in {self.data_dir}.")
         relay, offered = await self._relay()
         bucket = [await self._bucket(self.bucket)] if self.bucket is not None else []
         return [configuration, *await self._book(offered), await self._redis(), *bucket, self._disk(), relay]
 
     async def _book(self, offered: Sequence[str]) -> list[Finding]:
-        """The database, and what only the database knows."""
+        """Check the database and all that is read from it."""
         if self.database is None:
             message = f"There is none in {self.data_dir} yet; `imagegate serve` makes it."
             return [Finding("database", "warning", message)]
@@ -124,7 +124,7 @@ class Doctor:
         return Finding("limits", "ok", f"Every user has one ({len(users)} in all).")
 
     async def _results(self, database: Database) -> Finding:
-        """Without a bucket: other processes may keep their results elsewhere."""
+        """Check that every process stores results in this directory, where there is no bucket."""
         folder = self.data_dir / "processes"
         near = [path.name for path in folder.iterdir()] if folder.exists() else []
         if others := await count_other_processes(database, near):
@@ -183,7 +183,7 @@ class Doctor:
         return Finding("disk", status, f"{folder} can be written to, {free_bytes / 1024**3:.1f} GiB free.{room}")
 
     async def _relay(self) -> tuple[Finding, Sequence[str]]:
-        """With the models it offers; none where it could not be asked."""
+        """Check the relay; returns the models it offers too, none where it does not answer."""
         if isinstance(self.relay, Finding):
             return self.relay, ()
         started_s = time.monotonic()
@@ -198,7 +198,7 @@ class Doctor:
 
 
 async def _checked(check: str, database: Database, finding: Awaitable[Finding]) -> Finding:
-    """The finding; or one that says why the database refuses, does not answer or is no database."""
+    """Await a finding; an error of the database becomes a finding too."""
     public = database.where.public
     try:
         async with asyncio.timeout(DATABASE_TIMEOUT_S):
@@ -237,7 +237,7 @@ async def _prices(database: Database, offered: Sequence[str]) -> Finding:
 
 
 def _reason(exc: BaseException) -> str:
-    """The first line of what the driver said, without the statement that SQLAlchemy adds."""
+    """Return the first line of the driver's message, without the statement that SQLAlchemy adds."""
     said = str(getattr(exc, "orig", None) or exc).strip().splitlines() or [type(exc).__name__]
     return re.sub(r"^<class '[\w.]*'>: ", "", said[0]).rstrip(".")
 

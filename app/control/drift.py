@@ -18,7 +18,7 @@ ALARM_PERCENT = 1
 
 @dataclass(frozen=True, slots=True)
 class DriftDay:
-    """All models of a day together. `closed`: nothing of it can be under way any more, so a difference is one."""
+    """Sums of a local day over all models. `closed`: every request of the day has ended and its charge is in the log."""
 
     day: str
     booked_micros: int
@@ -77,7 +77,7 @@ def new_alarms(before: Sequence[DriftDay], after: Sequence[DriftDay]) -> list[Dr
 
 
 def _days(log: ChargeLog, zone: ZoneInfo, now_ms: int) -> Iterator[tuple[str, int, int]]:
-    """Today and backwards, as far as the log goes. A log that is cut shows its oldest day only in part."""
+    """Yield day, start and end from today backwards, as far as the log covers whole days. A truncated log has part of its first."""
     at_ms = now_ms
     for _ in range(DAYS):
         start_ms, end_ms = bounds_ms("day", at_ms, zone)

@@ -1,4 +1,4 @@
-"""The binding of a new database to its pepper, currency and timezone, and its first user and key."""
+"""Binding of a database to its pepper, currency and timezone; creation of its first user and key."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from app.control.keys import KeyFacts, add_key
 from app.control.limits import LimitChange, apply_limits
 from app.control.people import add_user
 from app.control.pepper import FILE, PepperSettings, fingerprint, load_pepper
-from app.control.projects import DEFAULT_PROJECT, the_project
+from app.control.projects import DEFAULT_PROJECT, get_project
 from app.core.ids import new_id
 from app.errors import ConfigurationError
 from app.store import organization
@@ -26,7 +26,7 @@ FIRST_LIMITS = (
 
 @dataclass(frozen=True, slots=True)
 class FirstKey:
-    """`key` is the secret, shown once. The user's limits are those of this module: 20.00 per month, 10 requests per minute."""
+    """First user and key. `key` is the secret. The user's limits are those of this module: 20.00 a month, 10 requests a minute."""
 
     user: str
     id: str
@@ -52,7 +52,7 @@ async def claim(database: Database, pepper: bytes, currency: str, timezone: str)
 
 
 async def pepper_here(database: Database, settings: PepperSettings, currency: str, timezone: str) -> bytes:
-    """The pepper of this database's keys, made and bound to a database that has none; empty where it is not on this machine.
+    """Return the pepper of a database; empty where it is not on this machine. A database without one is bound to a new one.
 
     Raises ConfigurationError for a secret that is short or a placeholder.
     """
@@ -70,7 +70,7 @@ async def pepper_here(database: Database, settings: PepperSettings, currency: st
 
 
 async def check_binding(database: Database, currency: str, timezone: str) -> None:
-    """Raises ConfigurationError when the book is in another currency or timezone."""
+    """Check currency and timezone against those the database is bound to. Raises ConfigurationError."""
     async with database.read() as connection:
         found = await organization.book_binding(connection)
     _check_currency(database, found, currency)
@@ -78,7 +78,7 @@ async def check_binding(database: Database, currency: str, timezone: str) -> Non
 
 
 async def first_key(database: Database, pepper: bytes) -> FirstKey | None:
-    """Create the first user with a key and small limits; None where there is a user already."""
+    """Create the first user with a key and low limits. None when there is a user already."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
         if await organization.any_user(connection):
@@ -88,7 +88,7 @@ async def first_key(database: Database, pepper: bytes) -> FirstKey | None:
             return None
         user = User(new_id("user-"), FIRST_USER, None, now_ms, role="owner")
         await add_user(connection, user)
-        project = await the_project(connection, DEFAULT_PROJECT)
+        project = await get_project(connection, DEFAULT_PROJECT)
         created = await add_key(connection, pepper, user, project, KeyFacts("first key", None, now_ms, None))
         await apply_limits(connection, "user", user.id, None, FIRST_LIMITS)
     return FirstKey(FIRST_USER, created.id, created.key)

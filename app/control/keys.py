@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, revoked for good."""
+"""API keys of all projects: create, list, rotate, change, revoke."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.members import ensure_member
-from app.control.names import shown
+from app.control.names import quoted
 from app.core import keys as secrets
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store import keys as store
@@ -24,7 +24,7 @@ LIFETIME_S_MAX = 100 * 365 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class CreatedKey:
-    """New or rotated key. `key` is the secret: it is nowhere else and never comes back."""
+    """New or rotated key. `key` is its secret, which is stored nowhere."""
 
     id: str
     key: str
@@ -43,12 +43,12 @@ class KeyFacts:
 async def add_key(
     connection: AsyncConnection, pepper: bytes, user: User, project: Project, facts: KeyFacts
 ) -> CreatedKey:
-    """Create a key as part of a larger change; a person becomes a member. Raises Conflict for a service account of another
-    project."""
+    """Create a key in the caller's transaction. A person becomes a member of the project. Raises Conflict for a service account
+    of another project."""
     if user.is_service_account and user.project_id != project.id:
-        message = f"The service account {shown(user.name)} belongs to another project."
+        message = f"The service account {quoted(user.name)} belongs to another project."
         raise Conflict(message, param="user")
-    if not user.is_service_account:  # Its role is its own matter: one without a role holds keys that do not work yet.
+    if not user.is_service_account:  # A service account without a role may hold keys; they work once it has one.
         await ensure_member(connection, project, user, facts.created_at_ms)
     new = secrets.new_key()
     stored = StoredKey(
@@ -63,31 +63,31 @@ async def add_key(
         expires_at_ms=facts.expires_at_ms,
     )
     await store.insert_key(connection, stored)
-    key = await the_key(connection, new.id)
+    key = await get_key(connection, new.id)
     await log_changes(connection, Change("api_key.created", key.id, None, key_facts(key), project.id))
     return CreatedKey(new.id, new.secret)
 
 
 async def page_of_keys(database: Database, cursor: Cursor) -> Page[KeyRecord]:
-    """Keys of every project by creation, revoked and expired ones too. Raises InvalidValue for the cursor."""
+    """List keys of every project by creation, including revoked and expired ones. Raises InvalidValue for the cursor."""
     async with database.read() as connection:
         return await store.page_of_all_keys(connection, cursor)
 
 
 async def show_key(database: Database, key_id: str) -> KeyRecord:
-    """Raises NotFound."""
+    """Return a key. Raises NotFound."""
     async with database.read() as connection:
-        return await the_key(connection, key_id)
+        return await get_key(connection, key_id)
 
 
 async def revoke_with(connection: AsyncConnection, key: KeyRecord, now_ms: int) -> None:
-    """Revoke a key as part of a larger change."""
+    """Revoke a key in the caller's transaction."""
     await store.revoke(connection, key.id, now_ms)
     await log_changes(connection, Change("api_key.deleted", key.id, key_facts(key), None, key.project_id))
 
 
 async def rotate_key(database: Database, pepper: bytes, key_id: str, grace_s: int) -> CreatedKey:
-    """A new secret for the same key: its id, limits, models and history stay. The old one works for `grace_s` more.
+    """Make a new secret for a key; its id, limits, models and history stay. The old secret works for `grace_s` more seconds.
 
     Raises NotFound; InvalidValue; Conflict for a key that is revoked or expired.
     """
@@ -96,8 +96,8 @@ async def rotate_key(database: Database, pepper: bytes, key_id: str, grace_s: in
         raise InvalidValue(message, param="grace_period_seconds")
     now_ms = await database.now_ms()
     async with database.write() as connection:
-        key = await the_key(connection, key_id)
-        check_alive(key, now_ms)
+        key = await get_key(connection, key_id)
+        check_usable(key, now_ms)
         new = secrets.new_key(key.id)
         hashed = secrets.secret_hmac(pepper, new.secret)
         await store.rotate(connection, key.id, hashed, new.last_four, now_ms + grace_s * 1000)
@@ -111,24 +111,24 @@ async def change_key(connection: AsyncConnection, key: KeyRecord, **values: Any)
     return await _log_update(connection, key)
 
 
-async def the_key(connection: AsyncConnection, key_id: str) -> KeyRecord:
-    """Raises NotFound, and never repeats a whole secret that was given for an id."""
+async def get_key(connection: AsyncConnection, key_id: str) -> KeyRecord:
+    """Return a key. Raises NotFound; its message does not repeat a secret that was given as the id."""
     key = await store.find_key(connection, key_id)
     if key is None:
         named = "with that secret for an id; its id is like key_ and 12 characters"
-        message = f"There is no key {named if key_id.startswith('sk-') else shown(key_id)}."
+        message = f"There is no key {named if key_id.startswith('sk-') else quoted(key_id)}."
         raise NotFound(f"{message} `imagegate keys list` shows them all.", param="key")
     return key
 
 
-def check_alive(key: KeyRecord, now_ms: int) -> None:
-    """Raises Conflict for a key that will never work again."""
+def check_usable(key: KeyRecord, now_ms: int) -> None:
+    """Check that a key is neither revoked nor expired. Raises Conflict."""
     if (status := key.status_at(now_ms)) in ("revoked", "expired"):
         raise Conflict(f"The key {key.id} is {status}; make a new one.", param="key")
 
 
 def expiry_in_ms(expires_in_s: int, now_ms: int) -> int:
-    """Raises InvalidValue."""
+    """Return the instant of expiry. Raises InvalidValue."""
     if not 1 <= expires_in_s <= LIFETIME_S_MAX:
         message = f"A key lasts from 1 to {LIFETIME_S_MAX} seconds; leave this out for one that does not expire."
         raise InvalidValue(message, param="expires_in_seconds")
@@ -136,7 +136,7 @@ def expiry_in_ms(expires_in_s: int, now_ms: int) -> int:
 
 
 async def known_models(connection: AsyncConnection, names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Models without repetitions. Raises InvalidValue for one that is not in the catalog, and for an empty list."""
+    """Return models without repetitions; None means all. Raises InvalidValue for an empty list and one not in the catalog."""
     if names is None:
         return None
     catalog = (await prices.catalog(connection)).models
@@ -144,20 +144,20 @@ async def known_models(connection: AsyncConnection, names: Sequence[str] | None)
     if unknown or not names:
         raise InvalidValue(
             f"The models must be of the catalog ({', '.join(catalog)}); not in it: "
-            f"{', '.join(map(shown, unknown)) or 'an empty list'}. `imagegate prices set` puts one into it.",
+            f"{', '.join(map(quoted, unknown)) or 'an empty list'}. `imagegate prices set` puts one into it.",
             param="models",
         )
     return tuple(dict.fromkeys(names))
 
 
 def key_facts(key: KeyRecord) -> Facts:
-    """Fields of a key that the log of changes keeps."""
+    """Return the fields of a key that the audit log keeps."""
     names = ("name", "user_id", "project_id", "expires_at_ms", "last_four", "previous_until_ms")
     return {**{name: getattr(key, name) for name in names}, "models": None if key.models is None else list(key.models)}
 
 
 async def _log_update(connection: AsyncConnection, before: KeyRecord) -> KeyRecord:
-    after = await the_key(connection, before.id)
+    after = await get_key(connection, before.id)
     await log_changes(
         connection, Change("api_key.updated", after.id, key_facts(before), key_facts(after), after.project_id)
     )

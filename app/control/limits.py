@@ -1,4 +1,4 @@
-"""Limits: set, removed, and shown with what is used of them."""
+"""Limits: set, remove and list them with their use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.control.keys import the_key
-from app.control.names import shown
-from app.control.people import the_user
-from app.control.projects import the_project
+from app.control.keys import get_key
+from app.control.names import quoted
+from app.control.people import get_user
+from app.control.projects import get_project
 from app.core.intervals import COUNTED, Interval, bounds_ms
 from app.core.limits import Limit, Scope, Unit
 from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS, decimal_text
@@ -21,7 +21,7 @@ from app.store.engine import Database
 from app.store.limits import LimitKey, LimitUsage
 
 AMOUNT_MAX = 1_000_000_000
-"""Greatest amount of everything that is not money."""
+"""Largest amount of a limit that is not in money."""
 
 _ALLOWED: dict[Unit, tuple[Interval, ...]] = {
     "micros": COUNTED,
@@ -33,7 +33,7 @@ _ALLOWED: dict[Unit, tuple[Interval, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ScopeRef:
-    """Scope as a request names it: project and user by name or id, key by id, organization by nothing."""
+    """Scope named in a request: `reference` is a project or user by name or id, a key by id, empty for the organization."""
 
     scope: Scope
     reference: str = ""
@@ -41,7 +41,7 @@ class ScopeRef:
 
 @dataclass(frozen=True, slots=True)
 class LimitChange:
-    """`amount` is micros for the unit micros; None removes the limit. The interval of in_flight is `lifetime`."""
+    """Limit to set, or with `amount` None to remove. The interval of in_flight is `lifetime`."""
 
     unit: Unit
     interval: Interval
@@ -50,9 +50,9 @@ class LimitChange:
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """A limit and its use in the current interval; None for a rate (per minute) where only counters were read.
+    """Limit and its use in the current interval. The use is None for a rate (per minute), which is not in a counter.
 
-    `left` is below zero where a lowered limit or a dearer answer stands above it. `resets_at_ms` is None for a lifetime.
+    `left` is negative when the limit was lowered or an answer cost more than its quote. `resets_at_ms` is None for a lifetime.
     """
 
     limit: Limit
@@ -65,8 +65,7 @@ class LimitState:
 async def set_limits(
     database: Database, zone: ZoneInfo, where: ScopeRef, model: str | None, changes: Sequence[LimitChange]
 ) -> list[LimitState]:
-    """All the changes or none, in one write; returns what holds then at this scope for this model, whoever else sets them at the
-    same time.
+    """Make all the changes or none, in one write. Returns the limits of this scope and model after it.
 
     Raises InvalidValue; NotFound for scope or model.
     """
@@ -86,7 +85,7 @@ async def set_limits(
 async def apply_limits(
     connection: AsyncConnection, scope: Scope, scope_id: str, model: str | None, changes: Sequence[LimitChange]
 ) -> None:
-    """Set limits as part of a larger change, for a scope and model that are there; each change is logged. Raises InvalidValue."""
+    """Set limits in the caller's transaction and log each change. Scope and model must exist. Raises InvalidValue."""
     for change in changes:
         _check(change)
         key = LimitKey(scope, scope_id, model or "", change.unit, change.interval)
@@ -99,7 +98,7 @@ async def apply_limits(
 
 
 def _logged(key: LimitKey, before: int | None, after: int | None) -> Change:
-    """OpenAI's name for the rates of a project, and ours for everything else it has no name for."""
+    """Make the audit log entry: OpenAI's event for the rates of a project, `limit.*` for everything else."""
     kind = "rate_limit" if key.scope == "project" and key.interval == "minute" else "limit"
     facts = {name: getattr(key, name) for name in LimitKey.__slots__}
     return Change(
@@ -114,7 +113,7 @@ def _logged(key: LimitKey, before: int | None, after: int | None) -> Change:
 async def show_limits(
     database: Database, zone: ZoneInfo, where: ScopeRef | None = None, model: str | None = None
 ) -> list[LimitState]:
-    """The limits in force, of one scope or of all, with `model` only those for it (empty: those for any).
+    """List limits with their use, of one scope or of all. `model` selects those for one model, empty those for any.
 
     Raises NotFound for the scope.
     """
@@ -131,7 +130,7 @@ async def show_limits(
 async def counter_states(
     connection: AsyncConnection, limits: Sequence[Limit], now_ms: int, zone: ZoneInfo
 ) -> list[LimitState]:
-    """The use of each limit in its current interval, from the counters; unknown for a rate."""
+    """Read the use of each limit in its current interval from the counters; None for a rate."""
     starts_ms = {interval: bounds_ms(interval, now_ms, zone)[0] for interval in COUNTED}
     used = await store.used(connection, starts_ms, [limit.id for limit in limits])
     return [_state(limit, used.get(limit.id, LimitUsage()), now_ms, zone) for limit in limits]
@@ -159,25 +158,25 @@ def _check(change: LimitChange) -> None:
 
 
 async def scope_id_of(connection: AsyncConnection, where: ScopeRef) -> str:
-    """Empty for the organization. Raises NotFound."""
+    """Return the id of a scope, empty for the organization. Raises NotFound."""
     match where.scope:
         case "organization":
             return ""
         case "project":
-            return (await the_project(connection, where.reference)).id
+            return (await get_project(connection, where.reference)).id
         case "user":
-            return (await the_user(connection, where.reference)).id
+            return (await get_user(connection, where.reference)).id
         case "key":
-            return (await the_key(connection, where.reference)).id
+            return (await get_key(connection, where.reference)).id
 
 
 async def check_model(connection: AsyncConnection, model: str | None) -> None:
-    """Raises InvalidValue for one that is not in the catalog; None is any model."""
+    """Check that a model is in the catalog; None stands for any model. Raises InvalidValue."""
     if model is None:
         return
     catalog = (await prices.catalog(connection)).models
     if model not in catalog:
         raise InvalidValue(
-            f"The model {shown(model)} is not in the catalog ({', '.join(catalog)}). `imagegate prices set` puts it there.",
+            f"The model {quoted(model)} is not in the catalog ({', '.join(catalog)}). `imagegate prices set` puts it there.",
             param="model",
         )

@@ -1,7 +1,7 @@
-"""Matching of charges in the relay's log with requests. Pure rules, made to prove rather than to guess.
+"""Matching of charges in the relay's log with requests: pure rules that prove a match instead of guessing it.
 
-A row that carries the relay's request id belongs to the request with that id. Without ids, model, time and amount must fit, and
-a match counts only where nothing else fits on either side. What stays ambiguous stays open, for a person to look at.
+A row with the relay's request id belongs to the request with that id. Without ids, model, time and amount must fit, and a match
+counts only where nothing else fits on either side. Ambiguous requests stay open for a person to decide.
 """
 
 from collections import defaultdict
@@ -13,17 +13,17 @@ from app.store.ledger.columns import State
 from app.upstream.billing import ChargeLog, LogRow, points_to_micros
 
 SLACK_MS: Final = 60_000
-"""How far the relay's clock may be from ours, its log a little late."""
+"""Largest difference between the relay's clock, with the delay of its log, and ours."""
 LATE_MS: Final = 600_000
-"""How long after the hard cap of an exchange its charge may still turn up."""
+"""Time after the deadline of an exchange within which its charge appears in the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """A request that went to the relay. `costs_micros` are the amounts it may have been charged there, at our book's prices.
+    """Request that went to the relay. `costs_micros` are the possible amounts of its charge, by our price book.
 
-    A settled one is taken to have been charged; `upstream_ms` is None where its end was not seen. `proof` names the row that
-    was found for it earlier.
+    A settled request counts as charged. `upstream_ms` is None where its end was not seen; `proof` names the row that was matched
+    earlier.
     """
 
     id: str
@@ -38,7 +38,7 @@ class SentRequest:
 
 @dataclass(frozen=True, slots=True)
 class MatchingRules:
-    """`deadline_ms` is the hard cap of an exchange, `micros_per_dollar` the price of 500,000 points."""
+    """Parameters of the rules: `deadline_ms` is the longest exchange, `micros_per_dollar` the price of 500,000 points."""
 
     deadline_ms: int
     micros_per_dollar: int
@@ -48,8 +48,7 @@ class MatchingRules:
         return now_ms > dispatched_at_ms + self.deadline_ms + LATE_MS
 
     def window(self, sent: SentRequest) -> tuple[int, int]:
-        """Return the first and last instant at which its charge can have been logged. Where we did not see the end, the relay may
-        have worked on to the cap."""
+        """Return the first and last instant at which the charge can be in the log. Without a known end, that is the deadline's."""
         seen_end = sent.state == "settled" and sent.upstream_ms is not None
         lasted_ms = (sent.upstream_ms or 0) if seen_end else self.deadline_ms + LATE_MS
         return sent.dispatched_at_ms - SLACK_MS, sent.dispatched_at_ms + lasted_ms + SLACK_MS
@@ -75,16 +74,16 @@ class MatchingRules:
 
 @dataclass(frozen=True, slots=True)
 class MatchResult:
-    """`found` has the row of each request that has just one; `free` are charges that belong to nobody for certain;
-    `bare` are settled requests for which no row could be told."""
+    """Matches. `found` has the one row of a request, by its id; `unmatched_rows` are charges of no certain request;
+    `unmatched_settled` are ids of settled requests without a row."""
 
     found: Mapping[str, LogRow]
-    free: tuple[LogRow, ...]
-    bare: frozenset[str]
+    unmatched_rows: tuple[LogRow, ...]
+    unmatched_settled: frozenset[str]
 
 
 def match(sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRules) -> MatchResult:
-    """Match requests with rows of the log. A row that is the charge of one request already is matched with no other."""
+    """Match requests with rows of the log. A row that was matched earlier is left out."""
     known = {each.proof for each in sent if each.proof}
     charges = [row for row in rows if row.points > 0 and row.proof not in known]
     open_ = [each for each in sent if each.proof is None]
@@ -95,9 +94,9 @@ def match(sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRu
         [row for row in charges if row.proof not in taken],
         rules,
     )
-    settled_rows = fits.take_settled(found)
+    settled_rows = fits.match_settled(found)
     taken |= settled_rows
-    fits.take_single(found)
+    fits.match_single(found)
     taken |= {row.proof for row in found.values()}
     free = tuple(row for row in charges if row.proof not in taken)
     accounted = found.keys() | fits.accounted
@@ -122,18 +121,18 @@ def why_not_released(
     if log.oldest_at_ms is None or log.oldest_at_ms >= start_ms:
         return "the relay's log does not reach back beyond it"
     known = set(models)
-    for row in matches.free:
+    for row in matches.unmatched_rows:
         if start_ms <= row.at_ms <= end_ms and (row.model == request.model or row.model not in known):
             return "the relay's log has a charge that could be its own, or another's"
     for other in sent:
         overlaps = start_ms <= rules.window(other)[1] and rules.window(other)[0] <= end_ms
-        if other.id in matches.bare and other.model == request.model and overlaps:
+        if other.id in matches.unmatched_settled and other.model == request.model and overlaps:
             return "the relay's log lacks a settled request of the same time"
     return None
 
 
 def _by_id(sent: Iterable[SentRequest], rows: Iterable[LogRow]) -> dict[str, LogRow]:
-    """An id that stands on two rows or two requests proves neither."""
+    """Match by the relay's request id. An id of two rows or two requests matches none."""
     rows_of, requests_of = defaultdict(list), defaultdict(list)
     for row in rows:
         rows_of[row.request_id].append(row)
@@ -148,7 +147,7 @@ def _by_id(sent: Iterable[SentRequest], rows: Iterable[LogRow]) -> dict[str, Log
 
 @dataclass(slots=True)
 class _Candidates:
-    """Requests and rows without an id in common, and which fit which. What is settled for certain is taken out."""
+    """Requests and rows without a common id, and which of them fit. Rows of settled requests are removed first."""
 
     requests: dict[str, SentRequest]
     rows: dict[str, LogRow]
@@ -168,9 +167,11 @@ class _Candidates:
                 fits.requests_of[proof].add(each.id)
         return fits
 
-    def take_settled(self, found: dict[str, LogRow]) -> set[str]:
-        """Settled requests were charged. Where as many rows fit a group of them as the group has members, the rows are
-        theirs, whichever is whose; the proofs of those rows."""
+    def match_settled(self, found: dict[str, LogRow]) -> set[str]:
+        """Remove rows of settled requests, which were charged; returns their proofs.
+
+        Where a group has as many fitting rows as members, the rows belong to the group, in any order.
+        """
         taken: set[str] = set()
         for group, proofs in self._settled_groups():
             if len(group) != len(proofs):
@@ -186,14 +187,14 @@ class _Candidates:
             self.rows_of.pop(id, None)
         return taken
 
-    def take_single(self, found: dict[str, LogRow]) -> None:
-        """One request and one row that fit each other and nothing else."""
+    def match_single(self, found: dict[str, LogRow]) -> None:
+        """Match each request and row that fit each other and nothing else."""
         for id, proofs in self.rows_of.items():
             if len(proofs) == 1 and self.requests_of[next(iter(proofs))] == {id}:
                 found[id] = self.rows[next(iter(proofs))]
 
     def _settled_groups(self) -> list[tuple[set[str], set[str]]]:
-        """Settled requests that share rows, with all rows that fit any of them."""
+        """Group settled requests that share fitting rows, each group with its rows."""
         left = {id for id, each in self.requests.items() if each.state == "settled" and self.rows_of[id]}
         groups = []
         while left:

@@ -1,10 +1,10 @@
-"""The catalog, and the models a project may use."""
+"""Catalog of models, and rules about the models a project may use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.control.names import shown
-from app.control.projects import active_project, the_project
+from app.control.names import quoted
+from app.control.projects import get_active_project, get_project
 from app.core.catalog import Catalog
 from app.core.grants import ModelMode, ModelRule
 from app.errors import InvalidValue
@@ -18,7 +18,7 @@ __all__ = ["ModelMode", "ModelRow", "ModelRule", "list_models", "remove_rule", "
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """An entry of the catalog. `priced`: it can be bought now. `allowed` is None where no project was named."""
+    """Entry of the catalog. `priced`: it has a price now. `allowed` is None where no project was named."""
 
     model: str
     operations: tuple[str, ...]
@@ -29,20 +29,20 @@ class ModelRow:
 
 
 async def list_models(database: Database, project: str | None = None) -> list[ModelRow]:
-    """The catalog, oldest entry first. Raises NotFound for the project."""
+    """List the catalog, oldest entry first. Raises NotFound for the project."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
         catalog = await prices.catalog(connection)
         if project is None:
             return _rows(catalog, now_ms, None, named=False)
-        rule = await store.find_rule(connection, (await the_project(connection, project)).id)
+        rule = await store.find_rule(connection, (await get_project(connection, project)).id)
     return _rows(catalog, now_ms, rule, named=True)
 
 
 async def show_rule(database: Database, project: str) -> ModelRule | None:
-    """Rule of a project; None where it may use every model. Raises NotFound."""
+    """Return the rule of a project; None where it may use every model. Raises NotFound."""
     async with database.read() as connection:
-        return await store.find_rule(connection, (await the_project(connection, project)).id)
+        return await store.find_rule(connection, (await get_project(connection, project)).id)
 
 
 async def set_rule(database: Database, project: str, mode: ModelMode, models: Sequence[str]) -> ModelRule:
@@ -52,7 +52,7 @@ async def set_rule(database: Database, project: str, mode: ModelMode, models: Se
     """
     rule = ModelRule(mode, tuple(dict.fromkeys(models)))
     async with database.write() as connection:
-        project_id = (await active_project(connection, project)).id
+        project_id = (await get_active_project(connection, project)).id
         _check_known((await prices.catalog(connection)), rule.models)
         before = await store.find_rule(connection, project_id)
         await store.set_rule(connection, project_id, rule)
@@ -63,7 +63,7 @@ async def set_rule(database: Database, project: str, mode: ModelMode, models: Se
 async def remove_rule(database: Database, project: str) -> bool:
     """Remove a project's rule; True when there was one. Raises NotFound and Conflict."""
     async with database.write() as connection:
-        project_id = (await active_project(connection, project)).id
+        project_id = (await get_active_project(connection, project)).id
         before = await store.find_rule(connection, project_id)
         await store.remove_rule(connection, project_id)
         await log_changes(connection, _change("deleted", project_id, before, None))
@@ -86,7 +86,7 @@ def _rows(catalog: Catalog, now_ms: int, rule: ModelRule | None, *, named: bool)
 
 def _check_known(catalog: Catalog, names: Sequence[str]) -> None:
     if unknown := [name for name in names if name not in catalog.models]:
-        message = f"Not in the catalog: {', '.join(map(shown, unknown))}; in it: {', '.join(catalog.models)}."
+        message = f"Not in the catalog: {', '.join(map(quoted, unknown))}; in it: {', '.join(catalog.models)}."
         raise InvalidValue(message, param="model_ids")
 
 

@@ -1,4 +1,4 @@
-"""The pepper: the one secret all API keys depend on."""
+"""Pepper: the secret that all API keys are hashed with."""
 
 import os
 import secrets
@@ -26,7 +26,7 @@ _CURE = 'Make one with: python3 -c "import secrets; print(secrets.token_hex(32))
 
 
 class PepperSettings(Protocol):
-    """The two settings that say where the pepper is."""
+    """Settings that say where the pepper is."""
 
     @property
     def secret_key(self) -> SecretStr | None: ...
@@ -36,9 +36,9 @@ class PepperSettings(Protocol):
 
 
 def load_pepper(settings: PepperSettings) -> bytes:
-    """SECRET_KEY, or DATA_DIR/secret_key, which is made (mode 0600, whole or not at all) where there is none.
+    """Load the pepper from SECRET_KEY or DATA_DIR/secret_key. A missing file is created atomically with mode 0600.
 
-    Raises ConfigurationError, naming the cure, on one that is short or a placeholder, or a file that cannot be had.
+    Raises ConfigurationError, naming the next step, for a short secret, a placeholder, or a file that cannot be read or made.
     """
     if settings.secret_key is not None:
         return _checked(settings.secret_key.get_secret_value(), "IMAGEGATE_SECRET_KEY")
@@ -57,7 +57,7 @@ def load_pepper(settings: PepperSettings) -> bytes:
 
 
 def fingerprint(pepper: bytes) -> str:
-    """Tells one pepper from another and gives nothing away."""
+    """Return a digest that tells one pepper from another and does not reveal it."""
     return keyed_digest(pepper, b"imagegate pepper fingerprint").hex()[:32]
 
 
@@ -71,7 +71,7 @@ def _checked(text: str, where: str) -> bytes:
 
 
 def _make(path: Path) -> None:
-    """Two processes that make it at once end up with the same one."""
+    """Create the file. Of two processes at once, one creates it and both read it."""
     make_private_folder(path.parent)
     draft = path.with_name(f"{FILE}.{secrets.token_hex(6)}")
     try:

@@ -1,11 +1,11 @@
-"""The price book as a document: read from YAML or JSON, and written as either."""
+"""Price book as a document in YAML or JSON: reader and writer."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from app.control.names import shown
+from app.control.names import quoted
 from app.control.prices import ListedPrice, PriceEntry
 from app.core.intervals import iso
 from app.core.money import decimal_text, micros
@@ -24,14 +24,14 @@ _NOTHING = ("", "null", "~")
 
 
 def read_document(text: str, format: DocumentFormat, currency: str) -> list[PriceEntry]:
-    """The prices of a document `{currency, prices: [...]}`. Raises InvalidValue, naming the entry that is wrong."""
+    """Parse the prices of a document `{currency, prices: [...]}`. Raises InvalidValue, naming the entry that is wrong."""
     document = _parsed(text, format)
     if not isinstance(document, dict) or not isinstance(document.get("prices"), list):
         raise InvalidValue("A price book is a list under the name prices; `imagegate prices export` shows one.")
     if unknown := document.keys() - {"currency", "prices"}:
-        raise InvalidValue(f"A price book has currency and prices; not {shown(str(min(unknown, key=str)))}.")
+        raise InvalidValue(f"A price book has currency and prices; not {quoted(str(min(unknown, key=str)))}.")
     if (given := _text(document.get("currency"))) not in (None, currency):
-        message = f"The prices are in {shown(str(given))}, the book is in {currency}; nothing is ever converted."
+        message = f"The prices are in {quoted(str(given))}, the book is in {currency}; nothing is ever converted."
         raise InvalidValue(message, param="currency")
     if len(document["prices"]) > ENTRIES_MAX:
         raise InvalidValue(f"A price book has at most {ENTRIES_MAX} prices.", param="prices")
@@ -39,9 +39,9 @@ def read_document(text: str, format: DocumentFormat, currency: str) -> list[Pric
 
 
 def write_document(listed: Sequence[ListedPrice], format: DocumentFormat, zone: ZoneInfo, currency: str) -> str:
-    """Every price that was, is or will be in force, so that reading it again changes nothing."""
+    """Write past, present and future prices, so that importing the document again changes nothing."""
     book = [each.price for each in listed if each.price is not None]
-    # Of two for the same case and start only the later one ever counts.
+    # Of two prices with the same names and start, only the later one is ever in force.
     lasting = {(price.model, price.operation, price.size, price.quality, price.from_ms): price for price in book}
     rows = [_row(price, book, zone) for price in lasting.values()]
     document = {"currency": currency, "prices": rows}
@@ -54,14 +54,14 @@ def write_document(listed: Sequence[ListedPrice], format: DocumentFormat, zone: 
 
 
 def amount_fields(amount: PerImage | PerToken) -> dict[str, str]:
-    """`{"per_image": "0.08"}`, or the four per token, as plain decimals."""
+    """Return the fields of an amount as plain decimals: `{"per_image": "0.08"}`, or the four per token."""
     if isinstance(amount, PerImage):
         return {PER_IMAGE: decimal_text(amount.micros)}
     return {name: decimal_text(value) for name, value in zip(PER_TOKEN, _four(amount), strict=True)}
 
 
 def amount_of(given: Mapping[str, str | None], where: str = "") -> PerImage | PerToken:
-    """Read back what `amount_fields` makes. Raises InvalidValue, naming the field, `where` before it."""
+    """Parse the fields that `amount_fields` makes. Raises InvalidValue, naming the field with the prefix `where`."""
     named = {name: text for name, text in given.items() if text is not None and name in (PER_IMAGE, *PER_TOKEN)}
     if {*named} == {PER_IMAGE}:
         return PerImage(_micros(named[PER_IMAGE], f"{where}{PER_IMAGE}"))
@@ -72,7 +72,7 @@ def amount_of(given: Mapping[str, str | None], where: str = "") -> PerImage | Pe
 
 
 def _parsed(text: str, format: DocumentFormat) -> Any:
-    """Numbers stay as they are written: a float would change them."""
+    """Parse the text. Numbers stay text: a float would change them."""
     if len(text.encode("utf-8", "replace")) > DOCUMENT_BYTES_MAX:
         raise InvalidValue(f"A price book has at most {DOCUMENT_BYTES_MAX:,} bytes.")
     try:
@@ -93,7 +93,7 @@ def _entry(entry: Any, where: str) -> PriceEntry:
     if not isinstance(entry, dict):
         raise InvalidValue(f"{where} is not a price: model, per_image and the like.", param=where)
     if unknown := entry.keys() - _FIELDS:
-        name = shown(str(min(unknown, key=str)))
+        name = quoted(str(min(unknown, key=str)))
         raise InvalidValue(f"{where} has a field {name}; there are: {', '.join(sorted(_FIELDS))}.", param=where)
     given = {name: _text(value, f"{where}.{name}") for name, value in entry.items()}
     if not given.get("model"):
@@ -111,7 +111,7 @@ def _text(value: Any, where: str = "currency") -> str | None:
 
 
 def _row(price: Price, book: Sequence[Price], zone: ZoneInfo) -> dict[str, Any]:
-    """A price that was there from the beginning says so only where another has come after it: without `from` it counts now."""
+    """Return the fields of a price. `from` is left out for a price from the beginning that no later price replaces."""
     names = {name: value for name in NAMES if (value := getattr(price, name)) is not None}
     starts = {}
     if price.from_ms:
@@ -126,7 +126,7 @@ def _same(one: Price, other: Price) -> bool:
 
 
 def iso_exact(at_ms: int, zone: ZoneInfo) -> str:
-    """Instant to the millisecond: a price is in force from exactly then."""
+    """Format an instant to the millisecond, at which a price begins."""
     text = iso(at_ms, zone)
     return text if at_ms % 1000 == 0 else f"{text[:19]}.{at_ms % 1000:03d}{text[19:]}"
 

@@ -1,11 +1,11 @@
-"""Many prices at once, all or none: those of a file or of the relay, compared with the book."""
+"""Import of many prices at once, all or none, from a file or the relay."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
-from app.control.names import shown
+from app.control.names import quoted
 from app.control.prices import PriceEntry, enter_price, starting_ms
 from app.core.catalog import Model
 from app.core.pricing import PerImage, PerToken, Price
@@ -18,7 +18,7 @@ Names = tuple[str, str | None, str | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class PriceStep:
-    """A price that is set. `was` is what counts for the same names just before it; None: nothing."""
+    """Price that is set. `was` is the amount in force before it for the same names; None without one."""
 
     wanted: PriceEntry
     was: PerImage | PerToken | None
@@ -26,48 +26,48 @@ class PriceStep:
 
 @dataclass(frozen=True, slots=True)
 class PriceImport:
-    """Result of an import. `past` prices were over before now: the past is never recalculated, so they are left out."""
+    """Result of an import. `past` counts prices that ended before now and are left out: the past is never recalculated."""
 
     steps: tuple[PriceStep, ...]
     unchanged: int
     past: int
 
 
-class _Undone(Exception):
-    """Rolls a trial back."""
+class _Rollback(Exception):
+    """Rolls back the transaction of a dry run."""
 
 
 async def import_prices(
     database: Database, zone: ZoneInfo, entries: Sequence[PriceEntry], *, dry_run: bool = False
 ) -> PriceImport:
-    """Set those of `entries` that are not in the book yet, in one write; `dry_run` does the same and takes it back.
+    """Set the prices that are not in the book yet, in one write, which `dry_run` rolls back.
 
-    Of those whose start is past the latest for each combination of names counts, from now on. Raises InvalidValue.
+    Of past prices, the latest for each combination of names is set from now on. Raises InvalidValue.
     """
     found: PriceImport | None = None
     try:
         async with database.write() as connection:
             now_ms = await database.now_ms()
-            found = compared(entries, (await store.catalog(connection)).models, now_ms, zone)
+            found = compare(entries, (await store.catalog(connection)).models, now_ms, zone)
             for step in found.steps:
                 await enter_price(connection, zone, step.wanted, now_ms)
             if dry_run or not found.steps:
-                raise _Undone
-    except _Undone:
+                raise _Rollback
+    except _Rollback:
         pass
     assert found is not None
     return found
 
 
-def compared(entries: Iterable[PriceEntry], models: Mapping[str, Model], now_ms: int, zone: ZoneInfo) -> PriceImport:
-    """Raises InvalidValue, also for two prices of the same names and start."""
+def compare(entries: Iterable[PriceEntry], models: Mapping[str, Model], now_ms: int, zone: ZoneInfo) -> PriceImport:
+    """Compare entries with the book. Raises InvalidValue for two prices with the same names and start."""
     by_names: dict[Names, dict[int, PriceEntry]] = defaultdict(dict)
     for entry in entries:
         starts_ms = now_ms if entry.starts is None else starting_ms(entry.starts, zone)
         same = by_names[entry.model, entry.operation, entry.size, entry.quality]
         if starts_ms in same:
             raise InvalidValue(
-                f"There are two prices of {shown(entry.model)} for the same case and start.", param="from"
+                f"There are two prices of {quoted(entry.model)} for the same case and start.", param="from"
             )
         same[starts_ms] = entry
     steps: list[PriceStep] = []
@@ -84,7 +84,7 @@ def compared(entries: Iterable[PriceEntry], models: Mapping[str, Model], now_ms:
 
 
 def _steps(wanted: Sequence[tuple[int, PriceEntry]], rows: Sequence[Price]) -> list[PriceStep]:
-    """Those that the book does not have: now the amount in force, later a row that begins just then."""
+    """Return the prices the book lacks: now by the amount in force, later by a row with the same start."""
     steps = []
     for number, (starts_ms, entry) in enumerate(wanted):
         before = _in_force(rows, starts_ms)

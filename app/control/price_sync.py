@@ -1,4 +1,4 @@
-"""The relay's own prices as entries of the price book."""
+"""Prices that the relay publishes, as entries of the price book."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from app.upstream.pricing import RelayPrices, TokenPrices, read_prices
 
 @dataclass(frozen=True, slots=True)
 class RelayOffer:
-    """Prices of the relay. `entries` are for any operation, size and quality, from now; `notes` say what was left out, and why."""
+    """Prices of the relay, for any operation, size and quality, from now. `notes` say which were left out, and why."""
 
     entries: tuple[PriceEntry, ...]
     notes: tuple[str, ...]
@@ -25,7 +25,7 @@ class RelayOffer:
 async def read_offer(
     database: Database, upstream: RelayReader, group: str, micros_per_dollar: int, more_models: Sequence[str] = ()
 ) -> RelayOffer:
-    """The relay's prices for its group `group`. Raises UpstreamMisconfigured when it does not publish them."""
+    """Read the relay's prices for its group `group`. Raises UpstreamMisconfigured when it does not publish them."""
     try:
         relay = await read_prices(upstream, group, micros_per_dollar)
     except RelayDataError as exc:
@@ -34,7 +34,7 @@ async def read_offer(
 
 
 async def relay_offer(database: Database, relay: RelayPrices, more_models: Sequence[str] = ()) -> RelayOffer:
-    """Prices for every model of the catalog, and `more_models` of the relay's; its hundreds of others are left out."""
+    """Select prices for the models of the catalog and for `more_models`; a relay has hundreds of others."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
         catalog = (await store.catalog(connection)).models

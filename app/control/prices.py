@@ -1,4 +1,4 @@
-"""Prices, and with them the catalog: pricing a new model puts it there."""
+"""Price book and catalog. Pricing a new model adds it to the catalog."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.dates import day, instant_ms, start_of_day_ms
-from app.control.names import shown
+from app.control.names import quoted
 from app.core.catalog import Model
 from app.core.intervals import local_day
 from app.core.pricing import PerImage, PerToken, Price, explicit
@@ -43,7 +43,7 @@ class PriceEntry:
 
 @dataclass(frozen=True, slots=True)
 class ListedPrice:
-    """A row of the price book, or a model of the catalog without any (`price` None)."""
+    """Row of the price book, or a model of the catalog without one (`price` None)."""
 
     model: str
     operations: tuple[Operation, ...]
@@ -52,17 +52,17 @@ class ListedPrice:
 
 
 async def set_price(database: Database, zone: ZoneInfo, wanted: PriceEntry) -> ListedPrice:
-    """Set a price from now or a later day on; prices never change backwards, so that no booked or open request does.
+    """Set a price from now or a later day on. Past prices never change, so the cost of no booked or open request does.
 
-    An operation that is priced by name joins the operations of its model. Raises InvalidValue.
+    An operation that is priced by name is added to the operations of its model. Raises InvalidValue.
     """
     async with database.write() as connection:
-        # Asked inside: whatever was reserved before has an instant that is no later, and keeps the price it was quoted.
+        # Asked inside the write: requests reserved before it have an earlier instant and keep the price of their quote.
         return await enter_price(connection, zone, wanted, await database.now_ms())
 
 
 async def enter_price(connection: AsyncConnection, zone: ZoneInfo, wanted: PriceEntry, now_ms: int) -> ListedPrice:
-    """Set a price as part of a larger change: `now_ms` is the database's, asked inside of it. Raises InvalidValue."""
+    """Set a price in the caller's transaction; `now_ms` is the database's time, read inside it. Raises InvalidValue."""
     operation = _check(wanted)
     from_ms = now_ms + 1 if wanted.starts is None else _starts_ms(wanted.starts, now_ms, zone)
     model = (await store.catalog(connection)).models.get(wanted.model)
@@ -74,7 +74,7 @@ async def enter_price(connection: AsyncConnection, zone: ZoneInfo, wanted: Price
 
 
 async def list_prices(database: Database) -> list[ListedPrice]:
-    """Rows by model that were, are or will be in force; unpriced models too."""
+    """List past, present and future prices by model, with models that have none."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
         models: Mapping[str, Model] = (await store.catalog(connection)).models
@@ -89,7 +89,7 @@ async def list_prices(database: Database) -> list[ListedPrice]:
 async def _enter(
     connection: AsyncConnection, wanted: PriceEntry, operation: Operation | None, model: Model | None, now_ms: int
 ) -> tuple[Operation, ...]:
-    """Put the model into the catalog, or the operation to the model. Returns what it does then."""
+    """Add the model to the catalog, or the operation to the model. Returns its operations."""
     if model is None:
         does = [operation] if operation else NEW_MODEL_DOES
         refuses = wanted.model.startswith(_REFUSES_RESPONSE_FORMAT)
@@ -112,7 +112,7 @@ def _check(wanted: PriceEntry) -> Operation | None:
         message = (
             "is no name of a model: letters, digits and . _ : / @ + - of at most 128, beginning with a letter or digit"
         )
-        raise InvalidValue(f"{shown(wanted.model)} {message}.", param="model")
+        raise InvalidValue(f"{quoted(wanted.model)} {message}.", param="model")
     _check_named("size", wanted.size)
     _check_named("quality", wanted.quality)
     if isinstance(wanted.amount, PerToken) and wanted.amount.ceiling_micros_per_image <= 0:
@@ -125,7 +125,7 @@ def _check(wanted: PriceEntry) -> Operation | None:
             return operation
     if wanted.operation is None:
         return None
-    message = f"{shown(wanted.operation)} is not an operation; there are: {', '.join(OPERATIONS)}."
+    message = f"{quoted(wanted.operation)} is not an operation; there are: {', '.join(OPERATIONS)}."
     raise InvalidValue(message, param="operation")
 
 
@@ -135,16 +135,16 @@ def _check_named(field: str, value: str | None) -> None:
     visible = value.isprintable() and " " not in value and 1 <= len(value) <= NAMED_CHARS_MAX
     if not visible or explicit(value) is None:
         message = f"must be 1 to {NAMED_CHARS_MAX} visible characters and not `auto`; leave it out for any {field}"
-        raise InvalidValue(f"The {field} {shown(value)} {message}.", param=field)
+        raise InvalidValue(f"The {field} {quoted(value)} {message}.", param=field)
 
 
 def _check_listed(field: str, value: str | None, listed: tuple[str, ...], model: str) -> None:
     if value is not None and listed and value not in listed:
-        raise InvalidValue(f"{model} takes as {field}: {', '.join(listed)}; not {shown(value)}.", param=field)
+        raise InvalidValue(f"{model} takes as {field}: {', '.join(listed)}; not {quoted(value)}.", param=field)
 
 
 def starting_ms(text: str, zone: ZoneInfo) -> int:
-    """Start of a price: the beginning of a day like `2026-12-01`, or an instant with its offset. Raises InvalidValue."""
+    """Parse the start of a price: a day like `2026-12-01`, or an instant with its offset. Raises InvalidValue."""
     return instant_ms(text, "from") if "T" in text else start_of_day_ms(text, "from", zone)
 
 

@@ -1,4 +1,4 @@
-"""API keys of one project: created together with their limits, listed, changed and deleted in it."""
+"""API keys of one project: create them with their limits, list, change and delete them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from app.control.keys import (
     KeyFacts,
     add_key,
     change_key,
-    check_alive,
+    check_usable,
     expiry_in_ms,
+    get_key,
     known_models,
     revoke_with,
-    the_key,
 )
 from app.control.limits import LimitChange, apply_limits, check_model
 from app.control.names import checked_name
-from app.control.people import active_user
-from app.control.projects import active_project, the_project
+from app.control.people import get_active_user
+from app.control.projects import get_active_project, get_project
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store import keys as store
 from app.store.engine import Database
@@ -30,7 +30,7 @@ from app.store.pages import Cursor, Page
 @dataclass(frozen=True, slots=True)
 class NewProjectKey:
     """API key to create in a project. `user` is a person or service account by id, or a person by name; each limit is for one
-    model or (None) for any. `read_only`: it may look, and use no model."""
+    model or (None) for any. A `read_only` key can use no model."""
 
     user: str
     name: str | None = None
@@ -42,8 +42,8 @@ class NewProjectKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """Change of a key; None keeps what is there; an empty `models` allows every model again. `read_only`: it may look, and
-    use no model, until that is taken back; by `models` alone it never is."""
+    """Change of a key; None keeps a field. An empty `models` allows every model. A `read_only` key can use no model until
+    `read_only` is False; `models` alone does not change that."""
 
     name: str | None = None
     expires_in_s: int | None = None
@@ -52,13 +52,13 @@ class KeyChange:
 
 
 async def create_project_key(database: Database, pepper: bytes, project_id: str, wanted: NewProjectKey) -> CreatedKey:
-    """Key and limits in one write: it never works without them. Raises InvalidValue, NotFound, Conflict."""
+    """Create a key and its limits in one write, so that it never works without them. Raises InvalidValue, NotFound, Conflict."""
     now_ms = await database.now_ms()
     name = None if wanted.name is None else checked_name(wanted.name)
     expires_at_ms = None if wanted.expires_in_s is None else expiry_in_ms(wanted.expires_in_s, now_ms)
     async with database.write() as connection:
-        project = await active_project(connection, project_id)
-        user = await active_user(connection, wanted.user)
+        project = await get_active_project(connection, project_id)
+        user = await get_active_user(connection, wanted.user)
         models = await _models(connection, wanted.models, wanted.read_only)
         facts = KeyFacts(name or user.name, models, now_ms, expires_at_ms)
         created = await add_key(connection, pepper, user, project, facts)
@@ -71,20 +71,20 @@ async def create_project_key(database: Database, pepper: bytes, project_id: str,
 async def page_of_project_keys(
     database: Database, project_id: str, cursor: Cursor, owner_has_access: bool | None = None
 ) -> Page[KeyRecord]:
-    """Keys of a project that are not revoked, by creation. Raises NotFound, and InvalidValue for the cursor."""
+    """List keys of a project that are not revoked, by creation. Raises NotFound, and InvalidValue for the cursor."""
     async with database.read() as connection:
-        project = await the_project(connection, project_id)
+        project = await get_project(connection, project_id)
         return await store.page_of_keys(connection, project.id, cursor, owner_has_access)
 
 
 async def show_project_key(database: Database, project_id: str, key_id: str) -> KeyRecord:
-    """Raises NotFound, also for a revoked one and for one of another project."""
+    """Return a key of a project. Raises NotFound, also for a revoked key and one of another project."""
     async with database.read() as connection:
-        return await the_project_key(connection, project_id, key_id)
+        return await get_project_key(connection, project_id, key_id)
 
 
 async def change_project_key(database: Database, project_id: str, key_id: str, change: KeyChange) -> KeyRecord:
-    """Raises InvalidValue; NotFound; Conflict for an expired key."""
+    """Change a key of a project. Raises InvalidValue; NotFound; Conflict for an expired key."""
     now_ms = await database.now_ms()
     values: dict[str, object] = {}
     if change.name is not None:
@@ -92,16 +92,18 @@ async def change_project_key(database: Database, project_id: str, key_id: str, c
     if change.expires_in_s is not None:
         values["expires_at_ms"] = expiry_in_ms(change.expires_in_s, now_ms)
     async with database.write() as connection:
-        key = await the_project_key(connection, project_id, key_id)
-        check_alive(key, now_ms)
+        key = await get_project_key(connection, project_id, key_id)
+        check_usable(key, now_ms)
         if change.models is not None or change.read_only is not None:
             values["models"] = await _changed_models(connection, key, change)
         return await change_key(connection, key, **values) if values else key
 
 
 async def _changed_models(connection: AsyncConnection, key: KeyRecord, change: KeyChange) -> tuple[str, ...] | None:
-    """Taking read-only back leaves a key that may use every model, so a list of models is never lost to it unsaid; nor is
-    read-only by a key's own models, which are an empty list, sent back to it."""
+    """Return the models after a change. Raises InvalidValue, and Conflict where a list of models would be lost unsaid.
+
+    A read-only key has an empty list of models. A client that sends this list back as it read it keeps the key read-only.
+    """
     if key.models == () and change.read_only is None:
         if change.models:
             message = f"The key {key.id} only looks; send scopes: [] with it to let it use these models."
@@ -118,25 +120,25 @@ async def _changed_models(connection: AsyncConnection, key: KeyRecord, change: K
 
 
 async def _models(connection: AsyncConnection, wanted: Sequence[str] | None, read_only: bool) -> tuple[str, ...] | None:
-    """As a key has them: None for all of the catalog, none at all for one that is read-only. Raises InvalidValue."""
+    """Return the models to store: None for all of the catalog, empty for a read-only key. Raises InvalidValue."""
     if read_only and wanted:
         raise InvalidValue("A key that only looks has no models to use; leave out scopes or models.", param="models")
     return () if read_only else await known_models(connection, wanted)
 
 
 async def delete_project_key(database: Database, project_id: str, key_id: str) -> KeyRecord:
-    """Revoke a key: within a second no replica accepts it. Raises NotFound, also for one that is revoked already."""
+    """Revoke a key: within a second no replica accepts it. Raises NotFound, also when it is revoked already."""
     now_ms = await database.now_ms()
     async with database.write() as connection:
-        key = await the_project_key(connection, project_id, key_id)
+        key = await get_project_key(connection, project_id, key_id)
         await revoke_with(connection, key, now_ms)
     return key
 
 
-async def the_project_key(connection: AsyncConnection, project_id: str, key_id: str) -> KeyRecord:
-    """Raises NotFound."""
-    project = await the_project(connection, project_id)
-    key = await the_key(connection, key_id)
+async def get_project_key(connection: AsyncConnection, project_id: str, key_id: str) -> KeyRecord:
+    """Return a key that is not revoked. Raises NotFound, also for a key of another project."""
+    project = await get_project(connection, project_id)
+    key = await get_key(connection, key_id)
     if key.project_id != project.id or key.revoked_at_ms is not None:
         raise NotFound(f"There is no key {key.id} in this project.", param="key")
     return key

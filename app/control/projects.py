@@ -3,7 +3,7 @@
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.control.names import checked_name, reference, shown
+from app.control.names import checked_name, normalized, quoted
 from app.core.ids import new_id
 from app.errors import Conflict, NotFound
 from app.store import organization as store
@@ -17,7 +17,7 @@ DEFAULT_PROJECT_ID = "proj_default"
 
 
 async def create_project(database: Database, name: str) -> Project:
-    """Raises InvalidValue, and Conflict when the name is taken."""
+    """Create a project. Raises InvalidValue, and Conflict when the name is taken."""
     project = Project(new_id("proj_"), checked_name(name), await database.now_ms())
     async with database.write() as connection:
         try:
@@ -29,33 +29,33 @@ async def create_project(database: Database, name: str) -> Project:
 
 
 async def page_of_projects(database: Database, cursor: Cursor, *, include_archived: bool = False) -> Page[Project]:
-    """Projects by creation. Raises InvalidValue for the cursor."""
+    """List projects by creation. Raises InvalidValue for the cursor."""
     async with database.read() as connection:
         return await store.page_of_projects(connection, cursor, include_archived)
 
 
 async def show_project(database: Database, name_or_id: str) -> Project:
-    """Raises NotFound."""
+    """Return a project. Raises NotFound."""
     async with database.read() as connection:
-        return await the_project(connection, name_or_id)
+        return await get_project(connection, name_or_id)
 
 
 async def rename_project(database: Database, name_or_id: str, name: str) -> Project:
-    """The book shows the new name for the past too. Raises NotFound; InvalidValue; Conflict: taken, or archived."""
+    """Rename a project, also in reports of the past. Raises NotFound; InvalidValue; Conflict: taken, or archived."""
     checked = checked_name(name)
     async with database.write() as connection:
-        project = await active_project(connection, name_or_id)
+        project = await get_active_project(connection, name_or_id)
         return await _change(connection, "project.updated", project, name=checked)
 
 
 async def archive_project(database: Database, name_or_id: str) -> Project:
-    """Archive a project for good: its keys buy nothing any more, its past stays. Doing it twice keeps the first instant.
+    """Archive a project for good: its keys stop working, its requests stay in the book. Repeating it keeps the first instant.
 
     Raises NotFound, and Conflict for the default project, where the command line makes keys.
     """
     now_ms = await database.now_ms()
     async with database.write() as connection:
-        project = await the_project(connection, name_or_id)
+        project = await get_project(connection, name_or_id)
         if project.archived_at_ms is not None:
             return project
         if project.id == DEFAULT_PROJECT_ID:
@@ -63,20 +63,20 @@ async def archive_project(database: Database, name_or_id: str) -> Project:
         return await _change(connection, "project.archived", project, archived_at_ms=now_ms)
 
 
-async def the_project(connection: AsyncConnection, name_or_id: str) -> Project:
-    """Archived ones too. Raises NotFound."""
-    project = await store.find_project(connection, reference(name_or_id))
+async def get_project(connection: AsyncConnection, name_or_id: str) -> Project:
+    """Return a project by name or id, also an archived one. Raises NotFound."""
+    project = await store.find_project(connection, normalized(name_or_id))
     if project is None:
-        message = f"There is no project {shown(name_or_id)}. `imagegate projects list` names them all."
+        message = f"There is no project {quoted(name_or_id)}. `imagegate projects list` names them all."
         raise NotFound(message, param="project")
     return project
 
 
-async def active_project(connection: AsyncConnection, name_or_id: str) -> Project:
-    """Raises NotFound, and Conflict for an archived one."""
-    project = await the_project(connection, name_or_id)
+async def get_active_project(connection: AsyncConnection, name_or_id: str) -> Project:
+    """Return a project that is not archived. Raises NotFound, and Conflict for an archived one."""
+    project = await get_project(connection, name_or_id)
     if project.archived_at_ms is not None:
-        raise Conflict(f"The project {shown(project.name)} is archived; choose another.", param="project")
+        raise Conflict(f"The project {quoted(project.name)} is archived; choose another.", param="project")
     return project
 
 
@@ -85,13 +85,13 @@ async def _change(connection: AsyncConnection, event: str, project: Project, **v
         await store.update_project(connection, project.id, **values)
     except IntegrityError:
         raise _taken(str(values["name"])) from None
-    after = await the_project(connection, project.id)
+    after = await get_project(connection, project.id)
     await log_changes(connection, Change(event, project.id, _facts(project), _facts(after), project.id))
     return after
 
 
 def _taken(name: str) -> Conflict:
-    return Conflict(f"There is a project {shown(name)} already; choose another name.", param="name")
+    return Conflict(f"There is a project {quoted(name)} already; choose another name.", param="name")
 
 
 def _facts(project: Project) -> Facts:

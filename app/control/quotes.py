@@ -1,4 +1,4 @@
-"""The use of one key's limits, and what a request would take from them. Nothing is bought, and no rate is spent."""
+"""Use of a key's limits, and the quote of a request against them. Changes nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from app.store.engine import Database
 
 @dataclass(frozen=True, slots=True)
 class QuotedLimit:
-    """A limit, and the most a request may take from it, in its unit."""
+    """Limit and the most that a request may take from it, in the limit's unit."""
 
     state: LimitState
     needed: int
@@ -29,14 +29,14 @@ class QuotedLimit:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The most a request can cost, and every limit it would take from, in the order of their checks."""
+    """Highest cost of a request, and the limits that apply to it, in the order of their checks."""
 
     amount_micros: int
     limits: tuple[QuotedLimit, ...]
 
     @property
     def refused_by(self) -> QuotedLimit | None:
-        """The first limit without room; None: it would be bought now."""
+        """First limit without room; None when the request would be admitted now."""
         return next((each for each in self.limits if not each.has_room), None)
 
 
@@ -49,7 +49,7 @@ class LimitReader:
     zone: ZoneInfo
 
     async def states(self, limits: Sequence[Limit], now_ms: int) -> list[LimitState]:
-        """The use of each limit, rates included, in the order of `limits`. Of a rate, `spent` is what passed in the last minute.
+        """Read the use of limits and rates, in the order of `limits`. `spent` of a rate counts the last minute.
 
         Raises StoreUnavailable.
         """
@@ -61,8 +61,7 @@ class LimitReader:
         return [found[limit.id] for limit in limits]
 
     async def quote(self, catalog: Catalog, grant: Grant, request: ImageRequest, now_ms: int) -> Quote:
-        """Raises what the request itself would be refused with before its limits are checked: ModelNotFound, ModelNotAllowed,
-        ModelNotPriced and the like."""
+        """Quote a request. Raises the errors that come before limits: ModelNotFound, ModelNotAllowed, ModelNotPriced and others."""
         model = allowed_model(catalog, grant, request)
         needs = Needs(micros=model.quote_micros(request, now_ms), images=request.n)
         applying = sorted(

@@ -20,7 +20,8 @@ PROBE_TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class ChoreReport:
-    """`succeeded_s_ago` is None before the first success; `error` is the class of the last failure, None where it works."""
+    """State of a background task. `succeeded_s_ago` is null before its first success; `error` is the class of its last failure,
+    null when it works."""
 
     succeeded_s_ago: float | None
     error: str | None
@@ -28,7 +29,7 @@ class ChoreReport:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`checks` tells how each part is: `ok`, or what is wrong. Degraded still works; unready does not."""
+    """Result of the checks: `ok` or the problem of each part. A degraded gateway serves requests, an unready one does not."""
 
     status: Literal["ready", "degraded", "unready"]
     checks: dict[str, str]
@@ -37,7 +38,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class ReadinessProbe:
-    """Asks every part. Heartbeat, database and storage decide between served and not served; all else only degrades."""
+    """Checks every part. A failure of heartbeat, database or disk makes the gateway unready, any other one degraded."""
 
     database: Database
     schema_gate: SchemaGate
@@ -48,10 +49,10 @@ class ReadinessProbe:
     heartbeat_age_s: Callable[[], float]
     is_draining: Callable[[], bool]
     shared_answers: Callable[[], Awaitable[str]]
-    """Tells whether other replicas can replay what this one has bought."""
+    """Returns `ok` when other replicas can replay the answers of this one, else the problem."""
 
     async def check(self) -> Readiness:
-        """Ask every part, within some seconds. Never raises."""
+        """Check every part within PROBE_TIMEOUT_S each. Never raises."""
         vital = {"database": await self._database(), "heartbeat": self._heartbeat(), "disk": self._disk()}
         rates = await self.rates.check()
         others = {"results": await self._results()} if vital["database"] == "ok" else {}

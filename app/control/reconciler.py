@@ -20,22 +20,22 @@ class Reconciler:
     _missing: tuple[str, ...] = field(default=(), init=False)
 
     async def turn(self) -> ReconciliationReport | None:
-        """Reconcile once; None when another replica has had this turn, or it is too soon. Raises GatewayError."""
+        """Reconcile once. None when any replica did so less than PAUSE_MS ago. Raises GatewayError."""
         if not await may_run(self.reconciliation.database, PAUSE_MS):
             return None
         report = await self.reconciliation.run()
-        self._tell(report)
+        self._log(report)
         return report
 
-    def _tell(self, report: ReconciliationReport) -> None:
+    def _log(self, report: ReconciliationReport) -> None:
         if report.accounts.missing != self._missing:  # A relay that tells nothing is said once.
             self._missing = report.accounts.missing
             log.info("what the relay tells of its accounts has changed", missing=list(self._missing))
-        tell(report)
+        log_report(report)
 
 
-def tell(report: ReconciliationReport) -> None:
-    """Log what was done and what alarms."""
+def log_report(report: ReconciliationReport) -> None:
+    """Log the steps of a report and its alarms."""
     for step in report.steps:
         log.warning(
             "reconciled a request", request_id=step.request_id, action=step.action, cost=decimal_text(step.cost_micros)

@@ -55,7 +55,8 @@ class ReconciliationReport:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Harmless to repeat and to run twice at once: every step is guarded, and a charge proves one request only."""
+    """Reconciles the book with one relay. Two runs at once are harmless: every step is guarded by the request's state, and a
+    charge proves one request only."""
 
     database: Database
     ledger: Ledger

@@ -1,10 +1,10 @@
-"""Lists and single requests of the book."""
+"""Requests of the book: pages, and one with its corrections."""
 
 from dataclasses import dataclass
 
-from app.control.names import shown
-from app.control.people import the_user
-from app.control.projects import the_project
+from app.control.names import quoted
+from app.control.people import get_user
+from app.control.projects import get_project
 from app.errors import NotFound
 from app.store import requests as store
 from app.store.engine import Database
@@ -29,11 +29,11 @@ class RequestFilter:
 
 
 async def page_of_requests(database: Database, cursor: Cursor, wanted: RequestFilter) -> Page[RequestRecord]:
-    """Requests by when they were reserved. Raises NotFound for user and project, InvalidValue for the cursor."""
+    """List requests by the time of their reservation. Raises NotFound for user and project, InvalidValue for the cursor."""
     async with database.read() as connection:
         narrowed = {
-            "user_id": None if wanted.user is None else (await the_user(connection, wanted.user)).id,
-            "project_id": None if wanted.project is None else (await the_project(connection, wanted.project)).id,
+            "user_id": None if wanted.user is None else (await get_user(connection, wanted.user)).id,
+            "project_id": None if wanted.project is None else (await get_project(connection, wanted.project)).id,
             "api_key_id": wanted.api_key_id,
             "model": wanted.model,
             "state": wanted.state,
@@ -46,7 +46,7 @@ async def show_request(database: Database, request_id: str) -> RequestRecord:
     async with database.read() as connection:
         request = await store.find_request(connection, request_id)
     if request is None:
-        raise NotFound(f"There is no request {shown(request_id)}. `imagegate requests list` shows them.", param="id")
+        raise NotFound(f"There is no request {quoted(request_id)}. `imagegate requests list` shows them.", param="id")
     return request
 
 

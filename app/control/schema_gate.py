@@ -1,4 +1,4 @@
-"""Checks that a database may be used: its schema is this program's, and its keys were made with this pepper."""
+"""Check before a database is used: its schema is this program's, and it is bound to this pepper, currency and timezone."""
 
 from app.control.installation import claim
 from app.errors import ConfigurationError, StoreUnavailable
@@ -7,7 +7,7 @@ from app.store.schema import SchemaState, schema_state
 
 
 class SchemaGate:
-    """Asked until the answer is yes, then never again. `complaint` is what is wrong, None once nothing is."""
+    """Checks a database until it passes once. `complaint` is the reason it may not be used, None after it passed."""
 
     def __init__(self, database: Database, pepper: bytes, currency: str, timezone: str):
         self._database = database
@@ -17,7 +17,7 @@ class SchemaGate:
         self.complaint: str | None = "The database has not answered yet."
 
     async def ensure(self) -> None:
-        """Raises ConfigurationError when the database must not be used, StoreUnavailable when it does not answer."""
+        """Check, unless it has passed. Raises ConfigurationError for an unfit database, StoreUnavailable when it is away."""
         if self.complaint is None:
             return
         try:
@@ -30,7 +30,7 @@ class SchemaGate:
 
 
 def check_schema(state: SchemaState) -> None:
-    """Raises ConfigurationError unless the schema is the one this program was written for."""
+    """Check that the schema is of this program's version. Raises ConfigurationError."""
     check_not_newer(state)
     if not state.up_to_date:
         has = f"of version {state.current}" if state.current else "empty"
@@ -40,7 +40,7 @@ def check_schema(state: SchemaState) -> None:
 
 
 def check_not_newer(state: SchemaState) -> None:
-    """Raises ConfigurationError when a newer imagegate has written the schema."""
+    """Check that no newer imagegate has written the schema. Raises ConfigurationError."""
     if not state.known:
         raise ConfigurationError(
             f"The database is of version {state.current}, which a newer imagegate has written; this one knows {state.newest} "

@@ -1,11 +1,11 @@
-"""Usage reports: what was used, and its cost."""
+"""Usage reports: requests, images, tokens and cost by any dimensions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 from app.control.dates import day
-from app.control.names import shown
+from app.control.names import quoted
 from app.errors import InvalidValue
 from app.store import usage as store
 from app.store.engine import Database
@@ -16,7 +16,7 @@ DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """`total` sums the rows; days are those of the configured zone at the time of each request."""
+    """Usage by dimensions, with a total. Days are those of the configured timezone at the time of each request."""
 
     by: tuple[Dimension, ...]
     rows: tuple[UsageRow, ...]
@@ -26,7 +26,7 @@ class UsageReport:
 async def report(
     database: Database, by: Sequence[str], since: str | None = None, until: str | None = None
 ) -> UsageReport:
-    """Settled requests by any combination of dimensions; `since` is inclusive, `until` exclusive, days like `2026-12-01`.
+    """Sum settled requests by dimensions; `since` is inclusive, `until` exclusive, days like `2026-12-01`.
 
     Raises InvalidValue.
     """
@@ -44,7 +44,7 @@ async def report(
 def _dimensions(by: Sequence[str]) -> tuple[Dimension, ...]:
     unknown = [name for name in by if name not in DIMENSIONS]
     if unknown:
-        message = f"A report is by {', '.join(DIMENSIONS)}; not by {', '.join(map(shown, unknown))}."
+        message = f"A report is by {', '.join(DIMENSIONS)}; not by {', '.join(map(quoted, unknown))}."
         raise InvalidValue(message, param="by")
     wanted = dict.fromkeys(by)
     return tuple(sorted((name for name in DIMENSIONS if name in wanted), key=list(wanted).index))

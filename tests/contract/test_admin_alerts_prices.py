@@ -92,4 +92,4 @@ async def _turn(replica: Running) -> tuple[int, int]:
     """What a replica finds to do once more."""
     gateway = replica.gateway
     work = Alerting(gateway.database, gateway.notifier, gateway.zone, gateway.currency)
-    return await work.notice(), await work.deliver()
+    return await work.fire_reached(), await work.deliver()

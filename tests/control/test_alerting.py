@@ -85,10 +85,10 @@ async def test_an_alert_is_set_off_once_and_told_to_every_channel(database: Data
     work = alerting(database, notifier)
     await alert(database, 2 * YUAN, HOOK, MAIL)
     await used(database, cost_micros=2 * YUAN - 1)
-    assert (await work.notice(), await work.deliver()) == (0, 0)
+    assert (await work.fire_reached(), await work.deliver()) == (0, 0)
 
     await used(database, hour_at_ms=1, cost_micros=1)
-    assert [await work.notice() for _ in range(2)] == [1, 0]
+    assert [await work.fire_reached() for _ in range(2)] == [1, 0]
     assert [await work.deliver() for _ in range(2)] == [2, 0]
 
     assert notifier.titles == ["Spend by the organization this month reached 2.00 CNY"] * 2
@@ -102,9 +102,9 @@ async def test_at_zero_it_is_set_off_by_the_first_use_and_not_before(database: D
     work = alerting(database, Noting())
     await alert(database, 0)
 
-    assert await work.notice() == 0
+    assert await work.fire_reached() == 0
     await used(database, cost_micros=10)
-    assert (await work.notice(), await work.notice()) == (1, 0)
+    assert (await work.fire_reached(), await work.fire_reached()) == (1, 0)
 
 
 async def test_many_replicas_at_once_set_it_off_and_tell_it_once(database: Database) -> None:
@@ -113,7 +113,7 @@ async def test_many_replicas_at_once_set_it_off_and_tell_it_once(database: Datab
     await alert(database, YUAN, HOOK)
     await used(database)
 
-    fired = await asyncio.gather(*(work.notice() for work in works))
+    fired = await asyncio.gather(*(work.fire_reached() for work in works))
     await asyncio.gather(*(work.deliver() for work in works))
 
     assert sum(fired) == 1
@@ -143,18 +143,18 @@ async def test_it_counts_what_it_watches_and_nothing_else(
     await used(database, hour_at_ms=1, model="other")
     await used(database, hour_at_ms=2, day="2020-01-01", cost_micros=5 * YUAN)
 
-    assert await work.notice() == expected
+    assert await work.fire_reached() == expected
 
 
 async def test_an_earlier_month_does_not_count_and_its_days_before_yesterday_do(database: Database) -> None:
     work, now = alerting(database, Noting()), date.fromisoformat(await today(database))
     await alert(database, YUAN)
     await used(database, day=(now.replace(day=1) - timedelta(days=1)).isoformat(), cost_micros=5 * YUAN)
-    assert await work.notice() == 0
+    assert await work.fire_reached() == 0
 
     fresh = alerting(database, Noting())  # The other one keeps the sum of older days for ten minutes.
     await used(database, hour_at_ms=1, day=now.replace(day=1).isoformat())
-    assert await fresh.notice() == 1
+    assert await fresh.fire_reached() == 1
 
 
 async def test_a_new_threshold_is_told_again_and_the_old_one_is_not(database: Database) -> None:
@@ -162,12 +162,12 @@ async def test_a_new_threshold_is_told_again_and_the_old_one_is_not(database: Da
     work = alerting(database, notifier)
     made = await alert(database, YUAN)
     await used(database, cost_micros=3 * YUAN)
-    await work.notice()
+    await work.fire_reached()
 
     await alerts.change_alert(database, notifier, made.id, AlertChange(threshold=2 * YUAN))
-    assert await work.notice() == 1
+    assert await work.fire_reached() == 1
     await alerts.change_alert(database, notifier, made.id, AlertChange(threshold=YUAN))
-    assert await work.notice() == 0
+    assert await work.fire_reached() == 0
 
 
 async def test_what_fails_is_tried_again_later_with_the_same_id_and_in_the_end_given_up(database: Database) -> None:
@@ -175,7 +175,7 @@ async def test_what_fails_is_tried_again_later_with_the_same_id_and_in_the_end_g
     work = alerting(database, notifier)
     made = await alert(database, YUAN)
     await used(database)
-    await work.notice()
+    await work.fire_reached()
 
     assert [await work.deliver() for _ in range(2)] == [1, 0], "only after a while"
     [record] = await alerts.firings(database, made.id)
@@ -194,7 +194,7 @@ async def test_after_the_last_try_it_is_given_up_and_said(database: Database) ->
     work = alerting(database, notifier)
     await alert(database, YUAN)
     await used(database)
-    await work.notice()
+    await work.fire_reached()
 
     with capture_logs() as logs:
         for _ in range(len(BACKOFF_S) + 3):
@@ -211,7 +211,7 @@ async def test_a_final_failure_is_not_tried_again(database: Database) -> None:
     work = alerting(database, notifier)
     await alert(database, YUAN)
     await used(database)
-    await work.notice()
+    await work.fire_reached()
     await work.deliver()
 
     assert await states(database) == [("failed", 1)]
@@ -222,7 +222,7 @@ async def test_a_process_that_dies_between_firing_and_sending_loses_nothing(data
     dead, living = alerting(database, Noting(fails=[Died()])), alerting(database, notifier)
     await alert(database, YUAN)
     await used(database)
-    await dead.notice()
+    await dead.fire_reached()
     with pytest.raises(Died):
         await dead.deliver()
 
@@ -238,11 +238,11 @@ async def test_of_a_deleted_alert_nothing_more_is_told(database: Database) -> No
     work = alerting(database, notifier)
     made = await alert(database, YUAN)
     await used(database)
-    await work.notice()
+    await work.fire_reached()
     await alerts.delete_alert(database, made.id)
 
     await work.deliver()
 
     assert await states(database) == [("dropped", 0)]
     assert notifier.sent == []
-    assert await work.notice() == 0
+    assert await work.fire_reached() == 0

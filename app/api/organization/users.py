@@ -9,7 +9,7 @@ from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit, values_of
 from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
 from app.api.schemas.people import ProjectUserCreate, ProjectUserOut, ProjectUserUpdate, UserCreate, UserOut, UserUpdate
-from app.control import leaving, members, people
+from app.control import deletion, members, people
 from app.control.people import UserChange
 from app.store.pages import Cursor
 
@@ -49,7 +49,7 @@ async def modify_user(
 @router.delete("/users/{user_id}")
 async def delete_user(caller: AdminWriter, user_id: str) -> DeletedOut:
     """Delete a user for good, with their keys. What they used stays in every report, under their name."""
-    return DeletedOut.of("organization.user", (await leaving.delete_user(caller.database, user_id)).id)
+    return DeletedOut.of("organization.user", (await deletion.delete_user(caller.database, user_id)).id)
 
 
 @router.post(IN_PROJECT)

@@ -1,9 +1,9 @@
-"""Deleting whoever held keys: nothing of theirs works any more, and everything they did stays in the book."""
+"""Deletion of users and service accounts with their keys. Their requests stay in the book."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control import admin_keys, keys
-from app.control.people import the_person, user_facts
+from app.control.people import get_person, user_facts
 from app.store import admin_keys as stored_admin_keys
 from app.store import keys as stored_keys
 from app.store import members, organization
@@ -16,13 +16,13 @@ async def delete_user(database: Database, name_or_id: str) -> User:
     """Delete a user for good, with the user's API keys and admin API keys; the name is free again. Raises NotFound."""
     now_ms = await database.now_ms()
     async with database.write() as connection:
-        user = await the_person(connection, name_or_id)
-        await leave(connection, user, now_ms)
+        user = await get_person(connection, name_or_id)
+        await delete_owner(connection, user, now_ms)
     return user
 
 
-async def leave(connection: AsyncConnection, user: User, now_ms: int) -> None:
-    """Delete a user or service account as part of a larger change. Usage, limits and the log keep what they say of the user."""
+async def delete_owner(connection: AsyncConnection, user: User, now_ms: int) -> None:
+    """Delete a user or service account in the caller's transaction. Usage, limits and the audit log keep its name."""
     for key in await stored_keys.keys_of_user(connection, user.id):
         await keys.revoke_with(connection, key, now_ms)
     for admin_key in await stored_admin_keys.of_user(connection, user.id):
