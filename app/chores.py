@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -90,7 +91,8 @@ class Chores:
         try:
             await chore.turn()
         except asyncio.CancelledError as exc:
-            if self._stopping:
+            task = asyncio.current_task()
+            if self._stopping or (task is not None and task.cancelling()):
                 raise
             self._note_failure(chore, exc)  # A cancellation that leaked from a library must not end the chore.
             return False
@@ -138,8 +140,10 @@ class BackgroundTasks:
 
     async def finish(self, timeout_s: float) -> int:
         """Wait up to `timeout_s` for all tasks, then cancel the others. Returns how many were cancelled."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._tasks:  # Those that end may start others.
+                    await asyncio.wait(self._tasks)
         unfinished = [task for task in self._tasks if not task.done()]
         for task in unfinished:
             task.cancel()

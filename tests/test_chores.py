@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from structlog.testing import capture_logs
 
-from app.chores import Chore, Chores
+from app.chores import BackgroundTasks, Chore, Chores
 from app.errors import StoreUnavailable
 from app.sandbox import RunningSandbox
 from tests.gateways import Running, running_gateway
@@ -98,9 +98,43 @@ async def test_a_failing_chore_is_shown_and_only_degrades(running: Running) -> N
 
 
 async def test_a_gateway_whose_beats_stopped_is_unready(running: Running) -> None:
+    await running.gateway.chores.stop()
     running.gateway.heartbeat.beat_at_s -= 31
 
     async with httpx2.AsyncClient(base_url=running.url) as http:
         answer = await http.get("/readyz")
 
     assert (answer.status_code, answer.json()["checks"]["heartbeat"]) == (503, "silent for 31 s")
+
+
+async def test_a_cancelled_turn_ends() -> None:
+    """Ctrl-C while a gateway starts; at the end asyncio.run waits for all that it cancels."""
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def turn() -> None:
+        begun.set()
+        await never.wait()
+
+    turning = asyncio.create_task(Chores([Chore("work", turn, every_s=0)]).run_once("work"))
+    await begun.wait()
+    turning.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await turning
+
+
+async def test_tasks_that_are_started_while_others_finish_are_waited_for() -> None:
+    """An exchange whose booking fails leaves it to another task."""
+    background, booked = BackgroundTasks(), asyncio.Event()
+
+    async def book() -> None:
+        await asyncio.sleep(0.01)
+        booked.set()
+
+    async def exchange() -> None:
+        background.start(book())
+
+    background.start(exchange())
+
+    assert await background.finish(10) == 0
+    assert booked.is_set()
