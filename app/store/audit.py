@@ -1,4 +1,4 @@
-"""Sums of the book compared with its caches. The database does the adding, and returns only what differs."""
+"""Comparison of counters and usage with requests and corrections. The database sums and returns only the differences."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _SERIES = ("project_id", "user_id", "api_key_id", "model", "operation", "size")
 
 @dataclass(frozen=True, slots=True)
 class CounterDifference:
-    """`limit` is None for a counter that requests hold on and that is not there."""
+    """Counter that differs from its requests. `limit` is None for a counter that requests name and that does not exist."""
 
     counter_id: int
     limit: Limit | None
@@ -43,7 +43,7 @@ class CounterDifference:
 
 @dataclass(frozen=True, slots=True)
 class UsageDifference:
-    """A row of a roll-up; of that by hour, its days together. `key` and the sums are by name."""
+    """Row of a roll-up that differs. `key` and the sums are by column name; days of one hour are summed together."""
 
     key: dict[str, Any]
     expected: dict[str, int]
@@ -51,7 +51,7 @@ class UsageDifference:
 
 
 async def counter_differences(connection: AsyncConnection) -> list[CounterDifference]:
-    """Every counter whose spent or held is not what the requests on it and their corrections add up to."""
+    """List counters whose spent or held differs from the sum of their requests and corrections."""
     due = _due(connection.dialect.name)
     spent, held = sa.func.coalesce(due.c.spent, 0), sa.func.coalesce(due.c.held, 0)
     select = (
@@ -78,15 +78,15 @@ async def counter_differences(connection: AsyncConnection) -> list[CounterDiffer
 
 
 async def usage_differences(connection: AsyncConnection) -> list[UsageDifference]:
-    """Every row of the roll-up that is not what the settled requests and the corrections of its hour add up to.
+    """List rows of the hourly roll-up that differ from the settled requests and corrections of their hour.
 
-    Days of one hour are added up together: which day an hour belongs to depends on the timezone of its time.
+    Days of one hour are summed together: the day of an hour depends on the timezone configured at the time.
     """
     return await _differing(connection, _KEY, _booked("settled"), _corrected(), _found(usage, _KEY))
 
 
 async def rolled_up_differences(connection: AsyncConnection) -> list[UsageDifference]:
-    """Every row of the roll-ups for reports, by hour and by day, that is not what the roll-up itself adds up to."""
+    """List rows of the roll-ups by UTC hour and UTC day that differ from the sum of the first roll-up."""
     by_hour = await _rolled_up(connection, usage_hours, "hour_at_ms", HOUR_MS)
     return [*by_hour, *await _rolled_up(connection, usage_days, "day_at_ms", DAY_MS)]
 
@@ -95,7 +95,7 @@ async def _rolled_up(connection: AsyncConnection, table: sa.Table, starts: str, 
     at_ms, names = usage.c.hour_at_ms, (starts, *_SERIES)
     key = [(at_ms - at_ms % width_ms).label(starts), *usage.c[_SERIES]]
     expected = sa.select(*key, *_sides("expected", [sa.func.sum(usage.c[name]) for name in SUMS])).group_by(*key)
-    # An outer join: what has a number that nobody knows belongs to nobody, and differs.
+    # An outer join: a row with an unknown series has no key, and so differs.
     joined = table.outerjoin(usage_series, usage_series.c.id == table.c.series_id)
     columns = [table.c[starts], *usage_series.c[_SERIES], *_sides("found", [table.c[name] for name in SUMS])]
     return await _differing(connection, names, expected, sa.select(*columns).select_from(joined))
@@ -121,7 +121,7 @@ async def _differing(
 
 
 async def hours_and_days(connection: AsyncConnection) -> list[tuple[int, str]]:
-    """Each hour of the roll-up with each day it is booked under."""
+    """List each hour of the roll-up with each day that it is booked under."""
     select = sa.select(usage.c.hour_at_ms, usage.c.day).distinct().order_by(usage.c.hour_at_ms, usage.c.day)
     return [(hour, day) for hour, day in await connection.execute(select)]
 
@@ -138,7 +138,7 @@ _LIMITS = sa.select(*limits.c, _OWNER.label("owner"))
 
 
 def _due(dialect: str) -> sa.Subquery:
-    """Select what each counter ought to hold: by its limit's unit, from every request that names it and their corrections."""
+    """Select the expected spent and held of each counter, in its limit's unit, from its requests and corrections."""
     parts = sa.union_all(_requests_by_counter(dialect), _corrections_by_counter(dialect)).subquery()
     by_counter = sa.select(parts.c.counter_id, *(sa.func.sum(parts.c[name]).label(name) for name in _AMOUNTS)).group_by(
         parts.c.counter_id
@@ -181,7 +181,7 @@ def _summed(counter_id: Any, amounts: Any) -> sa.Select[Any]:
 
 
 def _counter_of_request(dialect: str) -> sa.FromClause:
-    """A row for each counter a request holds on."""
+    """Make one row for each counter id of a request."""
     if dialect == "postgresql":
         column = sa.column("value", sa.BigInteger)
         return sa.func.unnest(requests.c.counter_ids).table_valued(column).render_derived().lateral()

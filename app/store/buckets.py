@@ -1,4 +1,4 @@
-"""Usage by time: sums in buckets of minutes, hours or days, from the roll-ups; of minutes from the book itself."""
+"""Usage in buckets of time: hours and days from the roll-ups, minutes from the requests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ Row = Sequence[int]
 
 @dataclass(frozen=True, slots=True)
 class BucketRange:
-    """Time from `start_ms` (inclusive) to `end_ms` (exclusive), cut where UTC has a multiple of `width_ms`.
+    """Time from `start_ms` (inclusive) to `end_ms` (exclusive), split at UTC multiples of `width_ms`.
 
-    A width below an hour is read from the requests: keep the span short then. Otherwise the span begins and ends with an hour.
+    With a width below an hour it is read from the requests, so it should be short. Otherwise it begins and ends with an hour.
     """
 
     start_ms: int
@@ -30,10 +30,9 @@ class BucketRange:
 
 @dataclass(frozen=True, slots=True)
 class UsageFilter:
-    """Filter of usage: rows with one of these values in each field named; `items` are pairs of model and operation.
-    Grouped by `by`.
+    """Filter and grouping of usage. `only` has the values to select by field, `items` pairs of model and operation.
 
-    Without `with_tokens` the sums of tokens are left out: a sixth of the time for what few ask for.
+    The sums of tokens, a sixth of the time, are read only `with_tokens`.
     """
 
     by: tuple[Field, ...] = ()
@@ -48,7 +47,7 @@ class UsageFilter:
 
 
 class BucketSums(NamedTuple):
-    """`rows` are by time, then by number. `groups` has the values grouped by, by number; some may have no row."""
+    """Sums by bucket. `rows` are sorted by time, then group number; `groups` has the values of each group by number."""
 
     rows: Sequence[Row]
     groups: Mapping[int, tuple[str, ...]]
@@ -56,7 +55,7 @@ class BucketSums(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReportNames:
-    """Names by id, as reports show them beside it."""
+    """Names by id."""
 
     projects: Mapping[str, str]
     users: Mapping[str, str]
@@ -64,13 +63,12 @@ class ReportNames:
 
 
 async def sums(connection: AsyncConnection, span: BucketRange, wanted: UsageFilter) -> BucketSums:
-    """Sum usage by bucket and group. Where nothing was used there is no row. Numbers mean the same for every span, unless
-    it is read from the requests."""
+    """Sum usage by bucket and group. Buckets without usage have no row."""
     if span.width_ms < HOUR_MS:
         return _numbered(await _of_requests(connection, span, wanted), wanted)
     rows: list[Row] = []
-    for stretch in _stretches(span):
-        rows += await _of_roll_up(connection, stretch, span.width_ms, wanted)
+    for part in _parts(span):
+        rows += await _of_roll_up(connection, part, span.width_ms, wanted)
     return BucketSums(rows, await _groups(connection, wanted))
 
 
@@ -83,15 +81,15 @@ async def names(connection: AsyncConnection) -> ReportNames:
 
 
 class _RollUp(NamedTuple):
-    """`step_ms` is how far apart the instants in its column `at_ms` are."""
+    """Table of a roll-up, and the step between the instants in its column `at_ms`."""
 
     table: sa.Table
     at_ms: sa.ColumnElement[int]
     step_ms: int
 
 
-class _Stretch(NamedTuple):
-    """A part of a span, and where to read it."""
+class _Part(NamedTuple):
+    """Part of a range, and the roll-up to read it from."""
 
     source: _RollUp
     start_ms: int
@@ -102,30 +100,29 @@ _HOURS = _RollUp(usage_hours, usage_hours.c.hour_at_ms, HOUR_MS)
 _DAYS = _RollUp(usage_days, usage_days.c.day_at_ms, DAY_MS)
 
 
-def _stretches(span: BucketRange) -> list[_Stretch]:
-    """Cut the range into parts by source, in the order of time. Whole days are read by day; days that the
-    span cuts, by hour."""
+def _parts(span: BucketRange) -> list[_Part]:
+    """Split a range by roll-up, in the order of time: whole days from the one by day, parts of days from the one by hour."""
     start_ms, end_ms = span.start_ms, span.end_ms
     if span.width_ms < DAY_MS:
-        return [_Stretch(_HOURS, start_ms, end_ms)]
+        return [_Part(_HOURS, start_ms, end_ms)]
     first_ms = min(-(-start_ms // DAY_MS) * DAY_MS, end_ms)
     last_ms = max(end_ms // DAY_MS * DAY_MS, first_ms)
-    stretches = (
-        _Stretch(_HOURS, start_ms, first_ms),
-        _Stretch(_DAYS, first_ms, last_ms),
-        _Stretch(_HOURS, last_ms, end_ms),
+    parts = (
+        _Part(_HOURS, start_ms, first_ms),
+        _Part(_DAYS, first_ms, last_ms),
+        _Part(_HOURS, last_ms, end_ms),
     )
-    return [stretch for stretch in stretches if stretch.start_ms < stretch.end_ms]
+    return [part for part in parts if part.start_ms < part.end_ms]
 
 
 async def _of_roll_up(
-    connection: AsyncConnection, stretch: _Stretch, width_ms: int, wanted: UsageFilter
+    connection: AsyncConnection, part: _Part, width_ms: int, wanted: UsageFilter
 ) -> Sequence[Sequence[Any]]:
-    """Numbers all along: texts would take the database twice as long to group, to sort and to send."""
-    source, at_ms, step_ms = stretch.source
-    # What is grouped by the key itself need not be sorted first.
+    """Sum a part of the range by group number. Grouping and sorting by text would take the database twice as long."""
+    source, at_ms, step_ms = part.source
+    # Grouping by the primary key itself needs no sort.
     bucket = at_ms if step_ms == width_ms else at_ms - at_ms % width_ms
-    within = (at_ms >= stretch.start_ms, at_ms < stretch.end_ms)
+    within = (at_ms >= part.start_ms, at_ms < part.end_ms)
     if not (wanted.by or wanted.only or wanted.items):
         return await _summed(connection, sa.select().where(*within), source, (bucket,), wanted)
     numbers = sa.select(usage_series.c.id, _number(wanted)).where(*_filters(usage_series, wanted)).subquery()
@@ -141,11 +138,11 @@ async def _summed(
     key: tuple[sa.ColumnElement[Any], ...],
     wanted: UsageFilter,
 ) -> Sequence[Sequence[Any]]:
-    """A row for each `key`, which is a bucket and what it is grouped by; without a group to group by, of the group 0."""
+    """Sum by `key`: the bucket, then the columns of the group; without these the group is 0."""
     bucket, *groups = key
     amounts = {name: sa.cast(sa.func.sum(source.c[name]), sa.BigInteger) for name in wanted.sums}
-    shown = select.add_columns(bucket, *(groups or [_ONLY]), *amounts.values()).group_by(*key)
-    found = (await connection.execute(shown.order_by(*key))).cursor
+    sums_select = select.add_columns(bucket, *(groups or [_SINGLE_GROUP]), *amounts.values()).group_by(*key)
+    found = (await connection.execute(sums_select.order_by(*key))).cursor
     assert found is not None, "a select has a cursor"
     return found.fetchall()  # The driver's tuples: rows of SQLAlchemy's take twice as long to read.
 
@@ -158,9 +155,9 @@ async def _groups(connection: AsyncConnection, wanted: UsageFilter) -> dict[int,
 
 
 def _number(wanted: UsageFilter) -> sa.ColumnElement[int]:
-    """Number of a group, by the order of its values."""
+    """Number groups by the order of their values."""
     if not wanted.by:
-        return _ONLY.label("number")
+        return _SINGLE_GROUP.label("number")
     return sa.func.dense_rank().over(order_by=usage_series.c[wanted.by]).label("number")
 
 
@@ -170,12 +167,12 @@ def _filters(source: sa.FromClause, wanted: UsageFilter) -> list[sa.ColumnElemen
     return [*(source.c[name].in_(values) for name, values in wanted.only.items()), *items]
 
 
-_ONLY: sa.ColumnElement[int] = sa.literal_column("0", sa.BigInteger)
+_SINGLE_GROUP: sa.ColumnElement[int] = sa.literal_column("0", sa.BigInteger)
 
 
 async def _of_requests(connection: AsyncConnection, span: BucketRange, wanted: UsageFilter) -> Sequence[Sequence[Any]]:
-    """Rows as from a roll-up, with the values themselves in the place of a group's number."""
-    source = _book(span)
+    """Sum requests in the form of a roll-up, with the values of a group in place of its number."""
+    source = _requests_and_corrections(span)
     key = (source.c.at_ms - source.c.at_ms % span.width_ms, *(source.c[name] for name in wanted.by))
     return await _summed(connection, sa.select().where(*_filters(source, wanted)), source, key, wanted)
 
@@ -190,8 +187,8 @@ def _numbered(rows: Sequence[Sequence[Any]], wanted: UsageFilter) -> BucketSums:
     return BucketSums(found, {number: values for values, number in numbers.items()})
 
 
-def _book(span: BucketRange) -> sa.Subquery:
-    """Settled requests and every correction, at the instant of the request: what the roll-ups are made of."""
+def _requests_and_corrections(span: BucketRange) -> sa.Subquery:
+    """Select settled requests and all corrections at the instant of the request, the source of the roll-ups."""
     within = sa.and_(requests.c.reserved_at_ms >= span.start_ms, requests.c.reserved_at_ms < span.end_ms)
     names = ("project_id", "user_id", "api_key_id", "model", "operation")
     size = sa.func.coalesce(requests.c.size, "").label("size")
@@ -199,7 +196,7 @@ def _book(span: BucketRange) -> sa.Subquery:
     tokens = [sa.func.coalesce(requests.c[name], 0).label(name) for name in ("input_tokens", "output_tokens")]
     one, none = sa.literal(1).label("requests"), sa.literal(0)
     settled = sa.select(*facts, one, requests.c.images, requests.c.cost_micros, *tokens)
-    mended = sa.select(*facts, *corrections.c["requests", "images", "cost_micros"], none, none).join_from(
+    corrected = sa.select(*facts, *corrections.c["requests", "images", "cost_micros"], none, none).join_from(
         requests, corrections, corrections.c.request_id == requests.c.id
     )
-    return sa.union_all(settled.where(within, requests.c.state == "settled"), mended.where(within)).subquery()
+    return sa.union_all(settled.where(within, requests.c.state == "settled"), corrected.where(within)).subquery()

@@ -42,7 +42,7 @@ class DatabaseUrl:
 
     @classmethod
     def of(cls, url: str | None, data_dir: Path) -> "DatabaseUrl":
-        """The address that a URL names; SQLite in `data_dir` without one. Raises ConfigurationError on a URL of another kind."""
+        """Parse a URL; None is SQLite in `data_dir`. Raises ConfigurationError on a URL of another kind."""
         if url is None:
             return cls("sqlite", path=data_dir / SQLITE_FILE)
         scheme, _, rest = url.partition("://")
@@ -58,7 +58,7 @@ class DatabaseUrl:
 
     @property
     def dsn(self) -> str:
-        """PostgreSQL's URL without the option that is ours."""
+        """URL for PostgreSQL's drivers, without our own option."""
         options = {name: value for name, value in self._options.items() if name != _PREPARED}
         return urlsplit(self.url)._replace(query=urlencode(options)).geturl()
 
@@ -69,7 +69,7 @@ class DatabaseUrl:
 
     @property
     def public(self) -> str:
-        """The address for people and logs: no password and no options, which may hold one."""
+        """Address for people and logs, without password and options."""
         if self.path is not None:
             return str(self.path)
         parts = urlsplit(self.url)
@@ -93,10 +93,10 @@ class Database:
     where: DatabaseUrl
     engine: AsyncEngine
     actor: Actor = GATEWAY
-    """The actor whose changes `write` makes."""
+    """Author of the changes in the audit log."""
 
     def by(self, actor: Actor) -> "Database":
-        """The same database in the hands of `actor`: what is written through it is theirs in the log of changes."""
+        """Return the same database with another author in the audit log."""
         return replace(self, actor=actor)
 
     @property
@@ -105,7 +105,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """One snapshot: nothing read in it changes under the reader."""
+        """Open a snapshot: reads in it do not see later changes."""
         with store_errors():
             async with self.engine.connect() as raw:
                 connection = await raw.execution_options(**_READ[self.where.dialect])
@@ -113,7 +113,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Several statements, all or none of them."""
+        """Open a transaction, which is committed at the end of the block."""
         with store_errors():
             async with self.engine.connect() as raw:
                 connection = await raw.execution_options(imagegate_write=True, imagegate_actor=self.actor)
@@ -122,7 +122,7 @@ class Database:
 
     @asynccontextmanager
     async def rebuild(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may replace tables: SQLite drops one that others refer to only while it does not check that."""
+        """Open a transaction without checks of foreign keys, in which SQLite can replace tables that others refer to."""
         with store_errors():
             async with self.engine.connect() as raw:
                 connection = await raw.execution_options(imagegate_write=True, imagegate_rebuild=True)
@@ -130,24 +130,23 @@ class Database:
                     async with connection.begin():
                         yield connection
                 finally:
-                    await connection.invalidate()  # Nobody else works without foreign keys.
+                    await connection.invalidate()  # Other users of the pool need the checks.
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A control write: a transaction that raises the revision first, so that control writes come one after another
-        and every reservation made on older control data is refused and made anew. `store.audit_logs.log_changes` says in the
+        """Open a transaction for control data. It raises the revision first, so that control writes run one after another and a
+        reservation decided on older control data is refused and repeated. `store.audit_logs.log_changes` says in the
         same transaction what was changed."""
         async with self.transaction() as connection:
             await connection.execute(sa.update(organization).values(revision=organization.c.revision + 1))
             yield connection
 
     async def now_ms(self) -> int:
-        """The database's own clock."""
+        """Read the database's clock."""
         return (await self.asked_now())[0]
 
     async def asked_now(self) -> tuple[int, float]:
-        """The database's own clock, and when it was asked by the monotonic one, in seconds: neither connecting nor whatever is
-        done next lies between the two, only a transaction's begin."""
+        """Read the database's clock (ms) and the monotonic clock (s) just before. Connecting does not count between the two."""
         async with self.read() as connection:
             asked_s = time.monotonic()
             return int((await connection.execute(sa.text(_NOW_MS[self.where.dialect]))).scalar_one()), asked_s
@@ -164,10 +163,10 @@ _NOW_MS = {
 
 
 def open_database(where: DatabaseUrl, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> Database:
-    """The database at `where`; the first use connects. PostgreSQL ends a statement after `statement_timeout_s` seconds, so that a
-    server that hangs does not hold up everybody."""
+    """Return the database at `where`; the first use connects. A statement on PostgreSQL fails after `statement_timeout_s`, so that
+    a hanging server does not block every caller."""
     if where.dialect == "postgresql":
-        from app.store.postgresql import create_engine  # asyncpg is 5 MiB, for those who need it.
+        from app.store.postgresql import create_engine  # asyncpg takes 5 MiB, which SQLite does not need.
 
         return Database(where, create_engine(where, statement_timeout_s))
     engine = create_async_engine(f"sqlite+aiosqlite:///{where.path}", connect_args={"timeout": BUSY_TIMEOUT_S})
@@ -177,12 +176,12 @@ def open_database(where: DatabaseUrl, statement_timeout_s: float = STATEMENT_TIM
 
 
 def insert(connection: AsyncConnection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that may say what becomes of a conflict. Both databases say it alike; SQLAlchemy has it for each of them alone."""
+    """Make an INSERT with `on_conflict_do_...`, which SQLAlchemy has in each dialect only."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def _sqlite_connected(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # The driver would open deferred transactions behind our back.
+    connection.isolation_level = None  # The driver would begin deferred transactions by itself.
     cursor = connection.cursor()
     for pragma in SQLITE_PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
@@ -198,7 +197,7 @@ SQLITE_PRAGMAS = (
 
 
 def _sqlite_begin(connection: sa.Connection) -> None:
-    """A deferred transaction that writes later fails with BUSY at once, whatever the timeout; an immediate one waits."""
+    """Begin a transaction; with writes an immediate one, because a deferred one fails with BUSY at its first write."""
     options = connection.get_execution_options()
     if options.get("imagegate_rebuild"):
         connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # Inside a transaction it does nothing.
@@ -222,9 +221,9 @@ def store_errors() -> Iterator[None]:
 
 
 def unavailability(exc: BaseException) -> StoreUnavailable | StorageFull | None:
-    """StorageFull or StoreUnavailable for an exception of a driver or of SQLAlchemy; None when the statement itself was wrong.
+    """Classify an exception of a driver or of SQLAlchemy; None when the statement itself was wrong.
 
-    Told by SQLite's result code, PostgreSQL's SQLSTATE, or the exception's class.
+    SQLite's result code, PostgreSQL's SQLSTATE, or the exception's class decides.
     """
     if isinstance(exc, DBAPIError) and exc.orig is not None:
         is_lost = exc.connection_invalidated or _is_lost_connection(exc)
@@ -240,15 +239,14 @@ def unavailability(exc: BaseException) -> StoreUnavailable | StorageFull | None:
 
 
 def _is_lost_connection(exc: DBAPIError) -> bool:
-    """True for errors that asyncpg itself raises about its connection: they have no SQLSTATE. A wrong argument, which it refuses
-    with a ValueError, is none of them."""
+    """True for errors of asyncpg about its connection, which have no SQLSTATE. A refused argument has a ValueError as its cause."""
     assert exc.orig is not None
     client_side = isinstance(exc, (InterfaceError, InternalError)) and not getattr(exc.orig, "sqlstate", None)
     return client_side and not isinstance(exc.orig, sqlite3.Error) and not isinstance(exc.orig.__cause__, ValueError)
 
 
 def sqlite_error_kind(exc: BaseException) -> int | None:
-    """SQLite's primary result code of an exception, such as sqlite3.SQLITE_IOERR; None when it is not SQLite's."""
+    """Return SQLite's primary result code, such as sqlite3.SQLITE_IOERR; None for other exceptions."""
     code: int | None = getattr(exc, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 

@@ -1,4 +1,4 @@
-"""Bringing the schema up to date."""
+"""Upgrade of the schema, with Alembic."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from app.store.schema import SchemaState, migrations_folder, schema_state
 
 
 async def upgrade(database: Database) -> SchemaState:
-    """Bring the schema to the newest version, in one transaction: killed halfway, nothing has happened."""
+    """Upgrade the schema to the newest version in one transaction."""
     async with database.rebuild() as connection:
         await connection.run_sync(_upgrade)
     return await schema_state(database)

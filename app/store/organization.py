@@ -25,6 +25,8 @@ class BookBinding:
 
 @dataclass(frozen=True, slots=True)
 class Project:
+    """Project: a team or cost centre. Instants are milliseconds."""
+
     id: str
     name: str
     created_at_ms: int

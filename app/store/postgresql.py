@@ -16,7 +16,7 @@ from app.store.engine import AWAY, STATEMENT_TIMEOUT_S, DatabaseUrl, unavailabil
 T = TypeVar("T")
 RELEASE_TIMEOUT_S = 1.0
 IDLE_S = 300.0
-"""Idle connections are closed after this time: a firewall in between may have forgotten them without a word."""
+"""Idle time after which a connection is closed: a firewall in between may have dropped it silently."""
 TRIES = 3
 CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 ROLLED_BACK = (*CONTENDED, asyncpg.IntegrityConstraintViolationError)
@@ -47,11 +47,11 @@ class Pool:
         )
 
     async def row(self, statement: str, *values: Any) -> Any:
-        """The statement's first row, or None."""
+        """Return the first row of a statement, or None."""
         return await self._try(lambda connection: connection.fetchrow(statement, *values))
 
     async def value(self, statement: str, *values: Any) -> Any:
-        """The first value of the statement's first row, or None."""
+        """Return the first value of a statement's first row, or None."""
         return await self._try(lambda connection: connection.fetchval(statement, *values))
 
     async def close(self) -> None:
@@ -62,7 +62,7 @@ class Pool:
                 await self._pool.close()
 
     async def _try(self, run: Callable[[Any], Awaitable[T]]) -> T:
-        """Run a statement again after a deadlock or a serialization failure, which rolled it back whole; after nothing else."""
+        """Run a statement; repeat it only after a deadlock or a serialization failure, which rolled it back."""
         for attempt in range(1, TRIES + 1):
             try:
                 return await self._with_connection(run)
@@ -112,8 +112,8 @@ def create_engine(where: DatabaseUrl, statement_timeout_s: float) -> AsyncEngine
 
 
 async def connect(dsn: str, **options: Any) -> Any:
-    """A new connection. Raises ConfigurationError when the URL is wrong or the login refused, StoreUnavailable when the server
-    does not answer."""
+    """Open a connection. Raises ConfigurationError for a wrong URL or a refused login, StoreUnavailable when the server does not
+    answer."""
     try:
         return await asyncpg.connect(dsn, **options)
     except _LOGIN_REFUSED as exc:
@@ -138,7 +138,7 @@ async def _keep(_connection: Any) -> None:
 
 
 def _unavailability(exc: Exception) -> Exception | None:
-    """`unavailability`, and StoreUnavailable for what asyncpg says of a connection that was lost or is closing."""
+    """Classify an exception like `unavailability`; errors of asyncpg about its connection are StoreUnavailable too."""
     client_side = isinstance(exc, (asyncpg.InterfaceError, asyncpg.InternalClientError))
     if client_side and not isinstance(exc, ValueError):  # With a ValueError it refuses a wrong argument.
         return StoreUnavailable(AWAY)

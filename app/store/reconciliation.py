@@ -1,4 +1,4 @@
-"""Rows that reconciliation reads and keeps: requests whose charge is in question, charges found for them, drift by day."""
+"""Queries for reconciliation: requests whose charge is in question, charges found for them, drift by day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from app.store.engine import Database, insert
 from app.store.ledger.columns import State
 from app.store.tables import charges, corrections, drift, is_unresolved, reconciliation, requests
 
-QUESTIONS_MAX = 500
-"""How many open questions of a kind one run takes on."""
+REQUESTS_MAX = 500
+"""Requests of one kind that a run takes on."""
 _IDS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """A request that went to the relay, with what its charge is recognised by and what its end needs."""
+    """Request that went to the relay, with the columns its charge is matched by and its ending needs."""
 
     id: str
     state: State
@@ -41,12 +41,12 @@ class Dispatched:
     upstream_ms: int | None
     proof: str | None
     proof_points: int | None
-    """The charge that was found for it earlier."""
+    """Charge that an earlier run found, and its points."""
 
 
 @dataclass(frozen=True, slots=True)
 class MatchedCharge:
-    """A row of a relay's log that is known to be the charge of a request."""
+    """Row of a relay's log that is known to be the charge of a request."""
 
     relay: str
     proof: str
@@ -57,7 +57,7 @@ class MatchedCharge:
 
 @dataclass(frozen=True, slots=True)
 class DriftRow:
-    """One local day of one model at one relay: our book and the relay's bill, in micros and in the relay's points."""
+    """Book and bill of one model at one relay on one local day, in micros and in the relay's points."""
 
     relay: str
     day: str
@@ -69,7 +69,7 @@ class DriftRow:
 
 
 async def may_run(database: Database, pause_ms: int) -> bool:
-    """Take the turn to reconcile. True for one caller in `pause_ms`, by the database's clock."""
+    """Take the right to reconcile. True for one caller in `pause_ms`, by the database's clock."""
     now_ms = await database.now_ms()
     due = reconciliation.c.ran_at_ms <= now_ms - pause_ms
     async with database.transaction() as connection:
@@ -77,17 +77,17 @@ async def may_run(database: Database, pause_ms: int) -> bool:
 
 
 async def unknown(connection: AsyncConnection, relay: str, since_ms: int, until_ms: int) -> list[Dispatched]:
-    """List requests of unknown outcome that were reserved then, oldest first."""
+    """List requests of unknown outcome reserved from `since_ms` to before `until_ms`, oldest first."""
     then = requests.c.reserved_at_ms >= since_ms, requests.c.reserved_at_ms < until_ms
     open_ = is_unresolved, requests.c.state == "unknown"
-    return await _dispatched(connection, _DISPATCHED.where(_went_to(relay), *open_, *then).limit(QUESTIONS_MAX))
+    return await _dispatched(connection, _DISPATCHED.where(_went_to(relay), *open_, *then).limit(REQUESTS_MAX))
 
 
 async def short(connection: AsyncConnection, relay: str, since_ms: int) -> list[Dispatched]:
     """List requests reserved since then that settled short and whose charge was not found yet; newest first."""
     open_ = requests.c.flag == "short", requests.c.state == "settled", charges.c.proof.is_(None)
     select = _DISPATCHED.where(_went_to(relay), requests.c.reserved_at_ms >= since_ms, *open_)
-    newest = select.order_by(None).order_by(requests.c.reserved_at_ms.desc()).limit(QUESTIONS_MAX)
+    newest = select.order_by(None).order_by(requests.c.reserved_at_ms.desc()).limit(REQUESTS_MAX)
     return await _dispatched(connection, newest)
 
 
@@ -97,7 +97,7 @@ async def released_by_hand(connection: AsyncConnection, relay: str, since_ms: in
         corrections.c.kind == "release", corrections.c.created_at_ms >= since_ms
     )
     open_ = requests.c.id.in_(decided), requests.c.state == "released", charges.c.proof.is_(None)
-    return await _dispatched(connection, _DISPATCHED.where(_went_to(relay), *open_).limit(QUESTIONS_MAX))
+    return await _dispatched(connection, _DISPATCHED.where(_went_to(relay), *open_).limit(REQUESTS_MAX))
 
 
 async def released(
@@ -123,8 +123,8 @@ async def find(connection: AsyncConnection, request_id: str) -> Dispatched | Non
 async def around(
     connection: AsyncConnection, relay: str, from_ms: int, until_ms: int, reserved_before_ms: int
 ) -> list[Dispatched]:
-    """List requests dispatched between these instants that may have been charged; `reserved_before_ms` is how long before that it
-    can have been reserved."""
+    """List requests dispatched between two instants that may have been charged. `reserved_before_ms` is the longest time between
+    reservation and dispatch."""
     select = _DISPATCHED.where(
         _went_to(relay),
         requests.c.reserved_at_ms.between(from_ms - reserved_before_ms, until_ms),
@@ -135,7 +135,7 @@ async def around(
 
 
 async def claim(connection: AsyncConnection, charge: MatchedCharge, now_ms: int) -> bool:
-    """Record that this charge belongs to this request. False when it belongs to another, or the request has another."""
+    """Record that a charge belongs to a request. False when it belongs to another, or the request has another charge."""
     row = {name: getattr(charge, name) for name in MatchedCharge.__slots__} | {"matched_at_ms": now_ms}
     await connection.execute(insert(connection, charges).values(row).on_conflict_do_nothing())
     own = charges.c.relay == charge.relay, charges.c.proof == charge.proof, charges.c.request_id == charge.request_id
@@ -143,8 +143,8 @@ async def claim(connection: AsyncConnection, charge: MatchedCharge, now_ms: int)
 
 
 async def booked(connection: AsyncConnection, relay: str, from_ms: int, until_ms: int, lasts_ms: int) -> dict[str, int]:
-    """Sum by model the cost in our book of what the relay finished between these instants, corrections included. `lasts_ms` is the
-    longest a request can take."""
+    """Sum by model the booked cost of requests that the relay finished between two instants, corrections included. `lasts_ms` is
+    the longest duration of a request."""
     finished_at_ms = requests.c.dispatched_at_ms + sa.func.coalesce(requests.c.upstream_ms, 0)
     within = (
         _went_to(relay),
@@ -165,7 +165,7 @@ async def booked(connection: AsyncConnection, relay: str, from_ms: int, until_ms
 
 
 async def save_drift(database: Database, rows: Sequence[DriftRow]) -> None:
-    """Write drift over what was measured earlier."""
+    """Write drift rows, replacing earlier measurements."""
     async with database.transaction() as connection:
         for row in rows:
             values = {name: getattr(row, name) for name in DriftRow.__slots__}
@@ -176,7 +176,7 @@ async def save_drift(database: Database, rows: Sequence[DriftRow]) -> None:
 
 
 async def drift_rows(connection: AsyncConnection, relay: str, days: int = 31) -> list[DriftRow]:
-    """List drift of the newest `days` days that were measured, newest first."""
+    """List the drift of the newest `days` measured days, newest first."""
     its = drift.c.relay == relay
     newest = sa.select(drift.c.day).where(its).distinct().order_by(drift.c.day.desc()).limit(days)
     select = sa.select(drift).where(its, drift.c.day.in_(newest)).order_by(drift.c.day.desc(), drift.c.model)
@@ -201,7 +201,7 @@ _DISPATCHED = (
 
 
 def _went_to(relay: str) -> sa.ColumnElement[bool]:
-    """Filter by relay. Rows from before relays were recorded went to the only one there was."""
+    """Filter by relay. Rows from before the column existed went to the default one."""
     return sa.func.coalesce(requests.c.relay, DEFAULT_RELAY) == relay
 
 

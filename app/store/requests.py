@@ -1,4 +1,4 @@
-"""Reading the book of requests: as people are shown them, and as replay, collection and recovery need them."""
+"""Queries of requests: with names for the administration API, and without for replay, collection and recovery."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from app.store.tables import projects, requests, users
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One request of a client, its life and its cost; None where it has not come to that.
+    """Request with its times and cost; fields of states it has not reached are None.
 
-    Each field but `user` and `project`, the names of those ids, is a column of the table.
+    Each field is a column of the table, except `user` and `project`, the names of those ids.
     """
 
     id: str
@@ -58,7 +58,7 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """A request as replay, collection and recovery need it. `error` is what its client was told, None where it got images.
+    """Request for replay, collection and recovery. `error` is the error sent to its client, None where it got images.
 
     Each field is a column of the table.
     """
@@ -107,7 +107,7 @@ class StoredRequests:
 
 
 def select_stored() -> sa.Select[Any]:
-    """Return a SELECT of StoredRequest's columns, to be narrowed."""
+    """Return a SELECT of StoredRequest's columns, to be columns."""
     return sa.select(*(requests.c[name] for name in StoredRequest.__slots__))
 
 
@@ -120,13 +120,13 @@ async def stored(connection: AsyncConnection, select: sa.Select[Any]) -> list[St
 async def page_of_requests(
     connection: AsyncConnection,
     cursor: Cursor,
-    narrowed: Mapping[str, str | None],
+    columns: Mapping[str, str | None],
     since_ms: int | None = None,
     until_ms: int | None = None,
 ) -> Page[RequestRecord]:
-    """Requests by when they were reserved. `narrowed` has the values of columns, None for any; `since_ms` is inclusive,
-    `until_ms` exclusive. Raises InvalidValue for the cursor."""
-    select = _SHOWN.where(*(requests.c[name] == value for name, value in narrowed.items() if value is not None))
+    """Read a page of requests by reservation time. `columns` has a value for each column to filter by, None for any; `since_ms` is
+    inclusive, `until_ms` exclusive. Raises InvalidValue for the cursor."""
+    select = _SELECT.where(*(requests.c[name] == value for name, value in columns.items() if value is not None))
     if since_ms is not None:
         select = select.where(requests.c.reserved_at_ms >= since_ms)
     if until_ms is not None:
@@ -135,13 +135,13 @@ async def page_of_requests(
 
 
 async def find_request(connection: AsyncConnection, request_id: str) -> RequestRecord | None:
-    found = await _records(connection, _SHOWN.where(requests.c.id == request_id))
+    found = await _records(connection, _SELECT.where(requests.c.id == request_id))
     return found[0] if found else None
 
 
-_OWN = [name for name in RequestRecord.__slots__ if name not in ("user", "project")]
-_SHOWN = (
-    sa.select(*(requests.c[name] for name in _OWN), users.c.name.label("user"), projects.c.name.label("project"))
+_COLUMNS = [name for name in RequestRecord.__slots__ if name not in ("user", "project")]
+_SELECT = (
+    sa.select(*(requests.c[name] for name in _COLUMNS), users.c.name.label("user"), projects.c.name.label("project"))
     .join(users, users.c.id == requests.c.user_id)
     .join(projects, projects.c.id == requests.c.project_id)
 )

@@ -1,4 +1,4 @@
-"""Rows of stored answers: their bytes where small, how long they are kept, and which may go."""
+"""Stored answers: small ones as bytes in the row, and which are due for deletion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ PRUNE_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class ResultRows:
-    """Rows of `results`: the answer itself where it is small, else only that there is one."""
+    """Table of stored answers. A row holds the body of a small answer; a large body is in a file. Raises StoreUnavailable."""
 
     database: Database
 
@@ -27,15 +27,17 @@ class ResultRows:
         return StoredResult(row["body"], row["body_bytes"], row["created_at_ms"], row["expires_at_ms"])
 
     async def expired(self, now_ms: int) -> list[str]:
-        """List the first PRUNE_MAX that have been kept long enough."""
+        """List the requests of up to PRUNE_MAX expired answers, oldest first."""
         wanted = sa.select(results.c.request_id).where(results.c.expires_at_ms <= now_ms)
         async with self.database.read() as connection:
             rows = await connection.execute(wanted.order_by(results.c.expires_at_ms).limit(PRUNE_MAX))
             return list(rows.scalars())
 
     async def newest_above(self, bytes_max: int, younger_than_ms: int) -> int | None:
-        """Creation time (ms) of the newest answer that stands above `bytes_max` in all and was made before `younger_than_ms`;
-        None where there is none."""
+        """Find the creation time (ms) up to which answers must go for the rest to take `bytes_max` at most.
+
+        None when the total fits, or when only answers made since `younger_than_ms` are above it.
+        """
         newest_first = sa.func.sum(results.c.body_bytes).over(
             order_by=(results.c.created_at_ms.desc(), results.c.request_id.desc())
         )
@@ -51,13 +53,13 @@ class ResultRows:
             return newest_ms
 
     async def made_by(self, newest_ms: int) -> list[str]:
-        """List the first PRUNE_MAX that were made at `newest_ms` or before."""
+        """List the requests of up to PRUNE_MAX answers made at `newest_ms` or before, oldest first."""
         wanted = sa.select(results.c.request_id).where(results.c.created_at_ms <= newest_ms)
         async with self.database.read() as connection:
             rows = await connection.execute(wanted.order_by(results.c.created_at_ms).limit(PRUNE_MAX))
             return list(rows.scalars())
 
     async def forget(self, request_ids: Sequence[str]) -> None:
-        """Forget results; their requests answer `result_expired` from now on."""
+        """Delete the rows of these requests, which answer `result_expired` from now on."""
         async with self.database.transaction() as connection:
             await connection.execute(sa.delete(results).where(results.c.request_id.in_(request_ids)))

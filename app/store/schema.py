@@ -1,4 +1,4 @@
-"""The version of a database's schema, without Alembic: callers that only ask need not load what changes it."""
+"""Version of a database's schema, read without loading Alembic."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from app.store.engine import Database
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """`current` is None on an empty database. `known` tells whether this program has a migration of that name."""
+    """Versions of a schema. `current` is None on an empty database; `known` is False when this program lacks its migration."""
 
     current: str | None
     newest: str
@@ -22,7 +22,7 @@ class SchemaState:
 
 
 async def schema_state(database: Database) -> SchemaState:
-    """Raises StoreUnavailable when the database cannot be asked."""
+    """Read the version of the schema. Raises StoreUnavailable."""
     async with database.read() as connection:
         current = await connection.run_sync(_current)
     versions = {file.name.partition("_")[0] for file in (migrations_folder() / "versions").glob("*_*.py")}
@@ -30,7 +30,7 @@ async def schema_state(database: Database) -> SchemaState:
 
 
 def migrations_folder() -> Path:
-    """The folder of migrations, inside the installed package or beside it in a checkout. File names sort in their order."""
+    """Return the folder of migrations: in the installed package, or beside it in a checkout. File names sort by version."""
     app = Path(__file__).parents[1]
     inside = app / "migrations"
     return inside if inside.is_dir() else app.parent / "migrations"

@@ -1,4 +1,4 @@
-"""Reports over the roll-up of settled requests. They never read the requests themselves."""
+"""Reports from the roll-up of settled requests, without reading the requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ Dimension = Literal["day", "project", "user", "key", "model", "operation", "size
 
 @dataclass(frozen=True, slots=True)
 class Sums:
+    """Sums of usage: counts, and cost in micros."""
+
     requests: int = 0
     images: int = 0
     cost_micros: int = 0
@@ -26,7 +28,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """`names` has one (name, id) for each dimension asked for, in that order; the two are equal where there is no id."""
+    """Sums of one group. `names` has a pair (name, id) for each dimension, in their order; the two are equal without an id."""
 
     names: tuple[tuple[str, str], ...]
     sums: Sums
@@ -35,9 +37,9 @@ class UsageRow:
 async def report(
     connection: AsyncConnection, by: Sequence[Dimension], since: str | None, until: str | None
 ) -> list[UsageRow]:
-    """Sums by these dimensions; `since` (inclusive) and `until` (exclusive) are local days like `2026-11-21`.
+    """Sum usage by dimensions; `since` (inclusive) and `until` (exclusive) are local days like `2026-11-21`.
 
-    By day where days are asked for, then the dearest first.
+    Rows are sorted by day, if that is a dimension, then by cost, highest first.
     """
     groups = [column for name in by for column in _COLUMNS[name]]
     select = sa.select(*groups, *_SUMS).select_from(_JOINED).group_by(*groups).order_by(*_order(by))
@@ -64,7 +66,7 @@ _COLUMNS: dict[Dimension, tuple[sa.ColumnElement[str], sa.ColumnElement[str]]] =
     "size": (usage.c.size, usage.c.size),
     "quality": (usage.c.quality, usage.c.quality),
 }
-# Whole numbers: PostgreSQL would sum to a decimal.
+# PostgreSQL sums bigints to a decimal.
 _SUMS = [sa.cast(sa.func.sum(usage.c[name]), sa.BigInteger).label(f"sum_{name}") for name in Sums.__slots__]
 
 

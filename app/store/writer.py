@@ -1,7 +1,7 @@
-"""The one writer to SQLite: a thread that commits everything that waits in one transaction.
+"""Writer to SQLite: a thread that commits all waiting jobs in one transaction.
 
-With `synchronous=FULL` a commit waits for the disk. Requests that wait at the same time share one commit, and the event loop
-waits neither for the disk nor for a lock.
+With `synchronous=FULL` a commit waits for the disk. Jobs that wait at the same time share a commit, and the event loop waits
+neither for the disk nor for a lock.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ BATCH_MAX = 256
 
 @dataclass(slots=True)
 class _Job:
-    """One piece of work, the future that its caller awaits, and what the thread found for it."""
+    """Job of a caller, the future it awaits, and the job's result or error."""
 
     work: Work
     future: asyncio.Future[Any]
@@ -37,7 +37,7 @@ class _Job:
     error: BaseException | None = None
 
     def deliver(self) -> None:
-        if self.future.done():  # The caller was cancelled; what was committed stays committed.
+        if self.future.done():  # The caller was cancelled; the commit stands.
             return
         if self.error is None:
             self.future.set_result(self.result)
@@ -55,7 +55,7 @@ class Writer:
     """
 
     def __init__(self, path: Path, busy_timeout_s: float | None = None):
-        """Start the thread; the database is opened by the first job. `busy_timeout_s` is the longest wait for another writer."""
+        """Start the thread. The first job opens the database. `busy_timeout_s` is the longest wait for another writer."""
         self._path = Path(os.path.realpath(path))
         self._busy_timeout_s = busy_timeout_s
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -84,7 +84,7 @@ class Writer:
         self._closed = True
         self._jobs.put(None)
         with suppress(Exception):
-            await last  # The thread ends right after it, so that joining it does not hold up the event loop.
+            await last  # The thread ends right after it, so joining it does not block the event loop.
         self._thread.join()
 
     def _run_jobs(self) -> None:
@@ -93,12 +93,12 @@ class Writer:
             batch, is_last = self._next_batch()
             if batch:
                 self._commit(batch)
-                with suppress(RuntimeError):  # The event loop was closed, so nobody waits any more.
+                with suppress(RuntimeError):  # The event loop is closed: no caller waits.
                     batch[0].future.get_loop().call_soon_threadsafe(_deliver, batch)
         self._disconnect()
 
     def _next_batch(self) -> tuple[list[_Job], bool]:
-        """Wait for a job and take all that wait with it; True when the writer is to end after them."""
+        """Wait for a job, then take all waiting ones; True when they are the last."""
         batch: list[_Job] = []
         with suppress(queue.Empty):
             while len(batch) < BATCH_MAX:
@@ -170,8 +170,8 @@ def _check(db: sqlite3.Connection) -> None:
     """Move the whole log into the database file and verify the file. Raises sqlite3.Error or StoreUnavailable.
 
     After a failed fsync the kernel may call pages clean that never reached the disk, and its next fsync succeeds without them
-    (PostgreSQL's "fsyncgate"). So nothing that was in the log then may be relied on: the checkpoint writes it anew, into the
-    database file, syncs that, and the log starts again from its beginning.
+    (PostgreSQL's "fsyncgate"). So no part of the log can be relied on: the checkpoint writes it to the
+    database file again, syncs that file, and restarts the log.
     """
     is_busy, *_ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if is_busy:

@@ -1,1 +1,1 @@
-"""The money of a request: reserve, dispatch, settle, release, and corrections."""
+"""Ledger of requests: reserve, dispatch, settle, release, and corrections."""

@@ -1,6 +1,6 @@
-"""The columns of a request, each listed once: as a field of the row type that is written with it.
+"""Columns of a request, each listed once, as a field of the row type that writes it.
 
-`tables/book.py` makes the table of these fields, and both implementations of the ledger their statements and values. A new
+`tables/book.py` builds the table from these fields, and both ledgers their statements and values. A new
 nullable column is a field here, a value where the row type is made, and a migration.
 """
 
@@ -25,7 +25,7 @@ KEEPS_IF_NONE: Final = "keeps if None"
 
 @dataclass(frozen=True, slots=True)
 class CounterKey:
-    """A counter that a request holds on: one limit, in the interval that begins at `starts_at_ms` (0 for a lifetime)."""
+    """Counter that a request holds on: a limit in the interval that begins at `starts_at_ms` (0 for a lifetime)."""
 
     limit: Limit
     starts_at_ms: int
@@ -33,9 +33,9 @@ class CounterKey:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Columns written by a reservation, with the counters it holds on and the revision of the control data it was decided on.
+    """Columns written by a reservation, its counters, and the revision of the control data it was decided on.
 
-    No foreign keys: they would lock the same few rows of keys, users and projects at every reservation.
+    There are no foreign keys: each reservation would lock the same few rows of keys, users and projects.
     """
 
     revision: int
@@ -80,8 +80,8 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Columns written when an exchange ends, whatever its outcome. `is_retryable`: the client was told to try again, so its
-    retry looks for this request even after a release."""
+    """Columns written when an exchange ends, whatever its outcome. `is_retryable`: the error asked the client to retry, so the
+    retry may find this request even after a release."""
 
     at_ms: Annotated[int, Column("ended_at_ms", BigInteger, comment="settled, released or given up as unknown")]
     http_status: Annotated[int | None, Column(Integer, comment="of the answer the client was given")]
@@ -99,7 +99,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """The relay's answer: in `body` where it is small, else in a file named by the request (`body` is None)."""
+    """Stored answer of the relay: in `body` if small, else in a file named by the request id (`body` is None)."""
 
     body: bytes | None
     body_bytes: int
@@ -109,8 +109,8 @@ class StoredResult:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Columns written when a request is booked, with its ending, its place in the roll-up (hour and local day of the
-    reservation) and its answer."""
+    """Columns written when a request settles, with its ending, the hour and local day of its reservation for the roll-up, and its
+    answer."""
 
     ending: Ending
     cost_micros: Annotated[int, Column(BigInteger, comment="of a settled one")]
@@ -128,7 +128,7 @@ class Settlement:
 
 
 class _Written(NamedTuple):
-    """A column and the field its value comes from. `column` is None where another row type lists the same one."""
+    """Column and the field of its value. `column` is None where another row type lists it too."""
 
     field: str
     name: str
@@ -151,7 +151,7 @@ def _written(row_type: type) -> tuple[_Written, ...]:
 _WRITTEN: Final = {row_type: _written(row_type) for row_type in (Reservation, Ending, Settlement)}
 Row = Reservation | Ending | Settlement
 NOT_BOOKED: Final = (None,) * len(_WRITTEN[Settlement])
-"""In the place of a settlement's values, where a request ends without one."""
+"""Values of the settlement's columns for a request that ends without a settlement."""
 
 
 def columns() -> list[Column[Any]]:
@@ -165,7 +165,7 @@ def names(row_type: type[Row]) -> str:
 
 
 def values(row: Row) -> tuple[Any, ...]:
-    """Return what goes into the columns of a row, as both drivers take it."""
+    """Return the values of a row in the form that both drivers take."""
     return tuple(_bound(getattr(row, each.field)) for each in _WRITTEN[type(row)])
 
 
@@ -203,20 +203,20 @@ HOLDS: Final[Mapping[Unit, str | None]] = {
     "requests": None,
     "in_flight": None,
 }
-"""A hold: by the unit of the limit, the column of the request whose value it holds, None for 1. It lasts from the reservation
-until the request is settled or released; in flight, until it is no longer open."""
+"""Column of the request with the amount of its hold, by the limit's unit; None for an amount of 1. A hold lasts from the
+reservation until the request settles or is released; in flight, until it is no longer open."""
 SPENDS: Final[Mapping[Unit, str | None]] = {"micros": "cost_micros", "images": "n", "requests": None}
-"""What a settled request has spent of a limit, in the same form. Nothing is ever spent of a limit in flight."""
+"""Column with the amount a settled request has spent, by the limit's unit, as in HOLDS. in_flight is never spent."""
 
 
 def held_sql(request: str, state: str, unit: str) -> str:
-    """Return SQL for what a row `request` holds of a limit of `unit` while it is in `state`; all three are SQL too."""
+    """Return SQL for the amount that a row `request` in `state` holds of a limit of `unit`; all three are SQL expressions."""
     lasts = f"{state} IN {OPEN} OR {state} = 'unknown' AND {unit} <> 'in_flight'"
     return f"CASE WHEN {lasts} THEN {_by_unit(HOLDS, request, unit)} ELSE 0 END"
 
 
 def spent_sql(request: str, state: str, unit: str) -> str:
-    """Return SQL for what a row `request` has spent of a limit of `unit`, as `held_sql`."""
+    """Return SQL for the amount that a row `request` has spent of a limit of `unit`; arguments as in `held_sql`."""
     return f"CASE WHEN {state} = 'settled' THEN {_by_unit(SPENDS, request, unit)} ELSE 0 END"
 
 

@@ -19,9 +19,9 @@ ENDED: tuple[State, ...] = ("settled", "released")
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Amounts added to a request: money, images, and `requests` 1 where a released one was charged after all.
+    """Amounts added to a request: money, images, and `requests` 1 where a released request was charged after all.
 
-    All three zero: a decision or finding that is only kept. `cause` names what is answered once, however often it is found.
+    With three zeros it only records a decision or finding. Of corrections with the same `cause`, one is posted.
     """
 
     request_id: str
@@ -42,7 +42,7 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class CorrectionRecord:
-    """A correction as it is shown."""
+    """Correction as stored, for people."""
 
     kind: str
     cost_micros: int
@@ -59,10 +59,10 @@ def late(request_id: str, cost_micros: int, images: int, at_ms: int, reason: str
 
 
 async def post(database: Database, correction: Correction, zone: ZoneInfo, states: Sequence[State] = ENDED) -> bool:
-    """Append it and book it on the request's counters and roll-up, in one transaction.
+    """Append a correction and book it on the request's counters and roll-up, in one transaction.
 
-    False, with nothing done, when the request is in none of `states` or the cause has been answered already. Raises
-    StoreUnavailable or StorageFull; then it may be repeated where it has a cause.
+    False, with nothing done, when the request is in none of `states` or the cause has a correction already. Raises
+    StoreUnavailable or StorageFull; a correction with a cause may then be posted again.
     """
     async with database.transaction() as connection:
         return await post_with(connection, correction, zone, states)
@@ -71,9 +71,9 @@ async def post(database: Database, correction: Correction, zone: ZoneInfo, state
 async def post_with(
     connection: AsyncConnection, correction: Correction, zone: ZoneInfo, states: Sequence[State] = ENDED
 ) -> bool:
-    """Do the same as `post` in a transaction of the caller's."""
+    """Post a correction in the caller's transaction, as `post`."""
     request = await _locked(connection, correction.request_id)
-    if request is None or request["state"] not in states or await _answered(connection, correction.cause):
+    if request is None or request["state"] not in states or await _has_correction(connection, correction.cause):
         return False
     if correction.books:
         await _spend(connection, request["counter_ids"], correction)
@@ -95,7 +95,7 @@ async def _locked(connection: AsyncConnection, request_id: str) -> sa.RowMapping
     return (await connection.execute(select)).mappings().one_or_none()
 
 
-async def _answered(connection: AsyncConnection, cause: str | None) -> bool:
+async def _has_correction(connection: AsyncConnection, cause: str | None) -> bool:
     if cause is None:
         return False
     found = await connection.execute(sa.select(corrections.c.id).where(corrections.c.cause == cause))
@@ -129,7 +129,7 @@ async def _roll_up(connection: AsyncConnection, request: sa.RowMapping, correcti
 
 
 def _key(request: sa.RowMapping, zone: ZoneInfo) -> dict[str, Any]:
-    """Key of the row of the roll-up that the request itself is in."""
+    """Return the key of the request's row in the roll-up."""
     same = {name: request[name] for name in ("project_id", "user_id", "api_key_id", "model", "operation")}
     at_ms = request["reserved_at_ms"]
     return same | {

@@ -1,4 +1,4 @@
-"""The ledger and the retries of a database, over connections of their own."""
+"""Ledger and retries of a database, over their own connections."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from app.store.writer import Writer
 
 
 class Book(NamedTuple):
-    """Money and tries over the same connections: closing the ledger closes both."""
+    """Ledger and retries over the same connections. Closing the ledger closes both."""
 
     ledger: Ledger
     retries: Retries
@@ -21,7 +21,7 @@ def open_book(where: DatabaseUrl, connections_max: int) -> Book:
     if where.path is not None:
         writer = Writer(where.path)
         return Book(SqliteLedger(writer), SqliteRetries(writer))
-    # asyncpg is 5 MiB, for those who need it.
+    # asyncpg takes 5 MiB, which SQLite does not need.
     from app.store.ledger.postgresql import PostgresqlLedger
     from app.store.postgresql import Pool
 

@@ -1,4 +1,4 @@
-"""The money of a request on PostgreSQL: one statement per transition, READ COMMITTED.
+"""Ledger on PostgreSQL: one statement per transition, READ COMMITTED.
 
 Counters are locked first, in one order (by id, the organization's last), then the decision is made on the locked rows, then it
 is written. "Update, then count the rows" would leak holds: a part of a statement that changes nothing does not undo the others.

@@ -1,4 +1,4 @@
-"""Bookkeeping of tries: which original a retry of an SDK that sends no idempotency key belongs to."""
+"""Retries of SDKs that send no idempotency key: finds the original request that a retry belongs to."""
 
 import sqlite3
 from typing import TYPE_CHECKING, Protocol
@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING, Protocol
 from app.store.writer import Writer
 
 if TYPE_CHECKING:
-    from app.store.postgresql import Pool  # asyncpg is 5 MiB, for those who need it.
+    from app.store.postgresql import Pool  # asyncpg takes 5 MiB, which SQLite does not need.
 
 REMEMBER_MS = 120_000
-"""Time after its end, or its last try, in which a request is joined. A retry comes within seconds of the try before it."""
+"""Time after its end, or its last try, in which a retry may join a request. SDKs retry within seconds."""
 LONGEST_MS = 7_200_000
-"""Age beyond which no request is joined. No call of a client lasts longer, whatever was found out about its request since."""
+"""Age of a request beyond which no retry joins it. No call of a client lasts longer."""
 
 
 class Retries(Protocol):
-    """Tries of requests in one database. Raises StoreUnavailable or StorageFull.
+    """Originals and refusals that retries look up in one database. Raises StoreUnavailable or StorageFull.
 
-    Each call of a client leaves at most one thing here: an original, a release, or a refusal. A retry takes at most one away.
-    So calls that nothing tells apart are bought no more often than they were made, even where one takes what another left.
+    Each call of a client leaves at most one record: an original, a release, or a refusal. A retry consumes at most one. So equal
+    calls are bought no more often than they were made, even where the retry of one consumes the record of another.
     """
 
     async def adopt(self, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> str | None:
-        """Return the id of the original that retry number `count` belongs to, which has one try more from now on.
+        """Return the id of the original that retry number `count` belongs to, and count one try more on it.
 
-        None: the retry has to buy, because its call was refused or released before, or nothing is known of it. That refusal
-        or release is used up then. Candidates have had `count` tries, or fewer where some of them never came here. Of several,
-        the one with the most tries comes first, then a refusal, then an original that was not delivered, then the oldest.
+        None: the retry has to buy, because its call was refused or released before, or has no record. The refusal or release is
+        consumed. Candidates have `count` tries, or fewer where some did not arrive. The one with the most tries comes first,
+        then a refusal, then an original that was not delivered, then the oldest.
         """
         ...
 
@@ -101,7 +101,7 @@ class PostgresqlRetries:
         await self._pool.value(_DELIVERED_PG, request_ids, at_ms)
 
 
-# A released request is followed once: what is bought instead of it is the original from then on. On both databases.
+# A released request is found once: the request bought instead is the original from then on. On both databases.
 # The plus keeps SQLite to the index of fingerprints: it would read all of the key's requests of the last two hours.
 _FIND = """
     SELECT id, state, tries FROM requests
@@ -124,7 +124,7 @@ _NOTE = "INSERT INTO refusals (api_key_id, fingerprint, tries, at_ms) VALUES (?,
 _DISOWN = "UPDATE requests SET fingerprint = NULL WHERE id = ? AND state = 'reserved' AND tries = ?"
 _DELIVERED = "UPDATE requests SET delivered_at_ms = ? WHERE id = ? AND delivered_at_ms IS NULL"
 
-# Waits for a row that another retry is about to take, and takes the next one then: skipping locked rows would buy again.
+# Waits for a row that another retry has locked, then takes the next one: skipping locked rows would buy again.
 _ADOPT = """
     WITH original AS MATERIALIZED (
         SELECT id, state, tries FROM requests

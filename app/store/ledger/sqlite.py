@@ -1,4 +1,4 @@
-"""The money of a request on SQLite: read, decide, write inside the writer's BEGIN IMMEDIATE."""
+"""Ledger on SQLite: read, decide and write inside the writer's BEGIN IMMEDIATE."""
 
 import json
 import sqlite3

@@ -1,7 +1,7 @@
-"""The money of a request: reserve, dispatch, settle, release. Plain SQL, because every image passes here three times.
+"""Protocol of the ledger: reserve, dispatch, settle, release. Plain SQL, because every image needs three of these calls.
 
-Each call is one durable transition of the row in `requests` and of the counters it holds on, or a refusal that changed
-nothing. Every transition is guarded by the state it starts from, so repeating it is harmless.
+Each call is one durable transition of the row in `requests` and of its counters, or a refusal that changed nothing. The UPDATE
+is guarded by the state it starts from, so repeating a call is harmless.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from app.store.ledger.columns import UNRESOLVED, CounterKey, Ending, Reservation
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """Every counter had room, and holds now."""
+    """Outcome: every counter had room and holds the request's amount now."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitExceeded:
-    """The first counter without room, in the order of the reservation's keys, with what was needed and what is left, in the
-    limit's unit. `left` is negative where the limit was lowered below what is spent."""
+    """Outcome: a counter has no room. It is the first in the order of the reservation's keys; amounts are in the limit's unit.
+    `left` is negative where the limit was lowered below what is spent."""
 
     key: CounterKey
     needed: int
@@ -29,12 +29,12 @@ class LimitExceeded:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """The control data has changed since the reservation was decided: load it again, then reserve again."""
+    """Outcome: the control data has changed since the reservation was decided. Load it again, then reserve again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The API key has used this idempotency key already: nothing was reserved."""
+    """Outcome: the API key has used this idempotency key already, so nothing was reserved."""
 
 
 ReserveOutcome = Reserved | LimitExceeded | Stale | Duplicate
@@ -51,7 +51,7 @@ class Room:
 class Ledger(Protocol):
     """Money of requests in one database.
 
-    Raises StoreUnavailable or StorageFull when the database does not answer: whether the transition was made is then unknown.
+    Raises StoreUnavailable or StorageFull; the transition may then have been made or not.
     """
 
     async def reserve(self, reservation: Reservation) -> ReserveOutcome:
@@ -61,7 +61,7 @@ class Ledger(Protocol):
     async def dispatch(self, request_id: str, owner: str, at_ms: int, relay: str) -> bool:
         """Mark a request as about to be sent to `relay`. False: it is not an open row of `owner`, and nothing may be sent.
 
-        Repeat it after a failure, as long as nothing has been sent: a mark that went through unnoticed is set again.
+        It may be repeated after a failure, as long as nothing has been sent.
         """
         ...
 
@@ -72,8 +72,8 @@ class Ledger(Protocol):
     async def release(
         self, request_id: str, ending: Ending, states: Sequence[State] = UNRESOLVED, owner: str | None = None
     ) -> bool:
-        """Give every hold and the idempotency key back, from one of `states` (and of `owner`, where named). False when it was
-        in none of them. A released request without an idempotency key whose ending is retryable keeps its fingerprint: its
+        """Release every hold and the idempotency key of a request in one of `states` (and of `owner`, where named); else
+        return False. A released request without an idempotency key whose ending is retryable keeps its fingerprint: its
         retry finds it once."""
         ...
 

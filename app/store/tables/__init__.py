@@ -1,6 +1,6 @@
-"""Every table, for SQLite and PostgreSQL alike. `migrations/` builds them; a test compares the two.
+"""Tables of both databases. `migrations/` builds them, and a test compares the two.
 
-Instants are milliseconds since the epoch (`*_at_ms`), money is micros, booleans are instants or NULL: they also tell when.
+Instants are milliseconds since the epoch (`*_at_ms`), money is micros, booleans are instants or NULL, which also record the time.
 `requests` and `corrections` are the book; `counters` and `usage` are caches of it.
 """
 

@@ -1,4 +1,4 @@
-"""Alerts, their firings, and the deliveries of those."""
+"""Tables of alerts, their firings, and the deliveries of firings."""
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
 
@@ -31,7 +31,7 @@ firings = Table(
     Column("fired_at_ms", BigInteger, nullable=False),
     UniqueConstraint("alert_id", "starts_at_ms", "threshold"),
 )
-"""An alert that was set off: once for each interval and threshold, by whichever replica is first."""
+"""Firings of alerts. The unique key lets an alert fire once for each interval and threshold, whichever replica is first."""
 
 deliveries = Table(
     "deliveries",

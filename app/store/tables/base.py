@@ -14,6 +14,6 @@ metadata = MetaData(
 )
 
 Serial = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite numbers rows by itself only in a column of exactly INTEGER."""
+"""Type of generated ids. SQLite generates them only for a column of type INTEGER."""
 
 BigIntegers = JSON().with_variant(ARRAY(BigInteger), "postgresql")

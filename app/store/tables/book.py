@@ -1,4 +1,4 @@
-"""The book: requests, their stored answers, and the refusals their retries look for."""
+"""Tables of requests, their stored answers, and refusals, which retries look up."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, literal_column
 
@@ -8,7 +8,7 @@ from app.store.tables.base import BigIntegers, Serial, metadata
 requests = Table(
     "requests",
     metadata,
-    # Those written by a reservation, an ending and a settlement are listed in ledger/columns.py.
+    # Columns that a reservation, an ending or a settlement writes are listed in ledger/columns.py.
     *columns(),
     Column("state", Text, nullable=False, comment="reserved, dispatched, settled, released or unknown"),
     Column("counter_ids", BigIntegers, nullable=False, comment="the counters it holds on; all it books goes there"),
@@ -26,7 +26,7 @@ requests = Table(
 )
 
 is_unresolved = requests.c.state.in_([literal_column(f"'{state}'") for state in UNRESOLVED])
-"""For a question about some of these states: only one that says this too, word for word, is answered from the index below."""
+"""Condition of the index below. A query about these states uses the index only when it repeats this condition literally."""
 
 unresolved = Index(
     "ix_requests_unresolved",
@@ -35,7 +35,7 @@ unresolved = Index(
     sqlite_where=is_unresolved,
     postgresql_where=is_unresolved,
 )
-"""What recovery looks for: a handful of rows however long the book."""
+"""Index for recovery: few rows, however many requests there are."""
 
 idempotency = Index(
     "uq_requests_idempotency_key",

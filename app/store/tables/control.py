@@ -1,4 +1,4 @@
-"""Limits and their counters, models, prices."""
+"""Tables of limits and their counters, models, prices."""
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Integer, Table, Text, UniqueConstraint
 

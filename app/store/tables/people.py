@@ -1,4 +1,4 @@
-"""The organization, projects, users, keys, and the log of their changes."""
+"""Tables of the organization, projects, users, keys, and the audit log."""
 
 from sqlalchemy import (
     JSON,
@@ -50,7 +50,7 @@ users = Table(
     Column("role", Text, nullable=False, server_default="reader", comment="owner or reader of the organization"),
     Column("deleted_at_ms", BigInteger, comment="for good; the row stays for the names in the book"),
 )
-"""Whoever may hold keys: people and service accounts."""
+"""Owners of keys: people and service accounts."""
 
 person_names = Index(
     "uq_users_name",
@@ -59,7 +59,7 @@ person_names = Index(
     sqlite_where=and_(users.c.kind == "person", users.c.deleted_at_ms.is_(None)),
     postgresql_where=and_(users.c.kind == "person", users.c.deleted_at_ms.is_(None)),
 )
-"""The name of somebody deleted is free again."""
+"""Unique index of names. The name of a deleted person is free again."""
 
 service_account_names = Index(
     "uq_users_service_account",
@@ -78,7 +78,7 @@ project_users = Table(
     Column("role", Text, nullable=False, comment="owner or member"),
     Column("added_at_ms", BigInteger, nullable=False),
 )
-"""Who belongs to which project, service accounts too: without a row here, keys of that user in that project do not work."""
+"""Members of projects, service accounts included. Without a row here, keys of that user in that project do not work."""
 
 api_keys = Table(
     "api_keys",
@@ -104,7 +104,7 @@ model_permissions = Table(
     Column("mode", Text, nullable=False, comment="allow_list or deny_list"),
     Column("models", JSON, nullable=False, comment="a list of names"),
 )
-"""Which models a project may use; without a row here, every one."""
+"""Models that a project may use; without a row, all of them."""
 
 admin_api_keys = Table(
     "admin_api_keys",
@@ -136,4 +136,4 @@ audit_logs = Table(
     Column("before", JSON, comment="NULL: it was not there"),
     Column("after", JSON, comment="NULL: it is no longer there"),
 )
-"""Every change of control data, in the transaction of the change. Append-only; no secrets."""
+"""Audit log: every change of control data, written in the transaction of the change. Append-only, without secrets."""

@@ -1,4 +1,4 @@
-"""Tables made from the book or kept beside it: roll-ups, processes, corrections, the relay's bill."""
+"""Tables of roll-ups, processes, corrections, and the relay's bill."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint
 
@@ -25,7 +25,7 @@ usage = Table(
     Index(None, "day"),
     sqlite_with_rowid=False,
 )
-"""The roll-up. SQLite keeps its rows in the order of the key: a report reads one stretch of them."""
+"""Roll-up of settled requests. SQLite stores rows in the order of the key, so that a report reads a contiguous range."""
 
 usage_series = Table(
     "usage_series",
@@ -39,7 +39,7 @@ usage_series = Table(
     Column("size", Text, nullable=False),
     UniqueConstraint("user_id", "api_key_id", "project_id", "model", "operation", "size"),
 )
-"""A number for everything together that reports over the API group by: some ten for each key."""
+"""Ids of the combinations of columns that the usage API groups by: some ten for each key."""
 
 
 def _by_number(width: str) -> Table:
@@ -55,7 +55,7 @@ def _by_number(width: str) -> Table:
 
 
 usage_hours, usage_days = _by_number("hour"), _by_number("day")
-"""The roll-up once more, by UTC hours and days, as numbers only. Triggers of the database keep them: nobody else writes them."""
+"""Roll-ups by UTC hour and day, with numbers only. Only triggers of the database write them."""
 
 processes = Table(
     "processes",
@@ -79,7 +79,7 @@ corrections = Table(
     Column("cause", Text, unique=True, comment="what is answered only once; NULL: may come again"),
     Column("created_at_ms", BigInteger, nullable=False),
 )
-"""Append-only. Together with `requests` it is the book; a decision that moved no money is a row of zeros with its reason."""
+"""Corrections of requests, append-only; with `requests` they are the book. A decision that moved no money is a row of zeros."""
 
 charges = Table(
     "charges",
@@ -91,7 +91,7 @@ charges = Table(
     Column("charged_at_ms", BigInteger, nullable=False, comment="by the relay's clock"),
     Column("matched_at_ms", BigInteger, nullable=False),
 )
-"""What reconciliation found in the relay's log: one charge of the relay proves one request, never a second."""
+"""Charges of the relay that reconciliation matched. The keys let one charge prove one request only."""
 
 short = Index(
     "ix_requests_short",
@@ -99,7 +99,7 @@ short = Index(
     sqlite_where=requests.c.flag == "short",
     postgresql_where=requests.c.flag == "short",
 )
-"""Whose charge reconciliation looks up."""
+"""Index for reconciliation, which looks up the charge of requests that settled short."""
 
 drift = Table(
     "drift",
