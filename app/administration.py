@@ -1,4 +1,4 @@
-"""The parts of a gateway that its administration works with, made from the settings."""
+"""Composition of the administration: its parts are made from the settings here."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,16 +25,16 @@ from app.upstream.client import HttpUpstream
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Administration:
-    """Parts of a gateway that the routes under /organization work with; they buy no images."""
+    """Dependencies of the routes under /organization, which buy no images."""
 
     settings: Settings
-    """For `main` alone; routes read the fields below."""
+    """Settings, for `app/main.py` only; routes use the fields below."""
     currency: str
     zone: ZoneInfo
-    """The timezone in which intervals are cut."""
+    """Timezone of the intervals of limits."""
     data_dir: Path
     pepper: bytes
-    """Empty in the command line where the secret of this database's keys is not at hand: it makes no keys there."""
+    """Secret for the HMACs of API keys. Empty in a command that has no access to it: no keys can be made then."""
     sandbox: bool
     notifier: Notifier
     database: Database
@@ -48,15 +48,15 @@ class Administration:
 
 @asynccontextmanager
 async def open_administration(
-    settings: Settings, where: DatabaseUrl, data_dir: Path, *, sandbox: bool = False
+    settings: Settings, database_url: DatabaseUrl, data_dir: Path, *, sandbox: bool = False
 ) -> AsyncIterator[Administration]:
-    """The parts for the administration's routes alone, beside a running gateway: no lock, no process row, no chore.
+    """Open the parts for the administration only, beside a running gateway: without lock, process row and chores.
 
     Raises ConfigurationError for a database that is not up to date or bound to another currency or timezone, StoreUnavailable.
     """
     database, ledger, upstream = (
-        open_database(where),
-        open_book(where, connections_max=1).ledger,
+        open_database(database_url),
+        open_book(database_url, connections_max=1).ledger,
         upstream_from(settings),
     )
     try:
@@ -102,7 +102,7 @@ def doctor_from(
     data_dir: Path,
     relay: HttpUpstream | Finding,
 ) -> Doctor:
-    """The checks of `imagegate doctor`; `database` and `pepper` are None where there is none yet."""
+    """Make the checks of `imagegate doctor`; `database` and `pepper` are None when there is none yet."""
     return Doctor(
         database=database,
         currency=settings.currency,
@@ -120,13 +120,13 @@ def doctor_from(
 def reconciliation_from(
     settings: Settings, database: Database, ledger: Ledger, upstream: HttpUpstream
 ) -> Reconciliation:
-    """Comparison of the book with the accounts of the relay."""
+    """Make the comparison of the book with the accounts of the relay."""
     rules = MatchingRules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
     return Reconciliation(database, ledger, upstream, relay_key(settings), settings.zone, rules)
 
 
 def upstream_from(settings: Settings) -> HttpUpstream:
-    """Make a client of the relay inside the running loop. Raises ConfigurationError on an address, key or file it cannot use."""
+    """Make the client of the relay; needs a running event loop. Raises ConfigurationError for an invalid address, key or file."""
     proxy = settings.upstream_proxy.get_secret_value() if settings.upstream_proxy else None
     return HttpUpstream(
         settings.upstream_base_url,
@@ -139,12 +139,12 @@ def upstream_from(settings: Settings) -> HttpUpstream:
 
 
 def relay_key(settings: Settings) -> str:
-    """Key of the relay; empty where none is set."""
+    """Return the key of the relay; empty when none is set."""
     return settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else ""
 
 
 def bucket_of(settings: Settings) -> BucketAddress | None:
-    """Address of the bucket all replicas share; None where answers stay in DATA_DIR."""
+    """Return the address of the bucket that all replicas share; None when answers stay in DATA_DIR."""
     if settings.results_url is None:
         return None
     secret = settings.results_secret_access_key
@@ -158,7 +158,7 @@ def bucket_of(settings: Settings) -> BucketAddress | None:
 
 
 def notifier_from(settings: Settings) -> Notifier:
-    """Make the notifier that takes alerts to their channels."""
+    """Make the notifier that sends alerts to their channels."""
     password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
     mailbox = Mailbox(
         settings.smtp_host,

@@ -1,4 +1,4 @@
-"""The application: routes, error handlers and middleware over an open gateway."""
+"""ASGI application: routes, error handlers and middleware for an open gateway."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from app.wiring import Gateway
 
 
 def create_app(gateway: Gateway) -> ASGIApp:
-    """The API over an open gateway; whoever opened it closes it."""
+    """Make the application for an open gateway, which the caller closes."""
     settings = gateway.settings
     api = FastAPI(
         title="imagegate", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None
@@ -33,7 +33,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
         bad_keys_per_minute=settings.guard_bad_keys_per_minute,
     )
     api.state.gateway, api.state.body_caps = gateway, _body_caps(settings, gateway.data_dir)
-    api.state.guard, api.state.limiter = guard, guard.limiter  # slowapi looks for the second by this name.
+    api.state.guard, api.state.limiter = guard, guard.limiter  # slowapi reads `state.limiter`.
     api.add_exception_handler(RateLimitExceeded, too_many_calls)
     install_error_handlers(api)
     public = _public(guard)
@@ -47,13 +47,13 @@ def create_app(gateway: Gateway) -> ASGIApp:
 
 
 def create_administration_app(administration: Administration, actor: Actor) -> ASGIApp:
-    """The routes under /organization alone, for calls in-process: every call is `actor`'s and needs no key.
+    """Make an application with only the routes under /organization, which act as `actor` without a key.
 
-    For the command line only; never put it behind a socket.
+    For calls in the process of the command line; never serve it on a socket.
     """
     api = FastAPI(title="imagegate", version=__version__, redirect_slashes=False, openapi_url=None)
     api.state.gateway, api.state.local_actor = administration, actor
-    # None of these routes spools a file, so the directory is not made.
+    # None of these routes spools a file, so the directory need not exist.
     api.state.body_caps = BodyCaps(spool_directory=administration.data_dir / "spool")
     install_error_handlers(api)
     for router in ROUTERS:
@@ -64,8 +64,8 @@ def create_administration_app(administration: Administration, actor: Actor) -> A
 def _public(guard: Guard) -> list[tuple[str, APIRouter]]:
     """List the routers under /v1, each with its prefix.
 
-    Each is included by itself and with a prefix, so that FastAPI builds its routes at the first request. Through one router
-    that holds them all it would build them at every start, twice: 0.2 s of CPU.
+    Each is included separately and with a prefix, so that FastAPI builds its routes at the first request. A common parent router
+    would build them twice at every start: 0.2 s of CPU.
     """
     return [
         ("", images.router),

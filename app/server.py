@@ -1,4 +1,4 @@
-"""uvicorn with what it lacks here: bounds on a head, on waiting requests and on slow readers, and a drain before the exit."""
+"""uvicorn server with limits on request heads, pipelined requests and slow readers, and a drain before the exit."""
 
 import asyncio
 import gc
@@ -23,48 +23,48 @@ from app.images.service import ImageService
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_TIMEOUT_S = 10.0
 PIPELINED_MAX = 16
-"""Requests of one connection that wait for the one before them. No SDK sends a second one before its answer has come."""
+"""Most pipelined requests of a connection. SDKs send no request before the answer to the one before."""
 READER_TIMEOUT_S = 60.0
-"""The time a client may take for one piece of an answer (`app.spool.PIECE_BYTES`) before its connection is cut."""
+"""Longest time for a client to read a chunk of an answer (`app.spool.CHUNK_BYTES`); then its connection is cut."""
 UNSENT_BYTES = 4 * 1024
-"""Enough for the head and the body of a small answer: they leave in one system call."""
+"""Write buffer size: enough for the head and body of a small answer, which are then sent in one system call."""
 LINGER_S = 1.0
-"""Time after an error about malformed HTTP in which further bytes are read and dropped."""
+"""Time after the answer to malformed HTTP in which further bytes are read and dropped."""
 SHUTDOWN_TIMEOUT_S = 60
 KEEP_ALIVE_S = 75
-"""Longer than clients and proxies keep an idle connection (the SDKs: 5 s, nginx: 60 s): else we would close one just as a request
-comes on it, and its client would try again."""
+"""Longest idle time of a connection. It exceeds that of clients and proxies (the SDKs: 5 s, nginx: 60 s), so that the server does
+not close a connection while a client sends a request on it."""
 BACKLOG = 2048
 OPEN_FILES = 65_536
 GARBAGE_OBJECTS = 10_000
-"""New objects before Python looks for cycles; its default of 700 cost a sixth of the work of a small request. Much more would keep
-the bodies of failed requests in memory: exceptions of asyncio are cycles, of some 200 objects each."""
+"""New objects before a garbage collection. Python's default of 700 took a sixth of the CPU time of a small request. A much larger
+number would keep the bodies of failed requests in memory: exceptions of asyncio are cycles, of some 200 objects each."""
 log = structlog.get_logger()
 
 
 class Parser(httptools.HttpRequestParser):
-    """Ignores an offer to upgrade the connection: httptools would take the body for bytes of the other protocol."""
+    """Parser that ignores `Upgrade` headers. httptools would take the body for bytes of the other protocol."""
 
     def __init__(self, protocol: "Protocol"):
         super().__init__(protocol)
         self.set_dangerous_leniencies(lenient_data_after_close=True)  # As uvicorn does.
         self._protocol = protocol
 
-    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # uvicorn feeds nothing else
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # uvicorn passes bytes only
         try:
             super().feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            (head_end,) = offer.args
-            self.feed_data(self._protocol.head_without_offer() + data[head_end:])
+        except httptools.HttpParserUpgrade as upgrade:
+            (head_end,) = upgrade.args
+            self.feed_data(self._protocol.head_without_upgrade() + data[head_end:])
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with bounds: the bytes and the time of a head, waiting requests, and the time of a slow reader."""
+    """uvicorn's HTTP/1.1 protocol with limits: bytes and time of a head, pipelined requests, and the time of a slow reader."""
 
     _unread_bytes = 0
-    """Received since the parser last finished a head, a piece of a body or a message: the size of an unfinished head."""
+    """Bytes received since the parser last finished a head, a piece of a body or a message: the size of an unfinished head."""
     _refused = False
-    """True once nothing more is read: the connection closes behind the answer that is being sent."""
+    """True once the rest of the input is ignored; the connection closes after the current answer."""
     _head_timer: asyncio.TimerHandle | None = None
     _reader_timer: asyncio.TimerHandle | None = None
 
@@ -74,7 +74,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
-        # Writing is paused until the kernel has taken nearly all of a piece, so that the reader's timer sees the last one, too.
+        # Writing is paused until the kernel has nearly all of a piece, so that the reader's timer covers the last piece, too.
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
         self._start_head_timer()
 
@@ -84,7 +84,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Refuse a head, or the trailers of a body, above HEAD_BYTES_MAX while they come: the parser keeps all of them."""
+        """Refuse a head, or trailers, above HEAD_BYTES_MAX while they arrive, because the parser keeps them in memory."""
         if self._refused:
             return
         self._unread_bytes += len(data)
@@ -97,15 +97,15 @@ class Protocol(HttpToolsProtocol):
             self._start_head_timer()
 
     def on_headers_complete(self) -> None:
-        """Raises ValueError for one request too many: 30,000 of them fit into one read, which is parsed to its end."""
+        """Start a request. Raises ValueError above PIPELINED_MAX, because one read can hold 30,000 requests and is parsed whole."""
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
-                raise ValueError("this is no proxy")  # The parser takes it for malformed HTTP.
-            return  # The head is about to be parsed again, without the offer.
+                raise ValueError("this is no proxy")  # The parser reports it as malformed HTTP.
+            return  # `feed_data` parses the head again, without the `Upgrade` header.
         self._unread_bytes = 0
         self._stop_head_timer()
         if len(self.pipeline) == PIPELINED_MAX:
-            raise ValueError("too many requests wait in this connection")  # Malformed HTTP, too.
+            raise ValueError("too many requests wait in this connection")  # Reported as malformed HTTP.
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -117,15 +117,15 @@ class Protocol(HttpToolsProtocol):
             self._unread_bytes = 0
             super().on_message_complete()
 
-    def head_without_offer(self) -> bytes:
-        """The head that was just parsed, without its `Upgrade` header."""
+    def head_without_upgrade(self) -> bytes:
+        """Rebuild the head that was just parsed, without its `Upgrade` header."""
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
     def send_400_response(self, msg: str) -> None:
-        """Answer malformed HTTP in OpenAI's form instead of uvicorn's plain text."""
+        """Answer malformed HTTP with OpenAI's error object instead of uvicorn's plain text."""
         self._refuse(BadRequest(msg))
 
     def pause_writing(self) -> None:
@@ -139,7 +139,7 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, error: GatewayError) -> None:
         """Send an error and close the connection.
 
-        While an earlier request is being answered, only close the connection behind that answer: the error would be taken for it.
+        While an earlier request is being answered, send no error, which the client would take for that answer: only close after it.
         """
         if self._refused:
             return
@@ -157,7 +157,7 @@ class Protocol(HttpToolsProtocol):
         self.loop.call_later(LINGER_S, self.transport.close)
 
     def _open_cycle(self) -> RequestResponseCycle | None:
-        """The request that came last, until it is answered."""
+        """Return the latest request while it is not answered."""
         cycle: RequestResponseCycle | None = self.cycle
         return cycle if cycle is not None and not cycle.response_complete else None
 
@@ -186,7 +186,7 @@ class Server(uvicorn.Server):
             lifespan="off",
             access_log=False,
             log_config=None,
-            log_level="error",  # Its warnings tell of malformed requests, which anybody can send.
+            log_level="error",  # Warnings are about malformed requests, which anybody can send.
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
@@ -204,7 +204,7 @@ class Server(uvicorn.Server):
         self._started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's)
-        """Start the drain; called by the signal. A second signal changes nothing: what is in flight is paid for."""
+        """Start the drain. A second signal changes nothing, because requests in flight are paid for."""
         if not self._image_service.draining:
             self._image_service.draining = True
             self._loop.call_soon_threadsafe(self._start_draining)
@@ -222,7 +222,7 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigurationError when the address cannot be used."""
+    """Open a listening socket. Raises ConfigurationError when the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -235,9 +235,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def tune_garbage_collector() -> None:
-    """Exempt what is loaded by now from the search for cycles, and search less often.
+    """Exclude all existing objects from garbage collection, and collect less often.
 
-    Not for tests that open gateways in their own process: nothing of those would ever be freed.
+    Not for tests that open gateways in their own process: those gateways would never be freed.
     """
     gc.collect()
     gc.freeze()
@@ -245,9 +245,9 @@ def tune_garbage_collector() -> None:
 
 
 def allow_many_files() -> None:
-    """Raise this process's own limit of open files as far as the system lets it.
+    """Raise the process's limit of open files as far as the system allows.
 
-    Each request in flight takes two sockets; a few hundred people would use up the usual 1,024.
+    Each request in flight needs two sockets; the usual 1,024 are enough for only a few hundred users.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)

@@ -1,4 +1,4 @@
-"""The settings, read once from the environment or `.env`, prefix `IMAGEGATE_`. docs/settings.md is made from this file."""
+"""Settings, read once from the environment or `.env`, with the prefix `IMAGEGATE_`. docs/settings.md is made from this file."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ PositiveSeconds = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """One frozen object; `app/wiring.py` hands its values on."""
+    """Immutable settings of a process; `app/wiring.py` passes their values on."""
 
     model_config = SettingsConfigDict(
         env_prefix="IMAGEGATE_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
@@ -28,127 +28,149 @@ class Settings(BaseSettings):
         None, description="`postgresql://user:password@host:5432/name`. Without it: SQLite in DATA_DIR."
     )
     database_connections_max: Positive = Field(
-        10, description="PostgreSQL connections for the money of requests, per process; up to 10 more serve reports."
+        10,
+        description="PostgreSQL connections per process for reserving and booking requests; up to 10 more serve everything else.",
     )
     redis_url: SecretStr | None = Field(
         None,
-        description="`redis://host:6379/0` for rates shared by several replicas. Without it they are counted in memory.",
+        description="`redis://host:6379/0` to count rates across replicas. Without it each process counts in memory.",
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="The pepper of all API keys, at least 32 characters, the same on every replica, never changed. "
-        "Without it, DATA_DIR/secret_key, which the first start makes.",
+        description="Pepper of all API keys, at least 32 characters, the same on every replica, never changed. "
+        "Without it: DATA_DIR/secret_key, which the first start makes.",
     )
 
-    upstream_base_url: str = Field("https://api.whatai.cc", description="The relay; with or without a trailing `/v1`.")
+    upstream_base_url: str = Field(
+        "https://api.whatai.cc", description="URL of the relay, with or without a trailing `/v1`."
+    )
     upstream_api_key: SecretStr | None = Field(
-        None, description="The relay's key. The only secret your team no longer needs to share."
+        None, description="Key of the relay. The gateway never shows it to clients."
     )
     upstream_connect_timeout_s: PositiveSeconds = Field(
-        5.0, description="To connect to the relay, through the proxy if there is one, TLS included."
+        5.0, description="Seconds to connect to the relay, through the proxy if there is one, TLS included."
     )
     upstream_proxy: SecretStr | None = Field(
         None,
-        description="The proxy to the relay: `http://user:password@proxy:3128`, or `env` for what HTTPS_PROXY, HTTP_PROXY and "
-        "NO_PROXY say at the start. Used for the relay only, never for webhooks or pictures.",
+        description="Proxy to the relay: `http://user:password@proxy:3128`, or `env` to read HTTPS_PROXY, HTTP_PROXY and "
+        "NO_PROXY at the start. Used for the relay only, never for webhooks or pictures.",
     )
     upstream_ca_file: Path | None = Field(
         None,
-        description="A PEM file of certificates that the relay (or a proxy that opens its TLS) may be signed by, besides those "
-        "the system trusts.",
+        description="PEM file of certificate authorities to trust for the relay (or a proxy that opens its TLS), besides those of "
+        "the system.",
     )
     upstream_deadline_s: PositiveSeconds = Field(
-        1800.0, description="The longest an exchange with the relay may last. A client waits less: CLIENT_DEADLINE_S."
+        1800.0,
+        description="Longest time of an exchange with the relay, in seconds. A client waits less: CLIENT_DEADLINE_S.",
     )
     upstream_answer_bytes_max: Positive = Field(
         256 * MIB,
-        description="The largest answer taken from the relay, counted decoded; a larger one is an unknown outcome.",
+        description="Largest answer of the relay, in bytes after decoding; a larger one is an unknown outcome.",
     )
     upstream_dollar_micros: Positive = Field(
         1_000_000,
-        description="What a dollar in the relay's accounts (500,000 points) costs you, in millionths of CURRENCY: 1000000 is "
-        "1.00. Reconciliation compares the relay's log with the book by it.",
+        description="Your cost of a dollar in the relay's accounts (500,000 points), in millionths of CURRENCY: 1000000 is "
+        "1.00. Reconciliation uses it to compare the relay's log with the book.",
     )
     client_deadline_s: PositiveSeconds = Field(
-        600.0, description="The longest a client is kept waiting; the exchange goes on without it and is booked."
+        600.0, description="Longest wait of a client, in seconds; then the exchange goes on without it and is booked."
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 inside a container.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     drain_s: PositiveSeconds = Field(
-        300.0, description="After SIGTERM, how long requests in flight may run to their end before the process leaves."
+        300.0,
+        description="Longest time after SIGTERM, in seconds, for requests in flight to finish before the process exits.",
     )
     in_flight_max: Positive = Field(
-        1000, description="Image requests one process works on at once; the next one is told to come back (503)."
+        1000,
+        description="Most image requests in one process at once; further ones are refused with 503, which clients retry.",
     )
-    json_bytes_max: Positive = Field(MIB, description="Largest JSON body of a generation.")
+    json_bytes_max: Positive = Field(MIB, description="Largest JSON body of a generation, in bytes.")
     upload_bytes_max: Positive = Field(
-        64 * MIB, description="Largest body of an edit: all files of a multipart form, or JSON with data URLs."
+        64 * MIB,
+        description="Largest body of an edit, in bytes: all files of a multipart form, or JSON with data URLs.",
     )
-    file_bytes_max: Positive = Field(10_000_000, description="Largest single image of an edit; the relay takes 10 MB.")
-    pixels_max: Positive = Field(50_000_000, description="Largest image of an edit, width times height.")
-    body_idle_s: PositiveSeconds = Field(30.0, description="An upload that stands still for this long is dropped.")
+    file_bytes_max: Positive = Field(
+        10_000_000, description="Largest single image of an edit, in bytes; the relay accepts 10 MB."
+    )
+    pixels_max: Positive = Field(50_000_000, description="Largest image of an edit, in pixels: width times height.")
+    body_idle_s: PositiveSeconds = Field(
+        30.0, description="Seconds after which an upload that makes no progress is refused."
+    )
     result_keep_s: PositiveSeconds = Field(
-        900.0, description="How long the stored answer of a request is kept, for a client that tries again."
+        900.0, description="Seconds that the stored answer of a request is kept for a retry."
     )
     result_keep_keyed_s: PositiveSeconds = Field(
-        86_400.0, description="The same for requests with an Idempotency-Key or `Prefer: respond-async`."
+        86_400.0,
+        description="Seconds that it is kept for a request with an Idempotency-Key or `Prefer: respond-async`.",
     )
     result_bytes_max: Positive = Field(
-        10_240 * MIB, description="Above this, the oldest stored answers go first, but none younger than 15 minutes."
+        10_240 * MIB,
+        description="Most bytes of all stored answers. Above it the oldest are removed, but none younger than 15 minutes.",
     )
     results_url: str | None = Field(
         None,
-        description="`s3://bucket/prefix` for replicas that share no DATA_DIR: stored answers above 32 KiB go there, too, so that "
-        "each replica can replay them. What RESULTS_* leaves open comes from `AWS_*` variables of the environment, or from the "
-        "machine's role. Needs the extra `s3`, which both locks hold.",
+        description="`s3://bucket/prefix` for replicas that share no DATA_DIR: stored answers above 32 KiB go there, so that "
+        "each replica can replay them. RESULTS_* settings that are not set come from `AWS_*` variables of the environment, or from "
+        "the machine's role. Needs the extra `s3`, which both lock files include.",
     )
     results_endpoint: str | None = Field(
-        None, description="`https://host:port` of a store that is not Amazon's; `http://` is taken as well."
+        None, description="`https://host:port` of a store that is not Amazon's; `http://` works, too."
     )
-    results_region: str | None = Field(None, description="The bucket's region; us-east-1 without it.")
-    results_access_key_id: str | None = Field(None, description="Who reads, writes and deletes there.")
-    results_secret_access_key: SecretStr | None = Field(None, description="The secret that goes with it.")
+    results_region: str | None = Field(None, description="Region of the bucket; us-east-1 without it.")
+    results_access_key_id: str | None = Field(
+        None, description="Access key with permission to read, write and delete there."
+    )
+    results_secret_access_key: SecretStr | None = Field(None, description="Secret of that access key.")
 
     disk_free_bytes_min: Positive = Field(
-        64 * MIB, description="With less room left in DATA_DIR nothing new is bought: its answer could not be stored."
+        64 * MIB,
+        description="Least free bytes on the disk of DATA_DIR. Below it nothing is bought, because an answer could not be stored.",
     )
-    currency: str = Field(
-        "CNY", pattern="^[A-Z]{3}$", description="The currency of the book; nothing is ever converted."
-    )
+    currency: str = Field("CNY", pattern="^[A-Z]{3}$", description="Currency of the book; amounts are never converted.")
     timezone: str = Field(
-        "Asia/Shanghai", description="Where days, weeks and months begin and end; the first start binds the book to it."
+        "Asia/Shanghai",
+        description="Timezone of days, weeks and months; the first start binds the database to it.",
     )
 
-    smtp_host: str | None = Field(None, description="The mail server that alerts leave by. Without it none is mailed.")
-    smtp_port: int = Field(587, ge=1, le=65535, description="Its port.")
+    smtp_host: str | None = Field(None, description="Mail server for alerts. Without it no alert is mailed.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Port of the mail server.")
     smtp_security: Literal["starttls", "tls", "none"] = Field(
-        "starttls", description="How the connection to it is encrypted; `tls` goes with port 465."
+        "starttls", description="Encryption of the connection to the mail server; `tls` is for port 465."
     )
-    smtp_user: str | None = Field(None, description="To sign in with; without it nobody signs in.")
-    smtp_password: SecretStr | None = Field(None, description="To sign in with.")
-    smtp_from: str | None = Field(None, description="The sender of mails; `imagegate@` and SMTP_HOST without it.")
-    webhook_allow_http: bool = Field(False, description="Alerts may go to webhooks without TLS (`http://`) too.")
+    smtp_user: str | None = Field(None, description="User at the mail server; without it no login takes place.")
+    smtp_password: SecretStr | None = Field(None, description="Password of SMTP_USER.")
+    smtp_from: str | None = Field(None, description="Sender of mails; `imagegate@` and SMTP_HOST without it.")
+    webhook_allow_http: bool = Field(False, description="Allow alerts to webhooks without TLS (`http://`).")
     webhook_allow_private: bool = Field(
-        False, description="Alerts may go to webhooks inside your own network: to private and loopback addresses too."
+        False, description="Allow alerts to webhooks inside your own network, at private and loopback addresses."
     )
 
-    guard_models_per_minute: Positive = Field(600, description="GET /v1/models per client address.")
-    guard_admin_per_minute: Positive = Field(600, description="Calls under /v1/organization per client address.")
-    guard_own_per_minute: Positive = Field(
-        600, description="GET /v1/key, /v1/usage/images, /v1/costs and POST /v1/images/quote, each per client address."
+    guard_models_per_minute: Positive = Field(
+        600, description="Most calls of GET /v1/models per client address and minute."
     )
-    guard_bad_keys_per_minute: Positive = Field(60, description="Requests with a wrong key per client address.")
+    guard_admin_per_minute: Positive = Field(
+        600, description="Most calls under /v1/organization per client address and minute."
+    )
+    guard_own_per_minute: Positive = Field(
+        600,
+        description="Most calls of /v1/key, /v1/usage/images, /v1/costs and /v1/images/quote, each per client address and minute.",
+    )
+    guard_bad_keys_per_minute: Positive = Field(
+        60, description="Most requests with a wrong key per client address and minute."
+    )
 
     sandbox_profile: Literal["C", "N"] = Field(
-        "C", description="Which generation of relay the sandbox plays: C, or the newer N, which streams."
+        "C", description="Generation of the relay that the sandbox imitates: C, or the newer N, which streams."
     )
-    log_json: bool = Field(False, description="Log lines as JSON, for machines.")
+    log_json: bool = Field(False, description="Write log lines as JSON, for programs.")
 
     @field_validator("*", mode="before")
     @classmethod
     def _empty_is_absent(cls, value: Any, info: Any) -> Any:
-        """`IMAGEGATE_REDIS_URL=` in a .env file means: not set."""
+        """Treat an empty value, such as `IMAGEGATE_REDIS_URL=` in a .env file, as not set."""
         if isinstance(value, str) and not value.strip():
             return cls.model_fields[info.field_name].default
         return value
@@ -167,10 +189,11 @@ class Settings(BaseSettings):
         return ZoneInfo(self.timezone)
 
 
-def read_settings(**given: Any) -> Settings:
-    """Environment and `.env`, with `given` on top. Raises ConfigurationError, naming the setting, without its value."""
+def read_settings(**overrides: Any) -> Settings:
+    """Read the environment and `.env`; arguments in `overrides` win. Raises ConfigurationError, which names the setting but not its
+    value."""
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as exc:
         wrong = "; ".join(f"IMAGEGATE_{str(error['loc'][0]).upper()}: {error['msg']}" for error in exc.errors())
         raise ConfigurationError(f"{wrong}. See .env.example.") from None

@@ -1,4 +1,4 @@
-"""The only place that picks concrete parts and puts them together."""
+"""Composition root: the only place that chooses implementations and connects them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -44,12 +44,12 @@ from app.store.results import ResultRows
 
 CLOSE_TIMEOUT_S = 3.0
 LOST_S = 120.0
-"""Time beyond an exchange's deadline for others to notice that its process is dead, and to end its requests."""
+"""Time after an exchange's deadline in which recovery ends the requests of a dead process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway(Administration):
-    """Open parts that the API works with."""
+    """Open dependencies of the whole API."""
 
     control_data: ControlData
     rates: Rates
@@ -62,7 +62,7 @@ class Gateway(Administration):
     readiness: ReadinessProbe
 
     async def grant(self, key_id: str) -> Grant | None:
-        """Load what holds for a key; None when there is none. Raises StoreUnavailable."""
+        """Load the grant of a key; None when there is none. Raises StoreUnavailable."""
         if self.schema_gate.complaint is not None:
             raise StoreUnavailable(AWAY)
         return await self.control_data.grant(key_id)
@@ -70,14 +70,14 @@ class Gateway(Administration):
 
 @asynccontextmanager
 async def open_gateway(
-    settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool = False
+    settings: Settings, database_url: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool = False
 ) -> AsyncIterator[Gateway]:
-    """Open a gateway: the requests of dead processes are recovered, then all chores run. Raises ConfigurationError.
+    """Open a gateway: recover the requests of dead processes, then start all chores. Raises ConfigurationError.
 
-    A database that does not answer is no reason to fail: the gateway is unready until it does. At the end it waits for running
-    requests, `drain_s` at most.
+    While the database does not answer, the gateway opens all the same and is unready. On exit it waits up to `drain_s` for running
+    requests.
     """
-    gateway = _assemble(settings, where, data_dir, pepper, sandbox=sandbox)
+    gateway = _assemble(settings, database_url, data_dir, pepper, sandbox=sandbox)
     try:
         with suppress(StoreUnavailable):
             await gateway.schema_gate.ensure()
@@ -93,7 +93,7 @@ async def open_gateway(
 
 
 async def _close(gateway: Gateway) -> None:
-    with suppress(Exception):  # A courtesy to other replicas: whatever is wrong with the database, the rest is closed.
+    with suppress(Exception):  # Leaving only saves other replicas time, so an error must not keep the rest open.
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await gateway.recovery.processes.deregister()
     gateway.recovery.process_locks.release()
@@ -103,30 +103,31 @@ async def _close(gateway: Gateway) -> None:
     await gateway.database.close()
 
 
-def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
-    database, clock, background = open_database(where), Clock(), BackgroundTasks()
-    ledger, retries = open_book(where, settings.database_connections_max)
+def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
+    database, clock, background, rates = open_database(url), Clock(), BackgroundTasks(), _rates(settings)
+    ledger, retries = open_book(url, settings.database_connections_max)
     schema_gate = SchemaGate(database, pepper, settings.currency, settings.timezone)
-    control_data, rates = ControlData(database), _rates(settings)
     upstream, kept_answers = upstream_from(settings), _kept_answers(settings, data_dir, database, clock)
-    processes, zone, notifier = Processes(database, new_id("proc_")), settings.zone, notifier_from(settings)
-    process_locks = ProcessLocks(_folder(data_dir / "processes"), processes.id)
+    processes, control_data = Processes(database, new_id("proc_")), ControlData(database)
+    process_locks = ProcessLocks(_made_directory(data_dir / "processes"), processes.id)
+    notes, listeners, zone = DeliveryNotes(retries, clock), Listeners((log_event,)), settings.zone
     admission = Admission(control_data, rates, ledger, background, clock, zone, settings.currency, processes.id, pepper)
-    notes, listeners = DeliveryNotes(retries, clock), Listeners((log_event,))
-    caps = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
-    context = ExchangeContext(upstream, database, ledger, kept_answers, background, listeners, clock, zone, *caps)
+    bounds = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
+    context = ExchangeContext(upstream, database, ledger, kept_answers, background, listeners, clock, zone, *bounds)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = ImageService(admission, context, replay, notes, settings.in_flight_max, settings.client_deadline_s)
-    heartbeat, alerting = (
-        Heartbeat(processes, clock, schema_gate.ensure),
-        Alerting(database, notifier, zone, settings.currency),
-    )
+    notifier, heartbeat = notifier_from(settings), Heartbeat(processes, clock, schema_gate.ensure)
+    alerting = Alerting(database, notifier, zone, settings.currency)
     recovery = Recovery(
         processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, listeners, replay.running
     )
     reconciliation = reconciliation_from(settings, database, ledger, upstream)
-    repeated = _database_chores(schema_gate, recovery, kept_answers, clock, Reconciler(reconciliation), alerting)
-    chores = _chores(heartbeat, notes, kept_answers, repeated)
+    chores = _chores(heartbeat, notes, schema_gate, recovery, Reconciler(reconciliation), alerting)
+    readiness = ReadinessProbe(
+        *(database, schema_gate, rates, chores, data_dir, settings.disk_free_bytes_min, heartbeat.age_s),
+        is_draining=lambda: service.draining,
+        shared_answers=lambda: _sharing_state(settings, database, kept_answers, process_locks),
+    )
     return Gateway(
         settings=settings,
         currency=settings.currency,
@@ -150,11 +151,7 @@ def _assemble(settings: Settings, where: DatabaseUrl, data_dir: Path, pepper: by
         heartbeat=heartbeat,
         recovery=recovery,
         chores=chores,
-        readiness=ReadinessProbe(
-            *(database, schema_gate, rates, chores, data_dir, settings.disk_free_bytes_min, heartbeat.age_s),
-            is_draining=lambda: service.draining,
-            shared_answers=lambda: _sharing(settings, database, kept_answers, process_locks),
-        ),
+        readiness=readiness,
     )
 
 
@@ -162,21 +159,26 @@ def _rates(settings: Settings) -> Rates:
     return open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
 
 
-def _chores(heartbeat: Heartbeat, notes: DeliveryNotes, kept_answers: KeptAnswers, repeated: Iterator[Chore]) -> Chores:
+def _chores(
+    heartbeat: Heartbeat,
+    notes: DeliveryNotes,
+    schema_gate: SchemaGate,
+    recovery: Recovery,
+    reconciler: Reconciler,
+    alerting: Alerting,
+) -> Chores:
     beats = Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, retry_s_max=2.0)
-    writing = Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write)
-    return Chores((beats, *repeated, writing, *kept_answers.blobs.chores()), (GatewayError, ConfigurationError))
+    on_database = _database_chores(schema_gate, recovery, reconciler, alerting)
+    delivery_notes = Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write)
+    on_blobs = recovery.kept_answers.blobs.chores()
+    return Chores((beats, *on_database, delivery_notes, *on_blobs), (GatewayError, ConfigurationError))
 
 
 def _database_chores(
-    schema_gate: SchemaGate,
-    recovery: Recovery,
-    kept_answers: KeptAnswers,
-    clock: Clock,
-    reconciler: Reconciler,
-    alerting: Alerting,
+    schema_gate: SchemaGate, recovery: Recovery, reconciler: Reconciler, alerting: Alerting
 ) -> Iterator[Chore]:
-    """Chores that wait while the schema of the database does not fit this version."""
+    """Yield the chores that use the database. They fail while its schema does not fit this version."""
+    kept_answers, clock = recovery.kept_answers, recovery.clock
 
     def when_fit(turn: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
         async def run() -> None:
@@ -193,8 +195,8 @@ def _database_chores(
     yield Chore("alert messages", when_fit(alerting.deliver), every_s=3.0)
 
 
-async def _sharing(settings: Settings, database: Database, kept_answers: KeptAnswers, locks: ProcessLocks) -> str:
-    """Tell whether other replicas can replay what this one has bought."""
+async def _sharing_state(settings: Settings, database: Database, kept_answers: KeptAnswers, locks: ProcessLocks) -> str:
+    """Describe whether other replicas can replay the answers of this one: `ok`, or the reason why not."""
     if settings.results_url is not None:
         return kept_answers.blobs.complaint or "ok"
     others = await count_other_processes(database, locks.seen_ids())
@@ -205,7 +207,7 @@ def _kept_answers(settings: Settings, data_dir: Path, database: Database, clock:
     retention = RetentionPolicy(
         settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
     )
-    local = FolderBlobs(_folder(data_dir / "results"))
+    local = FolderBlobs(_made_directory(data_dir / "results"))
     address = bucket_of(settings)
     files: Blobs = (
         local if address is None else BucketBlobs(local, open_bucket(address), retention.bytes_max, clock.now_ms)
@@ -213,6 +215,6 @@ def _kept_answers(settings: Settings, data_dir: Path, database: Database, clock:
     return KeptAnswers(files, ResultRows(database), retention)
 
 
-def _folder(path: Path) -> Path:
+def _made_directory(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path

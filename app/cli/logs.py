@@ -1,4 +1,4 @@
-"""Log lines on stderr: for people, or as JSON. Secrets are taken out here, whoever let them in."""
+"""Logging to stderr, for people or as JSON. Secrets are redacted here in all log lines."""
 
 import json
 import logging
@@ -11,30 +11,32 @@ import structlog
 
 _SECRETS = re.compile(r"sk-[A-Za-z0-9_-]{8,}|(?i:bearer)\s+\S+|://[^/\s:@]+:[^/\s@]+@")
 _JSON = json.JSONEncoder(default=repr)
-_NEVER = frozenset({"authorization", "api_key", "secret", "secret_key", "password", "prompt", "b64_json", "image"})
+_SECRET_FIELDS = frozenset(
+    {"authorization", "api_key", "secret", "secret_key", "password", "prompt", "b64_json", "image"}
+)
 
 
 def set_up_logs(*, as_json: bool) -> None:
-    """Configure logging for the whole process; loggers of the standard library (uvicorn's, asyncio's) get the same form."""
+    """Configure logging of the process. Loggers of the standard library (uvicorn's, asyncio's) get the same format."""
     for_people = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
-    shape: Any = _json_line if as_json else for_people
+    renderer: Any = _json_line if as_json else for_people
     shared: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
     ]
-    # A traceback becomes text before it is looked through, and without local variables: secrets are among them.
-    last: list[Any] = [structlog.processors.format_exc_info, redact, shape]
+    # Tracebacks are formatted before redaction, and without local variables, which can hold secrets.
+    final: list[Any] = [structlog.processors.format_exc_info, redact, renderer]
     structlog.configure(
-        processors=[*shared, *last],
+        processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final]
     )
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
@@ -45,18 +47,18 @@ def _json_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> s
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Drop fields that must never be logged, and redact keys, passwords and control characters in all texts."""
+    """Redact fields that must not be logged, and keys, passwords and control characters in all others."""
     for name in list(event):
-        if name in _NEVER:
+        if name in _SECRET_FIELDS:
             event[name] = "[redacted]"
         elif isinstance(event[name], str):
-            event[name] = plain(event[name])
+            event[name] = redacted_text(event[name])
     return event
 
 
-def plain(text: str) -> str:
-    """Redact secrets and escape control characters, so that a terminal executes nothing."""
-    blotted = _SECRETS.sub("[redacted]", text)
-    if blotted.isprintable():
-        return blotted
-    return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in blotted)
+def redacted_text(text: str) -> str:
+    """Redact secrets and escape control characters, so that a terminal does not execute them."""
+    redacted = _SECRETS.sub("[redacted]", text)
+    if redacted.isprintable():
+        return redacted
+    return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in redacted)

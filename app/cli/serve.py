@@ -30,7 +30,7 @@ def serve(
         int | None, typer.Option("--port", metavar="P", help="Instead of PORT; 0 picks a free one.")
     ] = None,
 ) -> None:
-    """Start the gateway. With --sandbox it buys from a relay of its own that draws pictures for toy money."""
+    """Start the gateway. With --sandbox it buys from a built-in relay that draws pictures for toy money."""
     import uvloop
 
     from app.cli.logs import set_up_logs
@@ -42,7 +42,7 @@ def serve(
     if hasattr(signal, "SIGHUP"):  # A closed terminal must not end exchanges that are paid for.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_up_logs(as_json=settings.log_json)
-    with _alone(ctx.target), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with _locked(ctx.target), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(ctx.target, settings))
 
 
@@ -56,8 +56,8 @@ def _check_relay_key(target: LocalTarget) -> None:
 
 
 @contextmanager
-def _alone(target: LocalTarget) -> Iterator[None]:
-    """One server on one SQLite file; on PostgreSQL there may be many, each with a directory of its own."""
+def _locked(target: LocalTarget) -> Iterator[None]:
+    """Lock the data directory on SQLite, so that one server uses the file. On PostgreSQL there may be many servers."""
     from app.control.pepper import make_private_folder
     from app.store.lock import locked
 
@@ -77,13 +77,13 @@ async def _serve(target: LocalTarget, settings: "Settings") -> None:
     first = await _first_start(target, pepper)
     with contextlib.closing(listen(settings.host, settings.port)) as sock:
         async with (
-            _relay(target, settings) as settings,
+            _with_relay(target, settings) as settings,
             open_gateway(settings, target.database_url, target.data_dir, pepper, sandbox=target.sandbox) as gateway,
         ):
 
             def started() -> None:
                 tune_garbage_collector()
-                _tell(target, sock, first)
+                _print_welcome(target, sock, first)
 
             server = Server(create_app(gateway), gateway.image_service, settings.drain_s, started)
             await server.serve([sock])
@@ -113,8 +113,8 @@ async def _first_start(target: LocalTarget, pepper: bytes) -> "FirstKey | None":
 
 
 @asynccontextmanager
-async def _relay(target: LocalTarget, settings: "Settings") -> "AsyncIterator[Settings]":
-    """The settings to buy with: as they are, or pointed at a sandbox relay that lives as long as the server."""
+async def _with_relay(target: LocalTarget, settings: "Settings") -> "AsyncIterator[Settings]":
+    """Yield the settings with the relay to buy from; in the sandbox, start a relay that stops with the server."""
     if not target.sandbox:
         yield settings
         return
@@ -128,7 +128,7 @@ async def _relay(target: LocalTarget, settings: "Settings") -> "AsyncIterator[Se
         yield settings.model_copy(update=update)
 
 
-def _tell(target: LocalTarget, sock: socket.socket, first: "FirstKey | None") -> None:
+def _print_welcome(target: LocalTarget, sock: socket.socket, first: "FirstKey | None") -> None:
     from app.cli.welcome import welcome
 
     host, port = sock.getsockname()[:2]

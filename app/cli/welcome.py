@@ -1,4 +1,4 @@
-"""Text printed at the start: the address of the gateway and, the first time, the key and two ways to a first picture."""
+"""Welcome text of `imagegate serve`: the address and, at the first start, the key and two commands for a first image."""
 
 import json
 import shlex
@@ -25,7 +25,7 @@ with urllib.request.urlopen(request) as answer:
 
 
 def welcome(target: LocalTarget, host: str, port: int, first: FirstKey | None) -> str:
-    """The text for stdout. It holds a secret only when `first` is given."""
+    """Make the text for stdout. It holds a secret only when `first` is given."""
     url = f"http://{_reachable(host)}:{port}"
     lines = [f"imagegate is ready at {url}"]
     if target.sandbox:
@@ -85,14 +85,14 @@ def _file(name: str) -> str:
 
 
 def _reachable(host: str) -> str:
-    """An address a client on this machine can use."""
+    """Return the address for a client on this machine."""
     if host in ("0.0.0.0", "::"):
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 
 
 def _command(target: LocalTarget, words: str) -> str:
-    """A command that works in any folder, on this same target."""
+    """Make a command that works in any directory, on the same target."""
     program = Path(sys.argv[0]).absolute() if Path(sys.argv[0]).name == "imagegate" else "imagegate"
     data_dir = target.data_dir.parent if target.sandbox else target.data_dir
     sandbox = " --sandbox" if target.sandbox else ""
