@@ -70,13 +70,13 @@ class Spool:
 
     def chunks(self, piece: Slice) -> Iterator[bytes]:
         """Yield the bytes of `piece`, CHUNK_BYTES at a time. Raises EOFError when fewer were written."""
-        at, end = piece.offset, piece.offset + piece.length
-        while at < end:
-            data = self.read(Slice(at, min(CHUNK_BYTES, end - at)))
+        offset, end = piece.offset, piece.offset + piece.length
+        while offset < end:
+            data = self.read(Slice(offset, min(CHUNK_BYTES, end - offset)))
             if not data:
                 raise EOFError(f"spool holds {self.size_bytes} bytes, asked for {end}")
             yield data
-            at += len(data)
+            offset += len(data)
 
     def read(self, piece: Slice) -> bytes:
         """Return the bytes of `piece`, as far as they were written. Only for small pieces, because it blocks the event loop."""

@@ -63,7 +63,7 @@ class Gateway(Administration):
 
     async def grant(self, key_id: str) -> Grant | None:
         """Load the grant of a key; None when there is none. Raises StoreUnavailable."""
-        if self.schema_gate.complaint is not None:
+        if self.schema_gate.problem is not None:
             raise StoreUnavailable(AWAY)
         return await self.control_data.grant(key_id)
 
@@ -198,7 +198,7 @@ def _database_chores(
 async def _sharing_state(settings: Settings, database: Database, kept_answers: KeptAnswers, locks: ProcessLocks) -> str:
     """Describe whether other replicas can replay the answers of this one: `ok`, or the reason why not."""
     if settings.results_url is not None:
-        return kept_answers.blobs.complaint or "ok"
+        return kept_answers.blobs.problem or "ok"
     others = await count_other_processes(database, locks.seen_ids())
     return f"not shared with {others} other replica{'s' * (others > 1)}" if others else "ok"
 

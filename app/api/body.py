@@ -154,10 +154,10 @@ def _content_type(request: Request, *accepted: str) -> tuple[str, bytes]:
     encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMediaType(f"Content-Encoding {encoding[:32]!r} is not supported; send the body uncompressed.")
-    given = request.headers.getlist("content-type")
-    if given == [JSON] and JSON in accepted:  # The header of most clients.
+    content_types = request.headers.getlist("content-type")
+    if content_types == [JSON] and JSON in accepted:  # The header of most clients.
         return JSON, b""
-    media_type, options = parse_options_header(given[0]) if len(given) == 1 else (b"", {})
+    media_type, options = parse_options_header(content_types[0]) if len(content_types) == 1 else (b"", {})
     content_type = media_type.decode("latin-1")
     if content_type not in accepted:
         raise UnsupportedMediaType(

@@ -38,8 +38,8 @@ async def caller(request: Request, gateway: Wired) -> Grant:
 
     Raises InvalidApiKey, RateLimited, StoreUnavailable.
     """
-    given = request.headers.getlist("authorization")
-    scheme, _, secret = (given[0] if len(given) == 1 else "").partition(" ")
+    authorization = request.headers.getlist("authorization")
+    scheme, _, secret = (authorization[0] if len(authorization) == 1 else "").partition(" ")
     grant = await _grant(gateway, secret.strip(" ")) if scheme.lower() == "bearer" else None
     if grant is None:
         guard: Guard = request.app.state.guard

@@ -138,7 +138,7 @@ class BucketBlobs:
         self._marks.directory.mkdir(mode=0o700, exist_ok=True)
         self._wake = asyncio.Event()
         self._wake.set()
-        self.complaint: str | None = None
+        self.problem: str | None = None
 
     @property
     def directory(self) -> Path:
@@ -152,7 +152,7 @@ class BucketBlobs:
         if not self._local.has(request_id):  # It came from the bucket.
             return
         await self._local.share(request_id, until_ms)
-        if self.complaint is None:
+        if self.problem is None:
             try:
                 await self._bucket.upload(request_id, self._local.path(request_id), SHARE_S)
                 return
@@ -187,8 +187,8 @@ class BucketBlobs:
         await self._local.remove(request_ids)
         for request_id in request_ids:
             self._marks.done(request_id)
-        if self.complaint is not None:
-            raise BlobUnavailable(self.complaint)
+        if self.problem is not None:
+            raise BlobUnavailable(self.problem)
         try:
             await self._bucket.remove(request_ids)
         except Exception as exc:
@@ -228,7 +228,7 @@ class BucketBlobs:
         if (failure := await self._bucket.check()) is not None:
             self._note_reason(failure)
             raise BlobUnavailable(UNAVAILABLE)
-        self.complaint = None
+        self.problem = None
         try:
             for request_id in self._marks.pending(self._now_ms()):
                 await self._upload_marked(request_id)
@@ -247,9 +247,9 @@ class BucketBlobs:
         self._wake.set()
 
     def _note_reason(self, failure: str) -> None:
-        if self.complaint is None:
+        if self.problem is None:
             log.error("the bucket for results does not work; answers are uploaded later", reason=failure)
-        self.complaint = UNAVAILABLE
+        self.problem = UNAVAILABLE
 
 
 def open_bucket(address: BucketAddress) -> ObjectBucket:

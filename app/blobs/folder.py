@@ -32,7 +32,7 @@ class Blobs(Protocol):
     def directory(self) -> Path: ...
 
     @property
-    def complaint(self) -> str | None:
+    def problem(self) -> str | None:
         """Short reason why blobs cannot be shared now; None without a failure."""
         ...
 
@@ -68,7 +68,7 @@ class FolderBlobs:
     """Blobs in a directory. Replicas that replay each other's answers share it, or use a bucket."""
 
     directory: Path
-    complaint: None = None
+    problem: None = None
     cool_s: float = COOL_S
     _written: list[Path] = field(default_factory=list)
     """Files that are complete and still in the page cache."""

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from app.control.limits import LimitState, counter_states
 from app.core.catalog import Catalog
 from app.core.grants import Grant, allowed_model
-from app.core.limits import Limit, Needs
+from app.core.limits import Limit, RequestAmounts
 from app.core.request import ImageRequest
 from app.rates import Rates, charge
 from app.store.engine import Database
@@ -63,7 +63,7 @@ class LimitReader:
     async def quote(self, catalog: Catalog, grant: Grant, request: ImageRequest, now_ms: int) -> Quote:
         """Quote a request. Raises the errors that come before limits: ModelNotFound, ModelNotAllowed, ModelNotPriced and others."""
         model = allowed_model(catalog, grant, request)
-        needs = Needs(micros=model.quote_micros(request, now_ms), images=request.n)
+        needs = RequestAmounts(micros=model.quote_micros(request, now_ms), images=request.n)
         applying = sorted(
             (limit for limit in grant.limits if limit.applies_to(model.id)), key=lambda limit: not limit.is_rate
         )

@@ -68,8 +68,8 @@ class ReadinessProbe:
         return Readiness("ready" if is_well else "degraded", checks, reports)
 
     async def _database(self) -> str:
-        if self.schema_gate.complaint is not None:
-            return self.schema_gate.complaint
+        if self.schema_gate.problem is not None:
+            return self.schema_gate.problem
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await self.database.now_ms()

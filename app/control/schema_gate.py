@@ -7,26 +7,26 @@ from app.store.schema import SchemaState, schema_state
 
 
 class SchemaGate:
-    """Checks a database until it passes once. `complaint` is the reason it may not be used, None after it passed."""
+    """Checks a database until it passes once. `problem` is the reason it may not be used, None after it passed."""
 
     def __init__(self, database: Database, pepper: bytes, currency: str, timezone: str):
         self._database = database
         self._pepper = pepper
         self._currency = currency
         self._timezone = timezone
-        self.complaint: str | None = "The database has not answered yet."
+        self.problem: str | None = "The database has not answered yet."
 
     async def ensure(self) -> None:
         """Check, unless it has passed. Raises ConfigurationError for an unfit database, StoreUnavailable when it is away."""
-        if self.complaint is None:
+        if self.problem is None:
             return
         try:
             check_schema(await schema_state(self._database))
             await claim(self._database, self._pepper, self._currency, self._timezone)
         except (ConfigurationError, StoreUnavailable) as exc:
-            self.complaint = str(exc)
+            self.problem = str(exc)
             raise
-        self.complaint = None
+        self.problem = None
 
 
 def check_schema(state: SchemaState) -> None:

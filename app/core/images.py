@@ -27,14 +27,14 @@ def read_header(head: bytes) -> Header | None:
     `head`: when `is_jpeg(head)`, call again with more bytes, at last with the whole file. JPEG_SEGMENTS_MAX bounds the work.
     """
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        found = _png(head)
+        header = _png(head)
     elif is_jpeg(head):
-        found = _jpeg(head)
+        header = _jpeg(head)
     elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        found = _webp(head)
+        header = _webp(head)
     else:
-        found = None
-    return found if found is not None and found.width_px > 0 and found.height_px > 0 else None
+        header = None
+    return header if header is not None and header.width_px > 0 and header.height_px > 0 else None
 
 
 def is_jpeg(head: bytes) -> bool:
@@ -50,24 +50,24 @@ def _png(head: bytes) -> Header | None:
 
 
 def _jpeg(head: bytes) -> Header | None:
-    at = 2
+    offset = 2
     for _ in range(JPEG_SEGMENTS_MAX):
-        if head[at : at + 1] != b"\xff" or at + 4 > len(head):
+        if head[offset : offset + 1] != b"\xff" or offset + 4 > len(head):
             return None
-        marker = head[at + 1]
+        marker = head[offset + 1]
         if marker == 0xFF:  # A fill byte.
-            at += 1
+            offset += 1
         elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # No length follows these.
-            at += 2
+            offset += 2
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return _jpeg_frame(head[at + 2 : at + 9])
+            return _jpeg_frame(head[offset + 2 : offset + 9])
         elif marker in (0x00, 0xD8, 0xD9, 0xDA):  # The image data begins or ends without a frame header.
             return None
         else:
-            length = int.from_bytes(head[at + 2 : at + 4])
+            length = int.from_bytes(head[offset + 2 : offset + 4])
             if length < 2:
                 return None
-            at += 2 + length
+            offset += 2 + length
     return None
 
 

@@ -50,7 +50,7 @@ _RATE_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class RequestAmounts:
     """Amounts that one request takes from a limit, by unit."""
 
     micros: int

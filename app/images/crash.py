@@ -27,15 +27,15 @@ VARIABLE: Final = "IMAGEGATE_CRASH_AT"
 
 def crash_point(name: Point) -> None:
     """Kill this process if the environment names this point and this pass through it; otherwise do nothing."""
-    chosen, at, passes = _chosen()
-    if name == chosen and next(passes) == at:
+    chosen, pass_number, passes = _chosen()
+    if name == chosen and next(passes) == pass_number:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 @cache
 def _chosen() -> tuple[str, int, "count[int]"]:
     """Parse the environment variable. Raises ValueError unless it is like `after_dispatch:3` or absent."""
-    name, _, at = os.environ.get(VARIABLE, "").partition(":")
+    name, _, pass_number = os.environ.get(VARIABLE, "").partition(":")
     if name and name not in POINTS:
         raise ValueError(f"{VARIABLE} names {name!r}; there are: {', '.join(POINTS)}")
-    return name, int(at or 1), count(1)
+    return name, int(pass_number or 1), count(1)
