@@ -122,11 +122,9 @@ class Exchange:
 
     def release_unsent(self, error: GatewayError, *states: State, answered: bool = True) -> None:
         """Release the reservation in the background, from one of `states`; nothing was sent for it."""
-        reservation, ledger = self.admitted.reservation, self.context.ledger
+        ledger, owner = self.context.ledger, self.admitted.reservation.owner
         ending, event = ending_of(self._facts(), error, answered=answered), self._event("released", error)
-        release = self._book_later(
-            lambda: ledger.release(reservation.request_id, ending, states, reservation.owner), event, None
-        )
+        release = self._book_later(lambda: ledger.release(self.request_id, ending, states, owner), event, None)
         self.context.background.start(release)
 
     async def _dispatch(self) -> None:
@@ -240,10 +238,12 @@ class Exchange:
         request ends as unknown."""
         try:
             booked = await book()
-        except Exception as exc:
+        except (Exception, asyncio.CancelledError) as exc:
+            await self._keep_answer()
+            if isinstance(exc, asyncio.CancelledError):  # The process ends, and the next one settles what it finds.
+                raise
             if not isinstance(exc, GatewayError):
                 log.error("a booking failed", request_id=self.request_id, exc_info=exc)
-            await self._keep_answer()
             ledger, id, ending = self.context.ledger, self.request_id, ending_of(self._facts(), InternalError(UNBOOKED))
             self.context.background.start(self._book_later(book, event, lambda: ledger.give_up(id, ending)))
             return None

@@ -95,6 +95,31 @@ async def test_an_answer_whose_price_cannot_be_computed_ends_as_unknown_with_its
     assert [event.code for event in events] == ["internal_error"]
 
 
+async def test_an_answer_whose_booking_hangs_when_the_process_ends_is_settled_by_the_next_one(
+    tmp_path: Path, relay: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booking_began, never = asyncio.Event(), asyncio.Event()
+
+    async def settle(*_: object) -> None:
+        booking_began.set()
+        await never.wait()
+
+    async with running_gateway(tmp_path, relay.base_url) as first:
+        monkeypatch.setattr(type(first.gateway.ledger), "settle", settle)
+        async with httpx2.AsyncClient(base_url=first.url, timeout=60) as http:
+            asking = asyncio.create_task(Client(http, await first.key("lin"), relay, first).ask(SMALL))
+            async with asyncio.timeout(10):
+                await booking_began.wait()
+            first.gateway.image_service.close()
+            await asking
+        monkeypatch.undo()
+
+    async with running_gateway(tmp_path, relay.base_url) as second:
+        [row] = await second.rows()
+
+    assert (row["state"], row["images"]) == ("settled", 1)
+
+
 async def test_a_database_that_is_away_is_no_bug_and_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(booking, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(booking, "PAUSE_S_MAX", 0.001)
