@@ -1,6 +1,6 @@
 """OpenAI's Administration API, under /organization.
 
-What OpenAI has here and this gateway lacks has no route: 404 `unknown_url`.
+An endpoint of OpenAI's that this gateway lacks has no route and answers 404 `unknown_url`.
 """
 
 from app.api.organization import (
@@ -39,4 +39,4 @@ ROUTERS = (
     audit_logs.router,
     operations.router,
 )
-"""Routes of each resource, for admin API keys. A new resource is a module that offers `router`; add it here."""
+"""Routers of the resources. A new resource is a module with a `router`; add it here."""

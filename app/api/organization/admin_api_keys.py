@@ -1,4 +1,4 @@
-"""/organization/admin_api_keys: the keys of this API itself."""
+"""/organization/admin_api_keys: keys of the administration API."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/admin_api_keys", tags=["Admin API keys"])
 async def create_admin_api_key(
     caller: AdminWriter, body: Annotated[AdminApiKeyCreate, Depends(JsonBody(AdminApiKeyCreate))]
 ) -> AdminApiKeyCreated:
-    """Make an admin API key; its `value` is shown this once. Extensions: `role` owner or reader, and `user_id`, its owner."""
+    """Create an admin API key. Only this answer has its `value`. Extensions: `role` owner or reader, and `user_id`, its owner."""
     user = body.user_id or caller.user_id
     new = NewAdminKey(body.name, body.role, user, body.expires_in_seconds)
     created = await admin_keys.create_admin_key(caller.database, caller.pepper, new)
@@ -30,14 +30,14 @@ async def create_admin_api_key(
 async def list_admin_api_keys(
     caller: Admin, after: After = None, limit: Limit = LIMIT, order: Order = "asc"
 ) -> ListOut[AdminApiKeyOut]:
-    """Admin API keys by creation, without deleted ones."""
+    """List admin API keys by creation, without deleted ones."""
     page = await admin_keys.list_admin_keys(caller.database, Cursor(after, limit, descending=order == "desc"))
     return ListOut[AdminApiKeyOut].of_page(page, AdminApiKeyOut.of)
 
 
 @router.get("/{key_id}")
 async def retrieve_admin_api_key(caller: Admin, key_id: str) -> AdminApiKeyOut:
-    """One admin API key, without its value."""
+    """Retrieve an admin API key, without its value."""
     return AdminApiKeyOut.of(await admin_keys.show_admin_key(caller.database, key_id))
 
 

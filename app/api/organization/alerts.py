@@ -23,8 +23,8 @@ ScopeFilter = Annotated[Scope | None, Query(description="Only those of such scop
 
 @router.post("")
 async def create_alert(caller: AdminWriter, body: Annotated[AlertCreate, Depends(JsonBody(AlertCreate))]) -> AlertOut:
-    """Send a message to these channels when so much is used. Set off once for each interval and threshold, at once where it is
-    reached already. The secret of a webhook is in this answer only."""
+    """Send a message to these channels when the threshold is reached: once for each interval and threshold, at once where it is
+    reached already. Only this answer has the secret of a webhook."""
     gateway = caller.gateway
     if body.currency is not None:
         check_currency(body.currency, gateway.currency)
@@ -45,7 +45,7 @@ async def list_alerts(
     scope: ScopeFilter = None,
     scope_id: Annotated[str | None, Query(max_length=200, description="Only those of this one.")] = None,
 ) -> ListOut[AlertOut]:
-    """Every alert, those of OpenAI's form too, by creation."""
+    """List all alerts by creation, including those in OpenAI's form."""
     page = await alerts.page_of_alerts(caller.database, Cursor(after, limit), AlertFilter(scope, scope_id))
     return ListOut[AlertOut].of_page(page, AlertOut.of)
 
@@ -58,7 +58,7 @@ async def retrieve_alert(caller: Admin, alert_id: str) -> AlertOut:
 
 @router.get("/{alert_id}/firings")
 async def list_firings(caller: Admin, alert_id: str) -> ListOut[FiringOut]:
-    """Firings of an alert, newest first, 20 at most, and the fate of each message."""
+    """List the newest 20 firings of an alert with the state of each message, newest first."""
     return ListOut[FiringOut].of(map(FiringOut.of, await alerts.firings(caller.database, alert_id)))
 
 
@@ -66,7 +66,7 @@ async def list_firings(caller: Admin, alert_id: str) -> ListOut[FiringOut]:
 async def modify_alert(
     caller: AdminWriter, alert_id: str, body: Annotated[AlertModify, Depends(JsonBody(AlertModify))]
 ) -> AlertOut:
-    """Change what is given. A new threshold may be reached in the same interval once more."""
+    """Change the given fields. With a new threshold the alert can fire again in the same interval."""
     before = await alerts.show_alert(caller.database, alert_id)
     threshold = _threshold(before.unit, body.threshold, body.threshold_amount)
     channels = None
@@ -79,20 +79,20 @@ async def modify_alert(
 
 @router.delete("/{alert_id}")
 async def delete_alert(caller: AdminWriter, alert_id: str) -> DeletedOut:
-    """Delete an alert, and what it has not sent yet."""
+    """Delete an alert and its unsent messages."""
     await alerts.delete_alert(caller.database, alert_id)
     return DeletedOut.of("alert", alert_id)
 
 
 def check_currency(given: str, currency: str) -> None:
-    """Raises InvalidValue: nothing is ever converted."""
+    """Check that a currency is the book's: amounts are not converted. Raises InvalidValue."""
     if given != currency:
         message = f"The book of this installation is in {currency}; amounts are never converted, so send that."
         raise InvalidValue(message, param="currency")
 
 
 def _threshold(unit: AlertUnit, threshold: int | None, threshold_amount: int | None) -> int | None:
-    """In the unit; `threshold_amount` is the older name, of money in hundredths. Raises InvalidValue for both."""
+    """Return the threshold in the unit; `threshold_amount` is its older form in hundredths. Raises InvalidValue for both."""
     if threshold is not None and threshold_amount is not None:
         raise InvalidValue("Give threshold or threshold_amount, not both.", param="threshold_amount")
     if threshold_amount is not None:

@@ -27,7 +27,7 @@ IN_PROJECT = "/projects/{project_id}/api_keys"
 
 @router.get("/api_keys", openapi_extra=EXTENSION)
 async def list_api_keys(caller: Admin, after: After = None, limit: Limit = LIMIT) -> ListOut[ApiKeyOut]:
-    """Every API key, newest first: with its project, `status` and, where it is revoked, since when."""
+    """List API keys of all projects, newest first, with `project`, `status` and `revoked_at`."""
     now_ms = await caller.database.now_ms()
     page = await keys.page_of_keys(caller.database, Cursor(after, limit, descending=True))
     return ListOut[ApiKeyOut].of_page(page, lambda key: ApiKeyOut.at(key, now_ms))
@@ -35,7 +35,7 @@ async def list_api_keys(caller: Admin, after: After = None, limit: Limit = LIMIT
 
 @router.get("/api_keys/{api_key_id}", openapi_extra=EXTENSION)
 async def retrieve_api_key(caller: Admin, api_key_id: str) -> ApiKeyOut:
-    """One API key of any project, revoked or not, without its value."""
+    """Retrieve an API key of any project, revoked or not, without its value."""
     return ApiKeyOut.at(await keys.show_key(caller.database, api_key_id), await caller.database.now_ms())
 
 
@@ -43,7 +43,7 @@ async def retrieve_api_key(caller: Admin, api_key_id: str) -> ApiKeyOut:
 async def create_project_api_key(
     caller: AdminWriter, project_id: str, body: Annotated[ApiKeyCreate, Depends(JsonBody(ApiKeyCreate))]
 ) -> ProjectApiKeyCreated:
-    """Make a key for a user or service account; its `value` is shown this once. A user becomes a member of the project."""
+    """Create a key for a user or service account. Only this answer has its `value`. A user becomes a member of the project."""
     new = NewProjectKey(
         body.user_id,
         body.name,
@@ -64,7 +64,7 @@ async def list_project_api_keys(
     limit: Limit = LIMIT,
     owner_project_access: Annotated[Literal["active", "inactive", "any"], Query()] = "any",
 ) -> ListOut[ProjectApiKeyOut]:
-    """The keys of a project by creation, without deleted ones; all, or those whose owner may (or may not) act in the project."""
+    """List the keys of a project by creation, without deleted ones: all, or those whose owner may (or may not) act in it."""
     access = {"active": True, "inactive": False}.get(owner_project_access)
     page = await project_keys.page_of_project_keys(caller.database, project_id, Cursor(after, limit), access)
     return ListOut[ProjectApiKeyOut].of_page(page, ProjectApiKeyOut.of)
@@ -72,7 +72,7 @@ async def list_project_api_keys(
 
 @router.get(IN_PROJECT + "/{api_key_id}")
 async def retrieve_project_api_key(caller: Admin, project_id: str, api_key_id: str) -> ProjectApiKeyOut:
-    """One key of a project, without its value."""
+    """Retrieve a key of a project, without its value."""
     return ProjectApiKeyOut.of(await project_keys.show_project_key(caller.database, project_id, api_key_id))
 
 
@@ -83,10 +83,9 @@ async def modify_project_api_key(
     api_key_id: str,
     body: Annotated[ApiKeyUpdate, Depends(JsonBody(ApiKeyUpdate))],
 ) -> ProjectApiKeyOut:
-    """Change a key's expiry. With `scopes: []` it may do everything, and with any of `api.model.request`, `model.request` and
-    `api.model.images.request` too; with others alone, as `["api.all.read"]`, it looks and buys nothing: `scopes` of the answer
-    says which. Extensions: `name`, and `models`, where an empty list allows every model again, but not to a key that only
-    looks."""
+    """Change the expiry of a key. With `scopes: []`, or any of `api.model.request`, `model.request` and
+    `api.model.images.request`, it may do everything; with other scopes alone, like `["api.all.read"]`, it is read-only and can
+    buy nothing. Extensions: `name`, and `models`, where an empty list allows every model, except to a read-only key."""
     read_only = None if body.scopes is None else is_read_only(body.scopes)
     change = KeyChange(body.name, body.expires_in_seconds, body.models, read_only)
     return ProjectApiKeyOut.of(await project_keys.change_project_key(caller.database, project_id, api_key_id, change))
@@ -106,7 +105,7 @@ async def rotate_project_api_key(
     api_key_id: str,
     body: Annotated[ApiKeyRotate, Depends(JsonBody(ApiKeyRotate))],
 ) -> ProjectApiKeyCreated:
-    """Make a new `value` for the same key, whose limits and history go on; the old one works for the grace period too."""
+    """Make a new `value` for a key, which keeps its limits and history. The old value works during the grace period."""
     await project_keys.show_project_key(caller.database, project_id, api_key_id)
     pepper, grace_s = caller.pepper, body.grace_period_seconds
     return await _created(caller, await keys.rotate_key(caller.database, pepper, api_key_id, grace_s))

@@ -1,4 +1,4 @@
-"""/organization/audit_logs: every change, who made it, and what was before and after."""
+"""/organization/audit_logs: changes with their author, and the values before and after."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -25,9 +25,9 @@ async def list_audit_logs(
     limit: Limit = LIMIT,
     tenant_only: Annotated[bool, Query(description="There are no such events here.")] = False,
 ) -> ListOut[AuditLogOut]:
-    """Changes, newest first. `event_types`, `actor_ids`, `actor_emails`, `project_ids`, `resource_ids` may be given many times;
-    `effective_at[gt|gte|lt|lte]` in seconds. Extensions: `event`, `before` and `after` of each change; an event of what only
-    this gateway has is an `organization.updated`, and may be asked for by either name."""
+    """List changes, newest first. `event_types`, `actor_ids`, `actor_emails`, `project_ids`, `resource_ids` may be repeated;
+    `effective_at[gt|gte|lt|lte]` is in seconds. Extensions: `event`, `before` and `after` of each change. The `type` of an event
+    that OpenAI does not have is `organization.updated`; `event_types` takes either name."""
     if tenant_only:
         return ListOut[AuditLogOut].of([])
     cursor = Cursor(after, limit, descending=True, before=before)
@@ -37,7 +37,7 @@ async def list_audit_logs(
 
 
 def _filter(request: Request) -> AuditLogFilter:
-    """The log has milliseconds and the filter seconds: an event belongs to the second it is shown with."""
+    """Make the filter. The log has milliseconds: an event belongs to the whole second of its `effective_at`."""
     at = {name: seconds_of(request, f"effective_at[{name}]") for name in ("gt", "gte", "lt", "lte")}
     after = [value for value in (at["gte"], None if at["gt"] is None else at["gt"] + 1) if value is not None]
     until = [value for value in (at["lt"], None if at["lte"] is None else at["lte"] + 1) if value is not None]
@@ -53,5 +53,5 @@ def _filter(request: Request) -> AuditLogFilter:
 
 
 def _events(types: Sequence[str]) -> list[str]:
-    """Our own names of the events that are shown as one of `types`."""
+    """Return `types` with the names of our own events that have one of them as type."""
     return [*types, *(event for event, shown in OWN_EVENTS.items() if shown in types)]

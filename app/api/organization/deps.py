@@ -1,4 +1,4 @@
-"""Authentication of administrators. An admin API key is valid here and nowhere else, an API key everywhere else and not here."""
+"""Authentication of administrators. Admin API keys are valid for the administration API only, API keys for everything else."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -23,8 +23,8 @@ WRONG_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class Administrator:
-    """The caller of the administration API. `database` writes in the caller's name; `user_id` is the owner of the caller's
-    admin API key, None for nobody's in particular and for the command line."""
+    """Caller of the administration API. `database` records the caller as author of its changes. `user_id` is the owner of the
+    caller's admin API key, None for a key without one and for the command line."""
 
     actor: Actor
     may_write: bool
@@ -34,7 +34,7 @@ class Administrator:
 
     @property
     def pepper(self) -> bytes:
-        """Secret that new keys are made with. Raises Conflict in the command line where it is not at hand."""
+        """Secret that new keys are hashed with. Raises Conflict in the command line where this machine does not have it."""
         if not self.gateway.pepper:
             message = "The secret that the keys of this database are made with is not here: none made now would work. Put back "
             raise Conflict(f"{message}the IMAGEGATE_SECRET_KEY or the file secret_key that belongs to it.")
@@ -42,11 +42,11 @@ class Administrator:
 
 
 async def admin(request: Request) -> Administrator:
-    """The administrator whose admin API key is in `Authorization: Bearer ...`.
+    """Authenticate by the admin API key in `Authorization: Bearer ...`.
 
-    An application whose `state.local_actor` is set is the command line's own, called in-process: its caller is that actor and
-    needs no key. Only the code that builds an application can set it; `imagegate serve` never does, and nothing in a request
-    can. Raises InvalidApiKey, RateLimited, StoreUnavailable.
+    The command line calls an application in its own process whose `state.local_actor` is set: its caller is that actor, without a
+    key. Only the code that builds an application can set it; no request can, and `imagegate serve` does not. Raises
+    InvalidApiKey, RateLimited, StoreUnavailable.
     """
     gateway: Administration = request.app.state.gateway
     local_actor: Actor | None = getattr(request.app.state, "local_actor", None)
@@ -66,11 +66,11 @@ async def admin(request: Request) -> Administrator:
 
 
 Admin = Annotated[Administrator, Depends(admin)]
-"""A caller who may read."""
+"""Caller with an admin API key."""
 
 
 async def admin_writer(caller: Admin) -> Administrator:
-    """Raises PermissionDenied for a reader's key."""
+    """Require a key that may write. Raises PermissionDenied for a reader's."""
     if not caller.may_write:
         message = "This admin API key is a reader's: it may look at everything and change nothing."
         raise PermissionDenied(message)
@@ -78,7 +78,7 @@ async def admin_writer(caller: Admin) -> Administrator:
 
 
 AdminWriter = Annotated[Administrator, Depends(admin_writer)]
-"""A caller who may change things. Comes before the body among a route's parameters: nobody else's is read."""
+"""Caller who may write. Put it before the body among a route's parameters: then other callers' bodies are not read."""
 
 
 async def _key(gateway: Administration, secret: str) -> AdminKeyRecord | None:

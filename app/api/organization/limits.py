@@ -1,4 +1,4 @@
-"""/organization/limits: every limit there can be, of any scope, model, unit and interval (an extension)."""
+"""/organization/limits: limits of any scope, model, unit and interval (an extension)."""
 
 from typing import Annotated
 
@@ -22,8 +22,8 @@ _Model = Annotated[str | None, Query(max_length=128, description="Only those for
 async def list_limits(
     caller: Admin, scope: Scope | None = None, scope_id: _ScopeId = None, model: _Model = None
 ) -> ListOut[LimitOut]:
-    """All limits in force, or those of one scope, and what of them is spent, held and left in their current intervals. Rates
-    (per minute) are counted elsewhere: of them these are null."""
+    """List limits, of all scopes or of one, with the amounts spent, held and left in the current interval. These are null for
+    rates (per minute), which are counted elsewhere."""
     where = None if scope is None and scope_id is None else scope_ref(scope or "organization", scope_id)
     states = await limits.show_limits(caller.database, caller.gateway.zone, where, model)
     return ListOut[LimitOut].of(map(LimitOut.of, states))
@@ -33,14 +33,14 @@ async def list_limits(
 async def set_limits(
     caller: AdminWriter, body: Annotated[LimitsSet, Depends(JsonBody(LimitsSet))]
 ) -> ListOut[LimitOut]:
-    """Set, change or remove limits of one scope, all or none. Returns those that hold then for that scope and model."""
+    """Set, change or remove limits of one scope, all or none. Returns the limits of that scope and model."""
     where, changes = scope_ref(body.scope, body.scope_id), [each.change() for each in body.limits]
     states = await limits.set_limits(caller.database, caller.gateway.zone, where, body.model, changes)
     return ListOut[LimitOut].of(map(LimitOut.of, states))
 
 
 def scope_ref(scope: Scope, scope_id: str | None) -> ScopeRef:
-    """A scope as a request names it. Raises InvalidValue."""
+    """Make the scope that a request names. Raises InvalidValue."""
     if (scope == "organization") != (scope_id is None):
         raise InvalidValue("Give scope_id for a project, user or key, and for nothing else.", param="scope_id")
     return ScopeRef(scope, scope_id or "")

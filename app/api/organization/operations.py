@@ -1,4 +1,4 @@
-"""Looking after a gateway (extensions): installation, catalog, reconciliation with the relay, audit of the book, doctor."""
+"""Operation of a gateway (extensions): installation, catalog, reconciliation with the relay, audit of the book, doctor."""
 
 import asyncio
 from typing import Annotated
@@ -24,14 +24,14 @@ from app.store.engine import open_database
 
 router = APIRouter(tags=["Operations (extension)"])
 RECONCILE_S = 600.0
-"""A run asks the relay three or four times, 30 s at most each, and judges 500 open requests of a kind at most."""
+"""Longest run: at most four requests to the relay of 30 s each, and 500 unknown requests of a kind."""
 AUDIT_S = 600.0
-"""An audit of a long book takes its time; nobody waits behind it."""
+"""Longest statement of an audit, which has connections of its own and blocks no other request."""
 
 
 @router.get("/installation")
 async def retrieve_installation(caller: Admin) -> InstallationOut:
-    """The gateway's version, the currency of its book, and the timezone in which it cuts days and months."""
+    """Retrieve the version of the gateway, the currency of its book, and the timezone of its days and months."""
     gateway = caller.gateway
     return InstallationOut(
         version=__version__, currency=gateway.currency, timezone=gateway.zone.key, sandbox=gateway.sandbox
@@ -43,7 +43,7 @@ async def list_models(
     caller: Admin,
     project: Annotated[str | None, Query(max_length=200, description="A project by id or name, for `allowed`.")] = None,
 ) -> ListOut[CatalogModelOut]:
-    """The whole catalog, oldest entry first."""
+    """List the catalog, oldest entry first."""
     return ListOut[CatalogModelOut].of(map(CatalogModelOut.of, await models.list_models(caller.database, project)))
 
 
@@ -51,9 +51,9 @@ async def list_models(
 async def reconcile(
     caller: AdminWriter, body: Annotated[ReconcileRequest, Depends(JsonBody(ReconcileRequest))]
 ) -> ReconciliationOut:
-    """Compare the book with the relay's own accounts: end unknown requests and correct short ones where the relay's log proves
-    it, measure the drift by day. The gateway does the same in the background. A run takes seconds, and ends after 10 minutes at
-    the latest; what it has done by then stays done."""
+    """Reconcile the book with the relay's bill: end unknown requests and correct short ones where the relay's log proves it, and
+    measure the drift by day. The gateway does the same in the background. A run takes seconds and is cut after 10 minutes; the
+    steps made by then stay."""
     reconciliation = caller.gateway.reconciliation
     if not reconciliation.api_key:
         raise UpstreamMisconfigured("There is no key of the relay to ask with. Set IMAGEGATE_UPSTREAM_API_KEY.")
@@ -67,8 +67,8 @@ async def reconcile(
 
 @router.get("/audit")
 async def audit_book(caller: Admin) -> AuditOut:
-    """Recompute every counter and every row of the usage roll-up from requests and corrections. Changes nothing. Of a long book
-    it takes minutes, 10 at most."""
+    """Recompute every counter and every row of the usage roll-up from requests and corrections. Changes nothing. A long
+    book takes minutes, 10 at most."""
     database = open_database(caller.database.where, AUDIT_S)
     try:
         return AuditOut.of(await audit(database, caller.gateway.zone))

@@ -39,7 +39,7 @@ async def list_prices(
     model: Annotated[str | None, Query(max_length=128, description="Only of this model.")] = None,
     in_force: Annotated[bool | None, Query(description="Only those in force now, or only the others.")] = None,
 ) -> ListOut[PriceOut]:
-    """Every price that was, is or will be in force, by model and start."""
+    """List past, present and future prices by model and start."""
     every = [PriceOut.of(price) for price in await prices.list_prices(caller.database) if price.price is not None]
     if after is not None:
         ids = [price.id for price in every]
@@ -54,7 +54,7 @@ async def list_prices(
 
 @router.post("")
 async def set_price(caller: AdminWriter, body: Annotated[PriceSet, Depends(JsonBody(PriceSet))]) -> PriceOut:
-    """Price a model from now or a later day on; a new one is in the catalog then. The past is never recalculated."""
+    """Set the price of a model from now or a later day on. A new model is added to the catalog. The past is not recalculated."""
     entry = PriceEntry(
         body.model, price_files.amount_of(_decimals(body)), body.operation, body.size, body.quality, body.starts
     )
@@ -65,7 +65,7 @@ async def set_price(caller: AdminWriter, body: Annotated[PriceSet, Depends(JsonB
 async def export_prices(
     caller: Admin, format: Annotated[Literal["json", "yaml"], Query(description="json or yaml.")] = "json"
 ) -> Response:
-    """The whole book as a document that can be imported again."""
+    """Export the price book as a document that can be imported."""
     listed = await prices.list_prices(caller.database)
     text = price_files.write_document(listed, format, caller.gateway.zone, caller.gateway.currency)
     return Response(text, media_type="application/json" if format == "json" else "application/yaml")
@@ -76,9 +76,9 @@ async def import_prices(
     request: Request,
     caller: AdminWriter,
     caps: Caps,
-    dry_run: Annotated[bool, Query(description="Only say what would be set.")] = False,
+    dry_run: Annotated[bool, Query(description="Answer with the prices that would be set, and set none.")] = False,
 ) -> PriceImportOut:
-    """Set what of a document, JSON or YAML, is not in the book yet: all of it or, when anything in it is wrong, nothing."""
+    """Set the prices of a document, JSON or YAML, that are not in the book yet: all, or none when one is wrong."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in ("application/json", *YAML_TYPES):
         raise UnsupportedMediaType("Send the price book as application/json or application/yaml.")
@@ -91,7 +91,7 @@ async def import_prices(
 
 @router.post("/sync")
 async def sync_prices(caller: AdminWriter, body: Annotated[PriceSync, Depends(JsonBody(PriceSync))]) -> PriceImportOut:
-    """Compare the book with the prices the relay publishes; with `apply`, set those that differ from now on."""
+    """Compare the book with the prices that the relay publishes. With `apply`, set those that differ, from now on."""
     gateway = caller.gateway
     offer = await price_sync.read_offer(
         caller.database, gateway.upstream, body.group, gateway.reconciliation.rules.micros_per_dollar, body.models
@@ -114,7 +114,7 @@ async def _bytes(request: Request, caps: BodyCaps) -> bytes:
 
 
 def _decimals(body: PriceSet) -> dict[str, str | None]:
-    """The amounts by the names of a price document. Raises InvalidValue for one that is given twice."""
+    """Return the amounts as fields of a price document. Raises InvalidValue for one that is given twice."""
     amounts: dict[str, str | None] = {}
     for name in (price_files.PER_IMAGE, *price_files.PER_TOKEN):
         text, micros = getattr(body, name), getattr(body, f"{name}_micros")

@@ -1,4 +1,4 @@
-"""/organization/projects: teams and cost centres, the models they may use, and what they may ask of each per minute and day."""
+"""/organization/projects: teams and cost centres, the models they may use, and their rate limits for each model."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -32,7 +32,7 @@ _RateLimit = Annotated[int, QueryField(ge=0, le=LIMIT_MAX, description="How many
 async def create_project(
     caller: AdminWriter, body: Annotated[ProjectCreate, Depends(JsonBody(ProjectCreate))]
 ) -> ProjectOut:
-    """Make a project. A name is taken once here, so that it can stand for its project on the command line and in reports."""
+    """Create a project. Names are unique, so that the command line and reports can use them."""
     return ProjectOut.of(await projects.create_project(caller.database, body.name))
 
 
@@ -40,14 +40,14 @@ async def create_project(
 async def list_projects(
     caller: Admin, after: After = None, limit: Limit = LIMIT, include_archived: bool = False
 ) -> ListOut[ProjectOut]:
-    """Projects by creation."""
+    """List projects by creation."""
     page = await projects.page_of_projects(caller.database, Cursor(after, limit), include_archived=include_archived)
     return ListOut[ProjectOut].of_page(page, ProjectOut.of)
 
 
 @router.get("/{project_id}")
 async def retrieve_project(caller: Admin, project_id: str) -> ProjectOut:
-    """One project, archived or not."""
+    """Retrieve a project, archived or not."""
     return ProjectOut.of(await projects.show_project(caller.database, project_id))
 
 
@@ -55,7 +55,7 @@ async def retrieve_project(caller: Admin, project_id: str) -> ProjectOut:
 async def modify_project(
     caller: AdminWriter, project_id: str, body: Annotated[ProjectUpdate, Depends(JsonBody(ProjectUpdate))]
 ) -> ProjectOut:
-    """Give another name."""
+    """Rename a project."""
     if body.name is None:
         return ProjectOut.of(await projects.show_project(caller.database, project_id))
     return ProjectOut.of(await projects.rename_project(caller.database, project_id, body.name))
@@ -63,13 +63,13 @@ async def modify_project(
 
 @router.post("/{project_id}/archive")
 async def archive_project(caller: AdminWriter, project_id: str) -> ProjectOut:
-    """Archive a project for good: its keys buy nothing any more. Its past stays in every report."""
+    """Archive a project for good. Its keys stop working; reports keep its usage."""
     return ProjectOut.of(await projects.archive_project(caller.database, project_id))
 
 
 @router.get("/{project_id}/model_permissions", tags=["Model permissions"])
 async def retrieve_model_permissions(project_id: str, caller: Admin) -> ModelPermissionsOut:
-    """The permissions of a project. One that has none may use every model: an empty deny list says that."""
+    """Retrieve the permissions of a project. Without any it may use every model, which is an empty deny list."""
     rule = await models.show_rule(caller.database, project_id)
     return ModelPermissionsOut.of(rule or ModelRule("deny_list", ()))
 
@@ -80,14 +80,13 @@ async def modify_model_permissions(
     caller: AdminWriter,
     body: Annotated[ModelPermissionsSet, Depends(JsonBody(ModelPermissionsSet))],
 ) -> ModelPermissionsOut:
-    """Set the permissions of a project, in place of those before. They hold from the next request on: the others are 403
-    `model_not_allowed`."""
+    """Replace the permissions of a project, from the next request on. Other models are refused with 403 `model_not_allowed`."""
     return ModelPermissionsOut.of(await models.set_rule(caller.database, project_id, body.mode, body.model_ids))
 
 
 @router.delete("/{project_id}/model_permissions", tags=["Model permissions"])
 async def delete_model_permissions(project_id: str, caller: AdminWriter) -> RemovedOut:
-    """Let the project use every model from now on. `deleted` is false where there were no permissions."""
+    """Delete the permissions of a project, which may then use every model. `deleted` is false where there were none."""
     deleted = await models.remove_rule(caller.database, project_id)
     return RemovedOut(object="project.model_permissions.deleted", deleted=deleted)
 
@@ -96,8 +95,8 @@ async def delete_model_permissions(project_id: str, caller: AdminWriter) -> Remo
 async def list_rate_limits(
     project_id: str, caller: Admin, after: After = None, before: Before = None, limit: _RateLimit = LIMIT_MAX
 ) -> ListOut[RateLimitOut]:
-    """The limits of a project for each model of the catalog, in its order. 1000000000 stands for no limit: always for
-    tokens, which no limit counts. Limits for all models together are not in this list."""
+    """List the limits of a project for each model of the catalog. 1000000000 means no limit, as always for tokens, which no limit
+    counts. Limits for all models together are not in this list."""
     return _page(await _rate_limits(caller, project_id), after, before, limit or LIMIT_MAX)
 
 
@@ -108,8 +107,7 @@ async def modify_rate_limit(
     caller: AdminWriter,
     body: Annotated[RateLimitUpdate, Depends(JsonBody(RateLimitUpdate))],
 ) -> RateLimitOut:
-    """Change the limits of a project for one model, named by its id in the list or by the model's own. They hold from the next
-    request on."""
+    """Change the limits of a project for one model, from the next request on. The id is that of the list or the model's own."""
     rows = await _rate_limits(caller, project_id)
     row = rows[_index(rows, rate_limit_id)]
     if not (changes := body.changes()):
@@ -129,7 +127,7 @@ async def _rate_limits(caller: Administrator, project_id: str) -> list[RateLimit
 
 
 def _index(rows: Sequence[RateLimitOut], rate_limit_id: str) -> int:
-    """By its own id first, then by the model's. Raises NotFound."""
+    """Find a row by its own id, then by the model's. Raises NotFound."""
     for name in ("id", "model"):
         for index, row in enumerate(rows):
             if getattr(row, name) == rate_limit_id:
@@ -140,7 +138,7 @@ def _index(rows: Sequence[RateLimitOut], rate_limit_id: str) -> int:
 
 
 def _page(rows: Sequence[RateLimitOut], after: str | None, before: str | None, limit: int) -> ListOut[RateLimitOut]:
-    """`after` wins where both are given."""
+    """Return a page of rows. `after` takes precedence over `before`."""
     try:
         first = 0 if after is None else _index(rows, after) + 1
         end = len(rows) if after is not None or before is None else _index(rows, before)

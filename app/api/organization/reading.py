@@ -1,4 +1,4 @@
-"""Reading a request of the administration API: its JSON body, its query string, and the cursor of a list."""
+"""Readers of requests to the administration API: JSON bodies, query strings, and cursors of lists."""
 
 import re
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_origin
@@ -21,8 +21,8 @@ LIST_MAX = 100
 VALUES_MAX = 1000
 _INDEX = re.compile(r"\[\d*\]$")
 
-After = Annotated[str | None, QueryField(max_length=200, description="The id of the last object you have.")]
-Before = Annotated[str | None, QueryField(max_length=200, description="The id of the first object you have.")]
+After = Annotated[str | None, QueryField(max_length=200, description="Id of the last object of the page before.")]
+Before = Annotated[str | None, QueryField(max_length=200, description="Id of the first object of the page after.")]
 Order = Annotated[Literal["asc", "desc"], QueryField(description="By creation.")]
 Limit = Annotated[
     int,
@@ -30,7 +30,7 @@ Limit = Annotated[
     QueryField(
         ge=0,
         le=LIMIT_MAX,
-        description="How many to return: 1 to 100. 0, as clients write what was never set, is the default.",
+        description="How many to return: 1 to 100. 0, which clients send for an unset field, is the default.",
     ),
 ]
 
@@ -38,8 +38,8 @@ Limit = Annotated[
 class JsonBody(Generic[T]):
     """Dependency that reads a JSON body, for `Annotated[ProjectCreate, Depends(JsonBody(ProjectCreate))]`.
 
-    It stands after `AdminWriter` among a route's parameters, so that the body of a caller who may not write is never read. The
-    answer names the fields that have no effect.
+    Put it after `AdminWriter` among a route's parameters, so that the body of a caller who may not write is not read. A header of
+    the answer names the fields without effect.
     """
 
     def __init__(self, model: type[T]):
@@ -55,13 +55,13 @@ class JsonBody(Generic[T]):
 
 
 class QueryModel(BaseModel):
-    """Base of query strings of reports. An unknown name is a 400: a filter with a typing error would report too much."""
+    """Base of query strings of reports. An unknown name is a 400, because a misspelt filter would report too much."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class QueryString(Generic[T]):
-    """Dependency that reads a whole query string, for `Annotated[CostsQuery, Depends(QueryString(CostsQuery))]`.
+    """Dependency that reads a query string, for `Annotated[CostsQuery, Depends(QueryString(CostsQuery))]`.
 
     Lists come as `name[]=a&name[]=b`, as `name=a&name=b`, or as `name[0]=a&name[1]=b`; another value given twice is a 400.
     """
@@ -97,7 +97,7 @@ def _validated(model: type[T], given: dict[str, Any]) -> T:
 
 
 def values_of(request: Request, name: str) -> list[str]:
-    """A list in a query, as the SDKs write it (`name[]=a&name[]=b`) and as everybody else does (`name=a&name=b`).
+    """Read a list from the query, written as `name[]=a&name[]=b` (the SDKs) or `name=a&name=b`.
 
     Raises InvalidValue for more than LIST_MAX.
     """
@@ -108,7 +108,7 @@ def values_of(request: Request, name: str) -> list[str]:
 
 
 def seconds_of(request: Request, name: str) -> int | None:
-    """An instant in a query, in seconds since the epoch. Raises InvalidValue."""
+    """Read an instant from the query, in seconds since the epoch. Raises InvalidValue."""
     text = request.query_params.get(name)
     if text is None:
         return None

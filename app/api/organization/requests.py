@@ -33,7 +33,7 @@ async def list_requests(
     since: _Instant = None,
     until: _Instant = None,
 ) -> ListOut[RequestOut]:
-    """Requests, newest first; `since` is inclusive, `until` exclusive, by when they were made."""
+    """List requests by time of reservation, newest first; `since` is inclusive, `until` exclusive."""
     narrowed = RequestFilter(
         user=user,
         project=project,
@@ -49,7 +49,7 @@ async def list_requests(
 
 @router.get("/{request_id}")
 async def retrieve_request(caller: Admin, request_id: str) -> RequestDetailOut:
-    """One request, with its corrections and the decisions about it."""
+    """Retrieve a request with its corrections and decisions."""
     return await _shown(caller, request_id)
 
 
@@ -57,7 +57,7 @@ async def retrieve_request(caller: Admin, request_id: str) -> RequestDetailOut:
 async def settle_request(
     caller: AdminWriter, request_id: str, body: Annotated[RequestSettle, Depends(JsonBody(RequestSettle))]
 ) -> RequestDetailOut:
-    """Book an unknown request as charged: you know that the relay took money for it."""
+    """Settle an unknown request that the relay has charged."""
     await decisions.settle_by_hand(_decisions(caller), request_id, _reason(caller, body), body.cost_micros)
     return await _shown(caller, request_id)
 
@@ -66,8 +66,8 @@ async def settle_request(
 async def release_request(
     caller: AdminWriter, request_id: str, body: Annotated[RequestDecision, Depends(JsonBody(RequestDecision))]
 ) -> RequestDetailOut:
-    """Give back what an unknown request holds: you know that the relay took nothing for it. If its charge turns up after all,
-    reconciliation posts a correction."""
+    """Release the holds of an unknown request that the relay has not charged. If its charge turns up after all, reconciliation
+    posts a correction."""
     await decisions.release_by_hand(_decisions(caller), request_id, _reason(caller, body))
     return await _shown(caller, request_id)
 
@@ -76,7 +76,7 @@ async def release_request(
 async def write_off_request(
     caller: AdminWriter, request_id: str, body: Annotated[RequestDecision, Depends(JsonBody(RequestDecision))]
 ) -> RequestDetailOut:
-    """Give an unknown request up: nobody will find out. Its money counts as spent, at the quote, without a picture."""
+    """Write off an unknown request whose outcome will never be known. It is booked at its quote, with no image."""
     await decisions.write_off(_decisions(caller), request_id, _reason(caller, body))
     return await _shown(caller, request_id)
 

@@ -1,4 +1,4 @@
-"""Service accounts: non-persons that hold keys in a project; of one project, and of all at once."""
+"""Service accounts, which hold keys in a project and are no persons: of one project, and of all."""
 
 from typing import Annotated
 
@@ -30,8 +30,8 @@ async def create_service_account(
     project_id: str,
     body: Annotated[ServiceAccountCreate, Depends(JsonBody(ServiceAccountCreate))],
 ) -> ServiceAccountCreated:
-    """Make a service account with a first key, whose `value` is shown this once; with `create_service_account_only` without key
-    and role."""
+    """Create a service account with a first key; only this answer has its `value`. With `create_service_account_only` it has
+    neither key nor role."""
     new = NewServiceAccount(body.name, bool(body.create_service_account_only), body.expires_in_seconds)
     account, created = await service_accounts.create_service_account(caller.database, caller.pepper, project_id, new)
     key = None if created is None else await _created(caller.database, created)
@@ -42,7 +42,7 @@ async def create_service_account(
 async def list_service_accounts(
     caller: Admin, project_id: str, after: After = None, limit: Limit = LIMIT
 ) -> ListOut[ServiceAccountOut]:
-    """The service accounts of a project, by creation."""
+    """List the service accounts of a project by creation."""
     page = await service_accounts.page_of_service_accounts(caller.database, project_id, Cursor(after, limit))
     return ListOut[ServiceAccountOut].of_page(page, ServiceAccountOut.of)
 
@@ -52,16 +52,16 @@ async def list_all_service_accounts(
     caller: Admin,
     after: After = None,
     limit: Limit = LIMIT,
-    project: Annotated[str | None, Query(max_length=200, description="Only of this one: its id or its name.")] = None,
+    project: Annotated[str | None, Query(max_length=200, description="Id or name of a project.")] = None,
 ) -> ListOut[ServiceAccountOut]:
-    """Every service account, by creation, with its `project_id`."""
+    """List all service accounts by creation, with their `project_id`."""
     page = await service_accounts.page_of_service_accounts(caller.database, project, Cursor(after, limit))
     return ListOut[ServiceAccountOut].of_page(page, ServiceAccountOut.of_all)
 
 
 @router.get(IN_PROJECT + "/{service_account_id}")
 async def retrieve_service_account(caller: Admin, project_id: str, service_account_id: str) -> ServiceAccountOut:
-    """One service account."""
+    """Retrieve a service account."""
     account = await service_accounts.show_service_account(caller.database, project_id, service_account_id)
     return ServiceAccountOut.of(account)
 
@@ -73,7 +73,7 @@ async def modify_service_account(
     service_account_id: str,
     body: Annotated[ServiceAccountUpdate, Depends(JsonBody(ServiceAccountUpdate))],
 ) -> ServiceAccountOut:
-    """Give another name, or another role in the project: owner or member."""
+    """Change the name of a service account, or its role in the project: owner or member."""
     changed = await service_accounts.change_service_account(
         caller.database, project_id, service_account_id, body.name, body.role
     )
@@ -82,7 +82,7 @@ async def modify_service_account(
 
 @router.delete(IN_PROJECT + "/{service_account_id}")
 async def delete_service_account(caller: AdminWriter, project_id: str, service_account_id: str) -> DeletedOut:
-    """Delete a service account for good, with its keys. What it used stays in every report, under its name."""
+    """Delete a service account for good, with its keys. Reports keep its usage and name."""
     account = await service_accounts.delete_service_account(caller.database, project_id, service_account_id)
     return DeletedOut.of("organization.project.service_account", account.id)
 
@@ -94,7 +94,7 @@ async def create_service_account_api_key(
     service_account_id: str,
     body: Annotated[ServiceAccountKeyCreate, Depends(JsonBody(ServiceAccountKeyCreate))],
 ) -> ServiceAccountKeyCreated:
-    """Make another key for it; its `value` is shown this once. `scopes` as where keys are modified."""
+    """Create another key of a service account. Only this answer has its `value`. `scopes` are as in modifying a key."""
     new = NewServiceAccountKey(body.name, body.expires_in_seconds, is_read_only(body.scopes))
     created = await service_accounts.create_key_of(caller.database, caller.pepper, project_id, service_account_id, new)
     return await _created(caller.database, created)

@@ -24,7 +24,7 @@ _OF_ORGANIZATION = AlertFilter("organization", "", plain=True)
 
 @router.post("/spend_alerts")
 async def create_spend_alert(caller: AdminWriter, body: SpendAlertBody) -> SpendAlertOut:
-    """Send a mail to these recipients when the organization has spent so much in a month. Sent once a month."""
+    """Send a mail to these recipients when the organization reaches the threshold in a month. It is sent once a month."""
     return await _create(caller, ScopeRef("organization"), body)
 
 
@@ -32,32 +32,32 @@ async def create_spend_alert(caller: AdminWriter, body: SpendAlertBody) -> Spend
 async def list_spend_alerts(
     caller: Admin, after: After = None, before: Before = None, limit: Limit = LIMIT, order: Order = "asc"
 ) -> ListOut[SpendAlertOut]:
-    """The organization's spend alerts. Those of another interval, unit or channel are under `/alerts`."""
+    """List spend alerts of the organization. Alerts of another interval, unit or channel are under `/alerts`."""
     return await _list(caller, _OF_ORGANIZATION, Cursor(after, limit, order == "desc", before))
 
 
 @router.get("/spend_alerts/{alert_id}")
 async def retrieve_spend_alert(caller: Admin, alert_id: str) -> SpendAlertOut:
-    """One spend alert of the organization."""
+    """Retrieve a spend alert of the organization."""
     return _shown(caller, await alerts.show_alert(caller.database, alert_id, _OF_ORGANIZATION))
 
 
 @router.post("/spend_alerts/{alert_id}")
 async def modify_spend_alert(caller: AdminWriter, alert_id: str, body: SpendAlertBody) -> SpendAlertOut:
-    """Change a spend alert. A new threshold may be reached in the same month once more."""
+    """Change a spend alert. With a new threshold it can fire again in the same month."""
     return await _modify(caller, alert_id, body, _OF_ORGANIZATION)
 
 
 @router.delete("/spend_alerts/{alert_id}")
 async def delete_spend_alert(caller: AdminWriter, alert_id: str) -> DeletedOut:
-    """Delete a spend alert, and what it has not sent yet."""
+    """Delete a spend alert and its unsent messages."""
     await alerts.delete_alert(caller.database, alert_id, _OF_ORGANIZATION)
     return DeletedOut.of("organization.spend_alert", alert_id)
 
 
 @router.post(IN_PROJECT)
 async def create_project_spend_alert(caller: AdminWriter, project_id: str, body: SpendAlertBody) -> SpendAlertOut:
-    """Send a mail to these recipients when the project has spent so much in a month. Sent once a month."""
+    """Send a mail to these recipients when the project reaches the threshold in a month. It is sent once a month."""
     return await _create(caller, ScopeRef("project", project_id), body)
 
 
@@ -70,14 +70,14 @@ async def list_project_spend_alerts(
     limit: Limit = LIMIT,
     order: Order = "asc",
 ) -> ListOut[SpendAlertOut]:
-    """The project's spend alerts."""
+    """List spend alerts of the project."""
     project = await projects.show_project(caller.database, project_id)
     return await _list(caller, _of_project(project.id), Cursor(after, limit, order == "desc", before))
 
 
 @router.get(IN_PROJECT + "/{alert_id}")
 async def retrieve_project_spend_alert(caller: Admin, project_id: str, alert_id: str) -> SpendAlertOut:
-    """One spend alert of the project."""
+    """Retrieve a spend alert of the project."""
     return _shown(caller, await alerts.show_alert(caller.database, alert_id, _of_project(project_id)))
 
 
@@ -85,13 +85,13 @@ async def retrieve_project_spend_alert(caller: Admin, project_id: str, alert_id:
 async def modify_project_spend_alert(
     caller: AdminWriter, project_id: str, alert_id: str, body: SpendAlertBody
 ) -> SpendAlertOut:
-    """Change a spend alert. A new threshold may be reached in the same month once more."""
+    """Change a spend alert. With a new threshold it can fire again in the same month."""
     return await _modify(caller, alert_id, body, _of_project(project_id))
 
 
 @router.delete(IN_PROJECT + "/{alert_id}")
 async def delete_project_spend_alert(caller: AdminWriter, project_id: str, alert_id: str) -> DeletedOut:
-    """Delete a spend alert, and what it has not sent yet."""
+    """Delete a spend alert and its unsent messages."""
     await alerts.delete_alert(caller.database, alert_id, _of_project(project_id))
     return DeletedOut.of("project.spend_alert", alert_id)
 

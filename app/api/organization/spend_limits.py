@@ -1,5 +1,5 @@
-"""Spend limits and image quotas of the organization, of projects, users and keys. OpenAI has the monthly spend limits of the
-first two; the others, the other intervals and the quotas are extensions in the same form."""
+"""Spend limits and image quotas of the organization, projects, users and keys. OpenAI has monthly spend limits of the first two;
+the rest are extensions in the same form."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ router = APIRouter(tags=["Spend limits and image quotas"])
 
 @dataclass(frozen=True, slots=True)
 class LimitForm:
-    """The name, body and answer of limits in one unit."""
+    """Name, body and answer of limits in one unit."""
 
     unit: Unit
     name: str
@@ -36,7 +36,7 @@ class LimitForm:
     answer: type[SpendLimitOut] | type[ImageQuotaOut]
 
     def shown(self, kind: str, state: LimitState, currency: str) -> SpendLimitOut | ImageQuotaOut:
-        """`kind` is the `object` of the answer."""
+        """Make the answer; `kind` is its `object`."""
         limit = LimitOut.of(state)
         return SpendLimitOut.of(kind, limit, currency) if self.unit == "micros" else ImageQuotaOut.of(kind, limit)
 
@@ -60,13 +60,13 @@ async def _of_user(user_id: str) -> ScopeRef:
 
 
 async def _of_key(project_id: str, api_key_id: str, caller: Admin) -> ScopeRef:
-    """Raises NotFound, also for a key of another project."""
+    """Return the scope of a key. Raises NotFound, also for a key of another project."""
     return ScopeRef("key", (await project_keys.show_project_key(caller.database, project_id, api_key_id)).id)
 
 
 @dataclass(frozen=True, slots=True)
 class LimitPath:
-    """A path that limits stand under, and the name of its objects."""
+    """Path with limits, and the prefix of the `object` of its answers."""
 
     path: str
     object: str
@@ -83,7 +83,7 @@ PATHS = (
 
 
 def _add(at: LimitPath, form: LimitForm) -> None:
-    """The three routes of one kind of limit at one path."""
+    """Add the three routes of one kind of limit at one path."""
     kind, read_body = f"{at.object}.{form.name}", JsonBody(form.body)
 
     async def retrieve(
@@ -123,7 +123,7 @@ def _document(at: LimitPath, form: LimitForm, kind: str, routes: dict[str, Calla
     words, openai = form.name.replace("_", " "), at.openai and form.unit == "micros"
     about = {
         "GET": ("Retrieve", f"The {words}, and how much of it is used. 404 where none is set for that interval."),
-        "POST": ("Modify", f"Set or change the {words}. It holds from the next request on."),
+        "POST": ("Modify", f"Set or change the {words}. It applies from the next request on."),
         "DELETE": ("Delete", f"Remove the {words}. `deleted` is false where there was none."),
     }
     for method, route in routes.items():

@@ -1,4 +1,4 @@
-"""/organization/usage/images and /organization/costs: what was used and what it cost, in buckets of time; and our report."""
+"""/organization/usage and /organization/costs: usage and cost in buckets of time, as CSV, and as a report by local days."""
 
 import asyncio
 from typing import Annotated, Any
@@ -28,11 +28,11 @@ _Day = Annotated[str | None, QueryField(max_length=10, description="A day of the
 
 @router.get("/usage/images", response_model=ImagesUsageOut)
 async def usage_images(caller: Admin, query: Annotated[ImagesQuery, Depends(QueryString(ImagesQuery))]) -> Response:
-    """Images and requests that were paid for, at the time of each request.
+    """List paid images and requests in buckets, by the time of the request.
 
-    Buckets are cut where UTC cuts minutes, hours and days. The first begins with the hour (of minutes: with the minute) that
-    holds `start_time`, the last ends with the one that holds `end_time`: its own times say so. `size` is null where neither
-    request nor answer named one. `amount_micros` is an extension: what they cost, in millionths of the book's currency.
+    Buckets begin at minutes, hours or days of UTC. The first begins with the hour (the minute, for minutes) of `start_time` and the
+    last ends with that of `end_time`. `size` is null where neither request nor answer named one. `amount_micros` is an extension:
+    the cost in millionths of the book's currency.
     """
     return await images_answer(caller.database, query)
 
@@ -41,13 +41,13 @@ async def usage_images(caller: Admin, query: Annotated[ImagesQuery, Depends(Quer
 async def usage_images_csv(
     caller: Admin, query: Annotated[ImagesCsvQuery, Depends(QueryString(ImagesCsvQuery))]
 ) -> Response:
-    """The same as a table, without pages; names stand beside ids, amounts are plain decimals."""
+    """Export usage of images as CSV, without pages, with names beside ids and amounts as plain decimals."""
     return await csv_answer(caller.database, query, caller.gateway.currency)
 
 
 @router.get("/costs", response_model=CostsOut)
 async def costs(caller: Admin, query: Annotated[CostsQuery, Depends(QueryString(CostsQuery))]) -> Response:
-    """Money spent, by days of UTC, in the book's currency; `value` is a float, as OpenAI's.
+    """List costs by days of UTC, in the book's currency. `value` is a float, as at OpenAI.
 
     Extensions: `amount_micros`, the exact amount in millionths; grouping by `model`; the filters `models` and `user_ids`.
     """
@@ -61,15 +61,14 @@ async def usage_report(
     since: _Day = None,
     until: _Day = None,
 ) -> Response:
-    """Usage and its cost from the day `since` to the day before `until`: by day where that is asked for, then
-    the dearest first."""
+    """Report usage and cost from the day `since` to the day before `until`, sorted by day, if grouped by it, then by cost."""
     names = [name.strip() for name in by.split(",") if name.strip()]
     report = await usage.report(caller.database, names, since, until)
     return await asyncio.to_thread(_report_response, report, caller.gateway.currency)
 
 
 def _report_response(report: usage.UsageReport, currency: str) -> Response:
-    """For a thread: a year by day, key and size can be tens of thousands of rows, and images are under way meanwhile."""
+    """Write the report, in a thread: tens of thousands of rows would block the event loop."""
     rows = []
     for row in report.rows:
         named: dict[str, Any] = {}

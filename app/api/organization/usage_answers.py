@@ -1,4 +1,4 @@
-"""Usage and costs as OpenAI shows them: for the administration API, and for everybody's own figures."""
+"""Answers of usage and costs in OpenAI's form, for the administration API and for API keys about their own user."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ _IDS = ("project_id", "user_id", "api_key_id")
 
 
 async def images_answer(database: Database, query: ImagesQuery) -> Response:
-    """A page of images by time. Raises InvalidValue."""
+    """Answer a page of images by time. Raises InvalidValue."""
     wanted = query.wanted()
 
     def group(values: tuple[str, ...]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ async def images_answer(database: Database, query: ImagesQuery) -> Response:
 
 
 async def costs_answer(database: Database, query: CostsQuery, currency: str) -> Response:
-    """A page of costs by time. Raises InvalidValue."""
+    """Answer a page of costs by time. Raises InvalidValue."""
     wanted, itemized, by_model = query.wanted(), "line_item" in query.group_by, "model" in query.group_by
 
     def group(values: tuple[str, ...]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ async def costs_answer(database: Database, query: CostsQuery, currency: str) -> 
 
 
 def json_response(answer: dict[str, Any]) -> Response:
-    """An answer of megabytes: written by orjson, and validated by nobody."""
+    """Write an answer with orjson, without validation: it may have megabytes."""
     return Response(orjson.dumps(answer), media_type="application/json")
 
 
@@ -74,7 +74,7 @@ async def _answer(
 ) -> Response:
     """`group` makes the fields of a group from its values once, `result` those of each of its rows.
 
-    In a thread: a month by key and size can be tens of thousands of results, and images are under way meanwhile.
+    It runs in a thread: tens of thousands of results would block the event loop.
     """
 
     def written() -> Response:

@@ -1,4 +1,4 @@
-"""Usage as a table for spreadsheets: ids with names beside them, amounts as plain decimals, no cell that is a formula."""
+"""Usage as CSV for spreadsheets, with names beside ids, plain decimals, and no cell that is a formula."""
 
 import asyncio
 import csv
@@ -25,7 +25,7 @@ _NAMED: Mapping[Field, str] = {"project_id": "project", "user_id": "user", "api_
 
 
 async def csv_answer(database: Database, query: ImagesCsvQuery, currency: str) -> Response:
-    """The whole period at once. Raises InvalidValue for one that is too long."""
+    """Make the CSV of a period. Raises InvalidValue when the period is too long."""
     wanted, most = replace(query.wanted(), with_tokens=True), BUCKETS_MAX[query.bucket_width]
     period = Period(query.start_time, query.end_time, query.bucket_width, most)
     page = await buckets.read_buckets(database, period, wanted)

@@ -12,7 +12,7 @@ from app.errors import InvalidValue
 TIME_MAX_S = 32_503_680_000
 """The year 3000."""
 BUCKETS: dict[Width, tuple[int, int]] = {"1d": (7, 31), "1h": (24, 168), "1m": (60, 1440)}
-"""How many are returned unless asked for, and at most."""
+"""Default and largest number of buckets by width."""
 COST_BUCKETS = (7, 180)
 SOURCE = "image."
 
@@ -79,7 +79,7 @@ class _Images(_Query):
 
 class ImagesQuery(_Images, _Paged):
     def period(self) -> Period:
-        """Raises InvalidValue for the limit."""
+        """Make the period to read. Raises InvalidValue for the limit."""
         buckets_max = self.buckets_max(*BUCKETS[self.bucket_width])
         return Period(self.start_time, self.end_time, self.bucket_width, buckets_max, self.page)
 
@@ -94,7 +94,7 @@ class CostsQuery(_Query, _Paged):
     line_items: Values = Field((), description="Like `gpt-image-1, image.generation`.")
 
     def period(self) -> Period:
-        """Raises InvalidValue for the limit."""
+        """Make the period to read. Raises InvalidValue for the limit."""
         return Period(self.start_time, self.end_time, self.bucket_width, self.buckets_max(*COST_BUCKETS), self.page)
 
     def wanted(self) -> UsageFilter:
@@ -102,7 +102,7 @@ class CostsQuery(_Query, _Paged):
 
 
 def line_item(model: str, operation: str) -> str:
-    """`gpt-image-1, image.generation`."""
+    """Make a line item like `gpt-image-1, image.generation`."""
     return f"{model}, {SOURCE}{operation}"
 
 

@@ -1,4 +1,4 @@
-"""Alerts: ours, the same for every scope, unit and channel, and OpenAI's spend alerts made from it."""
+"""Alerts of any scope, unit and channel, and OpenAI's spend alerts, which are made from them."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -65,7 +65,7 @@ class EmailChannelOut(AnswerModel):
 
 
 class UrlChannelOut(AnswerModel):
-    """A signed POST or a chat robot. The `secret` of a webhook is in the answer that made it only; a robot's token never."""
+    """Webhook (a signed POST) or chat robot. Only the answer to a creation has the `secret` of a webhook, none a robot's token."""
 
     type: Literal["webhook", "chat"]
     url: str
@@ -76,7 +76,7 @@ ChannelOut = EmailChannelOut | UrlChannelOut
 
 
 class AlertOut(AnswerModel, json_schema_extra={"example": _ALERT}):
-    """A threshold, set off once for each interval, and the channels of its messages."""
+    """Alert: a threshold, which fires once for each interval, and the channels of its messages."""
 
     object: Literal["alert"] = "alert"
     id: str
@@ -84,7 +84,7 @@ class AlertOut(AnswerModel, json_schema_extra={"example": _ALERT}):
     scope_id: str | None = Field(description="Null for the organization.")
     scope_name: str | None
     model: str | None = Field(description="Null: any model.")
-    unit: AlertUnit = Field(description="The unit of `threshold`: micros (of the book's currency), images, requests.")
+    unit: AlertUnit = Field(description="Unit of `threshold`: micros (of the book's currency), images, requests.")
     interval: Interval
     threshold: int
     notification_channels: list[ChannelOut]
@@ -92,7 +92,7 @@ class AlertOut(AnswerModel, json_schema_extra={"example": _ALERT}):
 
     @classmethod
     def of(cls, alert: Alert, *, secrets: bool = False) -> Self:
-        """`secrets`: with those of its webhooks, for the answer that made them."""
+        """Make the answer; with `secrets` it has those of webhooks."""
         return cls.from_record(
             alert,
             scope_id=alert.scope_id or None,
@@ -125,7 +125,7 @@ class SpendAlertOut(AnswerModel, json_schema_extra={"example": _SPEND_ALERT}):
 
 
 class DeliveryOut(AnswerModel):
-    """A message of a firing to one channel; its secrets are not shown."""
+    """Message of a firing to one channel, without its secrets."""
 
     id: str
     notification_channel: dict[str, Any]
@@ -137,7 +137,7 @@ class DeliveryOut(AnswerModel):
 
     @classmethod
     def of(cls, delivery: Delivery) -> Self:
-        """A delivery as stored."""
+        """Make the answer from a stored delivery."""
         due_at = seconds(delivery.due_at_ms) if delivery.state == "pending" else None
         return cls.from_record(delivery, notification_channel=delivery.channel, next_attempt_at=due_at)
 
@@ -155,7 +155,7 @@ class FiringOut(AnswerModel, json_schema_extra={"example": _FIRING}):
 
     @classmethod
     def of(cls, firing: FiringRecord) -> Self:
-        """A firing as stored."""
+        """Make the answer from a stored firing."""
         deliveries = [DeliveryOut.of(each) for each in firing.deliveries]
         starts_at = seconds(firing.starts_at_ms) or None
         return cls.from_record(firing, interval_starts_at=starts_at, deliveries=deliveries)
@@ -172,30 +172,30 @@ class EmailChannelIn(InputModel):
     subject_prefix: Annotated[str, Field(max_length=64)] | None = None
 
     def channel(self) -> Channel:
-        """The channel as stored."""
+        """Make the channel to store."""
         return Channel("email", tuple(self.recipients), self.subject_prefix)
 
 
 class WebhookChannelIn(InputModel):
-    """A signed POST (an extension). Without a `secret` one is made; the answer shows it once."""
+    """Webhook: a signed POST (an extension). Without a `secret` one is made, which only the answer to the creation has."""
 
     type: Literal["webhook"]
     url: _Text
     secret: Annotated[str, Field(max_length=128)] | None = None
 
     def channel(self) -> Channel:
-        """The channel as stored."""
+        """Make the channel to store."""
         return Channel("webhook", url=self.url, secret=self.secret or "")
 
 
 class ChatChannelIn(InputModel):
-    """A robot of Feishu, Lark, DingTalk, WeCom or Slack (an extension), like `feishu://TOKEN`."""
+    """Chat robot of Feishu, Lark, DingTalk, WeCom or Slack (an extension), like `feishu://TOKEN`."""
 
     type: Literal["chat"]
     url: _Text
 
     def channel(self) -> Channel:
-        """The channel as stored."""
+        """Make the channel to store."""
         return Channel("chat", url=self.url)
 
 
@@ -214,7 +214,7 @@ class SpendAlertSet(
         }
     },
 ):
-    """OpenAI's create and modify: the whole alert every time."""
+    """Spend alert to create or to replace, in OpenAI's form."""
 
     currency: Annotated[str, Field(max_length=8)]
     interval: Literal["month"]
@@ -235,25 +235,25 @@ class AlertCreate(
         }
     },
 ):
-    """A new alert; the older `threshold_amount` and unit `spend` count money in hundredths."""
+    """Alert to create. The older `threshold_amount` and unit `spend` count money in hundredths."""
 
     scope: Scope = "organization"
     scope_id: Annotated[str, Field(max_length=200)] | None = None
     unit: Literal["micros", "images", "requests", "spend"] = "spend"
     interval: Counted = "month"
     threshold: int | None = Field(None, description="In the unit; of money in micros and whole hundredths.")
-    threshold_amount: int | None = Field(None, description="The older name, of money in hundredths.")
+    threshold_amount: int | None = Field(None, description="Older form of `threshold`: money in hundredths.")
     currency: Annotated[str, Field(max_length=8)] | None = None
     model: Annotated[str, Field(max_length=128)] | None = None
     notification_channels: ChannelsIn
 
 
 class AlertModify(InputModel, json_schema_extra={"example": {"threshold": 200}}):
-    """Fields left out stay as they are. A webhook whose URL stays keeps its secret."""
+    """Change of an alert. Fields left out stay as they are. A webhook whose URL stays keeps its secret."""
 
     interval: Counted | None = None
     threshold: int | None = Field(None, description="In the alert's unit.")
-    threshold_amount: int | None = Field(None, description="The older name, of money in hundredths.")
+    threshold_amount: int | None = Field(None, description="Older form of `threshold`: money in hundredths.")
     notification_channels: ChannelsIn | None = None
 
 

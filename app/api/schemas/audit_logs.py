@@ -1,4 +1,4 @@
-"""The log of changes in OpenAI's form: `type` and a field named like it; our own event, before and after at the end."""
+"""Audit log in OpenAI's form, with the additions `event`, `before` and `after`."""
 
 from typing import Any, Literal, Self, get_args
 
@@ -23,7 +23,7 @@ OWN_EVENTS = {
     ),
     "organization.updated",
 )
-"""The `type` of each event that OpenAI has no name for: its SDKs accept no others. `event` has our own name."""
+"""OpenAI's `type` by our event, for events that OpenAI does not have: its SDKs accept no other type."""
 _LOG = {
     "object": "organization.audit_log",
     "id": "audit_log-6j2n0q5f2m0c8b1x7k3v9d4h",
@@ -44,14 +44,14 @@ _LOG = {
 
 
 class ActorUser(AnswerModel):
-    """The person behind an actor, as far as known."""
+    """Person behind an actor. Unknown fields are null."""
 
     id: str | None
     email: str | None
 
 
 class ActorApiKey(AnswerModel):
-    """The admin API key an actor came with."""
+    """Admin API key of an actor."""
 
     id: str
     type: Literal["user"] = "user"
@@ -59,7 +59,7 @@ class ActorApiKey(AnswerModel):
 
 
 class ActorSession(AnswerModel):
-    """An actor without an admin API key."""
+    """Session of an actor without an admin API key."""
 
     user: ActorUser
 
@@ -75,7 +75,7 @@ class ActorOut(AnswerModel):
 
     @classmethod
     def of(cls, actor: Actor) -> Self:
-        """An actor as stored."""
+        """Make the answer from a stored actor."""
         if actor.kind == "admin_api_key":
             key = ActorApiKey(id=actor.id, user=ActorUser(id=None, email=actor.email))
             return cls(type="api_key", api_key=key, kind=actor.kind, name=actor.name)
@@ -84,14 +84,14 @@ class ActorOut(AnswerModel):
 
 
 class LoggedProject(AnswerModel):
-    """The project of a change, by its name today."""
+    """Project of a change, with its current name."""
 
     id: str
     name: str | None
 
 
 class AuditLogOut(AnswerModel, json_schema_extra={"example": _LOG}):
-    """A change. Its details stand in a field named like `type`, and again in one named like `event`."""
+    """Change. Its details are in a field named like `type`, and again in one named like `event`."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -107,7 +107,7 @@ class AuditLogOut(AnswerModel, json_schema_extra={"example": _LOG}):
 
     @classmethod
     def of(cls, change: LoggedChange) -> Self:
-        """A change as stored."""
+        """Make the answer from a stored change."""
         type = OWN_EVENTS.get(change.event, change.event)
         details: dict[str, Any] = {type: {"id": change.target_id}, change.event: _details(change)}
         project = LoggedProject(id=change.project_id, name=change.project) if change.project_id is not None else None
@@ -125,7 +125,7 @@ class AuditLogOut(AnswerModel, json_schema_extra={"example": _LOG}):
 
 
 def _details(change: LoggedChange) -> dict[str, Any]:
-    """OpenAI's: the id, with the payload of what was made, or what of it was changed."""
+    """Make OpenAI's details: the id, with the created object as `data` or the changed fields."""
     if change.after is None:
         return {"id": change.target_id}
     if change.before is None:

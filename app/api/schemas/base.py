@@ -9,17 +9,17 @@ from app.store.pages import Page
 
 IGNORED_HEADER = "x-imagegate-ignored"
 IGNORED = object()
-"""Marks an input of OpenAI's that has no effect here: the answer to a body in which it is not null names it in a header."""
+"""Mark of an input of OpenAI's without effect here. When it is not null, a header of the answer names it."""
 Ignored = Annotated[str | None, Field(description=f"Accepted without effect; `{IGNORED_HEADER}` names it."), IGNORED]
 
 
 class AnswerModel(BaseModel):
-    """Base of everything the API answers."""
+    """Base of all answers."""
 
     @classmethod
     def from_record(cls, record: Any, **more: Any) -> Self:
-        """Fields that the record has under the same name, instants (`created_at` from `created_at_ms`) in whole seconds, and
-        `more` on top."""
+        """Make the answer from the record's attributes of the same name, with instants in whole seconds (`created_at` from
+        `created_at_ms`). Fields in `more` take precedence."""
         fields: dict[str, Any] = {}
         for name in cls.model_fields.keys() - more.keys():
             if name.endswith("_at") and hasattr(record, f"{name}_ms"):
@@ -30,7 +30,7 @@ class AnswerModel(BaseModel):
 
 
 class InputModel(BaseModel):
-    """Base of every JSON body: an unknown field is a 400, and no number is made of a string."""
+    """Base of JSON bodies. An unknown field is a 400, and so is a string in place of a number."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -40,7 +40,7 @@ Record = TypeVar("Record")
 
 
 class ListOut(AnswerModel, Generic[Out]):
-    """A page of objects; `last_id` is the `after` of the next request."""
+    """Page of a list. `last_id` is the `after` of the next request."""
 
     object: Literal["list"] = "list"
     data: list[Out]
@@ -50,21 +50,21 @@ class ListOut(AnswerModel, Generic[Out]):
 
     @classmethod
     def of(cls, data: Iterable[Out], *, has_more: bool = False) -> Self:
-        """A list of objects, which have an `id`."""
+        """Make a page of objects with an `id`."""
         rows = list(data)
         first_id, last_id = (getattr(rows[index], "id", None) if rows else None for index in (0, -1))
         return cls(data=rows, first_id=first_id, last_id=last_id, has_more=has_more)
 
     @classmethod
     def of_page(cls, page: Page[Record], make: Callable[[Record], Out]) -> Self:
-        """A page of records, each made into an object by `make`."""
+        """Make a page of records, each converted by `make`."""
         return cls.of(map(make, page.records), has_more=page.has_more)
 
 
 class DeletedOut(
     AnswerModel, json_schema_extra={"example": {"id": "key_4f8c1n0a2b7m", "object": "api_key.deleted", "deleted": True}}
 ):
-    """The answer to a DELETE of an object with an id; `object` is the object's own with `.deleted`."""
+    """Answer to the deletion of an object with an id. `object` is that of the object, with `.deleted`."""
 
     id: str
     object: str
@@ -72,21 +72,21 @@ class DeletedOut(
 
     @classmethod
     def of(cls, object: str, id: str) -> Self:
-        """`object` is given without `.deleted`."""
+        """Make the answer; `object` is without `.deleted`."""
         return cls(id=id, object=f"{object}.deleted")
 
 
 class RemovedOut(
     AnswerModel, json_schema_extra={"example": {"object": "project.spend_limit.deleted", "deleted": True}}
 ):
-    """The answer to a DELETE of something that has no id; `deleted` is false when there was nothing."""
+    """Answer to the deletion of something without an id. `deleted` is false when there was nothing."""
 
     object: str
     deleted: bool
 
 
 class ErrorDetail(AnswerModel):
-    """The error of a refused request; `param` names the field at fault."""
+    """Error of a refused request. `param` names the wrong field."""
 
     message: str
     type: str
@@ -116,10 +116,10 @@ EXTENSION: dict[str, Any] = {"x-extension": True}
 
 
 def absent() -> Any:
-    """A field that is left out of the answer while it is None."""
+    """Make a field that is left out of the answer when it is None."""
     return Field(None, exclude_if=lambda value: value is None)
 
 
 def seconds(at_ms: int | None) -> int | None:
-    """An instant in whole Unix seconds; None stays None."""
+    """Convert an instant to whole Unix seconds; None stays None."""
     return None if at_ms is None else at_ms // 1000

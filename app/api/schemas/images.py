@@ -1,4 +1,4 @@
-"""Images, models, image requests and health. Images themselves are sent as the relay made them; their model is documentation."""
+"""Images, models, image requests and health. Answers of images are sent as the relay wrote them; their model documents them."""
 
 from typing import Any, Literal, Self
 
@@ -42,7 +42,7 @@ _READY = {
 
 
 class ImageOut(AnswerModel):
-    """One image, by its bytes or by its address."""
+    """Image, as base64 or as a URL."""
 
     b64_json: str | None = absent()
     url: str | None = absent()
@@ -50,7 +50,7 @@ class ImageOut(AnswerModel):
 
 
 class ImagesOut(AnswerModel, json_schema_extra={"example": _IMAGES}):
-    """OpenAI's answer of images; what else the relay adds is sent as well."""
+    """OpenAI's answer of images. Further fields of the relay are sent too."""
 
     created: int
     data: list[ImageOut]
@@ -62,7 +62,7 @@ class ImagesOut(AnswerModel, json_schema_extra={"example": _IMAGES}):
 
 
 class ModelOut(AnswerModel, json_schema_extra={"example": _MODEL}):
-    """OpenAI's model: one that the key can buy images from."""
+    """OpenAI's model, of those that the key can buy images from."""
 
     id: str
     object: Literal["model"] = "model"
@@ -78,7 +78,7 @@ class ModelListOut(AnswerModel, json_schema_extra={"example": {"object": "list",
 
 
 class ImageRequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
-    """A request for images as its own API key sees it. `cost` is a plain decimal."""
+    """Request for images, for the API key that made it. `cost` is a plain decimal."""
 
     id: str
     object: Literal["image.request"] = "image.request"
@@ -96,7 +96,7 @@ class ImageRequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
 
     @classmethod
     def of(cls, request: StoredRequest, currency: str) -> Self:
-        """A request as stored."""
+        """Make the answer from a stored request."""
         return cls.from_record(
             request,
             cost=None if request.cost_micros is None else decimal_text(request.cost_micros),
@@ -107,13 +107,13 @@ class ImageRequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
 
 
 class HealthOut(AnswerModel, json_schema_extra={"example": {"status": "ok"}}):
-    """Sign of life."""
+    """Liveness of the process."""
 
     status: Literal["ok"] = "ok"
 
 
 class ReadyOut(AnswerModel, json_schema_extra={"example": _READY}):
-    """Readiness to serve requests; each check says `ok`, or what is wrong."""
+    """Readiness to serve requests; each check is `ok` or the problem."""
 
     status: Literal["ready", "degraded", "unready"]
     checks: dict[str, str]

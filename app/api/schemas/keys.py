@@ -1,4 +1,4 @@
-"""API keys and admin API keys. OpenAI's forms; a secret is in the answer that made it only."""
+"""API keys and admin API keys, in OpenAI's forms. Only the answer to a creation has the secret."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -11,8 +11,8 @@ from app.store.keys import KeyRecord
 
 GRACE_S = 86_400
 IMAGE_SCOPES = frozenset({"api.model.request", "model.request", "api.model.images.request"})
-"""OpenAI's names of the permission to make images: the first in its SDK (`audit_log_list_response.py`), the others in its
-refusals ("Missing scopes: ...")."""
+"""OpenAI's scopes for making images: the first is in its SDK (`audit_log_list_response.py`), the others in its refusals
+("Missing scopes: ...")."""
 READ_ONLY_SCOPE = "api.all.read"
 _VALUE = "sk-ig-4f8c1n0a2b7m-..., shown this once"
 _LIN = {
@@ -58,7 +58,7 @@ _ADMIN_KEY = {
 
 
 class KeyServiceAccount(AnswerModel):
-    """The service account a key acts for; `role` is the one in the key's project, `none` without one."""
+    """Service account of a key, with its role in the key's project, `none` without one."""
 
     id: str
     name: str
@@ -67,13 +67,13 @@ class KeyServiceAccount(AnswerModel):
 
 
 class KeyUser(KeyServiceAccount):
-    """The user a key acts for; `email` is empty where none is known: OpenAI's is never null."""
+    """User of a key. `email` is empty where none is known, because OpenAI's is never null."""
 
     email: str
 
 
 class KeyOwner(AnswerModel):
-    """Owner of a key: one of `user` and `service_account` is there."""
+    """Owner of a key, in `user` or `service_account`."""
 
     type: Literal["user", "service_account"]
     user: KeyUser | None = absent()
@@ -81,7 +81,7 @@ class KeyOwner(AnswerModel):
 
     @classmethod
     def of(cls, key: KeyRecord) -> Self:
-        """The owner of a key."""
+        """Make the owner of a stored key."""
         fields = {"id": key.user_id, "name": key.user, "created_at": seconds(key.user_created_at_ms)}
         account = KeyServiceAccount(**fields, role=key.owner_role or "none")
         if key.user_kind == "service_account":
@@ -90,7 +90,7 @@ class KeyOwner(AnswerModel):
 
 
 class ProjectApiKeyOut(AnswerModel, json_schema_extra={"example": _KEY}):
-    """An API key as its project lists it. `models` null: all of the catalog; `scopes` says what the key may do."""
+    """API key of a project. `models` null means all of the catalog; `scopes` is empty for a key that may do everything."""
 
     object: Literal["organization.project.api_key"] = "organization.project.api_key"
     id: str
@@ -107,7 +107,7 @@ class ProjectApiKeyOut(AnswerModel, json_schema_extra={"example": _KEY}):
 
     @classmethod
     def of(cls, key: KeyRecord, **more: Any) -> Self:
-        """A key as stored; `more` are the fields a subclass adds."""
+        """Make the answer from a stored key; `more` are the fields of a subclass."""
         return cls.from_record(
             key,
             redacted_value=f"sk-ig-...{key.last_four}",
@@ -120,13 +120,13 @@ class ProjectApiKeyOut(AnswerModel, json_schema_extra={"example": _KEY}):
 
 
 class ProjectApiKeyCreated(ProjectApiKeyOut, json_schema_extra={"example": {**_KEY, "value": _VALUE}}):
-    """A new or rotated API key; `value` is its secret, shown this once."""
+    """New or rotated API key. Only this answer has `value`, its secret."""
 
     value: str
 
 
 class KeyProject(AnswerModel):
-    """The project of a key."""
+    """Project of a key."""
 
     id: str
     name: str
@@ -136,7 +136,7 @@ class ApiKeyOut(
     ProjectApiKeyOut,
     json_schema_extra={"example": {**_KEY, "project": _PROJECT, "status": "active", "revoked_at": None}},
 ):
-    """An API key among those of all projects, revoked ones included."""
+    """API key in the list of all projects, which includes revoked ones."""
 
     project: KeyProject
     status: str = Field(
@@ -146,7 +146,7 @@ class ApiKeyOut(
 
     @classmethod
     def at(cls, key: KeyRecord, now_ms: int) -> Self:
-        """The key with its status at an instant."""
+        """Make the answer with the status at an instant."""
         project = KeyProject(id=key.project_id, name=key.project)
         return cls.of(key, project=project, status=key.status_at(now_ms))
 
@@ -165,7 +165,7 @@ class ServiceAccountKeyCreated(
         }
     },
 ):
-    """A new key of a service account; `value` is its secret, shown this once."""
+    """New key of a service account. Only this answer has `value`, its secret."""
 
     object: Literal["organization.project.service_account.api_key"] = "organization.project.service_account.api_key"
     id: str
@@ -177,7 +177,7 @@ class ServiceAccountKeyCreated(
 
 
 class AdminKeyOwner(AnswerModel):
-    """Owner of an admin API key; all null where it has none."""
+    """Owner of an admin API key. Its fields are null where the key has no owner."""
 
     type: Literal["user"] = "user"
     object: Literal["organization.user"] = "organization.user"
@@ -188,7 +188,7 @@ class AdminKeyOwner(AnswerModel):
 
 
 class AdminApiKeyOut(AnswerModel, json_schema_extra={"example": _ADMIN_KEY}):
-    """An admin API key. `role`: an owner's may do everything, a reader's only looks."""
+    """Admin API key. With the `role` owner it may do everything, with reader only read."""
 
     object: Literal["organization.admin_api_key"] = "organization.admin_api_key"
     id: str
@@ -202,7 +202,7 @@ class AdminApiKeyOut(AnswerModel, json_schema_extra={"example": _ADMIN_KEY}):
 
     @classmethod
     def of(cls, key: AdminKeyRecord, **more: Any) -> Self:
-        """A key as stored; `more` are the fields a subclass adds."""
+        """Make the answer from a stored key; `more` are the fields of a subclass."""
         owner = AdminKeyOwner(id=key.user_id, name=key.owner_name, created_at=seconds(key.owner_created_at_ms))
         return cls.from_record(key, redacted_value=f"sk-ig-admin-...{key.last_four}", owner=owner, **more)
 
@@ -211,17 +211,17 @@ class AdminApiKeyCreated(
     AdminApiKeyOut,
     json_schema_extra={"example": {**_ADMIN_KEY, "value": "sk-ig-admin-9d4h6j2n0q5f-..., shown this once"}},
 ):
-    """A new admin API key; `value` is its secret, shown this once."""
+    """New admin API key. Only this answer has `value`, its secret."""
 
     value: str
 
 
-Scopes = Annotated[list[str] | None, Field(description="Read `scopes` of the answer for what the key may do.")]
+Scopes = Annotated[list[str] | None, Field(description="Empty or null allows everything; see `scopes` of the answer.")]
 """OpenAI's permissions of a key; see `is_read_only`. An unknown scope grants nothing."""
 
 
 class KeyLimitSet(LimitSet):
-    """A limit of the new key; `model` null: for any model."""
+    """Limit of the new key. `model` null is for any model."""
 
     amount: int
     model: Annotated[str, Field(max_length=128)] | None = None
@@ -239,7 +239,7 @@ class ApiKeyCreate(
         }
     },
 ):
-    """`user_id` is a person by id or name, or a service account by id."""
+    """API key to create. `user_id` is a person by id or name, or a service account by id."""
 
     user_id: str
     name: str | None = None
@@ -250,7 +250,7 @@ class ApiKeyCreate(
 
 
 class ApiKeyUpdate(InputModel, json_schema_extra={"example": {"expires_in_seconds": 7776000}}):
-    """Fields left out stay as they are."""
+    """Change of an API key. Fields left out stay as they are."""
 
     expires_in_seconds: int | None = None
     scopes: Scopes = None
@@ -259,7 +259,7 @@ class ApiKeyUpdate(InputModel, json_schema_extra={"example": {"expires_in_second
 
 
 class ApiKeyRotate(InputModel, json_schema_extra={"example": {"grace_period_seconds": GRACE_S}}):
-    """`grace_period_seconds`: how long the old secret goes on working."""
+    """Rotation of a key. The old secret works for `grace_period_seconds` more."""
 
     grace_period_seconds: int = GRACE_S
 
@@ -267,7 +267,7 @@ class ApiKeyRotate(InputModel, json_schema_extra={"example": {"grace_period_seco
 class ServiceAccountKeyCreate(
     InputModel, json_schema_extra={"example": {"name": "second", "expires_in_seconds": 7776000}}
 ):
-    """Another key of a service account."""
+    """Key to create for a service account."""
 
     name: str | None = None
     expires_in_seconds: int | None = None
@@ -275,7 +275,7 @@ class ServiceAccountKeyCreate(
 
 
 class AdminApiKeyCreate(InputModel, json_schema_extra={"example": {"name": "automation"}}):
-    """`user_id` is whose the key is; without it the one whose key calls."""
+    """Admin API key to create. `user_id` is its owner; without it, the owner of the calling key."""
 
     name: str
     expires_in_seconds: int | None = None
@@ -289,5 +289,5 @@ def is_read_only(scopes: list[str] | None) -> bool:
 
 
 def scopes_of(key: KeyRecord) -> list[str]:
-    """OpenAI's scopes of a key: empty for one that may do everything."""
+    """Return OpenAI's scopes of a key, empty for one that may do everything."""
     return [READ_ONLY_SCOPE] if key.models == () else []

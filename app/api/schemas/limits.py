@@ -1,4 +1,4 @@
-"""Limits: ours, the same for every scope, unit and interval, and OpenAI's spend limits and image quotas made from it."""
+"""Limits of any scope, unit and interval, and OpenAI's spend limits and image quotas, which are made from them."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -52,28 +52,28 @@ _IMAGE_QUOTA = {
 
 
 class LimitOut(AnswerModel, json_schema_extra={"example": LIMIT_EXAMPLE}):
-    """A limit and its use in the current interval."""
+    """Limit and its use in the current interval."""
 
     object: Literal["limit"] = "limit"
     id: str
-    name: str = Field(description="The name in messages, like `monthly spend limit of user lin`.")
+    name: str = Field(description="Name in messages, like `monthly spend limit of user lin`.")
     scope: Scope
     scope_id: str | None = Field(description="Null for the organization.")
     scope_name: str | None
     model: str | None = Field(description="Null: for any model.")
     unit: Unit = Field(
-        description="Of `amount`, `spent`, `held` and `left`: micros (of the book's currency), images, requests, in_flight."
+        description="Unit of `amount`, `spent`, `held` and `left`: micros (of the book's currency), images, requests, in_flight."
     )
     interval: Interval = Field(description="`lifetime` for in_flight.")
     amount: int
     spent: int | None = Field(description="Null for a rate (per minute), except under `/key`.")
     held: int | None
-    left: int | None = Field(description="Below zero where a lowered limit or a dearer answer stands above it.")
+    left: int | None = Field(description="Negative when the limit was lowered or an answer cost more than its quote.")
     resets_at: int | None = Field(description="Unix seconds; null for a lifetime.")
 
     @classmethod
     def of(cls, state: LimitState, **more: Any) -> Self:
-        """A limit with its use; `more` are the fields a subclass adds."""
+        """Make the answer; `more` are the fields of a subclass."""
         limit, resets_at_ms = state.limit, state.resets_at_ms
         return cls.from_record(
             limit,
@@ -94,20 +94,20 @@ class LimitOut(AnswerModel, json_schema_extra={"example": LIMIT_EXAMPLE}):
 class QuotedLimitOut(
     LimitOut, json_schema_extra={"example": {**LIMIT_EXAMPLE, "needed": 1_000_000, "left_after": 118_000_000}}
 ):
-    """A limit that a quoted request would take from."""
+    """Limit that applies to a quoted request."""
 
     needed: int
     left_after: int
 
     @classmethod
     def of_needed(cls, state: LimitState, needed: int) -> Self:
-        """`needed` is in the limit's unit; the use of the limit is known."""
+        """Make the answer; `needed` is in the limit's unit, and its use is known."""
         assert state.left is not None
         return cls.of(state, needed=needed, left_after=state.left - needed)
 
 
 class Enforcement(AnswerModel):
-    """`enforcing`: nothing is left, so requests are refused now."""
+    """State of a limit. `enforcing`: nothing is left, so requests are refused."""
 
     status: Literal["enforcing", "inactive"]
 
@@ -127,7 +127,7 @@ class SpendLimitOut(AnswerModel, json_schema_extra={"example": _SPEND_LIMIT}):
 
     @classmethod
     def of(cls, kind: str, limit: LimitOut, currency: str) -> Self:
-        """`kind` is the `object`, as `project.spend_limit`."""
+        """Make the answer; `kind` is its `object`, like `project.spend_limit`."""
         assert limit.left is not None
         return cls.from_record(
             limit,
@@ -142,7 +142,7 @@ class SpendLimitOut(AnswerModel, json_schema_extra={"example": _SPEND_LIMIT}):
 
 
 class ImageQuotaOut(AnswerModel, json_schema_extra={"example": _IMAGE_QUOTA}):
-    """A limit in images, in the form of OpenAI's spend limit."""
+    """Limit in images, in the form of OpenAI's spend limit."""
 
     object: str
     interval: str
@@ -155,7 +155,7 @@ class ImageQuotaOut(AnswerModel, json_schema_extra={"example": _IMAGE_QUOTA}):
 
     @classmethod
     def of(cls, kind: str, limit: LimitOut) -> Self:
-        """`kind` is the `object`, as `project.image_quota`."""
+        """Make the answer; `kind` is its `object`, like `project.image_quota`."""
         assert limit.left is not None
         enforcement = _enforcement(limit.left)
         return cls.from_record(
@@ -164,8 +164,8 @@ class ImageQuotaOut(AnswerModel, json_schema_extra={"example": _IMAGE_QUOTA}):
 
 
 class LimitSet(InputModel):
-    """A limit to set or, with `amount` null, to remove. `interval` is minute (not for micros), day, week, month or lifetime,
-    and lifetime for in_flight."""
+    """Limit to set or, with `amount` null, to remove. `interval` is minute (not for micros), day, week, month or lifetime;
+    for in_flight it is lifetime."""
 
     unit: Literal["micros", "images", "requests", "in_flight", "spend"] = Field(
         description="The unit of `amount`. `spend` is the older name of money: its `amount` is in hundredths."
@@ -174,7 +174,7 @@ class LimitSet(InputModel):
     amount: int | None
 
     def change(self) -> LimitChange:
-        """The change, money in micros."""
+        """Make the change, with money in micros."""
         if self.unit == "spend":
             return LimitChange("micros", self.interval, self.amount and self.amount * HUNDREDTH_MICROS)
         return LimitChange(self.unit, self.interval, self.amount)
@@ -201,25 +201,25 @@ class LimitsSet(
 class SpendLimitSet(
     InputModel, json_schema_extra={"example": {"currency": "CNY", "interval": "month", "threshold_amount": 20000}}
 ):
-    """An amount of money."""
+    """Spend limit to set."""
 
-    currency: str = Field(max_length=10, description="The book's: nothing is converted.")
+    currency: str = Field(max_length=10, description="Currency of the book: amounts are not converted.")
     interval: SpendInterval = Field(description="`month`; day, week and lifetime are an extension.")
     threshold_amount: int = Field(ge=0, le=AMOUNT_MICROS_MAX // HUNDREDTH_MICROS, description="In hundredths.")
 
     def change(self) -> LimitChange:
-        """The change, in micros."""
+        """Make the change, in micros."""
         return LimitChange("micros", self.interval, self.threshold_amount * HUNDREDTH_MICROS)
 
 
 class ImageQuotaSet(InputModel, json_schema_extra={"example": {"interval": "day", "threshold_amount": 200}}):
-    """A number of images."""
+    """Image quota to set."""
 
     interval: SpendInterval
     threshold_amount: int = Field(ge=0, le=AMOUNT_MAX, description="Images.")
 
     def change(self) -> LimitChange:
-        """The change, in images."""
+        """Make the change, in images."""
         return LimitChange("images", self.interval, self.threshold_amount)
 
 

@@ -43,7 +43,7 @@ class UserDetails(AnswerModel):
 
 
 class UserProject(AnswerModel):
-    """A project a user belongs to, and the user's role in it."""
+    """Project of a user, with the user's role in it."""
 
     id: str
     name: str
@@ -51,14 +51,14 @@ class UserProject(AnswerModel):
 
 
 class UserProjects(AnswerModel):
-    """The projects a user belongs to."""
+    """Projects of a user."""
 
     object: Literal["list"] = "list"
     data: list[UserProject]
 
 
 class UserOut(AnswerModel, json_schema_extra={"example": _USER}):
-    """A person who may hold keys. A `disabled` user's keys do not work. `projects` is in the answer for one user only."""
+    """Person who may hold keys. Keys of a `disabled` user do not work. Lists leave out `projects`."""
 
     object: Literal["organization.user"] = "organization.user"
     id: str
@@ -76,7 +76,7 @@ class UserOut(AnswerModel, json_schema_extra={"example": _USER}):
 
     @classmethod
     def of(cls, user: User, projects: list[tuple[str, str, str]] | None = None) -> Self:
-        """`projects` are id, name and role of each."""
+        """Make the answer; `projects` are id, name and role of each."""
         disabled = user.disabled_at_ms is not None
         details = UserDetails.from_record(
             user, enabled=not disabled, banned=disabled, banned_at=seconds(user.disabled_at_ms)
@@ -98,7 +98,7 @@ class ProjectUserOut(
         "example": {"object": "organization.project.user", **_LIN, "role": "member", "added_at": 1795996800}
     },
 ):
-    """A person in a project."""
+    """Member of a project."""
 
     object: Literal["organization.project.user"] = "organization.project.user"
     id: str
@@ -109,7 +109,7 @@ class ProjectUserOut(
 
 
 class ServiceAccountOut(AnswerModel, json_schema_extra={"example": _ACCOUNT}):
-    """A service account; its role is `none` where it has none. `project_id` is there among those of all projects."""
+    """Service account, with the role `none` where it has no role. Only the list of all projects has `project_id`."""
 
     object: Literal["organization.project.service_account"] = "organization.project.service_account"
     id: str
@@ -120,23 +120,23 @@ class ServiceAccountOut(AnswerModel, json_schema_extra={"example": _ACCOUNT}):
 
     @classmethod
     def of(cls, account: ServiceAccount, **more: Any) -> Self:
-        """Account as its project lists it; `more` are the fields a subclass adds."""
+        """Make the answer without `project_id`; `more` are the fields of a subclass."""
         return cls.from_record(account, role=account.role or "none", **{"project_id": None, **more})
 
     @classmethod
     def of_all(cls, account: ServiceAccount) -> Self:
-        """Account with its project, for the list of all projects."""
+        """Make the answer with `project_id`, for the list of all projects."""
         return cls.of(account, project_id=account.project_id)
 
 
 class ServiceAccountCreated(ServiceAccountOut, json_schema_extra={"example": {**_ACCOUNT, "api_key": None}}):
-    """A new service account with its first key; `api_key` is null where none was asked for."""
+    """New service account with its first key. `api_key` is null when it was created without."""
 
     api_key: ServiceAccountKeyCreated | None
 
 
 class UserCreate(InputModel, json_schema_extra={"example": {"name": "lin", "email": "lin@example.com"}}):
-    """A person without a key, a project or a limit."""
+    """User to create, without key, project or limit."""
 
     name: str
     email: str | None = None
@@ -144,7 +144,7 @@ class UserCreate(InputModel, json_schema_extra={"example": {"name": "lin", "emai
 
 
 class UserUpdate(InputModel, json_schema_extra={"example": {"role": "owner"}}):
-    """Fields left out stay as they are."""
+    """Change of a user. Fields left out stay as they are."""
 
     role: str | None = None
     role_id: Ignored = None
@@ -156,7 +156,7 @@ class UserUpdate(InputModel, json_schema_extra={"example": {"role": "owner"}}):
 
 
 class ProjectUserCreate(InputModel, json_schema_extra={"example": {"email": "lin@example.com", "role": "member"}}):
-    """A person by `user_id` or `email`."""
+    """Member to add, by `user_id` or `email`."""
 
     role: str
     user_id: str | None = None
@@ -164,13 +164,13 @@ class ProjectUserCreate(InputModel, json_schema_extra={"example": {"email": "lin
 
 
 class ProjectUserUpdate(InputModel, json_schema_extra={"example": {"role": "owner"}}):
-    """Another role in the project."""
+    """Change of a member's role."""
 
     role: str | None = None
 
 
 class ServiceAccountCreate(InputModel, json_schema_extra={"example": {"name": "ci"}}):
-    """`create_service_account_only`: without a key and without a role."""
+    """Service account to create. With `create_service_account_only` it has neither key nor role."""
 
     name: str
     create_service_account_only: bool | None = None
@@ -178,7 +178,7 @@ class ServiceAccountCreate(InputModel, json_schema_extra={"example": {"name": "c
 
 
 class ServiceAccountUpdate(InputModel, json_schema_extra={"example": {"name": "builder", "role": "owner"}}):
-    """Fields left out stay as they are."""
+    """Change of a service account. Fields left out stay as they are."""
 
     name: str | None = None
     role: str | None = None

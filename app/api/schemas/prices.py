@@ -39,7 +39,7 @@ _STEP = {
 
 
 class PriceAmounts(AnswerModel):
-    """Micros per image, or per million tokens with a ceiling per image; the other fields are null."""
+    """Price per image, or per million tokens with a ceiling per image, in micros. The other fields are null."""
 
     per_image_micros: int | None = None
     per_million_input_text_micros: int | None = None
@@ -49,7 +49,7 @@ class PriceAmounts(AnswerModel):
 
 
 class PriceOut(PriceAmounts, json_schema_extra={"example": _PRICE}):
-    """A row of the price book; null in operation, size or quality is any. `starts_at` null: from the beginning."""
+    """Price of the book. Null in operation, size or quality means any; `starts_at` null means from the beginning."""
 
     object: Literal["price"] = "price"
     id: str
@@ -62,7 +62,7 @@ class PriceOut(PriceAmounts, json_schema_extra={"example": _PRICE}):
 
     @classmethod
     def of(cls, listed: ListedPrice) -> Self:
-        """A row that has a price."""
+        """Make the answer from a row with a price."""
         price = listed.price
         assert price is not None
         starts_at = seconds(price.from_ms) or None
@@ -71,7 +71,7 @@ class PriceOut(PriceAmounts, json_schema_extra={"example": _PRICE}):
 
 
 class PriceStepOut(AnswerModel):
-    """A price that is set (or would be); `was` null: nothing was in force. `from` null: from now."""
+    """Price that is set, or would be. `was` null: no price was in force. `from` null: from now."""
 
     model: str
     operation: str | None
@@ -83,7 +83,7 @@ class PriceStepOut(AnswerModel):
 
     @classmethod
     def of(cls, step: PriceStep) -> Self:
-        """A step of an import."""
+        """Make the answer from a step of an import."""
         was = PriceAmounts(**amount_fields(step.was)) if step.was else None
         becomes = PriceAmounts(**amount_fields(step.wanted.amount))
         return cls.from_record(step.wanted, was=was, becomes=becomes, **{"from": step.wanted.starts})
@@ -102,8 +102,8 @@ class PriceImportOut(
         }
     },
 ):
-    """Result of an import or of a comparison with the relay. `past` prices were over before now and are left out; `notes` say
-    what of the relay's could not be taken over."""
+    """Result of an import or of a comparison with the relay. `past` counts prices that ended before now and are left out; `notes`
+    name prices of the relay that could not be imported."""
 
     object: Literal["price.import"] = "price.import"
     dry_run: bool
@@ -114,7 +114,7 @@ class PriceImportOut(
 
     @classmethod
     def of(cls, found: PriceImport, *, dry_run: bool, notes: tuple[str, ...] = ()) -> Self:
-        """The result of an import."""
+        """Make the answer from the result of an import."""
         steps = [PriceStepOut.of(step) for step in found.steps]
         return cls(dry_run=dry_run, set=steps, unchanged=found.unchanged, past=found.past, notes=list(notes))
 
@@ -131,7 +131,7 @@ class PriceDocument(
         }
     },
 ):
-    """The whole book as a document, for `export` and `import`: amounts are plain decimals."""
+    """Price book as a document for `export` and `import`, with plain decimals."""
 
     currency: str
     prices: list[dict[str, str]]
@@ -144,7 +144,7 @@ _Micros = Annotated[int, Field(ge=0)]
 class PriceSet(
     InputModel, json_schema_extra={"example": {"model": "imagen4", "per_image_micros": 200_000, "from": "2026-12-01"}}
 ):
-    """Either the price per image, or the four per token; in micros, or under the name without `_micros` as a plain decimal.
+    """Price to set: per image, or the four per token, in micros or, under the name without `_micros`, as a plain decimal.
     `from` is a day like `2026-12-01` or an instant with its offset; without it the price is in force from now."""
 
     model: Annotated[str, Field(max_length=128)]
@@ -167,8 +167,8 @@ class PriceSet(
 class PriceSync(
     InputModel, json_schema_extra={"example": {"apply": False, "models": ["gpt-image-1"], "group": "default"}}
 ):
-    """A comparison with the prices of the relay. `models` are further ones of the relay's, `group` the relay's group of the
-    gateway's key; with `apply` the prices that differ are set from now on."""
+    """Comparison with the prices of the relay. `models` adds models of the relay to those of the catalog, `group` is the relay's
+    group of the gateway's key. With `apply` the prices that differ are set from now on."""
 
     apply: bool = False
     models: list[Annotated[str, Field(max_length=128)]] = Field(default_factory=list, max_length=100)
@@ -176,7 +176,7 @@ class PriceSync(
 
 
 def amount_fields(amount: PerImage | PerToken) -> dict[str, Any]:
-    """The fields of `PriceAmounts` that are not null."""
+    """Return the fields of `PriceAmounts` that are not null."""
     if isinstance(amount, PerImage):
         return {"per_image_micros": amount.micros}
     return {

@@ -1,4 +1,4 @@
-"""Projects, and what a project may ask of each model, in OpenAI's forms."""
+"""Projects, their rate limits and model permissions, in OpenAI's forms."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
@@ -13,7 +13,7 @@ from app.core.limits import Unit
 from app.store.organization import Project
 
 UNLIMITED = AMOUNT_MAX
-"""The amount shown where no limit is set; setting it removes the limit."""
+"""Amount that means no limit; setting it removes the limit."""
 RATE_LIMIT_PREFIX = "rl-"
 MODELS_MAX = 1000
 _RATE_FIELDS: dict[str, tuple[Unit, Interval]] = {
@@ -39,7 +39,7 @@ class ProjectOut(
         }
     },
 ):
-    """A team or cost centre."""
+    """Project: a team or cost centre."""
 
     object: Literal["organization.project"] = "organization.project"
     id: str
@@ -52,7 +52,7 @@ class ProjectOut(
 
     @classmethod
     def of(cls, project: Project) -> Self:
-        """A project as stored."""
+        """Make the answer from a stored project."""
         return cls.from_record(project, status="active" if project.archived_at_ms is None else "archived")
 
 
@@ -70,7 +70,7 @@ class RateLimitOut(
         }
     },
 ):
-    """The limits of a project for one model; 1000000000 stands for none."""
+    """Limits of a project for one model; 1000000000 means no limit."""
 
     object: Literal["project.rate_limit"] = "project.rate_limit"
     id: str
@@ -82,7 +82,7 @@ class RateLimitOut(
 
     @classmethod
     def of(cls, model: str, states: Iterable[LimitState]) -> Self:
-        """`states` are those of the project for this model."""
+        """Make the answer; `states` are those of the project for this model."""
         amounts = {(state.limit.unit, state.limit.interval): state.limit.amount for state in states}
         fields = {name: amounts.get(counted, UNLIMITED) for name, counted in _RATE_FIELDS.items()}
         return cls(id=f"{RATE_LIMIT_PREFIX}{model}", model=model, **fields)
@@ -91,7 +91,7 @@ class RateLimitOut(
 class ModelPermissionsOut(
     AnswerModel, json_schema_extra={"example": {"object": "project.model_permissions", **_PERMISSIONS}}
 ):
-    """The models a project may use, on top of what each key says of itself."""
+    """Models that a project may use. Keys can be restricted further."""
 
     object: Literal["project.model_permissions"] = "project.model_permissions"
     mode: ModelMode
@@ -99,7 +99,7 @@ class ModelPermissionsOut(
 
     @classmethod
     def of(cls, rule: ModelRule) -> Self:
-        """A rule as stored."""
+        """Make the answer from a stored rule."""
         return cls(mode=rule.mode, model_ids=list(rule.models))
 
 
@@ -110,7 +110,7 @@ def _no_region(value: Any) -> Any:
 
 
 class ProjectCreate(InputModel, json_schema_extra={"example": {"name": "web"}}):
-    """A new project; its name is not taken."""
+    """Project to create. Its name must be free."""
 
     name: str
     external_key_id: Ignored = None
@@ -119,7 +119,7 @@ class ProjectCreate(InputModel, json_schema_extra={"example": {"name": "web"}}):
 
 
 class ProjectUpdate(InputModel, json_schema_extra={"example": {"name": "website"}}):
-    """Another name."""
+    """Change of a project's name."""
 
     name: str | None = None
     external_key_id: Ignored = None
@@ -127,9 +127,9 @@ class ProjectUpdate(InputModel, json_schema_extra={"example": {"name": "website"
 
 
 class ModelPermissionsSet(InputModel, json_schema_extra={"example": _PERMISSIONS}):
-    """Permissions in place of those before."""
+    """Permissions that replace those of the project."""
 
-    mode: ModelMode = Field(description="`allow_list`: nothing but these models. `deny_list`: everything but these.")
+    mode: ModelMode = Field(description="`allow_list`: only these models. `deny_list`: all but these.")
     model_ids: list[str] = Field(max_length=MODELS_MAX, description="Models of the catalog.")
 
 
@@ -139,7 +139,7 @@ _Amount = Annotated[int | None, Field(ge=0, le=UNLIMITED)]
 class RateLimitUpdate(
     InputModel, json_schema_extra={"example": {"max_requests_per_1_minute": 20, "max_images_per_1_minute": 10}}
 ):
-    """Fields left out stay as they are; 1000000000 removes a limit."""
+    """Change of rate limits. Fields left out stay as they are; 1000000000 removes a limit."""
 
     max_requests_per_1_minute: _Amount = None
     max_images_per_1_minute: _Amount = None
@@ -149,7 +149,7 @@ class RateLimitUpdate(
     batch_1_day_max_input_tokens: _Amount = Field(None, description="Accepted without effect: there are no batches.")
 
     def changes(self) -> list[LimitChange]:
-        """The limits to set or remove."""
+        """Make the changes to apply."""
         given = {name: amount for name in _RATE_FIELDS if (amount := getattr(self, name)) is not None}
         return [
             LimitChange(*_RATE_FIELDS[name], None if amount == UNLIMITED else amount) for name, amount in given.items()

@@ -15,7 +15,7 @@ _CHARGE = {"request_id": "req_01a1ff32beb40ea6e55605530862", "model": "gpt-image
 
 
 class OpenRequestOut(AnswerModel):
-    """A request that stays unknown, and why."""
+    """Request that stays unknown, and the reason."""
 
     request_id: str
     model: str
@@ -25,7 +25,7 @@ class OpenRequestOut(AnswerModel):
 
 
 class DriftDayOut(AnswerModel):
-    """All models of a local day. `closed`: nothing of it is under way; `is_over`: book and bill are more than 1 % apart."""
+    """Book and bill of a local day. `closed`: its requests have ended; `is_over`: the two are more than 1 % apart."""
 
     day: str
     booked_micros: int
@@ -35,7 +35,7 @@ class DriftDayOut(AnswerModel):
 
 
 class DriftOfModel(AnswerModel):
-    """One model on one local day: our book and the relay's bill."""
+    """Book and bill of one model on one local day."""
 
     day: str
     model: str
@@ -56,7 +56,7 @@ class RelayAccount(AnswerModel):
 
     @classmethod
     def of(cls, accounts: RelayBilling) -> Self:
-        """The accounts as read."""
+        """Make the answer from the relay's bills."""
         log_rows = len(accounts.log.rows) if accounts.log else None
         return cls.from_record(accounts.account, log_rows=log_rows, missing=list(accounts.missing))
 
@@ -113,7 +113,7 @@ class ReconciliationOut(
         }
     },
 ):
-    """One comparison of the book with the relay's accounts: what was done, what stays open, and the drift, newest first."""
+    """Result of a reconciliation: steps done, requests that stay open, and the drift, newest first."""
 
     object: Literal["reconciliation"] = "reconciliation"
     dry_run: bool
@@ -125,7 +125,7 @@ class ReconciliationOut(
 
     @classmethod
     def of(cls, report: ReconciliationReport) -> Self:
-        """The report of a run."""
+        """Make the answer from the report of a run."""
         open = [OpenRequestOut.from_record(each, created_at=seconds(each.reserved_at_ms)) for each in report.open]
         return cls(
             dry_run=report.dry_run,
@@ -138,7 +138,7 @@ class ReconciliationOut(
 
 
 class ReconcileRequest(InputModel, json_schema_extra={"example": {"dry_run": True}}):
-    """`dry_run`: only say what would be done."""
+    """Reconciliation to run. With `dry_run` it changes nothing."""
 
     dry_run: bool = False
 
@@ -162,7 +162,7 @@ class AuditOut(
         }
     },
 ):
-    """The caches of the book, recomputed from it. `looked_at` counts the rows of each kind."""
+    """Result of an audit. `looked_at` counts the rows of each kind."""
 
     object: Literal["audit"] = "audit"
     clean: bool
@@ -171,7 +171,7 @@ class AuditOut(
 
     @classmethod
     def of(cls, audit: Audit) -> Self:
-        """The result of an audit."""
+        """Make the answer from an audit."""
         return cls(clean=not audit.differences, differences=list(audit.differences), looked_at=audit.looked_at)
 
 
@@ -209,7 +209,7 @@ class InstallationOut(
         }
     },
 ):
-    """The gateway's version, the currency of its book, and the timezone in which it cuts days and months."""
+    """Version of the gateway, currency of its book, and timezone of its days and months."""
 
     object: Literal["installation"] = "installation"
     version: str
@@ -232,7 +232,7 @@ class CatalogModelOut(
         }
     },
 ):
-    """An entry of the catalog. `priced`: it can be bought now. `allowed` is null where no project is named."""
+    """Model of the catalog. `priced`: it has a price now. `allowed` is null where no project is named."""
 
     object: Literal["catalog.model"] = "catalog.model"
     id: str
@@ -240,9 +240,9 @@ class CatalogModelOut(
     sizes: list[str]
     qualities: list[str]
     priced: bool
-    allowed: bool | None = Field(description="May the named project use it?")
+    allowed: bool | None = Field(description="True when the named project may use it.")
 
     @classmethod
     def of(cls, row: ModelRow) -> Self:
-        """An entry as listed."""
+        """Make the answer from a row of the catalog."""
         return cls.from_record(row, id=row.model)

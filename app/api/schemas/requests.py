@@ -1,4 +1,4 @@
-"""The book of requests, decisions about them, and refusals."""
+"""Requests and decisions about them."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -52,7 +52,7 @@ _CORRECTION = {
 
 
 class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
-    """A request of a client, its life and its cost; null where it has not come to that."""
+    """Request of a client with its times and cost. Fields of states it has not reached are null."""
 
     object: Literal["request"] = "request"
     id: str
@@ -72,27 +72,27 @@ class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     quality: str | None
     stream: bool
     prompt_chars: int
-    quote_micros: int = Field(description="The most it can cost: the money held while its outcome is open.")
+    quote_micros: int = Field(description="Highest cost, which is held until the outcome is known.")
     cost_micros: int | None
     images: int | None
-    flag: str | None = Field(description="Why the cost is not what the answer says, like `short` or `by_hand`.")
+    flag: str | None = Field(description="Mark of an unusual settlement, like `short` or `by_hand`.")
     input_tokens: int | None
     output_tokens: int | None
     http_status: int | None
     error_code: str | None
     relay: str | None = Field(description="Name of the relay it was sent to.")
     upstream_request_id: str | None
-    total_ms: int | None = Field(description="From the reservation to the end.")
+    total_ms: int | None = Field(description="Time from the reservation to the end.")
     upstream_ms: int | None
 
     @classmethod
     def of(cls, request: RequestRecord, **more: Any) -> Self:
-        """A request as stored; `more` are the fields a subclass adds."""
+        """Make the answer from a stored request; `more` are the fields of a subclass."""
         return cls.from_record(request, created_at=seconds(request.reserved_at_ms), **more)
 
 
 class CorrectionOut(AnswerModel):
-    """A booking or decision that mends a request; its amounts are added to the request's."""
+    """Correction of a request, or a decision about it. Its amounts are added to the request's."""
 
     kind: str
     cost_micros: int
@@ -104,21 +104,21 @@ class CorrectionOut(AnswerModel):
 
 
 class RequestDetailOut(RequestOut, json_schema_extra={"example": {**_REQUEST, "corrections": [_CORRECTION]}}):
-    """A request with its corrections, oldest first."""
+    """Request with its corrections, oldest first."""
 
     corrections: list[CorrectionOut]
 
     @classmethod
     def with_corrections(cls, request: RequestRecord, corrections: list[CorrectionRecord]) -> Self:
-        """A request and its corrections as stored."""
+        """Make the answer from a stored request and its corrections."""
         return cls.of(request, corrections=[CorrectionOut.from_record(each) for each in corrections])
 
 
-_Reason = Annotated[str, Field(max_length=2000, description="Kept beside the request, with the name of who decides.")]
+_Reason = Annotated[str, Field(max_length=2000, description="Stored with the request and the name of the caller.")]
 
 
 class RequestDecision(InputModel, json_schema_extra={"example": {"reason": "the relay's bill does not list it"}}):
-    """A decision about a request whose outcome is unknown."""
+    """Decision about a request whose outcome is unknown."""
 
     reason: _Reason
 
@@ -126,6 +126,6 @@ class RequestDecision(InputModel, json_schema_extra={"example": {"reason": "the 
 class RequestSettle(
     RequestDecision, json_schema_extra={"example": {"reason": "on the bill", "cost_micros": 1_000_000}}
 ):
-    """A decision that the request was charged; without `cost_micros` at its quote."""
+    """Decision that a request was charged: `cost_micros`, or without it its quote."""
 
     cost_micros: Annotated[int, Field(ge=0)] | None = None

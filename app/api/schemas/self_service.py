@@ -1,4 +1,4 @@
-"""A key as its holder sees it, and the price of a request beforehand."""
+"""API key as its own holder reads it, and the quote of a request."""
 
 from typing import Literal, Self
 
@@ -13,7 +13,7 @@ from app.store.keys import KeyRecord
 
 
 class OwnKeyOwner(AnswerModel):
-    """The user or service account a key acts for."""
+    """User or service account of a key."""
 
     type: Literal["user", "service_account"]
     id: str
@@ -38,7 +38,7 @@ class OwnKeyOut(
         }
     },
 ):
-    """The key that asks: whose it is, the models it can buy now, and every limit that applies to it."""
+    """Calling API key with its owner, the models it can buy now, and the limits that apply to it."""
 
     object: Literal["api_key"] = "api_key"
     id: str
@@ -54,7 +54,7 @@ class OwnKeyOut(
 
     @classmethod
     def of(cls, key: KeyRecord, models: list[str], currency: str, limits: list[LimitState]) -> Self:
-        """`models` are those the key can buy now."""
+        """Make the answer; `models` are those the key can buy now."""
         kind: Literal["user", "service_account"] = "service_account" if key.user_kind == "service_account" else "user"
         return cls.from_record(
             key,
@@ -86,7 +86,7 @@ class QuoteOut(
         }
     },
 ):
-    """The most a request can cost, the limit that would refuse it now, and what would be left. `amount` is a plain decimal."""
+    """Quote of a request: its highest cost, the limit that would refuse it now, and what would be left. `amount` is a decimal."""
 
     object: Literal["image.quote"] = "image.quote"
     operation: str
@@ -103,7 +103,7 @@ class QuoteOut(
 
     @classmethod
     def of(cls, request: ImageRequest, quote: Quote, currency: str) -> Self:
-        """The quote of a request."""
+        """Make the answer from a quote."""
         refused_by = quote.refused_by
         return cls.from_record(
             request,

@@ -1,5 +1,5 @@
-"""Usage and costs: OpenAI's pages of buckets, and our report over local days. Documentation of answers that are written by
-orjson from plain dicts with these fields: a report can have tens of thousands of rows."""
+"""Usage and costs: OpenAI's pages of buckets, and our report over local days. These models document answers only: orjson
+writes them from dicts, because a report can have tens of thousands of rows."""
 
 from typing import Any, Literal
 
@@ -38,17 +38,17 @@ def _page(result: dict[str, Any]) -> dict[str, Any]:
 
 
 class GroupedResult(AnswerModel):
-    """The groups of a result; null where it is not grouped by that."""
+    """Groups of a result. Fields that it is not grouped by are null."""
 
     project_id: str | None
     user_id: str | None
     api_key_id: str | None
     model: str | None
-    amount_micros: int = Field(description="An extension: the cost in millionths of the book's currency.")
+    amount_micros: int = Field(description="Cost in millionths of the book's currency (an extension).")
 
 
 class ImagesUsageResult(GroupedResult):
-    """Images and requests that were paid for."""
+    """Images and requests that were charged."""
 
     object: Literal["organization.usage.images.result"]
     images: int
@@ -58,7 +58,7 @@ class ImagesUsageResult(GroupedResult):
 
 
 class CostAmount(AnswerModel):
-    """An amount of money, as OpenAI's: a float."""
+    """Amount of money as a float, like OpenAI's."""
 
     value: float
     currency: str
@@ -95,7 +95,7 @@ class CostsBucket(BucketTimes):
 
 
 class UsagePage(AnswerModel):
-    """A page of buckets; `next_page` continues it."""
+    """Page of buckets. `next_page` is the `page` of the next request."""
 
     object: Literal["page"]
     has_more: bool
@@ -103,13 +103,13 @@ class UsagePage(AnswerModel):
 
 
 class ImagesUsageOut(UsagePage, json_schema_extra=_page(_IMAGES)):
-    """Images by time."""
+    """Usage of images in buckets of time."""
 
     data: list[ImagesUsageBucket]
 
 
 class CostsOut(UsagePage, json_schema_extra=_page(_COSTS)):
-    """Costs by time."""
+    """Costs in buckets of time."""
 
     data: list[CostsBucket]
 
@@ -125,7 +125,7 @@ class UsageSums(AnswerModel):
 
 
 class UsageReportRow(UsageSums):
-    """Sums of one group: a field for each name in `by`, and for project, user and key one with `_id`."""
+    """Sums of one group, with a field for each name in `by`; project, user and key have one with `_id` too."""
 
     model_config = ConfigDict(extra="allow")
 
