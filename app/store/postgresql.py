@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.errors import ConfigurationError, StoreUnavailable
@@ -106,9 +107,17 @@ def create_engine(where: DatabaseUrl, statement_timeout_s: float) -> AsyncEngine
     if not where.prepared_statements:
         # The unnamed statement: parsed with each execution, so that it may run on any of PgBouncer's connections.
         arguments |= {"prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: ""}
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://", pool_size=5, max_overflow=5, pool_timeout=5, pool_pre_ping=True, connect_args=arguments
     )
+    sa.event.listen(engine.sync_engine, "handle_error", _leave_standby)
+    return engine
+
+
+def _leave_standby(context: sa.engine.ExceptionContext) -> None:
+    """Use no connection of the pool again after one was refused a write: its server has become a standby."""
+    if getattr(context.original_exception, "sqlstate", None) == asyncpg.ReadOnlySQLTransactionError.sqlstate:
+        context.is_disconnect = True
 
 
 async def connect(dsn: str, **options: Any) -> Any:

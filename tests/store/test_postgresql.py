@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from app.errors import StoreUnavailable
-from app.store.engine import DatabaseUrl
+from app.store.engine import DatabaseUrl, open_database
 from app.store.postgresql import Pool
 from tests.servers import PostgresServer
 
@@ -87,3 +87,21 @@ async def test_a_connection_that_reads_only_is_not_used_again(postgres_server: P
         assert await pool.value("SHOW default_transaction_read_only") == "off"
     finally:
         await pool.close()
+
+
+async def test_a_connection_of_the_engine_that_reads_only_is_not_used_again(postgres_server: PostgresServer) -> None:
+    postgres_server.ensure_running()
+    database = open_database(DatabaseUrl("postgresql", url=postgres_server.url))
+    try:
+        async with database.read() as connection:
+            await connection.exec_driver_sql("SET SESSION default_transaction_read_only = on")
+            await connection.commit()
+        with pytest.raises(StoreUnavailable):
+            async with database.transaction() as connection:
+                await connection.exec_driver_sql("CREATE TABLE written (n int)")
+
+        async with database.transaction() as connection:
+            shown = await connection.exec_driver_sql("SHOW default_transaction_read_only")
+            assert shown.scalar_one() == "off"
+    finally:
+        await database.close()
