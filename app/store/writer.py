@@ -130,9 +130,8 @@ class Writer:
                     self._commit([job])
 
     def _fail(self, batch: list[_Job], exc: Exception) -> None:
-        error = (unavailability(exc) if isinstance(exc, sqlite3.Error) else None) or exc
-        for job in batch:
-            job.error = error
+        for job in batch:  # Each with an error of its own: its traceback would tie the requests of a batch together.
+            job.error = (unavailability(exc) if isinstance(exc, sqlite3.Error) else None) or exc
         if sqlite_error_kind(exc) == sqlite3.SQLITE_IOERR and not self._must_check:
             self._must_check = True
             log.error("the disk failed; nothing is bought until the database has been checked", error=str(exc))

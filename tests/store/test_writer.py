@@ -54,6 +54,18 @@ async def test_what_is_acknowledged_is_there_for_others_to_read(writer: Writer, 
     assert names(path) == {"one"}
 
 
+async def test_those_that_fail_together_have_an_error_each(path: Path) -> None:
+    writer = Writer(path)
+    path.unlink()
+
+    one, two = await asyncio.gather(writer.run(add("one")), writer.run(add("two")), return_exceptions=True)
+
+    assert isinstance(one, StoreUnavailable)
+    assert isinstance(two, StoreUnavailable)
+    assert one is not two
+    await writer.close()
+
+
 async def test_one_that_breaks_fails_alone(writer: Writer, path: Path) -> None:
     work = [add("one"), add("one"), add("two"), lambda db: db.execute("SELECT nonsense")]
 
