@@ -87,7 +87,8 @@ async def open_gateway(
         yield gateway
     finally:
         service = gateway.image_service
-        await gateway.background.finish(0 if service.closed and service.in_flight else settings.drain_s)
+        is_late = service.closed and (service.in_flight or service.attached)
+        await gateway.background.finish(0 if is_late else settings.drain_s)
         await gateway.chores.stop()
         await _close(gateway)
 

@@ -65,7 +65,7 @@ class ImageService:
         self._in_flight_max = in_flight_max
         self._client_deadline_s = client_deadline_s
         self._in_flight = 0
-        self._attached = 0
+        self.attached = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._deadlines: set[ClientDeadline] = set()
@@ -234,7 +234,7 @@ class ImageService:
         work: Coroutine[Any, Any, BookedAnswer],
     ) -> PendingAnswer:
         task = self._context.background.start(work, awaited=True)
-        self._attached += 1
+        self.attached += 1
         self._idle.clear()
         task.add_done_callback(self._detach)
         sent = asyncio.Event()
@@ -260,11 +260,11 @@ class ImageService:
         self._note_idle()
 
     def _detach(self, _task: object) -> None:
-        self._attached -= 1
+        self.attached -= 1
         self._note_idle()
 
     def _note_idle(self) -> None:
-        if self._in_flight == self._attached == 0:
+        if self._in_flight == self.attached == 0:
             self._idle.set()
 
     def _deadline(self, task: asyncio.Task[BookedAnswer]) -> ClientDeadline:

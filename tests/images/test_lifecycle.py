@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.core.endings import RequestEnded, RequestRefused
-from app.errors import StoreUnavailable
+from app.errors import StoreUnavailable, UpstreamOutcomeUnknown
 from app.images import booking
 from app.images.booking import retry_until_booked
 from app.sandbox import RunningSandbox
@@ -169,7 +169,7 @@ async def test_an_attached_retry_takes_no_place(client: Client) -> None:
     asking = [asyncio.create_task(client.ask(body, key="order-1"))]
     await until(lambda: len(client.relay.sandbox.seen) == 1)
     asking += [asyncio.create_task(client.ask(body, key="order-1")) for _ in range(5)]
-    await until(lambda: service._attached == 5)
+    await until(lambda: service.attached == 5)
     places, refused = service.in_flight, await client.ask(SMALL)
     answers = await asyncio.gather(*asking)
 
@@ -177,6 +177,19 @@ async def test_an_attached_retry_takes_no_place(client: Client) -> None:
     assert refused.json()["error"]["code"] == "overloaded"
     assert {answer.status_code for answer in answers} == {200}
     assert client.charges == 1
+
+
+async def test_an_attached_retry_does_not_hold_up_the_end_of_a_drained_gateway(
+    tmp_path: Path, relay: RunningSandbox
+) -> None:
+    """It waits for a request of another replica; its client has been let go."""
+    async with asyncio.timeout(20):
+        async with running_gateway(tmp_path, relay.base_url, drain_s=600) as gateway:
+            service = gateway.gateway.image_service
+            pending = service._attach_task("req_of_another", (), None, service.replay.answer("req_of_another"))
+            service.close()
+            with pytest.raises(UpstreamOutcomeUnknown):
+                await pending.result()
 
 
 async def is_in(client: Client, state: str) -> bool:
