@@ -58,11 +58,10 @@ async def test_those_that_fail_together_have_an_error_each(path: Path) -> None:
     writer = Writer(path)
     path.unlink()
 
-    one, two = await asyncio.gather(writer.run(add("one")), writer.run(add("two")), return_exceptions=True)
+    errors = await asyncio.gather(*(writer.run(add(name)) for name in ("one", "two")), return_exceptions=True)
 
-    assert isinstance(one, StoreUnavailable)
-    assert isinstance(two, StoreUnavailable)
-    assert one is not two
+    assert [type(error) for error in errors] == [StoreUnavailable, StoreUnavailable]
+    assert errors[0] is not errors[1]
     await writer.close()
 
 
