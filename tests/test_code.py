@@ -88,7 +88,6 @@ def test_no_function_is_longer_than_50_lines() -> None:
     )
 
 
-@not_yet
 def test_no_two_classes_of_the_application_have_the_same_name() -> None:
     where = defaultdict(list)
     for path, tree in APP.items():
@@ -111,7 +110,6 @@ def test_a_docstring_begins_with_a_noun_or_a_verb() -> None:
     assert_none(found)
 
 
-@not_yet
 def test_whatever_another_package_imports_has_a_docstring() -> None:
     imported = {
         (source, name) for source, name in imported_by_other_packages() if source != "errors"

@@ -16,8 +16,6 @@ from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 from app.store.pages import Cursor, Page
 
-__all__ = ["AdminKeyRecord", "NewAdminKey", "authenticate", "create_admin_key", "revoke_admin_key"]
-
 ROLES: tuple[AdminRole, ...] = get_args(AdminRole)
 _NO_HMAC = b"\0" * 32
 

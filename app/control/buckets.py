@@ -9,22 +9,9 @@ from typing import Literal, NamedTuple
 from app.core.intervals import HOUR_MS
 from app.errors import InvalidValue
 from app.store import buckets as store
-from app.store.buckets import BucketRange, BucketSums, Field, ReportNames, Row, UsageFilter
+from app.store.buckets import BucketRange, BucketSums, ReportNames, Row, UsageFilter
 from app.store.engine import Database
 from app.store.usage import Sums
-
-__all__ = [
-    "BucketPage",
-    "Field",
-    "GroupUsage",
-    "Period",
-    "ReportNames",
-    "Row",
-    "UsageBucket",
-    "UsageFilter",
-    "Width",
-    "read_buckets",
-]
 
 _COST = 2 + Sums.__slots__.index("cost_micros")
 Width = Literal["1m", "1h", "1d"]

@@ -13,8 +13,6 @@ from app.store import organization
 from app.store.engine import Database
 from app.store.organization import BookBinding, User
 
-__all__ = ["FirstKey", "check_binding", "claim", "first_key", "load_pepper"]
-
 FIRST_USER = "me"
 FIRST_SPEND_MICROS = 20_000_000
 FIRST_REQUESTS_PER_MINUTE = 10

@@ -13,8 +13,6 @@ from app.store import prices
 from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 
-__all__ = ["ModelMode", "ModelRow", "ModelRule", "list_models", "remove_rule", "set_rule", "show_rule"]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:

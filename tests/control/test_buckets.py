@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.control.audit import audit
-from app.control.buckets import Field, Period, UsageBucket, UsageFilter, Width, read_buckets
+from app.control.buckets import Period, UsageBucket, Width, read_buckets
 from app.core.intervals import hour_start_ms, local_day
 from app.core.request import DEFAULT_RELAY
 from app.errors import InvalidValue
+from app.store.buckets import Field, UsageFilter
 from app.store.engine import Database
 from app.store.ledger.corrections import Correction, late, post
 from app.store.usage import Sums

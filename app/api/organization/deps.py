@@ -10,9 +10,9 @@ from app.administration import Administration
 from app.api.deps import MISSING_KEY
 from app.api.guard import Guard
 from app.control import admin_keys
-from app.control.admin_keys import AdminKeyRecord
 from app.core.actors import Actor
 from app.errors import Conflict, InvalidApiKey, PermissionDenied, StoreUnavailable
+from app.store.admin_keys import AdminKeyRecord
 from app.store.engine import AWAY, Database
 
 WRONG_KEY = (

@@ -20,7 +20,7 @@ from app.api.schemas.projects import (
 )
 from app.control import limits, models, projects
 from app.control.limits import ScopeRef
-from app.control.models import ModelRule
+from app.core.grants import ModelRule
 from app.errors import InvalidValue, NotFound
 from app.store.pages import Cursor
 

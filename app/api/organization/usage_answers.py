@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from app.api.organization.usage_queries import SOURCE, CostsQuery, ImagesQuery, line_item
 from app.control import buckets
-from app.control.buckets import BucketPage, Row, UsageBucket
+from app.control.buckets import BucketPage, UsageBucket
 from app.core.money import MICROS
+from app.store.buckets import Row
 from app.store.engine import Database
 
 _IDS = ("project_id", "user_id", "api_key_id")

@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from app.api.organization.usage_queries import SOURCE, ImagesCsvQuery
 from app.control import buckets
-from app.control.buckets import Field, Period, ReportNames, UsageBucket, Width
+from app.control.buckets import Period, UsageBucket, Width
 from app.core.money import decimal_text
 from app.core.spreadsheet import escape_formula
 from app.errors import InvalidValue
+from app.store.buckets import Field, ReportNames
 from app.store.engine import Database
 from app.store.usage import Sums
 

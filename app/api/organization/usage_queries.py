@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.api.organization.reading import QueryModel
-from app.control.buckets import Field as UsageField
-from app.control.buckets import Period, UsageFilter, Width
+from app.control.buckets import Period, Width
 from app.errors import InvalidValue
+from app.store.buckets import Field as UsageField
+from app.store.buckets import UsageFilter
 
 TIME_MAX_S = 32_503_680_000
 """The year 3000."""
