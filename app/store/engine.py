@@ -169,7 +169,8 @@ def open_database(where: DatabaseUrl, statement_timeout_s: float = STATEMENT_TIM
         from app.store.postgresql import create_engine  # asyncpg takes 5 MiB, which SQLite does not need.
 
         return Database(where, create_engine(where, statement_timeout_s))
-    engine = create_async_engine(f"sqlite+aiosqlite:///{where.path}", connect_args={"timeout": BUSY_TIMEOUT_S})
+    url = sa.URL.create("sqlite+aiosqlite", database=str(where.path))
+    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
     sa.event.listen(engine.sync_engine, "connect", _sqlite_connected)
     sa.event.listen(engine.sync_engine, "begin", _sqlite_begin)
     return Database(where, engine)

@@ -147,7 +147,7 @@ class Writer:
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = db = sqlite3.connect(f"file:{self._path}?mode=rw", uri=True, isolation_level=None)
+            self._connection = db = sqlite3.connect(f"{self._path.as_uri()}?mode=rw", uri=True, isolation_level=None)
             for pragma in SQLITE_PRAGMAS:
                 db.execute(f"PRAGMA {pragma}")
             if self._busy_timeout_s is not None:

@@ -1,13 +1,16 @@
 """Errors of the drivers, told apart by code or class."""
 
+import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.errors import StorageFull, StoreUnavailable
-from app.store.engine import Database
+from app.store.engine import Database, DatabaseUrl, open_database
+from app.store.writer import Writer
 
 
 @pytest.mark.parametrize("column", ["locked", "interfaceerror", '"disk full"'])
@@ -36,3 +39,20 @@ async def test_a_full_sqlite_is_storage_full_and_a_locked_one_unavailable(sqlite
             await connection.execute(sa.text("PRAGMA busy_timeout = 0"))
             await connection.execute(sa.text("UPDATE organization SET revision = 0"))
     other.close()
+
+
+@pytest.mark.parametrize("folder", ["50%20off", "what?", "number #1"])
+async def test_the_path_of_a_database_may_hold_what_means_something_in_a_url(
+    sqlite_template: Path, tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / folder).mkdir()
+    where = DatabaseUrl.of(None, Path(shutil.copy(sqlite_template, tmp_path / folder)).parent)
+    assert where.path is not None
+    database, writer = open_database(where), Writer(where.path)
+    try:
+        await writer.run(lambda db: db.execute("UPDATE organization SET revision = 7"))
+        async with database.read() as connection:
+            assert (await connection.execute(sa.text("SELECT revision FROM organization"))).scalar_one() == 7
+    finally:
+        await writer.close()
+        await database.close()
