@@ -49,7 +49,7 @@ class NewAlert:
 
 @dataclass(frozen=True, slots=True)
 class AlertChange:
-    """Change of an alert; None keeps what is there. A webhook whose URL was there before keeps its secret."""
+    """Change of an alert; None keeps a field. A webhook whose URL stays keeps its secret."""
 
     threshold: int | None = None
     channels: tuple[Channel, ...] | None = None

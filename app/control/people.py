@@ -19,7 +19,7 @@ from app.store.pages import Cursor, Page
 
 @dataclass(frozen=True, slots=True)
 class UserChange:
-    """Change of a user; None keeps what is there. A service account can only be `disabled`, or not."""
+    """Change of a user; None keeps a field. Of a service account only `disabled` can be changed."""
 
     role: str | None = None
     name: str | None = None

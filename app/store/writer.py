@@ -77,7 +77,7 @@ class Writer:
         return job.future
 
     async def close(self) -> None:
-        """Commit what is queued, then close the database and end the thread."""
+        """Commit the queued jobs, then close the database and end the thread."""
         if self._closed:
             return
         last = self.run(lambda _: None)

@@ -73,7 +73,7 @@ async def _answer(
     group: Callable[[tuple[str, ...]], dict[str, Any]],
     result: Callable[[Row, dict[str, Any]], dict[str, Any]],
 ) -> Response:
-    """`group` makes the fields of a group from its values once, `result` those of each of its rows.
+    """Write a page. `group` makes the fields of a group from its values, once; `result` makes those of each row.
 
     It runs in a thread: tens of thousands of results would block the event loop.
     """

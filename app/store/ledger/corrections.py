@@ -54,7 +54,7 @@ class CorrectionRecord:
 
 
 def late(request_id: str, cost_micros: int, images: int, at_ms: int, reason: str, actor: str = "gateway") -> Correction:
-    """Make the correction of a request that was released and charged after all. It is posted once, whoever finds it first."""
+    """Make the correction of a request that was released and charged after all. Its cause lets it be posted once only."""
     return Correction(request_id, "late", reason, actor, at_ms, cost_micros, images, 1, f"late:{request_id}")
 
 

@@ -32,7 +32,7 @@ from app.store.postgresql import TRIES, Pool
 
 
 class PostgresqlLedger:
-    """`Ledger` over a pool of connections."""
+    """Implementation of `Ledger` over a pool of connections."""
 
     def __init__(self, pool: Pool):
         self._pool = pool

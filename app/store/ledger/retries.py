@@ -45,7 +45,7 @@ class Retries(Protocol):
 
 
 class SqliteRetries:
-    """`Retries` over the writer that also books."""
+    """Implementation of `Retries` over the writer of the ledger."""
 
     def __init__(self, writer: Writer):
         self._writer = writer
@@ -80,7 +80,7 @@ def _adopt(db: sqlite3.Connection, api_key_id: str, fingerprint: bytes, count: i
 
 
 class PostgresqlRetries:
-    """`Retries` over the pool that also books."""
+    """Implementation of `Retries` over the pool of the ledger."""
 
     def __init__(self, pool: "Pool"):
         self._pool = pool

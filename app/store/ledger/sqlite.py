@@ -26,7 +26,7 @@ from app.store.writer import Writer
 
 
 class SqliteLedger:
-    """`Ledger` over the one writer."""
+    """Implementation of `Ledger` over the writer thread."""
 
     def __init__(self, writer: Writer):
         self._writer = writer
@@ -77,7 +77,7 @@ def _reserve(db: sqlite3.Connection, reservation: Reservation) -> ReserveOutcome
 
 
 def _counter(db: sqlite3.Connection, key: CounterKey) -> tuple[int, int]:
-    """Return the id of a counter and what is left in it. One that did not exist is opened."""
+    """Return the id of a counter and the amount left in it. A missing counter is opened."""
     row = (key.limit.id, key.starts_at_ms)
     found: tuple[int, int] | None = db.execute(_FIND_COUNTER, row).fetchone()
     if found is None:
