@@ -1,4 +1,4 @@
-"""Composition of the administration: its parts are made from the settings here."""
+"""Parts of the gateway that administration needs, made from the settings: for the API, for commands, and for `wiring.py`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

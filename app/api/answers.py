@@ -59,7 +59,8 @@ class ResultResponse(_SelfSending):
                 if self._connection.is_closed:
                     break
                 unsent -= len(chunk)
-                if unsent == 0:  # Before the last piece is sent: afterwards the server may close the connection itself.
+                # Before the last piece is sent: afterwards `is_closed` is also true when the server has closed the connection.
+                if unsent == 0:
                     self._pending.note_delivery()
                 await send(_piece(chunk, more=unsent > 0))
                 await _yield_after(chunk)

@@ -25,13 +25,13 @@ router = APIRouter(prefix="/images/requests", tags=["Images"])
 @router.get("/{request_id}", response_model=ImageRequestOut)
 async def retrieve_request(request_id: str, caller: Caller, gateway: Wired) -> JSONResponse:
     """Return state, cost and times of a request of this API key; 404 for any other."""
-    return _state_response(gateway, await gateway.image_service.replay.of_owner(caller, request_id))
+    return _state_response(gateway, await gateway.image_service.replay.find_for_key(caller, request_id))
 
 
 @router.get("/{request_id}/result", **openapi.REQUEST_RESULT)
 async def retrieve_result(request: Request, request_id: str, caller: Caller, gateway: Wired) -> Response:
     """Return the answer of a request of this API key, as it was or would have been sent; 202 while there is none yet."""
-    original = await gateway.image_service.replay.of_owner(caller, request_id)
+    original = await gateway.image_service.replay.find_for_key(caller, request_id)
     if not original.ended:
         return _state_response(gateway, original, status=202, path=request.url.path.removesuffix("/result"))
     return await response_to(gateway.image_service.collect(original), ClientConnection(request), gateway.currency)
@@ -43,9 +43,8 @@ async def accepted(gateway: Gateway, pending: PendingAnswer) -> Response:
     if pending.queue is not None:
         pending.queue.leave()
     document: dict[str, Any] = {"id": pending.request_id, "object": "image.request", "state": "dispatched"}
-    with suppress(
-        GatewayError
-    ):  # The request has been sent, so the client must not get a store error, which invites a retry.
+    # The request has been sent, so the client must not get an error of the store, which invites a retry.
+    with suppress(GatewayError):
         original = await gateway.image_service.replay.originals.find(pending.request_id)
         document = ImageRequestOut.of(original, gateway.currency).model_dump() if original is not None else document
     headers = common_headers(pending) | _polling_headers(f"{V1}{router.prefix}/{pending.request_id}")

@@ -1,10 +1,10 @@
-"""The command `imagegate`: parses, calls control, prints. What a command needs is imported when it runs."""
+"""Command line `imagegate`: parses options, calls the administration API, prints. Each command imports its modules when it runs."""
 
 import sys
 
 
 def main() -> None:
-    """The entry point. Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict."""
+    """Run the command line of this process. Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict."""
     from app.cli.root import run
 
     sys.exit(run(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""imagegate admin-keys: secrets for the administration API, and for nothing else."""
+"""imagegate admin-keys: keys for the administration API only."""
 
 from typing import Annotated
 

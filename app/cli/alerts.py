@@ -1,4 +1,4 @@
-"""imagegate alerts: who is told when so much is used."""
+"""imagegate alerts: messages when usage reaches a threshold."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""imagegate audit: whether the caches of the book say what the book says."""
+"""imagegate audit: comparison of counters and usage with the book."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""imagegate audit-log: who changed what, and when."""
+"""imagegate audit-log: changes with their author and time."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ async def audit_log(
     event: Annotated[list[str] | None, typer.Option(metavar="E", help="Only such, like project.created.")] = None,
     target: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only changes of this.")] = None,
 ) -> None:
-    """Show who changed what through the API, the command line or the console."""
+    """Show who changed what through the API or the command line."""
     query = {"event_types": event or [], "resource_ids": target or []}
     ctx.out.rows(_CHANGE, await ctx.client.every("audit_logs", count=limit, **query))
 

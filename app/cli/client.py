@@ -1,4 +1,4 @@
-"""A client of the administration API: over HTTP to another gateway, or in-process to an application over the database here."""
+"""Client of the administration API: over HTTP to another machine, or in this process to an application over the database here."""
 
 import os
 import re
@@ -29,17 +29,18 @@ PAGE = 100
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""What reading an answer of another shape raises."""
+"""Exceptions raised by code that reads an answer of another shape."""
 
 Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Sends requests to the administration API and returns its answers.
+    """Client of one gateway's administration API.
 
     Paths are given in segments, after /v1/organization. Every method raises GatewayError: the gateway's own refusal, or one
-    that says why there was no answer. No secret is ever part of a URL. `url` is the gateway's, without /v1.
+    that says why there was no answer. A value that looks like a secret is refused, because URLs are logged. `url` is the
+    gateway's, without /v1.
     """
 
     http: httpx2.AsyncClient
@@ -54,7 +55,7 @@ class Client:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Guard code that reads an answer: raises GatewayError for one of another shape than imagegate's."""
+        """Guard code that reads an answer: raises GatewayError for an answer that does not have imagegate's shape."""
         try:
             yield
         except _UNREADABLE as exc:
@@ -62,7 +63,7 @@ class Client:
 
     @contextmanager
     def after(self, change: str) -> Iterator[None]:
-        """Guard the requests that show a change: when one fails, the GatewayError says that `change` is made all the same."""
+        """Guard requests that only show a change: when one fails, the GatewayError says that `change` has been made."""
         try:
             with self.reading():
                 yield
@@ -72,11 +73,11 @@ class Client:
             raise GatewayError(message, status=exc.status, code=exc.code, type=exc.type) from exc
 
     async def get(self, *path: str, **query: Any) -> Answer:
-        """Parameters that are None are left out."""
+        """Send a GET. Parameters that are None are left out."""
         return self._json(await self._send("GET", path, query))
 
     async def every(self, *path: str, count: int | None = None, **query: Any) -> Answer:
-        """All pages of a list as one list; with `count` only so many objects."""
+        """Read all pages of a list as one list; with `count`, only its first objects."""
         data: list[Any] = []
         while True:
             limit = PAGE if count is None else min(PAGE, count - len(data))
@@ -93,7 +94,7 @@ class Client:
         return self._json(await self._send("DELETE", path))
 
     async def text(self, *path: str, **query: Any) -> str:
-        """An answer that is a document."""
+        """Send a GET whose answer is a document; returns its text."""
         return (await self._send("GET", path, query)).text
 
     async def send_text(self, text: str, content_type: str, *path: str, **query: Any) -> Answer:
@@ -117,7 +118,7 @@ class Client:
         raise self._refusal(answer)
 
     def _json(self, answer: httpx2.Response) -> Answer:
-        """Every answer of the API is an object that says in `object` what it is."""
+        """Parse an answer. Raises GatewayError without the field `object`, which every answer of the API has."""
         with self.reading():
             found: Answer = answer.json()
             if not isinstance(found["object"], str):
@@ -154,7 +155,7 @@ class Client:
         return GatewayError(message, param=error["param"], code=code, type=error["type"], status=status)
 
     def unexpected_answer(self, status: int, location: str | None = None) -> GatewayError:
-        """The error for an answer that is not imagegate's: a proxy or a sign-in page has answered."""
+        """Make the error for an answer that is not imagegate's: a proxy or a sign-in page has answered."""
         leads = _host(location)
         message = f"{self.url} answers {status}{leads}, and not as imagegate does. Look at the URL, and at what stands"
         return GatewayError(f"{message} between.", status=502, code="gateway_unreachable")
@@ -162,7 +163,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The currency and the timezone that a gateway's data is shown in."""
+    """Currency and timezone that the data of a gateway is shown in."""
 
     currency: str
     zone: ZoneInfo
@@ -170,8 +171,8 @@ class Installation:
 
 @asynccontextmanager
 async def connected(target: Target) -> AsyncIterator[tuple[Client, Installation]]:
-    """Open a client for one command and ask who answers. Raises GatewayError and, for a proxy or certificate authority of the
-    environment or a database that cannot be used, ConfigurationError."""
+    """Open a client for one command, and read the installation it is connected to. Raises GatewayError; ConfigurationError for an
+    unusable database, or an unusable proxy or certificate authority in the environment."""
     if isinstance(target, RemoteTarget):
         async with _remote(target) as http:
             client = Client(http, target.url)
@@ -202,12 +203,12 @@ def _remote(target: RemoteTarget) -> httpx2.AsyncClient:
 
 
 def _set_of(names: tuple[str, ...]) -> str:
-    """Those of `names` that the environment has, as they are written there."""
+    """Return the names that are set in the environment, in its spelling; all of `names` when none is."""
     return ", ".join(name for name in os.environ if name.upper() in names) or " or ".join(names)
 
 
 def _error(answer: httpx2.Response) -> dict[str, Any] | None:
-    """OpenAI's error object; None in an answer of somebody else."""
+    """Return OpenAI's error object; None when the answer has none."""
     try:
         error = answer.json()["error"]
         return error if {"message", "type", "param", "code"} <= error.keys() else None
@@ -223,7 +224,7 @@ def _segment(text: str) -> str:
 
 
 def _host(location: str | None) -> str:
-    """The part of a redirect's target that may be shown: the rest can hold a password."""
+    """Return scheme and host of a redirect's target, as words for a message. The rest can hold a password."""
     try:
         to = urlsplit(location or "")
     except ValueError:
@@ -232,7 +233,7 @@ def _host(location: str | None) -> str:
 
 
 def _check_secrets(*values: Any) -> None:
-    """URLs are logged everywhere. A value may be a list, or hold several with commas between."""
+    """Refuse secrets, because URLs are logged everywhere. A value may be a list, or hold several with commas between."""
     each = [str(item) for value in values for item in (value if isinstance(value, list | tuple) else [value])]
     if any(re.search(r"(^|[\s,])sk-", text) for text in each):
         raise NotFound("That is a secret, and not an id; an id of a key is like key_ and 12 characters.", param="key")

@@ -1,4 +1,4 @@
-"""The frame of every command: common options, the line that names its target, errors and exit codes."""
+"""Frame of every command: common options, the line that names the target, errors and exit codes."""
 
 import asyncio
 import inspect
@@ -39,7 +39,7 @@ FormatOption = Annotated[Format | None, typer.Option("--format", help="How to pr
 
 @dataclass(frozen=True, slots=True)
 class CommonOptions:
-    """The options every command takes, before its name or after it; after it wins."""
+    """Options of every command, given before its name or after it. An option after the name takes precedence."""
 
     sandbox: bool = False
     data_dir: str | None = None
@@ -54,7 +54,7 @@ class CommonOptions:
         return CommonOptions(*(earlier if given in (None, False) else given for given, earlier in pairs))
 
     def target(self) -> Target:
-        """Raises BadRequest for two targets at once, ConfigurationError for what is missing."""
+        """Make the target of the command. Raises BadRequest for two targets at once, ConfigurationError for a missing setting."""
         remote = remote_target(self.url, self.admin_key_file)
         if remote is None:
             return local_target(sandbox=self.sandbox, data_dir=self.data_dir)
@@ -66,7 +66,7 @@ class CommonOptions:
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """What a command is given besides its own options: where it works, a client of the API there, and how to print."""
+    """Context of a command: its target, a client of the API there, and its output."""
 
     target: Target
     out: Output
@@ -75,7 +75,7 @@ class ApiContext:
 
 @dataclass(frozen=True, slots=True)
 class LocalContext:
-    """What a command of this machine is given besides its own options."""
+    """Context of a command that works on this machine only."""
 
     target: LocalTarget
     out: Output
@@ -88,8 +88,8 @@ LocalCommand = Callable[Concatenate[LocalContext, P], Coroutine[Any, Any, None] 
 def command(
     app: typer.Typer, name: str, *, csv: bool = False, local: LocalCommand[...] | None = None
 ) -> Callable[[ApiCommand[P]], ApiCommand[P]]:
-    """Make a coroutine function a command that asks the administration API, here or on another machine. Errors it raises are
-    printed and become its exit code. `local` takes its place on this machine."""
+    """Register a coroutine function as a command that calls the administration API, here or on another machine. Errors are printed
+    and become the exit code. When the target is this machine, `local` runs instead, if given."""
 
     def register(body: ApiCommand[P]) -> ApiCommand[P]:
         def work(target: Target, format: Format, options: dict[str, Any]) -> None:
@@ -105,7 +105,7 @@ def command(
 
 
 def local_command(app: typer.Typer, name: str) -> Callable[[LocalCommand[P]], LocalCommand[P]]:
-    """Make a function, a coroutine function or not, a command that works on this machine only."""
+    """Register a function or coroutine function as a command that works on this machine only."""
 
     def register(body: LocalCommand[P]) -> LocalCommand[P]:
         def work(target: Target, format: Format, options: dict[str, Any]) -> None:
@@ -170,7 +170,7 @@ def _with_common_options(
 
 
 def _run(work: Work, given: CommonOptions, own: dict[str, Any], local_only: str | None) -> None:
-    """`local_only` is the name of a command that does not work on another machine."""
+    """Run a command and report its errors. `local_only` is its name when it does not work on another machine."""
     target: Target | None = None
     is_json = given.format is Format.json
     try:
@@ -196,7 +196,7 @@ def _say_target(target: Target) -> None:
 
 
 def report(exc: GatewayError | ConfigurationError, target: Target | None, *, as_json: bool) -> int:
-    """Print an error, in the API's form where JSON is asked for. Returns the exit code."""
+    """Print an error, with `as_json` in the API's form. Returns the exit code."""
     message = with_flags(str(exc), target.flags if target else "")
     if as_json:
         body = _error_object(exc, message)
@@ -215,25 +215,25 @@ def _error_object(exc: GatewayError | ConfigurationError, message: str) -> dict[
 
 
 def error_body(message: str, type: str, code: str) -> dict[str, Any]:
-    """OpenAI's error object."""
+    """Make OpenAI's error object."""
     return {"error": {"message": message, "type": type, "param": None, "code": code}}
 
 
 def exit_code(exc: GatewayError | ConfigurationError) -> int:
-    """3 not found, 4 conflict, 2 for a value that cannot be, otherwise 1."""
+    """Return the exit code: 2 for an invalid value, 3 for not found, 4 for a conflict, otherwise 1."""
     if isinstance(exc, ConfigurationError):
         return FAILED
     return {400: USAGE, 404: NOT_FOUND, 409: CONFLICT}.get(exc.status, FAILED)
 
 
 def check_relay(target: Target, place: str) -> None:
-    """Raises ConfigurationError for the sandbox on this machine, whose relay only its server can ask."""
+    """Raise ConfigurationError for the sandbox on this machine, because only its own server can reach its relay."""
     if isinstance(target, LocalTarget) and target.sandbox:
         raise ConfigurationError(f"The sandbox relay lives inside `imagegate serve`, {place}.")
 
 
 def with_flags(message: str, flags: str) -> str:
-    """Commands in a message stand in backticks: add the flags that lead to the same target."""
+    """Add the flags of this target to the commands in a message, which stand in backticks."""
 
     def complete(found: re.Match[str]) -> str:
         command = found[1]

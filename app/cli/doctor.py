@@ -1,4 +1,4 @@
-"""imagegate doctor: looks at everything a gateway depends on, and says what to do."""
+"""imagegate doctor: checks everything a gateway depends on, and names the next step."""
 
 import sys
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
 async def _examine_here(ctx: LocalContext) -> None:
-    """Examine this machine, also where there is no database yet."""
+    """Check this machine, even before its database exists."""
     found = await examine(ctx.target)
     _print(ctx.out, found.model_dump(mode="json"), ctx.target.flags)
 
@@ -33,7 +33,7 @@ async def doctor(ctx: ApiContext) -> None:
 
 
 async def examine(target: "LocalTarget") -> "DoctorOut":
-    """The findings on this machine, in the API's form. Raises ConfigurationError for a pepper that cannot be one."""
+    """Return the findings on this machine, in the API's form. Raises ConfigurationError for an invalid pepper."""
     from structlog.testing import capture_logs
 
     from app.administration import doctor_from
@@ -57,7 +57,7 @@ async def examine(target: "LocalTarget") -> "DoctorOut":
 
 
 def _relay(target: "LocalTarget") -> "HttpUpstream | Finding":
-    """The relay to ask, or the finding why there is none."""
+    """Make the client of the relay, or the finding why there is none."""
     from app.administration import SANDBOX_RELAY, upstream_from
     from app.control.doctor import Finding
     from app.errors import ConfigurationError
@@ -69,7 +69,7 @@ def _relay(target: "LocalTarget") -> "HttpUpstream | Finding":
 
 
 def _print(out: Output, answer: dict[str, Any], flags: str) -> None:
-    """Raises typer.Exit when a check has failed."""
+    """Print the findings. Raises typer.Exit when a check has failed."""
     findings = [{**finding, "message": with_flags(finding["message"], flags)} for finding in answer["findings"]]
     if out.is_json:
         out.json({**answer, "findings": findings})

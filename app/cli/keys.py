@@ -97,7 +97,7 @@ async def rotate(
 
 
 def _print_secret(out: Output, created: Record) -> bool:
-    """Returns True where words may follow: `key` is the secret for scripts."""
+    """Print a new secret, in JSON also as the field `key`. Return True when messages for people may follow."""
     if out.is_json:
         out.json({**created, "key": created["value"]})
     else:
@@ -106,7 +106,7 @@ def _print_secret(out: Output, created: Record) -> bool:
 
 
 def _seconds_until(expires: str, zone: ZoneInfo) -> int:
-    """Seconds from now, rounded up, by this machine's clock."""
+    """Return the seconds from now, rounded up, by this machine's clock."""
     from app.control.dates import expiry_ms
 
     now_ms = int(time.time() * 1000)

@@ -1,4 +1,4 @@
-"""imagegate limits: what may be spent and used, and how much of it is."""
+"""imagegate limits: limits and their use."""
 
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple
@@ -37,7 +37,7 @@ _LIMIT = (
 
 
 class LimitOption(NamedTuple):
-    """An amount option as given, with its interval."""
+    """Value of an option that sets an amount, with its unit and interval."""
 
     option: str
     unit: str
@@ -94,7 +94,7 @@ async def show(
 
 
 def chosen_scope(organization: bool, project: str | None, user: str | None, key: str | None) -> dict[str, str]:
-    """The API's fields `scope` and `scope_id`; none of them where no option is given. Raises InvalidValue for two scopes."""
+    """Return the API's fields `scope` and `scope_id`; empty when no option is given. Raises InvalidValue for two scopes."""
     named = {"project": project, "user": user, "key": key}
     given = [{"scope": scope, "scope_id": name} for scope, name in named.items() if name is not None]
     given += [{"scope": "organization"}] if organization else []
@@ -104,14 +104,14 @@ def chosen_scope(organization: bool, project: str | None, user: str | None, key:
 
 
 def required_scope(scope: dict[str, str]) -> dict[str, str]:
-    """Raises InvalidValue where no option is given."""
+    """Return the scope as `chosen_scope` does. Raises InvalidValue when no option is given, too."""
     if not scope:
         raise InvalidValue("Name the scope: --organization, --project P, --user U or --key ID.")
     return scope
 
 
 def _limit(given: LimitOption) -> dict[str, Any] | None:
-    """A limit in the API's form; None for an option that is not given."""
+    """Make a limit in the API's form; None for an option that is not given."""
     if given.amount is None and (given.interval in (None, "minute") or given.unit == "in_flight"):
         return None
     param = given.option[2:].replace("-", "_")

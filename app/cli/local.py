@@ -1,4 +1,4 @@
-"""The administration's application over the database here, with the account this runs under as the actor."""
+"""Application of the administration API over the database here, for commands; its actor is the current system account."""
 
 import getpass
 import os
@@ -17,7 +17,8 @@ from app.main import create_administration_app
 
 @asynccontextmanager
 async def open_application(target: LocalTarget) -> AsyncIterator[ASGIApp]:
-    """Raises ConfigurationError for a database that is not there, not up to date or in another currency."""
+    """Open the application. Raises ConfigurationError for a database that is absent, not up to date, or bound to another currency
+    or timezone."""
     if not target.has_database:
         raise ConfigurationError(
             f"There is no database in {target.data_dir} yet. `imagegate serve` makes one and starts the gateway; "
@@ -32,7 +33,7 @@ async def open_application(target: LocalTarget) -> AsyncIterator[ASGIApp]:
 
 
 def _actor() -> Actor:
-    """The account this runs under: whoever may run the command line here may do everything."""
+    """Return the current system account as actor: everybody who can run commands here may do everything."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError, ImportError):  # A container may run under a number nobody has a name for.

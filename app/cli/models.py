@@ -1,4 +1,4 @@
-"""imagegate models: the catalog, and which of it a project may use."""
+"""imagegate models: the catalog, and the models that a project may use."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Data on stdout, words on stderr: as a table, as tab-separated lines for a pipe, or as JSON."""
+"""Output of commands: data on stdout as a table, as tab-separated lines (in a pipe) or as JSON; messages on stderr."""
 
 import json
 import sys
@@ -19,11 +19,11 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table, filled from an answer of the API.
+    """Column of a table, filled from an answer of the API.
 
-    `field` is a field of the answer; a dot leads into an inner object (`project.name`). `value` computes what no field holds.
-    Money is in micros, a time in Unix seconds; an `amount` is money where the answer's `unit` is micros, otherwise a number.
-    `none` is the text for null, `empty` the text for an empty list. `heading` is made from `field` where it is not given.
+    `field` is a field of the answer; a dot leads into an inner object (`project.name`). A `value` computes the cell instead.
+    Money is in micros, a time in Unix seconds; an `amount` is money when the answer's `unit` is micros, otherwise a number.
+    `none` is the text for null, `empty` the text for an empty list. Without a `heading` it is made from `field`.
     """
 
     field: str
@@ -35,11 +35,11 @@ class Column:
 
     @property
     def name(self) -> str:
-        """The name in the head of a table or of a CSV file."""
+        """Name in the head of a table or CSV file."""
         return self.heading or self.field.removesuffix("_micros")
 
     def read(self, record: Record) -> Any:
-        """The cell's value. Raises LookupError or TypeError for a record of another shape."""
+        """Return the value of the cell. Raises LookupError or TypeError for a record of another shape."""
         if self.value is not None:
             return self.value(record)
         found: Any = record
@@ -50,7 +50,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Prints in the chosen format; times in `zone`, money in `currency`."""
+    """Output of one command in the chosen format, with times in `zone` and money in `currency`."""
 
     format: Format
     zone: ZoneInfo
@@ -105,20 +105,20 @@ class Output:
         return visible(str(value))
 
     def money(self, amount_micros: int) -> str:
-        """`0.08 CNY`."""
+        """Format money: `0.08 CNY`."""
         from app.core.money import decimal_text
 
         return f"{decimal_text(amount_micros)} {self.currency}"
 
     def time(self, at_s: int) -> str:
-        """ISO 8601 with the offset of the gateway's timezone."""
+        """Format Unix seconds as ISO 8601 with the offset of the gateway's timezone."""
         from datetime import datetime
 
         return datetime.fromtimestamp(at_s, self.zone).isoformat()
 
 
 def say(text: str) -> None:
-    """Print words for people, on stderr: they never mix with data."""
+    """Print a message for people on stderr, apart from the data."""
     print(text, file=sys.stderr, flush=True)
 
 

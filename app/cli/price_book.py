@@ -98,7 +98,7 @@ def _print(ctx: ApiContext, found: dict[str, Any]) -> None:
 
 
 def _amounts(amounts: Record | None) -> str | None:
-    """The price per image alone, otherwise each amount with its name."""
+    """Format a price: the one per image alone, otherwise each amount with its name."""
     from app.core.money import decimal_text
 
     if amounts is None:

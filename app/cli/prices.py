@@ -1,4 +1,4 @@
-"""imagegate prices list and set: what models cost, from a date on."""
+"""imagegate prices list and set: prices of models, from a date on."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -81,7 +81,7 @@ async def set_(
 
 
 def _amounts(per_image: str | None, tokens: dict[str, str | None]) -> dict[str, int]:
-    """The price in the API's form, in micros."""
+    """Make the price in the API's form, in micros."""
     given = {name: text for name, text in tokens.items() if text is not None}
     options = ["--" + name.replace("_", "-") for name in tokens]
     if (per_image is None) == (not given):
@@ -103,7 +103,7 @@ def _micros(text: str, param: str) -> int:
 
 
 def _rows(out: Output, model: str, prices: list[Record]) -> list[dict[str, Any]]:
-    """The rows of one model; a model without a price has one that says so."""
+    """Return the rows of one model; for a model without a price, one row that says so."""
     unpriced = dict.fromkeys(("operation", "size", "quality"), "-")
     none = {"model": model, **unpriced, "price": "none yet", "from": None, "in_force": False}
     return [_row(out, price) for price in prices if price["model"] == model] or [none]

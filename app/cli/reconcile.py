@@ -1,4 +1,4 @@
-"""imagegate reconcile: our book against the relay's accounts."""
+"""imagegate reconcile: comparison of our book with the relay's accounts."""
 
 from collections.abc import Sequence
 from typing import Annotated

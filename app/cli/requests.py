@@ -1,4 +1,4 @@
-"""imagegate requests: the book."""
+"""imagegate requests: requests in the book, and decisions about unknown ones."""
 
 from typing import Annotated, Any
 

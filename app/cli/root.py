@@ -1,4 +1,4 @@
-"""All commands under one name. A module of one command or one group offers `app`; register it here."""
+"""Root of the command line. Each module of a command or group has an `app`, which is registered here."""
 
 import json
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ def _imagegate(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; returns its exit code and never raises for what a person did wrong."""
+    """Run one command line and return its exit code. Never raises for a user's mistake."""
     try:
         code = app(list(arguments) or ["--help"], prog_name="imagegate", standalone_mode=False)
     except typer.TyperException as exc:
@@ -97,6 +97,6 @@ def _usage_error(exc: typer.TyperException, arguments: Sequence[str]) -> int:
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
-    """Before anything could be parsed."""
+    """Return whether the arguments ask for JSON, although they could not be parsed."""
     words = " ".join(arguments)
     return any(sign in f" {words} " for sign in (" --json ", " --format json ", " --format=json "))

@@ -1,4 +1,4 @@
-"""imagegate service-accounts: non-persons that hold keys in a project."""
+"""imagegate service-accounts: users that are programs and hold keys in a project."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The targets of a command: the gateway on this machine, or one on another with the admin key for it."""
+"""Targets of commands: the gateway on this machine, or one on another machine with an admin key for it."""
 
 import os
 import shlex
@@ -21,10 +21,10 @@ KEY_VARIABLE = "IMAGEGATE_ADMIN_KEY"
 
 @dataclass(frozen=True, slots=True)
 class LocalTarget:
-    """The gateway on this machine: its settings, directory and database.
+    """Gateway on this machine: its settings, directory and database.
 
     `settings` and `data_dir` are those in effect: in the sandbox a folder of its own in DATA_DIR, with its own SQLite
-    database and its own pepper, no Redis and no bucket. `data_dir` is absolute. `flags` begins with a space where it is not empty.
+    database and its own pepper, no Redis and no bucket. `data_dir` is absolute. `flags` begins with a space unless it is empty.
     """
 
     settings: "Settings"
@@ -34,32 +34,32 @@ class LocalTarget:
     database_url: "DatabaseUrl"
 
     def command(self, words: str) -> str:
-        """A command for somebody to type, with the flags that lead to this target."""
+        """Return a command line for a person to type, with the flags of this target."""
         return f"imagegate {words}{self.flags}"
 
     @property
     def where(self) -> str:
-        """The directory, or the database without its password."""
+        """Directory of SQLite, or address of PostgreSQL without its password."""
         kind = " (sandbox)" if self.sandbox else ""
         return f"{self.data_dir}{kind}" if self.database_url.dialect == "sqlite" else self.database_url.public
 
     @property
     def has_database(self) -> bool:
-        """False where opening SQLite would make an empty database."""
+        """True when the database exists. Opening SQLite would create an absent one."""
         return self.database_url.path is None or self.database_url.path.exists()
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteTarget:
-    """A gateway on another machine. `url` is without /v1 and without a slash at its end. `flags` begins with a space where it
-    is not empty."""
+    """Gateway on another machine. `url` is without /v1 and without a slash at its end. `flags` begins with a space unless it is
+    empty."""
 
     url: str
     key: str = field(repr=False)
     flags: str
 
     def command(self, words: str) -> str:
-        """A command for somebody to type, with the flags that lead to this target."""
+        """Return a command line for a person to type, with the flags of this target."""
         return f"imagegate {words}{self.flags}"
 
     @property
@@ -81,7 +81,7 @@ class RemoteTarget:
 
     @property
     def warning(self) -> str | None:
-        """The danger of the way there, None where there is none."""
+        """Warning about an unencrypted connection to another machine; None when there is nothing to warn of."""
         if self.is_loopback or self.is_encrypted:
             return None
         return f"{self.url} is not encrypted: whoever is on the way can read the admin key. Use https://."
@@ -91,7 +91,7 @@ Target = LocalTarget | RemoteTarget
 
 
 def local_target(*, sandbox: bool, data_dir: str | None) -> LocalTarget:
-    """Made from the options as given, the environment and `.env`. Raises ConfigurationError."""
+    """Make the target from the options, the environment and `.env`. Raises ConfigurationError."""
     from app.settings import read_settings
     from app.store.engine import DatabaseUrl
 
@@ -110,9 +110,9 @@ def local_target(*, sandbox: bool, data_dir: str | None) -> LocalTarget:
 
 
 def remote_target(url: str | None, key_file: str | None) -> RemoteTarget | None:
-    """Made from the options as given and the environment; None for the gateway on this machine.
+    """Make the target from the options and the environment; None for the gateway on this machine.
 
-    Raises BadRequest for a URL that cannot be one and for a key without a URL, ConfigurationError for a key that is missing.
+    Raises BadRequest for an invalid URL and for a key without a URL, ConfigurationError for a missing key.
     """
     if not (given := url_in_effect(url)):
         if key_file is not None and url is None:
@@ -127,12 +127,12 @@ def remote_target(url: str | None, key_file: str | None) -> RemoteTarget | None:
 
 
 def url_in_effect(url: str | None) -> str:
-    """The option as given, otherwise the environment's; empty for the gateway on this machine."""
+    """Return the URL of the option, else of the environment; empty for the gateway on this machine."""
     return os.environ.get(URL_VARIABLE, "") if url is None else url
 
 
 def _checked(url: str) -> str:
-    """Errors never repeat the URL: somebody may have put a password into it."""
+    """Check a URL and remove /v1 from its end. Errors never repeat the URL: it may contain a password."""
     try:
         parts = urlsplit(url.strip())
         port_fits = parts.port != 0

@@ -1,4 +1,4 @@
-"""imagegate usage: what was used and what it cost."""
+"""imagegate usage: usage and its cost."""
 
 import csv
 import sys
@@ -49,7 +49,7 @@ async def usage(
 
 
 def _print_csv(columns: Sequence[Column], rows: Sequence[Record]) -> None:
-    """Amounts are plain decimals; a cell that a spreadsheet would take for a formula is made text."""
+    """Write CSV. Amounts are plain decimals; cells that a spreadsheet would read as a formula become text."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([column.name for column in columns])
     writer.writerows([_csv_cell(column, column.read(row)) for column in columns] for row in rows)

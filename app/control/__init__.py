@@ -1,1 +1,1 @@
-"""Rules for people, keys, limits, prices and reports, shared by the administration API, the console and background work."""
+"""Rules for people, keys, limits, prices and reports, shared by the API, the command line and background work."""

@@ -1,4 +1,4 @@
-"""Fingerprints of requests: equal for two requests with the same content in any encoding."""
+"""Fingerprints of requests: equal for two requests with the same content, whether it was sent as JSON or as a form."""
 
 import hashlib
 import json

@@ -37,8 +37,8 @@ class RetentionPolicy:
     bytes_max: int
     free_bytes_min: int
 
-    def seconds(self, *, expected: bool) -> float:
-        return self.long_s if expected else self.short_s
+    def seconds(self, *, replay_expected: bool) -> float:
+        return self.long_s if replay_expected else self.short_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ class KeptAnswers:
         if space.f_bavail * space.f_frsize < self.retention.free_bytes_min:
             raise StorageFull(FULL)
 
-    def stored(self, spool: Spool, now_ms: int, *, expected: bool) -> StoredResult:
-        """Describe a complete answer for its settlement. `expected`: a replay is likely, so it is kept longer."""
+    def stored(self, spool: Spool, now_ms: int, *, replay_expected: bool) -> StoredResult:
+        """Make the result that a settlement records of a complete answer. It is kept longer when `replay_expected`."""
         body = None if spool.in_file else spool.read(Slice(0, spool.size_bytes))
-        expires_at_ms = now_ms + int(self.retention.seconds(expected=expected) * 1000)
+        expires_at_ms = now_ms + int(self.retention.seconds(replay_expected=replay_expected) * 1000)
         return StoredResult(body, spool.size_bytes, now_ms, expires_at_ms)
 
     async def share(self, request_id: str, result: StoredResult) -> None:
@@ -88,8 +88,8 @@ class KeptAnswers:
         spool.write(row.body)
         return spool
 
-    async def reread(self, request_id: str) -> Spool | None:
-        """Open the file of an answer, which may be incomplete; None when there is none. Raises BlobUnavailable."""
+    async def open_incomplete(self, request_id: str) -> Spool | None:
+        """Open the file of an answer, which may have been cut; None when there is none. Raises BlobUnavailable."""
         return await self.blobs.open(request_id)
 
     async def prune(self, now_ms: int) -> int:

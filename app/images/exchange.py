@@ -1,7 +1,7 @@
 """Exchange with the relay, from the reservation to the booked end.
 
-It runs in a task of the process, not of the client's connection. Once the first byte may have been sent, the request is never
-sent again. Every admitted request ends here, with one event; `recovery` ends those whose process has died.
+An exchange runs in a task of the process, not of the client's connection. Once the first byte may have been sent, the request is
+never sent again. Every admitted request ends here, with one event; `recovery` ends those whose process has died.
 """
 
 import asyncio
@@ -85,8 +85,8 @@ class Exchange:
     admitted: Admitted
     request: ImageRequest
     queue: EventQueue | None
-    expected: bool
-    """True when a replay is likely, so that the answer is kept longer."""
+    replay_expected: bool
+    """True when the answer will probably be asked for again, so that it is kept longer."""
     sent: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the dispatched mark is committed, or the exchange has failed before it."""
     stream: StreamedAnswer = field(init=False)
@@ -220,7 +220,8 @@ class Exchange:
     async def _prepare_settlement(self, outcome: CompleteAnswer) -> Settlement:
         admitted, facts, kept = self.admitted, self._facts(), self.context.kept_answers
         price = QuotedPrice(admitted.model, admitted.reservation.reserved_at_ms, admitted.reservation.quote_micros)
-        result = kept.stored(outcome.spool, facts.at_ms, expected=self.expected or outcome.images.bad_payload)
+        keep_longer = self.replay_expected or outcome.images.bad_payload
+        result = kept.stored(outcome.spool, facts.at_ms, replay_expected=keep_longer)
         settlement = settlement_of(price, self.request, outcome.images, facts, self.context.zone, result)
         await kept.share(self.request_id, result)
         return settlement

@@ -170,7 +170,7 @@ class Recovery:
             if answer is None:
                 return None
             price = QuotedPrice(model, orphan.reserved_at_ms, orphan.quote_micros)
-            result = self.kept_answers.stored(spool, facts.at_ms, expected=True)
+            result = self.kept_answers.stored(spool, facts.at_ms, replay_expected=True)
             settlement = settlement_of(price, request, answer.images, facts, self.zone, result, answered=False)
             await self.kept_answers.share(orphan.id, result)
             is_booked = await self.ledger.settle(orphan.id, settlement) is not None
@@ -183,7 +183,7 @@ class Recovery:
         BUCKET_WAIT_MS at most."""
         try:
             async with asyncio.timeout(BEAT_S):
-                return await self.kept_answers.reread(orphan.id)
+                return await self.kept_answers.open_incomplete(orphan.id)
         except (BlobUnavailable, TimeoutError) as exc:
             if facts.at_ms - orphan.reserved_at_ms > BUCKET_WAIT_MS:
                 return None

@@ -92,7 +92,7 @@ class Replay:
             spool.close()
         return answer
 
-    async def of_owner(self, grant: Grant, request_id: str) -> StoredRequest:
+    async def find_for_key(self, grant: Grant, request_id: str) -> StoredRequest:
         """Find a request of this API key. Raises NotFound for an absent one and for one of another key."""
         found = await self.originals.find(request_id)
         if found is None or found.api_key_id != grant.key_id:
@@ -107,9 +107,8 @@ class Replay:
         if poller is None:
             poller = self._pollers[request_id] = asyncio.create_task(self._poll(request_id))
             poller.add_done_callback(lambda _: self._pollers.pop(request_id, None))
-        await asyncio.wait(
-            {poller}
-        )  # Unlike awaiting it, this does not cancel the poller when one client is cancelled.
+        # Unlike awaiting the poller, this does not cancel it when one client is cancelled.
+        await asyncio.wait({poller})
         original = poller.result()
         if original is None:
             raise UpstreamOutcomeUnknown(STUCK)

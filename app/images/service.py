@@ -47,7 +47,7 @@ HasDisconnected = Callable[[], Awaitable[bool]]
 
 
 class ImageService:
-    """Admit and send image requests: at most `in_flight_max` in this process at once, and none once it drains."""
+    """Service of image requests. It admits at most `in_flight_max` in this process at once, and none once it drains."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class ImageService:
                 self._free_capacity()
                 return None
             has_key = identity.retry.key is not None
-            exchange = self._exchange(admitted, request, expected=deferred or has_key)
+            exchange = self._exchange(admitted, request, replay_expected=deferred or has_key)
             if not has_key and await self._withdraw(exchange, has_disconnected):
                 raise ClientGone
             return self._start(exchange)
@@ -206,9 +206,9 @@ class ImageService:
         exchange.release_unsent(StoreUnavailable(UNSENT), "reserved", answered=False)
         return True
 
-    def _exchange(self, admitted: Admitted, request: ImageRequest, *, expected: bool) -> Exchange:
+    def _exchange(self, admitted: Admitted, request: ImageRequest, *, replay_expected: bool) -> Exchange:
         queue = EventQueue() if request.stream else None
-        return Exchange(self._context, admitted, request, queue, expected)
+        return Exchange(self._context, admitted, request, queue, replay_expected)
 
     def _start(self, exchange: Exchange) -> PendingAnswer:
         task = self._context.background.start(exchange.run(), awaited=True)
@@ -287,9 +287,8 @@ class ImageService:
         if not refusal.retryable or retry.key is not None or not retry.counting or await has_disconnected():
             return
         writing = self._context.background.start(self._write_refusal(grant, identity), awaited=True)
-        if not isinstance(
-            refusal, StoreUnavailable | StorageFull
-        ):  # After a failure of the store the client has waited enough.
+        # After a failure of the store the client has waited enough.
+        if not isinstance(refusal, StoreUnavailable | StorageFull):
             await writing
 
     async def _write_refusal(self, grant: Grant, identity: RequestIdentity) -> None:

@@ -94,8 +94,8 @@ class StreamedAnswer:
         return self._end() or unknown(NO_IMAGE)
 
     def read_again(self) -> CompleteAnswer | None:
-        """Parse the stored stream as `read` did, to the same end. Return None when no image in it is complete. The segments are its
-        completed events."""
+        """Parse the stored stream as far as `read` parsed it. Return None when no image in it is complete. The segments of the
+        answer are the completed events."""
         outcome: CompleteAnswer | Verdict | None = None
         for chunk in whole(self.spool):
             if (outcome := self._take_all(self._reader.feed(chunk))) is not None:
@@ -134,29 +134,29 @@ class StreamedAnswer:
                 return outcome
         return None
 
-    def _take(self, shaped: ClientEvent | None) -> CompleteAnswer | Verdict | None:
+    def _take(self, event: ClientEvent | None) -> CompleteAnswer | Verdict | None:
         """Queue an event. Return the outcome when this event ends the answer, else None."""
-        if shaped is None:
+        if event is None:
             return None
-        if shaped.images is not None:
-            self.completed.append(shaped)
+        if event.images is not None:
+            self.completed.append(event)
         if len(self.completed) == self.request.n:
-            return self._complete(shaped.frame)
-        if shaped.kind == "error" and shaped.images is None:
-            assert shaped.error is not None
-            return self._complete_so_far() or Verdict("unknown", shaped.error)
-        if shaped.frame and self.queue is not None:
-            self.queue.send(shaped.frame, self.spool, droppable=shaped.kind == "partial")
+            return self._complete(event.frame)
+        if event.kind == "error" and event.images is None:
+            assert event.error is not None
+            return self._complete_so_far() or Verdict("unknown", event.error)
+        if event.frame and self.queue is not None:
+            self.queue.send(event.frame, self.spool, droppable=event.kind == "partial")
         return None
 
     def _complete_so_far(self) -> CompleteAnswer | None:
         return self._complete([]) if self.completed else None
 
     def _complete(self, unsent: Segments) -> CompleteAnswer:
-        images = [shaped.images for shaped in self.completed if shaped.images is not None]
+        images = [event.images for event in self.completed if event.images is not None]
         return CompleteAnswer(merge_images(images, self.request.n), unsent, self.spool)
 
 
 def read_stored_events(spool: Spool, request: ImageRequest, created_s: int) -> CompleteAnswer | None:
-    """Parse a stored stream again. Return None when no image in it is complete. The segments are its completed events."""
+    """Parse a stored stream again, as `StreamedAnswer.read_again` does."""
     return StreamedAnswer(spool, request, created_s, spool.size_bytes, None).read_again()

@@ -1,1 +1,1 @@
-"""The only SQL."""
+"""Database: tables, queries and the ledger. No other package contains SQL."""

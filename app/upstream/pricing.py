@@ -46,7 +46,7 @@ async def read_prices(
 
 
 def relay_prices(document: Any, group: str, micros_per_dollar: int) -> RelayPrices:
-    """Parse the prices of `group`. Skips unreadable rows. Raises RelayDataError."""
+    """Parse the prices for `group`, one of the relay's groups of customers. Skips unreadable rows. Raises RelayDataError."""
     rows = document.get("data") if isinstance(document, dict) else None
     if not isinstance(rows, list) or document.get("success") is False:
         raise RelayDataError("is not a list of prices")

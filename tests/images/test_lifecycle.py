@@ -9,13 +9,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.core.endings import RequestEnded, RequestRefused
+from app.core.retry import Retry
 from app.errors import StoreUnavailable, UpstreamOutcomeUnknown
 from app.images import booking
 from app.images.booking import retry_until_booked
 from app.sandbox import RunningSandbox
-from tests.gateways import Running, running_gateway
+from app.store.engine import DatabaseUrl, open_database
+from tests.gateways import Running, book, running_gateway
 from tests.images.test_endings import run_sql
 from tests.images.test_replay import SMALL, Client, until
+from tests.images.test_withdrawal import wanted
 from tests.money import books
 from tests.money.books import assert_books_agree, assert_nothing_held
 
@@ -194,3 +197,33 @@ async def test_an_attached_retry_does_not_hold_up_the_end_of_a_drained_gateway(
 
 async def is_in(client: Client, state: str) -> bool:
     return await client.states() == [state]
+
+
+async def test_the_chores_run_until_the_last_background_task_has_ended(
+    tmp_path: Path, relay: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats must go on while a gateway drains, and deliveries that are noted meanwhile must be written."""
+    closing = asyncio.Event()
+    async with running_gateway(tmp_path, relay.base_url) as running:
+        gateway, key = running.gateway, await running.key("lin")
+        grant = await gateway.grant(key.id)
+        assert grant is not None
+        pending = await gateway.image_service.submit("req_1", grant, wanted(), Retry())
+        (await pending.result()).spool.close()
+        finish = gateway.background.finish
+
+        async def finish_at_the_end(timeout_s: float) -> int:
+            closing.set()
+            return await finish(timeout_s)
+
+        async def deliver() -> None:
+            await closing.wait()
+            pending.note_delivery()
+
+        monkeypatch.setattr(gateway.background, "finish", finish_at_the_end)
+        gateway.background.start(deliver())
+
+    database = open_database(DatabaseUrl.of(None, tmp_path))
+    [row] = await book(database)
+    await database.close()
+    assert row["delivered_at_ms"] is not None

@@ -18,7 +18,7 @@ _IDS = ("project_id", "user_id", "api_key_id")
 
 
 async def images_answer(database: Database, query: ImagesQuery) -> Response:
-    """Answer a page of images by time. Raises InvalidValue."""
+    """Make a page of usage of images in buckets of time. Raises InvalidValue for the limit or the page."""
     wanted = query.wanted()
 
     def group(values: tuple[str, ...]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ async def images_answer(database: Database, query: ImagesQuery) -> Response:
 
 
 async def costs_answer(database: Database, query: CostsQuery, currency: str) -> Response:
-    """Answer a page of costs by time. Raises InvalidValue."""
+    """Make a page of costs in buckets of time. Raises InvalidValue for the limit or the page."""
     wanted, itemized, by_model = query.wanted(), "line_item" in query.group_by, "model" in query.group_by
 
     def group(values: tuple[str, ...]) -> dict[str, Any]:

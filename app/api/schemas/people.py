@@ -76,7 +76,7 @@ class UserOut(AnswerModel, json_schema_extra={"example": _USER}):
 
     @classmethod
     def of(cls, user: User, projects: list[tuple[str, str, str]] | None = None) -> Self:
-        """Make the answer; `projects` are id, name and role of each."""
+        """Make the answer; `projects` has id, name and role of each project of the user."""
         disabled = user.disabled_at_ms is not None
         details = UserDetails.from_record(
             user, enabled=not disabled, banned=disabled, banned_at=seconds(user.disabled_at_ms)

@@ -82,7 +82,7 @@ class RateLimitOut(
 
     @classmethod
     def of(cls, model: str, states: Iterable[LimitState]) -> Self:
-        """Make the answer; `states` are those of the project for this model."""
+        """Make the answer; `states` are the project's limits for this model, with their use."""
         amounts = {(state.limit.unit, state.limit.interval): state.limit.amount for state in states}
         fields = {name: amounts.get(counted, UNLIMITED) for name, counted in _RATE_FIELDS.items()}
         return cls(id=f"{RATE_LIMIT_PREFIX}{model}", model=model, **fields)

@@ -71,7 +71,7 @@ async def post(database: Database, correction: Correction, zone: ZoneInfo, state
 async def post_with(
     connection: AsyncConnection, correction: Correction, zone: ZoneInfo, states: Sequence[State] = ENDED
 ) -> bool:
-    """Post a correction in the caller's transaction, as `post`."""
+    """Post a correction as `post` does, in the caller's transaction."""
     request = await _locked(connection, correction.request_id)
     if request is None or request["state"] not in states or await _has_correction(connection, correction.cause):
         return False

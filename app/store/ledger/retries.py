@@ -22,11 +22,11 @@ class Retries(Protocol):
     """
 
     async def adopt(self, api_key_id: str, fingerprint: bytes, count: int, now_ms: int) -> str | None:
-        """Return the id of the original that retry number `count` belongs to, and count one try more on it.
+        """Find the original that retry number `count` joins, record one more try of it, and return its id.
 
-        None: the retry has to buy, because its call was refused or released before, or has no record. The refusal or release is
-        consumed. Candidates have `count` tries, or fewer where some did not arrive. The one with the most tries comes first,
-        then a refusal, then an original that was not delivered, then the oldest.
+        Return None when the retry has to buy, because its call has no record or was refused or released before. Such a refusal
+        or release is consumed. Candidates are records with at most `count` tries (fewer when a try never arrived). Of these the
+        retry takes one with the most tries: a refusal before a request, then an undelivered request, then the oldest.
         """
         ...
 
