@@ -14,7 +14,7 @@ from typing import Protocol
 
 from benchmarks.books import Books, read_books
 from benchmarks.processes import Upstream, end
-from tests.servers import free_port
+from tests.server import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 60.0

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from obstore.store import S3Store
 
-from tests.servers import HOST, Server
+from tests.server import HOST, Server
 
 PREFIX = "answers"
 

@@ -44,7 +44,11 @@ class Heartbeat:
     """Check the schema of the database; raises while it cannot be used."""
     connected_since_s: float | None = field(default=None, init=False)
     """Monotonic time of the first beat since the last failed one."""
-    beat_at_s: float = field(default_factory=time.monotonic, init=False)
+    beat_at_s: float = field(init=False)
+    monotonic_s: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self.beat_at_s = self.monotonic_s()
 
     async def beat(self) -> None:
         """Record a heartbeat and set the clock to the database's time. Raises GatewayError and ConfigurationError."""
@@ -54,18 +58,18 @@ class Heartbeat:
         except BaseException:
             self.connected_since_s = None
             raise
-        self.beat_at_s = time.monotonic()
+        self.beat_at_s = self.monotonic_s()
         self.connected_since_s = self.connected_since_s or self.beat_at_s
 
     def age_s(self) -> float:
         """Return the seconds since the last heartbeat, or since the start."""
-        return time.monotonic() - self.beat_at_s
+        return self.monotonic_s() - self.beat_at_s
 
     def is_long_connected(self) -> bool:
         """Return whether heartbeats have succeeded for SILENT_MS. A replica that was cut off from the database itself must not take
         the others for dead."""
         since_s = self.connected_since_s
-        return since_s is not None and time.monotonic() - since_s >= SILENT_MS / 1000
+        return since_s is not None and self.monotonic_s() - since_s >= SILENT_MS / 1000
 
 
 @dataclass(slots=True)

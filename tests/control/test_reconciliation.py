@@ -1,132 +1,20 @@
 """Our book against the accounts of a relay of either kind, over a socket, on either database."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
-from itertools import count
-from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
+from dataclasses import replace
 
-import pytest
 import sqlalchemy as sa
-from structlog.testing import capture_logs
 
 from app.control.assessment import NO_LOG, TOO_YOUNG
-from app.control.audit import audit
 from app.control.decisions import DecisionReason, Decisions, release_by_hand
-from app.control.matching import MatchingRules
-from app.control.reconciler import PAUSE_MS, Reconciler
-from app.control.reconciliation import Reconciliation, ReconciliationReport
-from app.core.intervals import bounds_ms, hour_start_ms, local_day
-from app.core.limits import Limit
+from app.core.intervals import bounds_ms, local_day
 from app.core.request import DEFAULT_RELAY
-from app.sandbox import BillLine, RunningSandbox, SandboxOptions, running_sandbox
-from app.sandbox.records import Profile
 from app.store.engine import Database
 from app.store.ledger import corrections
-from app.store.ledger.columns import Ending
-from app.store.reconciliation import MatchedCharge, claim, may_run
-from app.store.tables import charges, reconciliation, requests
+from app.store.reconciliation import MatchedCharge, claim
+from app.store.tables import charges, requests
 from app.upstream.client import HttpUpstream
-from tests.gateways import RELAY_KEY, running_gateway
-from tests.store.purchasing import Desk, open_ledger, settlement
-
-ZONE = ZoneInfo("Asia/Shanghai")
-MINUTE = 60_000
-HOUR = 60 * MINUTE
-YUAN = 1_000_000
-RULES = MatchingRules(deadline_ms=30 * MINUTE, micros_per_dollar=YUAN)
-
-
-@dataclass
-class Scene:
-    """A book and a relay, and what happened on both sides: `at` counts milliseconds from two hours ago."""
-
-    desk: Desk
-    relay: RunningSandbox
-    reconciliation: Reconciliation
-    spend: Limit
-    start_ms: int
-    _ids: Any = field(default_factory=count)
-
-    async def unknown(self, at: int = 0, *, upstream_request_id: str | None = None, **given: Any) -> str:
-        id = await self._dispatched(at, **given)
-        ending = Ending(self.start_ms + at + 5000, 424, "upstream_outcome_unknown", None, upstream_request_id, 5000)
-        await self.desk.ledger.give_up(id, ending)
-        return id
-
-    async def settled(self, at: int = 0, cost: int = YUAN, **given: Any) -> str:
-        flag, upstream_request_id = given.pop("flag", None), given.pop("upstream_request_id", None)
-        id = await self._dispatched(at, **given)
-        end_ms = self.start_ms + at + 10_000
-        booked = settlement(
-            cost_micros=cost,
-            ending=Ending(end_ms, 200, None, None, upstream_request_id, 10_000),
-            flag=flag,
-            hour_at_ms=hour_start_ms(self.start_ms + at),
-            day=local_day(self.start_ms + at, ZONE),
-        )
-        await self.desk.ledger.settle(id, booked)
-        return id
-
-    async def released(self, at: int = 0, **given: Any) -> str:
-        upstream_request_id = given.pop("upstream_request_id", None)
-        id = await self._dispatched(at, **given)
-        ending = Ending(self.start_ms + at + 1000, 400, "moderation_blocked", None, upstream_request_id, 1000)
-        await self.desk.ledger.release(id, ending)
-        return id
-
-    def charge(self, at: int = 10_000, micros: int = YUAN, model: str = "gpt-image-1", request_id: str = "") -> None:
-        id = request_id or f"relay-{next(self._ids)}"
-        self.relay.sandbox.bill.append(BillLine(id, model, "generation", 1, micros // 2, self.start_ms + at, 1))
-        self.relay.sandbox.bill.sort(key=lambda charge: charge.at_ms)
-
-    async def row(self, id: str) -> dict[str, Any]:
-        row = await self.desk.row(id)
-        assert row is not None
-        return row
-
-    async def run(self, **given: Any) -> ReconciliationReport:
-        report = await self.reconciliation.run(**given)
-        assert (await audit(self.desk.database, ZONE)).differences == ()
-        return report
-
-    async def _dispatched(self, at: int, **given: Any) -> str:
-        relay = given.pop("relay", DEFAULT_RELAY)
-        given = {"quote_micros": YUAN, "starts_at_ms": 0, "reserved_at_ms": self.start_ms + at} | given
-        order = await self.desk.order(self.spend, **given)
-        await self.desk.ledger.reserve(order)
-        await self.desk.ledger.dispatch(order.request_id, order.owner, self.start_ms + at, relay)
-        return order.request_id
-
-
-@pytest.fixture(params=["C", "N"])
-def profile(request: pytest.FixtureRequest) -> Profile:
-    found: Profile = request.param
-    return found
-
-
-@pytest.fixture
-async def scene(database: Database, profile: Profile) -> AsyncIterator[Scene]:
-    """A relay whose log reaches back a day beyond the scene."""
-    options = SandboxOptions(RELAY_KEY, profile, latency_scale=0)
-    async with running_sandbox(options) as relay, open_ledger(database) as ledger:
-        upstream = HttpUpstream(relay.base_url, RELAY_KEY)
-        desk = Desk(database, ledger)
-        spend = await desk.limit("micros", 100 * YUAN)
-        work = Reconciliation(database, ledger, upstream, RELAY_KEY, ZONE, RULES)
-        scene = Scene(desk, relay, work, spend, await database.now_ms() - 2 * HOUR)
-        scene.charge(-24 * HOUR, model="flux-kontext-max")
-        yield scene
-        await upstream.close()
-
-
-only_c = pytest.mark.parametrize("profile", ["C"], indirect=True)
-only_n = pytest.mark.parametrize("profile", ["N"], indirect=True)
-
-
-def told(report: ReconciliationReport) -> list[tuple[str, str, int]]:
-    return [(step.request_id, step.action, step.cost_micros) for step in report.steps]
+from tests.control.scene import HOUR, MINUTE, YUAN, ZONE, Scene, only_c, only_n, told
+from tests.gateways import RELAY_KEY
 
 
 async def test_an_unknown_request_with_one_charge_that_fits_is_settled_at_our_price(scene: Scene) -> None:
@@ -406,72 +294,3 @@ async def test_the_days_a_log_does_not_cover_are_not_measured(scene: Scene) -> N
 
     assert local_day(scene.start_ms - 48 * HOUR, ZONE) not in [row.day for row in report.drift]
     assert all(row.booked_micros == 0 for row in report.drift)
-
-
-async def test_of_all_replicas_one_runs_in_five_minutes(scene: Scene) -> None:
-    replicas = [Reconciler(scene.reconciliation) for _ in range(3)]
-
-    turns = [await replica.turn() for replica in replicas]
-
-    assert [turn is not None for turn in turns] == [True, False, False]
-    async with scene.desk.database.transaction() as connection:
-        earlier = {"ran_at_ms": reconciliation.c.ran_at_ms - PAUSE_MS}
-        await connection.execute(sa.update(reconciliation).values(earlier))
-    assert await may_run(scene.desk.database, PAUSE_MS)
-
-
-async def test_the_background_tells_what_it_did_and_of_missing_accounts_once(scene: Scene) -> None:
-    await scene.unknown()
-    elsewhere = HttpUpstream(scene.relay.base_url + "/elsewhere", RELAY_KEY)
-    reconciler = Reconciler(replace(scene.reconciliation, upstream=elsewhere))
-    with capture_logs() as lines:
-        for _ in range(2):
-            await reconciler.turn()
-            async with scene.desk.database.transaction() as connection:
-                await connection.execute(sa.update(reconciliation).values(ran_at_ms=0))
-        reconciler.reconciliation = scene.reconciliation
-        await reconciler.turn()
-    await elsewhere.close()
-
-    assert [line["log_level"] for line in lines] == ["info", "info", "warning", "error"]
-    assert (lines[2]["action"], lines[3]["booked"], lines[3]["billed"]) == ("release", "0.00", "1.00")
-    assert RELAY_KEY not in str(lines)
-
-
-async def test_a_request_a_gateway_lost_sight_of_comes_to_its_end(
-    database: Database, profile: Profile, tmp_path: Path
-) -> None:
-    """Bought over a socket, cut by the relay; two hours later the relay's log tells which were charged."""
-    import httpx2
-
-    url = None if database.is_sqlite else database.where.url
-    data_dir = database.where.path.parent if database.where.path else tmp_path
-    async with (
-        running_sandbox(SandboxOptions(RELAY_KEY, profile, latency_scale=0)) as relay,
-        running_gateway(data_dir, relay.base_url, database_url=url) as running,
-    ):
-        key = await running.key()
-        await running.limit("user", "lin", "micros", "month", 10 * YUAN)
-        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key.key}"}) as client:
-            for hints, model in (
-                ("reset=mid_body", "gpt-image-1"),
-                ("reset=before_headers charged=0", "flux-kontext-pro"),
-            ):
-                body = {"model": model, "prompt": f"a cat [[sandbox {hints}]]"}
-                answer = await client.post(f"{running.url}/v1/images/generations", json=body)
-                assert answer.status_code == 424
-        async with database.transaction() as connection:
-            shifted = {name: requests.c[name] - 2 * HOUR for name in ("reserved_at_ms", "dispatched_at_ms")}
-            await connection.execute(sa.update(requests).values(shifted))
-        bill = relay.sandbox.bill
-        bill[:] = [replace(charge, at_ms=charge.at_ms - 2 * HOUR) for charge in bill]
-        bill.insert(0, BillLine("old", "imagen4", "generation", 1, 1, bill[0].at_ms - HOUR, 1))
-        gateway = running.gateway
-        work = Reconciliation(database, gateway.ledger, gateway.upstream, RELAY_KEY, ZONE, RULES)
-
-        report = await work.run()
-
-        assert [step.action for step in report.steps] == ["settle", "release"]
-        [spend] = await running.counters()
-        assert (spend["spent"], spend["held"]) == (YUAN, 0)
-        assert (await audit(database, ZONE)).differences == ()

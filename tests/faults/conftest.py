@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.sandbox import RunningSandbox
+from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.store.engine import Database, DatabaseUrl, open_database
-from tests.gateways import GatewayProcess, Running, gateway_process, running_gateway
+from tests.faults.door import Door
+from tests.gateways import RELAY_KEY, GatewayProcess, Running, gateway_process, running_gateway
 from tests.servers import PostgresServer, RedisServer
 
 StartProcess = Callable[..., Awaitable[GatewayProcess]]
@@ -62,3 +63,14 @@ def breakable_redis(redis_server: RedisServer) -> RedisServer:
     redis_server.ensure_running()
     redis_server.flush()
     return redis_server
+
+
+@pytest.fixture(scope="module")
+async def door(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
+    async with (
+        running_sandbox(SandboxOptions(RELAY_KEY, latency_scale=0)) as relay,
+        running_gateway(tmp_path_factory.mktemp("door"), relay.base_url, guard_bad_keys_per_minute=100_000) as running,
+    ):
+        key = await running.key()
+        await running.limit("user", "lin", "micros", "month", 1_000_000_000)
+        yield Door(running, relay, key)

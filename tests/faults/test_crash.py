@@ -1,11 +1,7 @@
 """A gateway that dies at the worst moment: nothing is bought twice, nothing stays blocked, what was paid is in the book."""
 
 import asyncio
-import contextlib
 import signal
-import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -17,35 +13,17 @@ from app.core.request import DEFAULT_RELAY
 from app.sandbox import RunningSandbox
 from app.settings import Settings
 from app.store import limits as stored_limits
-from app.store.engine import SQLITE_FILE, Database, DatabaseUrl
+from app.store.engine import Database, DatabaseUrl
 from app.store.ledger.columns import CounterKey, Reservation
 from app.store.ledger.types import Reserved
 from app.store.tables import organization, processes
 from tests.databases import insert
 from tests.faults.conftest import StartGateway, StartProcess
-from tests.gateways import Running, book, new_key, prepare, set_limit
+from tests.faults.given import QUOTE, Books, is_in, limited_key, only_row, write_locked
+from tests.gateways import Running, book, prepare
 from tests.money.books import ask, assert_bill_paid, assert_books_agree, opened, until, used, user_id
 
-QUOTE = 1_000_000
 ZONE = Settings(_env_file=None).zone
-Books = Callable[..., Database]
-
-
-async def is_in(database: Database, state: str, count: int = 1) -> bool:
-    return [row["state"] for row in await book(database)].count(state) == count
-
-
-async def only_row(database: Database) -> dict[str, object]:
-    [row] = await book(database)
-    return row
-
-
-async def limited_key(database: Database) -> str:
-    """A key with 10.00 a month, and a place for one request at a time."""
-    key = await new_key(database)
-    await set_limit(database, "user", "lin", "micros", "month", 10 * QUOTE)
-    await set_limit(database, "user", "lin", "in_flight", "lifetime", 1)
-    return key.key
 
 
 async def ask_and_be_left(client: httpx2.AsyncClient, prompt: str, **fields: object) -> None:
@@ -104,17 +82,6 @@ async def test_an_answer_that_was_whole_when_the_gateway_died_is_settled(
     assert await used(database, "lin", "in_flight") == [(0, 0)]
     await assert_books_agree(database)
     assert len(relay.sandbox.bill) == 1
-
-
-@asynccontextmanager
-async def write_locked(folder: Path) -> AsyncIterator[None]:
-    """Another program writes to the SQLite file, for as long as the block lasts."""
-    with contextlib.closing(
-        sqlite3.connect(folder / SQLITE_FILE, isolation_level=None, check_same_thread=False)
-    ) as other:
-        await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
 
 
 async def whole_result(folder: Path) -> bool:
@@ -242,40 +209,6 @@ async def long_in_contact(running: Running) -> None:
     await running.gateway.recovery.turn()
 
 
-# --- leaving in peace ------------------------------------------------------------------------------------------------
-
-
-async def test_a_gateway_that_is_told_to_go_finishes_what_it_has_begun(
-    processes: StartProcess, books: Books, relay: RunningSandbox
-) -> None:
-    process, database = await processes(), books()
-    key = await limited_key(database)
-    await set_limit(database, "user", "lin", "in_flight", "lifetime", None)
-    async with opened(process.url, key) as client:
-        asking = asyncio.create_task(ask(client, "[[sandbox delay=2.5]] a cat"))
-        await until(lambda: is_in(database, "dispatched"))
-        leaving = asyncio.create_task(process.stop(signal.SIGTERM))
-        await until(lambda: unready(client))
-        ready, alive, late = await client.get("/readyz"), await client.get("/healthz"), await ask(client)
-        again = asyncio.create_task(process.stop(signal.SIGTERM))
-        answer = await asking
-        code = await leaving
-        await again
-
-    assert (ready.status_code, ready.json()["checks"]["shutdown"], alive.status_code) == (503, "draining", 200)
-    assert (late.status_code, late.json()["error"]["code"]) == (503, "draining")
-    assert 1 <= int(late.headers["retry-after"]) <= 60
-    assert answer.status_code == 200
-    assert answer.json()["data"][0]["b64_json"]
-    assert code == 0
-    assert (await only_row(database))["state"] == "settled"
-    assert len(relay.sandbox.bill) == 1
-
-
-async def unready(client: httpx2.AsyncClient) -> bool:
-    return (await client.get("/readyz")).status_code == 503
-
-
 async def test_a_second_server_on_one_sqlite_directory_refuses(processes: StartProcess) -> None:
     first = await processes()
 
@@ -284,50 +217,3 @@ async def test_a_second_server_on_one_sqlite_directory_refuses(processes: StartP
 
     async with opened(first.url) as client:
         assert (await client.get("/readyz")).status_code == 200
-
-
-# --- clients that leave ----------------------------------------------------------------------------------------------
-
-
-async def send(running: Running, data: bytes, *, read_bytes: int = 0) -> None:
-    """Write, read so much, and be gone with a reset."""
-    host, port = running.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(data)
-    await writer.drain()
-    if read_bytes:
-        await reader.readexactly(read_bytes)
-    else:
-        await asyncio.sleep(0.15)
-    writer.transport.abort()
-
-
-def call(key: str, prompt: str, *, sent: float = 1.0) -> bytes:
-    """The bytes of a request, or the first part of its body."""
-    body = b'{"model": "gpt-image-1", "n": 4, "prompt": "%s"}' % prompt.encode()
-    head = f"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
-    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body[: int(len(body) * sent)]
-
-
-@pytest.mark.parametrize(
-    ("sent", "prompt", "read_bytes", "state"),
-    [(0.0, "a cat", 0, None), (0.5, "a cat", 0, None), (1.0, "[[sandbox delay=0.5]] a cat", 0, "settled"),
-     (1.0, "a cat", 2000, "settled")],
-    ids=["before the body", "in the body", "while it waits", "in the answer"],
-)  # fmt: skip
-async def test_a_client_that_leaves_pays_for_what_was_sent_and_for_nothing_else(
-    gateways: StartGateway, relay: RunningSandbox, sent: float, prompt: str, read_bytes: int, state: str | None
-) -> None:
-    running = await gateways()
-    key = await limited_key(running.database)
-
-    await send(running, call(key, prompt, sent=sent), read_bytes=read_bytes)
-    await running.gateway.image_service.wait_until_idle()
-
-    assert [row["state"] for row in await running.rows()] == ([state] if state else [])
-    assert len(relay.sandbox.bill) == (1 if state else 0)
-    async with opened(running.url, key) as client:
-        assert (await ask(client)).status_code == 200
-    await assert_books_agree(running.database)
-    await assert_bill_paid(running.database, relay)

@@ -14,10 +14,11 @@ from app.core.keys import new_key
 from app.sandbox import RunningSandbox
 from app.store.engine import DatabaseUrl
 from tests.faults.conftest import StartGateway, StartProcess
-from tests.faults.test_crash import is_in, limited_key, only_row, write_locked
+from tests.faults.given import is_in, limited_key, only_row, write_locked
 from tests.gateways import prepare
 from tests.money.books import ask, assert_bill_paid, assert_books_agree, opened, until, used
-from tests.servers import PostgresServer, RedisServer, free_port
+from tests.server import free_port
+from tests.servers import PostgresServer, RedisServer
 
 QUOTE = 1_000_000
 

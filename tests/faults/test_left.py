@@ -6,12 +6,15 @@ import json
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from app.images.exchange import Exchange
 from app.sandbox import RunningSandbox
 from app.store.engine import SQLITE_FILE
 from tests.faults.conftest import StartGateway
-from tests.gateways import running_gateway
-from tests.money.books import GENERATIONS, ask, opened, until
+from tests.faults.given import limited_key
+from tests.gateways import Running, running_gateway
+from tests.money.books import GENERATIONS, ask, assert_bill_paid, assert_books_agree, opened, until
 
 
 async def test_nothing_is_sent_for_a_client_that_hangs_up_while_the_database_is_locked(
@@ -62,3 +65,47 @@ def _request(key: str) -> bytes:
         f"POST {GENERATIONS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
     )
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def send(running: Running, data: bytes, *, read_bytes: int = 0) -> None:
+    """Write, read so much, and be gone with a reset."""
+    host, port = running.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(data)
+    await writer.drain()
+    if read_bytes:
+        await reader.readexactly(read_bytes)
+    else:
+        await asyncio.sleep(0.15)
+    writer.transport.abort()
+
+
+def call(key: str, prompt: str, *, sent: float = 1.0) -> bytes:
+    """The bytes of a request, or the first part of its body."""
+    body = b'{"model": "gpt-image-1", "n": 4, "prompt": "%s"}' % prompt.encode()
+    head = f"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body[: int(len(body) * sent)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "prompt", "read_bytes", "state"),
+    [(0.0, "a cat", 0, None), (0.5, "a cat", 0, None), (1.0, "[[sandbox delay=0.5]] a cat", 0, "settled"),
+     (1.0, "a cat", 2000, "settled")],
+    ids=["before the body", "in the body", "while it waits", "in the answer"],
+)  # fmt: skip
+async def test_a_client_that_leaves_pays_for_what_was_sent_and_for_nothing_else(
+    gateways: StartGateway, relay: RunningSandbox, sent: float, prompt: str, read_bytes: int, state: str | None
+) -> None:
+    running = await gateways()
+    key = await limited_key(running.database)
+
+    await send(running, call(key, prompt, sent=sent), read_bytes=read_bytes)
+    await running.gateway.image_service.wait_until_idle()
+
+    assert [row["state"] for row in await running.rows()] == ([state] if state else [])
+    assert len(relay.sandbox.bill) == (1 if state else 0)
+    async with opened(running.url, key) as client:
+        assert (await ask(client)).status_code == 200
+    await assert_books_agree(running.database)
+    await assert_bill_paid(running.database, relay)

@@ -10,7 +10,7 @@ import pytest
 
 from app.sandbox import RunningSandbox
 from tests.faults.conftest import StartGateway
-from tests.faults.test_crash import QUOTE, is_in, limited_key
+from tests.faults.given import QUOTE, is_in, limited_key
 from tests.money.books import GENERATIONS, ask, assert_books_agree, opened, until, used
 from tests.servers import PostgresServer
 

@@ -17,7 +17,7 @@ from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.ledger.types import Duplicate, Reserved
 from app.store.tables import requests
 from tests.gateways import Running, running_gateway
-from tests.images.test_replay import SMALL, Client, until
+from tests.images.client import SMALL, Client, until
 from tests.money import books
 from tests.money.books import assert_books_agree, assert_nothing_held
 from tests.store.purchasing import ENDING, Desk, open_ledger

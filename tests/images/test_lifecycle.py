@@ -16,8 +16,8 @@ from app.images.booking import retry_until_booked
 from app.sandbox import RunningSandbox
 from app.store.engine import DatabaseUrl, open_database
 from tests.gateways import Running, book, running_gateway
+from tests.images.client import SMALL, Client, until
 from tests.images.test_endings import run_sql
-from tests.images.test_replay import SMALL, Client, until
 from tests.images.test_withdrawal import wanted
 from tests.money import books
 from tests.money.books import assert_books_agree, assert_nothing_held

@@ -1,76 +1,12 @@
 """The same request again: one purchase, and the same answer, on both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx2
 import pytest
 
-from app.control.keys import CreatedKey
-from app.sandbox import RunningSandbox
-from app.store.engine import DatabaseUrl
-from tests.gateways import Running, running_gateway
-
-SMALL = {"model": "seedream-3.0", "prompt": "a lighthouse"}
-"""Its answer is a url: it is kept in the row."""
-LARGE = {"model": "gpt-image-1", "prompt": "a lighthouse"}
-"""Its answer is a picture: it is kept in a file."""
-
-
-@dataclass
-class Client:
-    """One API key, as it is used over a socket."""
-
-    http: httpx2.AsyncClient
-    key: CreatedKey
-    relay: RunningSandbox
-    gateway: Running
-
-    async def ask(
-        self, body: dict[str, Any], *, key: str | None = None, retry: int | None = None, **headers: str
-    ) -> httpx2.Response:
-        given = {"Authorization": f"Bearer {self.key.key}"} | {
-            name.replace("_", "-"): text for name, text in headers.items()
-        }
-        if key is not None:
-            given["Idempotency-Key"] = key
-        if retry is not None:
-            given["x-stainless-retry-count"] = str(retry)
-        return await self.http.post("/v1/images/generations", json=body, headers=given)
-
-    async def get(self, path: str) -> httpx2.Response:
-        return await self.http.get(path, headers={"Authorization": f"Bearer {self.key.key}"})
-
-    @property
-    def charges(self) -> int:
-        return len(self.relay.sandbox.bill)
-
-    async def states(self) -> list[str]:
-        return sorted(row["state"] for row in await self.gateway.rows())
-
-
-@pytest.fixture
-async def running(tmp_path: Path, database_where: DatabaseUrl, relay: RunningSandbox) -> AsyncIterator[Running]:
-    async with running_gateway(tmp_path, relay.base_url, database_url=database_where.url or None) as gateway:
-        yield gateway
-
-
-@pytest.fixture
-async def new_client(running: Running, relay: RunningSandbox) -> AsyncIterator[Callable[[str], Awaitable[Client]]]:
-    async with httpx2.AsyncClient(base_url=running.url, timeout=30, verify=False) as http:
-
-        async def make(user: str) -> Client:
-            return Client(http, await running.key(user), relay, running)
-
-        yield make
-
-
-@pytest.fixture
-async def client(new_client: Callable[[str], Awaitable[Client]]) -> Client:
-    return await new_client("lin")
+from tests.images.client import LARGE, SMALL, Client, until
 
 
 @pytest.mark.parametrize(
@@ -186,100 +122,6 @@ async def test_a_result_that_expired_is_gone_and_never_bought_again(client: Clie
     assert list(gateway.kept_answers.directory.iterdir()) == []
 
 
-async def test_a_retry_of_a_finished_try_gets_its_picture(client: Client) -> None:
-    first = await client.ask(LARGE, retry=0)
-
-    again = await client.ask(LARGE, retry=1)
-
-    assert again.content == first.content
-    assert again.headers["idempotent-replayed"] == "true"
-    assert client.charges == 1
-
-
-async def test_a_retry_of_a_running_try_attaches_to_it(client: Client) -> None:
-    body = LARGE | {"prompt": "slow [[sandbox delay=0.4]]"}
-    first = asyncio.create_task(client.ask(body, retry=0))
-    await until(lambda: len(client.relay.sandbox.seen) == 1)
-
-    again = await client.ask(body, retry=1)
-    third = await client.ask(body, retry=2)
-
-    assert again.content == third.content == (await first).content
-    assert client.charges == 1
-
-
-async def test_first_tries_always_buy(client: Client) -> None:
-    await asyncio.gather(*(client.ask(SMALL, retry=0) for _ in range(3)))
-
-    assert client.charges == 3
-
-
-async def test_each_original_is_joined_by_one_retry_of_each_number(client: Client) -> None:
-    await client.ask(SMALL, retry=0)
-    await client.ask(SMALL, retry=0)
-
-    answers = [await client.ask(SMALL, retry=1) for _ in range(3)]
-
-    assert ["idempotent-replayed" in answer.headers for answer in answers] == [True, True, False]
-    assert client.charges == 3
-
-
-async def test_a_retry_that_we_refused_itself_does_not_make_the_next_one_buy(client: Client) -> None:
-    await client.ask(SMALL, retry=0)
-    image_service = client.gateway.gateway.image_service
-    image_service.draining = True
-    refused = await client.ask(SMALL, retry=1)
-    image_service.draining = False
-
-    answer = await client.ask(SMALL, retry=2)
-
-    assert refused.status_code == 503
-    assert answer.headers["idempotent-replayed"] == "true"
-    assert client.charges == 1
-
-
-async def test_a_retry_of_an_unknown_outcome_is_told_so(client: Client) -> None:
-    body = SMALL | {"prompt": "[[sandbox body=truncated]]"}
-    await client.ask(body, retry=0)
-
-    answer = await client.ask(body, retry=1)
-
-    assert answer.status_code == 424
-    assert client.charges == 1
-
-
-async def test_a_retry_of_a_released_try_buys(client: Client) -> None:
-    body = SMALL | {"prompt": "[[sandbox error=rate_limited]]"}
-    await client.ask(body, retry=0)
-
-    answer = await client.ask(body, retry=1)
-
-    assert answer.status_code == 429
-    assert len(client.relay.sandbox.seen) == 2
-
-
-async def test_no_retry_looks_for_a_request_that_was_refused_for_good(client: Client) -> None:
-    await client.ask(SMALL | {"prompt": "[[sandbox error=moderation]]"}, retry=0)
-
-    [row] = await client.gateway.rows()
-    assert (row["state"], row["fingerprint"]) == ("released", None)
-
-
-async def test_the_retry_of_a_try_that_we_refused_does_not_take_anothers_picture(client: Client) -> None:
-    await client.gateway.limit("user", "lin", "in_flight", "lifetime", 1)
-    body = SMALL | {"prompt": "slow [[sandbox delay=0.4]]"}
-    first = asyncio.create_task(client.ask(body, retry=0))
-    await until(lambda: len(client.relay.sandbox.seen) == 1)
-    refused = await client.ask(body, retry=0)
-    await first
-
-    answer = await client.ask(body, retry=1)
-
-    assert refused.status_code == 429
-    assert "idempotent-replayed" not in answer.headers
-    assert client.charges == 2
-
-
 async def test_a_replay_holds_nothing_and_counts_as_a_request_without_images(client: Client) -> None:
     await client.gateway.limit("user", "lin", "images", "minute", 1)
     await client.gateway.limit("user", "lin", "requests", "minute", 3)
@@ -346,9 +188,3 @@ async def test_the_picture_of_a_client_that_left_can_be_collected(client: Client
     assert row["state"] == "settled"
     assert result.json()["data"][0]["b64_json"]
     assert client.charges == 1
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.01)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from app.sandbox import RunningSandbox
 from app.store.engine import Database
 from app.store.tables import limits, usage, users
-from tests.gateways import all_counters, book
+from tests.gateways import RELAY_KEY, all_counters, book
 
 GENERATIONS = "/v1/images/generations"
 UNRESOLVED = ("reserved", "dispatched", "unknown")
@@ -110,3 +110,14 @@ def _due(counter: Row, rows: list[Row]) -> tuple[int, int]:
 
 def _sum(rows: Iterable[Row], column: str) -> int:
     return sum(row[column] for row in rows)
+
+
+QUOTE = 1_000_000
+UNKNOWN = "upstream_outcome_unknown"
+NEVER = "false"
+"""The value of x-should-retry that stops the SDKs."""
+
+
+def assert_nothing_leaks(text: str) -> None:
+    for secret in ("request id", "http:", "https:", "127.0.0.1", "whatai", RELAY_KEY, "sk-", "令牌", "<html"):
+        assert secret not in text

@@ -289,14 +289,3 @@ async def test_a_price_of_tomorrow_counts_for_what_is_reserved_from_tomorrow_on(
             costs.append((await ask(client, prompt)).headers["x-imagegate-cost"])
 
     assert costs == ["1.00", "1.00", "1.50"]
-
-
-async def test_fewer_images_than_asked_cost_what_was_quoted(market: Running) -> None:
-    key = await market.key()
-
-    async with opened(market.url, key.key) as client:
-        answer = await ask(client, "[[sandbox body=short]] a cat", n=3, model="flux-kontext-pro")
-
-    row = await the_row(market.database, answer)
-    assert len(answer.json()["data"]) == 2
-    assert (row["cost_micros"], row["images"], row["n"], row["flag"]) == (600_000, 2, 3, "short")

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 from app.rates import MemoryRates, RateCharge, open_rates
 from app.rates.redis import RedisRates, connect
 from tests.rates.stores import FakeClock, granted_times, requests
-from tests.servers import RedisServer, free_port
+from tests.server import free_port
+from tests.servers import RedisServer
 
 LIMIT = requests(3)
 LIMIT_KEY = "{imagegate:rates}:lim:1"

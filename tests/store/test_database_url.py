@@ -11,7 +11,8 @@ from app.errors import ConfigurationError, StoreUnavailable
 from app.store.engine import DatabaseUrl, open_database
 from app.store.migrations import upgrade
 from app.store.postgresql import Pool
-from tests.servers import PgBouncer, PostgresServer, TlsPostgresServer, free_port
+from tests.server import free_port
+from tests.servers import PgBouncer, PostgresServer, TlsPostgresServer
 from tests.store.purchasing import Desk, open_ledger, settlement
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.images.crash import VARIABLE
-from tests.servers import free_port
+from tests.server import free_port
 
 STOP_S = 15.0
 TRACE_LINES = 24

@@ -7,7 +7,9 @@ from typing import Any
 
 from app.core.request import ImageRequest, Operation, Upload
 from app.spool import Segments, Slice, Spool
+from app.upstream.client import Answer, HttpUpstream
 from app.upstream.skeleton import Skeleton
+from tests.upstream.raw_server import Request
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 12
 PNG_B64 = base64.b64encode(PNG).decode()
@@ -71,3 +73,21 @@ def spliced(segments: Segments, raw: bytes) -> bytes:
     return b"".join(
         piece if isinstance(piece, bytes) else raw[piece.offset : piece.offset + piece.length] for piece in segments
     )
+
+
+ANSWER = {"created": 1, "data": [{"url": "https://pictures.example/1"}]}
+
+
+async def send(upstream: HttpUpstream, **request: Any) -> Answer:
+    return await upstream.send(image_request(**request), model_drops_response_format=False, request_id="req_1")
+
+
+async def body_of(answer: Answer) -> bytes:
+    try:
+        return b"".join([chunk async for chunk in answer.chunks()])
+    finally:
+        await answer.close()
+
+
+async def answer_ok(request: Request) -> None:
+    await request.answer_json(ANSWER)

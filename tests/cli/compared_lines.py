@@ -1,0 +1,159 @@
+"""Command lines whose output is compared between this machine and one elsewhere."""
+
+BOOK_HERE = "# book"
+"""A line of WRITES: requests are booked in both databases."""
+BOOK = """\
+currency: CNY
+prices:
+- {model: seedream-3.0, per_image: 0.08}
+- {model: flux-kontext-pro, per_image: 0.25}
+- {model: gpt-image-1, quality: high, per_image: 1.50, from: 2098-01-01}
+"""
+SEED = """\
+users create lin --email lin@example.com
+users create bo
+users create aki
+projects create red
+projects create blue
+keys create --user lin --project red --name posters --models gpt-image-1,seedream-3.0 --expires 90d
+keys create --user lin
+keys create --user bo --project blue --expires 2098-12-31
+keys revoke {key_2}
+users disable bo
+service-accounts create ci
+service-accounts create press --project red
+projects archive blue
+admin-keys create --name dashboard --role reader --user lin
+limits set --organization --spend 1000 --spend-per month --concurrent 20
+limits set --project red --requests-per-minute 60 --images 500 --images-per day
+limits set --user lin --spend 12.50 --spend-per week --requests 40 --requests-per day
+limits set --user lin --model gpt-image-1 --images 10 --images-per lifetime
+limits set --key {key_1} --images-per-minute 6
+models allow --project red gpt-image-1 seedream-3.0
+alerts create --organization --spend 800 --mail finance@example.com --subject-prefix [images]
+alerts create --user lin --images 100 --per day --model gpt-image-1 --webhook https://8.8.8.8/hook
+prices set gpt-image-1 --quality high --per-image 1.5 --from 2099-01-01
+prices set flux-kontext-max --size 1024x1024 --per-image 0.123456
+prices set by-tokens --operation generation --per-million-input-text 5 --per-million-input-image 10 \
+--per-million-output 40 --ceiling-per-image 1.50
+"""
+READS = """\
+users list
+projects list
+service-accounts list
+service-accounts list --project red
+keys list
+keys show {key_1}
+keys show {key_2}
+admin-keys list
+limits show
+limits show --organization
+limits show --project red
+limits show --user lin
+limits show --user lin --model gpt-image-1
+limits show --key {key_1}
+models list
+models list --project red
+alerts list
+prices list
+prices export
+prices export --as json
+prices check book.yaml
+prices sync
+reconcile --dry-run
+audit
+requests list
+requests list --user lin --limit 1
+requests show req_1
+requests show req_x
+usage
+usage --format csv
+usage --by day,project,user,key,model,operation,size,quality
+usage --by key --since 2026-11-21 --until 2026-11-22
+usage --by ,
+audit-log
+audit-log --limit 1000
+audit-log --event project.created --event user.added
+audit-log --target {key_2}
+"""
+WRITES = """\
+users create lin --email lin@example.com
+users create lin
+users create user-x
+users create bo
+users disable bo
+users enable bo
+users disable nobody
+users delete bo
+users delete bo
+projects create red
+projects create red
+projects create blue
+projects archive blue
+projects archive blue
+projects archive default
+service-accounts create ci --project red
+service-accounts create ci --project nowhere
+service-accounts list --project nowhere
+users disable {user_3}
+users disable {user_3}
+users enable {user_3}
+users delete {user_3}
+service-accounts delete {user_3} --project red
+service-accounts delete {user_3} --project red
+keys create --user lin --name posters --models gpt-image-1 --expires 12h
+keys create --user lin --project red --expires 2098-12-31
+keys create --user nobody
+keys create --user lin --project blue
+keys create --user lin --models ,
+keys create --user lin --models unknown
+keys create --user lin --expires never
+keys rotate {key_2} --grace 7d
+keys rotate {key_2} --grace 90d
+keys revoke {key_2}
+keys revoke {key_2}
+keys rotate {key_2}
+keys show key_x
+limits set --organization --spend 100 --spend-per month
+limits set --user lin --spend 12.5 --spend-per day --images 9 --images-per week --concurrent 2 --requests-per-minute 5
+limits set --user lin --spend none --spend-per day
+limits set --user nobody --images-per-minute 3
+limits set --user lin --model unknown --images-per-minute 3
+limits set --key {key_2} --model gpt-image-1 --requests 3 --requests-per lifetime
+limits show --project nowhere
+models allow --project red gpt-image-1 seedream-3.0 gpt-image-1
+models deny --project red imagen4
+models deny --project red unknown
+models allow --project red --all
+models allow --project nowhere --all
+models list --project nowhere
+alerts create --project red --spend 80.5 --per week --mail a@example.com --mail b@example.com
+alerts create --user lin --images 5 --webhook https://8.8.8.8/hook
+alerts create --user nobody --images 5 --mail a@example.com
+alerts create --user lin --images 5 --webhook ftp://8.8.8.8/hook
+alerts delete {alert_1}
+alerts delete {alert_1}
+prices set imagen4 --per-image 0.2
+prices set imagen4 --per-image 0.2 --from 2020-01-01
+prices set imagen4 --size auto --per-image 0.2
+prices set new-model --operation edit --per-image 0.000001 --from 2098-06-01
+prices check book.yaml
+prices import book.yaml
+prices import book.yaml
+prices import dollars.yaml
+prices sync --apply
+prices sync --group vip
+# book
+requests settle req_1 --reason paid --cost 0.8
+requests settle req_1 --reason paid
+requests release req_2 --reason free
+requests write-off req_3 --reason gone
+requests settle req_x --reason lost
+reconcile
+admin-keys create --name office --user lin
+admin-keys create --name office --role king
+admin-keys revoke {key_4}
+admin-keys revoke {key_4}
+usage --by planet
+usage --since yesterday
+"""
