@@ -30,7 +30,8 @@ async def create(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Whose it is: it stops working with them. With --url, by default whose the calling key is; here nobody's.",
+            help="The user it belongs to: when they are disabled or deleted, it stops working. By default the owner of the calling "
+            "admin key, and on the gateway's own machine nobody.",
         ),
     ] = None,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from app.cli.command import ApiContext, command
-from app.cli.output import Column
+from app.cli.output import Column, say
 from app.errors import InvalidValue
 
 app = typer.Typer(help="What may be spent and used, per scope, model and interval.")
@@ -76,7 +76,10 @@ async def set_(
     limits = [limit for option in options if (limit := _limit(option)) is not None]
     if not limits:
         raise InvalidValue("Say what to limit, for example --spend 12.50 --spend-per month.")
-    ctx.out.rows(_LIMIT, await ctx.client.post("limits", model=model, limits=limits, **scope))
+    answer = await ctx.client.post("limits", model=model, limits=limits, **scope)
+    ctx.out.rows(_LIMIT, answer)
+    if not answer["data"] and not ctx.out.is_json:
+        say("No limit is left for this scope and model.")
 
 
 @command(app, "show")

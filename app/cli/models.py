@@ -1,11 +1,12 @@
 """imagegate models: the catalog, and the models that a project may use."""
 
+import shlex
 from typing import Annotated
 
 import typer
 
 from app.cli.command import ApiContext, command
-from app.cli.output import Column
+from app.cli.output import Column, say
 from app.errors import InvalidValue
 
 app = typer.Typer(help="The catalog, and which models a project may use.")
@@ -37,6 +38,9 @@ async def allow(
         raise InvalidValue("Name the models, or give --all.", param="models")
     if models:
         await _set(ctx, project, "allow_list", models)
+        if not ctx.out.is_json:
+            undo = ctx.target.command(f"models allow --all --project {shlex.quote(project)}")
+            say(f"Every other model is refused in this project now. To allow all again: {undo}")
         return
     path = ("projects", project, "model_permissions")
     await ctx.client.delete(*path)
@@ -48,7 +52,9 @@ async def allow(
 async def deny(ctx: ApiContext, project: Project, models: Models = None) -> None:
     """Let a project use every model but these, in place of what held before."""
     if not models:
-        raise InvalidValue("Name the models; `imagegate models allow --all` takes a list away.", param="models")
+        raise InvalidValue(
+            "Name the models; `imagegate models allow --all --project P` takes a list away.", param="models"
+        )
     await _set(ctx, project, "deny_list", models)
 
 

@@ -66,10 +66,14 @@ _CORRECTION = (
 async def list_(
     ctx: ApiContext,
     user: Annotated[str | None, typer.Option(metavar="U", help="Only of this user: name or id.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(metavar="S", help="Only in this state: reserved, dispatched, settled, released or unknown."),
+    ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How many at most, 1 to 1000.")] = 20,
 ) -> None:
     """Show the newest requests, newest first."""
-    ctx.out.rows(_LISTED, await ctx.client.every("requests", count=limit, user=user))
+    ctx.out.rows(_LISTED, await ctx.client.every("requests", count=limit, user=user, state=state))
 
 
 @command(app, "show")

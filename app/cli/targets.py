@@ -160,7 +160,7 @@ def _read_key(file: str | None) -> str:
     key = key.strip()
     if not key:
         make = "`imagegate admin-keys create --name NAME` on the machine of the gateway prints one."
-        raise ConfigurationError(f"{source} holds no admin key: put one there, or into {KEY_VARIABLE}. {make}")
+        raise ConfigurationError(f"{source} holds no admin key: put one there. {make}")
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise ConfigurationError(f"{source} holds something else than an admin key, which is like sk-ig-admin-...")
     return key

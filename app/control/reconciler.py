@@ -28,9 +28,9 @@ class Reconciler:
         return report
 
     def _log(self, report: ReconciliationReport) -> None:
-        if report.accounts.missing != self._missing:  # A relay that tells nothing is said once.
+        if report.accounts.missing != self._missing:  # Logged once, not at every turn.
             self._missing = report.accounts.missing
-            log.info("what the relay tells of its accounts has changed", missing=list(self._missing))
+            log.info("accounts of the relay that cannot be read", missing=list(self._missing))
         log_report(report)
 
 

@@ -64,6 +64,7 @@ reconcile --dry-run
 audit
 requests list
 requests list --user lin --limit 1
+requests list --state settled
 requests show req_1
 requests show req_x
 usage

@@ -96,6 +96,7 @@ def test_limits_are_set_shown_and_removed(cli: Cli) -> None:
     cli("limits set --user lin --spend none --spend-per month --concurrent none")
     assert len(cli("limits show --user lin --json").json["data"]) == 4
     assert len(cli("limits show --json").json["data"]) == 5
+    assert "No limit is left" in cli("limits set --user lin --model imagen4 --images none --images-per day").err
     [everybody] = cli("limits show --organization --json").json["data"]
     assert (everybody["model"], everybody["scope_id"]) == ("gpt-image-1", None)
 
@@ -188,6 +189,8 @@ def booked(cli: Cli) -> Cli:
 def test_requests_are_listed_newest_first_and_shown(booked: Cli) -> None:
     assert [request["id"] for request in booked("requests list --json").json["data"]] == ["req_2", "req_1"]
     assert [request["id"] for request in booked("requests list --user lin --limit 1 --json").json["data"]] == ["req_2"]
+    assert [request["id"] for request in booked("requests list --state settled --json").json["data"]] == ["req_1"]
+    assert booked("requests list --state none --json", code=2).error["param"] == "state"
     shown = booked("requests show req_1 --json").json
     assert (shown["cost_micros"], shown["total_ms"], shown["user"], shown["stream"]) == (80_000, 1_500, "lin", False)
     assert "reserved at\t2026-11-18T19:06:40+08:00" in booked("requests show req_1").out

@@ -23,6 +23,13 @@ def test_allow_deny_and_all_replace_what_held_before(cli: Cli) -> None:
     assert found == [("allow_list", ["gpt-image-1", "seedream-3.0"]), ("deny_list", ["imagen4"]), ("deny_list", [])]
 
 
+def test_allow_says_that_every_other_model_is_refused_and_how_to_undo_it(cli: Cli) -> None:
+    said = cli("models allow gpt-image-1 --project default").err
+
+    assert "Every other model is refused" in said
+    assert "imagegate models allow --all --project default" in said
+
+
 def test_what_cannot_be_is_refused(cli: Cli) -> None:
     assert cli("models allow nope --project default --json", code=2).error["param"] == "model_ids"
     assert cli("models allow gpt-image-1 --project nope --json", code=3).error["code"] == "not_found"

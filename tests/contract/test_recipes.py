@@ -35,7 +35,7 @@ async def test_a_recipe_works(tmp_path: Path, relay: RunningSandbox, kind: str, 
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=folder,
-            env={**os.environ, "ADMIN_KEY": key.key, "NO_PROXY": "127.0.0.1"},
+            env={**os.environ, "IMAGEGATE_ADMIN_KEY": key.key, "NO_PROXY": "127.0.0.1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
