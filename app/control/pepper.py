@@ -88,5 +88,7 @@ def _make(path: Path) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a folder that only its owner may enter; one that exists stays as it is."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Create a folder that only its owner may enter, and missing ones above it likewise; one that exists stays as it is."""
+    # `mkdir(parents=True)` makes those above with the default mode, and the first start may be that of data/sandbox.
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.control.pepper import fingerprint, load_pepper
+from app.control.pepper import fingerprint, load_pepper, make_private_folder
 from app.errors import ConfigurationError
 from app.settings import Settings, read_settings
 
@@ -26,6 +26,12 @@ def test_a_pepper_is_made_once_and_only_the_owner_may_read_it(settings: Settings
     assert first == second == file.read_text().strip().encode()
     assert len(first) == 64
     assert (file.stat().st_mode & 0o777, settings.data_dir.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_folders_made_above_a_private_one_are_private_too(tmp_path: Path) -> None:
+    make_private_folder(tmp_path / "data" / "sandbox")
+
+    assert [(tmp_path / folder).stat().st_mode & 0o777 for folder in ("data", "data/sandbox")] == [0o700, 0o700]
 
 
 def test_many_who_make_it_at_once_get_the_same_one_and_leave_nothing_else(settings: Settings) -> None:
