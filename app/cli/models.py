@@ -46,6 +46,8 @@ async def allow(
     await ctx.client.delete(*path)
     with ctx.client.after("The list is taken away"):
         ctx.out.one(_PERMISSIONS, await ctx.client.get(*path))
+    if not ctx.out.is_json:
+        say("This project may use every model again.")  # The API shows that as a deny list without models.
 
 
 @command(app, "deny")

@@ -28,6 +28,7 @@ def test_allow_says_that_every_other_model_is_refused_and_how_to_undo_it(cli: Cl
 
     assert "Every other model is refused" in said
     assert "imagegate models allow --all --project default" in said
+    assert "may use every model again" in cli("models allow --all --project default").err
 
 
 def test_what_cannot_be_is_refused(cli: Cli) -> None:
