@@ -105,8 +105,7 @@ async def test_a_gateway_whose_beats_stopped_is_unready(running: Running) -> Non
     async with httpx2.AsyncClient(base_url=running.url) as http:
         answer = await http.get("/readyz")
 
-    assert answer.status_code == 503
-    assert answer.json()["checks"]["heartbeat"].startswith("silent for 3")
+    assert (answer.status_code, answer.json()["checks"]["heartbeat"]) == (503, "silent for 31 s")
 
 
 async def test_a_cancelled_turn_ends() -> None:

@@ -2,28 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import psutil
 import pytest
 
-from app.api.body import BodyCaps
 from tests.api.bodies import JSON, MIB, MULTIPART, PNG, data_url, edit_json, picture
-from tests.api.serving import Door, serving
+from tests.api.serving import Door
 from tests.api.test_multipart import form, part
-
-
-@pytest.fixture(scope="module")
-async def server(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
-    async with serving(BodyCaps(tmp_path_factory.mktemp("spool"))) as door:
-        yield door
-
-
-@pytest.fixture
-def door(server: Door) -> Door:
-    server.accepted.clear()
-    return server
-
 
 GENERATIONS, EDITS, VARIATIONS = "/v1/images/generations", "/v1/images/edits", "/v1/images/variations"
 BOMB = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (60_000).to_bytes(4) * 2 + bytes(9)

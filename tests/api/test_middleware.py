@@ -1,33 +1,19 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from app.api.body import BodyCaps
 from app.api.errors import error_response
 from app.api.middleware import wrap
 from app.core.ids import new_id, new_request_id
 from app.errors import InsufficientQuota, InvalidValue, RateLimited
-from tests.api.serving import Door, serving
+from tests.api.serving import Door
 
 BODY = b'{"prompt": "a cat"}'
 LINE = b"POST /v1/images/generations HTTP/1.1"
-
-
-@pytest.fixture(scope="module")
-async def server(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
-    async with serving(BodyCaps(tmp_path_factory.mktemp("spool"))) as door:
-        yield door
-
-
-@pytest.fixture
-def door(server: Door) -> Door:
-    server.accepted.clear()
-    return server
 
 
 def wire(

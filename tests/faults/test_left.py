@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import json
 import sqlite3
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from app.store.engine import SQLITE_FILE
 from tests.faults.conftest import StartGateway
 from tests.faults.given import limited_key
 from tests.gateways import Running, running_gateway
-from tests.money.books import GENERATIONS, ask, assert_bill_paid, assert_books_agree, opened, until
+from tests.money.books import ask, assert_bill_paid, assert_books_agree, opened, until
 
 
 async def test_nothing_is_sent_for_a_client_that_hangs_up_while_the_database_is_locked(
@@ -28,7 +27,7 @@ async def test_nothing_is_sent_for_a_client_that_hangs_up_while_the_database_is_
         lock.execute("BEGIN IMMEDIATE")
         host, _, port = running.url.removeprefix("http://").partition(":")
         _, writer = await asyncio.open_connection(host, int(port))
-        writer.write(_request(key))
+        writer.write(call(key, "nobody waits for this"))
         await until(lambda: _is(image_service.in_flight == 1))
         writer.close()
         await writer.wait_closed()
@@ -57,14 +56,6 @@ async def test_a_request_that_failed_is_not_kept_in_memory_until_somebody_looks_
 
 async def _is(true: bool) -> bool:
     return true
-
-
-def _request(key: str) -> bytes:
-    body = json.dumps({"model": "gpt-image-1", "prompt": "nobody waits for this"}).encode()
-    head = (
-        f"POST {GENERATIONS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
-    )
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 async def send(running: Running, data: bytes, *, read_bytes: int = 0) -> None:

@@ -1,8 +1,6 @@
 """A client that hung up before its request was sent, and has perhaps asked again by then: one of the two is bought, never both."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -12,16 +10,9 @@ from app.core.request import ImageRequest
 from app.core.retry import Retry
 from app.images.service import ClientGone
 from app.sandbox import RunningSandbox
-from app.store.engine import DatabaseUrl
 from app.store.ledger.columns import Reservation
 from app.store.ledger.types import ReserveOutcome
-from tests.gateways import Running, running_gateway
-
-
-@pytest.fixture
-async def running(tmp_path: Path, database_where: DatabaseUrl, relay: RunningSandbox) -> AsyncIterator[Running]:
-    async with running_gateway(tmp_path, relay.base_url, database_url=database_where.url or None) as gateway:
-        yield gateway
+from tests.gateways import Running
 
 
 @pytest.fixture

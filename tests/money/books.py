@@ -45,10 +45,6 @@ async def the_row(database: Database, answer: httpx2.Response) -> Row:
     return next(row for row in await book(database) if row["id"] == answer.headers["x-request-id"])
 
 
-async def no_row(database: Database, answer: httpx2.Response) -> bool:
-    return all(row["id"] != answer.headers["x-request-id"] for row in await book(database))
-
-
 async def limited(database: Database) -> list[Row]:
     """Every counter with its limit: unit, scope, scope_id, amount, spent, held, starts_at_ms."""
     async with database.read() as connection:

@@ -1,7 +1,6 @@
 """Beats, and the rows of those who stopped beating."""
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,13 +12,7 @@ from app.store.processes import SILENT_MS, Processes
 from app.store.reconciliation import unknown
 from app.store.tables import processes
 from tests.databases import insert_request
-from tests.store.purchasing import Desk, open_ledger
-
-
-@pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with open_ledger(database) as ledger:
-        yield Desk(database, ledger)
+from tests.store.purchasing import Desk
 
 
 async def test_a_beat_tells_the_databases_time(database: Database) -> None:

@@ -12,7 +12,7 @@ from app.images.answers import read_refusal
 from app.upstream.addresses import proxy_address
 from app.upstream.client import Answer, Broken, HttpUpstream, NotSent
 from tests.proxies import PASSWORD, USER, is_installed, running_proxy
-from tests.upstream.given import image_request
+from tests.upstream.given import body_of, image_request
 from tests.upstream.raw_server import RawServer, Request, running_raw_server
 from tests.upstream.tls_relay import PICTURE, running_tls_relay
 
@@ -41,13 +41,6 @@ async def client(url: str, proxy: str, ca_file: Path | None = None) -> AsyncIter
 
 async def post(upstream: HttpUpstream) -> Answer:
     return await upstream.send(image_request(), model_drops_response_format=False, request_id="req_1")
-
-
-async def body_of(answer: Answer) -> bytes:
-    try:
-        return b"".join([chunk async for chunk in answer.chunks()])
-    finally:
-        await answer.close()
 
 
 async def test_a_relay_behind_tls_is_reached_through_a_tunnel_that_is_kept(proxy: str, certificate: Path) -> None:

@@ -1,6 +1,5 @@
 """Corrections: booked where the request itself is booked, once for a cause, all or nothing."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
@@ -11,20 +10,13 @@ from app.control.audit import audit
 from app.core.intervals import hour_start_ms, local_day
 from app.core.limits import Limit
 from app.core.request import DEFAULT_RELAY
-from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.columns import Reservation
 from app.store.ledger.corrections import Correction, CorrectionRecord, late, post
-from tests.store.purchasing import ENDING, NOW_MS, Desk, open_ledger, settlement
+from tests.store.purchasing import ENDING, NOW_MS, Desk, settlement
 
 ZONE = ZoneInfo("Asia/Shanghai")
 BOOKED = settlement(cost_micros=30, images=2, hour_at_ms=hour_start_ms(NOW_MS), day=local_day(NOW_MS, ZONE))
-
-
-@pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with open_ledger(database) as ledger:
-        yield Desk(database, ledger)
 
 
 async def limits_of_all_units(desk: Desk) -> list[Limit]:

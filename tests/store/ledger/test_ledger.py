@@ -1,7 +1,6 @@
 """The money of a request: every promise on SQLite and on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -9,16 +8,9 @@ import sqlalchemy as sa
 
 from app.core.limits import Unit
 from app.core.request import DEFAULT_RELAY
-from app.store.engine import Database
 from app.store.ledger.types import LimitExceeded, Reserved, Room, Stale
 from app.store.tables import limits
-from tests.store.purchasing import ENDING, NOW_MS, Desk, open_ledger, settlement
-
-
-@pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with open_ledger(database) as ledger:
-        yield Desk(database, ledger)
+from tests.store.purchasing import ENDING, NOW_MS, Desk, settlement
 
 
 async def test_a_reservation_holds_on_every_counter_and_writes_its_row(desk: Desk) -> None:
