@@ -78,6 +78,7 @@ def test(options: list[str]) -> NoReturn:
     Tests marked `slow` run with `--all` only. The tests of a file stay in one process, because they share servers.
     """
     check([])
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # Each gateway of a test would compile the application again.
     selected = [] if "--all" in options else ["-m", "not slow"]
     given = [option for option in options if option != "--all"]
     say("pytest")
@@ -163,7 +164,10 @@ def install(venv: Path, python: Path, lock: Path, editable: Path | None) -> None
     packages = len(re.findall(r"^[\w.-]+==", read(lock), re.MULTILINE))
     say(f"installing {packages} packages into {venv.name} with {'uv' if uv else 'pip, which takes a while'}")
     quiet = ("--quiet", "--no-progress") if uv else ("--quiet", "--disable-pip-version-check", "--no-input")
-    command: list[str | Path] = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
+    # pip compiles what it installs; uv does when asked, and the first command then takes seconds less.
+    command: list[str | Path] = [python, "-m", "pip", "install"]
+    if uv:
+        command = [uv, "pip", "install", "--compile-bytecode", "--python", python]
     execute([*command, *quiet, "--require-hashes", "--requirement", lock])
     if editable:
         execute([*command, *quiet, "--no-deps", "--no-build-isolation", "--editable", editable])
