@@ -9,7 +9,7 @@ from app.spool import CHUNK_BYTES, Segments, Slice, Spool, segments_bytes, segme
 
 @pytest.mark.parametrize("memory_bytes_max", [10, 10_000_000])
 def test_a_body_comes_back_in_chunks(tmp_path: Path, memory_bytes_max: int) -> None:
-    spool, data = Spool(tmp_path, memory_bytes_max=memory_bytes_max), bytes(range(256)) * 1024
+    spool, data = Spool(tmp_path, memory_bytes_max=memory_bytes_max), bytes(range(256)) * 8192
     spool.write(data)
     body: Segments = [b"before", Slice(1, CHUNK_BYTES + 1), b"behind"]
 

@@ -34,8 +34,8 @@ MUTATIONS: dict[str, Mutation] = {
         (
             (
                 "app/images/exchange.py",
-                "return await ledger.dispatch(order.request_id, order.owner, self.dispatched_at_ms, DEFAULT_RELAY)",
-                "return bool(order.request_id)",
+                "return await ledger.dispatch(",
+                "return (lambda *_: True)(",
             ),
         ),
     ),
