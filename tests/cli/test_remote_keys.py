@@ -61,4 +61,4 @@ def test_an_admin_key_made_from_afar_belongs_to_whom_the_calling_one_belongs(tar
 
     owners = {each["name"]: each["owner"]["name"] for each in targets.here("admin-keys list --json").json["data"]}
     assert (owners["far-too"], owners["here-too"]) == ("lin", None)
-    assert "by default whose the calling key is" in " ".join(targets.here("admin-keys create --help").out.split())
+    assert "By default the owner of the calling" in " ".join(targets.here("admin-keys create --help").out.split())
