@@ -13,6 +13,20 @@ from app.store.pages import Cursor
 
 PEPPER = b"a pepper for the tests, long enough"
 
+DOCTOR_CHECKS = (
+    "configuration",
+    "database",
+    "secret key",
+    "clock",
+    "prices",
+    "limits",
+    "results",
+    "redis",
+    "disk",
+    "relay",
+)
+"""Checks of `imagegate doctor` and `GET /doctor`, in their order."""
+
 
 async def create_key(
     database: Database, user: str = "lin", *, pepper: bytes = PEPPER, project: str = DEFAULT_PROJECT, **given: Any

@@ -14,7 +14,7 @@ Origin = Literal["gate", "handler", "provider", "proxy", "bare"]
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
-    """One error answer. `message` may contain `{model}`; `charged`: the provider finished and billed all the same."""
+    """Error answer of the relay. `message` may contain `{model}`; `charged`: the provider finished and billed all the same."""
 
     status: int
     message: str

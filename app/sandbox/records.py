@@ -24,7 +24,7 @@ class SandboxOptions:
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
-    """One line of the bill. `n` images were requested, `images` returned; `at_ms` is milliseconds since the epoch, UTC."""
+    """Line of the bill. `n` images were requested, `images` returned; `at_ms` is milliseconds since the epoch, UTC."""
 
     request_id: str
     model: str

@@ -34,7 +34,7 @@ NOTED = "sandbox.noted"
 
 
 class Sandbox:
-    """One relay: ASGI application, bill and record of requests. Setting `closing` ends every wait of a request in flight."""
+    """Relay: ASGI application, bill and record of requests. Setting `closing` ends every wait of a request in flight."""
 
     def __init__(self, options: SandboxOptions):
         self.options = options

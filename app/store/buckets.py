@@ -67,7 +67,7 @@ async def sums(connection: AsyncConnection, span: BucketRange, wanted: UsageFilt
     if span.width_ms < HOUR_MS:
         return _numbered(await _of_requests(connection, span, wanted), wanted)
     rows: list[Row] = []
-    for part in _parts(span):
+    for part in _roll_up_ranges(span):
         rows += await _of_roll_up(connection, part, span.width_ms, wanted)
     return BucketSums(rows, await _groups(connection, wanted))
 
@@ -88,8 +88,8 @@ class _RollUp(NamedTuple):
     step_ms: int
 
 
-class _Part(NamedTuple):
-    """Part of a range, and the roll-up to read it from."""
+class _RollUpRange(NamedTuple):
+    """Range of time, and the roll-up to read it from."""
 
     source: _RollUp
     start_ms: int
@@ -100,23 +100,23 @@ _HOURS = _RollUp(usage_hours, usage_hours.c.hour_at_ms, HOUR_MS)
 _DAYS = _RollUp(usage_days, usage_days.c.day_at_ms, DAY_MS)
 
 
-def _parts(span: BucketRange) -> list[_Part]:
+def _roll_up_ranges(span: BucketRange) -> list[_RollUpRange]:
     """Split a range by roll-up, in the order of time: whole days from the one by day, parts of days from the one by hour."""
     start_ms, end_ms = span.start_ms, span.end_ms
     if span.width_ms < DAY_MS:
-        return [_Part(_HOURS, start_ms, end_ms)]
+        return [_RollUpRange(_HOURS, start_ms, end_ms)]
     first_ms = min(-(-start_ms // DAY_MS) * DAY_MS, end_ms)
     last_ms = max(end_ms // DAY_MS * DAY_MS, first_ms)
     parts = (
-        _Part(_HOURS, start_ms, first_ms),
-        _Part(_DAYS, first_ms, last_ms),
-        _Part(_HOURS, last_ms, end_ms),
+        _RollUpRange(_HOURS, start_ms, first_ms),
+        _RollUpRange(_DAYS, first_ms, last_ms),
+        _RollUpRange(_HOURS, last_ms, end_ms),
     )
     return [part for part in parts if part.start_ms < part.end_ms]
 
 
 async def _of_roll_up(
-    connection: AsyncConnection, part: _Part, width_ms: int, wanted: UsageFilter
+    connection: AsyncConnection, part: _RollUpRange, width_ms: int, wanted: UsageFilter
 ) -> Sequence[Sequence[Any]]:
     """Sum a part of the range by group number. Grouping and sorting by text would take the database twice as long."""
     source, at_ms, step_ms = part.source

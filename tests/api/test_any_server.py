@@ -1,9 +1,7 @@
 """The application under servers that are not ours: plain uvicorn, Starlette's test client, and httpx2 without a server."""
 
 import asyncio
-import json
 import socket
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,9 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.main import create_app
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
-from app.store.engine import SQLITE_FILE
+from tests.faults.given import hang_up_while_locked
 from tests.gateways import RELAY_KEY, Running, running_gateway
-from tests.money.books import GENERATIONS, until
+from tests.money.books import GENERATIONS
 
 BODY = {"model": "gpt-image-1", "prompt": "a cat"}
 
@@ -94,33 +92,11 @@ async def test_nothing_is_sent_for_a_client_that_hangs_up_on_another_server(tmp_
         gateway_and_relay(tmp_path) as (running, relay),
         plain_uvicorn(create_app(running.gateway)) as (host, port),
     ):
-        key, image_service = (await running.key()).key, running.gateway.image_service
+        key = (await running.key()).key
         async with httpx2.AsyncClient(base_url=f"http://{host}:{port}") as client:
             await client.post(GENERATIONS, json=BODY, headers={"Authorization": f"Bearer {key}"})
-        lock = sqlite3.connect(tmp_path / SQLITE_FILE, isolation_level=None)
-        lock.execute("BEGIN IMMEDIATE")
-        _, writer = await asyncio.open_connection(host, port)
-        writer.write(_request(key))
-        await until(lambda: _is(image_service.in_flight == 1))
-        writer.close()
-        await writer.wait_closed()
-        lock.execute("ROLLBACK")
-        lock.close()
-        await until(lambda: _is(image_service.in_flight == 0))
-        await running.gateway.background.finish(5)
+        await hang_up_while_locked(running, tmp_path, host, port, key)
         rows = await running.rows()
 
     assert [row["state"] for row in rows] == ["settled", "released"]
     assert len(relay.sandbox.bill) == 1
-
-
-async def _is(true: bool) -> bool:
-    return true
-
-
-def _request(key: str) -> bytes:
-    body = json.dumps(BODY).encode()
-    head = (
-        f"POST {GENERATIONS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
-    )
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -18,7 +18,7 @@ from app.sandbox import RunningSandbox
 from app.settings import Settings
 from app.store.engine import Database, DatabaseUrl
 from app.store.processes import Processes
-from tests.administration import disable_user
+from tests.administration import DOCTOR_CHECKS, disable_user
 from tests.buckets import TestBucket
 from tests.gateways import PEPPER, RELAY_KEY, set_limit
 from tests.servers import RedisServer
@@ -49,19 +49,7 @@ async def test_a_gateway_without_a_fault_is_told_so(
     findings = await found(database.where, tmp_path, redis_url=redis_url, **relay_settings)
 
     assert [(finding.check, finding.status) for finding in findings.values()] == [
-        (check, "ok")
-        for check in (
-            "configuration",
-            "database",
-            "secret key",
-            "clock",
-            "prices",
-            "limits",
-            "results",
-            "redis",
-            "disk",
-            "relay",
-        )
+        (check, "ok") for check in DOCTOR_CHECKS
     ]
 
 

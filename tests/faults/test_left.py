@@ -2,39 +2,27 @@
 
 import asyncio
 import gc
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from app.images.exchange import Exchange
 from app.sandbox import RunningSandbox
-from app.store.engine import SQLITE_FILE
 from tests.faults.conftest import StartGateway
-from tests.faults.given import limited_key
+from tests.faults.given import call, hang_up_while_locked, limited_key
 from tests.gateways import Running, running_gateway
-from tests.money.books import ask, assert_bill_paid, assert_books_agree, opened, until
+from tests.money.books import ask, assert_bill_paid, assert_books_agree, opened
 
 
 async def test_nothing_is_sent_for_a_client_that_hangs_up_while_the_database_is_locked(
     gateways: StartGateway, relay: RunningSandbox, tmp_path: Path
 ) -> None:
     running = await gateways()
-    key, image_service = (await running.key()).key, running.gateway.image_service
+    key = (await running.key()).key
     async with opened(running.url, key) as client:
         await ask(client)  # Who the key belongs to is known from here on, also while the database is locked.
-        lock = sqlite3.connect(tmp_path / SQLITE_FILE, isolation_level=None)
-        lock.execute("BEGIN IMMEDIATE")
         host, _, port = running.url.removeprefix("http://").partition(":")
-        _, writer = await asyncio.open_connection(host, int(port))
-        writer.write(call(key, "nobody waits for this"))
-        await until(lambda: _is(image_service.in_flight == 1))
-        writer.close()
-        await writer.wait_closed()
-        lock.execute("ROLLBACK")
-        lock.close()
-        await until(lambda: _is(image_service.in_flight == 0))
-        await running.gateway.background.finish(5)
+        await hang_up_while_locked(running, tmp_path, host, int(port), key)
 
     assert [row["state"] for row in await running.rows()] == ["settled", "released"]
     assert len(relay.sandbox.bill) == 1
@@ -54,10 +42,6 @@ async def test_a_request_that_failed_is_not_kept_in_memory_until_somebody_looks_
     assert kept == 0
 
 
-async def _is(true: bool) -> bool:
-    return true
-
-
 async def send(running: Running, data: bytes, *, read_bytes: int = 0) -> None:
     """Write, read so much, and be gone with a reset."""
     host, port = running.url.removeprefix("http://").split(":")
@@ -69,14 +53,6 @@ async def send(running: Running, data: bytes, *, read_bytes: int = 0) -> None:
     else:
         await asyncio.sleep(0.15)
     writer.transport.abort()
-
-
-def call(key: str, prompt: str, *, sent: float = 1.0) -> bytes:
-    """The bytes of a request, or the first part of its body."""
-    body = b'{"model": "gpt-image-1", "n": 4, "prompt": "%s"}' % prompt.encode()
-    head = f"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
-    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body[: int(len(body) * sent)]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ async def list_alerts(
 
 @router.get("/{alert_id}")
 async def retrieve_alert(caller: Admin, alert_id: str) -> AlertOut:
-    """One alert."""
+    """Retrieve an alert."""
     return AlertOut.of(await alerts.show_alert(caller.database, alert_id))
 
 

@@ -12,6 +12,7 @@ from app.core.actors import Actor
 from app.main import create_administration_app
 from app.sandbox import BillLine, RunningSandbox
 from app.store.tables import usage
+from tests.administration import DOCTOR_CHECKS
 from tests.api.organization.conftest import Office
 from tests.databases import insert_request
 
@@ -115,19 +116,7 @@ async def test_the_doctor_looks_at_every_part(office: Office, unknown: list[str]
     found = (await office.get("/doctor"))["findings"]
 
     named = {each["check"]: (each["status"], each["message"]) for each in found}
-    parts = [
-        "configuration",
-        "database",
-        "secret key",
-        "clock",
-        "prices",
-        "limits",
-        "results",
-        "redis",
-        "disk",
-        "relay",
-    ]
-    assert list(named) == parts
+    assert list(named) == list(DOCTOR_CHECKS)
     assert named["limits"] == (
         "warning",
         "No limit of their own: lin. Set one with: `imagegate limits set --user lin --spend 20 --spend-per month`",
