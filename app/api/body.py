@@ -1,6 +1,8 @@
 """Readers of request bodies. They count the bytes while they read, because Content-Length may be absent or wrong."""
 
 import asyncio
+import codecs
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +23,11 @@ PROGRESS_BYTES_MIN = 16 * 1024
 """Bytes that must arrive within each `idle_s`, so that a client sending a byte a second cannot hold a connection for ever."""
 SPOOL_MEMORY_BYTES_MAX = 256 * 1024
 
+Feed = Callable[[bytes], object]
+
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
+_JSON_LABEL = re.compile(r"\s*(?:application|text)/(?:[\w.-]+\+)?json\b", re.IGNORECASE)
 CLOSE = {"connection": "close"}
 
 
@@ -47,20 +52,15 @@ async def read_generation(request: Request, caps: BodyCaps) -> ImageRequest:
     Raises the errors of `parameters.generation` and `strict_json.loads`, UnsupportedMediaType, BodyTooLarge, BadRequest
     for a body that stalls, and ClientDisconnect.
     """
-    _content_type(request, JSON)
-    body = bytearray()
-    await _read(request, caps.json_bytes_max, caps.idle_s, body.extend)
-    return parameters.generation(_object(bytes(body)))
+    return parameters.generation(_object(await _json_body(request, caps)))
 
 
 async def read_json(request: Request, caps: BodyCaps) -> dict[str, Any]:
     """Read a JSON object for the administration API; an absent body is an empty object. Raises as `read_generation` does."""
     if request.headers.get("content-length") == "0" or not {"content-length", "transfer-encoding"} & {*request.headers}:
         return {}
-    _content_type(request, JSON)
-    body = bytearray()
-    await _read(request, caps.json_bytes_max, caps.idle_s, body.extend)
-    return _object(bytes(body)) if body.strip() else {}
+    body = await _json_body(request, caps)
+    return _object(body) if body.strip() else {}
 
 
 async def read_edit(request: Request, caps: BodyCaps) -> ImageRequest:
@@ -68,23 +68,23 @@ async def read_edit(request: Request, caps: BodyCaps) -> ImageRequest:
 
     Raises as `read_generation` does, and what `app.core.uploads.read_uploads` raises, InvalidMultipart, StorageFull.
     """
-    content_type, boundary = _content_type(request, MULTIPART, JSON)
     with _new_spool(caps) as spool:
         read_files = {"images_max": caps.files_max, "pixels_max": caps.pixels_max}
-        if content_type == JSON:
-            reader, document = await _json_read(request, caps, spool)
-            fields, files = reader.extract_files(document)
-            return parameters.edit_json(fields, files, spool, **read_files)
-        form = await _form(request, caps, spool, boundary)
-        return parameters.edit(form.fields, form.files, spool, **read_files)
+        boundary = _boundary(request)
+        if boundary is not None:
+            form = await _form(request, caps, spool, boundary)
+            return parameters.edit(form.fields, form.files, spool, **read_files)
+        reader, document = await _json_read(request, caps, spool)
+        fields, files = reader.extract_files(document)
+        return parameters.edit_json(fields, files, spool, **read_files)
 
 
 async def read_quote(request: Request, caps: BodyCaps) -> ImageRequest:
     """Read the body of a generation or an edit: an edit is a form, or JSON with `images`. Raises as `read_edit` does."""
-    content_type, boundary = _content_type(request, MULTIPART, JSON)
     with _new_spool(caps) as spool:
         read_files = {"images_max": caps.files_max, "pixels_max": caps.pixels_max}
-        if content_type == MULTIPART:
+        boundary = _boundary(request)
+        if boundary is not None:
             form = await _form(request, caps, spool, boundary)
             return parameters.edit(form.fields, form.files, spool, **read_files)
         reader, document = await _json_read(request, caps, spool)
@@ -97,7 +97,9 @@ async def read_quote(request: Request, caps: BodyCaps) -> ImageRequest:
 
 async def read_variation(request: Request, caps: BodyCaps) -> ImageRequest:
     """Read the body of POST /v1/images/variations, multipart only. Raises as `read_edit` does."""
-    _, boundary = _content_type(request, MULTIPART)
+    boundary = _boundary(request)
+    if boundary is None:
+        raise _unsupported(request, MULTIPART)
     with _new_spool(caps) as spool:
         form = await _form(request, caps, spool, boundary)
         return parameters.variation(form.fields, form.files, spool, pixels_max=caps.pixels_max)
@@ -138,8 +140,15 @@ async def _json_read(request: Request, caps: BodyCaps, spool: Spool) -> tuple[Da
         file_bytes_max=caps.file_bytes_max,
         files_max=caps.files_max + 1,  # and a mask
     )
-    await _read(request, caps.edit_json_bytes_max, caps.idle_s, reader.feed)
+    feed = _json_only(request, reader.feed, MULTIPART, JSON)
+    await _read(request, caps.edit_json_bytes_max, caps.idle_s, feed)
     return reader, _object(reader.finish())
+
+
+async def _json_body(request: Request, caps: BodyCaps) -> bytes:
+    body = bytearray()
+    await _read(request, caps.json_bytes_max, caps.idle_s, _json_only(request, body.extend, JSON))
+    return bytes(body)
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -149,29 +158,57 @@ def _object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _content_type(request: Request, *accepted: str) -> tuple[str, bytes]:
-    """Return the media type of the body, one of `accepted`, and its boundary. Raises UnsupportedMediaType."""
+def _boundary(request: Request) -> bytes | None:
+    """Return the boundary of a multipart form; None when no Content-Type names one. The form's charset is ignored."""
+    for content_type in _content_types(request):
+        media_type, options = parse_options_header(content_type)
+        if media_type == MULTIPART.encode():
+            return options.get(b"boundary", b"")
+    return None
+
+
+def _json_only(request: Request, feed: Feed, *accepted: str) -> Feed:
+    """Wrap `feed` so that a body which is neither labelled JSON nor begins with `{` raises UnsupportedMediaType.
+
+    The label alone decides nothing: many clients send JSON without one, as a form or as text/plain, and the relay takes it.
+    """
+    content_types = _content_types(request)
+    if any(_JSON_LABEL.match(label) for label in content_types) or (not content_types and MULTIPART not in accepted):
+        return feed
+    has_begun = False
+
+    def checked_feed(data: bytes) -> None:
+        nonlocal has_begun
+        if not has_begun:
+            start = data.removeprefix(codecs.BOM_UTF8).lstrip()
+            if start and not start.startswith(b"{"):
+                raise _unsupported(request, *accepted)
+            has_begun = bool(start)
+        feed(data)
+
+    return checked_feed
+
+
+def _content_types(request: Request) -> list[str]:
+    return [label for label in request.headers.getlist("content-type") if label.strip()]
+
+
+def _check_encoding(request: Request) -> None:
     encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
-    if encoding not in ("", "identity"):
+    if any(coding.strip() not in ("", "identity") for coding in encoding.split(",")):
         raise UnsupportedMediaType(f"Content-Encoding {encoding[:32]!r} is not supported; send the body uncompressed.")
-    content_types = request.headers.getlist("content-type")
-    if content_types == [JSON] and JSON in accepted:  # The header of most clients.
-        return JSON, b""
-    media_type, options = parse_options_header(content_types[0]) if len(content_types) == 1 else (b"", {})
-    content_type = media_type.decode("latin-1")
-    if content_type not in accepted:
-        raise UnsupportedMediaType(
-            f"Content-Type {content_type[:64]!r} is not supported; send {' or '.join(accepted)}."
-        )
-    charset = options.get(b"charset", b"utf-8").decode("latin-1").lower()
-    if charset not in ("utf-8", "utf8"):
-        raise UnsupportedMediaType(f"The charset {charset[:32]!r} is not supported; send UTF-8.")
-    return content_type, options.get(b"boundary", b"")
 
 
-async def _read(request: Request, bytes_max: int, idle_s: float, feed: Callable[[bytes], object]) -> None:
+def _unsupported(request: Request, *accepted: str) -> UnsupportedMediaType:
+    label = ", ".join(_content_types(request))
+    text = f"Content-Type {label[:64]!r} is not supported here, and the body is no JSON object; send {' or '.join(accepted)}."
+    return UnsupportedMediaType(text)
+
+
+async def _read(request: Request, bytes_max: int, idle_s: float, feed: Feed) -> None:
     """Pass each piece of the body to `feed`. Raises BodyTooLarge, BadRequest when it stalls, ClientDisconnect when the client
     leaves, and the errors of `feed`."""
+    _check_encoding(request)
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > bytes_max:
         raise _too_large(bytes_max)

@@ -4,6 +4,7 @@ It uses python-multipart's push parser and adds the meaning of part headers, lim
 boundary. File names are ignored.
 """
 
+import codecs
 from dataclasses import dataclass, field
 
 from blake3 import blake3
@@ -24,6 +25,8 @@ TEXT_BYTES_MAX = 4 * 32_000
 """Most bytes of a text field: the longest prompt, at four bytes per character."""
 TEXTS_BYTES_MAX = 1024 * 1024
 """Most bytes of all text fields together."""
+CODECS = ("utf-8", "ascii", "iso8859-1", "cp1252", "gb2312", "gbk", "gb18030", "big5")
+"""Charsets of text parts, by Python's names. Java clients label every part, most as ISO-8859-1."""
 _ENCODINGS_PLAIN = (b"", b"7bit", b"8bit", b"binary")
 
 
@@ -33,6 +36,7 @@ class _Part:
     name: str = ""
     offset: int | None = None  # Offset in the spool; None for text.
     text: bytearray = field(default_factory=bytearray)
+    codec: str = "utf-8"  # Of the text.
     digest: blake3 | None = None
 
 
@@ -112,7 +116,7 @@ class FormReader:
         disposition, options = _options(part.headers.get(b"content-disposition", b""))
         if disposition != b"form-data" or not options.get(b"name"):
             raise InvalidMultipart("A part lacks 'Content-Disposition: form-data' with a name.")
-        part.name = _utf8(options[b"name"], "The name of a part")
+        part.name = _decoded(options[b"name"], "The name of a part")
         if part.headers.get(b"content-transfer-encoding", b"").strip().lower() not in _ENCODINGS_PLAIN:
             message = f"The part {part.name!r} has a Content-Transfer-Encoding; send the bytes as they are."
             raise InvalidMultipart(message, param=part.name)
@@ -168,9 +172,7 @@ class FormReader:
         if self._fields_seen > self._fields_max:
             raise InvalidMultipart(f"The form has more than {self._fields_max} text fields; send fewer.")
         _, options = _options(part.headers.get(b"content-type", b""))
-        charset = options.get(b"charset", b"utf-8").lower()
-        if charset not in (b"utf-8", b"utf8", b"us-ascii", b"ascii"):
-            raise InvalidMultipart(f"The field {part.name!r} is not in UTF-8; send it as UTF-8.", param=part.name)
+        part.codec = _codec(options.get(b"charset", b"utf-8").decode("latin-1"), part.name)
 
     def _text(self, part: _Part, data: bytes) -> None:
         part.text += data
@@ -182,7 +184,7 @@ class FormReader:
             raise BodyTooLarge(f"The text fields have more than {TEXTS_BYTES_MAX:,} bytes together; shorten them.")
 
     def _keep_text(self, part: _Part) -> None:
-        value = _utf8(part.text, f"The field {part.name!r}", param=part.name)
+        value = _decoded(part.text, f"The field {part.name!r}", param=part.name, codec=part.codec)
         known = self.fields.get(part.name)
         if known is None:
             self.fields[part.name] = value
@@ -199,8 +201,20 @@ def _options(value: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     return parse_options_header(value)
 
 
-def _utf8(data: bytes | bytearray, what: str, *, param: str | None = None) -> str:
+def _codec(charset: str, name: str) -> str:
+    """Return Python's name of the charset of a text part. Raises InvalidMultipart for one that is not in CODECS."""
     try:
-        return data.decode("utf-8")
+        codec = codecs.lookup(charset).name
+    except (LookupError, ValueError):
+        codec = ""
+    if codec not in CODECS:
+        message = f"The field {name!r} has the charset {charset[:32]!r}, which is not read here; send it as UTF-8."
+        raise InvalidMultipart(message, param=name)
+    return "utf-8" if codec == "ascii" else codec
+
+
+def _decoded(data: bytes | bytearray, what: str, *, param: str | None = None, codec: str = "utf-8") -> str:
+    try:
+        return data.decode(codec)
     except UnicodeDecodeError as exc:
-        raise InvalidMultipart(f"{what} is not valid UTF-8; send UTF-8.", param=param) from exc
+        raise InvalidMultipart(f"{what} is not valid {codec.upper()}; send UTF-8.", param=param) from exc

@@ -29,8 +29,12 @@ def data_url(data: bytes = PNG) -> str:
     return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
-def request_of(content_type: str, chunks: list[bytes], *, then: str = "end", headers: tuple[Any, ...] = ()) -> Request:
-    """A request whose body comes in these chunks and then ends, stalls or is cut by a disconnect."""
+def request_of(
+    content_type: str | tuple[str, ...], chunks: list[bytes], *, then: str = "end", headers: tuple[Any, ...] = ()
+) -> Request:
+    """Make a request with these Content-Type headers, whose body comes in these chunks and then ends, stalls or is cut by a
+    disconnect."""
+    labels = (content_type,) if isinstance(content_type, str) else content_type
     waiting = iter(chunks)
 
     async def receive() -> Message:
@@ -43,7 +47,7 @@ def request_of(content_type: str, chunks: list[bytes], *, then: str = "end", hea
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    sent = [(b"content-type", content_type.encode()), *headers]
+    sent = [*((b"content-type", label.encode()) for label in labels), *headers]
     return Request({"type": "http", "method": "POST", "path": "/", "headers": sent}, receive)
 
 

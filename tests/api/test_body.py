@@ -28,12 +28,49 @@ def caps(tmp_path: Path) -> BodyCaps:
     return BodyCaps(tmp_path)
 
 
-async def test_a_generation_is_read_from_json(caps: BodyCaps) -> None:
-    body = json.dumps({"prompt": "a cat", "n": 2, "seed": 7}).encode()
+LABELS = [
+    ("Application/JSON; charset=UTF-8",),
+    ("application/json;charset=utf8",),
+    ('application/json; charset="ISO-8859-1"',),
+    ("application/vnd.api+json",),
+    ("text/plain;charset=UTF-8",),
+    ("application/x-www-form-urlencoded",),  # Of `curl -d` and urllib.
+    ("multipart/form-data",),
+    ("*/*",),
+    ("",),
+    (),  # As Python's http.client sends it, and with it the relay's own documentation.
+    ("application/json", "application/json"),
+    ("text/plain", "application/json"),
+]
 
-    wanted = await read_generation(request_of("Application/JSON; charset=UTF-8", [b"\xef\xbb\xbf", body]), caps)
 
-    assert (wanted.n, wanted.fields["seed"]) == (2, 7)
+@pytest.mark.parametrize("labels", LABELS, ids=str)
+async def test_a_generation_is_read_from_json_whatever_its_label(caps: BodyCaps, labels: tuple[str, ...]) -> None:
+    body = json.dumps({"prompt": "a cät", "n": 2, "seed": 7}, ensure_ascii=False).encode()
+
+    wanted = await read_generation(request_of(labels, [b"\xef\xbb\xbf", b"\r\n ", body]), caps)
+
+    assert (wanted.n, wanted.fields["prompt"], wanted.fields["seed"]) == (2, "a cät", 7)
+
+
+@pytest.mark.parametrize("label", ["application/x-www-form-urlencoded", "text/plain", None])
+async def test_an_edit_that_begins_with_a_brace_is_json(caps: BodyCaps, label: str | None) -> None:
+    wanted = await read_edit(request_of(() if label is None else (label,), cut(edit_json(), [1, 40])), caps)
+
+    assert (wanted.fields["prompt"], len(wanted.uploads)) == ("a hat", 1)
+    wanted.close()
+
+
+@pytest.mark.parametrize("charset", ["ISO-8859-1", "UTF-8", "utf8", "gbk", "windows-1252"])
+async def test_a_text_part_is_read_in_its_own_charset_and_the_form_s_is_ignored(caps: BodyCaps, charset: str) -> None:
+    prompt = "帽子" if charset == "gbk" else "ein grüner Hut"
+    headers = f"Content-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: 8bit\r\n".encode()
+    body = form(part("prompt", prompt.encode(charset), headers=headers), part("image", PNG))
+
+    wanted = await read_edit(request_of(f"{MULTIPART}; charset=US-ASCII", [body]), caps)
+
+    assert wanted.fields["prompt"] == prompt
+    wanted.close()
 
 
 @settings(max_examples=30)

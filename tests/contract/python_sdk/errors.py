@@ -127,7 +127,7 @@ REQUEST_IS_WRONG = {
     "mask_no_picture": Case(edit(mask=b"%PDF-1.7 " * 9), 400, "invalid_image_type", param="mask"),
     "image_too_large": Case(edit(png_of(8, 8) + bytes(FILE_BYTES_MAX)), 413, "body_too_large", param="image"),
     "too_many_images": Case(edit([png_of(8, 8)] * 17), 400, "invalid_value", param="image"),
-    "content_type": Case(generate(extra_headers={"Content-Type": "text/plain"}), 415, "unsupported_media_type"),
+    "content_encoding": Case(generate(extra_headers={"Content-Encoding": "gzip"}), 415, "unsupported_media_type"),
     "headers_too_large": Case(generate(extra_headers={"X-Long": "x" * 40_000}), 431, "headers_too_large"),
     "uri_too_long": Case(elsewhere("/models/" + "x" * 9000, "get"), 414, "uri_too_long", posts=0),
     "unknown_url": Case(elsewhere("/v1/images/generations", body={}), 404, "unknown_url"),
