@@ -13,8 +13,9 @@ from app.api.body import BodyCaps
 from app.api.documentation import install_documentation
 from app.api.errors import install_error_handlers
 from app.api.guard import Guard, too_many_calls
-from app.api.middleware import V1, SandboxMark, UnderV1, wrap
+from app.api.middleware import SandboxMark, wrap
 from app.api.organization import PREFIX, ROUTERS
+from app.api.paths import V1, ClientPaths
 from app.core.actors import Actor
 from app.settings import Settings
 from app.wiring import Gateway
@@ -42,8 +43,9 @@ def create_app(gateway: Gateway) -> ASGIApp:
     api.include_router(ops.router)
     install_documentation(api)
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in public for route in router.routes)
-    app: ASGIApp = UnderV1(api, paths)
-    return wrap(SandboxMark(app) if gateway.sandbox else app, is_draining=lambda: gateway.image_service.draining)
+    app: ASGIApp = ClientPaths(api, paths)
+    app = SandboxMark(app) if gateway.sandbox else app
+    return wrap(app, is_draining=lambda: gateway.image_service.draining, cors_origins=settings.allowed_origins)
 
 
 def create_administration_app(administration: Administration, actor: Actor) -> ASGIApp:

@@ -12,6 +12,8 @@ from app.errors import ConfigurationError
 MIB = 1024 * 1024
 Positive = Annotated[int, Field(gt=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
+_ORIGIN = r"[a-z][a-z0-9+.-]*://[^\s,/?#*@]+/?"
+"""Origin of a page: scheme, host and, if any, port."""
 
 
 class Settings(BaseSettings):
@@ -148,6 +150,12 @@ class Settings(BaseSettings):
         False, description="Allow alerts to webhooks inside your own network, at private and loopback addresses."
     )
 
+    cors_origins: str = Field(
+        "",
+        pattern=rf"^\s*(\*|{_ORIGIN}(\s*,\s*{_ORIGIN})*)?\s*$",
+        description="Pages whose programs may call the gateway from a browser: `https://app.example.com`, several by comma, or "
+        "`*` for all. Never with cookies. Without it: none.",
+    )
     guard_models_per_minute: Positive = Field(
         600, description="Most calls of GET /v1/models per client address and minute."
     )
@@ -187,6 +195,11 @@ class Settings(BaseSettings):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """List the origins of CORS_ORIGINS, in the form that browsers send."""
+        return [origin.strip().lower().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip()]
 
 
 def read_settings(**overrides: Any) -> Settings:

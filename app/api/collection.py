@@ -11,7 +11,7 @@ from app.api import openapi
 from app.api.answers import common_headers, response_to
 from app.api.connection import ClientConnection
 from app.api.deps import Caller, Wired
-from app.api.middleware import V1
+from app.api.paths import V1
 from app.api.schemas.images import ImageRequestOut
 from app.errors import GatewayError
 from app.images.pending import PendingAnswer

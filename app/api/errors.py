@@ -1,6 +1,7 @@
 """Error handlers, which turn exceptions into HTTP responses with OpenAI's error object."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,16 @@ from app.errors import (
 from app.images.service import ClientGone
 
 log = structlog.get_logger()
+
+SERVED = (
+    "This gateway serves images only: use POST /v1/images/generations, or POST /v1/images/edits to change a picture; "
+    "GET /v1/models lists the models."
+)
+_OTHER_APIS = re.compile(
+    r"(?:/v1)?/(?:responses|chat|completions|embeddings|moderations|audio|videos|files|batches|assistants|threads|realtime|messages)"
+    r"(?:/|$)|/openai/|/v1beta/"
+)
+"""Paths of APIs that clients try where they take every OpenAI address for a whole one: Responses, chat, Azure's, Gemini's."""
 
 
 def error_response(exc: GatewayError) -> Response:
@@ -75,7 +86,8 @@ async def _http_exception(request: Request, exc: Exception) -> Response:
     headers = dict(exc.headers or {})
     target = f"{request.method} {request.url.path[:200]}"
     if exc.status_code == 404:
-        return error_response(UnknownUrl(f"Unknown request URL: {target}. Check the path and the base URL."))
+        hint = SERVED if _OTHER_APIS.match(request.url.path) else "Check the path and the base URL."
+        return error_response(UnknownUrl(f"Unknown request URL: {target}. {hint}"))
     if exc.status_code == 405:
         allowed = headers.get("Allow", headers.get("allow", ""))
         return error_response(MethodNotAllowed(f"Not allowed: {target}; use {allowed}.", headers=headers))

@@ -1,15 +1,16 @@
-"""ASGI middleware for every request, outermost first: RequestId, AccessLog, FrameGuard, UnreadBody, InternalErrors."""
+"""ASGI middleware for every request, outermost first: RequestId, AccessLog, CORS, FrameGuard, UnreadBody, InternalErrors."""
 
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import error_response, internal_error_response
+from app.api.paths import METHODS, cors
 from app.core.ids import new_request_id
 from app.errors import BadRequest, GatewayError, HeadersTooLarge, MethodNotAllowed, UnknownUrl, UriTooLong
 
@@ -17,15 +18,13 @@ log = structlog.get_logger()
 
 Headers = list[tuple[bytes, bytes]]
 
-V1 = "/v1"
-METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 TARGET_BYTES_MAX = 8 * 1024
 HEADERS_BYTES_MAX = 32 * 1024
 HEADERS_MAX = 100
 
-# Parts of a path that a proxy may read differently: empty and dotted segments, parameters, backslashes, control characters
-# and encoded slashes.
-_ODD_PATH = re.compile(rb"//|\\|;|\.\.|%(?:[01]|2e|2f|5c|7f)", re.IGNORECASE)
+# Parts of a path that a proxy may read differently: dotted segments, parameters, backslashes, control characters and encoded
+# slashes. Doubled slashes are served: see `app.api.paths`.
+_ODD_PATH = re.compile(rb"\\|;|\.\.|%(?:[01]|2e|2f|5c|7f)", re.IGNORECASE)
 _MODEL_PATH = re.compile(rb"(?:/v1)?/(?:models|organization/projects/[^/]+/rate_limits)/[^/]+\Z")
 _CHECKED = (b"host", b"content-length", b"transfer-encoding")
 _HOST = re.compile(rb"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
@@ -190,19 +189,6 @@ class InternalErrors:
             await internal_error_response(scope.get("state", {}), exc)(scope, receive, send)
 
 
-class UnderV1:
-    """Serve each of `paths` without its /v1, too, because some clients leave it out of the base URL."""
-
-    def __init__(self, app: ASGIApp, paths: Iterable[str]):
-        self.app = app
-        self._names = {path.split("/")[2] for path in paths if path.startswith(f"{V1}/")}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"][1:].partition("/")[0] in self._names:
-            scope = {**scope, "path": V1 + scope["path"], "raw_path": V1.encode() + _raw_path(scope)}
-        await self.app(scope, receive, send)
-
-
 class SandboxMark:
     """Add the header `x-imagegate-sandbox` to every answer."""
 
@@ -218,9 +204,9 @@ class SandboxMark:
         await self.app(scope, receive, send_marked)
 
 
-def wrap(app: ASGIApp, is_draining: Callable[[], bool] = lambda: False) -> ASGIApp:
+def wrap(app: ASGIApp, is_draining: Callable[[], bool] = lambda: False, *, cors_origins: Sequence[str] = ()) -> ASGIApp:
     """Wrap `app` in the middleware that all requests pass."""
-    return RequestId(AccessLog(FrameGuard(UnreadBody(InternalErrors(app)))), is_draining)
+    return RequestId(AccessLog(cors(FrameGuard(UnreadBody(InternalErrors(app))), cors_origins)), is_draining)
 
 
 def _check_headers(scope: Scope) -> None:

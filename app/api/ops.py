@@ -6,9 +6,25 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
 from app.api.deps import Wired
-from app.api.schemas.images import HealthOut, ReadyOut
+from app.api.schemas.images import HealthOut, IndexOut, ReadyOut
 
 router = APIRouter(tags=["Operation"])
+
+ENDPOINTS = [
+    "POST /v1/images/generations",
+    "POST /v1/images/edits",
+    "POST /v1/images/variations",
+    "GET /v1/models",
+    "GET /v1/key",
+    "GET /healthz",
+    "GET /readyz",
+]
+
+
+@router.get("/")
+async def index() -> IndexOut:
+    """List the endpoints, for somebody who opens the address of the gateway."""
+    return IndexOut(endpoints=ENDPOINTS, documentation="/docs")
 
 
 @router.get("/healthz")

@@ -1,7 +1,7 @@
 """A tiny application around the readers of bodies, served by uvicorn over a real socket, and a client that writes bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from app.api.body import BodyCaps, read_edit, read_generation, read_variation
 from app.api.errors import install_error_handlers
 from app.api.middleware import wrap
+from app.api.paths import ClientPaths
 from app.core.request import ImageRequest
 
 
@@ -57,7 +58,7 @@ async def _read_answer(reader: asyncio.StreamReader, wait_s: float) -> bytes:
     return bytes(answer)
 
 
-def tiny_app(door: Door, caps: BodyCaps) -> ASGIApp:
+def tiny_app(door: Door, caps: BodyCaps, cors_origins: Sequence[str]) -> ASGIApp:
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     install_error_handlers(app)
 
@@ -81,14 +82,14 @@ def tiny_app(door: Door, caps: BodyCaps) -> ASGIApp:
     async def typed(limit: int) -> dict[str, Any]:
         return {"limit": limit}
 
-    return wrap(app)
+    return wrap(ClientPaths(app, ["/v1/images"]), cors_origins=cors_origins)
 
 
 @asynccontextmanager
-async def serving(caps: BodyCaps) -> AsyncIterator[Door]:
+async def serving(caps: BodyCaps, cors_origins: Sequence[str] = ()) -> AsyncIterator[Door]:
     door = Door()
     config = uvicorn.Config(
-        tiny_app(door, caps),
+        tiny_app(door, caps, cors_origins),
         host="127.0.0.1",
         port=0,
         http="httptools",

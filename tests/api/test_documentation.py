@@ -11,7 +11,7 @@ import pytest
 from app.sandbox import RunningSandbox
 from tests.gateways import Running, running_gateway
 
-PUBLIC = {"/healthz", "/readyz"}
+PUBLIC = {"/", "/healthz", "/readyz"}
 KEYLESS_REFUSALS = {"401", "429", "503"}
 
 

@@ -76,7 +76,6 @@ REFUSED_BY_US: dict[str, tuple[bytes, int, str]] = {
     **{
         path: (wire(f"POST {path} HTTP/1.1".encode()), 404, "unknown_url")
         for path in (
-            "/v1//images/generations",
             "/v1/images/%2e%2e/images/generations",
             "/v1/images/../images/generations",
             "/v1/images%2fgenerations",
@@ -86,7 +85,6 @@ REFUSED_BY_US: dict[str, tuple[bytes, int, str]] = {
             "/v1/images/generations;jsessionid=1",
             "/V1/Images/Generations",
             "/v1\\images\\generations",
-            "/v1/images/generations/",
             "/nowhere",
         )
     },
@@ -114,6 +112,8 @@ async def test_a_frame_that_reaches_us_is_refused_in_openai_s_words(
     [
         wire(),
         wire(b"POST /v1/images/generations?model=x&stream=true&n=9&api_base=http://evil HTTP/1.1"),
+        wire(b"POST //v1//images/generations/ HTTP/1.1"),
+        wire(b"POST /images/generations// HTTP/1.1"),
         wire(LINE, b"X-HTTP-Method-Override: DELETE"),
         wire(LINE, b"X-Request-Id: mine"),
         wire(b"POST http://evil.example/v1/images/generations HTTP/1.1"),
@@ -123,7 +123,7 @@ async def test_a_frame_that_reaches_us_is_refused_in_openai_s_words(
         wire(host=b"Host: [::1]:8000"),
         wire(LINE, b"X-A: \xff\xfe"),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 async def test_an_honest_frame_is_served_and_nothing_beside_the_body_changes_it(door: Door, data: bytes) -> None:
     answer = await door.talk(data)

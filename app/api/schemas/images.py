@@ -106,6 +106,23 @@ class ImageRequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
         )
 
 
+_INDEX = {
+    "object": "gateway",
+    "name": "imagegate",
+    "endpoints": ["POST /v1/images/generations", "POST /v1/images/edits", "GET /v1/models"],
+    "documentation": "/docs",
+}
+
+
+class IndexOut(AnswerModel, json_schema_extra={"example": _INDEX}):
+    """Endpoints of the gateway, for somebody who opens its address."""
+
+    object: Literal["gateway"] = "gateway"
+    name: Literal["imagegate"] = "imagegate"
+    endpoints: list[str]
+    documentation: str = Field(description="Path of the whole API, for people; `/openapi.json` for programs.")
+
+
 class HealthOut(AnswerModel, json_schema_extra={"example": {"status": "ok"}}):
     """Liveness of the process."""
 
