@@ -1,18 +1,19 @@
 """ASGI application: routes, error handlers and middleware for an open gateway."""
 
+from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
-from slowapi.errors import RateLimitExceeded
 from starlette.types import ASGIApp
 
 from app import __version__
 from app.administration import Administration
 from app.api import collection, images, models, ops, self_service
 from app.api.body import BodyCaps
+from app.api.deps import Parts, WithParts
 from app.api.documentation import install_documentation
 from app.api.errors import install_error_handlers
-from app.api.guard import Guard, too_many_calls
+from app.api.guard import Guard
 from app.api.middleware import SandboxMark, wrap
 from app.api.organization import PREFIX, ROUTERS
 from app.api.paths import V1, ClientPaths
@@ -20,30 +21,29 @@ from app.core.actors import Actor
 from app.settings import Settings
 from app.wiring import Gateway
 
+PUBLIC: list[tuple[str, APIRouter]] = [
+    ("", images.router),
+    ("", collection.router),
+    ("", models.router),
+    ("", self_service.router),
+    *((PREFIX, router) for router in ROUTERS),
+]
+"""Routers under /v1, each with its prefix. Each is included separately and with a prefix, so that FastAPI builds its routes at the
+first request. A common parent router would build them twice at every start: 0.2 s of CPU."""
+
 
 def create_app(gateway: Gateway) -> ASGIApp:
     """Make the application for an open gateway, which the caller closes."""
     settings = gateway.settings
-    api = FastAPI(
-        title="imagegate", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None
-    )
     guard = Guard(
         models_per_minute=settings.guard_models_per_minute,
         admin_per_minute=settings.guard_admin_per_minute,
         own_per_minute=settings.guard_own_per_minute,
         bad_keys_per_minute=settings.guard_bad_keys_per_minute,
     )
-    api.state.gateway, api.state.body_caps = gateway, _body_caps(settings, gateway.data_dir)
-    api.state.guard, api.state.limiter = guard, guard.limiter  # slowapi reads `state.limiter`.
-    api.add_exception_handler(RateLimitExceeded, too_many_calls)
-    install_error_handlers(api)
-    public = _public(guard)
-    for prefix, router in public:
-        api.include_router(router, prefix=V1 + prefix)
-    api.include_router(ops.router)
-    install_documentation(api)
-    paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in public for route in router.routes)
-    app: ASGIApp = ClientPaths(api, paths)
+    parts = Parts(gateway, guard, _body_caps(settings, gateway.data_dir))
+    paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in PUBLIC for route in router.routes)
+    app: ASGIApp = ClientPaths(WithParts(_api(), parts), paths)
     app = SandboxMark(app) if gateway.sandbox else app
     return wrap(app, is_draining=lambda: gateway.image_service.draining, cors_origins=settings.allowed_origins)
 
@@ -53,29 +53,32 @@ def create_administration_app(administration: Administration, actor: Actor) -> A
 
     For calls in the process of the command line; never serve it on a socket.
     """
-    api = FastAPI(title="imagegate", version=__version__, redirect_slashes=False, openapi_url=None)
-    api.state.gateway, api.state.local_actor = administration, actor
     # None of these routes spools a file, so the directory need not exist.
-    api.state.body_caps = BodyCaps(spool_directory=administration.data_dir / "spool")
+    body_caps = BodyCaps(spool_directory=administration.data_dir / "spool")
+    return WithParts(_administration_api(), Parts(administration, None, body_caps, local_actor=actor))
+
+
+@cache
+def _api() -> FastAPI:
+    """Make the routes, once in a process: it costs FastAPI a second of CPU, and they read what differs from `Parts`."""
+    api = FastAPI(
+        title="imagegate", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    install_error_handlers(api)
+    for prefix, router in PUBLIC:
+        api.include_router(router, prefix=V1 + prefix)
+    api.include_router(ops.router)
+    install_documentation(api)
+    return api
+
+
+@cache
+def _administration_api() -> FastAPI:
+    api = FastAPI(title="imagegate", version=__version__, redirect_slashes=False, openapi_url=None)
     install_error_handlers(api)
     for router in ROUTERS:
         api.include_router(router, prefix=V1 + PREFIX)
     return api
-
-
-def _public(guard: Guard) -> list[tuple[str, APIRouter]]:
-    """List the routers under /v1, each with its prefix.
-
-    Each is included separately and with a prefix, so that FastAPI builds its routes at the first request. A common parent router
-    would build them twice at every start: 0.2 s of CPU.
-    """
-    return [
-        ("", images.router),
-        ("", collection.router),
-        ("", models.models_router(guard)),
-        ("", self_service.self_service_router(guard)),
-        *((PREFIX, router) for router in ROUTERS),
-    ]
 
 
 def _body_caps(settings: Settings, data_dir: Path) -> BodyCaps:

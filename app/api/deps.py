@@ -1,13 +1,17 @@
 """Dependencies of the routes: the gateway, the limits on bodies, and the authenticated caller."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.administration import Administration
 from app.api.body import BodyCaps
 from app.api.guard import Guard
 from app.core import keys
+from app.core.actors import Actor
 from app.core.grants import Grant
 from app.errors import InvalidApiKey
 from app.images.admission import INVALID_KEY
@@ -18,15 +22,51 @@ _NO_HMAC = b"\0" * 32
 MISSING_KEY = "You didn't provide an API key. Send it as: Authorization: Bearer YOUR_KEY"
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Objects that the routes work with. The routes are made once in a process, whatever it serves; the parts belong to one
+    application. `local_actor` is set by the command line only, for calls in its own process, which need no key."""
+
+    gateway: Administration
+    guard: Guard | None
+    body_caps: BodyCaps
+    local_actor: Actor | None = None
+
+
+class WithParts:
+    """ASGI layer that puts `parts` in the scope of each request."""
+
+    def __init__(self, app: ASGIApp, parts: Parts):
+        self.app = app
+        self.parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["parts"] = self.parts
+        await self.app(scope, receive, send)
+
+
+def parts(request: Request) -> Parts:
+    """Return the parts of the application that got this request."""
+    found: Parts = request.scope["state"]["parts"]
+    return found
+
+
+def guard(request: Request) -> Guard:
+    """Return the limits per address. Applications of the command line have none and do not ask."""
+    found = parts(request).guard
+    assert found is not None
+    return found
+
+
 # Async although nothing is awaited: FastAPI would run a plain function in a thread.
 async def wired(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
+    gateway = parts(request).gateway
+    assert isinstance(gateway, Gateway)
     return gateway
 
 
 async def body_caps(request: Request) -> BodyCaps:
-    caps: BodyCaps = request.app.state.body_caps
-    return caps
+    return parts(request).body_caps
 
 
 Wired = Annotated[Gateway, Depends(wired)]
@@ -42,14 +82,23 @@ async def caller(request: Request, gateway: Wired) -> Grant:
     scheme, _, secret = (authorization[0] if len(authorization) == 1 else "").partition(" ")
     grant = await _grant(gateway, secret.strip(" ")) if scheme.lower() == "bearer" else None
     if grant is None:
-        guard: Guard = request.app.state.guard
-        guard.count_bad_key(request)
+        guard(request).count_bad_key(request)
         raise InvalidApiKey(INVALID_KEY if secret else MISSING_KEY)
     request.state.key_id = grant.key_id
     return grant
 
 
 Caller = Annotated[Grant, Depends(caller)]
+
+
+async def counted_models_call(request: Request, _: Caller) -> None:
+    """Count an authenticated call of /models. Raises RateLimited above the limit of this address."""
+    guard(request).count_models_call(request)
+
+
+async def counted_own_call(request: Request, _: Caller) -> None:
+    """Count an authenticated call of a route about the caller's own key. Raises RateLimited above the limit of this address."""
+    guard(request).count_own_call(request)
 
 
 async def _grant(gateway: Gateway, secret: str) -> Grant | None:

@@ -8,8 +8,7 @@ from starlette.responses import Response
 
 from app.api import openapi
 from app.api.body import read_quote
-from app.api.deps import Caller, Caps, Wired
-from app.api.guard import Guard
+from app.api.deps import Caller, Caps, Wired, counted_own_call
 from app.api.organization.reading import QueryString
 from app.api.organization.usage_answers import costs_answer, images_answer
 from app.api.organization.usage_queries import CostsQuery, ImagesQuery
@@ -26,56 +25,51 @@ UsageQuery = TypeVar("UsageQuery", ImagesQuery, CostsQuery)
 _QUOTE_BODY = {"requestBody": openapi.EDITS["openapi_extra"]["requestBody"], **EXTENSION}
 
 
-def self_service_router(guard: Guard) -> APIRouter:
-    """Make the routes, with a rate limit per client address."""
-    router = APIRouter(tags=["Your own key"])
+router = APIRouter(tags=["Your own key"], dependencies=[Depends(counted_own_call)])
+"""Routes with a rate limit per client address."""
 
-    @router.get("/key", openapi_extra=EXTENSION)
-    @guard.own
-    async def retrieve_own_key(request: Request, caller: Caller, gateway: Wired) -> OwnKeyOut:  # noqa: ARG001  (the guard's)
-        """Return the key, the models it can buy now and the use of its limits. `spent` of a rate is the use in the last minute."""
-        return await _own_key(caller, gateway)
 
-    @router.get("/usage/images", response_model=ImagesUsageOut, openapi_extra=EXTENSION)
-    @guard.own
-    async def own_usage_images(
-        request: Request,  # noqa: ARG001
-        caller: Caller,
-        gateway: Wired,
-        query: Annotated[ImagesQuery, Depends(QueryString(ImagesQuery))],
-    ) -> Response:
-        """Return usage as `/organization/usage/images` does, of the user or service account that owns the key: all their keys in
-        all their projects. `api_key_ids` narrows it to single keys; another user's id is a 403."""
-        return await images_answer(gateway.database, _own_usage_query(query, caller))
+@router.get("/key", openapi_extra=EXTENSION)
+async def retrieve_own_key(caller: Caller, gateway: Wired) -> OwnKeyOut:
+    """Return the key, the models it can buy now and the use of its limits. `spent` of a rate is the use in the last minute."""
+    return await _own_key(caller, gateway)
 
-    @router.get("/costs", response_model=CostsOut, openapi_extra=EXTENSION)
-    @guard.own
-    async def own_costs(
-        request: Request,  # noqa: ARG001
-        caller: Caller,
-        gateway: Wired,
-        query: Annotated[CostsQuery, Depends(QueryString(CostsQuery))],
-    ) -> Response:
-        """Return costs as `/organization/costs` does, of the user or service account that owns the key."""
-        return await costs_answer(gateway.database, _own_usage_query(query, caller), gateway.currency)
 
-    @router.post("/images/quote", openapi_extra=_QUOTE_BODY)
-    @guard.own
-    async def quote_image(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> QuoteOut:
-        """Quote a generation or edit: the most it can cost, the limit that would refuse it now, and what would be left.
+@router.get("/usage/images", response_model=ImagesUsageOut, openapi_extra=EXTENSION)
+async def own_usage_images(
+    caller: Caller,
+    gateway: Wired,
+    query: Annotated[ImagesQuery, Depends(QueryString(ImagesQuery))],
+) -> Response:
+    """Return usage as `/organization/usage/images` does, of the user or service account that owns the key: all their keys in
+    all their projects. `api_key_ids` narrows it to single keys; another user's id is a 403."""
+    return await images_answer(gateway.database, _own_usage_query(query, caller))
 
-        Nothing is bought, reserved or sent, and no rate is spent. `allowed` is about limits only; any other fault is the same
-        error as for the request itself.
-        """
-        image_request = await read_quote(request, caps)
-        try:
-            catalog = await gateway.control_data.catalog()
-            quote = await _reader(gateway).quote(catalog, caller, image_request, gateway.clock.now_ms())
-            return QuoteOut.of(image_request, quote, gateway.currency)
-        finally:
-            image_request.close()
 
-    return router
+@router.get("/costs", response_model=CostsOut, openapi_extra=EXTENSION)
+async def own_costs(
+    caller: Caller,
+    gateway: Wired,
+    query: Annotated[CostsQuery, Depends(QueryString(CostsQuery))],
+) -> Response:
+    """Return costs as `/organization/costs` does, of the user or service account that owns the key."""
+    return await costs_answer(gateway.database, _own_usage_query(query, caller), gateway.currency)
+
+
+@router.post("/images/quote", openapi_extra=_QUOTE_BODY)
+async def quote_image(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> QuoteOut:
+    """Quote a generation or edit: the most it can cost, the limit that would refuse it now, and what would be left.
+
+    Nothing is bought, reserved or sent, and no rate is spent. `allowed` is about limits only; any other fault is the same
+    error as for the request itself.
+    """
+    image_request = await read_quote(request, caps)
+    try:
+        catalog = await gateway.control_data.catalog()
+        quote = await _reader(gateway).quote(catalog, caller, image_request, gateway.clock.now_ms())
+        return QuoteOut.of(image_request, quote, gateway.currency)
+    finally:
+        image_request.close()
 
 
 async def _own_key(caller: Grant, gateway: Gateway) -> OwnKeyOut:

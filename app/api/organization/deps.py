@@ -7,8 +7,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from app.administration import Administration
-from app.api.deps import MISSING_KEY
-from app.api.guard import Guard
+from app.api.deps import MISSING_KEY, guard, parts
 from app.control import admin_keys
 from app.core.actors import Actor
 from app.errors import Conflict, InvalidApiKey, PermissionDenied, StoreUnavailable
@@ -44,21 +43,19 @@ class Administrator:
 async def admin(request: Request) -> Administrator:
     """Authenticate by the admin API key in `Authorization: Bearer ...`.
 
-    The command line calls an application in its own process whose `state.local_actor` is set: its caller is that actor, without a
+    The command line calls an application in its own process whose `Parts.local_actor` is set: its caller is that actor, without a
     key. Only the code that builds an application can set it; no request can, and `imagegate serve` does not. Raises
     InvalidApiKey, RateLimited, StoreUnavailable.
     """
-    gateway: Administration = request.app.state.gateway
-    local_actor: Actor | None = getattr(request.app.state, "local_actor", None)
+    gateway, local_actor = parts(request).gateway, parts(request).local_actor
     if local_actor is not None:
         return Administrator(local_actor, True, None, gateway, gateway.database.by(local_actor))
-    guard: Guard = request.app.state.guard
-    guard.count_admin_call(request)
+    guard(request).count_admin_call(request)
     given = request.headers.getlist("authorization")
     scheme, _, secret = (given[0] if len(given) == 1 else "").partition(" ")
     key = await _key(gateway, secret.strip(" ")) if scheme.lower() == "bearer" else None
     if key is None:
-        guard.count_bad_key(request)
+        guard(request).count_bad_key(request)
         raise InvalidApiKey(WRONG_KEY if secret else MISSING_KEY)
     request.scope["state"]["key_id"] = key.id
     actor = Actor("admin_api_key", key.id, key.name, key.owner_email)
