@@ -19,9 +19,10 @@ from app.spool import Segments, Slice, Spool, whole
 from app.store.ledger.columns import StoredResult
 from app.store.results import ResultRows
 from app.upstream.answer import completed_events, images_response
-from app.upstream.classify import HEAD_BYTES, Verdict, classify_refusal, unknown
+from app.upstream.classify import Verdict, classify_refusal, unknown
 from app.upstream.client import Answer
 from app.upstream.images import Images, read_images
+from app.upstream.refusal import HEAD_BYTES
 from app.upstream.skeleton import MalformedAnswer, Skeleton
 
 FULL = "The gateway has no room left to store an answer; nothing was bought. An administrator has to make room."
@@ -125,7 +126,9 @@ async def read_refusal(answer: Answer) -> Verdict:
         head += chunk[: HEAD_BYTES - len(head)]
         if len(head) >= HEAD_BYTES:
             break
-    return classify_refusal(answer.status, answer.content_type, bytes(head), answer.retry_after)
+    return classify_refusal(
+        answer.status, answer.content_type, bytes(head), answer.retry_after, via_cloudflare=answer.via_cloudflare
+    )
 
 
 async def read_answer(

@@ -19,6 +19,7 @@ from app.spool import Segments, Spool
 from app.store.ledger.columns import Ending, Settlement, StoredResult
 from app.store.ledger.types import Room
 from app.upstream.images import Images
+from app.upstream.refusal import RelayRefusal
 
 FIRST_PAUSE_S = 0.2
 PAUSE_S_MAX = 10.0
@@ -66,8 +67,15 @@ class ExchangeFacts:
     upstream_ms: int | None
 
 
-def ending_of(facts: ExchangeFacts, error: GatewayError | None = None, *, answered: bool = True) -> Ending:
-    """Make the end of a request for its row. `answered` is False when no client received an answer."""
+def ending_of(
+    facts: ExchangeFacts,
+    error: GatewayError | None = None,
+    *,
+    answered: bool = True,
+    refusal: RelayRefusal | None = None,
+) -> Ending:
+    """Make the end of a request for its row. `answered` is False when no client received an answer; `refusal` is what the relay
+    said, for an administrator."""
     return Ending(
         at_ms=facts.at_ms,
         http_status=None if not answered else 200 if error is None else error.status,
@@ -75,6 +83,9 @@ def ending_of(facts: ExchangeFacts, error: GatewayError | None = None, *, answer
         error=None if error is None else error.to_record(),
         upstream_request_id=facts.upstream_request_id,
         upstream_ms=facts.upstream_ms,
+        upstream_status=None if refusal is None else refusal.status,
+        upstream_code=None if refusal is None else refusal.code or None,
+        upstream_message=None if refusal is None else refusal.words or None,
         is_retryable=error is not None and error.retryable,
     )
 

@@ -227,7 +227,7 @@ class Exchange:
         return settlement
 
     async def _end_without_images(self, verdict: Verdict) -> None:
-        ledger, ending = self.context.ledger, ending_of(self._facts(), verdict.error)
+        ledger, ending = self.context.ledger, ending_of(self._facts(), verdict.error, refusal=verdict.refusal)
         end = ledger.release if verdict.outcome == "released" else ledger.give_up
         event = replace(self._event(verdict.outcome, verdict.error), alarm=verdict.alarm)
         crash_point("before_release")

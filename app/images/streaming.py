@@ -142,9 +142,8 @@ class StreamedAnswer:
             self.completed.append(event)
         if len(self.completed) == self.request.n:
             return self._complete(event.frame)
-        if event.kind == "error" and event.images is None:
-            assert event.error is not None
-            return self._complete_so_far() or Verdict("unknown", event.error)
+        if event.verdict is not None:
+            return self._complete_so_far() or event.verdict
         if event.frame and self.queue is not None:
             self.queue.send(event.frame, self.spool, droppable=event.kind == "partial")
         return None

@@ -165,11 +165,21 @@ ERRORS: dict[str, dict[Profile, ErrorRow]] = {
         ),
         "N": provider(502, "openai_error", "bad_response_status_code", "bad_response_status_code"),
     },
+    "unverified_organization": both(
+        provider(
+            403,
+            "Your organization must be verified to use the model `gpt-image-1`. Please go to: "
+            "https://platform.openai.com/settings/organization/general and click on Verify Organization.",
+            None,
+        )
+    ),
     "too_large": proxy(413, "413 Request Entity Too Large"),
     "proxy_502": proxy(502, "502 Bad Gateway"),
     "proxy_504": proxy(504, "504 Gateway Time-out", charged=True),
     "cf_524": proxy(524, "524: A timeout occurred", charged=True),
+    "cf_521": proxy(521, "521: Web server is down"),
     "redirect": proxy(307, "307 Temporary Redirect"),
+    "redirect_303": proxy(303, "303 See Other", charged=True),
 }
 
 

@@ -159,6 +159,8 @@ class Sandbox:
         if row.origin == "proxy":
             request.scope[FROM_A_PROXY] = True
             headers["Content-Type"] = HTML_TYPE
+            if row.status > 504:
+                headers["CF-Ray"] = "8f2c1a9e4b7d6f03-HKG"
         if 300 <= row.status < 400:
             headers["Location"] = script.location or "http://127.0.0.1:9/v1/images/generations"
         body = error_body(row, self.options.profile, request_id(request), values)

@@ -45,6 +45,9 @@ class RequestRecord:
     error_code: str | None
     relay: str | None
     upstream_request_id: str | None
+    upstream_status: int | None
+    upstream_code: str | None
+    upstream_message: str | None
     reserved_at_ms: int
     dispatched_at_ms: int | None
     ended_at_ms: int | None

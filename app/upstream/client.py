@@ -17,6 +17,7 @@ from app.spool import Segments, Spool, segments_bytes, segments_chunks
 from app.upstream.addresses import relay_root
 from app.upstream.decoding import NotDecodable, decoded
 from app.upstream.multipart_out import encode_multipart
+from app.upstream.redaction import hide_secret
 from app.upstream.session import RequestWatch, open_session
 from app.upstream.skeleton import compact_json
 
@@ -53,6 +54,7 @@ class Answer(Protocol):
     content_type: str
     upstream_request_id: str | None
     retry_after: str | None
+    via_cloudflare: bool
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Yield the decoded body as it comes, at most 256 KiB at a time. Raises Broken when it is cut or cannot be decoded."""
@@ -106,7 +108,9 @@ class HttpUpstream:
         self._origin = str(root.origin())
         self._prefix = quote(root.path.rstrip("/"), safe=_PATH_CHARS)
         self._headers = _common_headers(api_key)
+        hide_secret(api_key)
         self._proxy = URL(proxy) if proxy else None
+        hide_secret((self._proxy.password if self._proxy else None) or "")
         tls = "https" in (root.scheme, self._proxy.scheme if self._proxy else "")
         self._session = open_session(
             connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s, tls=tls, ca_file=ca_file
@@ -171,6 +175,7 @@ class HttpAnswer:
         self.content_type = headers.get("Content-Type", "")
         self.upstream_request_id = _request_id(headers)
         self.retry_after = headers.get("Retry-After")
+        self.via_cloudflare = "CF-Ray" in headers
         self._encoding = headers.get("Content-Encoding", "")
         self._response: aiohttp.ClientResponse | None = response
         self._ending_tasks = ending_tasks
@@ -198,7 +203,9 @@ class HttpAnswer:
         response, self._response = self._response, None
         if response is None or response.closed:
             return
-        if self._is_reading or "event-stream" not in self.content_type:  # It failed, was cancelled or is not needed.
+        if (
+            self._is_reading or "event-stream" not in self.content_type.lower()
+        ):  # It failed, was cancelled or is not needed.
             response.close()
             return
         ending = asyncio.create_task(_drain_stream(response))
@@ -213,6 +220,7 @@ class ProxyRefusal:
     content_type = ""
     upstream_request_id: str | None = None
     retry_after: str | None = None
+    via_cloudflare = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         return

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from app.core.request import ImageRequest
-from app.errors import GatewayError, UpstreamBadPayload, UpstreamOutcomeUnknown
+from app.errors import GatewayError, UpstreamBadPayload
 from app.spool import Segments, Slice
 from app.upstream.answer import ANSWER_FIELDS, completed_event, partial_event
-from app.upstream.classify import Verdict, error_text
+from app.upstream.classify import Verdict, classify_event_error
 from app.upstream.images import Images, read_images
 from app.upstream.skeleton import MalformedAnswer, Skeleton
 
@@ -136,14 +136,15 @@ class ClientEvent:
     """Event for the client, its pictures as slices of the stream. A `completed` one has its image in `images`, for the books; an
     `error` has its failure in `error`.
 
-    An `error` with `images` was a completed event, so it was charged, but it holds no image. Without `images` the outcome is
-    unknown.
+    An `error` with `images` was a completed event, so it was charged, but it holds no image. Without `images` it has the verdict
+    on a stream that has sent no image before it.
     """
 
     kind: Literal["partial", "completed", "error"]
     frame: Segments
     images: Images | None = None
     error: GatewayError | None = None
+    verdict: Verdict | None = None
 
 
 class EventConverter:
@@ -182,7 +183,7 @@ class EventConverter:
     def _completed(self, document: dict[str, Any], event: Event) -> ClientEvent:
         read = _read(document)
         if isinstance(read, Verdict):
-            return ClientEvent("error", [], error=read.error)
+            return ClientEvent("error", [], error=read.error, verdict=read)
         if read.bad_payload:
             message = "The upstream charged for this request, but what it sent is not an image."
             return ClientEvent("error", [], images=read, error=UpstreamBadPayload(message))
@@ -197,8 +198,5 @@ def _read(document: dict[str, Any]) -> Images | Verdict:
 
 
 def _error_event(error: Any) -> ClientEvent:
-    text = error_text(error)
-    message = (
-        f"The upstream reported an error in its stream: {text or 'no reason given'}. It may have charged the request."
-    )
-    return ClientEvent("error", [], error=UpstreamOutcomeUnknown(message))
+    verdict = classify_event_error(error)
+    return ClientEvent("error", [], error=verdict.error, verdict=verdict)

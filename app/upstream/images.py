@@ -3,16 +3,17 @@
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from app.core.pricing import Usage
-from app.upstream.classify import Verdict, error_text, unknown
+from app.upstream.classify import Verdict, unknown
+from app.upstream.refusal import error_text, read_error
 from app.upstream.skeleton import EDGE_BYTES, LongString
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _ESCAPE: Final = re.compile(rb"\\(?:u00([0-9A-Fa-f]{2})|([/nrt])|.?[0-9A-Fa-fu]{0,5}$)")
-_DATA_URL: Final = re.compile(rb"data:image\\?/[\w.+-]{1,20};base64,", re.IGNORECASE)
+_DATA_URL: Final = re.compile(rb"data:[\w.+/\\-]{0,30}(?:;[\w-]{1,10}=[\w.-]{1,12})*;base64,\s?", re.IGNORECASE)
 _SHORT_TEXT_CHARS_MAX: Final = 64
 
 
@@ -42,7 +43,8 @@ def read_images(document: Any, n: int) -> Images | Verdict:
         return unknown("The upstream answered with something that is not an object.")
     if document.get("error"):
         text = error_text(document["error"])
-        return unknown(f"The upstream accepted the request and then reported an error: {text or 'no reason given'}.")
+        verdict = unknown(f"The upstream accepted the request and then reported an error: {text or 'no reason given'}.")
+        return replace(verdict, refusal=read_error(200, document["error"]))
     data = document.get("data")
     sent = [item for item in map(_image_fields, data) if item] if isinstance(data, list) else []
     if not sent:
@@ -66,14 +68,15 @@ def read_images(document: Any, n: int) -> Images | Verdict:
 
 
 def read_usage(usage: Any) -> Usage | None:
-    """Read token counts; None when one is missing. Relays send zero output tokens when they know none, so zero is None, too."""
+    """Read token counts; None without those of input or output. Relays send zero output tokens when they know none, so zero is
+    None, too. The price does not need the total, so a missing one is their sum."""
     if not isinstance(usage, dict):
         return None
     total, inputs, outputs = (_count(usage.get(name)) for name in ("total_tokens", "input_tokens", "output_tokens"))
-    if total is None or inputs is None or not outputs:
+    if inputs is None or not outputs:
         return None
     kinds = _tokens_by_kind(usage, "input_tokens_details", inputs)
-    return Usage(total, inputs, outputs, *(kinds or (None, None)))
+    return Usage(inputs + outputs if total is None else total, inputs, outputs, *(kinds or (None, None)))
 
 
 def image_format(b64: str | LongString) -> str | None:
@@ -199,6 +202,9 @@ def _tokens_by_kind(usage: dict[str, Any], name: str, total: int) -> tuple[int, 
 
 
 def _count(value: Any) -> int | None:
+    """Return a whole number from 0 to below 2**53, else None. Some relays send 1056.0."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
     return value if type(value) is int and 0 <= value < 2**53 else None
 
 

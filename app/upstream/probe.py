@@ -5,8 +5,9 @@ from typing import Final
 import anyio
 
 from app.errors import GatewayError, UpstreamMisconfigured, UpstreamUnreachable
-from app.upstream.classify import HEAD_BYTES, classify_refusal
+from app.upstream.classify import classify_refusal
 from app.upstream.client import Answer, Broken, NotSent, RelayReader
+from app.upstream.refusal import HEAD_BYTES
 from app.upstream.skeleton import MalformedAnswer, Skeleton
 
 PROBE_TIMEOUT_S: Final = 10.0

@@ -2,8 +2,12 @@
 
 import re
 from typing import Final
+from urllib.parse import quote
 
 MESSAGE_CHARS_MAX: Final = 500
+_SECRET_CHARS_MIN: Final = 8
+"""Shorter secrets, such as the password of a proxy at home, would take ordinary words out of messages."""
+_hidden: Final[set[str]] = set()
 _READ_CHARS_MAX: Final = 2000
 """Longer texts are cut before cleaning, so that no text makes the expressions below slow."""
 
@@ -21,7 +25,7 @@ _REDACTED: Final = tuple(
         r"\bBearer\s+[\w.~+/*=-]+",
         r"[\[【]?\b(?:sk|pk|rk)[-_][\w*.-]{3,}[\]】]?",
         r"\bAIza[\w-]{10,}",
-        r"\breq[_-][\w-]{6,}",
+        r"\b(?:req|org|proj)[_-](?=\w*\d)[\w-]{6,}",
         r"\b\d{17,}[0-9A-Za-z]{4,}\b",
         r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
         rf"(?<![\w.-])(?:[\w*-]+\.)+(?:{_TOP_LEVEL})(?![\w-])(?::\d+)?(?:/[!#-&(*-;=?-~]*)?",
@@ -33,8 +37,20 @@ _REDACTED: Final = tuple(
 )
 
 
+def hide_secret(secret: str) -> None:
+    """Take `secret` out of every message from now on, whatever it looks like: a configured key or password of this process.
+
+    Hides also the forms in which relays quote a key: without `sk-`, up to its next hyphen, and encoded as in a URL.
+    """
+    bare = secret.removeprefix("sk-")
+    forms = (secret, bare, bare.partition("-")[0], quote(secret, safe=""))
+    _hidden.update(form for form in forms if len(form) >= _SECRET_CHARS_MIN)
+
+
 def clean_message(text: str) -> str:
     """Remove request ids, URLs, hosts, addresses, keys and control characters. Returns one line of at most 500 characters."""
+    for secret in sorted(_hidden, key=len, reverse=True):  # Before the cut, which could leave the first half of one.
+        text = text.replace(secret, " ")
     text = text[:_READ_CHARS_MAX]
     for pattern in _REDACTED:
         text = pattern.sub(" ", text)

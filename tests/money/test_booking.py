@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from app.sandbox import RunningSandbox
-from tests.gateways import Running
+from tests.gateways import RELAY_KEY, Running
 from tests.money.books import (
     NEVER,
     QUOTE,
@@ -105,6 +105,10 @@ CASES = [
     released("error=wallet_short", *EMPTY_WALLET),
     released("error=key_quota_403", *EMPTY_WALLET),
     released("error=provider_quota", *EMPTY_WALLET),
+    released("error=redirect", *OUR_FAULT),
+    # What stands before the relay.
+    refused("error=too_large", 413, "body_too_large"),
+    released("error=cf_521", 503, "upstream_unreachable", retry=True),
     # Routing.
     released("error=no_channel", *NO_SUCH_MODEL),
     released("error=get_channel_failed", *NO_SUCH_MODEL),
@@ -125,6 +129,7 @@ CASES = [
     refused("error=moderation", 400, "moderation_blocked", "image_generation_user_error"),
     refused("error=content_policy", 400, "content_policy_violation"),
     refused("status=422 code=too_odd", 422, "too_odd"),
+    refused("error=unverified_organization", 403, "invalid_request"),
     # Nobody can tell whether these were charged.
     unknown("error=overloaded"),
     unknown("error=provider_500"),
@@ -135,7 +140,7 @@ CASES = [
     unknown("error=proxy_502"),
     unknown("error=proxy_504"),
     unknown("error=cf_524"),
-    unknown("error=redirect"),
+    unknown("error=redirect_303"),
     unknown("status=500 code=whatever"),
     unknown("status=503 code=whatever"),
 ]
@@ -187,8 +192,40 @@ def assert_written(row: Row, case: Case) -> None:
     assert row["reserved_at_ms"] <= row["dispatched_at_ms"] <= row["ended_at_ms"]
     assert row["upstream_ms"] >= 0
     sent_headers = case.hint not in ("reset=before_headers", "error=rate_limited_empty") and "proxy" not in case.hint
-    if sent_headers and case.hint not in ("error=cf_524", "error=redirect", "error=too_large"):
+    if sent_headers and case.hint not in (
+        "error=cf_524",
+        "error=cf_521",
+        "error=redirect",
+        "error=redirect_303",
+        "error=too_large",
+    ):
         assert row["upstream_request_id"]
+
+
+@pytest.mark.parametrize(
+    ("hint", "said"),
+    [
+        ("error=unauthorized", (401, None, "无效的令牌")),
+        ("status=422 code=too_odd message='too odd at https://x.example'", (422, "too_odd", "too odd at")),
+        (f"status=403 message='{RELAY_KEY} is blocked'", (403, None, "is blocked")),
+        ("error=panic", (500, None, "Panic detected")),
+        ("body=error200", (200, "server_error", "The provider could not draw this.")),
+        ("error=proxy_502", (502, None, None)),
+        ("reset=before_headers", (None, None, None)),
+        ("", (None, None, None)),
+    ],
+)
+async def test_a_request_that_the_relay_refused_has_its_words_in_its_row(
+    shop: Running, name: str, hint: str, said: tuple[int | None, str | None, str | None]
+) -> None:
+    key = await shop.key(name)
+
+    async with opened(shop.url, key.key) as client:
+        row = await the_row(shop.database, await ask(client, f"a cat [[sandbox {hint}]]" if hint else "a cat"))
+
+    assert (row["upstream_status"], row["upstream_code"]) == said[:2]
+    assert (row["upstream_message"] or "").startswith(said[2] or "")
+    assert (row["upstream_message"] is None) == (said[2] is None)
 
 
 async def test_the_relay_has_charged_what_is_settled_or_unknown_each_once(

@@ -52,7 +52,7 @@ async def test_odd_answers_are_never_sent_again_and_never_followed(
     tmp_path_factory: pytest.TempPathFactory, raw: RawServer
 ) -> None:
     async def elsewhere(request: Request) -> None:
-        await request.answer(b"", "307 Temporary Redirect", f"Location: {raw.url}/v1/images/generations")
+        await request.answer(b"", "303 See Other", f"Location: {raw.url}/v1/images/generations")
 
     async def many_headers(request: Request) -> None:
         await request.answer(b"{}", headers="X-Long: " + "a" * 200_000)

@@ -50,7 +50,7 @@ async def stream(client: httpx2.AsyncClient, hint: str, **fields: Any) -> tuple[
         ("sse=no_done", ["partial_image", "completed"], "settled", None),
         ("sse=cut", ["partial_image", UNKNOWN], "unknown", UNKNOWN),
         ("sse=end", ["partial_image", UNKNOWN], "unknown", UNKNOWN),
-        ("sse=error", ["partial_image", UNKNOWN], "unknown", UNKNOWN),
+        ("sse=error", ["partial_image", "server_error"], "unknown", "server_error"),
         ("reset=mid_body", ["partial_image", "completed"], "settled", None),
         ("error=moderation", [], "released", "moderation_blocked"),
         ("error=rate_limited", [], "released", "upstream_rate_limited"),

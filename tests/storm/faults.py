@@ -220,10 +220,10 @@ async def zipped(wire: Wire) -> None:
     await wire.answer_json(pictures(wire, wire.asked.n), headers="Content-Encoding: gzip\r\n")
 
 
-async def redirect(wire: Wire) -> None:
+async def redirect(wire: Wire, *, status: str) -> None:
     """Redirect to this relay, so that a client that follows is seen and charged again."""
     location = f"Location: http://127.0.0.1:{wire.port}/v1/images/generations\r\n"
-    await wire.answer("307 Temporary Redirect", b"", "text/plain", location)
+    await wire.answer(status, b"", "text/plain", location)
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------
@@ -266,7 +266,9 @@ FAULTS: dict[str, Fault] = {
     "empty_data": Fault(1, True, empty_data),
     "big_headers": Fault(1, True, big_headers),
     "zipped": Fault(1, True, zipped),
-    "redirect": Fault(1, True, redirect),
+    "redirect": Fault(1, True, partial(redirect, status="303 See Other")),
+    "moved": Fault(1, False, partial(redirect, status="307 Temporary Redirect")),
+    "page_413": Fault(1, False, partial(page, status="413 Request Entity Too Large")),
     "failed_500": Fault(2, True, partial(refusal, status="500 Internal Server Error", code="do_request_failed")),
     "busy": Fault(6, False, busy),
     "wallet_empty": Fault(

@@ -14,11 +14,12 @@ from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.sandbox.errors import ERRORS
 from app.spool import Spool, segments_chunks, whole
 from app.upstream.answer import images_response
-from app.upstream.classify import HEAD_BYTES, Verdict, classify_refusal, unknown
+from app.upstream.classify import Verdict, classify_refusal, unknown
 from app.upstream.client import Answer, Broken, HttpUpstream
 from app.upstream.events import ClientEvent, EventConverter, EventReader
 from app.upstream.images import Images, read_images
 from app.upstream.probe import models
+from app.upstream.refusal import HEAD_BYTES
 from app.upstream.skeleton import MalformedAnswer, Skeleton
 from tests.upstream.given import PNG, image_request
 
@@ -32,10 +33,8 @@ UNCLEAR = frozenset(
         "network",
         "bad_response_body",
         "panic",
-        "too_large",
-        "redirect",
     ]
-) | {"proxy_502", "proxy_504", "cf_524"}
+) | {"proxy_502", "proxy_504", "cf_524", "redirect_303"}
 
 
 @pytest.fixture(params=["C", "N"])
@@ -73,7 +72,8 @@ async def exchange(client: HttpUpstream, wanted: ImageRequest, directory: Path) 
         return unknown(str(exc)), spool
     if answer.status != 200:
         head = b"".join(whole(spool))[:HEAD_BYTES]
-        return classify_refusal(answer.status, answer.content_type, head, answer.retry_after), spool
+        told = (answer.status, answer.content_type, head, answer.retry_after)
+        return classify_refusal(*told, via_cloudflare=answer.via_cloudflare), spool
     try:
         return read_images(skeleton.document(), wanted.n), spool
     except MalformedAnswer as exc:

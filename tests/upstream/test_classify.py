@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.upstream.classify import classify_refusal
+from app.upstream.classify import classify_event_error, classify_refusal
 
 ID = " (request id: 20250425144835174044863D5lbubkO)"
 PAGE = b"<html><head><title>502 Bad Gateway</title></head></html>"
@@ -29,12 +29,14 @@ class Case:
     alarm: bool = False
     retryable: bool = False
     content_type: str = "application/json; charset=utf-8"
+    via_cloudflare: bool = False
 
 
 REFUSED, UPSTREAM = "invalid_request_error", "upstream_error"
 WALLET = ("released", (503, "upstream_wallet_empty", UPSTREAM), True)
 OURS = ("released", (502, "upstream_misconfigured", UPSTREAM), True)
 NO_MODEL = ("released", (503, "upstream_model_unavailable", UPSTREAM))
+UNREACHED = ("released", (503, "upstream_unreachable", UPSTREAM))
 UNKNOWN = ("unknown", (424, "upstream_outcome_unknown", UPSTREAM))
 
 
@@ -42,8 +44,22 @@ def as_sent(status: int, code: str, kind: str = REFUSED) -> tuple[str, tuple[int
     return "released", (status, code, kind)
 
 
-def page(status: int, *, alarm: bool) -> Case:
-    return Case(status, PAGE, *UNKNOWN, alarm=alarm, content_type="text/html")
+def page(status: int, *, alarm: bool = False, via_cloudflare: bool = False) -> Case:
+    return Case(status, PAGE, *UNKNOWN, alarm=alarm, content_type="text/html", via_cloudflare=via_cloudflare)
+
+
+def cloudflare(status: int) -> Case:
+    return Case(status, PAGE, *UNREACHED, retryable=True, content_type="text/html", via_cloudflare=True)
+
+
+def too_large(body: bytes, content_type: str) -> Case:
+    return Case(413, body, "released", (413, "body_too_large", REFUSED), content_type=content_type)
+
+
+VERIFY = (
+    "Your organization must be verified to use the model `gpt-image-1`. Please go to: https://platform.openai.com/x"
+)
+MISSING = [{"loc": ["body", "size"], "msg": "size is odd"}, {"msg": "n is odd"}, {"type": "x"}, 7]
 
 
 CASES = {
@@ -123,11 +139,43 @@ CASES = {
     "408 bare": Case(408, b"", *UNKNOWN),
     "200": Case(200, {"error": {"code": "insufficient_user_quota"}}, *UNKNOWN),
     "204": Case(204, b"", *UNKNOWN),
-    "307": Case(307, b"", *UNKNOWN, alarm=True),
+    "403 organization": Case(403, {"error": {"message": VERIFY, "type": REFUSED}}, *as_sent(403, "invalid_request")),
+    "403 organization by the relay": Case(403, middleware(VERIFY), *as_sent(403, "invalid_request")),
+    "403 project": Case(
+        403,
+        handler("model_not_found", "Project `proj_a1b2c3d4` has no access", REFUSED),
+        *as_sent(403, "model_not_found"),
+    ),
+    "403 key of the provider": Case(403, handler("", "Incorrect key", REFUSED), *OURS),
+    "422 details": Case(422, {"detail": MISSING}, *as_sent(422, "invalid_request")),
+    "400 labelled a page": Case(
+        400, handler("bad", "bad", REFUSED), *as_sent(400, "bad"), content_type="text/html; charset=utf-8"
+    ),
+    "500 labelled a page": Case(
+        500, handler("invalid_request", "n"), *as_sent(400, "invalid_request"), content_type="text/html"
+    ),
+    **{f"{status}": Case(status, b"", *OURS) for status in (301, 307, 308)},
+    "308 page": Case(308, PAGE, *OURS, content_type="text/html"),
+    **{f"{status}": Case(status, b"", *UNKNOWN, alarm=True) for status in (302, 303)},
+    "413 page": too_large(PAGE, "text/html"),
+    "413 empty": too_large(b"", ""),
+    "413 text": too_large(b"Request Entity Too Large", "text/plain"),
+    "414 page": Case(414, PAGE, *OURS, content_type="text/html"),
+    "431 page": Case(431, PAGE, *OURS, content_type="text/html"),
+    **{f"{status} of Cloudflare": cloudflare(status) for status in (521, 523, 525, 526)},
+    **{f"{status} page": page(status) for status in (521, 523, 525, 526, 530)},
+    **{
+        f"{status} page of Cloudflare": page(status, via_cloudflare=True)
+        for status in (502, 503, 504, 520, 522, 524, 527, 530)
+    },
+    **{
+        f"{status} json": Case(status, handler("insufficient_user_quota", "x"), *UNKNOWN, via_cloudflare=True)
+        for status in (502, 520, 521, 523, 525, 526, 530)
+    },
     "501 bare": Case(501, b"no", *UNKNOWN, content_type="text/plain"),
     "200 page": page(200, alarm=True),
-    "413 page": page(413, alarm=True),
-    "502 page": page(502, alarm=False),
+    "400 page": page(400, alarm=True),
+    "502 page": page(502),
     "page that says json": Case(503, PAGE, *UNKNOWN),
     "half an envelope": Case(500, b'{"error":{"code":"invalid_request"', *UNKNOWN),
 }
@@ -137,7 +185,7 @@ CASES = {
 def test_every_answer_has_its_booking_and_its_error(case: Case) -> None:
     head = case.body if isinstance(case.body, bytes) else json.dumps(case.body).encode()
 
-    verdict = classify_refusal(case.status, case.content_type, head, None)
+    verdict = classify_refusal(case.status, case.content_type, head, None, via_cloudflare=case.via_cloudflare)
 
     error = verdict.error
     assert (verdict.outcome, error.status, error.code, error.type) == (case.outcome, *case.answer)
@@ -152,6 +200,49 @@ def test_the_words_of_the_provider_are_shown_clean() -> None:
     verdict = classify_refusal(400, "application/json", json.dumps(body).encode(), None)
 
     assert verdict.error.message == "Rejected by the safety system, see"
+
+
+def test_a_403_about_the_organization_is_told_in_the_words_of_the_provider() -> None:
+    body = json.dumps({"error": {"message": VERIFY, "type": REFUSED, "param": None, "code": None}}).encode()
+
+    error = classify_refusal(403, "application/json", body, None).error
+
+    assert error.message == "Your organization must be verified to use the model `gpt-image-1`. Please go to:"
+
+
+def test_the_messages_of_a_422_are_joined() -> None:
+    error = classify_refusal(422, "application/json", json.dumps({"detail": MISSING}).encode(), None).error
+
+    assert error.message == "size is odd; n is odd"
+
+
+def test_a_verdict_has_what_the_relay_said_for_the_administrator() -> None:
+    body = middleware("[sk-abc***xyz] 该令牌额度已用尽", "x1")
+
+    refusal = classify_refusal(401, "application/json", json.dumps(body).encode(), None).refusal
+
+    assert refusal is not None
+    assert (refusal.status, refusal.code, refusal.words) == (401, "x1", "该令牌额度已用尽")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (handler("insufficient_user_quota", "x")["error"], WALLET[:2]),
+        (handler("sensitive_words_detected", "x")["error"], as_sent(400, "sensitive_words_detected")),
+        (handler("model_price_error", "x")["error"], NO_MODEL),
+        ({"code": "moderation_blocked", "message": "no"}, ("unknown", (424, "moderation_blocked", UPSTREAM))),
+        ({"code": "rate_limit_exceeded", "message": "no"}, ("unknown", (424, "rate_limit_exceeded", UPSTREAM))),
+        ({"message": "no"}, UNKNOWN),
+        ("no", UNKNOWN),
+        (None, UNKNOWN),
+    ],
+)
+def test_an_error_event_is_released_only_for_a_code_that_is_never_charged(error: Any, expected: Any) -> None:
+    verdict = classify_event_error(error)
+
+    assert (verdict.outcome, (verdict.error.status, verdict.error.code, verdict.error.type)) == expected
+    assert not verdict.error.retryable
 
 
 def test_the_field_the_provider_names_is_told() -> None:

@@ -148,7 +148,7 @@ def test_partial_images_are_numbered_where_the_relay_does_not() -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        {"error": {"message": "no (request id: 20250425144835174044863D5lbubkO)", "code": "x"}},
+        {"error": {"message": "no (request id: 20250425144835174044863D5lbubkO)"}},
         {"type": "error", "message": "no"},
         {"type": "error", "error": {"message": "no"}},
         {"type": "image_generation.partial_image", "error": {"message": "no"}},

@@ -4,10 +4,11 @@ from typing import Any
 import pytest
 
 from app.core.pricing import Usage
+from app.upstream.answer import images_response
 from app.upstream.classify import Verdict
 from app.upstream.images import Images, image_format, read_images, read_usage
 from app.upstream.skeleton import LongString
-from tests.upstream.given import PNG_B64, USAGE, b64, skeleton_of, skeleton_of_bytes
+from tests.upstream.given import PNG_B64, USAGE, b64, skeleton_of, skeleton_of_bytes, spliced
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg">'
 
@@ -142,14 +143,28 @@ def test_base64_is_recognised_through_the_escapes_of_other_json_writers(escape: 
     assert not images.bad_payload
 
 
-def test_a_data_url_in_b64_json_becomes_bare_base64() -> None:
-    document = {"data": [{"b64_json": "data:image/png;base64," + PNG_B64}]}
-    found = images_of(document).items[0]["b64_json"]
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "data:image/png;base64,",
+        "DATA:image/jpeg;Base64,",
+        "data:;base64,",
+        "data:image/png;charset=utf-8;base64,",
+        "data:image/svg+xml;base64, ",
+        "data:application/octet-stream;base64,",
+    ],
+)
+def test_a_data_url_in_b64_json_becomes_bare_base64(prefix: str) -> None:
+    document = {"data": [{"b64_json": prefix + PNG_B64}]}
+    raw = json.dumps(document).encode()
+    escaped = raw.replace(b"image/", b"image\\/")
 
-    assert json.dumps(document)[found.offset : found.offset + found.length] == PNG_B64
-    assert images_of({"data": [{"b64_json": "data:image/png;base64,iVBORw0KGgo="}]}).items == [
-        {"b64_json": "iVBORw0KGgo="}
-    ]
+    for body in (raw, escaped):
+        images = read_images(skeleton_of_bytes(body), 1)
+        assert isinstance(images, Images)
+        answer = json.loads(spliced(images_response(images, created_s=1), body))
+        assert answer["data"] == [{"b64_json": PNG_B64}]
+    assert images_of({"data": [{"b64_json": f"{prefix}iVBORw0KGgo="}]}).items == [{"b64_json": "iVBORw0KGgo="}]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +177,11 @@ def test_a_data_url_in_b64_json_becomes_bare_base64() -> None:
         ({"generated_images": 1, "output_tokens": 4096, "total_tokens": 4096}, None),
         (USAGE | {"output_tokens": -1}, None),
         (USAGE | {"output_tokens": "50"}, None),
-        (USAGE | {"output_tokens": 50.0}, None),
+        (USAGE | {"output_tokens": 50.0, "total_tokens": 100.0}, Usage(100, 50, 50, 10, 40)),
+        (USAGE | {"output_tokens": 50.5}, None),
+        (USAGE | {"total_tokens": None}, Usage(100, 50, 50, 10, 40)),
+        ({"input_tokens": 6, "output_tokens": 1056.0}, Usage(1062, 6, 1056)),
+        (USAGE | {"input_tokens": None}, None),
         (USAGE | {"output_tokens": True}, None),
         (USAGE | {"output_tokens": 10**30}, None),
         ({"total_tokens": 0, "input_tokens": 0, "output_tokens": 0}, None),

@@ -1,6 +1,7 @@
 import pytest
 
-from app.upstream.redaction import clean_message
+from app.upstream import redaction
+from app.upstream.redaction import clean_message, hide_secret
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,28 @@ from app.upstream.redaction import clean_message
 )
 def test_nothing_that_names_the_relay_is_left(told: str, shown: str | None) -> None:
     assert clean_message(told) == (told if shown is None else shown)
+
+
+@pytest.mark.parametrize(
+    ("secret", "told"),
+    [
+        ("correct-horse battery", "key correct-horse battery is wrong"),
+        ("my.secret.host-9f8e7d6c", "key my.secret.host-9f8e7d6c is wrong"),
+        ("sk-Zx81mbTfq0-7", "key Zx81mbTfq0-7 is wrong"),
+        ("sk-Yw92ncUgr1-7", "key Yw92ncUgr1 is wrong"),
+        ("p@ss/w0rd+x", "key p%40ss%2Fw0rd%2Bx is wrong"),
+        ("Qv" * 1500, f"key {'Qv' * 1500} is wrong"),
+    ],
+)
+def test_a_configured_key_is_taken_out_whatever_it_looks_like(
+    monkeypatch: pytest.MonkeyPatch, secret: str, told: str
+) -> None:
+    monkeypatch.setattr(redaction, "_hidden", set())
+    before = clean_message(told)
+
+    hide_secret(secret)
+
+    assert clean_message(told) == "key is wrong" != before
 
 
 def test_a_message_is_bounded() -> None:

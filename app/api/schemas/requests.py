@@ -37,6 +37,9 @@ _REQUEST = {
     "error_code": "upstream_outcome_unknown",
     "relay": "default",
     "upstream_request_id": None,
+    "upstream_status": 500,
+    "upstream_code": "do_request_failed",
+    "upstream_message": "upstream error: do request failed",
     "total_ms": 21_000,
     "upstream_ms": 20_980,
 }
@@ -82,6 +85,13 @@ class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     error_code: str | None
     relay: str | None = Field(description="Name of the relay it was sent to.")
     upstream_request_id: str | None
+    upstream_status: int | None = Field(
+        description="Status of a refusal by the relay; 200 for an error that came in its answer."
+    )
+    upstream_code: str | None = Field(description="The relay's own code of its refusal.")
+    upstream_message: str | None = Field(
+        description="The relay's words about its refusal, without keys, hosts and request ids; the caller may see others."
+    )
     total_ms: int | None = Field(description="Time from the reservation to the end.")
     upstream_ms: int | None
 

@@ -95,6 +95,15 @@ class Ending:
     upstream_ms: Annotated[
         int | None, Column(Integer, comment="from dispatch to the relay's last byte"), KEEPS_IF_NONE
     ] = None
+    upstream_status: Annotated[
+        int | None, Column(Integer, comment="of a refusal by the relay; 200 for an error in its answer"), KEEPS_IF_NONE
+    ] = None
+    upstream_code: Annotated[str | None, Column(Text, comment="the relay's own code of its refusal"), KEEPS_IF_NONE] = (
+        None
+    )
+    upstream_message: Annotated[
+        str | None, Column(Text, comment="the relay's words, without keys, hosts and request ids"), KEEPS_IF_NONE
+    ] = None
     is_retryable: bool = False
 
 
