@@ -115,9 +115,13 @@ async def _yield_after(sent: bytes) -> None:
 
 
 def common_headers(pending: PendingAnswer) -> dict[str, str]:
-    """Make the rate headers; for a replay also `idempotent-replayed` and the id of the original request."""
+    """Make the rate headers; for an alias also the model it stands for, and for a replay `idempotent-replayed` and the id of the
+    original request."""
+    headers = rate_headers(pending.rates)
+    if pending.aliased_model is not None:
+        headers["x-imagegate-model"] = pending.aliased_model
     original = {"idempotent-replayed": "true", "x-imagegate-request-id": pending.request_id}
-    return rate_headers(pending.rates) | (original if pending.replayed else {})
+    return headers | (original if pending.replayed else {})
 
 
 def error_frame(exc: GatewayError) -> bytes:

@@ -67,7 +67,7 @@ async def quote_image(request: Request, caller: Caller, gateway: Wired, caps: Ca
     try:
         catalog = await gateway.control_data.catalog()
         quote = await _reader(gateway).quote(catalog, caller, image_request, gateway.clock.now_ms())
-        return QuoteOut.of(image_request, quote, gateway.currency)
+        return QuoteOut.of(quote, gateway.currency)
     finally:
         image_request.close()
 

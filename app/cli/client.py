@@ -90,8 +90,8 @@ class Client:
     async def post(self, *path: str, **fields: Any) -> Answer:
         return self._json(await self._send("POST", path, json=fields))
 
-    async def delete(self, *path: str) -> Answer:
-        return self._json(await self._send("DELETE", path))
+    async def delete(self, *path: str, **query: Any) -> Answer:
+        return self._json(await self._send("DELETE", path, query))
 
     async def text(self, *path: str, **query: Any) -> str:
         """Send a GET whose answer is a document; returns its text."""

@@ -1,7 +1,8 @@
-"""imagegate models: the catalog, and the models that a project may use."""
+"""imagegate models: the catalog, its aliases, and the models that a project may use."""
 
 import shlex
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Any
 
 import typer
 
@@ -9,10 +10,32 @@ from app.cli.command import ApiContext, command
 from app.cli.output import Column, say
 from app.errors import InvalidValue
 
-app = typer.Typer(help="The catalog, and which models a project may use.")
+app = typer.Typer(help="The catalog, other names for its models, and which models a project may use.")
 Project = Annotated[str, typer.Option(metavar="P", help="The project: name or id.")]
 Models = Annotated[list[str] | None, typer.Argument(metavar="MODEL...", help="Models of the catalog.")]
 _MODEL = (Column("id", heading="model"), Column("operations"), Column("priced"))
+NONE = "none"
+"""Value of an option that removes what was set."""
+
+
+class ResponseFormat(StrEnum):
+    url = "url"
+    b64_json = "b64_json"
+    none = NONE
+
+
+def _pairs_text(field: str) -> Column:
+    return Column(field, value=lambda alias: ", ".join(f"{asked}={sent}" for asked, sent in alias[field].items()))
+
+
+_ALIAS = (
+    Column("name"),
+    Column("model", value=lambda alias: alias["model"] + (" (hidden by a model of this name)" * alias["hidden"])),
+    _pairs_text("sizes"),
+    _pairs_text("qualities"),
+    Column("dropped_fields", heading="drops", value=lambda alias: ", ".join(alias["dropped_fields"])),
+    Column("response_format", none="-"),
+)
 _PERMISSIONS = (Column("mode"), Column("model_ids", heading="models"))
 
 
@@ -64,3 +87,64 @@ async def _set(ctx: ApiContext, project: str, mode: str, models: list[str]) -> N
     names = list(dict.fromkeys(models))
     answer = await ctx.client.post("projects", project, "model_permissions", mode=mode, model_ids=names)
     ctx.out.one(_PERMISSIONS, answer)
+
+
+@command(app, "aliases")
+async def aliases(ctx: ApiContext) -> None:
+    """Show the aliases, and what each translates."""
+    ctx.out.rows(_ALIAS, await ctx.client.get("model_aliases"))
+
+
+@command(app, "alias")
+async def alias(
+    ctx: ApiContext,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What clients ask for; * stands for any characters.")],
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A model of the catalog.")] = None,
+    size: Annotated[
+        list[str] | None, typer.Option(metavar="1792x1024=1536x1024", help="Send this size for that; may be repeated.")
+    ] = None,
+    quality: Annotated[
+        list[str] | None, typer.Option(metavar="hd=high", help="Send this quality for that; may be repeated.")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD", help="Leave this field out; may be repeated.")
+    ] = None,
+    response_format: Annotated[
+        ResponseFormat | None, typer.Option(help="What a client gets that names no response_format.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the alias away.")] = False,
+) -> None:
+    """Let a name stand for a model; permissions, limits and prices are the model's. Of several aliases the most exact wins, and a
+    real model always. An option that is not given keeps what was set, and `none` takes it away. Every alias of a gpt-image model
+    also sends medium for standard, high for hd, 1024x1024 for 256x256 and 512x512, 1536x1024 for 1792x1024, 1024x1536 for
+    1024x1792, and no style."""
+    if remove != (model is None) or (remove and (size or quality or drop or response_format)):
+        raise InvalidValue("Give NAME and MODEL, or NAME and --remove without anything else.", param="model")
+    if remove:
+        removed = await ctx.client.delete("model_aliases", name=name)
+        if ctx.out.is_json:
+            ctx.out.json(removed)
+        else:
+            say(f"{name} is not an alias any more.")
+        return
+    fields: dict[str, Any] = {"sizes": _pairs("size", size), "qualities": _pairs("quality", quality)}
+    fields |= {"dropped_fields": [] if drop == [NONE] else drop or None}
+    fields |= {"response_format": "" if response_format is ResponseFormat.none else response_format}
+    ctx.out.one(_ALIAS, await ctx.client.post("model_aliases", name=name, model=model, **fields))
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str] | None:
+    """Parse A=B. Raises InvalidValue."""
+    if not texts:
+        return None
+    if texts == [NONE]:
+        return {}
+    pairs = {}
+    for text in texts:
+        asked, sign, sent = text.partition("=")
+        if not (asked and sign and sent):
+            raise InvalidValue(
+                f"--{option} takes what is asked and what is sent, like A=B, not {text!r}.", param=option
+            )
+        pairs[asked] = sent
+    return pairs

@@ -32,6 +32,7 @@ _REQUEST = (
     Column("api_key_id"),
     Column("operation"),
     Column("model"),
+    Column("asked_model"),
     Column("n", "number"),
     Column("size"),
     Column("quality"),

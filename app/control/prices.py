@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.dates import day, instant_ms, start_of_day_ms
 from app.control.names import quoted
+from app.core.aliases import GPT_IMAGE
 from app.core.catalog import Model
 from app.core.intervals import local_day
 from app.core.pricing import PerImage, PerToken, Price, explicit
@@ -24,8 +25,6 @@ OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 NEW_MODEL_DOES: list[Operation] = ["generation", "edit"]
 NAMED_CHARS_MAX = 32
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", re.ASCII)
-_REFUSES_RESPONSE_FORMAT = ("gpt-image", "chatgpt-image")
-"""OpenAI's image models always answer base64 and refuse the field (its API reference, `response_format`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ async def _enter(
     """Add the model to the catalog, or the operation to the model. Returns its operations."""
     if model is None:
         does = [operation] if operation else NEW_MODEL_DOES
-        refuses = wanted.model.startswith(_REFUSES_RESPONSE_FORMAT)
+        refuses = wanted.model.startswith(GPT_IMAGE)
         await store.insert_model(connection, wanted.model, does, refuses, now_ms)
         await log_changes(connection, Change("model.created", wanted.model, None, {"operations": list(does)}))
         return tuple(does)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from app.control.limits import LimitState, counter_states
 from app.core.catalog import Catalog
-from app.core.grants import Grant, allowed_model
+from app.core.grants import Grant, allowed_request
 from app.core.limits import Limit, RequestAmounts
 from app.core.request import ImageRequest
 from app.rates import Rates, charge
@@ -29,8 +29,10 @@ class QuotedLimit:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Highest cost of a request, and the limits that apply to it, in the order of their checks."""
+    """Highest cost of a request, and the limits that apply to it, in the order of their checks. In `request` an alias is
+    resolved."""
 
+    request: ImageRequest
     amount_micros: int
     limits: tuple[QuotedLimit, ...]
 
@@ -62,13 +64,15 @@ class LimitReader:
 
     async def quote(self, catalog: Catalog, grant: Grant, request: ImageRequest, now_ms: int) -> Quote:
         """Quote a request. Raises the errors that come before limits: ModelNotFound, ModelNotAllowed, ModelNotPriced and others."""
-        model = allowed_model(catalog, grant, request)
-        needs = RequestAmounts(micros=model.quote_micros(request, now_ms), images=request.n)
+        model, resolved = allowed_request(catalog, grant, request)
+        needs = RequestAmounts(micros=model.quote_micros(resolved, now_ms), images=request.n)
         applying = sorted(
             (limit for limit in grant.limits if limit.applies_to(model.id)), key=lambda limit: not limit.is_rate
         )
         states = await self.states(applying, now_ms)
-        return Quote(needs.micros, tuple(QuotedLimit(state, needs.amount(state.limit.unit)) for state in states))
+        return Quote(
+            resolved, needs.micros, tuple(QuotedLimit(state, needs.amount(state.limit.unit)) for state in states)
+        )
 
     async def _rates(self, limits: Sequence[Limit], now_ms: int) -> dict[int, LimitState]:
         if not limits:

@@ -1,11 +1,17 @@
 """Catalog of models: their operations, sizes, qualities and prices."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
+from app.core.aliases import ALIAS_NAME, ModelAlias, matching_alias
 from app.core.pricing import Facts, PriceBook, Usage, explicit
 from app.core.request import ImageRequest, Operation
 from app.errors import InvalidValue, ModelNotFound, ModelNotPriced, UnsupportedOperation
+
+NAMES_MAX = 20
+"""Most names in an error message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +81,48 @@ class AnswerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All models of the installation, as of one revision of the control data."""
+    """All models and aliases of the installation, as of one revision of the control data. A model takes precedence over aliases
+    of its name."""
 
     models: Mapping[str, Model]
+    aliases: tuple[ModelAlias, ...] = ()
 
-    def model(self, name: str) -> Model:
-        """Look up a model. Raises ModelNotFound."""
-        try:
-            return self.models[name]
-        except KeyError:
-            raise ModelNotFound(
-                f"The model '{name}' does not exist here. GET /v1/models lists those that do.", param="model"
-            ) from None
+    def alias(self, name: str) -> ModelAlias | None:
+        """Find the alias that `name` is an instance of; None for a model and for an unknown name."""
+        return None if name in self.models else matching_alias(self.aliases, name)
+
+    def resolve(self, request: ImageRequest) -> ImageRequest:
+        """Return a request for an alias as one for its model, any other unchanged. Idempotent."""
+        alias = self.alias(request.model)
+        return request if alias is None else alias.translate(request)
+
+    def find(self, name: str) -> Model | None:
+        """Find a model by its name or by an alias."""
+        alias = self.alias(name)
+        return self.models.get(name if alias is None else alias.model)
+
+    def named_aliases(self) -> list[ModelAlias]:
+        """List the aliases that are names, not patterns, and that no model hides."""
+        return [alias for alias in self.aliases if not alias.is_pattern and alias.name not in self.models]
+
+    def not_found(self, name: str, usable: Sequence[str]) -> ModelNotFound:
+        """Make the error for an unknown name. It names the models in `usable`, the nearest name, and how to add an alias."""
+        aliases = {alias.name: alias.model for alias in self.named_aliases() if alias.model in usable}
+        close = get_close_matches(name, [*usable, *aliases], 1)
+        suggestion = f" Did you mean '{close[0]}'?" if close else ""
+        there = f"There are: {_listed([*usable, *aliases])}."
+        new = shlex.quote(name) if ALIAS_NAME.fullmatch(name) else "NAME"
+        target = aliases.get(close[0], close[0]) if close else "MODEL"
+        return ModelNotFound(
+            f"The model '{name[:100]}' does not exist here.{suggestion} {there} An administrator can let this name stand for one "
+            f"of them: `imagegate models alias {new} {target}`",
+            param="model",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_MAX} more (GET /v1/models)" if len(names) > NAMES_MAX else ""
+    return (", ".join(names[:NAMES_MAX]) or "none for this key") + more
 
 
 def _check_listed(field: str, value: str | None, listed: tuple[str, ...], model: str) -> None:

@@ -66,14 +66,18 @@ class Grant:
         return by_key and (self.project_models is None or self.project_models.allows(model))
 
 
-def allowed_model(catalog: Catalog, grant: Grant, request: ImageRequest) -> Model:
-    """Look up the model of a request and check that this key may use it so.
+def allowed_request(catalog: Catalog, grant: Grant, request: ImageRequest) -> tuple[Model, ImageRequest]:
+    """Resolve an alias, and check that this key may use the model so. Returns the model, and the request as it goes to it.
 
     Raises ModelNotFound, ModelNotAllowed, UnsupportedOperation, InvalidValue.
     """
-    model = catalog.model(request.model)
+    resolved = catalog.resolve(request)
+    model = catalog.models.get(resolved.model)
+    if model is None:
+        raise catalog.not_found(request.model, [name for name in catalog.models if grant.may_use(name)])
     if not grant.may_use(model.id):
         allowed = ", ".join(sorted(name for name in catalog.models if grant.may_use(name))) or "none"
-        raise ModelNotAllowed(f"This API key may not use {model.id}; it may use: {allowed}.", param="model")
-    model.check(request)
-    return model
+        stands = "" if resolved.asked_model is None else f", which {resolved.asked_model} stands for"
+        raise ModelNotAllowed(f"This API key may not use {model.id}{stands}; it may use: {allowed}.", param="model")
+    model.check(resolved)
+    return model, resolved

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from app.core.request import ImageRequest, Operation, Upload
+from app.core.request import ImageRequest, Operation, ResponseFormat, Upload
 from app.core.uploads import IMAGES_MAX, PIXELS_MAX, FilePart, read_uploads, upload_field
 from app.errors import DuplicateKey, InvalidMultipart, InvalidType, InvalidValue, MissingParameter, StringTooLong
 from app.spool import Spool
@@ -169,7 +169,6 @@ def _request(
     model = _model(facts)
     prompt = _prompt(facts, required=operation != "variation")
     _user(facts)
-    _response_format(facts)
     stream = facts.get("stream", False)
     if not isinstance(stream, bool):
         raise InvalidType("'stream' must be true or false.", param="stream")
@@ -187,6 +186,7 @@ def _request(
         fields=fields if "model" in fields else {"model": model, **fields},
         uploads=uploads,
         spool=spool,
+        response_format=_response_format(facts),
     )
 
 
@@ -236,10 +236,13 @@ def _choice(facts: dict[str, Any], name: str) -> str | None:
     return value
 
 
-def _response_format(facts: dict[str, Any]) -> None:
-    value = _string(facts, "response_format", CHOICE_CHARS_MAX)
-    if value not in (None, "url", "b64_json"):
-        raise InvalidValue(f"'response_format' is {value!r}; it must be 'url' or 'b64_json'.", param="response_format")
+def _response_format(facts: dict[str, Any]) -> ResponseFormat | None:
+    match _string(facts, "response_format", CHOICE_CHARS_MAX):
+        case None | "url" | "b64_json" as value:
+            return value
+        case value:
+            message = f"'response_format' is {value!r}; it must be 'url' or 'b64_json'."
+            raise InvalidValue(message, param="response_format")
 
 
 def _integer(facts: dict[str, Any], name: str, minimum: int, maximum: int, *, default: int) -> int:

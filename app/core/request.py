@@ -6,6 +6,7 @@ from typing import Any, Literal
 from app.spool import Slice, Spool
 
 Operation = Literal["generation", "edit", "variation"]
+ResponseFormat = Literal["url", "b64_json"]
 DEFAULT_RELAY = "default"
 """Name of the relay that the settings describe."""
 
@@ -29,7 +30,8 @@ class ImageRequest:
 
     `fields` holds every field that goes on to the relay as the client sent it (model, prompt, n, size and quality included),
     in the client's order; for multipart the values are text. Files lie in `spool`, which is None when there are none.
-    `size` and `quality` are None when the client left them out; `auto` stays `auto`.
+    `size`, `quality` and `response_format` are None when the client left them out; `auto` stays `auto`. After an alias was
+    resolved, `model` is the model it stands for and `asked_model` the name that the client sent; otherwise that is None.
     """
 
     operation: Operation
@@ -43,6 +45,13 @@ class ImageRequest:
     fields: dict[str, Any]
     uploads: tuple[Upload, ...] = ()
     spool: Spool | None = field(default=None, compare=False)
+    response_format: ResponseFormat | None = None
+    asked_model: str | None = None
+
+    @property
+    def aliased_model(self) -> str | None:
+        """Model that the alias in the request stands for; None when the client named the model itself."""
+        return None if self.asked_model is None else self.model
 
     def close(self) -> None:
         """Close the spool with the files. Idempotent."""

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from app.chores import BackgroundTasks
 from app.core import keys
 from app.core.catalog import Model
-from app.core.grants import Grant, allowed_model
+from app.core.grants import Grant, allowed_request
 from app.core.intervals import bounds_ms
 from app.core.request import ImageRequest
 from app.core.retry import Retry
@@ -26,9 +26,11 @@ INVALID_KEY = "Incorrect API key provided. Ask your administrator for a new one.
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Reservation in the book, with the model and rates that its settlement and answer need."""
+    """Reservation in the book, with the model and rates that its settlement and answer need. `request` is what is sent: an alias
+    is resolved in it."""
 
     reservation: Reservation
+    request: ImageRequest
     model: Model
     rates: tuple[RateState, ...]
 
@@ -62,24 +64,28 @@ class Admission:
 
         Return None when another request has taken its idempotency key meanwhile.
         """
-        model = await self._allowed_model(grant, request)
-        reservation = self._reservation(request_id, grant, request, model, identity)
-        states = await self.spend_rates(grant, request.model, images=request.n)
+        model, resolved = await self._allowed_request(grant, request)
+        reservation = self._reservation(request_id, grant, resolved, model, identity)
+        states = await self.spend_rates(grant, model.id, images=request.n)
         for _ in range(STALE_TRIES):
             outcome = await self._reserve(reservation)
             if isinstance(outcome, Reserved):
-                return Admitted(reservation, model, states)
+                return Admitted(reservation, resolved, model, states)
             if isinstance(outcome, Duplicate):
                 return None
             if isinstance(outcome, LimitExceeded):
                 raise quota_refusal(outcome, reservation.reserved_at_ms, self.zone, self.currency)
             grant = await self._reload_grant(grant)
-            model = await self._allowed_model(grant, request)
-            reservation = self._reservation(request_id, grant, request, model, identity)
+            model, resolved = await self._allowed_request(grant, request)
+            reservation = self._reservation(request_id, grant, resolved, model, identity)
         raise Overloaded("The settings of this gateway are being changed; nothing was bought. Try again in a moment.")
 
-    async def _allowed_model(self, grant: Grant, request: ImageRequest) -> Model:
-        return allowed_model(await self.control_data.catalog(), grant, request)
+    async def resolve(self, request: ImageRequest) -> ImageRequest:
+        """Return a request for an alias as one for its model, any other unchanged. Raises StoreUnavailable."""
+        return (await self.control_data.catalog()).resolve(request)
+
+    async def _allowed_request(self, grant: Grant, request: ImageRequest) -> tuple[Model, ImageRequest]:
+        return allowed_request(await self.control_data.catalog(), grant, request)
 
     def _reservation(
         self, request_id: str, grant: Grant, request: ImageRequest, model: Model, identity: RequestIdentity
@@ -108,7 +114,8 @@ class Admission:
             idempotency_key=identity.retry.key,
             fingerprint=identity.fingerprint,
             tries=identity.retry.count + 1,
-            response_format=request.fields.get("response_format"),
+            response_format=request.response_format,
+            asked_model=request.asked_model,
         )
 
     async def spend_rates(self, grant: Grant, model: str, *, images: int) -> tuple[RateState, ...]:

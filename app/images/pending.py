@@ -48,6 +48,8 @@ class PendingAnswer:
 
     request_id: str
     """Id of the request that is booked: for a replay, the original's."""
+    aliased_model: str | None
+    """Model that an alias stands for; None when the client named the model itself."""
     rates: tuple[RateState, ...]
     replayed: bool
     queue: EventQueue | None

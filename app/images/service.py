@@ -14,7 +14,7 @@ from app.core.grants import Grant
 from app.core.request import ImageRequest
 from app.core.retry import Retry
 from app.errors import Draining, GatewayError, InternalError, Overloaded, StorageFull, StoreUnavailable
-from app.images.admission import Admission, Admitted, RequestIdentity
+from app.images.admission import Admission, RequestIdentity
 from app.images.booking import BookedAnswer
 from app.images.exchange import Exchange, ExchangeContext
 from app.images.pending import ClientDeadline, PendingAnswer
@@ -120,7 +120,7 @@ class ImageService:
     def collect(self, original: StoredRequest) -> PendingAnswer:
         """Replay the answer of a request that has ended."""
         queue = EventQueue() if original.stream else None
-        return self._attach_task(original.id, (), queue, self.replay.answer(original.id))
+        return self._attach_task(original.id, original.aliased_model, (), queue, self.replay.answer(original.id))
 
     def note_refusal(
         self, request_id: str, grant: Grant, error: GatewayError, request: ImageRequest | None = None
@@ -183,7 +183,8 @@ class ImageService:
                 self._free_capacity()
                 return None
             has_key = identity.retry.key is not None
-            exchange = self._exchange(admitted, request, replay_expected=deferred or has_key)
+            queue = EventQueue() if request.stream else None
+            exchange = Exchange(self._context, admitted, admitted.request, queue, deferred or has_key)
             if not has_key and await self._withdraw(exchange, has_disconnected):
                 raise ClientGone
             return self._start(exchange)
@@ -206,29 +207,28 @@ class ImageService:
         exchange.release_unsent(StoreUnavailable(UNSENT), "reserved", answered=False)
         return True
 
-    def _exchange(self, admitted: Admitted, request: ImageRequest, *, replay_expected: bool) -> Exchange:
-        queue = EventQueue() if request.stream else None
-        return Exchange(self._context, admitted, request, queue, replay_expected)
-
     def _start(self, exchange: Exchange) -> PendingAnswer:
         task = self._context.background.start(exchange.run(), awaited=True)
         running, id = self.replay.running, exchange.request_id
         running[id] = task
         task.add_done_callback(lambda _: running.pop(id))
         task.add_done_callback(self._free_capacity)
-        rates, deadline = exchange.admitted.rates, self._deadline(task)
-        return PendingAnswer(id, rates, False, exchange.queue, exchange.sent, task, deadline, self._deliveries)
+        rates, model, deadline = exchange.admitted.rates, exchange.request.aliased_model, self._deadline(task)
+        return PendingAnswer(id, model, rates, False, exchange.queue, exchange.sent, task, deadline, self._deliveries)
 
     async def _attach(self, original: str, grant: Grant, request: ImageRequest) -> PendingAnswer:
         """Attach to an original. This spends a request of the rates but no images, and reserves nothing."""
-        rates = await self._admission.spend_rates(grant, request.model, images=0)
+        resolved = await self._admission.resolve(request)
+        rates = await self._admission.spend_rates(grant, resolved.model, images=0)
         request.close()
         queue = EventQueue() if request.stream else None
-        return self._attach_task(original, rates, queue, self.replay.answer(original, request))
+        answer = self.replay.answer(original, resolved)
+        return self._attach_task(original, resolved.aliased_model, rates, queue, answer)
 
     def _attach_task(
         self,
         original: str,
+        aliased_model: str | None,
         rates: tuple[RateState, ...],
         queue: EventQueue | None,
         work: Coroutine[Any, Any, BookedAnswer],
@@ -239,7 +239,8 @@ class ImageService:
         task.add_done_callback(self._detach)
         sent = asyncio.Event()
         sent.set()
-        return PendingAnswer(original, rates, True, queue, sent, task, self._deadline(task), self._deliveries)
+        deadline = self._deadline(task)
+        return PendingAnswer(original, aliased_model, rates, True, queue, sent, task, deadline, self._deliveries)
 
     def _refuse_while_draining(self) -> None:
         if self.draining:

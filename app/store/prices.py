@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.catalog import Catalog, Model
 from app.core.pricing import PerImage, PerToken, Price, PriceBook
 from app.core.request import Operation
+from app.store.model_aliases import list_aliases
 from app.store.tables import models, prices
 
 
@@ -26,12 +27,13 @@ class NewPrice:
 
 
 async def catalog(connection: AsyncConnection) -> Catalog:
-    """Read every model with all its prices, past ones too. Consistent within one `Database.read()`."""
+    """Read every model with all its prices, past ones too, and every alias. Consistent within one `Database.read()`."""
     book: dict[str, list[Price]] = defaultdict(list)
     for price in await list_prices(connection):
         book[price.model].append(price)
     rows = (await connection.execute(sa.select(models).order_by(models.c.created_at_ms, models.c.id))).mappings()
-    return Catalog({row["id"]: _model(row, tuple(book[row["id"]])) for row in rows})
+    models_by_id = {row["id"]: _model(row, tuple(book[row["id"]])) for row in rows}
+    return Catalog(models_by_id, await list_aliases(connection))
 
 
 async def list_prices(connection: AsyncConnection) -> list[Price]:

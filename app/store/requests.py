@@ -30,6 +30,7 @@ class RequestRecord:
     project: str
     operation: str
     model: str
+    asked_model: str | None
     n: int
     size: str | None
     quality: str | None
@@ -71,6 +72,7 @@ class StoredRequest:
     api_key_id: str
     operation: Operation
     model: str
+    asked_model: str | None
     n: int
     size: str | None
     quality: str | None
@@ -88,6 +90,11 @@ class StoredRequest:
     @property
     def ended(self) -> bool:
         return self.state not in OPEN
+
+    @property
+    def aliased_model(self) -> str | None:
+        """Model that the alias in the request stands for; None when the client named the model itself."""
+        return None if self.asked_model is None else self.model
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,4 +67,4 @@ def pending(answer: BookedAnswer, deliveries: Any) -> PendingAnswer:
         return answer
 
     task, sent = asyncio.ensure_future(exchange()), asyncio.Event()
-    return PendingAnswer("req_1", (), False, None, sent, task, ClientDeadline(task, 60), deliveries)
+    return PendingAnswer("req_1", None, (), False, None, sent, task, ClientDeadline(task, 60), deliveries)

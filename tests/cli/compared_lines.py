@@ -30,6 +30,7 @@ limits set --user lin --spend 12.50 --spend-per week --requests 40 --requests-pe
 limits set --user lin --model gpt-image-1 --images 10 --images-per lifetime
 limits set --key {key_1} --images-per-minute 6
 models allow --project red gpt-image-1 seedream-3.0
+models alias gpt-image-* gpt-image-1 --size 2048x2048=1024x1024 --drop seed
 alerts create --organization --spend 800 --mail finance@example.com --subject-prefix [images]
 alerts create --user lin --images 100 --per day --model gpt-image-1 --webhook https://8.8.8.8/hook
 prices set gpt-image-1 --quality high --per-image 1.5 --from 2099-01-01
@@ -54,6 +55,7 @@ limits show --user lin --model gpt-image-1
 limits show --key {key_1}
 models list
 models list --project red
+models aliases
 alerts list
 prices list
 prices export
@@ -128,6 +130,17 @@ models deny --project red unknown
 models allow --project red --all
 models allow --project nowhere --all
 models list --project nowhere
+models alias openai/* gpt-image-1 --size 2048x2048=1024x1024 --quality best=high --drop seed --drop safety
+models alias openai/* gpt-image-1 --response-format url
+models alias openai/* seedream-3.0 --size none --drop none
+models alias openai/* dall-e-3
+models alias seedream-3.0 gpt-image-1
+models alias x gpt-image-7
+models alias x gpt-image-1 --size 1x1
+models alias x
+models aliases
+models alias openai/* --remove
+models alias openai/* --remove
 alerts create --project red --spend 80.5 --per week --mail a@example.com --mail b@example.com
 alerts create --user lin --images 5 --webhook https://8.8.8.8/hook
 alerts create --user nobody --images 5 --mail a@example.com

@@ -189,7 +189,7 @@ async def test_an_attached_retry_does_not_hold_up_the_end_of_a_drained_gateway(
     async with asyncio.timeout(20):
         async with running_gateway(tmp_path, relay.base_url, drain_s=600) as gateway:
             service = gateway.gateway.image_service
-            pending = service._attach_task("req_of_another", (), None, service.replay.answer("req_of_another"))
+            pending = service._attach_task("req_of_another", None, (), None, service.replay.answer("req_of_another"))
             service.close()
             with pytest.raises(UpstreamOutcomeUnknown):
                 await pending.result()

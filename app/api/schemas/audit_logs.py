@@ -17,6 +17,7 @@ OWN_EVENTS = {
         *("alert.created", "alert.updated", "alert.deleted"),
         *("limit.updated", "limit.deleted"),
         *("model.created", "model.updated"),
+        *("model_alias.created", "model_alias.updated", "model_alias.deleted"),
         *("model_permissions.updated", "model_permissions.deleted"),
         "price.created",
         *(f"request.{kind}" for kind in get_args(Kind)),

@@ -22,6 +22,7 @@ _REQUEST = {
     "api_key_id": "key_4f8c1n0a2b7m",
     "operation": "generation",
     "model": "gpt-image-1",
+    "asked_model": "dall-e-3",
     "n": 1,
     "size": "1024x1024",
     "quality": None,
@@ -70,6 +71,7 @@ class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     api_key_id: str
     operation: str
     model: str
+    asked_model: str | None = Field(description="The alias that the client named; null where it named the model.")
     n: int
     size: str | None
     quality: str | None

@@ -8,7 +8,6 @@ from app.api.schemas.limits import LIMIT_EXAMPLE, LimitOut, QuotedLimitOut
 from app.control.limits import LimitState
 from app.control.quotes import Quote
 from app.core.money import decimal_text
-from app.core.request import ImageRequest
 from app.store.keys import KeyRecord
 
 
@@ -102,11 +101,11 @@ class QuoteOut(
     limits: list[QuotedLimitOut]
 
     @classmethod
-    def of(cls, request: ImageRequest, quote: Quote, currency: str) -> Self:
+    def of(cls, quote: Quote, currency: str) -> Self:
         """Make the answer from a quote."""
         refused_by = quote.refused_by
         return cls.from_record(
-            request,
+            quote.request,
             amount=decimal_text(quote.amount_micros),
             amount_micros=quote.amount_micros,
             currency=currency,

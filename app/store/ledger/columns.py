@@ -66,10 +66,10 @@ class Reservation:
         Column(Integer, nullable=False, server_default="1", comment="of the client's call, as far as they came here"),
     ] = 1
     response_format: Annotated[str | None, Column(Text, comment="as asked: url or b64_json")] = None
-    # Nothing sets the next two yet: migration 0009 made their columns in advance, for aliases of models and for kept prompts.
     asked_model: Annotated[str | None, Column(Text, comment="the alias asked for; NULL where the model itself was")] = (
         None
     )
+    # Nothing sets the next one yet: migration 0009 made its column in advance, for kept prompts.
     prompt: Annotated[str | None, Column(Text, comment="NULL unless prompts are kept; never in lists or CSV")] = None
 
     def hold(self, unit: Unit) -> int:

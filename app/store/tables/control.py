@@ -39,6 +39,20 @@ models = Table(
     Column("created_at_ms", BigInteger, nullable=False),
 )
 
+model_aliases = Table(
+    "model_aliases",
+    metadata,
+    Column("name", Text, primary_key=True, comment="each * stands for any characters"),
+    Column("model", Text, ForeignKey(models.c.id), nullable=False, comment="never an alias"),
+    Column("sizes", JSON, nullable=False, comment="the model's size by the client's"),
+    Column("qualities", JSON, nullable=False, comment="as sizes"),
+    Column("dropped_fields", JSON, nullable=False, comment="a list of names"),
+    Column("response_format", Text, comment="for clients that name none: url or b64_json; NULL: the model's own"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+)
+"""Names that stand for models. What every alias of an OpenAI image model translates is not in here."""
+
 prices = Table(
     "prices",
     metadata,
