@@ -6,7 +6,6 @@ fsynced: it survives the process, and after a power cut it is parsed again befor
 
 import asyncio
 import os
-from codecs import BOM_UTF8
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +13,13 @@ from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, Blobs
 from app.core.request import ImageRequest
 from app.errors import StorageFull
 from app.images.booking import CompleteAnswer
-from app.images.streaming import read_stored_events
-from app.spool import Segments, Slice, Spool, whole
+from app.images.streaming import ReceivedAnswer
+from app.spool import Slice, Spool
 from app.store.ledger.columns import StoredResult
 from app.store.results import ResultRows
-from app.upstream.answer import completed_events, images_response
-from app.upstream.classify import Verdict, classify_refusal, unknown
+from app.upstream.classify import Verdict, classify_refusal
 from app.upstream.client import Answer
-from app.upstream.images import Images, read_images
 from app.upstream.refusal import HEAD_BYTES
-from app.upstream.skeleton import MalformedAnswer, Skeleton
 
 FULL = "The gateway has no room left to store an answer; nothing was bought. An administrator has to make room."
 
@@ -116,9 +112,6 @@ class KeptAnswers:
         return await asyncio.to_thread(self.blobs.tidy, 2 * self.retention.long_s)
 
 
-HEAD_OF_STORED_BYTES = 4096
-
-
 async def read_refusal(answer: Answer) -> Verdict:
     """Classify an answer that is not a readable 200 by the first bytes of its body."""
     head = bytearray()
@@ -131,45 +124,6 @@ async def read_refusal(answer: Answer) -> Verdict:
     )
 
 
-async def read_answer(
-    answer: Answer, spool: Spool, request: ImageRequest, created_s: int, bytes_max: int
-) -> CompleteAnswer | Verdict:
-    """Read a 200 to its end into `spool`. Raises Broken when it is cut and OSError when the disk is full."""
-    skeleton = Skeleton()
-    async for chunk in answer.chunks():
-        if spool.size_bytes + len(chunk) > bytes_max:
-            return unknown(f"The upstream's answer is larger than {bytes_max} bytes.")
-        spool.write(chunk)
-        skeleton.feed(chunk)
-    return checked_answer(skeleton, spool, request, created_s)
-
-
 def read_stored(spool: Spool, request: ImageRequest, created_s: int) -> CompleteAnswer | None:
     """Parse a stored answer again. Return None when it was cut before its end. The same bytes give the same answer each time."""
-    head = spool.read(Slice(0, HEAD_OF_STORED_BYTES)).removeprefix(BOM_UTF8).lstrip()
-    if not head.startswith(b"{"):  # No line of an event stream begins like that.
-        return read_stored_events(spool, request, created_s)
-    skeleton = Skeleton()
-    for chunk in whole(spool):
-        skeleton.feed(chunk)
-    answered = checked_answer(skeleton, spool, request, created_s)
-    return answered if isinstance(answered, CompleteAnswer) else None
-
-
-def checked_answer(skeleton: Skeleton, spool: Spool, request: ImageRequest, created_s: int) -> CompleteAnswer | Verdict:
-    """Check a complete body: its answer for the client, or the verdict on one that holds no images."""
-    try:
-        document = skeleton.document()
-    except MalformedAnswer:
-        return unknown("The upstream's answer is not whole JSON.")
-    images = read_images(document, request.n)
-    if isinstance(images, Verdict):
-        return images
-    return CompleteAnswer(images, _body(images, request, created_s), spool)
-
-
-def _body(images: Images, request: ImageRequest, created_s: int) -> Segments:
-    if not request.stream:
-        return images_response(images, created_s=created_s)
-    events = completed_events(images, request.operation, created_s, request)
-    return [piece for event in events for piece in event]
+    return ReceivedAnswer(spool, request, created_s, spool.size_bytes, None).read_again()

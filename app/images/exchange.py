@@ -25,7 +25,7 @@ from app.errors import (
     UpstreamUnreachable,
 )
 from app.images.admission import Admitted
-from app.images.answers import KeptAnswers, read_answer, read_refusal
+from app.images.answers import KeptAnswers, read_refusal
 from app.images.booking import (
     NOT_AN_IMAGE,
     BookedAnswer,
@@ -38,7 +38,7 @@ from app.images.booking import (
     settlement_of,
 )
 from app.images.crash import crash_point
-from app.images.streaming import EventQueue, StreamedAnswer
+from app.images.streaming import EventQueue, ReceivedAnswer
 from app.store.clock import Clock
 from app.store.engine import Database
 from app.store.ledger import corrections
@@ -89,14 +89,14 @@ class Exchange:
     """True when the answer will probably be asked for again, so that it is kept longer."""
     sent: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the dispatched mark is committed, or the exchange has failed before it."""
-    stream: StreamedAnswer = field(init=False)
+    received: ReceivedAnswer = field(init=False)
     upstream_request_id: str | None = None
     dispatched_at_ms: int | None = None
 
     def __post_init__(self) -> None:
         created_s = self.admitted.reservation.reserved_at_ms // 1000
         spool = self.context.kept_answers.create(self.request_id)
-        self.stream = StreamedAnswer(spool, self.request, created_s, self.context.answer_bytes_max, self.queue)
+        self.received = ReceivedAnswer(spool, self.request, created_s, self.context.answer_bytes_max, self.queue)
 
     @property
     def request_id(self) -> str:
@@ -117,7 +117,7 @@ class Exchange:
                 self.request.close()
             return await self._book(outcome)
         except BaseException:
-            self.stream.close()
+            self.received.close()
             raise
 
     def release_unsent(self, error: GatewayError, *states: State, answered: bool = True) -> None:
@@ -162,12 +162,12 @@ class Exchange:
             return Verdict("released", UpstreamUnreachable(UNREACHABLE))
         except TimeoutError:
             late = f"The upstream did not finish within {self.context.deadline_s:.0f} s."
-            return self.stream.answer_so_far() or unknown(late)
+            return self.received.answer_so_far() or unknown(late)
         except Broken:
-            return self.stream.answer_so_far() or unknown(CUT)
+            return self.received.answer_so_far() or unknown(CUT)
         except OSError as exc:
             log.error("the answer could not be stored", request_id=self.request_id, error=exc.strerror)
-            return self.stream.answer_so_far() or unknown(FULL)
+            return self.received.answer_so_far() or unknown(FULL)
         except Exception:
             log.exception("the exchange failed", request_id=self.request_id)
             await self._keep_answer()
@@ -177,12 +177,7 @@ class Exchange:
         answer = await self._send()
         self.upstream_request_id = answer.upstream_request_id
         try:
-            if answer.status != 200 or "html" in answer.content_type:
-                return await read_refusal(answer)
-            if self.queue is not None and "event-stream" in answer.content_type:
-                return await self.stream.read(answer)
-            stream = self.stream
-            return await read_answer(answer, stream.spool, self.request, stream.created_s, stream.bytes_max)
+            return await self.received.read(answer) if answer.status == 200 else await read_refusal(answer)
         finally:
             await answer.close()
 
@@ -264,7 +259,7 @@ class Exchange:
     async def _keep_answer(self) -> None:
         """Write the answer to its named file and fsync it. Errors are ignored, so that the client gets its images all the same."""
         with suppress(OSError):
-            await asyncio.to_thread(self.stream.keep)
+            await asyncio.to_thread(self.received.keep)
 
     async def _settle(self, settlement: Settlement) -> Sequence[Room] | None:
         """Settle the request. If recovery has released it meanwhile, post a correction, because the relay has charged it."""

@@ -1,4 +1,4 @@
-"""Streamed answers: their bytes are stored as plain answers are, while their events go to the client.
+"""Answers while they are received: their bytes are stored and parsed and, of a stream, their events go to the client.
 
 The last event is held back until the request is booked, so that no client gets its images unpaid.
 """
@@ -11,14 +11,19 @@ from dataclasses import dataclass, field, replace
 from app.core.request import ImageRequest
 from app.images.booking import CompleteAnswer
 from app.spool import Segments, Spool, segments_chunks, whole
-from app.upstream.classify import Verdict, unknown
+from app.upstream.answer import completed_events, images_response
+from app.upstream.classify import Verdict, classify_refusal, unknown
 from app.upstream.client import Answer
 from app.upstream.events import ClientEvent, Event, EventConverter, EventReader
-from app.upstream.images import merge_images
+from app.upstream.images import Images, merge_images, read_images
+from app.upstream.preamble import Preamble
+from app.upstream.skeleton import MalformedAnswer, Skeleton
 
 PARTIALS_MAX = 8
 """Most partial images that are queued for a slow client; later ones are dropped, because they are only a preview."""
-NO_IMAGE = "The upstream's stream ended without an image."
+MORE_IMAGES_S = 5.0
+"""Seconds that a stream without `[DONE]` stays open for more images than were asked for."""
+NO_IMAGE = "The upstream's answer ended without an image."
 
 
 class EventQueue:
@@ -67,8 +72,11 @@ class EventQueue:
 
 
 @dataclass(slots=True)
-class StreamedAnswer:
-    """Answer that is being received: its bytes in `spool` and, for a stream of events, the images completed so far."""
+class ReceivedAnswer:
+    """Answer that is being received: its bytes in `spool` and, for a stream of events, the images completed so far.
+
+    Whether it is events or JSON is decided by its first byte. Its labels do not count: relays get them wrong.
+    """
 
     spool: Spool
     request: ImageRequest
@@ -76,6 +84,10 @@ class StreamedAnswer:
     bytes_max: int
     queue: EventQueue | None
     completed: list[ClientEvent] = field(default_factory=list)
+    _held: Segments = field(default_factory=list, init=False)
+    """Frame of the last image, once there are as many as were asked for: it is sent when the request is booked."""
+    _preamble: Preamble = field(default_factory=Preamble, init=False)
+    _skeleton: Skeleton | None = field(default=None, init=False)
     _reader: EventReader = field(default_factory=EventReader, init=False)
     _converter: EventConverter = field(init=False)
 
@@ -83,31 +95,45 @@ class StreamedAnswer:
         self._converter = EventConverter(self.request, self.created_s)
 
     async def read(self, answer: Answer) -> CompleteAnswer | Verdict:
-        """Queue events for the client until the last image is complete. Raises Broken when the stream is cut and OSError when the
-        disk is full; `answer_so_far` then returns the images received before."""
-        async for chunk in answer.chunks():
-            if self.spool.size_bytes + len(chunk) > self.bytes_max:
-                return self.answer_so_far() or unknown(f"The upstream's answer is larger than {self.bytes_max} bytes.")
-            self.spool.write(chunk)
-            if (outcome := self._take_all(self._reader.feed(chunk))) is not None:
-                return outcome
-        return self._end() or unknown(NO_IMAGE)
+        """Read a 200 to its end and queue its events for the client. Raises Broken when it is cut and OSError when the disk is
+        full; `answer_so_far` then returns the images received before.
+
+        A stream ends with its `[DONE]`, with its last byte, or MORE_IMAGES_S after its last image when all are there.
+        """
+        try:
+            async with asyncio.timeout(None) as more:
+                async for chunk in answer.chunks():
+                    if self.spool.size_bytes + len(chunk) > self.bytes_max:
+                        too_large = f"The upstream's answer is larger than {self.bytes_max} bytes."
+                        return self.answer_so_far() or unknown(too_large)
+                    self.spool.write(chunk)
+                    had = len(self.completed)
+                    if (outcome := self._feed(chunk)) is not None:
+                        return outcome
+                    if len(self.completed) > had and len(self.completed) >= self.request.n:
+                        more.reschedule(asyncio.get_running_loop().time() + MORE_IMAGES_S)
+        except TimeoutError:
+            if not more.expired():
+                raise
+        return self._end()
 
     def read_again(self) -> CompleteAnswer | None:
-        """Parse the stored stream as far as `read` parsed it. Return None when no image in it is complete. The segments of the
-        answer are the completed events."""
+        """Parse the stored answer as far as `read` parsed it. Return None when no image in it is complete. The segments of a stream
+        are its completed events."""
         outcome: CompleteAnswer | Verdict | None = None
         for chunk in whole(self.spool):
-            if (outcome := self._take_all(self._reader.feed(chunk))) is not None:
+            if (outcome := self._feed(chunk)) is not None:
                 break
         answer = outcome or self._end()
         if not isinstance(answer, CompleteAnswer):
             return None
+        if self._skeleton is not None:
+            return answer
         return replace(answer, segments=[piece for event in self.completed for piece in event.frame])
 
     def answer_so_far(self) -> CompleteAnswer | None:
-        """Make an answer of the images that were complete when the stream ended early; None when there are none. The client has
-        received them already, except for one whose event lacks the empty line after it: the answer holds that one."""
+        """Make an answer of the images that were complete when the answer ended early; None when there are none. The client of a
+        stream has received them already, except for what the answer holds."""
         outcome = self._end()
         return outcome if isinstance(outcome, CompleteAnswer) else None
 
@@ -123,14 +149,43 @@ class StreamedAnswer:
         else:
             self.queue.hand_over(self.spool)
 
-    def _end(self) -> CompleteAnswer | Verdict | None:
-        """Queue the last event, which may lack the empty line after it. Return the outcome of a stream that ends here."""
-        return self._take_all(self._reader.finish()) or self._complete_so_far()
+    def _feed(self, chunk: bytes) -> CompleteAnswer | Verdict | None:
+        """Parse the next bytes. Return the outcome when they end the answer, else None."""
+        body = self._preamble.feed(chunk)
+        if self._preamble.kind == "page":
+            return classify_refusal(200, "text/html", b"", None)
+        if self._skeleton is None and self._preamble.kind != "json" and self.request.stream:
+            return self._take_all(self._reader.feed(chunk))
+        if body:
+            self._skeleton = self._skeleton or Skeleton(self._preamble.skipped_bytes)
+            self._skeleton.feed(body)
+        return None
+
+    def _end(self) -> CompleteAnswer | Verdict:
+        """Return the outcome of an answer that ends here. The last event of a stream may lack the empty line after it."""
+        if self._skeleton is not None:
+            return self._checked(self._skeleton)
+        return self._take_all(self._reader.finish()) or self._complete_so_far() or unknown(NO_IMAGE)
+
+    def _checked(self, skeleton: Skeleton) -> CompleteAnswer | Verdict:
+        try:
+            document = skeleton.document()
+        except MalformedAnswer:
+            return unknown("The upstream's answer is not whole JSON.")
+        images = read_images(document, self.request.n)
+        return images if isinstance(images, Verdict) else CompleteAnswer(images, self._body(images), self.spool)
+
+    def _body(self, images: Images) -> Segments:
+        if not self.request.stream:
+            return images_response(images, created_s=self.created_s)
+        events = completed_events(images, self.request.operation, self.created_s, self.request)
+        return [piece for event in events for piece in event]
 
     def _take_all(self, events: list[Event]) -> CompleteAnswer | Verdict | None:
         """Queue events up to the one that ends the answer. Return the outcome, or None."""
         for event in events:
-            if (outcome := self._take(self._converter.convert(event))) is not None:
+            outcome = self._complete_so_far() if event.is_done else self._take(self._converter.convert(event))
+            if outcome is not None:
                 return outcome
         return None
 
@@ -138,24 +193,21 @@ class StreamedAnswer:
         """Queue an event. Return the outcome when this event ends the answer, else None."""
         if event is None:
             return None
-        if event.images is not None:
-            self.completed.append(event)
-        if len(self.completed) == self.request.n:
-            return self._complete(event.frame)
         if event.verdict is not None:
             return self._complete_so_far() or event.verdict
-        if event.frame and self.queue is not None:
-            self.queue.send(event.frame, self.spool, droppable=event.kind == "partial")
+        if event.images is not None:
+            self.completed.append(event)
+        if len(self.completed) < self.request.n:
+            self._send(event.frame, droppable=event.kind == "partial")
+        elif event.images is not None:  # A relay can send more images than were asked for.
+            self._send(self._held)
+            self._held = event.frame
         return None
 
+    def _send(self, frame: Segments, *, droppable: bool = False) -> None:
+        if frame and self.queue is not None:
+            self.queue.send(frame, self.spool, droppable=droppable)
+
     def _complete_so_far(self) -> CompleteAnswer | None:
-        return self._complete([]) if self.completed else None
-
-    def _complete(self, unsent: Segments) -> CompleteAnswer:
         images = [event.images for event in self.completed if event.images is not None]
-        return CompleteAnswer(merge_images(images, self.request.n), unsent, self.spool)
-
-
-def read_stored_events(spool: Spool, request: ImageRequest, created_s: int) -> CompleteAnswer | None:
-    """Parse a stored stream again, as `StreamedAnswer.read_again` does."""
-    return StreamedAnswer(spool, request, created_s, spool.size_bytes, None).read_again()
+        return CompleteAnswer(merge_images(images, self.request.n), self._held, self.spool) if images else None

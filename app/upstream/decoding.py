@@ -12,6 +12,8 @@ from aiohttp.compression_utils import BrotliDecompressor, DecompressionBaseHandl
 PIECE_BYTES: Final = 256 * 1024
 """Most bytes that are decoded at once."""
 _DEFLATE_WITH_HEADER: Final = 8
+_GZIP_FIRST: Final = b"\x1f"
+_ZSTD_FIRST: Final = b"\x28"
 
 
 class NotDecodable(Exception):
@@ -21,7 +23,8 @@ class NotDecodable(Exception):
 async def decoded(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
     """Decode `chunks` by the Content-Encoding `encoding`, at most PIECE_BYTES at a time. Raises NotDecodable.
 
-    Supports gzip, deflate (with and without its header), br and zstd; a body in any other encoding passes unchanged.
+    Supports gzip, deflate (with and without its header), br and zstd; a body in any other encoding passes unchanged, and so does
+    one that only claims to be gzip or zstd: the label of a paid answer may lie.
     """
     decoder: DecompressionBaseHandler | None = None
     async for chunk in chunks:
@@ -38,6 +41,8 @@ async def decoded(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[
 
 def _decoder(encoding: str, first: bytes) -> DecompressionBaseHandler | None:
     match encoding.strip().lower():
+        case "gzip" | "x-gzip" | "zstd" if first[:1] not in (_GZIP_FIRST, _ZSTD_FIRST):
+            return None
         case "gzip" | "x-gzip":
             return ZLibDecompressor(encoding="gzip")
         case "deflate":

@@ -15,6 +15,7 @@ LINE_BYTES_MAX: Final = 1024
 """Bytes kept of a line that is not data: the name of an event, a comment."""
 DATA_LINES_MAX: Final = 1000
 _DATA: Final = b"data:"
+_DONE: Final = b"[DONE]"
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -29,6 +30,8 @@ class Event:
     document: Any
     lines: tuple[tuple[int, int], ...] = ()
     """Offsets of each data line: in the data of the event, and in the stream."""
+    is_done: bool = False
+    """True for `[DONE]`, after which nothing comes."""
 
     def locate(self, segments: Segments) -> Segments:
         """Convert slices of the event's data into slices of the stream."""
@@ -119,7 +122,8 @@ class EventReader:
     def _end_event(self) -> list[Event]:
         events = []
         if self._data is not None:
-            events = [Event(self._name, _document(self._data, len(self._lines)), tuple(self._lines))]
+            document, done = _document(self._data, len(self._lines)), self._data.is_text(_DONE)
+            events = [Event(self._name, document, tuple(self._lines), done)]
         self._name, self._data, self._data_bytes, self._lines = "", None, 0, []
         return events
 

@@ -56,7 +56,9 @@ class Skeleton:
     `feed` never raises, so that the answer is read to its end whatever it holds. Uses at most about 1 MiB of memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, offset: int = 0) -> None:
+        """`offset` is that of the first byte fed, to which the offsets of long strings are added."""
+        self._offset = offset
         self._nonce = ""
         self._long: dict[str, LongString] = {}
         self._rest = bytearray()
@@ -101,6 +103,10 @@ class Skeleton:
             return parsed
         return self._restore_long_strings(parsed, 0)
 
+    def is_text(self, text: bytes) -> bool:
+        """True when the answer is `text`, which holds no quotes, such as the `[DONE]` of a stream."""
+        return self._string is None and not self._long and self._rest.strip() == text
+
     def _reject(self, fault: str) -> None:
         self._fault, self._string, self._rest = fault, None, bytearray()
 
@@ -110,7 +116,7 @@ class Skeleton:
             self._rest += data[at:]
             return len(data)
         self._rest += data[at:quote]
-        self._string = _StringReader(self._fed_bytes + quote + 1)
+        self._string = _StringReader(self._offset + self._fed_bytes + quote + 1)
         return quote + 1
 
     def _read_string(self, string: "_StringReader", data: bytes, at: int) -> int:

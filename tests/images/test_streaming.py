@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from app.images.answers import read_stored
 from app.images.booking import CompleteAnswer
-from app.images.streaming import PARTIALS_MAX, EventQueue, StreamedAnswer, read_stored_events
+from app.images.streaming import PARTIALS_MAX, EventQueue, ReceivedAnswer
 from app.sandbox import SandboxOptions, running_sandbox
 from app.spool import Spool, segments_chunks
 from app.upstream.classify import Verdict
@@ -42,9 +43,9 @@ class Streamed:
         pass
 
 
-def streamed_answer(folder: Path, bytes_max: int = 1024 * MIB) -> tuple[StreamedAnswer, EventQueue]:
+def streamed_answer(folder: Path, bytes_max: int = 1024 * MIB) -> tuple[ReceivedAnswer, EventQueue]:
     queue, spool = EventQueue(), Spool(folder, path=folder / "req_1")
-    return StreamedAnswer(spool, image_request(stream=True), 7, bytes_max, queue), queue
+    return ReceivedAnswer(spool, image_request(stream=True), 7, bytes_max, queue), queue
 
 
 async def test_a_stream_takes_little_memory_though_its_client_reads_nothing(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ async def test_a_stored_stream_gives_the_bytes_that_were_held_back(tmp_path: Pat
     outcome = await stream.read(Streamed(1))  # type: ignore[arg-type]
     assert isinstance(outcome, CompleteAnswer)
 
-    again = read_stored_events(stream.spool, image_request(stream=True), 7)
+    again = read_stored(stream.spool, image_request(stream=True), 7)
 
     assert again is not None
     sent, replayed = (b"".join(segments_chunks(each.segments, stream.spool)) for each in (outcome, again))
@@ -145,13 +146,13 @@ async def test_a_stored_stream_is_read_again_to_the_end_it_was_booked_with(
 ) -> None:
     """Also after the process died: what is in the file decides there whether a paid picture is delivered."""
     spool, request = Spool(tmp_path, path=tmp_path / "req_1"), replace(image_request(stream=True), n=2)
-    stream = StreamedAnswer(spool, request, 7, MIB, None)
+    stream = ReceivedAnswer(spool, request, 7, MIB, None)
     try:
         outcome: CompleteAnswer | Verdict | None = await stream.read(Cut(body, breaks=breaks))  # type: ignore[arg-type]
     except Broken:
         outcome = stream.answer_so_far()
 
-    again = read_stored_events(spool, request, 7)
+    again = read_stored(spool, request, 7)
 
     booked, read = (len(each.images.items) if isinstance(each, CompleteAnswer) else 0 for each in (outcome, again))
     assert booked == read == images

@@ -190,9 +190,6 @@ async def close_unannounced(wire: Wire) -> None:
     wire.writer.close()
 
 
-# --- answers nobody can use -----------------------------------------------------------------------------------------
-
-
 async def page(wire: Wire, *, status: str) -> None:
     await wire.answer(status, b"<!DOCTYPE html><html><body>relay console</body></html>", "text/html; charset=utf-8")
 
