@@ -19,6 +19,7 @@ DOCTOR_CHECKS = (
     "secret key",
     "clock",
     "prices",
+    "models",
     "limits",
     "results",
     "redis",

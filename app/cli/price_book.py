@@ -9,7 +9,7 @@ import typer
 
 from app.cli.command import FAILED, ApiContext, check_relay, command
 from app.cli.output import Column, Record, say
-from app.cli.prices import app
+from app.cli.prices import app, micros_of
 from app.errors import InvalidValue
 
 __all__ = ["app"]
@@ -65,11 +65,20 @@ async def sync(
         list[str] | None, typer.Option(metavar="M", help="Also this model of the relay's; may be repeated.")
     ] = None,
     group: Annotated[str, typer.Option(metavar="G", help="The group of the relay that your key is in.")] = "default",
+    ceiling_per_image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="D", help="Held per image of models that the relay prices by tokens and that have none yet."
+        ),
+    ] = None,
 ) -> None:
     """Compare the book with the prices the relay tells, and show what differs. What a dollar of the relay's costs you is
     UPSTREAM_DOLLAR_MICROS."""
     check_relay(ctx.target, "there are no prices to ask for")
-    found = await ctx.client.post("prices", "sync", apply=apply, models=model or [], group=group)
+    fields = {"apply": apply, "models": model or [], "group": group}
+    if ceiling_per_image is not None:
+        fields["ceiling_per_image_micros"] = micros_of(ceiling_per_image, "ceiling_per_image")
+    found = await ctx.client.post("prices", "sync", **fields)
     _print(ctx, found)
     if found["set"] and not apply and not ctx.out.is_json:
         say(f"imagegate: nothing is set yet; `{ctx.target.command('prices sync --apply')}` does it.")

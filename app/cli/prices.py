@@ -87,13 +87,14 @@ def _amounts(per_image: str | None, tokens: dict[str, str | None]) -> dict[str, 
     if (per_image is None) == (not given):
         raise InvalidValue("Give a price: either --per-image, or the four per token: " + ", ".join(options) + ".")
     if per_image is not None:
-        return {"per_image_micros": _micros(per_image, "per_image")}
+        return {"per_image_micros": micros_of(per_image, "per_image")}
     if missing := [option for option, name in zip(options, tokens, strict=True) if name not in given]:
         raise InvalidValue(f"A price per token needs all four of its amounts; missing: {', '.join(missing)}.")
-    return {f"{name}_micros": _micros(text, name) for name, text in given.items()}
+    return {f"{name}_micros": micros_of(text, name) for name, text in given.items()}
 
 
-def _micros(text: str, param: str) -> int:
+def micros_of(text: str, param: str) -> int:
+    """Parse an amount of money. Raises InvalidValue, which names the option."""
     from app.core.money import micros
 
     try:

@@ -17,6 +17,7 @@ from app.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from app.control.installation import FirstKey
+    from app.core.catalog import Catalog
     from app.settings import Settings
 
 app = typer.Typer()
@@ -81,10 +82,11 @@ async def _serve(target: LocalTarget, settings: "Settings") -> None:
             _with_relay(target, settings) as settings,
             open_gateway(settings, target.database_url, target.data_dir, pepper, sandbox=target.sandbox) as gateway,
         ):
+            catalog = await gateway.control_data.catalog() if first else None
 
             def started() -> None:
                 tune_garbage_collector()
-                _print_welcome(target, sock, first)
+                _print_welcome(target, sock, first, catalog)
 
             server = Server(create_app(gateway), gateway.image_service, settings.drain_s, started)
             await server.serve([sock])
@@ -129,8 +131,10 @@ async def _with_relay(target: LocalTarget, settings: "Settings") -> "AsyncIterat
         yield settings.model_copy(update=update)
 
 
-def _print_welcome(target: LocalTarget, sock: socket.socket, first: "FirstKey | None") -> None:
+def _print_welcome(
+    target: LocalTarget, sock: socket.socket, first: "FirstKey | None", catalog: "Catalog | None"
+) -> None:
     from app.cli.welcome import welcome
 
     host, port = sock.getsockname()[:2]
-    print(welcome(target, host, port, first), flush=True)
+    print(welcome(target, host, port, first, catalog), flush=True)

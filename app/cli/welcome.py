@@ -3,10 +3,12 @@
 import json
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from app.cli.targets import LocalTarget
 from app.control.installation import FirstKey
+from app.core.catalog import Catalog
 from app.core.money import decimal_text
 
 _PROMPT = "A lighthouse at dusk, watercolour"
@@ -24,8 +26,8 @@ with urllib.request.urlopen(request) as answer:
           "spent,", answer.headers["x-imagegate-spend-remaining"], "left")"""
 
 
-def welcome(target: LocalTarget, host: str, port: int, first: FirstKey | None) -> str:
-    """Make the text for stdout. It holds a secret only when `first` is given."""
+def welcome(target: LocalTarget, host: str, port: int, first: FirstKey | None, catalog: Catalog | None) -> str:
+    """Make the text for stdout. It holds a secret only when `first` is given. `catalog` is that of the first start."""
     url = f"http://{_reachable(host)}:{port}"
     lines = [f"imagegate is ready at {url}"]
     if target.sandbox:
@@ -33,6 +35,8 @@ def welcome(target: LocalTarget, host: str, port: int, first: FirstKey | None) -
     lines += [f"For the OpenAI SDKs: base_url={url}/v1"]
     if first is not None:
         lines += ["", *_first_steps(target, url, first)]
+    if catalog is not None:
+        lines += ["", *_models(target, catalog)]
     return "\n".join(
         [
             *lines,
@@ -61,6 +65,18 @@ def _first_steps(target: LocalTarget, url: str, first: FirstKey) -> list[str]:
         f"{shlex.quote(sys.executable)} - <<'END'",
         _PYTHON.format(url=url, prompt=_PROMPT, key=first.key, file=_file("picture-2.png")),
         "END",
+    ]
+
+
+def _models(target: LocalTarget, catalog: Catalog) -> list[str]:
+    now_ms = round(time.time() * 1000)
+    priced = ", ".join(model.id for model in catalog.models.values() if model.is_priced_at(now_ms))
+    aliases = [f"{alias.name} is {alias.model}" for alias in catalog.aliases]
+    command = _command(target, "models alias 'gpt-image-*' gpt-image-1")
+    return [
+        "Models: " + "; ".join([priced, *aliases]),
+        "A client asks for another one? Let that name stand for one of them:",
+        f"  {command}",
     ]
 
 

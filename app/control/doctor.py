@@ -23,15 +23,21 @@ from app.control.prices import list_prices
 from app.control.schema_gate import check_schema
 from app.errors import ConfigurationError, GatewayError
 from app.rates import open_rates
-from app.store import organization
+from app.store import organization, prices
 from app.store.engine import Database
 from app.store.processes import count_other_processes
 from app.store.schema import schema_state
+from app.upstream.billing import RelayDataError
 from app.upstream.client import HttpUpstream
+from app.upstream.pricing import read_prices
 from app.upstream.probe import models
 
 DATABASE_TIMEOUT_S = 10.0
 CLOCK_MS_MAX = 2_000
+OFFERS_MAX = 10
+"""Most models named that the relay sells and the catalog lacks."""
+_IMAGE_MODEL = re.compile(r"image|dall-e|flux|seedream|imagen|diffusion|ideogram|recraft|kolors", re.IGNORECASE)
+"""Parts of the names of image models: a relay's list also holds hundreds of models that draw nothing."""
 FREE_BYTES_LOW = 1024 * 1024 * 1024
 Status = Literal["ok", "warning", "failed"]
 
@@ -85,6 +91,7 @@ class Doctor:
             "secret key": self._secret_key(database),
             "clock": _clock(database),
             "prices": _prices(database, offered),
+            "models": self._models(database, offered),
             "limits": self._limits(database),
         }
         if self.bucket is None:
@@ -111,6 +118,33 @@ class Doctor:
         if not self.secret_is_set and path.exists() and path.stat().st_mode & 0o077:
             return Finding("secret key", "warning", f"Others can read {path}. Run: chmod 600 {shlex.quote(str(path))}")
         return Finding("secret key", "ok", "The one the API keys depend on. Keep a copy apart from the database.")
+
+    async def _models(self, database: Database, offered: Sequence[str]) -> Finding:
+        """Tell the models, their aliases, and image models in the relay's own list of prices that the catalog lacks."""
+        async with database.read() as connection:
+            catalog = await prices.catalog(connection)
+        names = "; ".join(f"{alias.name} stands for {alias.model}" for alias in catalog.aliases) or "no aliases"
+        message = f"{', '.join(catalog.models)}; {names}. Add another name with: `imagegate models alias NAME MODEL`"
+        if hidden := [alias.name for alias in catalog.aliases if alias.name in catalog.models]:
+            cure = f"`imagegate models alias {shlex.quote(hidden[0])} --remove`"
+            return Finding(
+                "models", "warning", f"A model of the same name hides {', '.join(hidden)}. Remove it: {cure}"
+            )
+        if more := [name for name in await self._priced_by_relay(offered) if name not in catalog.models]:
+            listed = ", ".join(more[:OFFERS_MAX]) + (f" and {len(more) - OFFERS_MAX} more" * (len(more) > OFFERS_MAX))
+            cure = f"`imagegate prices sync --model {shlex.quote(more[0])} --apply`"
+            message += f". The relay also sells {listed}; price one as the relay does with: {cure}"
+        return Finding("models", "ok", message)
+
+    async def _priced_by_relay(self, offered: Sequence[str]) -> list[str]:
+        """List image models of `offered` that the relay publishes a price of; none where it publishes none."""
+        if isinstance(self.relay, Finding) or not offered:
+            return []
+        try:
+            published = await read_prices(self.relay, "default", 1, DATABASE_TIMEOUT_S / 2)
+        except RelayDataError:
+            return []
+        return [name for name in offered if name in published.models and _IMAGE_MODEL.search(name)]
 
     async def _limits(self, database: Database) -> Finding:
         users = [user for user in await list_users(database) if user.disabled_at_ms is None]

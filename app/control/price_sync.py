@@ -23,25 +23,33 @@ class RelayOffer:
 
 
 async def read_offer(
-    database: Database, upstream: RelayReader, group: str, micros_per_dollar: int, more_models: Sequence[str] = ()
+    database: Database,
+    upstream: RelayReader,
+    group: str,
+    micros_per_dollar: int,
+    more_models: Sequence[str] = (),
+    ceiling_micros: int | None = None,
 ) -> RelayOffer:
     """Read the relay's prices for its group `group`. Raises UpstreamMisconfigured when it does not publish them."""
     try:
         relay = await read_prices(upstream, group, micros_per_dollar)
     except RelayDataError as exc:
         raise UpstreamMisconfigured(f"The relay does not tell its prices: {exc}.") from None
-    return await relay_offer(database, relay, more_models)
+    return await relay_offer(database, relay, more_models, ceiling_micros)
 
 
-async def relay_offer(database: Database, relay: RelayPrices, more_models: Sequence[str] = ()) -> RelayOffer:
-    """Select prices for the models of the catalog and for `more_models`; a relay has hundreds of others."""
+async def relay_offer(
+    database: Database, relay: RelayPrices, more_models: Sequence[str] = (), ceiling_micros: int | None = None
+) -> RelayOffer:
+    """Select prices for the models of the catalog and for `more_models`; a relay has hundreds of others. `ceiling_micros` is the
+    most per image of models that the relay prices by tokens and that have no ceiling in the book."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
         catalog = (await store.catalog(connection)).models
     wanted = [*catalog, *(model for model in dict.fromkeys(more_models) if model not in catalog)]
     entries, notes = [], []
     for name in wanted:
-        amount = _amount(name, relay, catalog, now_ms)
+        amount = _amount(name, relay, catalog, now_ms, ceiling_micros)
         if isinstance(amount, str):
             notes.append(amount)
         else:
@@ -50,7 +58,9 @@ async def relay_offer(database: Database, relay: RelayPrices, more_models: Seque
     return RelayOffer(tuple(entries), tuple(notes))
 
 
-def _amount(name: str, relay: RelayPrices, catalog: Mapping[str, Model], now_ms: int) -> PerImage | PerToken | str:
+def _amount(
+    name: str, relay: RelayPrices, catalog: Mapping[str, Model], now_ms: int, ceiling_micros: int | None
+) -> PerImage | PerToken | str:
     offered = relay.models.get(name)
     if offered is None:
         return f"{name}: the relay tells no price of it"
@@ -61,11 +71,11 @@ def _amount(name: str, relay: RelayPrices, catalog: Mapping[str, Model], now_ms:
     ceilings = [
         row.amount.ceiling_micros_per_image for row in rows if isinstance(row.amount, PerToken) and not row.specificity
     ]
-    if not ceilings:
-        return (
-            f"{name}: the relay prices it per token and knows no ceiling per image; set it with `imagegate prices set`"
-        )
-    return PerToken(offered.input_text_micros, offered.input_image_micros, offered.output_micros, ceilings[0])
+    ceiling = ceilings[0] if ceilings else ceiling_micros
+    if ceiling is None:
+        cure = f"`imagegate prices sync --model {name} --ceiling-per-image D --apply`"
+        return f"{name}: the relay prices it per token and knows no ceiling per image; set it with {cure}"
+    return PerToken(offered.input_text_micros, offered.input_image_micros, offered.output_micros, ceiling)
 
 
 def _named_notes(name: str, catalog: Mapping[str, Model], now_ms: int) -> list[str]:

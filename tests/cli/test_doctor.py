@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from app.cli.doctor import examine
 from app.cli.root import run
@@ -18,6 +19,7 @@ from app.sandbox import RunningSandbox
 from app.settings import Settings
 from app.store.engine import Database, DatabaseUrl
 from app.store.processes import Processes
+from app.store.tables import models, prices
 from tests.administration import DOCTOR_CHECKS, disable_user
 from tests.buckets import TestBucket
 from tests.gateways import PEPPER, RELAY_KEY, set_limit
@@ -233,10 +235,34 @@ async def test_a_priced_model_the_relay_does_not_offer_is_named(
         await set_price(database, zone, PriceEntry(model, PerImage(200_000)))
 
     given = {"upstream_api_key": RELAY_KEY, "upstream_base_url": relay.base_url}
-    prices = (await found(database.where, tmp_path, **given))["prices"]
+    priced = (await found(database.where, tmp_path, **given))["prices"]
 
-    assert prices.status == "warning"
-    assert "key: dall-e-9." in prices.message
+    assert priced.status == "warning"
+    assert "key: dall-e-9." in priced.message
+
+
+async def test_models_and_aliases_are_told_and_what_the_relay_sells_beside_them(
+    database: Database, tmp_path: Path, relay: RunningSandbox
+) -> None:
+    async with database.write() as connection:
+        for table, column in ((prices, prices.c.model), (models, models.c.id)):
+            await connection.execute(sa.delete(table).where(column == "flux-kontext-max"))
+    given = {"upstream_api_key": RELAY_KEY, "upstream_base_url": relay.base_url}
+
+    told = (await found(database.where, tmp_path, **given))["models"]
+
+    assert told.status == "ok"
+    assert "dall-e-3 stands for gpt-image-1" in told.message and "`imagegate models alias NAME MODEL`" in told.message
+    assert "also sells flux-kontext-max; " in told.message
+    assert "`imagegate prices sync --model flux-kontext-max --apply`" in told.message
+
+
+async def test_an_alias_that_a_model_hides_is_named(database: Database, tmp_path: Path) -> None:
+    await set_price(database, Settings(_env_file=None).zone, PriceEntry("dall-e-3", PerImage(200_000)))
+
+    hidden = (await found(database.where, tmp_path))["models"]
+
+    assert (hidden.status, "`imagegate models alias dall-e-3 --remove`" in hidden.message) == ("warning", True)
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.control import prices
+from app.control.price_sync import relay_offer
 from app.control.prices import ListedPrice, PriceEntry
 from app.core.intervals import local_day
 from app.core.pricing import PerImage, PerToken
 from app.errors import InvalidValue
 from app.store.engine import Database
+from app.upstream.pricing import RelayPrices, TokenPrices
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -114,3 +116,13 @@ async def test_a_price_that_cannot_be_is_refused_by_field(
         await set_price(database, **given)
     assert refused.value.param == field
     assert await prices.list_prices(database) == before
+
+
+async def test_a_model_that_the_relay_prices_by_tokens_takes_the_ceiling_that_is_given(database: Database) -> None:
+    relay = RelayPrices({"gpt-image-2": TokenPrices(1, 2, 3)}, "default", ("default",))
+
+    without = await relay_offer(database, relay, ["gpt-image-2"])
+    given = await relay_offer(database, relay, ["gpt-image-2"], 2_000_000)
+
+    assert without.entries == () and "--ceiling-per-image" in without.notes[-1]
+    assert given.entries == (PriceEntry("gpt-image-2", PerToken(1, 2, 3, 2_000_000)),)

@@ -93,8 +93,9 @@ async def import_prices(
 async def sync_prices(caller: AdminWriter, body: Annotated[PriceSync, Depends(JsonBody(PriceSync))]) -> PriceImportOut:
     """Compare the book with the prices that the relay publishes. With `apply`, set those that differ, from now on."""
     gateway = caller.gateway
+    micros_per_dollar = gateway.reconciliation.rules.micros_per_dollar
     offer = await price_sync.read_offer(
-        caller.database, gateway.upstream, body.group, gateway.reconciliation.rules.micros_per_dollar, body.models
+        caller.database, gateway.upstream, body.group, micros_per_dollar, body.models, body.ceiling_per_image_micros
     )
     found = await price_import.import_prices(caller.database, gateway.zone, offer.entries, dry_run=not body.apply)
     return PriceImportOut.of(found, dry_run=not body.apply, notes=offer.notes)

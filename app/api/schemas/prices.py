@@ -168,11 +168,13 @@ class PriceSync(
     InputModel, json_schema_extra={"example": {"apply": False, "models": ["gpt-image-1"], "group": "default"}}
 ):
     """Comparison with the prices of the relay. `models` adds models of the relay to those of the catalog, `group` is the relay's
-    group of the gateway's key. With `apply` the prices that differ are set from now on."""
+    group of the gateway's key. `ceiling_per_image_micros` is for models that the relay prices by tokens and that have no ceiling
+    yet. With `apply` the prices that differ are set from now on."""
 
     apply: bool = False
     models: list[Annotated[str, Field(max_length=128)]] = Field(default_factory=list, max_length=100)
     group: Annotated[str, Field(max_length=100)] = "default"
+    ceiling_per_image_micros: Annotated[int | None, Field(gt=0)] = None
 
 
 def amount_fields(amount: PerImage | PerToken) -> dict[str, Any]:
