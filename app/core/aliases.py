@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from app.core.request import ImageRequest, ResponseFormat
+from app.core.spellings import folded_choice
 
 GPT_IMAGE = ("gpt-image", "chatgpt-image")
 """Prefixes of OpenAI's image models. They always answer base64 and refuse `response_format` (its API reference)."""
@@ -97,4 +98,5 @@ def _plain_name(field: str) -> str:
 
 
 def _translated(value: str | None, by_value: Mapping[str, str]) -> str | None:
-    return None if value is None else by_value.get(value, value)
+    spelled = {folded_choice(name): folded_choice(value) for name, value in by_value.items()}
+    return None if value is None else spelled.get(value, value)

@@ -55,7 +55,7 @@ class Model:
 
         Size and quality are the answer's, else the request's. Fewer images than requested cost the quote, because the relay
         bills the request, unless the price is by tokens and the answer reports them. An answer that no price covers costs the
-        quote.
+        quote, and so does one that leaves open a size or quality by which prices differ; more images cost it for each one.
         """
         size, quality = (
             explicit(answer.size) or explicit(request.size),
@@ -65,8 +65,11 @@ class Model:
         is_by_known_tokens = answer.usage is not None and self.prices.is_by_tokens(facts, instant_ms)
         if answer.images < request.n and not is_by_known_tokens:
             return quote_micros
-        cost = self.prices.cost_micros(facts, instant_ms, max(answer.images, request.n), answer.usage)
-        return quote_micros if cost is None else cost
+        images = max(answer.images, request.n)
+        cost = self.prices.cost_micros(facts, instant_ms, images, answer.usage)
+        if cost is None or self.prices.leaves_open(facts, instant_ms):
+            return quote_micros * images // request.n  # Without a remainder: a quote is the same amount for each image.
+        return cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _check_listed(field: str, value: str | None, listed: tuple[str, ...], model: str) -> None:
-    if explicit(value) and listed and value not in listed:
+    if explicit(value) and listed and explicit(value) not in [explicit(choice) for choice in listed]:
         raise InvalidValue(f"Invalid {field} '{value}' for {model}; it takes: {', '.join(listed)}.", param=field)
 
 

@@ -5,7 +5,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from app.core.field_names import FACTS, without_destinations
 from app.core.request import ImageRequest, Operation, ResponseFormat, Upload
+from app.core.spellings import folded_choice
 from app.core.uploads import IMAGES_MAX, PIXELS_MAX, FilePart, read_uploads, upload_field
 from app.errors import DuplicateKey, InvalidMultipart, InvalidType, InvalidValue, MissingParameter, StringTooLong
 from app.spool import Spool
@@ -23,22 +25,10 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 # Parts of a model's name that would make it a path, a query or an escape. `_visible` refuses spaces and control characters.
 _PATH_LIKE = re.compile(r"^[./~]|\.\.|//|[\\?#%]|/$")
 
-FACTS = frozenset({"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format", "user"})
-"""Fields that the gateway reads. A relay may ignore the case of names, so other spellings of these are refused."""
-
-# fmt: off
-DESTINATIONS = frozenset({
-    "apibase", "apikey", "apitype", "apiversion", "azureadtoken", "azureendpoint", "baseurl", "customllmprovider",
-    "defaultheaders", "defaultquery", "endpoint", "extrabody", "extraheaders", "extraquery", "headers", "host",
-    "httpclient", "organization", "proxies", "proxy",
-})
-# fmt: on
-"""Fields that name a destination or credentials, dropped in every spelling. Written here in lower case, without `-` and `_`."""
-
 
 def generation(fields: dict[str, Any]) -> ImageRequest:
     """Make a generation from a JSON object. Raises InvalidType, InvalidValue, MissingParameter and StringTooLong."""
-    kept = _without_destinations(fields)
+    kept = without_destinations(fields)
     return _request("generation", kept, kept)
 
 
@@ -54,7 +44,7 @@ def edit(
 
     Empty text and `n=0` count as absent: some clients always write every field.
     """
-    kept = _without_destinations(_without_unset(fields))
+    kept = without_destinations(_without_unset(fields))
     uploads = read_uploads(files, spool, images_max, pixels_max)
     return _request("edit", _typed_facts(kept), _check_names(_with_lower_case_stream(kept)), uploads, spool)
 
@@ -71,7 +61,7 @@ def edit_json(
 
     `fields` is the object without `images` and `mask`; its values become the text that SDKs write for them.
     """
-    kept = _without_destinations(fields)
+    kept = without_destinations(fields)
     for name in kept:
         if upload_field(name) is not None:
             raise InvalidValue(f"A JSON edit takes its pictures in 'images' and 'mask', not in {name!r}.", param=name)
@@ -86,25 +76,12 @@ def variation(
     for file in files:
         if upload_field(file.name) != "image":
             raise InvalidMultipart(f"A variation takes one file, 'image'; remove {file.name!r}.", param=file.name)
-    kept = _without_destinations(_without_unset(fields))
+    kept = without_destinations(_without_unset(fields))
     uploads = read_uploads(files, spool, 1, pixels_max)
     return _request("variation", _typed_facts(kept), _check_names(_with_lower_case_stream(kept)), uploads, spool)
 
 
 # --- fields ---------------------------------------------------------------------------------------------------------
-
-
-def _without_destinations(fields: dict[str, Any]) -> dict[str, Any]:
-    """Drop nulls and DESTINATIONS. Raises InvalidValue for a field of FACTS in another spelling, which would evade the price."""
-    kept: dict[str, Any] = {}
-    for name, value in fields.items():
-        folded = name.casefold()
-        if value is None or folded.replace("-", "").replace("_", "") in DESTINATIONS:
-            continue
-        if folded in FACTS and name not in FACTS:
-            raise InvalidValue(f"Unknown field {name!r}; did you mean {folded!r}?", param=name)
-        kept[name] = value
-    return kept
 
 
 def _check_names(texts: dict[str, Any]) -> dict[str, Any]:
@@ -174,16 +151,18 @@ def _request(
         raise InvalidType("'stream' must be true or false.", param="stream")
     if stream and operation == "variation":
         raise InvalidValue("A variation cannot be streamed; leave 'stream' out.", param="stream")
+    size, quality = _choice(facts, "size"), _choice(facts, "quality")
+    spelled = {name: text for name, text in (("size", size), ("quality", quality)) if text is not None}
     return ImageRequest(
         operation=operation,
         model=model,
         n=_integer(facts, "n", 1, N_MAX, default=1),
-        size=_choice(facts, "size"),
-        quality=_choice(facts, "quality"),
+        size=size,
+        quality=quality,
         stream=stream,
         partial_images=_integer(facts, "partial_images", 0, PARTIAL_IMAGES_MAX, default=0),
         prompt_chars=len(prompt),
-        fields=fields if "model" in fields else {"model": model, **fields},
+        fields=(fields if "model" in fields else {"model": model, **fields}) | spelled,
         uploads=uploads,
         spool=spool,
         response_format=_response_format(facts),
@@ -229,11 +208,14 @@ def _user(facts: dict[str, Any]) -> None:
 
 
 def _choice(facts: dict[str, Any], name: str) -> str | None:
-    """Read size or quality. Any word passes here; the catalog checks which ones a model takes."""
+    """Read size or quality in its one spelling. Any word passes here; the catalog checks which ones a model takes."""
     value = _string(facts, name, CHOICE_CHARS_MAX)
-    if value is not None and not _visible(value):
-        raise InvalidValue(f"{name!r} must be 1 to {CHOICE_CHARS_MAX} visible characters without spaces.", param=name)
-    return value
+    if value is None:
+        return None
+    spelled = folded_choice(value)
+    if not value.isprintable() or not _visible(spelled) or len(spelled) > CHOICE_CHARS_MAX:
+        raise InvalidValue(f"{name!r} must be 1 to {CHOICE_CHARS_MAX} visible characters.", param=name)
+    return spelled
 
 
 def _response_format(facts: dict[str, Any]) -> ResponseFormat | None:

@@ -6,11 +6,12 @@ dearest of them, the cost is the price of the actual answer.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from app.core.money import per_million_micros, rounded_up
 from app.core.request import ImageRequest, Operation
+from app.core.spellings import folded_choice
 
 UNSPECIFIED = (None, "", "auto")
 """Values of size and quality that leave the choice to the model."""
@@ -114,7 +115,8 @@ class PriceBook:
         latest: dict[tuple[str | None, ...], Price] = {}
         for price in sorted(self.prices, key=lambda price: (price.from_ms, price.id)):
             if price.from_ms <= instant_ms:
-                latest[price.operation, price.size, price.quality] = price
+                spelled = replace(price, size=explicit(price.size), quality=explicit(price.quality))
+                latest[spelled.operation, spelled.size, spelled.quality] = spelled
         return tuple(latest.values())
 
     def quote_micros(self, request: ImageRequest, instant_ms: int) -> int | None:
@@ -135,6 +137,13 @@ class PriceBook:
         row = _matching_price(self.at(instant_ms), facts)
         return row.amount.cost_micros(images, usage) if row else None
 
+    def leaves_open(self, facts: Facts, instant_ms: int) -> bool:
+        """Return whether `facts` lack a size or quality by which prices of their operation differ."""
+        rows = [row for row in self.at(instant_ms) if row.operation in (None, facts.operation)]
+        return (facts.size is None and any(row.size for row in rows)) or (
+            facts.quality is None and any(row.quality for row in rows)
+        )
+
     def is_by_tokens(self, facts: Facts, instant_ms: int) -> bool:
         """Return whether such an answer is priced by its tokens."""
         row = _matching_price(self.at(instant_ms), facts)
@@ -142,8 +151,9 @@ class PriceBook:
 
 
 def explicit(value: str | None) -> str | None:
-    """Return a size or quality, or None for a value that leaves the choice to the model."""
-    return None if value in UNSPECIFIED else value
+    """Return a size or quality in its one spelling, or None for a value that leaves the choice to the model."""
+    spelled = None if value is None else folded_choice(value)
+    return None if spelled in UNSPECIFIED else spelled
 
 
 def _possible_facts(rows: Iterable[Price], request: ImageRequest) -> Iterator[Facts]:

@@ -101,8 +101,52 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     *(({"partial_images": value}, "invalid_type", "partial_images") for value in ("2", 1.5, False)),
     ({"user": "u" * 257}, "string_above_max_length", "user"),
     ({"user": 5}, "invalid_type", "user"),
-    *(({name: 10}, "invalid_value", name) for name in ("N", "Model", "SIZE", "Prompt", "\u017fize")),
+    *(({name: 10}, "invalid_value", name) for name in ("N", "Model", "SIZE", "Prompt", "\u017fize", "\uff4e")),
+    # A number of images under another name, where a relay may read it.
+    *(
+        ({name: 30}, "invalid_value", name)
+        for name in (
+            *("num_images", "batch_size", "num_outputs", "max_images", "number_of_images", "samples", "num_samples"),
+            *("image_count", "numImages", "Num-Images", "NUM_IMAGES", "sampleCount", "parameters[n]", "parameters.n"),
+            *("sequential_image_generation", "sequential_image_generation_options", "n[]", "extra_body[num_images]"),
+        )
+    ),
+    *(
+        ({name: value}, "invalid_value", name)
+        for name in ("extra_body", "parameters", "extra_fields", "anything")
+        for value in ({"num_images": 4}, {"n": 4}, {"a": [{"batch-size": 4}]}, '{"n": 4}')
+    ),
+    *(({"parameters": {name: "x"}}, "invalid_value", "parameters") for name in ("size", "quality", "Model")),
 ]
+
+SPELLINGS = {
+    ("size", "2048x2048"): ("2048X2048", "2048*2048", "2048×2048", " 2048 x 2048 ", "２０４８×２０４８", "02048x2048"),
+    ("size", "2K"): ("2k", "２Ｋ"),
+    ("size", "auto"): ("AUTO", "Auto"),
+    ("size", "16:9"): ("16：9",),
+    ("quality", "high"): ("HIGH", "High", "ｈｉｇｈ", " high"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "spelled"),
+    [(name, value, spelled) for (name, spelled), values in SPELLINGS.items() for value in (*values, spelled)],
+)
+def test_size_and_quality_are_read_and_sent_in_one_spelling(name: str, value: str, spelled: str) -> None:
+    wanted = parameters.generation({"prompt": "a cat", name: value})
+
+    assert getattr(wanted, name) == wanted.fields[name] == spelled
+
+
+def test_what_counts_nothing_passes_on_unchanged() -> None:
+    fields = {
+        "sequential_image_generation": "disabled",
+        "num_inference_steps": 20,
+        "loras": [{"model": "a/b"}],
+        "seed": 7,
+    }
+
+    assert parameters.generation({"prompt": "a cat", **fields}).fields.items() >= fields.items()
 
 
 @pytest.mark.parametrize(("fields", "code", "param"), BAD, ids=lambda value: repr(value)[:32])

@@ -91,6 +91,8 @@ BAD_TEXT: list[tuple[dict[str, Any], str, str]] = [
     ({"prompt": "  "}, "invalid_value", "prompt"),
     ({"prompt": "a\0"}, "invalid_value", "prompt"),
     ({"N": "10"}, "invalid_value", "N"),
+    ({"num_images": "30"}, "invalid_value", "num_images"),
+    ({"parameters[n]": "30"}, "invalid_value", "parameters[n]"),
     ({'x"; name="n': "10"}, "invalid_value", 'x"; name="n'),
     ({"x\r\ny": "10"}, "invalid_value", "x\\r\\ny"),
 ]

@@ -97,8 +97,13 @@ UNSPLIT = Usage(total_tokens=1_500, input_tokens=500, output_tokens=1_000)
         ),
         (BY_SIZE, wanted(size="auto", quality="low"), 500_000, answer(1, "1536x1024"), 500_000),
         (BY_SIZE, wanted(size="1536x1024"), 700_000, answer(1, None, "medium"), 500_000),
-        (BY_SIZE, wanted(size="1536x1024"), 700_000, answer(), 500_000),  # Nobody told the quality.
-        (BY_SIZE, wanted(), 700_000, answer(1, "auto", "auto"), 100_000),
+        # Left open by the answer too: the quote, for each image that came.
+        (BY_SIZE, wanted(size="1536x1024"), 700_000, answer(), 700_000),
+        (BY_SIZE, wanted(), 700_000, answer(1, "auto", "auto"), 700_000),
+        (BY_SIZE, wanted(n=2), 1_400_000, answer(3), 2_100_000),
+        # Spellings of prices and answers are those of requests.
+        (model(price(1), price(9, id=2, size="2k", quality="HD")), wanted(size="2K", quality="hd"), 9, answer(), 9),
+        (BY_SIZE, wanted(), 700_000, answer(1, "1024 × 1024", "LOW"), 300_000),
         # The relay drew something dearer than was asked: that is what it charged.
         (BY_SIZE, wanted(size="1024x1024", quality="low"), 300_000, answer(1, "1536x1024", "high"), 700_000),
         # By operation.

@@ -157,14 +157,14 @@ def _due(seen: Snapshot, unit: str, rows: list[Row]) -> tuple[int, int]:
     if unit == "in_flight":
         return 0, sum(row["state"] in OPEN for row in rows)
     takes = {"micros": "quote_micros", "images": "n"}.get(unit)
-    spends = {"micros": "cost_micros", "images": "n"}.get(unit)
     settled = [row for row in rows if row["state"] == "settled"]
     held = [row for row in rows if row["state"] in HELD]
     column = {"micros": "cost_micros", "images": "images"}.get(unit, "requests")
     corrected = sum(seen.corrected(row["id"], column) for row in rows)
-    return sum(row[spends] if spends else 1 for row in settled) + corrected, sum(
-        row[takes] if takes else 1 for row in held
+    spent = sum(
+        {"micros": row["cost_micros"], "images": max(row["n"], row["images"] or 0)}.get(unit, 1) for row in settled
     )
+    return spent + corrected, sum(row[takes] if takes else 1 for row in held)
 
 
 def _group(row: Row) -> tuple[Any, ...]:

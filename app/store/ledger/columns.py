@@ -215,8 +215,9 @@ HOLDS: Final[Mapping[Unit, str | None]] = {
 }
 """Column of the request with the amount of its hold, by the limit's unit; None for an amount of 1. A hold lasts from the
 reservation until the request settles or is released; in flight, until it is no longer open."""
-SPENDS: Final[Mapping[Unit, str | None]] = {"micros": "cost_micros", "images": "n", "requests": None}
-"""Column with the amount a settled request has spent, by the limit's unit, as in HOLDS. in_flight is never spent."""
+SPENDS: Final[Mapping[Unit, str | None]] = {"micros": "cost_micros", "images": "images", "requests": None}
+"""Column with the amount a settled request has spent, by the limit's unit, as in HOLDS: of `images` and `n` the larger one, so that
+more images than asked for are spent too. in_flight is never spent."""
 
 
 def held_sql(request: str, state: str, unit: str) -> str:
@@ -231,7 +232,10 @@ def spent_sql(request: str, state: str, unit: str) -> str:
 
 
 def _by_unit(amounts: Mapping[Unit, str | None], request: str, unit: str) -> str:
-    whens = (f"WHEN '{name}' THEN {f'{request}.{column}' if column else 1}" for name, column in amounts.items())
+    columns = {name: f"{request}.{column}" if column else "1" for name, column in amounts.items()}
+    if amounts.get("images") == "images":
+        columns["images"] = f"(CASE WHEN {request}.images > {request}.n THEN {request}.images ELSE {request}.n END)"
+    whens = (f"WHEN '{name}' THEN {column}" for name, column in columns.items())
     return f"CASE {unit} {' '.join(whens)} ELSE 0 END"
 
 

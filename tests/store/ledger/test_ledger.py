@@ -109,6 +109,21 @@ async def test_only_the_owner_of_an_open_row_may_dispatch_it(desk: Desk) -> None
     ]
 
 
+@pytest.mark.parametrize(("came", "spent"), [(3, 3), (2, 2), (1, 2), (0, 2)])
+async def test_an_image_limit_spends_the_larger_of_the_images_asked_for_and_those_that_came(
+    desk: Desk, came: int, spent: int
+) -> None:
+    images = await desk.limit("images", 2)
+    order = await desk.order(images, quote_micros=30, n=2)
+    await desk.ledger.reserve(order)
+    await desk.ledger.dispatch(order.request_id, "proc_1", NOW_MS, DEFAULT_RELAY)
+
+    rooms = await desk.ledger.settle(order.request_id, settlement(25, came))
+
+    assert rooms == [Room("images", 2 - spent)]
+    assert await desk.counter(images) == (spent, 0)
+
+
 async def test_a_settlement_books_once_however_often_it_is_tried(desk: Desk) -> None:
     spend, images = await desk.limit("micros", 100), await desk.limit("images", 5)
     flight = await desk.limit("in_flight", 2, interval="lifetime")

@@ -209,7 +209,9 @@ class Purchasing(RuleBasedStateMachine):
             if not any(key.limit == limit for key in one.order.counter_keys):
                 continue
             if one.state == "settled":
-                spent += {"micros": one.cost_micros, "images": one.order.n, "requests": 1}.get(limit.unit, 0)
+                spent += {"micros": one.cost_micros, "images": max(one.order.n, one.images), "requests": 1}.get(
+                    limit.unit, 0
+                )
             elif one.state in ("reserved", "dispatched") or (one.state == "unknown" and limit.unit != "in_flight"):
                 held += _holds(one.order, limit.unit)
         return spent, held

@@ -1,0 +1,100 @@
+"""Names of request fields: those the gateway reads, those it drops, and those that count images under another name."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+from app.core import strict_json
+from app.errors import GatewayError, InvalidValue
+
+FACTS = frozenset({"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format", "user"})
+"""Fields that the gateway reads. A relay may ignore the case of names, so other spellings of these are refused."""
+
+# fmt: off
+DESTINATIONS = frozenset({
+    "apibase", "apikey", "apitype", "apiversion", "azureadtoken", "azureendpoint", "baseurl", "customllmprovider",
+    "defaultheaders", "defaultquery", "endpoint", "extrabody", "extraheaders", "extraquery", "headers", "host",
+    "httpclient", "organization", "proxies", "proxy",
+})
+"""Fields that name a destination or credentials, dropped in every spelling. Written here as `squeezed` returns them."""
+COUNTS = frozenset({
+    "batch", "batchcount", "batchsize", "candidatecount", "count", "imagecount", "imagenum", "imagenumber", "imagescount",
+    "imagesperprompt", "maximages", "nimages", "niter", "noutputs", "nsamples", "num", "numberofimages", "numberofoutputs",
+    "numberofresults", "numimages", "numimagesperprompt", "numoutputs", "numresults", "numsamples", "outputcount",
+    "samplecount", "samples", "sequentialimagegeneration", "sequentialimagegenerationoptions",
+})
+"""Fields that relays read as a number of images, beside `n`. Written here as `squeezed` returns them."""
+NESTED_FACTS = frozenset({"n", "model", "size", "quality"})
+"""Fields that decide the price, refused in the objects of WRAPPERS, where a relay may look for them."""
+WRAPPERS = frozenset({
+    "config", "extra", "extrabody", "extrafields", "generationconfig", "input", "options", "parameters", "params",
+})
+# fmt: on
+_PATH = re.compile(r"[\[\].]+")
+
+
+def squeezed(name: str) -> str:
+    """Return a name in one spelling: compatible characters and cases folded, without `-`, `_` and spaces."""
+    return re.sub(r"[-_\s]", "", folded(name))
+
+
+def folded(text: str) -> str:
+    """Return text with compatible characters (full-width ones, say) and cases folded, as lenient relays compare it."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def without_destinations(fields: dict[str, Any]) -> dict[str, Any]:
+    """Drop nulls and DESTINATIONS.
+
+    Raises InvalidValue for what would evade the price or a limit: a field of FACTS in another spelling, and a count or another fact
+    of the price under a name of COUNTS or inside another field, whether an object, JSON in text, or `field[key]` of a form.
+    """
+    kept: dict[str, Any] = {}
+    for name, value in fields.items():
+        if value is None:
+            continue
+        if folded(name) in FACTS and name not in FACTS:
+            raise InvalidValue(f"Unknown field {name!r}; did you mean {folded(name)!r}?", param=name)
+        if name not in FACTS:
+            _check_path(name, value)
+        if squeezed(name) not in DESTINATIONS:
+            kept[name] = value
+    return kept
+
+
+def _check_path(name: str, value: Any) -> None:
+    outer, *inner = [squeezed(part) for part in _PATH.split(name)]
+    if outer == "sequentialimagegeneration" and value == "disabled":  # What it is anyway, unless asked for.
+        return
+    refused = COUNTS | NESTED_FACTS if outer in WRAPPERS else COUNTS | {"n"}
+    path = [part for part in inner if part]
+    if outer in COUNTS or (outer == "n" and name != "n") or any(part in refused for part in path):
+        raise _evasion(name, name)
+    for key in _keys(value):
+        if squeezed(key) in refused:
+            raise _evasion(name, f"{name}.{key}")
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Yield the keys of all objects in `value`, also of JSON written as text."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            value = strict_json.loads(value.encode())
+        except (GatewayError, UnicodeEncodeError):
+            return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _keys(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _keys(item)
+
+
+def _evasion(name: str, path: str) -> InvalidValue:
+    text = (
+        f"The field {path[:100]!r} is not taken: the number of images goes in 'n', and model, size and quality in fields of "
+        "these names, beside 'prompt'."
+    )
+    return InvalidValue(text, param=name[:100])
