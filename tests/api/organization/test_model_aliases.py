@@ -116,10 +116,12 @@ async def test_a_model_of_the_same_name_wins_and_the_list_says_so(office: Office
 async def test_permissions_limits_and_rates_are_those_of_the_model(office: Office) -> None:
     running = office.running
     not_allowed = await running.key("lin", models=("seedream-3.0",))
+    allowed = await running.key("lin", models=("gpt-image-1",))
     no_quota, no_rate = await running.key("bo"), await running.key("mo")
     await running.limit("key", no_quota.id, "images", "day", 0, "gpt-image-1")
     await running.limit("key", no_rate.id, "requests", "minute", 0, "gpt-image-1")
 
+    assert await buy(office, allowed.key, "dall-e-3") == (200, None, "gpt-image-1")
     assert await buy(office, not_allowed.key, "dall-e-3") == (403, "model_not_allowed", None)
     assert await buy(office, no_quota.key, "dall-e-3") == (429, "insufficient_quota", None)
     assert await buy(office, no_rate.key, "dall-e-3") == (429, "rate_limit_exceeded", None)
