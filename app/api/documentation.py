@@ -1,17 +1,19 @@
 """API documentation: `/openapi.json`, and `/docs`, a page whose files are all served by this gateway."""
 
+import json
 import threading
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
+from blake3 import blake3
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from app.api import openapi
@@ -51,8 +53,17 @@ def install_documentation(api: FastAPI) -> None:
 
 # Module functions, because FastAPI caches every route function for ever, and a closure would keep the whole application.
 # A plain function, so that FastAPI runs it in a thread: making the document takes a second of CPU.
-def openapi_json(request: Request) -> JSONResponse:
-    return JSONResponse(request.app.openapi())
+def openapi_json(request: Request) -> Response:
+    """Send the document, which is written once; 304 to a client that has it."""
+    state = request.app.state
+    if not hasattr(state, "openapi_json"):
+        body = json.dumps(request.app.openapi(), ensure_ascii=False).encode()
+        state.openapi_json = body, f'"{blake3(body).hexdigest(length=16)}"'
+    body, etag = state.openapi_json
+    headers = {"etag": etag, "cache-control": "no-cache"}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
 
 
 async def docs(request: Request) -> HTMLResponse:

@@ -1,5 +1,6 @@
 """Type and size of an image, read from its first bytes. Nothing is decoded, so a decompression bomb does no harm."""
 
+import re
 from dataclasses import dataclass
 
 HEAD_BYTES = 4 * 1024
@@ -9,6 +10,9 @@ JPEG_HEAD_BYTES = 256 * 1024
 
 JPEG_SEGMENTS_MAX = 1_000
 """Segments allowed before the frame header. One holds 64 KiB, so the metadata of a 10 MB file fits in 160."""
+
+
+_MPF = re.compile(rb"\xff\xe2..MPF\0", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,14 @@ def read_header(head: bytes) -> Header | None:
 
 def is_jpeg(head: bytes) -> bool:
     return head.startswith(b"\xff\xd8\xff")
+
+
+def is_mpo(head: bytes) -> bool:
+    """Return whether a JPEG holds several pictures (MPO), as phones of Huawei write them: what Pillow, and so OpenAI, calls MPO.
+
+    A picture with an HDR gain map has the same index of pictures (MPF) and counts as a JPEG.
+    """
+    return is_jpeg(head) and _MPF.search(head, 0, JPEG_HEAD_BYTES) is not None and b"hdrgm:Version" not in head
 
 
 def _png(head: bytes) -> Header | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.core.images import HEAD_BYTES, JPEG_HEAD_BYTES, Header, is_jpeg, read_header
+from app.core.images import HEAD_BYTES, JPEG_HEAD_BYTES, Header, is_jpeg, is_mpo, read_header
 from app.core.request import Upload
 from app.errors import (
     DuplicateKey,
@@ -72,6 +72,12 @@ def _upload(file: FilePart, spool: Spool, pixels_max: int) -> Upload:
     if header is None:
         message = f"The file in {file.name!r} is not a readable PNG, JPEG or WebP picture; convert it to one of these."
         raise InvalidImageType(message, param=field)
+    if header.content_type == "image/jpeg" and is_mpo(spool.read(_start(file.piece, JPEG_HEAD_BYTES))):
+        message = (
+            f"The file in {file.name!r} is an MPO file labelled JPEG: several pictures in one, as some phones write them. Image "
+            "models refuse it; save it as a plain JPEG or PNG."
+        )
+        raise InvalidImageType(message, param=field)
     if header.width_px * header.height_px > pixels_max:
         size = f"{header.width_px} x {header.height_px}"
         message = (
@@ -84,8 +90,12 @@ def _upload(file: FilePart, spool: Spool, pixels_max: int) -> Upload:
 def _header(spool: Spool, piece: Slice) -> Header | None:
     """Read a file's header. More and more of a JPEG is read, because some have megabytes of metadata before it."""
     for head_bytes in (HEAD_BYTES, JPEG_HEAD_BYTES, piece.length):
-        head = spool.read(Slice(piece.offset, min(piece.length, head_bytes)))
+        head = spool.read(_start(piece, head_bytes))
         header = read_header(head)
         if header is not None or not is_jpeg(head) or piece.length <= head_bytes:
             return header
     return None
+
+
+def _start(piece: Slice, bytes_max: int) -> Slice:
+    return Slice(piece.offset, min(piece.length, bytes_max))

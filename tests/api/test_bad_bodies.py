@@ -1,11 +1,13 @@
 """Bodies that are refused, over a socket."""
 
 import asyncio
+import io
 import json
 from collections.abc import Callable
 
 import psutil
 import pytest
+from PIL import Image
 
 from tests.api.bodies import JSON, MIB, MULTIPART, PNG, data_url, edit_json, picture
 from tests.api.serving import Door
@@ -13,6 +15,15 @@ from tests.api.test_multipart import form, part
 
 GENERATIONS, EDITS, VARIATIONS = "/v1/images/generations", "/v1/images/edits", "/v1/images/variations"
 BOMB = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (60_000).to_bytes(4) * 2 + bytes(9)
+
+
+def mpo() -> bytes:
+    """Write two pictures into one JPEG, as phones of Huawei do."""
+    file, other = io.BytesIO(), Image.new("RGB", (8, 6), "blue")
+    Image.new("RGB", (8, 6)).save(file, "MPO", save_all=True, append_images=[other])
+    return file.getvalue()
+
+
 BAD: list[tuple[str, str | None, bytes, int, str, str | None]] = [
     (GENERATIONS, None, b"prompt=a", 400, "invalid_json", None),
     (GENERATIONS, "text/plain", b"a", 415, "unsupported_media_type", None),
@@ -58,6 +69,7 @@ BAD: list[tuple[str, str | None, bytes, int, str, str | None]] = [
         )
         for data in (
             picture("GIF"),
+            mpo(),
             b"<svg/>",
             b"<!doctype html>",
             b"PK\3\4" + bytes(40),

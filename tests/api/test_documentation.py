@@ -33,6 +33,17 @@ async def operations(http: httpx2.AsyncClient) -> list[tuple[str, str, dict[str,
     ]
 
 
+async def test_the_document_is_sent_once_to_a_client_that_remembers_it(
+    served: tuple[Running, httpx2.AsyncClient],
+) -> None:
+    first = await served[1].get("/openapi.json")
+
+    again = await served[1].get("/openapi.json", headers={"If-None-Match": f"W/{first.headers['etag']}"})
+
+    assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+
+
 async def test_every_operation_is_described_and_says_who_may_call_it_and_how_it_refuses(
     served: tuple[Running, httpx2.AsyncClient],
 ) -> None:
