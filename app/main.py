@@ -12,6 +12,7 @@ from app.api import collection, images, models, ops, self_service
 from app.api.body import BodyCaps
 from app.api.deps import Parts, WithParts
 from app.api.documentation import install_documentation
+from app.api.door import Door
 from app.api.errors import install_error_handlers
 from app.api.guard import Guard
 from app.api.middleware import SandboxMark, wrap
@@ -41,7 +42,12 @@ def create_app(gateway: Gateway) -> ASGIApp:
         own_per_minute=settings.guard_own_per_minute,
         bad_keys_per_minute=settings.guard_bad_keys_per_minute,
     )
-    parts = Parts(gateway, guard, _body_caps(settings, gateway.data_dir))
+    door = Door(
+        bodies_max=settings.open_bodies_max,
+        bytes_max=settings.open_bodies_bytes_max,
+        upload_bytes_max=settings.upload_bytes_max,
+    )
+    parts = Parts(gateway, guard, door, _body_caps(settings, gateway.data_dir))
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in PUBLIC for route in router.routes)
     app: ASGIApp = ClientPaths(WithParts(_api(), parts), paths)
     app = SandboxMark(app) if gateway.sandbox else app
@@ -55,7 +61,7 @@ def create_administration_app(administration: Administration, actor: Actor) -> A
     """
     # None of these routes spools a file, so the directory need not exist.
     body_caps = BodyCaps(spool_directory=administration.data_dir / "spool")
-    return WithParts(_administration_api(), Parts(administration, None, body_caps, local_actor=actor))
+    return WithParts(_administration_api(), Parts(administration, None, None, body_caps, local_actor=actor))
 
 
 @cache

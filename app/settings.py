@@ -86,8 +86,25 @@ class Settings(BaseSettings):
         description="Longest time after SIGTERM, in seconds, for requests in flight to finish before the process exits.",
     )
     in_flight_max: Positive = Field(
-        1000,
+        2000,
         description="Most image requests in one process at once; further ones are refused with 503, which clients retry.",
+    )
+    in_flight_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Part of IN_FLIGHT_MAX that one user or service account may take with all keys; further requests of that owner "
+        "are refused with 429, which clients retry. 1 lets one owner take everything.",
+    )
+    open_bodies_max: Positive = Field(
+        1000,
+        description="Most bodies of image requests that one process reads at once. One key may have a tenth of them open, and two "
+        "after a refusal for a used-up limit. Further ones are refused unread with 429, which clients retry.",
+    )
+    open_bodies_bytes_max: Positive = Field(
+        1024 * MIB,
+        description="Most bytes of bodies that have not arrived whole. One key may have a quarter of it, but always one upload of "
+        "UPLOAD_BYTES_MAX.",
     )
     json_bytes_max: Positive = Field(MIB, description="Largest JSON body of a generation, in bytes.")
     upload_bytes_max: Positive = Field(

@@ -28,6 +28,7 @@ from app.images.admission import Admission
 from app.images.answers import KeptAnswers, RetentionPolicy
 from app.images.booking import Listeners, log_event
 from app.images.exchange import ExchangeContext
+from app.images.places import Places
 from app.images.recovery import Heartbeat, Recovery
 from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
@@ -87,7 +88,7 @@ async def open_gateway(
         yield gateway
     finally:
         service = gateway.image_service
-        is_late = service.closed and (service.in_flight or service.attached)
+        is_late = service.closed and (service.in_flight or service.places.attached)
         await gateway.background.finish(0 if is_late else settings.drain_s)
         await gateway.chores.stop()
         await _close(gateway)
@@ -116,7 +117,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     bounds = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
     context = ExchangeContext(upstream, database, ledger, kept_answers, background, listeners, clock, zone, *bounds)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
-    service = ImageService(admission, context, replay, notes, settings.in_flight_max, settings.client_deadline_s)
+    service = _image_service(settings, admission, context, replay, notes)
     notifier, heartbeat = notifier_from(settings), Heartbeat(processes, clock, schema_gate.ensure)
     alerting = Alerting(database, notifier, zone, settings.currency)
     recovery = Recovery(
@@ -154,6 +155,13 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         chores=chores,
         readiness=readiness,
     )
+
+
+def _image_service(
+    settings: Settings, admission: Admission, context: ExchangeContext, replay: Replay, notes: DeliveryNotes
+) -> ImageService:
+    places = Places(settings.in_flight_max, settings.in_flight_share)
+    return ImageService(admission, context, replay, notes, places, settings.client_deadline_s)
 
 
 def _rates(settings: Settings) -> Rates:

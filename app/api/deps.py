@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.administration import Administration
 from app.api.body import BodyCaps
+from app.api.door import Door
 from app.api.guard import Guard
 from app.core import keys
 from app.core.actors import Actor
@@ -29,6 +30,7 @@ class Parts:
 
     gateway: Administration
     guard: Guard | None
+    door: Door | None
     body_caps: BodyCaps
     local_actor: Actor | None = None
 
@@ -54,6 +56,13 @@ def parts(request: Request) -> Parts:
 def guard(request: Request) -> Guard:
     """Return the limits per address. Applications of the command line have none and do not ask."""
     found = parts(request).guard
+    assert found is not None
+    return found
+
+
+def door(request: Request) -> Door:
+    """Return the bounds on open bodies. Applications of the command line have none and do not ask."""
+    found = parts(request).door
     assert found is not None
     return found
 

@@ -11,11 +11,11 @@ from app.api.answers import response_to
 from app.api.body import BodyCaps, read_edit, read_generation, read_variation
 from app.api.collection import accepted
 from app.api.connection import ClientConnection
-from app.api.deps import Caller, Caps, Wired
+from app.api.deps import Caller, Caps, Wired, door
 from app.core.grants import Grant
 from app.core.request import ImageRequest
 from app.core.retry import Retry
-from app.errors import GatewayError
+from app.errors import GatewayError, InsufficientQuota
 from app.wiring import Gateway
 
 ReadBody = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
@@ -43,14 +43,20 @@ async def vary(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> 
 
 async def _buy(request: Request, caller: Grant, gateway: Gateway, caps: BodyCaps, read_body: ReadBody) -> Response:
     try:
-        retry, image_request = Retry.from_headers(request.headers), await read_body(request, caps)
+        retry = Retry.from_headers(request.headers)
+        with door(request).reading(request, caller.key_id) as counted:
+            image_request = await read_body(counted, caps)
     except GatewayError as exc:
         gateway.image_service.note_refusal(request.state.request_id, caller, exc)
         raise
     connection, deferred = ClientConnection(request), _prefers_async(request)
-    pending = await gateway.image_service.submit(
-        request.state.request_id, caller, image_request, retry, connection.has_closed, deferred=deferred
-    )
+    try:
+        pending = await gateway.image_service.submit(
+            request.state.request_id, caller, image_request, retry, connection.has_closed, deferred=deferred
+        )
+    except InsufficientQuota:
+        door(request).note_used_up(caller.key_id)
+        raise
     return await (accepted(gateway, pending) if deferred else response_to(pending, connection, gateway.currency))
 
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import openapi
 from app.api.body import read_quote
-from app.api.deps import Caller, Caps, Wired, counted_own_call
+from app.api.deps import Caller, Caps, Wired, counted_own_call, door
 from app.api.organization.reading import QueryString
 from app.api.organization.usage_answers import costs_answer, images_answer
 from app.api.organization.usage_queries import CostsQuery, ImagesQuery
@@ -63,7 +63,8 @@ async def quote_image(request: Request, caller: Caller, gateway: Wired, caps: Ca
     Nothing is bought, reserved or sent, and no rate is spent. `allowed` is about limits only; any other fault is the same
     error as for the request itself.
     """
-    image_request = await read_quote(request, caps)
+    with door(request).reading(request, caller.key_id) as counted:
+        image_request = await read_quote(counted, caps)
     try:
         catalog = await gateway.control_data.catalog()
         quote = await _reader(gateway).quote(catalog, caller, image_request, gateway.clock.now_ms())

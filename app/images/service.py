@@ -1,7 +1,6 @@
 """Service of image requests: replays a repeated one, or admits and sends a new one in a task that outlives its client."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -18,13 +17,12 @@ from app.images.admission import Admission, RequestIdentity
 from app.images.booking import BookedAnswer
 from app.images.exchange import Exchange, ExchangeContext
 from app.images.pending import ClientDeadline, PendingAnswer
+from app.images.places import Places
 from app.images.replay import DeliveryNotes, Replay
 from app.images.streaming import EventQueue
 from app.rates import RateState
 from app.store.requests import StoredRequest
 
-BUSY_RETRY_AFTER_S_MAX = 10
-"""Longest `Retry-After` of a full gateway. It is random, so that clients refused together do not retry together."""
 DRAIN_RETRY_AFTER_S = 5
 """`Retry-After` during a drain. By then the load balancer has seen that this process is not ready any more."""
 ATTACH_TRIES = 5
@@ -47,7 +45,7 @@ HasDisconnected = Callable[[], Awaitable[bool]]
 
 
 class ImageService:
-    """Service of image requests. It admits at most `in_flight_max` in this process at once, and none once it drains."""
+    """Service of image requests. It admits as many at once as `places` has, and none once it drains."""
 
     def __init__(
         self,
@@ -55,19 +53,15 @@ class ImageService:
         context: ExchangeContext,
         replay: Replay,
         deliveries: DeliveryNotes,
-        in_flight_max: int,
+        places: Places,
         client_deadline_s: float,
     ):
         self._admission = admission
         self._context = context
         self.replay = replay
         self._deliveries = deliveries
-        self._in_flight_max = in_flight_max
+        self.places = places
         self._client_deadline_s = client_deadline_s
-        self._in_flight = 0
-        self.attached = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._deadlines: set[ClientDeadline] = set()
         self.closed = False
         self.draining = False
@@ -75,11 +69,11 @@ class ImageService:
     @property
     def in_flight(self) -> int:
         """Number of requests that are admitted or being admitted. Those attached to an earlier request do not count."""
-        return self._in_flight
+        return self.places.in_flight
 
     async def wait_until_idle(self) -> None:
         """Wait until no request is in flight and no client is attached to one."""
-        await self._idle.wait()
+        await self.places.idle.wait()
 
     def close(self) -> None:
         """Answer the clients that still wait, because the process ends; recovery settles their requests. Idempotent."""
@@ -175,12 +169,12 @@ class ImageService:
         deferred: bool,
     ) -> PendingAnswer | None:
         """Admit and send a request. Return None when another request has taken the idempotency key meanwhile."""
-        self._acquire_capacity()
+        self.places.take(grant.user_id)
         try:
             self._context.kept_answers.check_room()
             admitted = await self._admission.admit(request_id, grant, request, identity)
             if admitted is None:
-                self._free_capacity()
+                self.places.free(grant.user_id)
                 return None
             has_key = identity.retry.key is not None
             queue = EventQueue() if request.stream else None
@@ -189,7 +183,7 @@ class ImageService:
                 raise ClientGone
             return self._start(exchange)
         except BaseException:
-            self._free_capacity()
+            self.places.free(grant.user_id)
             raise
 
     async def _withdraw(self, exchange: Exchange, has_disconnected: HasDisconnected) -> bool:
@@ -212,7 +206,7 @@ class ImageService:
         running, id = self.replay.running, exchange.request_id
         running[id] = task
         task.add_done_callback(lambda _: running.pop(id))
-        task.add_done_callback(self._free_capacity)
+        task.add_done_callback(lambda _: self.places.free(exchange.admitted.reservation.user_id))
         rates, model, deadline = exchange.admitted.rates, exchange.request.aliased_model, self._deadline(task)
         return PendingAnswer(id, model, rates, False, exchange.queue, exchange.sent, task, deadline, self._deliveries)
 
@@ -234,9 +228,8 @@ class ImageService:
         work: Coroutine[Any, Any, BookedAnswer],
     ) -> PendingAnswer:
         task = self._context.background.start(work, awaited=True)
-        self.attached += 1
-        self._idle.clear()
-        task.add_done_callback(self._detach)
+        self.places.attach()
+        task.add_done_callback(lambda _: self.places.detach())
         sent = asyncio.Event()
         sent.set()
         deadline = self._deadline(task)
@@ -246,27 +239,6 @@ class ImageService:
         if self.draining:
             message = "This gateway is shutting down; nothing was bought. Try again: another one takes over."
             raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S)
-
-    def _acquire_capacity(self) -> None:
-        if self._in_flight >= self._in_flight_max:
-            message = (
-                f"This gateway works on {self._in_flight_max} images already; nothing was bought. Try again shortly."
-            )
-            raise Overloaded(message, retry_after_s=random.randint(1, BUSY_RETRY_AFTER_S_MAX))
-        self._in_flight += 1
-        self._idle.clear()
-
-    def _free_capacity(self, _task: object = None) -> None:
-        self._in_flight -= 1
-        self._note_idle()
-
-    def _detach(self, _task: object) -> None:
-        self.attached -= 1
-        self._note_idle()
-
-    def _note_idle(self) -> None:
-        if self._in_flight == self.attached == 0:
-            self._idle.set()
 
     def _deadline(self, task: asyncio.Task[BookedAnswer]) -> ClientDeadline:
         deadline = ClientDeadline(task, self._client_deadline_s)

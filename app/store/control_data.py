@@ -36,18 +36,27 @@ class ControlData:
         self._revision = -1
         self._checked_s = float("-inf")
         self._failed_s = float("-inf")
+        self._key_ids: frozenset[str] | None = None
         self._grants: dict[str, Grant | None] = {}
         self._catalog: Catalog | None = None
 
     async def grant(self, key_id: str) -> Grant | None:
-        """Return the grant of a key; None when the key does not exist."""
+        """Return the grant of a key; None when the key does not exist.
+
+        Guessed ids are compared with the ids in memory, so that they cost no reading of the database and a known key never waits
+        for them. Before that the revision is read, so that a key made just now is found; callers that wait share one reading.
+        """
         await self._refresh()
         if key_id in self._grants:
             return self._grants[key_id]
+        if self._key_ids is not None and key_id not in self._key_ids:
+            await self._refresh(max_age_s=0)
+        if self._key_ids is not None and key_id not in self._key_ids:
+            return None
         async with self._lock:
-            if key_id not in self._grants:  # Another task may have read it while this one waited.
-                await self._load(lambda connection: self._load_grant(connection, key_id))
-            return self._grants[key_id]
+            if key_id in self._grants:  # Another task read it while this one waited.
+                return self._grants[key_id]
+            return await self._load(lambda connection: self._load_grant(connection, key_id))
 
     async def catalog(self) -> Catalog:
         """Return every model and its prices."""
@@ -62,13 +71,15 @@ class ControlData:
         """Read the revision again before the next answer."""
         self._checked_s = float("-inf")
 
-    async def _refresh(self) -> None:
-        if time.monotonic() - self._checked_s < REVISION_MAX_AGE_S:
+    async def _refresh(self, max_age_s: float = REVISION_MAX_AGE_S) -> None:
+        """Read the revision again unless a reading began at most `max_age_s` before this call."""
+        oldest_s = time.monotonic() - max_age_s
+        if self._checked_s > oldest_s:
             return
         async with self._lock:
-            asked_s = time.monotonic()
-            if asked_s - self._checked_s < REVISION_MAX_AGE_S:  # Another task just read it.
+            if self._checked_s > oldest_s:  # Another task read it while this one waited.
                 return
+            asked_s = time.monotonic()
             # After a recent failure fail at once, or each waiting task would wait for a timeout of its own.
             if asked_s - self._failed_s < FAILURE_PAUSE_S:
                 raise StoreUnavailable(AWAY)
@@ -91,10 +102,14 @@ class ControlData:
 
     def _adopt(self, revision: int) -> None:
         if revision != self._revision:
-            self._revision, self._catalog = revision, None
+            self._revision, self._catalog, self._key_ids = revision, None, None
             self._grants.clear()
 
     async def _load_grant(self, connection: AsyncConnection, key_id: str) -> Grant | None:
+        if self._key_ids is None:
+            self._key_ids = frozenset((await connection.execute(sa.select(api_keys.c.id))).scalars())
+        if key_id not in self._key_ids:
+            return None
         if len(self._grants) >= GRANTS_MAX:
             self._grants.clear()
         row = (await connection.execute(_GRANT, {"key_id": key_id})).mappings().one_or_none()

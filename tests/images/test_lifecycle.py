@@ -167,12 +167,12 @@ async def test_each_end_and_each_refusal_is_told_once(
 async def test_an_attached_retry_takes_no_place(client: Client) -> None:
     service = client.gateway.gateway.image_service
     body = SMALL | {"prompt": "slow [[sandbox delay=1]]"}
-    service._in_flight_max = 1
+    service.places._max = 1
 
     asking = [asyncio.create_task(client.ask(body, key="order-1"))]
     await until(lambda: len(client.relay.sandbox.seen) == 1)
     asking += [asyncio.create_task(client.ask(body, key="order-1")) for _ in range(5)]
-    await until(lambda: service.attached == 5)
+    await until(lambda: service.places.attached == 5)
     places, refused = service.in_flight, await client.ask(SMALL)
     answers = await asyncio.gather(*asking)
 

@@ -110,16 +110,33 @@ async def test_those_who_ask_at_once_are_answered_by_one_reading(database: Datab
     key = await new_key(database, "lin")
     control_data = ControlData(database)
     await control_data.catalog()
-    statements: list[str] = []
-    sa.event.listen(
-        database.engine.sync_engine,
-        "before_cursor_execute",
-        lambda _, __, statement, *___: statements.append(statement),
-    )
+    statements = statements_of(database)
 
     grants = await asyncio.gather(*(control_data.grant(key.id) for _ in range(50)))
 
     assert {grant.key_id for grant in grants if grant} == {key.id}
+    assert len(statements) < 10
+
+
+async def test_a_key_that_was_made_just_now_is_found_after_a_guess(database: Database) -> None:
+    control_data = ControlData(database)
+    assert await control_data.grant("key_guessed") is None
+
+    key = await new_key(database)
+
+    assert await control_data.grant(key.id) is not None
+
+
+async def test_guessed_ids_cost_hardly_any_reading(database: Database) -> None:
+    key, control_data = await new_key(database), ControlData(database)
+    await control_data.grant("key_guessed")
+    statements = statements_of(database)
+
+    guesses = [control_data.grant(f"key_guessed{number}") for number in range(500)]
+    *guessed, real = await asyncio.gather(*guesses, control_data.grant(key.id))
+
+    assert set(guessed) == {None}
+    assert real is not None
     assert len(statements) < 10
 
 
@@ -135,3 +152,14 @@ async def test_every_control_write_raises_the_revision_once(database: Database) 
     assert first is not None
     assert second is not None
     assert second.revision == first.revision + 2
+
+
+def statements_of(database: Database) -> list[str]:
+    """Collect the statements that the database runs from now on."""
+    statements: list[str] = []
+    sa.event.listen(
+        database.engine.sync_engine,
+        "before_cursor_execute",
+        lambda _, __, statement, *___: statements.append(statement),
+    )
+    return statements

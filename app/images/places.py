@@ -1,0 +1,64 @@
+"""Places of the image requests that one process works on at once."""
+
+import asyncio
+import random
+from collections import Counter
+from math import ceil
+
+from app.errors import Overloaded, RateLimited
+
+BUSY_RETRY_AFTER_S_MAX = 10
+"""Longest `Retry-After` of a full gateway. It is random, so that clients refused together do not retry together."""
+
+
+class Places:
+    """Counter of requests: at most `in_flight_max` at once, and at most the part `share` of them for one owner, a user or service
+    account.
+
+    A request that is attached to an earlier one takes no place, and `idle` waits for it, too.
+    """
+
+    def __init__(self, in_flight_max: int, share: float = 1.0):
+        self._max = in_flight_max
+        self._owner_max = max(1, ceil(in_flight_max * share))
+        self._by_owner: Counter[str] = Counter()
+        self.in_flight = 0
+        self.attached = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def take(self, owner: str) -> None:
+        """Take a place. Raises Overloaded when all are taken, RateLimited when the owner has its share."""
+        retry_after_s = random.randint(1, BUSY_RETRY_AFTER_S_MAX)
+        if self.in_flight >= self._max:
+            message = f"This gateway works on {self._max} images already; nothing was bought. Try again shortly."
+            raise Overloaded(message, retry_after_s=retry_after_s)
+        if self._by_owner[owner] >= self._owner_max:
+            message = f"{self._owner_max} requests of yours are in progress, the most that this gateway works on for one owner"
+            raise RateLimited(
+                f"{message}; nothing was bought. Wait until some of them end.",
+                type="in_flight",
+                retry_after_s=retry_after_s,
+            )
+        self.in_flight += 1
+        self._by_owner[owner] += 1
+        self.idle.clear()
+
+    def free(self, owner: str) -> None:
+        self.in_flight -= 1
+        self._by_owner[owner] -= 1
+        if not self._by_owner[owner]:
+            del self._by_owner[owner]
+        self._note_idle()
+
+    def attach(self) -> None:
+        self.attached += 1
+        self.idle.clear()
+
+    def detach(self) -> None:
+        self.attached -= 1
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if self.in_flight == self.attached == 0:
+            self.idle.set()
