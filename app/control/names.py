@@ -1,18 +1,22 @@
 """Names and e-mail addresses: checks and normal forms. No name looks like an id, so that commands take either."""
 
+import re
 import unicodedata
 
 from app.errors import InvalidValue
 
 NAME_CHARS_MAX = 64
 EMAIL_CHARS_MAX = 254
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe00-\ufe0f\uffa0]")
+"""Characters that count as printable and show nothing: fillers, blanks and variation selectors."""
 ID_PREFIXES = ("user-", "proj_", "key_")
 
 
 def checked_name(text: str, field: str = "name") -> str:
-    """Return a name in its composed form (NFC). Raises InvalidValue."""
-    name = unicodedata.normalize("NFC", text)
-    if not 1 <= len(name) <= NAME_CHARS_MAX or not name.isprintable() or name != name.strip():
+    """Return a name in its compatible, composed form (NFKC). Raises InvalidValue, also for invisible characters."""
+    name = normalized(text)
+    visible = text.isprintable() and name.isprintable() and not _INVISIBLE.search(text)
+    if not 1 <= len(name) <= NAME_CHARS_MAX or not visible or name != name.strip():
         raise InvalidValue(
             f"The {field} must be 1 to {NAME_CHARS_MAX} visible characters, without a space at either end; this one has "
             f"{len(name)}: {quoted(name)}. Choose another.",
@@ -27,8 +31,8 @@ def checked_name(text: str, field: str = "name") -> str:
 
 
 def normalized(text: str) -> str:
-    """Return a name or id in the form it is stored in (NFC)."""
-    return unicodedata.normalize("NFC", text)
+    """Return a name or id in the form it is stored in (NFKC), so that full-width letters and the like make no second name."""
+    return unicodedata.normalize("NFKC", text)
 
 
 def checked_email(text: str | None) -> str | None:

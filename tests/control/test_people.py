@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from app.control import people, projects
+from app.control.names import checked_name
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
 from app.store.pages import Cursor
@@ -114,3 +115,13 @@ async def test_an_email_that_cannot_be_is_refused(database: Database, email: str
     with pytest.raises(InvalidValue) as refused:
         await people.create_user(database, "lin", email)
     assert refused.value.param == "email"
+
+
+@pytest.mark.parametrize("text", ["ada\u3164", "a\u200bda", "ada\ufe0f", "\u2800ada", "\u115f"])
+def test_a_name_with_invisible_characters_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValue):
+        checked_name(text)
+
+
+def test_full_width_letters_make_no_second_name() -> None:
+    assert checked_name("Ａｄａ") == "Ada"
