@@ -114,6 +114,7 @@ def doctor_from(
         bucket=bucket_of(settings),
         disk_free_bytes_min=settings.disk_free_bytes_min,
         relay=relay if isinstance(relay, Finding) or relay_key(settings) else _NO_RELAY_KEY,
+        url_key=_url_key(settings),
     )
 
 
@@ -122,7 +123,7 @@ def reconciliation_from(
 ) -> Reconciliation:
     """Make the comparison of the book with the accounts of the relay."""
     rules = MatchingRules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
-    return Reconciliation(database, ledger, upstream, relay_key(settings), settings.zone, rules)
+    return Reconciliation(database, ledger, upstream, _url_key(settings), settings.zone, rules)
 
 
 def upstream_from(settings: Settings) -> HttpUpstream:
@@ -169,3 +170,7 @@ def notifier_from(settings: Settings) -> Notifier:
         settings.smtp_from,
     )
     return Notifier(WebhookRules(settings.webhook_allow_http, settings.webhook_allow_private), mailbox)
+
+
+def _url_key(settings: Settings) -> str | None:
+    return relay_key(settings) if settings.upstream_log_key_in_url else None

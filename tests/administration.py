@@ -25,6 +25,7 @@ DOCTOR_CHECKS = (
     "redis",
     "disk",
     "relay",
+    "relay log",
 )
 """Checks of `imagegate doctor` and `GET /doctor`, in their order."""
 

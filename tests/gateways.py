@@ -71,6 +71,7 @@ async def running_gateway(
     given: dict[str, Any] = {
         "upstream_base_url": upstream_url,
         "upstream_api_key": RELAY_KEY,
+        "upstream_log_key_in_url": True,
         "timezone": "Asia/Shanghai",
         "data_dir": data_dir,
     }
@@ -98,6 +99,7 @@ class GatewayProcess:
             "data_dir": data_dir,
             "upstream_base_url": upstream_url,
             "upstream_api_key": RELAY_KEY,
+            "upstream_log_key_in_url": True,
             "database_url": database_url,
             "secret_key": PEPPER.decode(),
             "timezone": "Asia/Shanghai",

@@ -128,6 +128,7 @@ async def _with_relay(target: LocalTarget, settings: "Settings") -> "AsyncIterat
     key = f"sk-{secrets.token_hex(24)}"
     async with running_sandbox(SandboxOptions(key=key, profile=settings.sandbox_profile)) as relay:
         update = {"upstream_base_url": relay.base_url, "upstream_api_key": SecretStr(key), "upstream_proxy": None}
+        update["upstream_log_key_in_url"] = True  # The relay is in this process, and its key is of no use elsewhere.
         yield settings.model_copy(update=update)
 
 

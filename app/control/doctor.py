@@ -27,7 +27,7 @@ from app.store import organization, prices
 from app.store.engine import Database
 from app.store.processes import count_other_processes
 from app.store.schema import schema_state
-from app.upstream.billing import RelayDataError
+from app.upstream.billing import RelayDataError, why_no_log
 from app.upstream.client import HttpUpstream
 from app.upstream.pricing import read_prices
 from app.upstream.probe import models
@@ -70,13 +70,16 @@ class Doctor:
     bucket: BucketAddress | None
     disk_free_bytes_min: int
     relay: HttpUpstream | Finding
+    url_key: str | None = None
+    """Key of the relay where it may be sent in an address, else None."""
 
     async def examine(self) -> list[Finding]:
         """Run every check, each after those it depends on. Problems become findings, not exceptions."""
         configuration = Finding("configuration", "ok", f"Read; the data is in {self.data_dir}.")
         relay, offered = await self._relay()
         bucket = [await self._bucket(self.bucket)] if self.bucket is not None else []
-        return [configuration, *await self._book(offered), await self._redis(), *bucket, self._disk(), relay]
+        log = [await self._relay_log(self.relay)] if isinstance(self.relay, HttpUpstream) and offered else []
+        return [configuration, *await self._book(offered), await self._redis(), *bucket, self._disk(), relay, *log]
 
     async def _book(self, offered: Sequence[str]) -> list[Finding]:
         """Check the database and all that is read from it."""
@@ -229,6 +232,11 @@ class Doctor:
         return Finding(
             "relay", "ok", f"{self.relay.base_url} took {took_ms} ms to list {len(offered)} models."
         ), offered
+
+    async def _relay_log(self, relay: HttpUpstream) -> Finding:
+        if missing := await why_no_log(relay, self.url_key):
+            return Finding("relay log", "warning", f"{missing}. Until then `imagegate requests` settles them by hand.")
+        return Finding("relay log", "ok", "The relay shows its charges: `imagegate reconcile` compares them.")
 
 
 async def _checked(check: str, database: Database, finding: Awaitable[Finding]) -> Finding:

@@ -61,7 +61,8 @@ class Reconciliation:
     database: Database
     ledger: Ledger
     upstream: RelayReader
-    api_key: str
+    url_key: str | None
+    """Key of the relay where it may be sent in an address, else None."""
     zone: ZoneInfo
     rules: MatchingRules
     relay: str = DEFAULT_RELAY
@@ -72,7 +73,7 @@ class Reconciliation:
 
         `every_day` measures days again that were closed when last measured.
         """
-        accounts = await read_accounts(self.upstream, self.api_key)
+        accounts = await read_accounts(self.upstream, self.url_key)
         now_ms = await self.database.now_ms()
         assessment = await Assessor(self.database, self.relay, self.rules).assess(accounts.log, now_ms)
         steps, left = await self._act(assessment, dry_run)

@@ -1,7 +1,8 @@
 """Reader of the relay's bills: the log of charges of our key, and the totals that the relay states for it.
 
 Not every relay has them: that depends on its version and its operator. A missing one is listed in the result and raises nothing.
-The key goes into a query string only where the relay accepts it in no other way; no log and no error contains that address.
+The key goes into a query string, where access logs keep it, only with leave and only where the relay accepts it in no other way; no
+log and no error of ours contains that address.
 """
 
 import asyncio
@@ -27,6 +28,10 @@ LOG, TOKEN, USAGE, SUBSCRIPTION = (
     "/v1/dashboard/billing/subscription",
 )
 _CONSUMED, _REFUNDED = 2, 6
+_ONLY_IN_URL: Final = (
+    "shows no charge to the key in a header: no request of unknown outcome is proved, and no cost compared. An older relay takes the "
+    "key in the address only, which access logs keep; IMAGEGATE_UPSTREAM_LOG_KEY_IN_URL=true allows that"
+)
 _UNLIMITED_DOLLARS = 100_000_000
 
 
@@ -77,10 +82,13 @@ class RelayBilling:
     missing: tuple[str, ...]
 
 
-async def read_accounts(upstream: RelayReader, api_key: str, timeout_s: float = TIMEOUT_S) -> RelayBilling:
-    """Read log and account in two to five requests of at most `timeout_s` seconds each. Never raises for what the relay does."""
+async def read_accounts(upstream: RelayReader, url_key: str | None, timeout_s: float = TIMEOUT_S) -> RelayBilling:
+    """Read log and account in two to five requests of at most `timeout_s` seconds each. Never raises for what the relay does.
+
+    `url_key` is the key where it may be sent in an address (IMAGEGATE_UPSTREAM_LOG_KEY_IN_URL), else None.
+    """
     reader = _Reader(upstream, timeout_s, [])
-    log = await _read_log(reader, api_key)
+    log = await _read_log(reader, url_key)
     token = await reader.account(TOKEN, token_account)
     if token is None:
         used = await reader.account(USAGE, used_points)
@@ -188,8 +196,18 @@ async def _body(answer: Answer) -> bytes:
     return bytes(body)
 
 
-async def _read_log(reader: _Reader, api_key: str) -> ChargeLog | None:
-    """Read the log with the bearer. If it is empty or refused, retry with the key in the query: older relays read it only there."""
+async def why_no_log(upstream: RelayReader, url_key: str | None, timeout_s: float = TIMEOUT_S) -> str | None:
+    """Return why the log of charges cannot be read, None when it can. Arguments and requests as in `read_accounts`."""
+    reader = _Reader(upstream, timeout_s, [])
+    await _read_log(reader, url_key)
+    return next(iter(reader.missing), None)
+
+
+async def _read_log(reader: _Reader, url_key: str | None) -> ChargeLog | None:
+    """Read the log with the bearer. If it is empty or refused, retry with the key in the query: older relays read it only there.
+
+    Without leave for that an empty log is missing: it may be that of no key, and proves nothing about ours.
+    """
     try:
         log = read_log(await reader.document(LOG))
         if log.oldest_at_ms is not None:
@@ -198,8 +216,11 @@ async def _read_log(reader: _Reader, api_key: str) -> ChargeLog | None:
         if "429" in str(exc):  # Another request would only extend the rate limit.
             reader.missing.append(f"{LOG} {exc}")
             return None
+    if url_key is None:
+        reader.missing.append(f"{LOG} {_ONLY_IN_URL}")
+        return None
     try:
-        return read_log(await reader.document(f"{LOG}?key={quote(api_key, safe='')}"))
+        return read_log(await reader.document(f"{LOG}?key={quote(url_key, safe='')}"))
     except RelayDataError as exc:
         reader.missing.append(f"{LOG} {exc}")
         return None

@@ -46,6 +46,7 @@ def relay() -> Iterator[RunningSandbox]:
 def booked(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Two unknown requests, an hour apart."""
     monkeypatch.setenv("IMAGEGATE_UPSTREAM_API_KEY", RELAY_KEY)
+    monkeypatch.setenv("IMAGEGATE_UPSTREAM_LOG_KEY_IN_URL", "true")
     user = cli("users list --json").json["data"][0]["id"]
     key = cli("keys create --user lin --json").json["id"]
 

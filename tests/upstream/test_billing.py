@@ -92,6 +92,21 @@ async def test_the_key_is_in_a_query_only_where_nothing_else_works_and_in_no_log
     assert "secret" not in f"{lines}{accounts}"
 
 
+async def test_without_leave_the_key_is_in_no_address_and_an_empty_log_proves_nothing(
+    sandbox: RunningSandbox, asked: HttpUpstream
+) -> None:
+    empty = await read_accounts(asked, None)
+    sandbox.sandbox.bill.append(BillLine("id", "seedream-3.0", "generation", 1, 40_000, AT_S * 1000, 1))
+    charged = await read_accounts(asked, None)
+
+    assert not any(seen.query for seen in sandbox.sandbox.seen)
+    assert empty.log is None
+    assert any("IMAGEGATE_UPSTREAM_LOG_KEY_IN_URL=true" in missing for missing in empty.missing)
+    is_shown = sandbox.sandbox.options.profile == "N"
+    assert (charged.log is not None) == is_shown
+    assert any("IMAGEGATE_UPSTREAM_LOG_KEY_IN_URL" in missing for missing in charged.missing) != is_shown
+
+
 def test_ids_of_the_log_name_nothing_and_rows_keep_their_names() -> None:
     """One kind of relay shows ids modulo 1024, the other counts from the newest row."""
     first = read_log(told(log_row(id=1), log_row(id=2), log_row(id=3, quota=7)))

@@ -55,7 +55,7 @@ async def reconcile(
     measure the drift by day. The gateway does the same in the background. A run takes seconds and is cut after 10 minutes; the
     steps made by then stay."""
     reconciliation = caller.gateway.reconciliation
-    if not reconciliation.api_key:
+    if caller.gateway.settings.upstream_api_key is None:
         raise UpstreamMisconfigured("There is no key of the relay to ask with. Set IMAGEGATE_UPSTREAM_API_KEY.")
     try:
         async with asyncio.timeout(RECONCILE_S):
