@@ -29,8 +29,8 @@ LOG, TOKEN, USAGE, SUBSCRIPTION = (
 )
 _CONSUMED, _REFUNDED = 2, 6
 _ONLY_IN_URL: Final = (
-    "shows no charge to the key in a header: no request of unknown outcome is proved, and no cost compared. An older relay takes the "
-    "key in the address only, which access logs keep; IMAGEGATE_UPSTREAM_LOG_KEY_IN_URL=true allows that"
+    "shows no charge to the key in a header: no request of unknown outcome is proved, and no cost compared. An older relay "
+    "takes the key in the address only, which access logs keep; IMAGEGATE_UPSTREAM_LOG_KEY_IN_URL=true allows that"
 )
 _UNLIMITED_DOLLARS = 100_000_000
 

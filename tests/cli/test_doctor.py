@@ -48,8 +48,8 @@ async def test_a_gateway_without_a_fault_is_told_so(
     await set_limit(database, "user", "lin", "micros", "month", 20_000_000)
 
     relay_settings = {"upstream_base_url": f"{relay.base_url}/v1", "upstream_api_key": RELAY_KEY}
-    relay_settings["upstream_log_key_in_url"] = True
-    findings = await found(database.where, tmp_path, redis_url=redis_url, **relay_settings)
+    given = {"redis_url": redis_url, "upstream_log_key_in_url": True, **relay_settings}
+    findings = await found(database.where, tmp_path, **given)
 
     assert [(finding.check, finding.status) for finding in findings.values()] == [
         (check, "ok") for check in DOCTOR_CHECKS
@@ -264,19 +264,6 @@ async def test_an_alias_that_a_model_hides_is_named(database: Database, tmp_path
     hidden = (await found(database.where, tmp_path))["models"]
 
     assert (hidden.status, "`imagegate models alias dall-e-3 --remove`" in hidden.message) == ("warning", True)
-
-
-async def test_a_log_that_the_relay_shows_only_to_a_key_in_the_address_is_named(
-    tmp_path: Path, relay: RunningSandbox
-) -> None:
-    given = {"upstream_api_key": RELAY_KEY, "upstream_base_url": relay.base_url}
-
-    finding = (await found(DatabaseUrl.of(None, tmp_path), tmp_path, **given))["relay log"]
-
-    assert finding.status == "warning"
-    assert "IMAGEGATE_UPSTREAM_LOG_KEY_IN_URL=true allows that" in finding.message
-    assert "no request of unknown outcome is proved" in finding.message
-    assert not any(seen.query for seen in relay.sandbox.seen)
 
 
 @pytest.fixture
