@@ -51,8 +51,8 @@ class Settings(BaseSettings):
     )
     upstream_log_key_in_url: bool = Field(
         False,
-        description="Whether the relay's log of charges may be asked for with its key in the address, where an older relay takes it "
-        "only there. Access logs of the relay and of proxies keep addresses, so the key is then in them.",
+        description="Whether the relay's log of charges may be asked for with its key in the address, where an older relay takes "
+        "it only there. Access logs of the relay and of proxies keep addresses, so the key is then in them.",
     )
     upstream_connect_timeout_s: PositiveSeconds = Field(
         5.0, description="Seconds to connect to the relay, through the proxy if there is one, TLS included."

@@ -1,6 +1,7 @@
 """imagegate doctor on the relay's log of charges, which an older relay shows only to a key in the address."""
 
 from pathlib import Path
+from typing import Any
 
 from app.cli.doctor import examine
 from app.sandbox import RunningSandbox
@@ -12,7 +13,7 @@ from tests.gateways import RELAY_KEY
 async def test_a_log_that_the_relay_shows_only_to_a_key_in_the_address_is_named(
     tmp_path: Path, relay: RunningSandbox
 ) -> None:
-    given = {"upstream_api_key": RELAY_KEY, "upstream_base_url": relay.base_url}
+    given: dict[str, Any] = {"upstream_api_key": RELAY_KEY, "upstream_base_url": relay.base_url}
 
     findings = (await examine(local(DatabaseUrl.of(None, tmp_path), tmp_path, **given))).findings
     [finding] = [each for each in findings if each.check == "relay log"]
