@@ -52,7 +52,16 @@ class Spool:
         self._memory_bytes_max = memory_bytes_max
         self._memory = bytearray()
         self._fd: int | None = None
+        self._spare_fd: int | None = None
         self.size_bytes = 0
+
+    def reserve_descriptor(self) -> None:
+        """Hold a descriptor until the file is opened or the spool is closed, so that the file does not fail for lack of one.
+
+        Raises OSError when none is left.
+        """
+        if self._spare_fd is None and self._fd is None:
+            self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append bytes. Raises OSError when the disk is full."""
@@ -99,6 +108,7 @@ class Spool:
 
     def close(self) -> None:
         """Close the file; a named one stays. Idempotent."""
+        self._release_descriptor()
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
@@ -109,7 +119,13 @@ class Spool:
         """Close the file of an answer that no client has read."""
         self.close()
 
+    def _release_descriptor(self) -> None:
+        fd, self._spare_fd = self._spare_fd, None
+        if fd is not None:
+            os.close(fd)
+
     def _open(self) -> int:
+        self._release_descriptor()
         if self._path is not None:
             return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         fd, name = tempfile.mkstemp(dir=self._directory, prefix="spool-")

@@ -18,6 +18,7 @@ from app.blobs.bucket import BucketBlobs, open_bucket
 from app.blobs.folder import Blobs, FolderBlobs
 from app.chores import BackgroundTasks, Chore, Chores
 from app.control.alerting import Alerting
+from app.control.pepper import make_private
 from app.control.readiness import ReadinessProbe
 from app.control.reconciler import Reconciler
 from app.control.schema_gate import SchemaGate
@@ -78,6 +79,7 @@ async def open_gateway(
     While the database does not answer, the gateway opens all the same and is unready. On exit it waits up to `drain_s` for running
     requests.
     """
+    make_private(data_dir)
     gateway = _assemble(settings, database_url, data_dir, pepper, sandbox=sandbox)
     try:
         with suppress(StoreUnavailable):

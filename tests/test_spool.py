@@ -1,5 +1,7 @@
 """Bytes set aside: what was written comes back, in chunks, whether it lies in memory or in a file."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,36 @@ def test_a_full_disk_keeps_what_is_in_memory_readable() -> None:
     assert b"".join(whole(spool)) == b"a picture"
     assert not spool.in_file
     spool.close()
+
+
+OUT_OF_DESCRIPTORS = """
+import os, resource, sys
+from pathlib import Path
+from app.spool import Slice, Spool
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+reserved, other = (Spool(Path(sys.argv[1]), path=Path(sys.argv[1]) / name) for name in ("one", "two"))
+reserved.reserve_descriptor()
+taken = []
+try:
+    while True:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+reserved.write(b"x" * 100_000)
+assert reserved.read(Slice(99_999, 9)) == b"x"
+for attempt in (other.reserve_descriptor, lambda: other.write(b"x" * 100_000)):
+    try:
+        attempt()
+    except OSError:
+        continue
+    raise AssertionError("a descriptor from nowhere")
+reserved.close()
+taken.append(os.open(os.devnull, os.O_RDONLY))
+"""
+
+
+def test_a_spool_with_a_reserved_descriptor_opens_its_file_when_none_is_left(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", OUT_OF_DESCRIPTORS, str(tmp_path)], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")

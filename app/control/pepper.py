@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -92,3 +93,14 @@ def make_private_folder(folder: Path) -> None:
     # `mkdir(parents=True)` makes those above with the default mode, and the first start may be that of data/sandbox.
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_private(data_dir: Path) -> None:
+    """Leave the data directory and the book in it to their owner alone, whoever made them first and with which umask.
+
+    Does nothing about files of another owner, about which `imagegate doctor` warns.
+    """
+    modes = {data_dir: 0o700} | dict.fromkeys(data_dir.glob("*.db*"), 0o600)
+    for path, mode in modes.items():
+        with suppress(OSError):
+            path.chmod(mode)

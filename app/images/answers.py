@@ -21,6 +21,7 @@ from app.upstream.classify import Verdict, classify_refusal
 from app.upstream.client import Answer
 from app.upstream.refusal import HEAD_BYTES
 
+NO_FILE = "The gateway has no file descriptor left to store an answer; nothing was bought. Try again shortly."
 FULL = "The gateway has no room left to store an answer; nothing was bought. An administrator has to make room."
 
 

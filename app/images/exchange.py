@@ -19,13 +19,14 @@ from app.core.request import DEFAULT_RELAY, ImageRequest
 from app.errors import (
     GatewayError,
     InternalError,
+    Overloaded,
     StorageFull,
     StoreUnavailable,
     UpstreamBadPayload,
     UpstreamUnreachable,
 )
 from app.images.admission import Admitted
-from app.images.answers import KeptAnswers, read_refusal
+from app.images.answers import NO_FILE, KeptAnswers, read_refusal
 from app.images.booking import (
     NOT_AN_IMAGE,
     BookedAnswer,
@@ -129,10 +130,14 @@ class Exchange:
 
     async def _dispatch(self) -> None:
         """Commit the dispatched mark. Raises a GatewayError when that fails: then nothing may be sent."""
+        error: GatewayError = StoreUnavailable(UNSENT)
         try:
+            self.received.spool.reserve_descriptor()
             if await self._mark_dispatched():
                 return
-            error: GatewayError = StoreUnavailable(UNSENT)
+        except OSError as exc:
+            log.error("no file for an answer", request_id=self.request_id, error=exc.strerror)
+            error = Overloaded(NO_FILE)
         except Exception:
             log.exception("the dispatched mark failed", request_id=self.request_id)
             error = InternalError(UNMARKED)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.control.pepper import fingerprint, load_pepper, make_private_folder
+from app.control.pepper import fingerprint, load_pepper, make_private, make_private_folder
 from app.errors import ConfigurationError
 from app.settings import Settings, read_settings
 
@@ -86,3 +86,13 @@ def test_a_folder_that_cannot_be_made_is_told_with_a_cure(settings: Settings) ->
 def test_a_fingerprint_tells_peppers_apart_and_holds_none() -> None:
     assert fingerprint(b"a" * 32) == fingerprint(b"a" * 32) != fingerprint(b"b" * 32)
     assert len(fingerprint(b"a" * 32)) == 32
+
+
+def test_a_directory_and_a_book_that_others_can_read_are_made_private(tmp_path: Path) -> None:
+    for name in ("imagegate.db", "imagegate.db-wal"):
+        (tmp_path / name).touch(mode=0o644)
+    tmp_path.chmod(0o755)
+
+    make_private(tmp_path)
+
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path, *tmp_path.iterdir())] == [0o700, 0o600, 0o600]
