@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import secrets
+import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from app.control.installation import FirstKey
     from app.core.catalog import Catalog
     from app.settings import Settings
+
+START_BYTES_MIN = 1024 * 1024
+"""Free bytes of the disk below which a start is refused: SQLite could not even open its book."""
 
 app = typer.Typer()
 
@@ -62,7 +67,14 @@ def _locked(target: LocalTarget) -> Iterator[None]:
     from app.control.pepper import make_private_folder
     from app.store.lock import locked
 
+    os.umask(0o077)  # SQLite makes its files with the mode that this leaves.
     make_private_folder(target.data_dir)
+    free_bytes = shutil.disk_usage(target.data_dir).free
+    if free_bytes < START_BYTES_MIN:
+        raise ConfigurationError(
+            f"The disk of {target.data_dir} is full: {free_bytes // 1024} KiB are free, and a start needs "
+            f"{START_BYTES_MIN // 1024} KiB. Make room there, or name another directory with IMAGEGATE_DATA_DIR."
+        )
     with locked(target.data_dir) if target.database_url.dialect == "sqlite" else contextlib.nullcontext():
         yield
 
