@@ -31,6 +31,7 @@ from app.images.booking import Listeners, log_event
 from app.images.exchange import ExchangeContext
 from app.images.places import Places
 from app.images.recovery import Heartbeat, Recovery
+from app.images.refusal_log import RefusalLog
 from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
 from app.rates import Rates, open_rates
@@ -41,6 +42,7 @@ from app.store.engine import AWAY, Database, DatabaseUrl, open_database
 from app.store.ledger.opening import open_book
 from app.store.lock import ProcessLocks
 from app.store.processes import BEAT_S, Processes, count_other_processes
+from app.store.refusals import RefusalRows
 from app.store.requests import StoredRequests
 from app.store.results import ResultRows
 
@@ -114,7 +116,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     upstream, kept_answers = upstream_from(settings), _kept_answers(settings, data_dir, database, clock)
     processes, control_data = Processes(database, new_id("proc_")), ControlData(database)
     process_locks = ProcessLocks(_made_directory(data_dir / "processes"), processes.id)
-    notes, listeners, zone = DeliveryNotes(retries, clock), Listeners((log_event,)), settings.zone
+    notes, zone, (listeners, refusal_log) = DeliveryNotes(retries, clock), settings.zone, _listeners(database, clock)
     admission = Admission(control_data, rates, ledger, background, clock, zone, settings.currency, processes.id, pepper)
     bounds = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
     context = ExchangeContext(upstream, database, ledger, kept_answers, background, listeners, clock, zone, *bounds)
@@ -126,7 +128,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, listeners, replay.running
     )
     reconciliation = reconciliation_from(settings, database, ledger, upstream)
-    chores = _chores(heartbeat, notes, schema_gate, recovery, Reconciler(reconciliation), alerting)
+    chores = _chores(heartbeat, notes, schema_gate, recovery, Reconciler(reconciliation), alerting, refusal_log)
     readiness = ReadinessProbe(
         *(database, schema_gate, rates, chores, data_dir, settings.disk_free_bytes_min, heartbeat.age_s),
         is_draining=lambda: service.draining,
@@ -170,6 +172,11 @@ def _rates(settings: Settings) -> Rates:
     return open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
 
 
+def _listeners(database: Database, clock: Clock) -> tuple[Listeners, RefusalLog]:
+    refusal_log = RefusalLog(RefusalRows(database), clock)
+    return Listeners((log_event, refusal_log.hear)), refusal_log
+
+
 def _chores(
     heartbeat: Heartbeat,
     notes: DeliveryNotes,
@@ -177,16 +184,21 @@ def _chores(
     recovery: Recovery,
     reconciler: Reconciler,
     alerting: Alerting,
+    refusal_log: RefusalLog,
 ) -> Chores:
     beats = Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, retry_s_max=2.0)
-    on_database = _database_chores(schema_gate, recovery, reconciler, alerting)
+    on_database = _database_chores(schema_gate, recovery, reconciler, alerting, refusal_log)
     delivery_notes = Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write)
     on_blobs = recovery.kept_answers.blobs.chores()
     return Chores((beats, *on_database, delivery_notes, *on_blobs), (GatewayError, ConfigurationError))
 
 
 def _database_chores(
-    schema_gate: SchemaGate, recovery: Recovery, reconciler: Reconciler, alerting: Alerting
+    schema_gate: SchemaGate,
+    recovery: Recovery,
+    reconciler: Reconciler,
+    alerting: Alerting,
+    refusal_log: RefusalLog,
 ) -> Iterator[Chore]:
     """Yield the chores that use the database. They fail while its schema does not fit this version."""
     kept_answers, clock = recovery.kept_answers, recovery.clock
@@ -204,6 +216,8 @@ def _database_chores(
     yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
     yield Chore("alerts", when_fit(alerting.fire_reached), every_s=3.0)
     yield Chore("alert messages", when_fit(alerting.deliver), every_s=3.0)
+    yield Chore("refusals", when_fit(refusal_log.write), every_s=1.0, last_turn=refusal_log.write)
+    yield Chore("pruning of refusals", when_fit(refusal_log.prune), every_s=60.0, first_after_s=10.0)
 
 
 async def _sharing_state(settings: Settings, database: Database, kept_answers: KeptAnswers, locks: ProcessLocks) -> str:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from app.store.engine import SQLITE_FILE, Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
 from app.store.schema import SchemaState
-from app.store.tables import counters, metadata, prices, requests, usage
+from app.store.tables import counters, metadata, prices, refusal_log, requests, usage
 from tests.servers import PostgresServer
 
 
@@ -133,6 +133,14 @@ async def insert(database: Database, table: sa.Table, *rows: dict[str, Any]) -> 
         connection = await raw.execution_options(imagegate_write=True)
         async with connection.begin():
             await connection.execute(sa.insert(table), list(rows))
+
+
+async def insert_refusal(database: Database, user_id: str, api_key_id: str, **given: Any) -> None:
+    at_ms = given.get("at_ms", 1_795_000_000_000)
+    row = {"at_ms": at_ms, "last_at_ms": at_ms, "count": 1, "operation": "generation", "model": "gpt-image-1"}
+    row |= {"user_id": user_id, "api_key_id": api_key_id, "project_id": "proj_default", "http_status": 429}
+    row |= {"error_code": "insufficient_quota", "limit": "daily quota", "message": "The daily quota is used up."}
+    await insert(database, refusal_log, row | given)
 
 
 async def insert_usage(database: Database, **given: Any) -> None:

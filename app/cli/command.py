@@ -34,7 +34,8 @@ AdminKeyFile = Annotated[
     typer.Option("--admin-key-file", metavar="F", help="Holds the admin key, instead of IMAGEGATE_ADMIN_KEY."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
-FormatOption = Annotated[Format | None, typer.Option("--format", help="How to print; csv: of usage only.")]
+FormatOption = Annotated[Format | None, typer.Option("--format", help="How to print; csv: of usage and requests list.")]
+Csv = Annotated[bool, typer.Option("--csv", help="The same as --format csv.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +152,20 @@ def _with_common_options(
         admin_key_file: AdminKeyFile = None,
         json_: Json = False,
         format_: FormatOption = None,
+        csv_: Csv = False,
         **own: Any,
     ) -> None:
-        own_options = CommonOptions(sandbox, data_dir, url, admin_key_file, Format.json if json_ else format_)
+        form = Format.json if json_ else Format.csv if csv_ else format_
+        own_options = CommonOptions(sandbox, data_dir, url, admin_key_file, form)
         given = own_options.merge(context.obj)
         if given.format is Format.csv and not csv:
-            raise typer.BadParameter("only `imagegate usage` writes csv; take table or json.", param_hint="--format")
+            message = "only `imagegate usage` and `imagegate requests list` write csv; take table or json."
+            raise typer.BadParameter(message, param_hint="--format")
         _run(work, given, own, context.command_path if local_only else None)
 
     # Typer reads options off the signature: those of the body, without its context, and then the common ones.
     common = [each for each in inspect.signature(run).parameters.values() if each.kind is not each.VAR_KEYWORD]
+    common = [each for each in common if csv or each.name != "csv_"]
     own = list(inspect.signature(body).parameters.values())[1:]
     both = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *common)]
     run.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """Output of commands: data on stdout as a table, as tab-separated lines (in a pipe) or as JSON; messages on stderr."""
 
+import csv
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -61,9 +62,11 @@ class Output:
         return self.format is Format.json
 
     def rows(self, columns: Sequence[Column], answer: Record) -> None:
-        """Print a list: the answer as JSON, otherwise its `data` as a table."""
+        """Print a list: the answer as JSON, otherwise its `data` as CSV or as a table."""
         if self.is_json:
             self.json(answer)
+        elif self.format is Format.csv:
+            self.csv(columns, answer["data"])
         else:
             self.table(columns, answer["data"])
 
@@ -80,6 +83,24 @@ class Output:
 
     def json(self, value: Any) -> None:
         print(json.dumps(value, ensure_ascii=False, indent=2))
+
+    def csv(self, columns: Sequence[Column], records: Sequence[Record]) -> None:
+        """Print CSV. Amounts are plain decimals; cells that a spreadsheet would read as a formula become text."""
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow([column.name for column in columns])
+        writer.writerows([self._csv_cell(column, column.read(record)) for column in columns] for record in records)
+
+    def _csv_cell(self, column: Column, value: Any) -> str:
+        from app.core.money import decimal_text
+        from app.core.spreadsheet import escape_formula
+
+        if value is None:
+            return ""
+        if column.kind == "money":
+            return decimal_text(value)
+        if column.kind == "time":
+            return self.time(value)
+        return str(value) if column.kind == "number" else escape_formula(str(value))
 
     def table(self, columns: Sequence[Column], records: Sequence[Record]) -> None:
         """Print a table, whatever the format."""

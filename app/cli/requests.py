@@ -36,6 +36,7 @@ _REQUEST = (
     Column("n", "number"),
     Column("size"),
     Column("quality"),
+    Column("response_format"),
     Column("stream"),
     Column("prompt_chars", "number"),
     Column("quote_micros", "money"),
@@ -46,6 +47,7 @@ _REQUEST = (
     Column("output_tokens", "number"),
     Column("http_status", "number"),
     Column("error_code"),
+    Column("relay"),
     Column("upstream_request_id"),
     Column("upstream_status", "number"),
     Column("upstream_code"),
@@ -66,26 +68,108 @@ _CORRECTION = (
 )
 
 
-@command(app, "list")
+_REFUSED = (
+    Column("created_at", "time"),
+    Column("user"),
+    Column("model"),
+    Column("http_status", "number"),
+    Column("error_code"),
+    Column("limit", value=lambda row: row.get("limit")),
+    Column("count", "number", value=lambda row: row.get("count", 1)),
+    Column("message", value=lambda row: row["message"] if row["object"] == "refusal" else row["upstream_message"]),
+    Column("id"),
+)
+_REFUSAL = (
+    Column("id"),
+    Column("created_at", "time", "refused_at"),
+    Column("count", "number"),
+    Column("last_at", "time"),
+    Column("user"),
+    Column("user_id"),
+    Column("project"),
+    Column("project_id"),
+    Column("api_key_id"),
+    Column("operation"),
+    Column("model"),
+    Column("http_status", "number"),
+    Column("error_code"),
+    Column("limit"),
+    Column("message"),
+)
+
+
+def _text_option(metavar: str, help: str, *names: str) -> Any:
+    return typer.Option(*names, metavar=metavar, help=help)
+
+
+_TIME = "yesterday, 2026-12-01, or 2026-12-01T08:00"
+User = Annotated[str | None, _text_option("U", "Only of this user: name, id or e-mail address.")]
+Project = Annotated[str | None, _text_option("P", "Only of this project: name or id.")]
+KeyId = Annotated[str | None, _text_option("ID", "Only of the key with this id.")]
+ModelName = Annotated[str | None, _text_option("M", "Only of this model or alias.")]
+Code = Annotated[str | None, _text_option("C", "Only with this error code.")]
+Since = Annotated[str | None, _text_option("T", f"Only from this time on: {_TIME}.")]
+Until = Annotated[str | None, _text_option("T", f"Only from before this time: {_TIME}.")]
+STATES = "reserved, dispatched, settled, released or unknown"
+Outcome = Annotated[str | None, _text_option("S", f"Only in this state: {STATES}.", "--outcome", "--state")]
+
+
+@command(app, "list", csv=True)
 async def list_(
     ctx: ApiContext,
-    user: Annotated[str | None, typer.Option(metavar="U", help="Only of this user: name or id.")] = None,
-    state: Annotated[
-        str | None,
-        typer.Option(metavar="S", help="Only in this state: reserved, dispatched, settled, released or unknown."),
-    ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How many at most, 1 to 1000.")] = 20,
+    user: User = None,
+    project: Project = None,
+    key: KeyId = None,
+    model: ModelName = None,
+    state: Outcome = None,
+    code: Code = None,
+    since: Since = None,
+    until: Until = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Only refusals, with why: by the gateway, the relay or the provider.")
+    ] = False,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 20,
 ) -> None:
-    """Show the newest requests, newest first."""
-    ctx.out.rows(_LISTED, await ctx.client.every("requests", count=limit, user=user, state=state))
+    """Show the newest requests, newest first; with --refused also those that were refused before they were booked."""
+    if refused and state is not None:
+        raise InvalidValue("--refused has no state: leave --outcome out.", param="state")
+    times = {"since": _seconds(ctx, since, "since"), "until": _seconds(ctx, until, "until")}
+    query = {"user": user, "project": project, "key": key, "model": model, "code": code, **times}
+    if refused:
+        ctx.out.rows(_REFUSED, await _refused(ctx, limit, query))
+    else:
+        ctx.out.rows(_LISTED, await ctx.client.every("requests", count=limit, state=state, **query))
+
+
+async def _refused(ctx: ApiContext, limit: int, query: dict[str, Any]) -> dict[str, Any]:
+    """Read refusals by the gateway and requests that the relay refused, together by time."""
+    refusals = await ctx.client.every("refusals", count=limit, **query)
+    released = await ctx.client.every("requests", count=limit, state="released", **query)
+    both = refusals["data"] + [each for each in released["data"] if each["error_code"] is not None]
+    both.sort(key=lambda each: each["created_at"], reverse=True)
+    has_more = refusals["has_more"] or released["has_more"] or len(both) > limit
+    return {"object": "list", "data": both[:limit], "has_more": has_more}
+
+
+def _seconds(ctx: ApiContext, text: str | None, field: str) -> int | None:
+    from app.control.dates import moment_ms
+
+    return None if text is None else moment_ms(text, field, ctx.out.zone) // 1000
 
 
 @command(app, "show")
 async def show(
-    ctx: ApiContext, request: Annotated[str, typer.Argument(metavar="ID", help="Like req_ and 28 digits.")]
+    ctx: ApiContext,
+    request: Annotated[
+        str, typer.Argument(metavar="ID", help="Like req_ and 28 digits; also the x-request-id of a refusal.")
+    ],
 ) -> None:
-    """Show everything about one request, with its corrections and what was decided about it."""
-    _print(ctx, await ctx.client.get("requests", request))
+    """Show everything about one request, with its corrections and what was decided about it; or why it was refused."""
+    found = await ctx.client.get("requests", request)
+    if found["object"] == "refusal":
+        ctx.out.one(_REFUSAL, found)
+    else:
+        _print(ctx, found)
 
 
 RequestId = Annotated[str, typer.Argument(metavar="ID", help="Of a request whose outcome is unknown.")]

@@ -1,14 +1,11 @@
 """imagegate usage: usage and its cost."""
 
-import csv
-import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from app.cli.command import ApiContext, command
-from app.cli.output import Column, Format, Record
+from app.cli.output import Column, Format
 
 app = typer.Typer()
 _WITH_IDS = ("project", "user", "key")
@@ -25,7 +22,7 @@ _SUMS = (
 async def usage(
     ctx: ApiContext,
     since: Annotated[
-        str | None, typer.Option(metavar="D", help="The first day of the report, like 2026-12-01.")
+        str | None, typer.Option(metavar="D", help="The first day of the report, like 2026-12-01 or yesterday.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="D", help="The first day after the report.")] = None,
     by: Annotated[
@@ -33,32 +30,21 @@ async def usage(
     ] = "model",
 ) -> None:
     """Show what was used and what it cost."""
-    report = await ctx.client.get("usage", "report", by=by, since=since, until=until)
+    from app.control.dates import named_day
+
+    days = {
+        name: named_day(text, ctx.out.zone) if text else text for name, text in (("since", since), ("until", until))
+    }
+    report = await ctx.client.get("usage", "report", by=by, **days)
     if ctx.out.is_json:
         ctx.out.json(report)
         return
     names, rows = report["by"], report["data"]
     if ctx.out.format is Format.csv:
         with_ids = [each for name in names for each in ((name, f"{name}_id") if name in _WITH_IDS else (name,))]
-        _print_csv([*map(Column, with_ids), *_SUMS], rows)
+        ctx.out.csv([*map(Column, with_ids), *_SUMS], rows)
         return
     # A key is known by its id: names of keys need not be unique.
     columns = [Column(each) for name in names for each in (("key", "key_id") if name == "key" else (name,))]
     total = [{**{column.field: None for column in columns}, names[0]: "total", **report["total"]}] if names else []
     ctx.out.table([*columns, *_SUMS], [*rows, *total])
-
-
-def _print_csv(columns: Sequence[Column], rows: Sequence[Record]) -> None:
-    """Write CSV. Amounts are plain decimals; cells that a spreadsheet would read as a formula become text."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([column.name for column in columns])
-    writer.writerows([_csv_cell(column, column.read(row)) for column in columns] for row in rows)
-
-
-def _csv_cell(column: Column, value: Any) -> str:
-    from app.core.money import decimal_text
-    from app.core.spreadsheet import escape_formula
-
-    if column.kind == "money":
-        return decimal_text(value)
-    return str(value) if column.kind == "number" else escape_formula("" if value is None else str(value))

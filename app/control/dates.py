@@ -1,7 +1,7 @@
 """Parsers of dates, instants and durations that people write."""
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from app.control.names import quoted
@@ -22,6 +22,27 @@ def start_of_day_ms(text: str, field: str, zone: ZoneInfo) -> int:
     """Parse a day; returns its start in the timezone. Raises InvalidValue."""
     midnight = datetime.combine(_date(text, field), time(), zone)
     return int(midnight.astimezone(UTC).timestamp() * 1000)
+
+
+def named_day(text: str, zone: ZoneInfo) -> str:
+    """Return the date of `today` or `yesterday` in the timezone, and any other text as it is."""
+    days_ago = {"today": 0, "yesterday": 1}.get(text)
+    return text if days_ago is None else (datetime.now(zone).date() - timedelta(days=days_ago)).isoformat()
+
+
+def moment_ms(text: str, field: str, zone: ZoneInfo) -> int:
+    """Parse `today`, `yesterday` or a day (its start), or a time like `2026-12-01T08:00`, by default in the timezone.
+
+    Returns Unix ms. Raises InvalidValue.
+    """
+    try:
+        found = datetime.fromisoformat(named_day(text, zone))
+    except ValueError:
+        found = None
+    if found is None or not 2000 <= found.year <= 2999:
+        forms = "today, yesterday, 2026-12-01, 2026-12-01T08:00 or 2026-12-01T08:00+08:00"
+        raise InvalidValue(f"{quoted(text)} is not a time; write {forms}.", param=field)
+    return round((found if found.tzinfo else found.replace(tzinfo=zone)).timestamp() * 1000)
 
 
 def instant_ms(text: str, field: str) -> int:

@@ -1,6 +1,6 @@
 """Queries of requests: with names for the administration API, and without for replay, collection and recovery."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ class RequestRecord:
     n: int
     size: str | None
     quality: str | None
+    response_format: str | None
     stream: bool
     prompt_chars: int
     quote_micros: int
@@ -127,21 +128,44 @@ async def stored(connection: AsyncConnection, select: sa.Select[Any]) -> list[St
     return [StoredRequest(**{**row, "stream": bool(row["stream"])}) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class RequestConditions:
+    """Filter of requests or refusals; None is any. `since_ms` is inclusive, `until_ms` exclusive."""
+
+    user_ids: Sequence[str] | None = None
+    project_id: str | None = None
+    api_key_id: str | None = None
+    model: str | None = None
+    state: State | None = None
+    http_status: int | None = None
+    error_code: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+    def where(
+        self, table: sa.Table, at_ms: sa.ColumnElement[int], models: Sequence[sa.ColumnElement[Any]]
+    ) -> Iterator[sa.ColumnElement[bool]]:
+        """Yield the conditions on `table`. `at_ms` is its column of time; one of the columns `models` has to be the model."""
+        for name in ("project_id", "api_key_id", "state", "http_status", "error_code"):
+            if (value := getattr(self, name)) is not None:
+                yield table.c[name] == value
+        if self.user_ids is not None:
+            yield table.c.user_id.in_(self.user_ids)
+        if self.model is not None:
+            yield sa.or_(*(column == self.model for column in models))
+        if self.since_ms is not None:
+            yield at_ms >= self.since_ms
+        if self.until_ms is not None:
+            yield at_ms < self.until_ms
+
+
 async def page_of_requests(
-    connection: AsyncConnection,
-    cursor: Cursor,
-    columns: Mapping[str, str | None],
-    since_ms: int | None = None,
-    until_ms: int | None = None,
+    connection: AsyncConnection, cursor: Cursor, conditions: RequestConditions
 ) -> Page[RequestRecord]:
-    """Read a page of requests by reservation time. `columns` has a value for each column to filter by, None for any; `since_ms` is
-    inclusive, `until_ms` exclusive. Raises InvalidValue for the cursor."""
-    select = _SELECT.where(*(requests.c[name] == value for name, value in columns.items() if value is not None))
-    if since_ms is not None:
-        select = select.where(requests.c.reserved_at_ms >= since_ms)
-    if until_ms is not None:
-        select = select.where(requests.c.reserved_at_ms < until_ms)
-    return await read_page(connection, select, cursor, _record, (requests.c.reserved_at_ms, requests.c.id))
+    """Read a page of requests by reservation time; a model is also found by its alias. Raises InvalidValue for the cursor."""
+    columns = requests.c
+    where = conditions.where(requests, columns.reserved_at_ms, (columns.model, columns.asked_model))
+    return await read_page(connection, _SELECT.where(*where), cursor, _record, (columns.reserved_at_ms, columns.id))
 
 
 async def find_request(connection: AsyncConnection, request_id: str) -> RequestRecord | None:

@@ -67,7 +67,13 @@ audit
 requests list
 requests list --user lin --limit 1
 requests list --state settled
+requests list --since 2026-11-01 --until today --project default --model gpt-image-1 --outcome unknown --format csv
+requests list --refused
+requests list --refused --user lin --since yesterday --code insufficient_quota
+requests list --refused --outcome settled
+requests list --since tomorrow
 requests show req_1
+requests show req_refused
 requests show req_x
 usage
 usage --format csv

@@ -15,7 +15,7 @@ from tests.administration import list_keys
 from tests.cli.compared_lines import BOOK, BOOK_HERE, READS, SEED, WRITES
 from tests.cli.conftest import Cli, Done
 from tests.cli.targets import LOCAL_ONLY, Masks, Targets, both_targets, key_file
-from tests.databases import insert_request, insert_usage
+from tests.databases import insert_refusal, insert_request, insert_usage
 from tests.gateways import PEPPER, RELAY_KEY
 from tests.sandbox_thread import sandbox_in_a_thread
 
@@ -57,7 +57,7 @@ def test_whatever_is_read_looks_the_same_from_another_machine(targets: Targets) 
 
 
 async def _book(database: Database) -> None:
-    """Usage of two days, and three requests whose outcome is unknown."""
+    """Usage of two days, three requests whose outcome is unknown, and a refusal."""
     await insert_usage(database, model="gpt-image-1", cost_micros=1_234_567, day="2026-11-20", size="1024x1024")
     await insert_usage(database, model="seedream-3.0", cost_micros=80_000, day="2026-11-21", images=2, quality="=high")
     users = await list_users(database)
@@ -66,6 +66,7 @@ async def _book(database: Database) -> None:
     for number in (1, 2, 3):
         sent = {"state": "unknown", "dispatched_at_ms": SENT_AT_MS, "reserved_at_ms": SENT_AT_MS, "http_status": 424}
         await insert_request(database, user, key, id=f"req_{number}", **sent)
+    await insert_refusal(database, user, key, id="req_refused")
 
 
 @pytest.mark.parametrize("form", [pytest.param("", marks=pytest.mark.slow), "--json"])

@@ -1,7 +1,8 @@
 """Every command, what it prints and what it leaves behind."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -9,7 +10,7 @@ from app.control.project_keys import KeyChange, change_project_key
 from app.store.engine import Database
 from tests.administration import list_keys
 from tests.cli.conftest import Cli
-from tests.databases import insert_request, insert_usage
+from tests.databases import insert_refusal, insert_request, insert_usage
 
 
 def names(data: list[dict[str, Any]]) -> list[str]:
@@ -194,6 +195,44 @@ def test_requests_are_listed_newest_first_and_shown(booked: Cli) -> None:
     shown = booked("requests show req_1 --json").json
     assert (shown["cost_micros"], shown["total_ms"], shown["user"], shown["stream"]) == (80_000, 1_500, "lin", False)
     assert "reserved at\t2026-11-18T19:06:40+08:00" in booked("requests show req_1").out
+
+
+def test_why_a_person_was_refused_yesterday_is_one_command(cli: Cli) -> None:
+    user = cli("users create mia --email mia@example.com --json").json["id"]
+    key = cli("keys create --user mia --json").json["id"]
+    now = datetime.now(ZoneInfo("Asia/Shanghai"))
+    noon = now.replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    noon_ms = int(noon.timestamp() * 1000)
+
+    async def book(database: Database) -> None:
+        for number, days in enumerate((0, 1)):
+            await insert_refusal(
+                database, user, key, id=f"req_r{number}", at_ms=noon_ms - days * 86_400_000, count=number + 1
+            )
+        relays = {
+            "state": "released",
+            "http_status": 400,
+            "error_code": "moderation_blocked",
+            "upstream_message": "=No.",
+        }
+        await insert_request(database, user, key, id="req_1", reserved_at_ms=noon_ms + 1000, **relays)
+        await insert_request(database, user, key, id="req_2", reserved_at_ms=noon_ms + 2000, state="released")
+
+    cli.database(book)
+
+    line = "requests list --refused --user mia@example.com --since yesterday"
+    found = cli(f"{line} --until today --json").json
+    assert [each["id"] for each in found["data"]] == ["req_1", "req_r0"]
+    assert cli(f"{line} --csv").out.splitlines() == [
+        "created_at,user,model,http_status,error_code,limit,count,message,id",
+        f"{noon.replace(second=1).isoformat()},mia,gpt-image-1,400,moderation_blocked,,1,'=No.,req_1",
+        f"{noon.isoformat()},mia,gpt-image-1,429,insufficient_quota,daily quota,1,The daily quota is used up.,req_r0",
+    ]
+    assert len(cli(f"requests list --refused --since {noon:%Y-%m-%dT%H:%M} --limit 1 --json").json["data"]) == 1
+    assert cli("requests list --refused --until yesterday --json").json["data"][0]["count"] == 2
+    assert "message\tThe daily quota is used up." in cli("requests show req_r0").out
+    assert cli("requests list --since tomorrow --json", code=2).error["param"] == "since"
+    assert cli("usage --since yesterday --until today --json").json["data"] == []
 
 
 def test_what_a_terminal_would_obey_is_escaped(booked: Cli) -> None:

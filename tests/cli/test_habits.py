@@ -108,7 +108,7 @@ def test_without_a_database_nothing_is_made(empty_cli: Cli) -> None:
         ("requests list --limit x", 2, "invalid_usage"),
         ("requests list --limit 0", 2, "invalid_usage"),
         ("usage --by planet", 2, "invalid_value"),
-        ("usage --since yesterday", 2, "invalid_value"),
+        ("usage --since tomorrow", 2, "invalid_value"),
         ("limits set --user lin", 2, "invalid_value"),
         ("limits set --spend 1 --spend-per day", 2, "invalid_value"),
         ("limits set --user lin --organization --spend 1 --spend-per day", 2, "invalid_value"),

@@ -13,6 +13,7 @@ from app.api.organization import (
     operations,
     prices,
     projects,
+    refusals,
     requests,
     service_accounts,
     spend_alerts,
@@ -38,6 +39,7 @@ ROUTERS = (
     prices.router,
     usage.router,
     requests.router,
+    refusals.router,
     audit_logs.router,
     operations.router,
 )

@@ -1,56 +1,41 @@
 """/organization/requests: the book of requests, and decisions about those whose outcome is unknown (an extension)."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from fastapi import Query as QueryField
 
 from app.api.organization.deps import Admin, Administrator, AdminWriter
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.organization.request_filters import Filter
 from app.api.schemas.base import ListOut
-from app.api.schemas.requests import RequestDecision, RequestDetailOut, RequestOut, RequestSettle
+from app.api.schemas.requests import RefusalOut, RequestDecision, RequestDetailOut, RequestOut, RequestSettle
 from app.control import decisions, requests
 from app.control.decisions import DecisionReason, Decisions
-from app.control.requests import RequestFilter
 from app.store.ledger.columns import State
 from app.store.pages import Cursor
+from app.store.refusals import RefusalRecord
+from app.store.requests import RequestRecord
 
 router = APIRouter(prefix="/requests", tags=["Requests (extension)"])
-_Text = Annotated[str | None, QueryField(max_length=200)]
-_Instant = Annotated[int | None, QueryField(ge=0, le=32_503_680_000, description="Unix seconds.")]
 
 
 @router.get("")
 async def list_requests(
-    caller: Admin,
-    after: After = None,
-    limit: Limit = LIMIT,
-    user: Annotated[_Text, QueryField(description="Only of this user or service account: name or id.")] = None,
-    project: Annotated[_Text, QueryField(description="Only of this project: name or id.")] = None,
-    key: Annotated[_Text, QueryField(description="Only of the key with this id.")] = None,
-    model: _Text = None,
-    state: State | None = None,
-    since: _Instant = None,
-    until: _Instant = None,
+    caller: Admin, wanted: Filter, after: After = None, limit: Limit = LIMIT, state: State | None = None
 ) -> ListOut[RequestOut]:
-    """List requests by time of reservation, newest first; `since` is inclusive, `until` exclusive."""
-    narrowed = RequestFilter(
-        user=user,
-        project=project,
-        api_key_id=key,
-        model=model,
-        state=state,
-        since_ms=None if since is None else since * 1000,
-        until_ms=None if until is None else until * 1000,
-    )
-    page = await requests.page_of_requests(caller.database, Cursor(after, limit, descending=True), narrowed)
+    """List requests by time of reservation, newest first; `since` is inclusive, `until` exclusive. Those refused before they were
+    admitted are in `/organization/refusals`."""
+    cursor = Cursor(after, limit, descending=True)
+    page = await requests.page_of_requests(caller.database, cursor, replace(wanted, state=state))
     return ListOut[RequestOut].of_page(page, RequestOut.of)
 
 
 @router.get("/{request_id}")
-async def retrieve_request(caller: Admin, request_id: str) -> RequestDetailOut:
-    """Retrieve a request with its corrections and decisions."""
-    return await _shown(caller, request_id)
+async def retrieve_request(caller: Admin, request_id: str) -> RequestDetailOut | RefusalOut:
+    """Retrieve a request with its corrections and decisions, or the refusal with this `x-request-id`."""
+    found = await requests.show_request_or_refusal(caller.database, request_id)
+    return RefusalOut.of(found) if isinstance(found, RefusalRecord) else await _detailed(caller, found)
 
 
 @router.post("/{request_id}/settle")
@@ -91,6 +76,9 @@ def _reason(caller: Administrator, body: RequestDecision) -> DecisionReason:
 
 
 async def _shown(caller: Administrator, request_id: str) -> RequestDetailOut:
-    request = await requests.show_request(caller.database, request_id)
-    corrections = await requests.corrections_of(caller.database, request_id)
+    return await _detailed(caller, await requests.show_request(caller.database, request_id))
+
+
+async def _detailed(caller: Administrator, request: RequestRecord) -> RequestDetailOut:
+    corrections = await requests.corrections_of(caller.database, request.id)
     return RequestDetailOut.with_corrections(request, corrections)

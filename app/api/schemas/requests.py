@@ -6,6 +6,7 @@ from pydantic import Field
 
 from app.api.schemas.base import AnswerModel, InputModel, seconds
 from app.store.ledger.corrections import CorrectionRecord
+from app.store.refusals import RefusalRecord
 from app.store.requests import RequestRecord
 
 _REQUEST = {
@@ -26,6 +27,7 @@ _REQUEST = {
     "n": 1,
     "size": "1024x1024",
     "quality": None,
+    "response_format": "url",
     "stream": False,
     "prompt_chars": 20,
     "quote_micros": 1_000_000,
@@ -43,6 +45,25 @@ _REQUEST = {
     "upstream_message": "upstream error: do request failed",
     "total_ms": 21_000,
     "upstream_ms": 20_980,
+}
+_REFUSAL = {
+    "object": "refusal",
+    "id": "req_01a1ff32beb40ea6e55605530863",
+    "created_at": 1795996800,
+    "last_at": 1795996800,
+    "count": 1,
+    "user": "mia",
+    "user_id": "user-5f2m0c8b1x7k3v9d4h6j2n0q",
+    "project": "web",
+    "project_id": "proj_3v9d4h6j2n0q5f2m0c8b1x7k",
+    "api_key_id": "key_4f8c1n0a2b7m",
+    "operation": "generation",
+    "model": "gpt-image-1",
+    "http_status": 429,
+    "error_code": "insufficient_quota",
+    "limit": "monthly spend limit of user mia",
+    "message": "The monthly spend limit of user mia has 0.40 CNY left of 20.00 CNY (resets 2026-12-01T00:00:00+08:00); this "
+    "request may need 1.00 CNY. Your administrator can raise the limit.",
 }
 _CORRECTION = {
     "kind": "write_off",
@@ -75,6 +96,7 @@ class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     n: int
     size: str | None
     quality: str | None
+    response_format: str | None = Field(description="As asked: `url` or `b64_json`; null where the client named none.")
     stream: bool
     prompt_chars: int
     quote_micros: int = Field(description="Highest cost, which is held until the outcome is known.")
@@ -124,6 +146,31 @@ class RequestDetailOut(RequestOut, json_schema_extra={"example": {**_REQUEST, "c
     def with_corrections(cls, request: RequestRecord, corrections: list[CorrectionRecord]) -> Self:
         """Make the answer from a stored request and its corrections."""
         return cls.of(request, corrections=[CorrectionOut.from_record(each) for each in corrections])
+
+
+class RefusalOut(AnswerModel, json_schema_extra={"example": _REFUSAL}):
+    """Refusal of a request before it was admitted, or `count` equal ones of one key. Kept 30 days, and a million at most."""
+
+    object: Literal["refusal"] = "refusal"
+    id: str = Field(description="`x-request-id` of the refusal; of equal ones that were folded, the first.")
+    created_at: int
+    last_at: int = Field(description="Time of the last of the folded refusals.")
+    count: int = Field(description="More than 1 where a key had more than ten equal refusals in a minute.")
+    user: str
+    user_id: str
+    project: str
+    project_id: str
+    api_key_id: str
+    operation: str | None = Field(description="Null where the body was not read.")
+    model: str | None = Field(description="The client's own name of the model; null where it was not read.")
+    http_status: int
+    error_code: str | None
+    limit: str | None = Field(description="The limit that refused, in words.")
+    message: str = Field(description="The message that the client got, without keys and addresses.")
+
+    @classmethod
+    def of(cls, refusal: RefusalRecord) -> Self:
+        return cls.from_record(refusal, created_at=seconds(refusal.at_ms))
 
 
 _Reason = Annotated[str, Field(max_length=2000, description="Stored with the request and the name of the caller.")]

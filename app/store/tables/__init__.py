@@ -6,7 +6,16 @@ Instants are milliseconds since the epoch (`*_at_ms`), money is micros, booleans
 
 from app.store.tables.alerting import alerts, deliveries, due, firings
 from app.store.tables.base import metadata
-from app.store.tables.book import alike, idempotency, is_unresolved, refusals, requests, results, unresolved
+from app.store.tables.book import (
+    alike,
+    idempotency,
+    is_unresolved,
+    refusal_log,
+    refusals,
+    requests,
+    results,
+    unresolved,
+)
 from app.store.tables.control import counters, limits, model_aliases, models, prices
 from app.store.tables.people import (
     admin_api_keys,

@@ -1,4 +1,4 @@
-"""Tables of requests, their stored answers, and refusals, which retries look up."""
+"""Tables of requests, their stored answers, refusals that retries look up, and the log of refusals for people."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, literal_column
 
@@ -67,4 +67,27 @@ refusals = Table(
     Column("tries", Integer, nullable=False, comment="which try was refused: its retry buys, and joins nobody"),
     Column("at_ms", BigInteger, nullable=False),
     Index(None, "fingerprint"),
+)
+
+refusal_log = Table(
+    "refusal_log",
+    metadata,
+    Column("id", Text, primary_key=True, comment="x-request-id of the refusal; of equal ones in a row, the first"),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("last_at_ms", BigInteger, nullable=False, comment="when the last of `count` equal refusals came"),
+    Column("count", BigInteger, nullable=False),
+    Column("api_key_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("operation", Text, comment="NULL where the body was not read"),
+    Column(
+        "model", Text, comment="as the client named it; NULL where it was not read, or differs among equal refusals"
+    ),
+    Column("http_status", Integer, nullable=False),
+    Column("error_code", Text),
+    Column("limit", Text, comment="the limit that refused, in words"),
+    Column("message", Text, nullable=False),
+    Index(None, "at_ms", "id"),
+    Index(None, "user_id", "at_ms"),
+    Index(None, "api_key_id", "at_ms"),
 )

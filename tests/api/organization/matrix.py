@@ -62,6 +62,7 @@ def _alerts(path: str, body: dict[str, Any], alert: str) -> list[Row]:
 
 
 ROWS = [
+    Row("GET", "/", "public"),
     Row("GET", "/healthz", "public"),
     Row("GET", "/readyz", "public"),
     Row("GET", "/openapi.json", "public"),
@@ -137,6 +138,7 @@ ROWS = [
     Row("GET", f"{ROOT}/audit_logs"),
     Row("GET", f"{ROOT}/requests"),
     Row("GET", f"{ROOT}/requests/{{request_id}}"),
+    Row("GET", f"{ROOT}/refusals"),
     # The one there is ended: whoever gets in is told so.
     *[Row("POST", f"{ROOT}/requests/{{request_id}}/{verb}", body=REASON, status=409) for verb in DECISIONS],
     Row("POST", f"{ROOT}/reconcile", body={"dry_run": True}),

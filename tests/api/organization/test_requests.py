@@ -14,7 +14,7 @@ from app.sandbox import BillLine, RunningSandbox
 from app.store.tables import usage
 from tests.administration import DOCTOR_CHECKS
 from tests.api.organization.conftest import Office
-from tests.databases import insert_request
+from tests.databases import insert_refusal, insert_request
 
 HOUR_MS = 3_600_000
 THEN_MS = time.time_ns() // 1_000_000 - 2 * HOUR_MS
@@ -50,6 +50,52 @@ async def test_requests_are_listed_newest_first_in_pages_and_by_whose_and_what(
     assert [each["id"] for each in since["data"]] == unknown[:1:-1]
     assert (await office.refused("GET", "/requests", state="lost"))[0] == 400
     assert (await office.refused("GET", "/requests", user="nobody"))[0] == 404
+
+
+@pytest.fixture
+async def refused(office: Office) -> list[str]:
+    """Ids of three refusals of one instant, of mia, bo and mia, by rising id."""
+    ids = []
+    for number, name in enumerate(("mia", "bo", "mia2")):
+        user = await office.post("/users", name=name, email=f"{name[:3].strip('2')}@example.com")
+        key = await office.post("/projects/proj_default/api_keys", user_id=user["id"])
+        ids.append(f"req_r{number}")
+        refusal = {"id": ids[-1], "at_ms": THEN_MS, "model": "dall-e-3", "limit": f"quota of {name}"}
+        await insert_refusal(office.running.database, user["id"], key["id"], **refusal)
+    return ids
+
+
+async def test_refusals_are_listed_by_whose_and_what_and_paged_through_equal_times(
+    office: Office, refused: list[str]
+) -> None:
+    first = await office.get("/refusals", limit=2)
+    rest = await office.get("/refusals", limit=2, after=first["last_id"])
+
+    assert [each["id"] for each in first["data"] + rest["data"]] == refused[::-1]
+    assert first["has_more"] and not rest["has_more"]
+    bo = first["data"][1]
+    assert (bo["user"], bo["created_at"], bo["limit"]) == ("bo", THEN_MS // 1000, "quota of bo")
+    since, key = THEN_MS // 1000, bo["api_key_id"]
+    for query, count in {
+        "user=bo": 1, "user=mia@example.com": 2, f"key={key}": 1, "project=default": 3, "model=dall-e-3": 3,
+        "model=gpt-image-1": 0, "code=insufficient_quota&status=429": 3, "status=400": 0,
+        f"since={since}": 3, f"until={since}": 0,
+    }.items():  # fmt: skip
+        assert len((await office.get(f"/refusals?{query}"))["data"]) == count, query
+    assert (await office.refused("GET", "/refusals", user="no@example.com"))[0] == 404
+    assert (await office.refused("GET", "/refusals", after="req_x"))[0] == 400
+
+
+async def test_a_refusal_is_found_by_its_request_id_and_an_unknown_id_is_told_why(
+    office: Office, refused: list[str], unknown: list[str]
+) -> None:
+    shown = await office.get(f"/requests/{refused[1]}")
+    missing = await office.call("GET", "/requests/req_x")
+
+    assert (shown["object"], shown["user"], shown["message"]) == ("refusal", "bo", "The daily quota is used up.")
+    assert (await office.get(f"/requests/{unknown[0]}"))["object"] == "request"
+    assert missing.status_code == 404
+    assert "folded" in missing.json()["error"]["message"] and "--refused" in missing.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
