@@ -85,8 +85,10 @@ async def test_every_answer_and_every_body_has_an_example(served: tuple[Running,
 
 
 def _shows(schema: dict[str, Any], schemas: dict[str, Any]) -> bool:
-    """An example of its own, or, for a list, one of what it lists."""
+    """An example of its own; for a list, one of what it lists; for several forms, one of each."""
     schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    if "anyOf" in schema:
+        return all(_shows(form, schemas) for form in schema["anyOf"])
     return "example" in schema or ("data" in schema.get("properties", {}) and _shows(_items(schema), schemas))
 
 

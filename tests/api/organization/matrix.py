@@ -139,6 +139,8 @@ ROWS = [
     Row("GET", f"{ROOT}/requests"),
     Row("GET", f"{ROOT}/requests/{{request_id}}"),
     Row("GET", f"{ROOT}/refusals"),
+    Row("GET", f"{ROOT}/requests.csv"),
+    Row("GET", f"{ROOT}/refusals.csv"),
     # The one there is ended: whoever gets in is told so.
     *[Row("POST", f"{ROOT}/requests/{{request_id}}/{verb}", body=REASON, status=409) for verb in DECISIONS],
     Row("POST", f"{ROOT}/reconcile", body={"dry_run": True}),

@@ -1,5 +1,7 @@
 """The book over the API: what is in it, decisions about unknown requests, reconciliation, audit and doctor."""
 
+import csv
+import io
 import time
 from typing import Any
 
@@ -84,6 +86,27 @@ async def test_refusals_are_listed_by_whose_and_what_and_paged_through_equal_tim
         assert len((await office.get(f"/refusals?{query}"))["data"]) == count, query
     assert (await office.refused("GET", "/refusals", user="no@example.com"))[0] == 404
     assert (await office.refused("GET", "/refusals", after="req_x"))[0] == 400
+
+
+async def test_csv_holds_all_that_match_whatever_their_number(
+    office: Office, refused: list[str], unknown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.organization.request_csv.PAGE_ROWS", 2)
+    lin = (await office.get("/requests"))["data"][0]
+    sent = {"state": "settled", "cost_micros": 80_000, "relay": "=relay", "reserved_at_ms": THEN_MS + 1000}
+    await insert_request(office.running.database, lin["user_id"], lin["api_key_id"], id="req_4", **sent)
+
+    paid = await office.call("GET", "/requests.csv", bom="true")
+    told = await office.call("GET", "/refusals.csv", user="mia@example.com")
+
+    rows = list(csv.DictReader(io.StringIO(paid.content.decode("utf-8-sig"))))
+    assert [row["id"] for row in rows] == ["req_4", *unknown[::-1]]
+    assert (rows[0]["cost"], rows[0]["currency"], rows[0]["relay"]) == ("0.08", "CNY", "'=relay")
+    assert paid.content.startswith(b"\xef\xbb\xbf") and paid.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(told.text)))
+    assert [(row["id"], row["user"], row["count"]) for row in rows] == [("req_r2", "mia2", "1"), ("req_r0", "mia", "1")]
+    assert rows[0]["created_at"].endswith("Z")
+    assert (await office.refused("GET", "/refusals.csv", user="nobody"))[0] == 404
 
 
 async def test_a_refusal_is_found_by_its_request_id_and_an_unknown_id_is_told_why(

@@ -1,0 +1,104 @@
+"""Requests and refusals as CSV for spreadsheets, without pages: plain decimals, times in UTC, and no cell that is a formula."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from fastapi import Query as QueryField
+from starlette.responses import Response, StreamingResponse
+
+from app.api.organization.deps import Admin
+from app.api.organization.request_filters import Filter
+from app.api.schemas.base import AnswerModel
+from app.api.schemas.requests import RefusalOut, RequestOut
+from app.control import requests
+from app.core.money import decimal_text
+from app.core.spreadsheet import escape_formula
+from app.errors import InvalidValue
+from app.store.ledger.columns import State
+from app.store.pages import Cursor, Page
+
+router = APIRouter(tags=["Requests (extension)"])
+PAGE_ROWS = 1000
+BOM = "\ufeff"
+Bom = Annotated[bool, QueryField(description="Begin with a byte order mark, which Excel needs to read UTF-8.")]
+_EXAMPLE = "id,created_at,user,http_status,error_code\r\n"
+_CSV_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/csv": {"schema": {"type": "string", "example": _EXAMPLE}}}}
+}
+
+
+@router.get("/requests.csv", response_class=Response, responses=_CSV_ANSWER)
+async def requests_csv(caller: Admin, wanted: Filter, state: State | None = None, bom: Bom = False) -> Response:
+    """Export all requests that match as CSV, newest first, with amounts as plain decimals."""
+
+    async def read(cursor: Cursor) -> Page[Any]:
+        return await requests.page_of_requests(caller.database, cursor, replace(wanted, state=state))
+
+    return await _csv_answer(read, RequestOut, "requests", caller.gateway.currency, bom)
+
+
+@router.get("/refusals.csv", response_class=Response, responses=_CSV_ANSWER)
+async def refusals_csv(caller: Admin, wanted: Filter, bom: Bom = False) -> Response:
+    """Export all refusals that match as CSV, newest first."""
+
+    async def read(cursor: Cursor) -> Page[Any]:
+        return await requests.page_of_refusals(caller.database, cursor, wanted)
+
+    return await _csv_answer(read, RefusalOut, "refusals", None, bom)
+
+
+async def _csv_answer(
+    read: Callable[[Cursor], Awaitable[Page[Any]]],
+    model: type[RequestOut] | type[RefusalOut],
+    name: str,
+    currency: str | None,
+    bom: bool,
+) -> Response:
+    """Make the answer, which reads page after page while it is sent; errors of the first page are answered.
+
+    `currency` is None where there is no money.
+    """
+    fields = [field for field in model.model_fields if field != "object"]
+    head = [field.removesuffix("_micros") for field in fields] + ([] if currency is None else ["currency"])
+    page = await read(Cursor(None, PAGE_ROWS, descending=True))
+
+    async def lines() -> AsyncIterator[str]:
+        nonlocal page
+        yield (BOM if bom else "") + _written([head])
+        while page.records:
+            yield _written(_cells(model.of(record), fields, currency) for record in page.records)
+            if not page.has_more:
+                return
+            try:
+                page = await read(Cursor(page.records[-1].id, PAGE_ROWS, descending=True))
+            except InvalidValue:  # The last row was pruned meanwhile, and with it all older ones.
+                return
+
+    disposition = {"content-disposition": f'attachment; filename="{name}.csv"'}
+    return StreamingResponse(lines(), headers=disposition, media_type="text/csv; charset=utf-8")
+
+
+def _cells(answer: AnswerModel, fields: Sequence[str], currency: str | None) -> list[str]:
+    cells = [_cell(field, getattr(answer, field)) for field in fields]
+    return cells if currency is None else [*cells, currency]
+
+
+def _cell(field: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if field.endswith("_micros"):
+        return decimal_text(value)
+    if field.endswith("_at"):
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return str(value).lower() if isinstance(value, bool) else escape_formula(str(value))
+
+
+def _written(rows: Iterable[list[str]]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\r\n").writerows(rows)
+    return file.getvalue()
