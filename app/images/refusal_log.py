@@ -39,6 +39,7 @@ class RefusalBounds:
 class _Equal:
     """Equal refusals of one key in the current minute; `folded` is the row that all beyond the first few share."""
 
+    model: str | None
     seen: int = 0
     folded: Refusal | None = None
 
@@ -62,15 +63,15 @@ class RefusalLog:
             return
         now_ms = self.clock.now_ms()
         self._begin_minute(now_ms // MINUTE_MS)
-        refusal, equal = self._grouped(_refusal(event, now_ms))
+        equal = self._equal_to(event)
         equal.seen += 1
-        if equal.seen > self.bounds.rows_per_minute:
-            if equal.folded is None:
-                equal.folded = refusal
-            else:
-                equal.folded.count += 1
-                equal.folded.last_at_ms = now_ms
+        if equal.folded is None:
+            refusal = _refusal(event, equal.model, now_ms)
+            equal.folded = refusal if equal.seen > self.bounds.rows_per_minute else None
+        else:
             refusal = equal.folded
+            refusal.count += 1
+            refusal.last_at_ms = now_ms
         if refusal.id in self._queue or len(self._queue) < self.bounds.queued_max:
             self._queue[refusal.id] = refusal
         else:
@@ -110,19 +111,19 @@ class RefusalLog:
             self._equals.clear()
             self._groups_of_key.clear()
 
-    def _grouped(self, refusal: Refusal) -> tuple[Refusal, _Equal]:
-        """Return a refusal, without its model when its key has too many groups, and the refusals equal to it."""
-        key_id = refusal.api_key_id
-        group = (key_id, refusal.error_code, refusal.model, refusal.limit)
+    def _equal_to(self, event: RequestRefused) -> _Equal:
+        """Return the refusals equal to this one; their model does not count when the key has too many groups."""
+        key_id, model = event.api_key_id, None if event.model is None else event.model[:MODEL_CHARS_MAX]
+        group = (key_id, event.code, model, event.limit)
         if group not in self._equals and self._groups_of_key[key_id] >= self.bounds.groups_max:
-            refusal.model = None
-            group = (key_id, refusal.error_code, None, refusal.limit)
+            model, group = None, (key_id, event.code, None, event.limit)
         if group not in self._equals:
             self._groups_of_key[key_id] += 1
-        return refusal, self._equals.setdefault(group, _Equal())
+            self._equals[group] = _Equal(model)
+        return self._equals[group]
 
 
-def _refusal(event: RequestRefused, now_ms: int) -> Refusal:
+def _refusal(event: RequestRefused, model: str | None, now_ms: int) -> Refusal:
     return Refusal(
         id=event.request_id,
         at_ms=now_ms,
@@ -132,7 +133,7 @@ def _refusal(event: RequestRefused, now_ms: int) -> Refusal:
         user_id=event.user_id,
         project_id=event.project_id,
         operation=event.operation,
-        model=None if event.model is None else _model_name(event.model),
+        model=None if model is None else _model_name(model),
         http_status=event.status,
         error_code=event.code,
         limit=event.limit,
@@ -142,5 +143,5 @@ def _refusal(event: RequestRefused, now_ms: int) -> Refusal:
 
 def _model_name(model: str) -> str:
     """Return the client's name of a model without control characters, which PostgreSQL does not take, and without a pasted key."""
-    name = "".join(char if char.isprintable() else " " for char in model[:MODEL_CHARS_MAX])
+    name = "".join(char if char.isprintable() else " " for char in model)
     return clean_message(name) if "sk-" in name else name

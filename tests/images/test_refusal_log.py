@@ -1,6 +1,6 @@
 """The log of refusals: what is recorded, folded, dropped and pruned, on both databases and behind a real gateway."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from app.errors import StoreUnavailable
 from app.images.refusal_log import DAY_MS, MINUTE_MS, RefusalBounds, RefusalLog
 from app.store.clock import Clock
 from app.store.engine import Database, DatabaseUrl, open_database
-from app.store.refusals import RefusalRows
+from app.store.refusals import Refusal, RefusalRows
 from app.store.tables import refusal_log
 from tests.images.client import SMALL, Client
 
@@ -110,6 +110,24 @@ async def test_what_could_not_be_written_is_written_later(recorder: RefusalLog) 
     await lost.close()
 
     assert [id for id, _, _ in await rows_of(database)] == ["req_001"]
+
+
+async def test_what_is_counted_up_while_it_is_written_is_written_again(recorder: RefusalLog) -> None:
+    class BusyRows(RefusalRows):
+        """Rows during whose writing another equal refusal comes."""
+
+        async def write(self, refusals: Sequence[Refusal]) -> None:
+            hear(recorder, 99)
+            await super().write(refusals)
+
+    rows = recorder.rows
+    hear(recorder, *range(11))
+    recorder.rows = BusyRows(rows.database)
+    await recorder.write()
+    recorder.rows = rows
+    await recorder.write()
+
+    assert (await rows_of(rows.database))[-1][:2] == ("req_010", 2)
 
 
 async def test_old_refusals_and_the_oldest_above_the_bound_are_pruned(
