@@ -31,6 +31,7 @@ def relay(empty_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with sandbox_in_a_thread() as url:
         monkeypatch.setenv("IMAGEGATE_UPSTREAM_BASE_URL", url)
         monkeypatch.setenv("IMAGEGATE_UPSTREAM_API_KEY", RELAY_KEY)
+        monkeypatch.setenv("IMAGEGATE_UPSTREAM_LOG_KEY_IN_URL", "true")
         yield url
 
 
