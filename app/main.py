@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.administration import Administration
-from app.api import collection, images, models, ops, self_service
+from app.api import collection, images, models, ops, pictures, self_service
 from app.api.body import BodyCaps
 from app.api.deps import Parts, WithParts
 from app.api.documentation import install_documentation
@@ -25,6 +25,7 @@ from app.wiring import Gateway
 PUBLIC: list[tuple[str, APIRouter]] = [
     ("", images.router),
     ("", collection.router),
+    ("", pictures.router),
     ("", models.router),
     ("", self_service.router),
     *((PREFIX, router) for router in ROUTERS),

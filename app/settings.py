@@ -90,6 +90,12 @@ class Settings(BaseSettings):
         300.0,
         description="Longest time after SIGTERM, in seconds, for requests in flight to finish before the process exits.",
     )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="Address at which clients reach the gateway, with the path before `/v1` if a proxy adds one: "
+        "`https://images.example.com`. Links to pictures begin with it. Without it: the scheme and Host of each request.",
+    )
     in_flight_max: Positive = Field(
         2000,
         description="Most image requests in one process at once; further ones are refused with 503, which clients retry.",
@@ -128,7 +134,8 @@ class Settings(BaseSettings):
     )
     result_keep_keyed_s: PositiveSeconds = Field(
         86_400.0,
-        description="Seconds that it is kept for a request with an Idempotency-Key or `Prefer: respond-async`.",
+        description="Seconds that it is kept for a request with an Idempotency-Key or `Prefer: respond-async`, or with links to "
+        "its pictures (`response_format` `url`), which live as long: to the end of the hour, and for 24 hours at most.",
     )
     result_bytes_max: Positive = Field(
         10_240 * MIB,

@@ -6,26 +6,34 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import structlog
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.connection import ClientConnection
+from app.api.picture_urls import picture_links, public_url
 from app.core.limits import Unit
 from app.core.money import decimal_text
+from app.core.request import ResponseFormat
 from app.errors import GatewayError, InternalError
 from app.images.booking import BookedAnswer
 from app.images.crash import crash_point
 from app.images.pending import PendingAnswer
 from app.images.refusals import rate_headers
 from app.spool import CHUNK_BYTES, segments_bytes, segments_chunks
+from app.wiring import Gateway
 
 log = structlog.get_logger()
 
 
-async def response_to(pending: PendingAnswer, connection: ClientConnection, currency: str) -> Response:
+async def response_to(
+    pending: PendingAnswer, connection: ClientConnection, gateway: Gateway, request: Request
+) -> Response:
     """Wait until an answer is booked, or its first event is there, and make the response that sends it. Raises GatewayError."""
     if pending.queue is None:
-        return ResultResponse(pending, await pending.result(), connection, currency)
+        answer = await pending.result()
+        answer = await picture_links(gateway).in_answer(answer, pending.request_id, public_url(gateway, request))
+        return ResultResponse(pending, answer, connection, gateway.currency)
     events = pending.events()
     return EventResponse(pending, await anext(events), events, connection)
 
@@ -46,7 +54,7 @@ class ResultResponse(_SelfSending):
         self._answer = answer
         self._pending = pending
         self._connection = connection
-        self._response_headers = common_headers(pending) | cost_headers(answer, currency)
+        self._response_headers = common_headers(pending) | cost_headers(answer, currency) | format_header(answer)
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         segments, spool = self._answer.segments, self._answer.spool
@@ -138,6 +146,14 @@ def cost_headers(answer: BookedAnswer, currency: str) -> dict[str, str]:
     if images is not None:
         headers["x-imagegate-images-remaining"] = str(images)
     return headers
+
+
+def format_header(answer: BookedAnswer) -> dict[str, str]:
+    """Make the header that names the form of the pictures where it is not the `response_format` that the client asked for."""
+    items = [] if answer.images is None else answer.images.items
+    sent: ResponseFormat = "b64_json" if any("b64_json" in item for item in items) else "url"
+    is_other = bool(items) and answer.response_format not in (None, sent)
+    return {"x-imagegate-response-format": sent} if is_other else {}
 
 
 def _remaining(answer: BookedAnswer, unit: Unit) -> int | None:

@@ -57,7 +57,7 @@ async def _buy(request: Request, caller: Grant, gateway: Gateway, caps: BodyCaps
     except InsufficientQuota:
         door(request).note_used_up(caller.key_id)
         raise
-    return await (accepted(gateway, pending) if deferred else response_to(pending, connection, gateway.currency))
+    return await (accepted(gateway, pending) if deferred else response_to(pending, connection, gateway, request))
 
 
 def _prefers_async(request: Request) -> bool:

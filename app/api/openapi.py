@@ -3,6 +3,7 @@
 from typing import Any
 
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from app.api.schemas.images import ImageRequestOut, ImagesOut
 
@@ -151,4 +152,17 @@ REQUEST_RESULT: dict[str, Any] = {
         202: {"description": "There is no answer yet.", "model": ImageRequestOut},
         **_refused(410, 424),
     }
+}
+PICTURE: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {
+        200: {
+            "description": "The picture.",
+            "content": {"image/*": {"schema": {"type": "string", "format": "binary", "example": "(bytes of a PNG)"}}},
+        },
+        206: {"description": "The part that the header Range names."},
+        304: {"description": "The client has this picture already."},
+        **_refused(403, 404, 410, 416, 503),
+    },
+    "openapi_extra": {"security": []},
 }

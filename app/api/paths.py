@@ -13,7 +13,7 @@ PREFLIGHT_S = 3600
 EXPOSED_HEADERS = (
     "location", "retry-after", "x-request-id", "x-should-retry", "openai-processing-ms",
     "x-imagegate-request-id", "x-imagegate-cost", "x-imagegate-currency", "x-imagegate-model",
-    "x-imagegate-sandbox", "x-imagegate-ignored",
+    "x-imagegate-sandbox", "x-imagegate-ignored", "x-imagegate-response-format",
     "x-imagegate-spend-remaining", "x-imagegate-images-remaining",
     *(f"x-ratelimit-{kind}-{unit}" for kind in ("limit", "remaining", "reset") for unit in ("requests", "images")),
 )  # fmt: skip

@@ -33,6 +33,11 @@ def hour_start_ms(at_ms: int) -> int:
     return at_ms - at_ms % HOUR_MS
 
 
+def hour_end_ms(at_ms: int) -> int:
+    """Round a time up to the full UTC hour."""
+    return -(-at_ms // HOUR_MS) * HOUR_MS
+
+
 def iso(at_ms: int, zone: ZoneInfo) -> str:
     """Return ISO 8601 with the zone's offset, to the second."""
     return datetime.fromtimestamp(at_ms // 1000, zone).isoformat()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, Blobs
+from app.core.intervals import HOUR_MS, hour_end_ms
 from app.core.request import ImageRequest
 from app.errors import StorageFull
 from app.images.booking import CompleteAnswer
@@ -61,10 +62,16 @@ class KeptAnswers:
         if space.f_bavail * space.f_frsize < self.retention.free_bytes_min:
             raise StorageFull(FULL)
 
-    def stored(self, spool: Spool, now_ms: int, *, replay_expected: bool) -> StoredResult:
-        """Make the result that a settlement records of a complete answer. It is kept longer when `replay_expected`."""
+    def stored(self, spool: Spool, now_ms: int, request: ImageRequest, *, replay_expected: bool) -> StoredResult:
+        """Make the result that a settlement records of a complete answer.
+
+        It is kept longer when `replay_expected` or when its client asked for links; then to the end of an hour, as links are.
+        """
         body = None if spool.in_file else spool.read(Slice(0, spool.size_bytes))
-        expires_at_ms = now_ms + int(self.retention.seconds(replay_expected=replay_expected) * 1000)
+        with_links = request.response_format == "url" and not request.stream
+        expires_at_ms = now_ms + int(self.retention.seconds(replay_expected=replay_expected or with_links) * 1000)
+        if with_links:
+            expires_at_ms = hour_end_ms(expires_at_ms)
         return StoredResult(body, spool.size_bytes, now_ms, expires_at_ms)
 
     async def share(self, request_id: str, result: StoredResult) -> None:
@@ -110,7 +117,7 @@ class KeptAnswers:
 
     async def tidy(self) -> int:
         """Remove files that no row names any more; returns how many. Reads the whole directory."""
-        return await asyncio.to_thread(self.blobs.tidy, 2 * self.retention.long_s)
+        return await asyncio.to_thread(self.blobs.tidy, 2 * self.retention.long_s + HOUR_MS / 1000)
 
 
 async def read_refusal(answer: Answer) -> Verdict:

@@ -13,7 +13,7 @@ from app.core.endings import RequestEnded, RequestRefused
 from app.core.intervals import hour_start_ms, local_day
 from app.core.money import decimal_text
 from app.core.pricing import explicit
-from app.core.request import ImageRequest
+from app.core.request import ImageRequest, ResponseFormat
 from app.errors import GatewayError, StorageFull, StoreUnavailable, UpstreamBadPayload
 from app.spool import Segments, Spool
 from app.store.ledger.columns import Ending, Settlement, StoredResult
@@ -37,16 +37,24 @@ class CompleteAnswer:
     segments: Segments
     spool: Spool
 
+    def booked(
+        self, cost_micros: int, rooms: Sequence[Room] | None, response_format: ResponseFormat | None
+    ) -> "BookedAnswer":
+        return BookedAnswer(self.segments, self.spool, cost_micros, rooms, self.images, response_format)
+
 
 @dataclass(frozen=True, slots=True)
 class BookedAnswer:
     """Booked answer. Slices of `segments` lie in `spool`, which the sender closes. `rooms` is what the limits have left; None
-    when the database was unavailable and the booking is retried in the background."""
+    when the database was unavailable and the booking is retried in the background. `images` are those in `segments`, and
+    `response_format` is what the client asked for; None when it asked for neither."""
 
     segments: Segments
     spool: Spool
     cost_micros: int
     rooms: Sequence[Room] | None
+    images: Images | None = None
+    response_format: ResponseFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)

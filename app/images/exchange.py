@@ -215,13 +215,13 @@ class Exchange:
             with suppress(OSError):
                 outcome.spool.keep()
             raise error.copy()
-        return BookedAnswer(outcome.segments, outcome.spool, settlement.cost_micros, rooms)
+        return outcome.booked(settlement.cost_micros, rooms, self.request.response_format)
 
     async def _prepare_settlement(self, outcome: CompleteAnswer) -> Settlement:
         admitted, facts, kept = self.admitted, self._facts(), self.context.kept_answers
         price = QuotedPrice(admitted.model, admitted.reservation.reserved_at_ms, admitted.reservation.quote_micros)
         keep_longer = self.replay_expected or outcome.images.bad_payload
-        result = kept.stored(outcome.spool, facts.at_ms, replay_expected=keep_longer)
+        result = kept.stored(outcome.spool, facts.at_ms, self.request, replay_expected=keep_longer)
         settlement = settlement_of(price, self.request, outcome.images, facts, self.context.zone, result)
         await kept.share(self.request_id, result)
         return settlement

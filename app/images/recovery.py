@@ -174,7 +174,7 @@ class Recovery:
             if answer is None:
                 return None
             price = QuotedPrice(model, orphan.reserved_at_ms, orphan.quote_micros)
-            result = self.kept_answers.stored(spool, facts.at_ms, replay_expected=True)
+            result = self.kept_answers.stored(spool, facts.at_ms, request, replay_expected=True)
             settlement = settlement_of(price, request, answer.images, facts, self.zone, result, answered=False)
             await self.kept_answers.share(orphan.id, result)
             is_booked = await self.ledger.settle(orphan.id, settlement) is not None

@@ -81,7 +81,7 @@ class Replay:
             raise ResultExpired(
                 f"The result of {request_id} is not kept any more; it was paid for, and is not bought again."
             )
-        return BookedAnswer(answer.segments, answer.spool, original.cost_micros or 0, None)
+        return answer.booked(original.cost_micros or 0, None, original.response_format)
 
     async def _reread(self, original: StoredRequest, request: ImageRequest) -> CompleteAnswer | None:
         spool = await self.kept_answers.load(original.id, self.clock.now_ms())
@@ -139,6 +139,7 @@ def request_of(original: StoredRequest) -> ImageRequest:
         stream=original.stream,
         partial_images=0,
         prompt_chars=0,
+        response_format=original.response_format,
         fields={name: value for name, value in named.items() if value is not None},
     )
 

@@ -173,7 +173,10 @@ class ReceivedAnswer:
         except MalformedAnswer:
             return unknown("The upstream's answer is not whole JSON.")
         images = read_images(document, self.request.n)
-        return images if isinstance(images, Verdict) else CompleteAnswer(images, self._body(images), self.spool)
+        if isinstance(images, Verdict):
+            return images
+        images = replace(images, created=images.created or self.created_s)
+        return CompleteAnswer(images, self._body(images), self.spool)
 
     def _body(self, images: Images) -> Segments:
         if not self.request.stream:

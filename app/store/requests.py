@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.request import Operation
+from app.core.request import Operation, ResponseFormat
 from app.store.engine import Database
 from app.store.ledger.columns import OPEN, State
 from app.store.pages import Cursor, Page, read_page
@@ -77,6 +77,7 @@ class StoredRequest:
     n: int
     size: str | None
     quality: str | None
+    response_format: ResponseFormat | None
     stream: bool
     fingerprint: bytes | None
     flag: str | None

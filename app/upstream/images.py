@@ -156,8 +156,8 @@ def _looks_like_base64(b64: str | LongString) -> bool:
     if isinstance(b64, str):
         return len(b64) % 4 == 0 and _BASE64.fullmatch(b64.encode(errors="replace")) is not None
     if b64.escaped:
-        tail = re.sub(rb"[\\\s]", b"", _unescaped(b64.tail))
-        return _BASE64.match(_unescaped(b64.head)) is not None and _BASE64.fullmatch(tail) is not None
+        tail = re.sub(rb"[\\\s]", b"", unescaped(b64.tail))
+        return _BASE64.match(unescaped(b64.head)) is not None and _BASE64.fullmatch(tail) is not None
     edges = re.fullmatch(rb"[A-Za-z0-9+/]+", b64.head) and _BASE64.fullmatch(b64.tail)
     return b64.length % 4 == 0 and edges is not None
 
@@ -165,10 +165,10 @@ def _looks_like_base64(b64: str | LongString) -> bool:
 def _first_bytes(b64: str | LongString) -> bytes:
     if isinstance(b64, str):
         return b64[:EDGE_BYTES].encode(errors="replace")
-    return _unescaped(b64.head) if b64.escaped else b64.head
+    return unescaped(b64.head) if b64.escaped else b64.head
 
 
-def _unescaped(raw: bytes) -> bytes:
+def unescaped(raw: bytes) -> bytes:
     r"""Resolve the escapes that occur in base64 as raw JSON: `\/`, `\u002b` and line breaks. Drops an incomplete one at the end."""
 
     def character(escape: re.Match[bytes]) -> bytes:

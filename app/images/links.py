@@ -1,0 +1,119 @@
+"""Signed links to the pictures of stored answers: made when an answer is sent, and resolved when a picture is fetched."""
+
+import asyncio
+import hmac
+import re
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from app.core.intervals import DAY_MS, hour_end_ms, iso
+from app.core.keys import keyed_digest
+from app.errors import NotFound, PermissionDenied, ResultExpired, StoreUnavailable
+from app.images.answers import KeptAnswers, read_stored
+from app.images.booking import BookedAnswer
+from app.images.replay import request_of
+from app.spool import Spool
+from app.store.clock import Clock
+from app.store.requests import StoredRequests
+from app.upstream.answer import images_response
+from app.upstream.images import image_format
+from app.upstream.pictures import decoded
+from app.upstream.skeleton import LongString
+
+PURPOSE = b"imagegate links to pictures"
+"""Text that the key of the signatures is derived with, so that no other use of the secret can make a signature."""
+_PICTURE_ID = re.compile(r"(req_[0-9a-f]{28})_([0-9]{1,2})")
+_EXPIRES = re.compile(r"[0-9]{1,11}")
+NEW_LINK = "GET /v1/images/requests/{}/result with your API key answers with a new link while the picture is kept."
+TAMPERED = "The signature does not fit this address. Use the link whole and unchanged, as the answer held it."
+NO_PICTURE = "There is no such picture. Use the link whole and unchanged, as the answer held it."
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPicture:
+    """Picture of a stored answer; the caller closes `spool`. `format` is png, jpeg, webp, gif or svg, read from its first bytes;
+    None for others. `expires_at_ms` is the end of its link, in Unix ms."""
+
+    id: str
+    b64: str | LongString
+    spool: Spool
+    size_bytes: int
+    format: str | None
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLinks:
+    """Links to pictures. They live for 24 hours, rounded up to the hour, but never longer than the stored answer is kept."""
+
+    pepper: bytes
+    kept_answers: KeptAnswers
+    originals: StoredRequests
+    clock: Clock
+    zone: ZoneInfo
+
+    async def in_answer(self, answer: BookedAnswer, request_id: str, base_url: str | None) -> BookedAnswer:
+        """Replace the base64 of an answer by links, if its client asked for `url`. `base_url` has no slash at its end.
+
+        The answer stays as it is when no link would work: without a `base_url`, or when it is not kept. Never raises.
+        """
+        images = answer.images
+        if images is None or answer.response_format != "url" or base_url is None:
+            return answer
+        expires_s = await self._expires_s(request_id)
+        if expires_s is None:
+            return answer
+        items = [
+            self._linked(item, f"{request_id}_{index}", expires_s, base_url) for index, item in enumerate(images.items)
+        ]
+        images = replace(images, items=items)
+        return replace(answer, images=images, segments=images_response(images, created_s=images.created or 0))
+
+    async def open(self, picture_id: str, expires: str, signature: str) -> KeptPicture:
+        """Open the picture of a link. Raises PermissionDenied, NotFound, ResultExpired, StoreUnavailable."""
+        if not hmac.compare_digest(self._signature(picture_id, expires).encode(), signature.encode(errors="replace")):
+            raise PermissionDenied(TAMPERED, param="signature")
+        named = _PICTURE_ID.fullmatch(picture_id)
+        if named is None or not _EXPIRES.fullmatch(expires):
+            raise NotFound(NO_PICTURE)
+        request_id, expires_at_ms = named[1], int(expires) * 1000
+        if expires_at_ms <= self.clock.now_ms():
+            ended = iso(expires_at_ms, self.zone)
+            raise ResultExpired(f"This link expired at {ended}. {NEW_LINK.format(request_id)}", param="expires")
+        original = await self.originals.find(request_id)
+        if original is None:
+            raise NotFound(NO_PICTURE)
+        spool = await self.kept_answers.load(request_id, self.clock.now_ms())
+        if spool is None:
+            raise ResultExpired(f"The picture of {request_id} is not kept any more; it was paid for. Buy a new one.")
+        answer = await asyncio.to_thread(read_stored, spool, request_of(original), original.reserved_at_ms // 1000)
+        items = [] if answer is None else answer.images.items
+        b64 = items[int(named[2])].get("b64_json") if int(named[2]) < len(items) else None
+        if b64 is None:
+            spool.close()
+            raise NotFound(NO_PICTURE)
+        size_bytes = await asyncio.to_thread(lambda: sum(map(len, decoded(b64, spool))))
+        return KeptPicture(picture_id, b64, spool, size_bytes, image_format(b64), expires_at_ms)
+
+    async def _expires_s(self, request_id: str) -> int | None:
+        """Return the end of a link to a stored answer (Unix s); None when the answer is not kept, or nobody can say."""
+        now_ms = self.clock.now_ms()
+        with suppress(StoreUnavailable):
+            row = await self.kept_answers.rows.find(request_id)
+            if row is not None and row.expires_at_ms > now_ms:
+                return min(hour_end_ms(now_ms + DAY_MS), row.expires_at_ms) // 1000
+        return None
+
+    def _linked(self, item: dict[str, Any], picture_id: str, expires_s: int, base_url: str) -> dict[str, Any]:
+        if "b64_json" not in item:
+            return item
+        signature = self._signature(picture_id, str(expires_s))
+        url = f"{base_url}/v1/images/pictures/{picture_id}/content?expires={expires_s}&signature={signature}"
+        return {"url": url} | {name: value for name, value in item.items() if name not in ("url", "b64_json")}
+
+    def _signature(self, picture_id: str, expires: str) -> str:
+        """Sign an address: HMAC-SHA256 in hex."""
+        key = keyed_digest(self.pepper, PURPOSE)
+        return hmac.digest(key, f"{picture_id}\n{expires}".encode(errors="replace"), "sha256").hex()
