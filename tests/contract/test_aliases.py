@@ -90,7 +90,9 @@ async def test_the_default_model_of_a_client_gets_a_picture(
     answer = await http.post("/images/generations", json={**sent, "prompt": mark})
 
     assert answer.status_code == 200, answer.text
-    assert base64.b64decode(answer.json()["data"][0]["b64_json"])
+    [item] = answer.json()["data"]
+    picture = (await http.get(item["url"])).content if kept == "url" else base64.b64decode(item["b64_json"])
+    assert picture.startswith(b"\x89PNG")
     assert answer.headers["x-imagegate-model"] == GPT
     [seen] = stage.seen(profile, mark)
     assert seen.fields == {"model": GPT, "prompt": mark, **arrives}
