@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.command import ApiContext, command
-from app.cli.output import Column
+from app.cli.output import Column, say
 from app.errors import InvalidValue
 
 app = typer.Typer(help="The book: every request, its life and its cost.")
@@ -136,18 +136,21 @@ async def list_(
     times = {"since": _seconds(ctx, since, "since"), "until": _seconds(ctx, until, "until")}
     query = {"user": user, "project": project, "key": key, "model": model, "code": code, **times}
     if refused:
-        ctx.out.rows(_REFUSED, await _refused(ctx, limit, query))
+        found = await _refused(ctx, limit, query)
     else:
-        ctx.out.rows(_LISTED, await ctx.client.every("requests", count=limit, state=state, **query))
+        found = await ctx.client.every("requests", count=limit, state=state, **query)
+    ctx.out.rows(_REFUSED if refused else _LISTED, found)
+    if found["has_more"] and not ctx.out.is_json:
+        say(f"imagegate: these are the newest {limit}, and there are more: --limit N shows N of them.")
 
 
 async def _refused(ctx: ApiContext, limit: int, query: dict[str, Any]) -> dict[str, Any]:
     """Read refusals by the gateway and requests that the relay refused, together by time."""
     refusals = await ctx.client.every("refusals", count=limit, **query)
-    released = await ctx.client.every("requests", count=limit, state="released", **query)
-    both = refusals["data"] + [each for each in released["data"] if each["error_code"] is not None]
+    by_relay = await ctx.client.every("requests", count=limit, refused=True, **query)
+    both = refusals["data"] + by_relay["data"]
     both.sort(key=lambda each: each["created_at"], reverse=True)
-    has_more = refusals["has_more"] or released["has_more"] or len(both) > limit
+    has_more = refusals["has_more"] or by_relay["has_more"] or len(both) > limit
     return {"object": "list", "data": both[:limit], "has_more": has_more}
 
 

@@ -22,7 +22,8 @@ from app.store.requests import RequestConditions, RequestRecord
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
     """Filter of requests and refusals; None is any. `user` is a name, id or e-mail address, `project` a name or id; `model` may be
-    an alias; `since_ms` is inclusive, `until_ms` exclusive. Refusals have no `state`."""
+    an alias; `since_ms` is inclusive, `until_ms` exclusive. `refused` is only those that the relay or the provider refused. The
+    log of refusals has neither `state` nor `refused`."""
 
     user: str | None = None
     project: str | None = None
@@ -31,6 +32,7 @@ class RequestFilter:
     state: State | None = None
     http_status: int | None = None
     error_code: str | None = None
+    refused: bool = False
     since_ms: int | None = None
     until_ms: int | None = None
 
@@ -44,6 +46,7 @@ class RequestFilter:
             state=self.state,
             http_status=self.http_status,
             error_code=self.error_code,
+            refused=self.refused,
             since_ms=self.since_ms,
             until_ms=self.until_ms,
         )

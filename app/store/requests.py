@@ -140,6 +140,7 @@ class RequestConditions:
     state: State | None = None
     http_status: int | None = None
     error_code: str | None = None
+    refused: bool = False
     since_ms: int | None = None
     until_ms: int | None = None
 
@@ -150,6 +151,8 @@ class RequestConditions:
         for name in ("project_id", "api_key_id", "state", "http_status", "error_code"):
             if (value := getattr(self, name)) is not None:
                 yield table.c[name] == value
+        if self.refused:  # Without a status nobody was answered: the client had hung up, or the process died.
+            yield sa.and_(table.c.state == "released", table.c.http_status.is_not(None))
         if self.user_ids is not None:
             yield table.c.user_id.in_(self.user_ids)
         if self.model is not None:

@@ -235,6 +235,26 @@ def test_why_a_person_was_refused_yesterday_is_one_command(cli: Cli) -> None:
     assert cli("usage --since yesterday --until today --json").json["data"] == []
 
 
+def test_refusals_are_not_hidden_by_requests_that_were_never_answered_and_a_cut_list_says_so(cli: Cli) -> None:
+    user = cli("users create mia --json").json["id"]
+    key = cli("keys create --user mia --json").json["id"]
+
+    async def book(database: Database) -> None:
+        told, code = {"http_status": 400, "error_code": "moderation_blocked"}, "store_unavailable"
+        await insert_request(database, user, key, id="req_told", state="released", reserved_at_ms=1000, **told)
+        await insert_request(
+            database, user, key, id="req_hung_up", state="released", reserved_at_ms=2000, error_code=code
+        )
+        await insert_refusal(database, user, key, id="req_r0", at_ms=500)
+
+    cli.database(book)
+    first, all_of_them = cli("requests list --refused --limit 1 --csv"), cli("requests list --refused")
+
+    assert [line.rpartition(",")[2] for line in first.out.splitlines()] == ["id", "req_told"]
+    assert "--limit" in first.err and "--limit" not in all_of_them.err
+    assert "--limit" in cli("requests list --limit 1").err and "--limit" not in cli("requests list").err
+
+
 def test_what_a_terminal_would_obey_is_escaped(booked: Cli) -> None:
     out = booked("requests show req_1").out
 

@@ -12,7 +12,7 @@ from fastapi import Query as QueryField
 from starlette.responses import Response, StreamingResponse
 
 from app.api.organization.deps import Admin
-from app.api.organization.request_filters import Filter
+from app.api.organization.request_filters import Filter, Refused
 from app.api.schemas.base import AnswerModel
 from app.api.schemas.requests import RefusalOut, RequestOut
 from app.control import requests
@@ -33,11 +33,13 @@ _CSV_ANSWER: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/requests.csv", response_class=Response, responses=_CSV_ANSWER)
-async def requests_csv(caller: Admin, wanted: Filter, state: State | None = None, bom: Bom = False) -> Response:
+async def requests_csv(
+    caller: Admin, wanted: Filter, state: State | None = None, refused: Refused = False, bom: Bom = False
+) -> Response:
     """Export all requests that match as CSV, newest first, with amounts as plain decimals."""
 
     async def read(cursor: Cursor) -> Page[Any]:
-        return await requests.page_of_requests(caller.database, cursor, replace(wanted, state=state))
+        return await requests.page_of_requests(caller.database, cursor, replace(wanted, state=state, refused=refused))
 
     return await _csv_answer(read, RequestOut, "requests", caller.gateway.currency, bom)
 

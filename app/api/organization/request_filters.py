@@ -36,4 +36,5 @@ async def filter_from_query(
     )
 
 
+Refused = Annotated[bool, QueryField(description="Only those that the relay or the provider refused.")]
 Filter = Annotated[RequestFilter, Depends(filter_from_query)]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 
 from app.api.organization.deps import Admin, Administrator, AdminWriter
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit
-from app.api.organization.request_filters import Filter
+from app.api.organization.request_filters import Filter, Refused
 from app.api.schemas.base import ListOut
 from app.api.schemas.requests import RefusalOut, RequestDecision, RequestDetailOut, RequestOut, RequestSettle
 from app.control import decisions, requests
@@ -22,12 +22,17 @@ router = APIRouter(prefix="/requests", tags=["Requests (extension)"])
 
 @router.get("")
 async def list_requests(
-    caller: Admin, wanted: Filter, after: After = None, limit: Limit = LIMIT, state: State | None = None
+    caller: Admin,
+    wanted: Filter,
+    after: After = None,
+    limit: Limit = LIMIT,
+    state: State | None = None,
+    refused: Refused = False,
 ) -> ListOut[RequestOut]:
     """List requests by time of reservation, newest first; `since` is inclusive, `until` exclusive. Those refused before they were
     admitted are in `/organization/refusals`."""
     cursor = Cursor(after, limit, descending=True)
-    page = await requests.page_of_requests(caller.database, cursor, replace(wanted, state=state))
+    page = await requests.page_of_requests(caller.database, cursor, replace(wanted, state=state, refused=refused))
     return ListOut[RequestOut].of_page(page, RequestOut.of)
 
 
