@@ -179,7 +179,7 @@ RELAY_FAILS = {
         f"relay_{name}": lost(f"error={name}")
         for name in (
             *("provider_500", "provider_html_502", "bad_response_body", "network", "panic"),
-            *("redirect", "proxy_502", "proxy_504", "cf_524"),
+            *("redirect_303", "proxy_502", "proxy_504", "cf_524"),
         )
     },
     **{
@@ -192,7 +192,7 @@ RELAY_FAILS = {
     },
     **{
         f"relay_{name}": Case(generate(f"error={name}"), 502, "upstream_misconfigured", UPSTREAM, sent=SENT)
-        for name in ("unauthorized", "key_disabled", "key_expired", "ip", "banned", "model_forbidden")
+        for name in ("unauthorized", "key_disabled", "key_expired", "ip", "banned", "model_forbidden", "redirect")
     },
     **{
         f"relay_{name}": Case(generate(f"error={name}"), 503, WALLET, UPSTREAM, sent=SENT)
