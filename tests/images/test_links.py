@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 
 from app.api.answers import format_header
 from app.images.booking import CompleteAnswer
+from app.sandbox import RunningSandbox
 from app.spool import Spool, whole
 from app.upstream.images import Images, image_format
 from app.upstream.pictures import decoded
 from app.upstream.skeleton import Skeleton
-from tests.gateways import PEPPER
+from tests.gateways import PEPPER, running_gateway
 from tests.images.client import LARGE, SMALL, Client
 
 DALL_E = {"model": "dall-e-2", "prompt": "a lighthouse", "response_format": "url"}
@@ -146,6 +148,17 @@ async def test_nobody_who_asked_for_nothing_or_for_base64_gets_a_link(client: Cl
         assert set(answer.json()["data"][0]) == {"b64_json"}
     relayed = await client.ask(SMALL | {"response_format": "url"})
     assert "/v1/images/pictures/" not in relayed.json()["data"][0]["url"]
+
+
+async def test_links_begin_with_the_public_url_where_it_is_set(tmp_path: Path, relay: RunningSandbox) -> None:
+    url = "https://images.example.com/team/"
+    async with (
+        running_gateway(tmp_path, relay.base_url, public_url=url) as running,
+        httpx2.AsyncClient(base_url=running.url, verify=False) as http,
+    ):
+        link = await link_of(Client(http, await running.key(), relay, running))
+
+    assert link.startswith(f"{url}v1/images/pictures/req_")
 
 
 async def test_without_an_address_the_picture_comes_as_base64(client: Client) -> None:
