@@ -15,12 +15,13 @@ KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, like key
 _KEY = (
     Column("id"),
     Column("name"),
-    Column("user", value=lambda key: key["owner"][key["owner"]["type"]]["name"]),
+    Column("user", value=lambda key: _owner(key)["name"]),
     Column("project.name", heading="project"),
     Column("last_four", value=lambda key: key["redacted_value"][-4:]),
     Column("models", none="all", empty="none (read-only)"),
     Column("status"),
     Column("created_at", "time"),
+    Column("last_used_at", "time", none="never"),
     Column("expires_at", "time", none="never"),
     Column("revoked_at", "time"),
 )
@@ -53,9 +54,23 @@ async def create(
 
 
 @command(app, "list")
-async def list_(ctx: ApiContext) -> None:
+async def list_(
+    ctx: ApiContext,
+    user: Annotated[str | None, typer.Option(metavar="NAME", help="Only keys of this owner: name or id.")] = None,
+    project: Annotated[str | None, typer.Option(metavar="P", help="Only keys of this project: name or id.")] = None,
+    status: Annotated[str | None, typer.Option(metavar="S", help="Only keys with this status, such as active.")] = None,
+) -> None:
     """Show all keys, newest first; never their secrets."""
-    ctx.out.rows(_KEY, await ctx.client.every("api_keys"))
+    found = await ctx.client.every("api_keys")
+    keys = [
+        key
+        for key in found["data"]
+        if (user is None or user in {_owner(key)["id"], _owner(key)["name"]})
+        and (project is None or project in {key["project"]["id"], key["project"]["name"]})
+        and (status is None or key["status"] == status)
+    ]
+    first_id, last_id = (keys[0]["id"], keys[-1]["id"]) if keys else (None, None)
+    ctx.out.rows(_KEY, {**found, "data": keys, "first_id": first_id, "last_id": last_id})
 
 
 @command(app, "show")
@@ -75,25 +90,62 @@ async def revoke(ctx: ApiContext, key: KeyId) -> None:
     ctx.out.one(_KEY, found)
 
 
+@command(app, "rename")
+async def rename(ctx: ApiContext, key: KeyId, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Give a key another name."""
+    await _change(ctx, key, name=name)
+
+
+@command(app, "extend")
+async def extend(
+    ctx: ApiContext,
+    key: KeyId,
+    expires: Annotated[
+        str,
+        typer.Option(metavar="90d", help="From now, in days or hours (90d, 12h), or when a day begins (2099-12-31)."),
+    ],
+) -> None:
+    """Let a key expire at another time, later or earlier."""
+    await _change(ctx, key, expires_in_seconds=_seconds_until(expires, ctx.out.zone))
+
+
 @command(app, "rotate")
 async def rotate(
     ctx: ApiContext,
     key: KeyId,
-    grace: Annotated[str, typer.Option(metavar="24h", help="How long the old secret goes on: 24h, 7d, 0h.")] = "24h",
+    leaked: Annotated[bool, typer.Option("--leaked", help="The old secret stops at once.")] = False,
+    grace: Annotated[
+        str | None, typer.Option(metavar="24h", help="How long the old secret goes on, at most 30 days: 24h, 7d.")
+    ] = None,
 ) -> None:
     """Give a key a new secret and print it: this once and never again. Its limits and its history go on."""
     from app.control.dates import duration_s
 
-    grace_s = duration_s(grace, "grace")
+    if leaked == (grace is not None):
+        message = "say one of them: --leaked stops the old secret at once, --grace 24h lets it work for that long"
+        raise typer.BadParameter(message, param_hint="--leaked, --grace")
+    grace_s = 0 if grace is None else duration_s(grace, "grace")
     found = await ctx.client.get("api_keys", key)
     if found["revoked_at"] is not None:  # Its project does not list it any more.
         raise Conflict(f"The key {found['id']} is revoked; make a new one.", param="key")
     path = ("projects", found["project"]["id"], "api_keys", found["id"], "rotate")
     rotated = await ctx.client.post(*path, grace_period_seconds=grace_s)
     if _print_secret(ctx.out, rotated):
-        say(
-            f"The line above is the new secret of {rotated['id']}, never shown again. The old one works for {grace} more."
-        )
+        old = "has stopped working" if grace is None else f"works for {grace} more"
+        say(f"The line above is the new secret of {rotated['id']}, never shown again. The old one {old}.")
+
+
+async def _change(ctx: ApiContext, key: str, **fields: Any) -> None:
+    found = await ctx.client.get("api_keys", key)
+    await ctx.client.post("projects", found["project"]["id"], "api_keys", found["id"], **fields)
+    with ctx.client.after(f"The key {found['id']} is changed"):
+        ctx.out.one(_KEY, await ctx.client.get("api_keys", found["id"]))
+
+
+def _owner(key: Record) -> Record:
+    """Return the user or service account that a key belongs to."""
+    owner: Record = key["owner"][key["owner"]["type"]]
+    return owner
 
 
 def _print_secret(out: Output, created: Record) -> bool:

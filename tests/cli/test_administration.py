@@ -53,7 +53,26 @@ def test_a_key_is_rotated_and_stays_the_same_key(cli: Cli) -> None:
     assert len(cli("keys list --json").json["data"]) == 1
     assert cli("keys rotate", made["id"], "--grace", "soon", code=2).err
     cli("keys revoke", made["id"])
-    cli("keys rotate", made["id"], code=4)
+    cli("keys rotate --leaked", made["id"], code=4)
+
+
+def test_a_rotation_says_what_becomes_of_the_old_secret(cli: Cli) -> None:
+    made = cli("keys create --user lin --json").json
+
+    assert "--leaked" in cli("keys rotate", made["id"], code=2).err
+    assert "--leaked" in cli("keys rotate --leaked --grace 1d", made["id"], code=2).err
+    assert "has stopped working" in cli("keys rotate --leaked", made["id"]).err
+
+
+def test_a_key_is_renamed_extended_and_found_by_its_owner(cli: Cli) -> None:
+    made = cli("keys create --user lin --json").json
+    cli("users create mei")
+    cli("keys create --user mei")
+
+    assert cli("keys rename --json", made["id"], "banners").json["name"] == "banners"
+    assert cli("keys extend --expires 48h --json", made["id"]).json["expires_at"] is not None
+    assert [key["id"] for key in cli("keys list --user lin --json").json["data"]] == [made["id"]]
+    assert cli("keys list --status revoked --json").json["data"] == []
 
 
 def test_a_deleted_user_is_gone_and_the_name_is_free(cli: Cli) -> None:
