@@ -77,6 +77,8 @@ ROWS = [
     Row("POST", "/v1/images/edits", "own", EDIT, looking=403),
     # No model does it, and it takes forms only: whoever gets in is told so.
     Row("POST", "/v1/images/variations", "own", IMAGE, status=415),
+    # It takes a signature instead of a key, and this call has none.
+    Row("GET", "/v1/images/pictures/{picture_id}/content", "public", status=403),
     Row("GET", "/v1/images/requests/{request_id}", "mine"),
     Row("GET", "/v1/images/requests/{request_id}/result", "mine"),
     Row("POST", f"{ROOT}/admin_api_keys", body={"name": "another"}),

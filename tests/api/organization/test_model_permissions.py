@@ -27,7 +27,9 @@ async def test_an_allow_list_holds_for_buying_and_for_the_list_of_models(office:
     assert allowed == {"object": "project.model_permissions", "mode": "allow_list", "model_ids": ["gpt-image-1"]}
     assert await office.get(PATH) == allowed
     assert await office.image(key) == 403
-    assert await models_of(office, key) == {"gpt-image-1"}
+    assert await models_of(office, key) == {"gpt-image-1", "dall-e-2", "dall-e-3"}, (
+        "with the aliases of the allowed one"
+    )
 
 
 async def test_a_purchase_under_way_to_its_reservation_meets_the_new_permissions(office: Office) -> None:
