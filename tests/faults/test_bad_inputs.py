@@ -10,18 +10,15 @@ from tests.money.books import GENERATIONS, opened
 @pytest.mark.parametrize(
     "path",
     [
-        "/v1//images/generations",
         "/v1/images/%2e%2e/generations",
         "/v1/images%2fgenerations",
         "/v1/images/generations%00",
         "/v1/images/generations;jsessionid=1",
         "/V1/Images/Generations",
         "/v1\\images\\generations",
-        "/v1/images/generations/",
         "/v1/v1/images/generations",
         "/v1/chat/completions",
         "/v2/images/generations",
-        "/",
     ],
 )
 async def test_an_odd_path_is_no_path_of_ours(door: Door, path: str) -> None:

@@ -158,6 +158,7 @@ async def test_the_catalog_lists_what_has_a_price_and_asks_nobody(door: Door) ->
         for path in ("/v1/models", "/models"):
             answer = await client.get(path)
             models = [model["id"] for model in answer.json()["data"]]
-            assert sorted(models) == ["flux-kontext-max", "flux-kontext-pro", "gpt-image-1", "seedream-3.0"]
+            priced = ["flux-kontext-max", "flux-kontext-pro", "gpt-image-1", "seedream-3.0"]
+            assert sorted(models) == ["dall-e-2", "dall-e-3", *priced]
         assert (await client.get("/v1/models/gpt-image-1")).json()["object"] == "model"
         assert_refused(await client.get("/v1/models/imagen4"), 404, "model_not_found")
