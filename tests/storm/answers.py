@@ -6,7 +6,7 @@ from tests.storm.books import Snapshot, Violation
 from tests.storm.client import Try
 from tests.storm.plan import Call
 
-ALLOWED = frozenset({200, 400, 424, 429, 502, 503})
+ALLOWED = frozenset({200, 400, 413, 424, 429, 502, 503})
 ALLOWED_KEYED = ALLOWED | {409, 410, 422}
 
 
