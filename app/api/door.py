@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from starlette.requests import Request
 from starlette.types import Message
 
+from app.api.body import CLOSE
 from app.errors import RateLimited
 
 USED_UP_S = 60.0
 """Seconds for which a key is taken to have nothing left after a refusal for a used-up limit."""
 USED_UP_BODIES = 2
-CLOSE = {"connection": "close"}
 
 
 class Door:

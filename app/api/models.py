@@ -4,8 +4,6 @@ from fastapi import APIRouter, Depends
 
 from app.api.deps import Caller, Wired, counted_models_call
 from app.api.schemas.images import ModelListOut, ModelOut
-from app.core.catalog import Catalog, Model
-from app.core.grants import Grant
 
 OWNER = "imagegate"
 
@@ -17,7 +15,7 @@ router = APIRouter(prefix="/models", tags=["Models"], dependencies=[Depends(coun
 async def list_models(caller: Caller, gateway: Wired) -> ModelListOut:
     """List the models this API key can buy images from, and the aliases of them that are no patterns."""
     catalog = await gateway.control_data.catalog()
-    usable = _usable(catalog, caller, gateway.clock.now_ms())
+    usable = caller.usable_models(catalog, gateway.clock.now_ms())
     ids = {model.id for model in usable}
     named = [(model.id, model.created_at_ms) for model in usable]
     named += [(alias.name, alias.created_at_ms) for alias in catalog.named_aliases() if alias.model in ids]
@@ -29,15 +27,11 @@ async def retrieve_model(model: str, caller: Caller, gateway: Wired) -> ModelOut
     """Return one model, or an alias, which may be an instance of a pattern. 404 `model_not_found` for one that is not in the
     catalog, has no price, or is not for this key."""
     catalog = await gateway.control_data.catalog()
-    usable = _usable(catalog, caller, gateway.clock.now_ms())
+    usable = caller.usable_models(catalog, gateway.clock.now_ms())
     alias, found = catalog.alias(model), catalog.find(model)
     if found is None or found not in usable:
         raise catalog.not_found(model, [each.id for each in usable])
     return _model_out(model, alias.created_at_ms if alias else found.created_at_ms)
-
-
-def _usable(catalog: Catalog, caller: Grant, now_ms: int) -> list[Model]:
-    return [model for model in catalog.models.values() if model.is_priced_at(now_ms) and caller.may_use(model.id)]
 
 
 def _model_out(id: str, created_at_ms: int) -> ModelOut:

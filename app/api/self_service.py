@@ -77,7 +77,7 @@ async def _own_key(caller: Grant, gateway: Gateway) -> OwnKeyOut:
     now_ms, catalog = gateway.clock.now_ms(), await gateway.control_data.catalog()
     key = await keys.show_key(gateway.database, caller.key_id)
     limits = await _reader(gateway).states(caller.limits, now_ms)
-    models = [model.id for model in catalog.models.values() if model.is_priced_at(now_ms) and caller.may_use(model.id)]
+    models = [model.id for model in caller.usable_models(catalog, now_ms)]
     return OwnKeyOut.of(key, models, gateway.currency, limits)
 
 

@@ -65,6 +65,10 @@ class Grant:
         by_key = self.models is None or model in self.models
         return by_key and (self.project_models is None or self.project_models.allows(model))
 
+    def usable_models(self, catalog: Catalog, now_ms: int) -> list[Model]:
+        """List the models that this key can buy images from at `now_ms`: those with a price that it may use."""
+        return [model for model in catalog.models.values() if model.is_priced_at(now_ms) and self.may_use(model.id)]
+
 
 def allowed_request(catalog: Catalog, grant: Grant, request: ImageRequest) -> tuple[Model, ImageRequest]:
     """Resolve an alias, and check that this key may use the model so. Returns the model, and the request as it goes to it.

@@ -29,16 +29,15 @@ class Places:
 
     def take(self, owner: str) -> None:
         """Take a place. Raises Overloaded when all are taken, RateLimited when the owner has its share."""
-        retry_after_s = random.randint(1, BUSY_RETRY_AFTER_S_MAX)
         if self.in_flight >= self._max:
             message = f"This gateway works on {self._max} images already; nothing was bought. Try again shortly."
-            raise Overloaded(message, retry_after_s=retry_after_s)
+            raise Overloaded(message, retry_after_s=_retry_after_s())
         if self._by_owner[owner] >= self._owner_max:
             message = f"{self._owner_max} requests of yours are in progress, the most that this gateway works on for one owner"
             raise RateLimited(
                 f"{message}; nothing was bought. Wait until some of them end.",
                 type="in_flight",
-                retry_after_s=retry_after_s,
+                retry_after_s=_retry_after_s(),
             )
         self.in_flight += 1
         self._by_owner[owner] += 1
@@ -62,3 +61,7 @@ class Places:
     def _note_idle(self) -> None:
         if self.in_flight == self.attached == 0:
             self.idle.set()
+
+
+def _retry_after_s() -> int:
+    return random.randint(1, BUSY_RETRY_AFTER_S_MAX)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from app.core.endings import RequestEnded, RequestRefused
+from app.core.intervals import DAY_MS, MINUTE_MS
 from app.errors import StorageFull, StoreUnavailable
 from app.store.clock import Clock
 from app.store.refusals import KEEP_DAYS, Refusal, RefusalRows
 from app.upstream.redaction import clean_message
 
-DAY_MS = 86_400_000
-MINUTE_MS = 60_000
 BATCH = 500
 MODEL_CHARS_MAX = 100
 log = structlog.get_logger()

@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from app.core.endings import RequestRefused
+from app.core.intervals import DAY_MS, MINUTE_MS
 from app.errors import StoreUnavailable
-from app.images.refusal_log import DAY_MS, MINUTE_MS, RefusalBounds, RefusalLog
+from app.images.refusal_log import RefusalBounds, RefusalLog
 from app.store.clock import Clock
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.refusals import Refusal, RefusalRows
