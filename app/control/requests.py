@@ -1,7 +1,7 @@
 """Requests of the book and the log of refusals: pages, and one of them with its corrections."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,7 +12,6 @@ from app.store import organization, refusals
 from app.store import requests as store
 from app.store.engine import Database
 from app.store.ledger import corrections
-from app.store.ledger.columns import State
 from app.store.ledger.corrections import CorrectionRecord
 from app.store.pages import Cursor, Page
 from app.store.refusals import RefusalRecord
@@ -20,48 +19,30 @@ from app.store.requests import RequestConditions, RequestRecord
 
 
 @dataclass(frozen=True, slots=True)
-class RequestFilter:
-    """Filter of requests and refusals; None is any. `user` is a name, id or e-mail address, `project` a name or id; `model` may be
-    an alias; `since_ms` is inclusive, `until_ms` exclusive. `refused` is only those that the relay or the provider refused. The
-    log of refusals has neither `state` nor `refused`."""
+class RequestFilter(RequestConditions):
+    """Conditions of a list with names to look up: `user` is a name, id or e-mail address, `project` a name or id. The log of
+    refusals has neither `state` nor `refused`."""
 
     user: str | None = None
     project: str | None = None
-    api_key_id: str | None = None
-    model: str | None = None
-    state: State | None = None
-    http_status: int | None = None
-    error_code: str | None = None
-    refused: bool = False
-    since_ms: int | None = None
-    until_ms: int | None = None
 
-    async def conditions(self, connection: AsyncConnection) -> RequestConditions:
+    async def resolved(self, connection: AsyncConnection) -> RequestConditions:
         """Look up the names. Raises NotFound for user and project."""
-        return RequestConditions(
-            user_ids=None if self.user is None else await _user_ids(connection, self.user),
-            project_id=None if self.project is None else (await get_project(connection, self.project)).id,
-            api_key_id=self.api_key_id,
-            model=self.model,
-            state=self.state,
-            http_status=self.http_status,
-            error_code=self.error_code,
-            refused=self.refused,
-            since_ms=self.since_ms,
-            until_ms=self.until_ms,
-        )
+        user_ids = self.user_ids if self.user is None else await _user_ids(connection, self.user)
+        project_id = self.project_id if self.project is None else (await get_project(connection, self.project)).id
+        return replace(self, user_ids=user_ids, project_id=project_id)
 
 
 async def page_of_requests(database: Database, cursor: Cursor, wanted: RequestFilter) -> Page[RequestRecord]:
     """List requests by the time of their reservation. Raises NotFound for user and project, InvalidValue for the cursor."""
     async with database.read() as connection:
-        return await store.page_of_requests(connection, cursor, await wanted.conditions(connection))
+        return await store.page_of_requests(connection, cursor, await wanted.resolved(connection))
 
 
 async def page_of_refusals(database: Database, cursor: Cursor, wanted: RequestFilter) -> Page[RefusalRecord]:
     """List refusals by time. Raises NotFound for user and project, InvalidValue for the cursor."""
     async with database.read() as connection:
-        return await refusals.page_of_refusals(connection, cursor, await wanted.conditions(connection))
+        return await refusals.page_of_refusals(connection, cursor, await wanted.resolved(connection))
 
 
 async def show_request(database: Database, request_id: str) -> RequestRecord:

@@ -131,7 +131,8 @@ async def stored(connection: AsyncConnection, select: sa.Select[Any]) -> list[St
 
 @dataclass(frozen=True, slots=True)
 class RequestConditions:
-    """Filter of requests or refusals; None is any. `since_ms` is inclusive, `until_ms` exclusive."""
+    """Filter of requests or refusals; None is any. `refused` is only those that the relay or the provider refused. `model` may be
+    an alias. `since_ms` is inclusive, `until_ms` exclusive."""
 
     user_ids: Sequence[str] | None = None
     project_id: str | None = None

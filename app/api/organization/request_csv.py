@@ -1,10 +1,6 @@
 """Requests and refusals as CSV for spreadsheets, without pages: plain decimals, times in UTC, and no cell that is a formula."""
 
-import csv
-import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -12,14 +8,13 @@ from fastapi import Query as QueryField
 from starlette.responses import Response, StreamingResponse
 
 from app.api.organization.deps import Admin
-from app.api.organization.request_filters import Filter, Refused
+from app.api.organization.request_filters import BookFilter, Filter
 from app.api.schemas.base import AnswerModel
 from app.api.schemas.requests import RefusalOut, RequestOut
 from app.control import requests
 from app.core.money import decimal_text
-from app.core.spreadsheet import escape_formula
+from app.core.spreadsheet import csv_text, escape_formula, utc_time
 from app.errors import InvalidValue
-from app.store.ledger.columns import State
 from app.store.pages import Cursor, Page
 
 router = APIRouter(tags=["Requests (extension)"])
@@ -33,13 +28,11 @@ _CSV_ANSWER: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/requests.csv", response_class=Response, responses=_CSV_ANSWER)
-async def requests_csv(
-    caller: Admin, wanted: Filter, state: State | None = None, refused: Refused = False, bom: Bom = False
-) -> Response:
+async def requests_csv(caller: Admin, wanted: BookFilter, bom: Bom = False) -> Response:
     """Export all requests that match as CSV, newest first, with amounts as plain decimals."""
 
     async def read(cursor: Cursor) -> Page[Any]:
-        return await requests.page_of_requests(caller.database, cursor, replace(wanted, state=state, refused=refused))
+        return await requests.page_of_requests(caller.database, cursor, wanted)
 
     return await _csv_answer(read, RequestOut, "requests", caller.gateway.currency, bom)
 
@@ -71,9 +64,9 @@ async def _csv_answer(
 
     async def lines() -> AsyncIterator[str]:
         nonlocal page
-        yield (BOM if bom else "") + _written([head])
+        yield (BOM if bom else "") + csv_text([head])
         while page.records:
-            yield _written(_cells(model.of(record), fields, currency) for record in page.records)
+            yield csv_text(_cells(model.of(record), fields, currency) for record in page.records)
             if not page.has_more:
                 return
             try:
@@ -96,11 +89,5 @@ def _cell(field: str, value: Any) -> str:
     if field.endswith("_micros"):
         return decimal_text(value)
     if field.endswith("_at"):
-        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return utc_time(value)
     return str(value).lower() if isinstance(value, bool) else escape_formula(str(value))
-
-
-def _written(rows: Iterable[list[str]]) -> str:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\r\n").writerows(rows)
-    return file.getvalue()

@@ -1,11 +1,13 @@
 """Filters that the lists of requests and of refusals share."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends
 from fastapi import Query as QueryField
 
 from app.control.requests import RequestFilter
+from app.store.ledger.columns import State
 
 _Text = Annotated[str | None, QueryField(max_length=200)]
 _Instant = Annotated[int | None, QueryField(ge=0, le=32_503_680_000, description="Unix seconds.")]
@@ -36,5 +38,15 @@ async def filter_from_query(
     )
 
 
-Refused = Annotated[bool, QueryField(description="Only those that the relay or the provider refused.")]
 Filter = Annotated[RequestFilter, Depends(filter_from_query)]
+_Refused = Annotated[bool, QueryField(description="Only those that the relay or the provider refused.")]
+
+
+async def book_filter_from_query(
+    wanted: Filter, state: State | None = None, refused: _Refused = False
+) -> RequestFilter:
+    """Add the conditions that only requests in the book have."""
+    return replace(wanted, state=state, refused=refused)
+
+
+BookFilter = Annotated[RequestFilter, Depends(book_filter_from_query)]

@@ -1,18 +1,16 @@
 """/organization/requests: the book of requests, and decisions about those whose outcome is unknown (an extension)."""
 
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
 from app.api.organization.deps import Admin, Administrator, AdminWriter
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit
-from app.api.organization.request_filters import Filter, Refused
+from app.api.organization.request_filters import BookFilter
 from app.api.schemas.base import ListOut
 from app.api.schemas.requests import RefusalOut, RequestDecision, RequestDetailOut, RequestOut, RequestSettle
 from app.control import decisions, requests
 from app.control.decisions import DecisionReason, Decisions
-from app.store.ledger.columns import State
 from app.store.pages import Cursor
 from app.store.refusals import RefusalRecord
 from app.store.requests import RequestRecord
@@ -22,17 +20,12 @@ router = APIRouter(prefix="/requests", tags=["Requests (extension)"])
 
 @router.get("")
 async def list_requests(
-    caller: Admin,
-    wanted: Filter,
-    after: After = None,
-    limit: Limit = LIMIT,
-    state: State | None = None,
-    refused: Refused = False,
+    caller: Admin, wanted: BookFilter, after: After = None, limit: Limit = LIMIT
 ) -> ListOut[RequestOut]:
     """List requests by time of reservation, newest first; `since` is inclusive, `until` exclusive. Those refused before they were
     admitted are in `/organization/refusals`."""
     cursor = Cursor(after, limit, descending=True)
-    page = await requests.page_of_requests(caller.database, cursor, replace(wanted, state=state, refused=refused))
+    page = await requests.page_of_requests(caller.database, cursor, wanted)
     return ListOut[RequestOut].of_page(page, RequestOut.of)
 
 

@@ -1,11 +1,9 @@
 """Usage as CSV for spreadsheets, with names beside ids, plain decimals, and no cell that is a formula."""
 
 import asyncio
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from itertools import chain
 
 from starlette.responses import Response
 
@@ -13,7 +11,7 @@ from app.api.organization.usage_queries import SOURCE, ImagesCsvQuery
 from app.control import buckets
 from app.control.buckets import Period, UsageBucket, Width
 from app.core.money import decimal_text
-from app.core.spreadsheet import escape_formula
+from app.core.spreadsheet import csv_text, escape_formula, utc_time
 from app.errors import InvalidValue
 from app.store.buckets import Field, ReportNames
 from app.store.engine import Database
@@ -35,7 +33,7 @@ async def csv_answer(database: Database, query: ImagesCsvQuery, currency: str) -
         raise InvalidValue(message, param="start_time")
     names = await buckets.read_names(database)
     rows = _rows(page.buckets, wanted.by, names, currency)
-    text = await asyncio.to_thread(_written, _head(wanted.by), rows)
+    text = await asyncio.to_thread(csv_text, chain([_head(wanted.by)], rows))
     body = text.encode("utf-8-sig" if query.bom else "utf-8")
     disposition = {"content-disposition": 'attachment; filename="usage-images.csv"'}
     return Response(body, headers=disposition, media_type="text/csv; charset=utf-8")
@@ -50,7 +48,7 @@ def _rows(found: Sequence[UsageBucket], by: Sequence[Field], names: ReportNames,
     known = {"project_id": names.projects, "user_id": names.users, "api_key_id": names.keys}
     for bucket in found:
         for portion in bucket.portions:
-            cells = [_iso(bucket.start_ms), _iso(bucket.end_ms)]
+            cells = [utc_time(bucket.start_ms // 1000), utc_time(bucket.end_ms // 1000)]
             for field, value in zip(by, portion.values, strict=True):
                 cells += [escape_formula(known[field].get(value, ""))] if field in _NAMED else []
                 cells.append(escape_formula(f"{SOURCE}{value}" if field == "operation" else value))
@@ -62,17 +60,5 @@ def _sums(sums: Sums, currency: str) -> list[str]:
     return [str(sums.requests), str(sums.images), cost, currency, str(sums.input_tokens), str(sums.output_tokens)]
 
 
-def _written(head: list[str], rows: Iterator[list[str]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\r\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return file.getvalue()
-
-
 def _plain(field: Field) -> str:
     return "source" if field == "operation" else field
-
-
-def _iso(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
