@@ -19,6 +19,7 @@ from app.api.middleware import SandboxMark, wrap
 from app.api.organization import PREFIX, ROUTERS
 from app.api.paths import V1, ClientPaths
 from app.core.actors import Actor
+from app.images.links import PictureLinks
 from app.settings import Settings
 from app.wiring import Gateway
 
@@ -48,7 +49,9 @@ def create_app(gateway: Gateway) -> ASGIApp:
         bytes_max=settings.open_bodies_bytes_max,
         upload_bytes_max=settings.upload_bytes_max,
     )
-    parts = Parts(gateway, guard, door, _body_caps(settings, gateway.data_dir))
+    originals = gateway.image_service.replay.originals
+    links = PictureLinks(gateway.pepper, gateway.kept_answers, originals, gateway.clock, gateway.zone)
+    parts = Parts(gateway, guard, door, _body_caps(settings, gateway.data_dir), links, settings.public_url)
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in PUBLIC for route in router.routes)
     app: ASGIApp = ClientPaths(WithParts(_api(), parts), paths)
     app = SandboxMark(app) if gateway.sandbox else app

@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.connection import ClientConnection
-from app.api.picture_urls import picture_links, public_url
+from app.api.deps import links
+from app.api.picture_urls import public_url
 from app.core.limits import Unit
 from app.core.money import decimal_text
 from app.core.request import ResponseFormat
@@ -32,7 +33,7 @@ async def response_to(
     """Wait until an answer is booked, or its first event is there, and make the response that sends it. Raises GatewayError."""
     if pending.queue is None:
         answer = await pending.result()
-        answer = await picture_links(gateway).in_answer(answer, pending.request_id, public_url(gateway, request))
+        answer = await links(request).in_answer(answer, pending.request_id, public_url(request))
         return ResultResponse(pending, answer, connection, gateway.currency)
     events = pending.events()
     return EventResponse(pending, await anext(events), events, connection)

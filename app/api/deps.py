@@ -16,6 +16,7 @@ from app.core.actors import Actor
 from app.core.grants import Grant
 from app.errors import InvalidApiKey
 from app.images.admission import INVALID_KEY
+from app.images.links import PictureLinks
 from app.wiring import Gateway
 
 _NO_HMAC = b"\0" * 32
@@ -32,6 +33,8 @@ class Parts:
     guard: Guard | None
     door: Door | None
     body_caps: BodyCaps
+    links: PictureLinks | None = None
+    public_url: str | None = None
     local_actor: Actor | None = None
 
 
@@ -56,6 +59,13 @@ def parts(request: Request) -> Parts:
 def guard(request: Request) -> Guard:
     """Return the limits per address. Applications of the command line have none and do not ask."""
     found = parts(request).guard
+    assert found is not None
+    return found
+
+
+def links(request: Request) -> PictureLinks:
+    """Return the signer of links to pictures. Applications of the command line have none and do not ask."""
+    found = parts(request).links
     assert found is not None
     return found
 

@@ -8,8 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.api import openapi
-from app.api.deps import Wired
-from app.api.picture_urls import picture_links
+from app.api.deps import Wired, links
 from app.errors import GatewayError, InvalidValue
 from app.images.links import KeptPicture
 from app.upstream.pictures import decoded
@@ -28,7 +27,7 @@ async def retrieve_picture(
 ) -> Response:
     """Return the picture that a link in an answer names, from the stored answer. It needs no key, answers HEAD and one Range."""
     try:
-        picture = await picture_links(gateway).open(picture_id, expires, signature)
+        picture = await links(request).open(picture_id, expires, signature)
     except GatewayError as exc:
         exc.headers = exc.headers | _ANY_PAGE
         raise
