@@ -125,7 +125,7 @@ keys rotate {key_2}
 keys rotate {key_2} --leaked
 keys rename {key_2} banners
 keys extend {key_2} --expires 48h
-keys list --user lin --project red --status active
+keys list --user lin --project red --status active --json
 keys show key_x
 limits set --organization --spend 100 --spend-per month
 limits set --user lin --spend 12.5 --spend-per day --images 9 --images-per week --concurrent 2 --requests-per-minute 5
