@@ -136,7 +136,7 @@ def possible_quotes(request: Dispatched, catalog: Catalog) -> frozenset[int]:
     facts = {name: getattr(request, name) for name in ("operation", "model", "n", "size", "quality", "stream")}
     wanted = ImageRequest(**facts, partial_images=0, prompt_chars=0, fields={})
     quotes = model.prices.quotes_micros(wanted, request.reserved_at_ms) if model else frozenset()
-    return quotes or frozenset({request.quote_micros})
+    return quotes | {request.quote_micros}
 
 
 def _recorded_charge(request: Dispatched) -> LogRow:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from app.core.aliases import ALIAS_NAME, ModelAlias, matching_alias
@@ -55,19 +55,20 @@ class Model:
 
         Size and quality are the answer's, else the request's. Fewer images than requested cost the quote, because the relay
         bills the request, unless the price is by tokens and the answer reports them. An answer that no price covers costs the
-        quote, and so does one that leaves open a size or quality by which prices differ; more images cost it for each one.
+        quote, and so does one that leaves open which price applies; more images cost it for each one.
         """
-        size, quality = (
-            explicit(answer.size) or explicit(request.size),
-            explicit(answer.quality) or explicit(request.quality),
+        answered = Facts(request.operation, explicit(answer.size), explicit(answer.quality))
+        facts = replace(
+            answered,
+            size=answered.size or explicit(request.size),
+            quality=answered.quality or explicit(request.quality),
         )
-        facts = Facts(request.operation, size, quality)
         is_by_known_tokens = answer.usage is not None and self.prices.is_by_tokens(facts, instant_ms)
         if answer.images < request.n and not is_by_known_tokens:
             return quote_micros
         images = max(answer.images, request.n)
         cost = self.prices.cost_micros(facts, instant_ms, images, answer.usage)
-        if cost is None or self.prices.leaves_open(facts, instant_ms):
+        if cost is None or self.prices.leaves_open(request, answered, instant_ms):
             return quote_micros * images // request.n  # Without a remainder: a quote is the same amount for each image.
         return cost
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.core import strict_json
@@ -25,6 +25,13 @@ COUNTS = frozenset({
     "samplecount", "samples", "sequentialimagegeneration", "sequentialimagegenerationoptions",
 })
 """Fields that relays read as a number of images, beside `n`. Written here as `squeezed` returns them."""
+SIZES = frozenset({
+    "aspectratio", "dimensions", "height", "imageheight", "imagesize", "imagewidth", "megapixels", "outputresolution",
+    "outputsize", "resolution", "scale", "scalefactor", "upscale", "upscalefactor", "upsample", "width",
+})
+"""Fields that relays read as a size, beside `size`: with one of them any size may be drawn. Written as `squeezed` returns them."""
+QUALITIES = frozenset({"hd", "imagequality", "modelquality", "qualitylevel", "renderingspeed"})
+"""Fields that relays read as a quality, beside `quality`. Written here as `squeezed` returns them."""
 NESTED_FACTS = frozenset({"n", "model", "size", "quality"})
 """Fields that decide the price, refused in the objects of WRAPPERS, where a relay may look for them."""
 WRAPPERS = frozenset({
@@ -61,6 +68,16 @@ def without_destinations(fields: dict[str, Any]) -> dict[str, Any]:
         if squeezed(name) not in DESTINATIONS:
             kept[name] = value
     return kept
+
+
+def has_field(fields: Mapping[str, Any], names: frozenset[str]) -> bool:
+    """Return whether `fields` have one of `names`, at any depth, beside those that the gateway reads."""
+    return any(
+        squeezed(part) in names
+        for name, value in fields.items()
+        if name not in FACTS
+        for part in (*_PATH.split(name), *_keys(value))
+    )
 
 
 def _check_path(name: str, value: Any) -> None:

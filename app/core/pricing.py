@@ -5,16 +5,19 @@ by the rows in force when it was reserved. A size or quality that it leaves to t
 dearest of them, the cost is the price of the actual answer.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import product
 
+from app.core.field_names import QUALITIES, SIZES, has_field
 from app.core.money import per_million_micros, rounded_up
 from app.core.request import ImageRequest, Operation
-from app.core.spellings import folded_choice
+from app.core.spellings import folded_choice, pixels_of
 
 UNSPECIFIED = (None, "", "auto")
 """Values of size and quality that leave the choice to the model."""
+QUALITY_WORDS = frozenset({"low", "medium", "high", "standard", "hd"})
+"""Qualities of OpenAI's image models, each of which means itself although no price names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,29 +127,34 @@ class PriceBook:
         return max(self.quotes_micros(request, instant_ms), default=None)
 
     def quotes_micros(self, request: ImageRequest, instant_ms: int) -> frozenset[int]:
-        """Return the possible costs of `request` in micros, one for each price that its unspecified fields allow."""
-        rows = self.at(instant_ms)
-        return frozenset(
-            row.amount.quote_micros(request.n)
-            for facts in _possible_facts(rows, request)
-            if (row := _matching_price(rows, facts))
-        )
+        """Return the possible costs of `request` in micros, one for each price that can apply; empty when none covers it."""
+        rows = self._of_operation(request.operation, instant_ms)
+        if not _matching(rows, _choices(rows, request)):
+            return frozenset()
+        matching = _matching(rows, (_possible_sizes(rows, request), _possible_qualities(rows, request)))
+        return frozenset(row.amount.quote_micros(request.n) for row in matching)
 
     def cost_micros(self, facts: Facts, instant_ms: int, images: int, usage: Usage | None) -> int | None:
         """Return the cost of an answer with `images` images, in micros; None when no price covers it."""
-        row = _matching_price(self.at(instant_ms), facts)
+        row = self._price_of(facts, instant_ms)
         return row.amount.cost_micros(images, usage) if row else None
 
-    def leaves_open(self, facts: Facts, instant_ms: int) -> bool:
-        """Return whether `facts` lack a size or quality by which prices of their operation differ."""
-        rows = [row for row in self.at(instant_ms) if row.operation in (None, facts.operation)]
-        return (facts.size is None and any(row.size for row in rows)) or (
-            facts.quality is None and any(row.quality for row in rows)
+    def leaves_open(self, request: ImageRequest, answered: Facts, instant_ms: int) -> bool:
+        """Return whether size or quality, by which prices differ, can be known neither from the answer nor from the request."""
+        rows = self._of_operation(request.operation, instant_ms)
+        return (answered.size is None and len(_possible_sizes(rows, request)) > 1) or (
+            answered.quality is None and len(_possible_qualities(rows, request)) > 1
         )
+
+    def _price_of(self, facts: Facts, instant_ms: int) -> Price | None:
+        return _matching_price(self._of_operation(facts.operation, instant_ms), facts.size, facts.quality)
+
+    def _of_operation(self, operation: Operation, instant_ms: int) -> tuple[Price, ...]:
+        return tuple(row for row in self.at(instant_ms) if row.operation in (None, operation))
 
     def is_by_tokens(self, facts: Facts, instant_ms: int) -> bool:
         """Return whether such an answer is priced by its tokens."""
-        row = _matching_price(self.at(instant_ms), facts)
+        row = self._price_of(facts, instant_ms)
         return row is not None and isinstance(row.amount, PerToken)
 
 
@@ -156,24 +164,53 @@ def explicit(value: str | None) -> str | None:
     return None if spelled in UNSPECIFIED else spelled
 
 
-def _possible_facts(rows: Iterable[Price], request: ImageRequest) -> Iterator[Facts]:
-    """Yield the answers that the unspecified fields allow, one for each size and quality that a price names."""
-    rows = tuple(rows)
-    sizes = {explicit(request.size)} if explicit(request.size) else {None, *(row.size for row in rows)}
-    qualities = {explicit(request.quality)} if explicit(request.quality) else {None, *(row.quality for row in rows)}
-    for size, quality in product(sizes, qualities):
-        yield Facts(request.operation, size, quality)
+def _choices(rows: Iterable[Price], request: ImageRequest) -> tuple[set[str | None], set[str | None]]:
+    """Return the sizes and qualities that `request` asks for: its own, or where it names none every one that a price names."""
+    size, quality = explicit(request.size), explicit(request.quality)
+    return (
+        {size} if size else {None, *(row.size for row in rows)},
+        {quality} if quality else {None, *(row.quality for row in rows)},
+    )
 
 
-def _matching_price(rows: Iterable[Price], facts: Facts) -> Price | None:
-    """Choose the most specific matching row; the dearest of equally specific ones."""
-    matching = [
-        row
-        for row in rows
-        if row.operation in (None, facts.operation)
-        and row.size in (None, facts.size)
-        and row.quality in (None, facts.quality)
-    ]
+def _possible_sizes(rows: Iterable[Price], request: ImageRequest) -> set[str | None]:
+    """Return the sizes that the relay may draw.
+
+    A size that no price names may be drawn as any named one that is not larger. One that is not in pixels, and any size beside
+    another field that decides it, may be drawn as any named one.
+    """
+    size = explicit(request.size)
+    named = {row.size for row in rows if row.size is not None}
+    if not named:
+        return {size}
+    if size is None or has_field(request.fields, SIZES):
+        return {size, None, *named}
+    if size in named:
+        return {size}
+    pixels = pixels_of(size)
+    return {size, *(other for other in named if pixels is None or (pixels_of(other) or 0) <= pixels)}
+
+
+def _possible_qualities(rows: Iterable[Price], request: ImageRequest) -> set[str | None]:
+    """Return the qualities that the relay may draw; a word that is none of OpenAI's and that no price names may mean any."""
+    quality = explicit(request.quality)
+    named = {row.quality for row in rows if row.quality is not None}
+    if not named:
+        return {quality}
+    if quality is None or has_field(request.fields, QUALITIES):
+        return {quality, None, *named}
+    return {quality} if quality in named | QUALITY_WORDS else {quality, *named}
+
+
+def _matching(rows: tuple[Price, ...], choices: tuple[set[str | None], set[str | None]]) -> list[Price]:
+    """Return the price of each combination of a size and a quality that has one. `rows` are those of one operation."""
+    matching = (_matching_price(rows, size, quality) for size, quality in product(*choices))
+    return [row for row in matching if row is not None]
+
+
+def _matching_price(rows: Iterable[Price], size: str | None, quality: str | None) -> Price | None:
+    """Choose the most specific matching row of one operation; the dearest of equally specific ones."""
+    matching = [row for row in rows if row.size in (None, size) and row.quality in (None, quality)]
     if len(matching) > 1:
         return max(matching, key=lambda row: (row.specificity, row.amount.quote_micros(1)))
     return matching[0] if matching else None

@@ -17,3 +17,9 @@ def folded_choice(value: str) -> str:
     if sides := _SIDES.fullmatch(text):
         return f"{int(sides[1])}x{int(sides[2])}"
     return text.upper() if _RESOLUTION.fullmatch(text) else text
+
+
+def pixels_of(size: str) -> int | None:
+    """Return the number of pixels of a size like `1024x1024`; None for one that is not in pixels, like `2K` or `16:9`."""
+    sides = _SIDES.fullmatch(size)
+    return int(sides[1]) * int(sides[2]) if sides else None

@@ -43,14 +43,17 @@ def model(*prices: Price) -> Model:
     return Model("m", every, (), (), False, 0, PriceBook(prices))
 
 
-def wanted(n: int = 1, size: str | None = None, quality: str | None = None, operation: Operation = "generation") -> Any:
-    return ImageRequest(operation, "m", n, size, quality, False, 0, 5, {})
+def wanted(
+    n: int = 1, size: str | None = None, quality: str | None = None, operation: Operation = "generation", **others: Any
+) -> Any:
+    return ImageRequest(operation, "m", n, size, quality, False, 0, 5, others)
 
 
 def answer(images: int = 1, size: str | None = None, quality: str | None = None, usage: Usage | None = None) -> Any:
     return AnswerFacts(images, size, quality, usage)
 
 
+OTHER: Any = {"options[width]": "9"}
 BY_SIZE = model(
     price(100_000, id=1),
     price(300_000, id=2, size="1024x1024"),
@@ -104,6 +107,21 @@ UNSPLIT = Usage(total_tokens=1_500, input_tokens=500, output_tokens=1_000)
         # Spellings of prices and answers are those of requests.
         (model(price(1), price(9, id=2, size="2k", quality="HD")), wanted(size="2K", quality="hd"), 9, answer(), 9),
         (BY_SIZE, wanted(), 700_000, answer(1, "1024 × 1024", "LOW"), 300_000),
+        # A size or quality that no price names may be drawn as a named one: the dearest, unless the answer names another.
+        (BY_SIZE, wanted(size="2048x2048", quality="low"), 500_000, answer(), 500_000),
+        (BY_SIZE, wanted(size="2048x2048", quality="low"), 500_000, answer(1, "1024x1024"), 300_000),
+        (BY_SIZE, wanted(size="1024x1025", quality="low"), 300_000, answer(), 300_000),
+        (BY_SIZE, wanted(size="512x512", quality="low"), 100_000, answer(), 100_000),
+        (BY_SIZE, wanted(size="16:9", quality="high"), 700_000, answer(), 700_000),
+        (BY_SIZE, wanted(size="1024x1024", quality="ultra"), 400_000, answer(), 400_000),
+        # Another field may decide the size.
+        (BY_SIZE, wanted(size="1024x1024", quality="high", resolution="4K"), 700_000, answer(), 700_000),
+        (BY_SIZE, wanted(size="1024x1024", quality="high", config='{"Aspect-Ratio": 1}'), 700_000, answer(), 700_000),
+        (BY_SIZE, wanted(size="1024x1024", quality="high", **OTHER), 700_000, answer(), 700_000),
+        (BY_SIZE, wanted(size="1024x1024", quality="high", guidance_scale=3), 400_000, answer(), 400_000),
+        (BY_SIZE, wanted(size="1024x1024", quality="high", width=9), 700_000, answer(1, "1024x1024"), 400_000),
+        (BY_SIZE, wanted(size="1024x1024", quality="low", hd=True), 400_000, answer(), 400_000),
+        (BY_TOKEN, wanted(size="16:9", width=9), 2_000_000, answer(usage=UNSPLIT), 500 * 72 + 1_000 * 288),
         # The relay drew something dearer than was asked: that is what it charged.
         (BY_SIZE, wanted(size="1024x1024", quality="low"), 300_000, answer(1, "1536x1024", "high"), 700_000),
         # By operation.
