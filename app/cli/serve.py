@@ -94,7 +94,7 @@ async def _serve(target: LocalTarget, settings: "Settings") -> None:
             _with_relay(target, settings) as settings,
             open_gateway(settings, target.database_url, target.data_dir, pepper, sandbox=target.sandbox) as gateway,
         ):
-            catalog = await gateway.control_data.catalog() if first else None
+            catalog = await gateway.control_data.catalog()
 
             def started() -> None:
                 tune_garbage_collector()
@@ -144,9 +144,7 @@ async def _with_relay(target: LocalTarget, settings: "Settings") -> "AsyncIterat
         yield settings.model_copy(update=update)
 
 
-def _print_welcome(
-    target: LocalTarget, sock: socket.socket, first: "FirstKey | None", catalog: "Catalog | None"
-) -> None:
+def _print_welcome(target: LocalTarget, sock: socket.socket, first: "FirstKey | None", catalog: "Catalog") -> None:
     from app.cli.welcome import welcome
 
     host, port = sock.getsockname()[:2]

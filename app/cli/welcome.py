@@ -1,54 +1,86 @@
-"""Welcome text of `imagegate serve`: the address and, at the first start, the key and two commands for a first image."""
+"""Welcome text of `imagegate serve`: addresses, what a picture costs, and at the first start the key and a command to try it."""
 
 import json
 import shlex
 import sys
 import time
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from app.cli.targets import LocalTarget
 from app.control.installation import FirstKey
 from app.core.catalog import Catalog
 from app.core.money import decimal_text
+from app.core.request import ImageRequest
+from app.errors import ModelNotPriced
 
+_MODEL = "gpt-image-1"
 _PROMPT = "A lighthouse at dusk, watercolour"
 
-_PYTHON = """\
-import base64, json, urllib.request
-request = urllib.request.Request(
-    "{url}/v1/images/generations",
-    json.dumps({{"model": "gpt-image-1", "prompt": "{prompt}"}}).encode(),
-    {{"Authorization": "Bearer {key}", "Content-Type": "application/json"}},
-)
-with urllib.request.urlopen(request) as answer:
-    open("{file}", "wb").write(base64.b64decode(json.load(answer)["data"][0]["b64_json"]))
-    print("{file}:", answer.headers["x-imagegate-cost"], answer.headers["x-imagegate-currency"],
-          "spent,", answer.headers["x-imagegate-spend-remaining"], "left")"""
+# The reader of what `curl -i` prints. It decodes before it opens the file, so that a refusal leaves none.
+_SAVE = """\
+import base64, email, json, sys
+file = {file}
+head, _, body = sys.stdin.buffer.read().partition(b"\\r\\n\\r\\n")
+try:
+    answer = json.loads(body)
+except ValueError:
+    sys.exit(body.decode(errors="replace") or 1)
+if "error" in answer:
+    sys.exit(answer["error"]["message"])
+picture = base64.b64decode(answer["data"][0]["b64_json"])
+open(file, "wb").write(picture)
+header = email.message_from_bytes(head.partition(b"\\r\\n")[2])
+cost, currency, left = (header["x-imagegate-" + name] for name in ("cost", "currency", "spend-remaining"))
+print(f"{done}")"""
+_DONE = "{file}: {cost} {currency} spent, {left} left"
 
 
-def welcome(target: LocalTarget, host: str, port: int, first: FirstKey | None, catalog: Catalog | None) -> str:
-    """Make the text for stdout. It holds a secret only when `first` is given. `catalog` is that of the first start."""
+def welcome(target: LocalTarget, host: str, port: int, first: FirstKey | None, catalog: Catalog) -> str:
+    """Make the text for stdout. It holds a secret only when `first` is given, at the first start."""
     url = f"http://{_reachable(host)}:{port}"
-    lines = [f"imagegate is ready at {url}"]
-    if target.sandbox:
-        lines += ["SANDBOX: pictures are drawn here and paid with toy money; nothing reaches a real relay."]
-    lines += [f"For the OpenAI SDKs: base_url={url}/v1"]
+    lines = [f"imagegate is ready at {url}", *_addresses(url, host, port), _money(target, catalog)]
     if first is not None:
-        lines += ["", *_first_steps(target, url, first)]
-    if catalog is not None:
-        lines += ["", *_models(target, catalog)]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "Usage so far:",
-            f"  {_command(target, 'usage --by model,user')}",
-            "Something wrong?",
-            f"  {_command(target, 'doctor')}",
-            "Ctrl-C stops the gateway.",
-            "",
-        ]
-    )
+        lines += ["", *_first_steps(target, url, first), "", *_models(target, catalog)]
+    lines += ["", "Usage so far:", f"  {_command(target, 'usage --by model,user')}"]
+    lines += ["Something wrong?", f"  {_command(target, 'doctor')}", "Ctrl-C stops the gateway.", ""]
+    return "\n".join(lines)
+
+
+def _addresses(url: str, host: str, port: int) -> list[str]:
+    return [
+        f"For the OpenAI SDKs: base_url={url}/v1",
+        f"The whole API, to read and try: {url}/docs",
+        f"Port {port} on {host}, which {_reach(host)}. Other ones: --port and --host, or IMAGEGATE_PORT and IMAGEGATE_HOST.",
+    ]
+
+
+def _reach(host: str) -> str:
+    if ip_address(host).is_loopback:
+        return "only this machine reaches"
+    return "is every address of this machine" if ip_address(host).is_unspecified else "other machines may reach"
+
+
+def _money(target: LocalTarget, catalog: Catalog) -> str:
+    if target.sandbox:
+        return "SANDBOX: pictures are drawn here and paid with toy money; nothing reaches a real relay."
+    relay = urlsplit(target.settings.upstream_base_url).hostname
+    price = _price(target, catalog)
+    return f"REAL MONEY: the next picture is bought from {relay} and paid from your account there; {price}."
+
+
+def _price(target: LocalTarget, catalog: Catalog) -> str:
+    """Tell the most that the example's picture can cost, as it would be held."""
+    example = ImageRequest("generation", _MODEL, 1, None, None, False, 0, len(_PROMPT), {})
+    model = catalog.find(_MODEL)
+    try:
+        quote_micros = None if model is None else model.quote_micros(example, round(time.time() * 1000))
+    except ModelNotPriced:
+        quote_micros = None
+    if quote_micros is None:
+        return f"what each costs: {_command(target, 'prices list')}"
+    return f"one of {_MODEL} costs at most {decimal_text(quote_micros)} {target.settings.currency}"
 
 
 def _first_steps(target: LocalTarget, url: str, first: FirstKey) -> list[str]:
@@ -58,13 +90,8 @@ def _first_steps(target: LocalTarget, url: str, first: FirstKey) -> list[str]:
         "minute. The key is shown only now:",
         f"  {first.key}",
         "",
-        "A first picture, with curl:",
+        "A first picture: paste this into a second terminal. It says where the picture is and what it cost, or why there is none:",
         _curl(url, first.key),
-        "",
-        "The same in Python:",
-        f"{shlex.quote(sys.executable)} - <<'END'",
-        _PYTHON.format(url=url, prompt=_PROMPT, key=first.key, file=_file("picture-2.png")),
-        "END",
     ]
 
 
@@ -81,23 +108,16 @@ def _models(target: LocalTarget, catalog: Catalog) -> list[str]:
 
 
 def _curl(url: str, key: str) -> str:
-    body = json.dumps({"model": "gpt-image-1", "prompt": _PROMPT})
-    save = (
-        "import base64, json, sys; "
-        f'open("{_file("picture.png")}", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'
-    )
+    """Make the command. No proxy of the environment comes between: it may not reach this machine, and the key is in the head."""
+    save = _SAVE.format(file=json.dumps(str(Path.cwd() / "picture.png"), ensure_ascii=False), done=_DONE)
     return "\n".join(
         [
-            f"curl -sS {url}/v1/images/generations \\",
+            f"curl -sS -i --noproxy '*' {url}/v1/images/generations \\",
             f'  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\',
-            f"  -d {shlex.quote(body)} \\",
+            f"  -d {shlex.quote(json.dumps({'model': _MODEL, 'prompt': _PROMPT}, ensure_ascii=False))} \\",
             f"  | {shlex.quote(sys.executable)} -c {shlex.quote(save)}",
         ]
     )
-
-
-def _file(name: str) -> str:
-    return str(Path.cwd() / name)
 
 
 def _reachable(host: str) -> str:
