@@ -166,7 +166,7 @@ class Settings(BaseSettings):
         description="Timezone of days, weeks and months; the first start binds the database to it.",
     )
 
-    smtp_host: str | None = Field(None, description="Mail server for alerts. Without it no alert is mailed.")
+    smtp_host: str | None = Field(None, description="Mail server for alerts. Without it no alert by mail can be made.")
     smtp_port: int = Field(587, ge=1, le=65535, description="Port of the mail server.")
     smtp_security: Literal["starttls", "tls", "none"] = Field(
         "starttls", description="Encryption of the connection to the mail server; `tls` is for port 465."

@@ -73,6 +73,8 @@ async def running_gateway(
         "upstream_api_key": RELAY_KEY,
         "upstream_log_key_in_url": True,
         "timezone": "Asia/Shanghai",
+        "smtp_host": "127.0.0.1",
+        "smtp_port": 9,  # Nobody listens there; without a mail server no alert by mail can be made.
         "data_dir": data_dir,
     }
     chosen = Settings(**(given | settings | {"_env_file": None, "database_url": database_url}))

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.command import ApiContext, command
+from app.cli.command import FAILED, ApiContext, command, with_flags
 from app.cli.limits import Key, Model, Organization, Per, Project, User, chosen_scope, required_scope
 from app.cli.output import Column, Record, say
 from app.errors import InvalidValue
@@ -20,6 +20,23 @@ _ALERT = (
     Column("threshold", "amount"),
     Column("channels", value=lambda alert: [_destination(each) for each in alert["notification_channels"]]),
     Column("created_at", "time"),
+)
+
+_TEST = (
+    Column("channel", value=lambda test: _destination(test["notification_channel"])),
+    Column("delivered"),
+    Column("error"),
+)
+_HISTORY = (
+    Column("fired_at", "time"),
+    Column("threshold", "amount"),
+    Column("used", "amount"),
+    Column("channel", value=lambda firing: _destination(firing["delivery"]["notification_channel"])),
+    Column("delivery.state", heading="state"),
+    Column("delivery.attempts", "number", heading="attempts"),
+    Column("delivery.ended_at", "time", heading="ended_at"),
+    Column("delivery.next_attempt_at", "time", heading="next_attempt_at"),
+    Column("delivery.error", heading="error"),
 )
 
 
@@ -76,6 +93,43 @@ async def delete(ctx: ApiContext, alert_id: Annotated[str, typer.Argument(metava
     alert = await ctx.client.get("alerts", alert_id)
     await ctx.client.delete("alerts", alert["id"])
     ctx.out.json(alert) if ctx.out.is_json else ctx.out.table(_ALERT, [alert])
+
+
+@command(app, "test")
+async def test(ctx: ApiContext, alert_id: Annotated[str, typer.Argument(metavar="ID", help="Its id.")]) -> None:
+    """Send a message that is marked as a test to every channel of an alert now, and say of each whether it was delivered."""
+    answer = await ctx.client.post("alerts", alert_id, "test")
+    failed = sum(not each["delivered"] for each in answer["channels"])
+    if ctx.out.is_json:
+        ctx.out.json(answer)
+    else:
+        ctx.out.table(_TEST, answer["channels"])
+        say(
+            f"imagegate: {failed} of {len(answer['channels'])} not delivered."
+            if failed
+            else "imagegate: all delivered."
+        )
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+@command(app, "history")
+async def history(ctx: ApiContext, alert_id: Annotated[str, typer.Argument(metavar="ID", help="Its id.")]) -> None:
+    """Show when an alert fired, the newest 20 times, and how each of its messages went."""
+    firings = await ctx.client.get("alerts", alert_id, "firings")
+    if ctx.out.is_json:
+        ctx.out.json(firings)
+        return
+    unit = (await ctx.client.get("alerts", alert_id))["unit"]
+    lines = [{**firing, "unit": unit, "delivery": each} for firing in firings["data"] for each in firing["deliveries"]]
+    ctx.out.table(_HISTORY, lines)
+    if not lines:
+        say(
+            with_flags(
+                f"imagegate: it has not fired yet. Try its channels: `imagegate alerts test {alert_id}`",
+                ctx.target.flags,
+            )
+        )
 
 
 def _threshold(given: dict[str, Any]) -> tuple[str, int]:

@@ -173,11 +173,12 @@ async def _checked(notifier: Notifier, channels: Sequence[Channel], before: Sequ
 
 async def _checked_one(notifier: Notifier, channel: Channel, before: Sequence[Channel]) -> Channel:
     if channel.type == "email":
-        return _checked_mail(channel)
+        _check_mail(channel)
     try:
         await asyncio.to_thread(notifier.check, channel)
     except NotDelivered as exc:
-        raise InvalidValue(exc.reason, param="url") from None
+        param = "notification_channels" if channel.type == "email" else "url"
+        raise InvalidValue(exc.reason, param=param) from None
     if channel.type != "webhook":
         return channel
     if channel.secret and not is_webhook_secret(channel.secret):
@@ -187,7 +188,7 @@ async def _checked_one(notifier: Notifier, channel: Channel, before: Sequence[Ch
     return replace(channel, secret=channel.secret or kept or new_webhook_secret())
 
 
-def _checked_mail(channel: Channel) -> Channel:
+def _check_mail(channel: Channel) -> None:
     if not 1 <= len(channel.recipients) <= RECIPIENTS_MAX:
         raise InvalidValue(f"A mail goes to 1 to {RECIPIENTS_MAX} recipients.", param="recipients")
     for recipient in channel.recipients:
@@ -202,7 +203,6 @@ def _checked_mail(channel: Channel) -> Channel:
     if prefix is not None and not (len(prefix) <= PREFIX_CHARS_MAX and (prefix.isprintable() or not prefix)):
         message = f"A subject prefix has at most {PREFIX_CHARS_MAX} visible characters."
         raise InvalidValue(message, param="subject_prefix")
-    return channel
 
 
 def _project(alert: Alert) -> str | None:

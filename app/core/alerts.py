@@ -128,13 +128,7 @@ class Message:
 def message(delivery_id: str, firing: Firing, currency: str, zone: ZoneInfo) -> Message:
     """Make the message about a firing: a text for people and a document for programs."""
     alert = firing.alert
-    unit = {"micros": "spend", "images": "images", "requests": "requests"}[alert.unit]
-    scope = "the organization" if alert.scope == "organization" else f"{alert.scope} {alert.owner or alert.scope_id}"
-    for_model = f" of {alert.model}" if alert.model else ""
-    when = _WHEN[alert.interval]
-    title = (
-        f"{unit.capitalize()}{for_model} by {scope} {when} reached {_amount_text(firing.threshold, alert, currency)}"
-    )
+    title = _title(alert, firing.threshold, currency)
     since = f" since {iso(firing.starts_at_ms, zone)}" if firing.starts_at_ms else ""
     text = f"{title}.\n\nUsed{since}: {_amount_text(firing.used, alert, currency)}.\nNoticed at {iso(firing.fired_at_ms, zone)}.\n"
     return Message(delivery_id, title, text, _document(firing, currency, zone, title))
@@ -143,25 +137,58 @@ def message(delivery_id: str, firing: Firing, currency: str, zone: ZoneInfo) -> 
 _WHEN = {"day": "today", "week": "this week", "month": "this month", "lifetime": "in all"}
 
 
+def sample_message(message_id: str, alert: Alert, at_ms: int, currency: str, zone: ZoneInfo) -> Message:
+    """Make a message that says that it is a test, in the form of one about a firing; the document's type is `alert.test`."""
+    sample = _title(alert, alert.threshold, currency)
+    title = f"TEST, nothing was reached: {sample}"
+    text = (
+        f"This is a test of an alert, sent by hand at {iso(at_ms, zone)}. Nothing was reached, and there is nothing to do.\n\n"
+        f"When the alert fires, its message says: {sample}.\n"
+    )
+    data = _data(alert, alert.threshold, currency) | {"title": title}
+    return Message(message_id, title, text, {"type": "alert.test", "timestamp": iso(at_ms, zone), "data": data})
+
+
+def _title(alert: Alert, threshold: int, currency: str) -> str:
+    unit = {"micros": "spend", "images": "images", "requests": "requests"}[alert.unit]
+    scope = "the organization" if alert.scope == "organization" else f"{alert.scope} {alert.owner or alert.scope_id}"
+    for_model = f" of {alert.model}" if alert.model else ""
+    amount = _amount_text(threshold, alert, currency)
+    return f"{unit.capitalize()}{for_model} by {scope} {_WHEN[alert.interval]} reached {amount}"
+
+
 def _document(firing: Firing, currency: str, zone: ZoneInfo, title: str) -> dict[str, Any]:
-    alert, is_money = firing.alert, firing.alert.unit == "micros"
-    data = {
-        "alert_id": alert.id,
+    data = _data(firing.alert, firing.threshold, currency) | {
         "firing_id": firing.id,
         "title": title,
+        "interval_starts_at": firing.starts_at_ms // 1000 if firing.starts_at_ms else None,
+        "used": _plain_amount(firing.used, firing.alert),
+    }
+    return {"type": "alert.fired", "timestamp": iso(firing.fired_at_ms, zone), "data": data}
+
+
+def _data(alert: Alert, threshold: int, currency: str) -> dict[str, Any]:
+    """Return what a document says about the alert; a firing adds itself."""
+    is_money = alert.unit == "micros"
+    return {
+        "alert_id": alert.id,
+        "firing_id": None,
         "scope": alert.scope,
         "scope_id": alert.scope_id or None,
         "scope_name": alert.owner or None,
         "model": alert.model or None,
         "unit": "spend" if is_money else alert.unit,
         "interval": alert.interval,
-        "interval_starts_at": firing.starts_at_ms // 1000 if firing.starts_at_ms else None,
+        "interval_starts_at": None,
         "currency": currency if is_money else None,
-        "threshold": decimal_text(firing.threshold) if is_money else str(firing.threshold),
-        "used": decimal_text(firing.used) if is_money else str(firing.used),
+        "threshold": _plain_amount(threshold, alert),
+        "used": None,
     }
-    return {"type": "alert.fired", "timestamp": iso(firing.fired_at_ms, zone), "data": data}
+
+
+def _plain_amount(amount: int, alert: Alert) -> str:
+    return decimal_text(amount) if alert.unit == "micros" else str(amount)
 
 
 def _amount_text(amount: int, alert: Alert, currency: str) -> str:
-    return f"{decimal_text(amount)} {currency}" if alert.unit == "micros" else f"{amount} {alert.unit}"
+    return f"{_plain_amount(amount, alert)} {currency if alert.unit == 'micros' else alert.unit}"

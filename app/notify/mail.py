@@ -12,6 +12,10 @@ from app.core.alerts import Channel, Message
 from app.notify.outcome import NotDelivered
 
 TIMEOUT_S = 15
+NO_MAIL_SERVER = (
+    "No mail server is set, so no mail can be sent. Set IMAGEGATE_SMTP_HOST, and where it needs them IMAGEGATE_SMTP_PORT, "
+    "_SECURITY, _USER, _PASSWORD and _FROM, and start the gateway again."
+)
 SmtpSecurity = Literal["starttls", "tls", "none"]
 
 
@@ -29,7 +33,7 @@ class Mailbox:
     async def send(self, channel: Channel, message: Message) -> None:
         """Send one mail to all recipients of the channel. Raises NotDelivered."""
         if not self.host:
-            raise NotDelivered("No mail server is set: IMAGEGATE_SMTP_HOST.")
+            raise NotDelivered(NO_MAIL_SERVER)
         mail = _mail(self.sender or f"imagegate@{self.host}", channel, message)
         try:
             await asyncio.to_thread(self._send, self.host, mail)

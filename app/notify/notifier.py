@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from app.core.alerts import Channel, Message
 from app.notify import chat
 from app.notify.addresses import WebhookRules
-from app.notify.mail import Mailbox
+from app.notify.mail import NO_MAIL_SERVER, Mailbox
 from app.notify.outcome import NotDelivered
 
 __all__ = ["Mailbox", "NotDelivered", "Notifier", "WebhookRules"]
@@ -31,11 +31,13 @@ class Notifier:
             raise NotDelivered("Nobody answered in a minute.") from None
 
     def check(self, channel: Channel) -> None:
-        """Check a channel without any request. Raises NotDelivered when it can never work."""
+        """Check a channel without any request. Raises NotDelivered when it cannot work with these settings."""
         if channel.type == "webhook":
             self.rules.check(channel.url)
         elif channel.type == "chat":
             chat.check_chat_url(channel.url)
+        elif not self.mailbox.host:
+            raise NotDelivered(NO_MAIL_SERVER)
 
     def _send(self, channel: Channel, message: Message) -> Awaitable[None]:
         match channel.type:

@@ -57,6 +57,7 @@ models list
 models list --project red
 models aliases
 alerts list
+alerts history {alert_2}
 prices list
 prices export
 prices export --as json
@@ -155,6 +156,10 @@ alerts create --project red --spend 80.5 --per week --mail a@example.com --mail 
 alerts create --user lin --images 5 --webhook https://8.8.8.8/hook
 alerts create --user nobody --images 5 --mail a@example.com
 alerts create --user lin --images 5 --webhook ftp://8.8.8.8/hook
+alerts test {alert_1}
+alerts test alert_x
+alerts history {alert_1}
+alerts history alert_x
 alerts delete {alert_1}
 alerts delete {alert_1}
 prices set imagen4 --per-image 0.2

@@ -68,6 +68,8 @@ def empty_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     for name in os.environ:
         if name.startswith("IMAGEGATE_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("IMAGEGATE_SMTP_HOST", "127.0.0.1")
+    monkeypatch.setenv("IMAGEGATE_SMTP_PORT", "9")  # Nobody listens there.
     monkeypatch.chdir(tmp_path)
     return Cli(tmp_path, capsys)
 

@@ -2,6 +2,9 @@
 
 import pytest
 
+from app.store.alerts import all_alerts
+from app.store.deliveries import fire
+from app.store.engine import Database
 from tests.cli.conftest import Cli
 
 
@@ -34,6 +37,47 @@ def test_an_alert_on_spend_is_in_money(cli: Cli) -> None:
     [channel] = made["notification_channels"]
     assert channel["recipients"] == ["a@example.com", "b@example.com"]
     assert "800.00 CNY" in cli("alerts list").out
+
+
+def test_a_test_fails_where_a_channel_does_and_the_history_stays_empty(cli: Cli) -> None:
+    made = cli("alerts create --organization --spend 800 --mail a@example.com --json").json
+
+    tested = cli(f"alerts test {made['id']}", code=1)
+    shown = cli(f"alerts test {made['id']} --json", code=1).json
+
+    assert "a@example.com\tno\tThe mail server did not take it: ConnectionRefusedError." in tested.out
+    assert tested.err.endswith("1 of 1 not delivered.\n")
+    assert [each["delivered"] for each in shown["channels"]] == [False]
+    history = cli(f"alerts history {made['id']}")
+    assert history.out.startswith("fired at\tthreshold\tused\t") and "has not fired yet" in history.err
+    assert cli(f"alerts history {made['id']} --json").json["data"] == []
+
+
+def test_the_history_shows_how_each_message_went(cli: Cli) -> None:
+    made = cli("alerts create --organization --spend 1 --mail a@example.com --json").json
+    cli.database(_fire)
+
+    [head, line] = cli(f"alerts history {made['id']}").out.splitlines()
+
+    shown = dict(zip(head.split("\t"), line.split("\t"), strict=True))
+    assert (shown["threshold"], shown["used"], shown["channel"]) == ("1.00 CNY", "1.25 CNY", "a@example.com")
+    assert (shown["state"], shown["attempts"], shown["error"]) == ("pending", "0", "")
+
+
+async def _fire(database: Database) -> None:
+    async with database.write() as connection:
+        [alert] = await all_alerts(connection)
+        await fire(connection, alert, 1_795_000_000_000, 1_250_000, 1_795_000_001_000)
+
+
+def test_without_a_mail_server_no_alert_by_mail_is_made(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IMAGEGATE_SMTP_HOST")
+
+    refused = cli("alerts create --organization --spend 800 --mail a@example.com --json", code=2).error
+
+    assert refused["code"] == "invalid_value" and "Set IMAGEGATE_SMTP_HOST" in refused["message"]
+    assert cli("alerts list --json").json["data"] == []
+    cli("alerts create --organization --spend 800 --webhook https://example.com/hook")
 
 
 @pytest.mark.parametrize(

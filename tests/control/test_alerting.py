@@ -16,7 +16,7 @@ from app.control.alerts import AlertChange, NewAlert
 from app.control.limits import ScopeRef
 from app.core.alerts import Alert, Channel, Message
 from app.core.intervals import local_day
-from app.notify.notifier import NotDelivered, Notifier
+from app.notify.notifier import Mailbox, NotDelivered, Notifier
 from app.notify.webhook_secret import new_webhook_secret
 from app.store.engine import Database
 from app.store.tables import deliveries
@@ -57,7 +57,9 @@ async def alert(database: Database, threshold: int, *channels: Channel, **given:
     where = ScopeRef(given.pop("scope", "organization"), given.pop("reference", ""))
     wanted = {"unit": "micros", "interval": "month"} | given
     return await alerts.create_alert(
-        database, Notifier(), NewAlert(where, threshold=threshold, channels=channels or (HOOK,), **wanted)
+        database,
+        Notifier(mailbox=Mailbox("127.0.0.1")),
+        NewAlert(where, threshold=threshold, channels=channels or (HOOK,), **wanted),
     )
 
 

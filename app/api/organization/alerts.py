@@ -7,9 +7,11 @@ from fastapi import APIRouter, Depends, Query
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.limits import scope_ref
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit
-from app.api.schemas.alerts import AlertCreate, AlertModify, AlertOut, FiringOut
+from app.api.schemas.alert_messages import AlertTestOut, FiringOut
+from app.api.schemas.alerts import AlertCreate, AlertModify, AlertOut
 from app.api.schemas.base import DeletedOut, ListOut
 from app.control import alerts
+from app.control.alert_tests import send_test
 from app.control.alerts import AlertChange, AlertFilter, NewAlert
 from app.core.alerts import AlertUnit
 from app.core.limits import Scope
@@ -60,6 +62,15 @@ async def retrieve_alert(caller: Admin, alert_id: str) -> AlertOut:
 async def list_firings(caller: Admin, alert_id: str) -> ListOut[FiringOut]:
     """List the newest 20 firings of an alert with the state of each message, newest first."""
     return ListOut[FiringOut].of(map(FiringOut.of, await alerts.firings(caller.database, alert_id)))
+
+
+@router.post("/{alert_id}/test")
+async def test_alert(caller: AdminWriter, alert_id: str) -> AlertTestOut:
+    """Send a message that is marked as a test to every channel of the alert now, and say of each whether it was delivered. It is
+    no firing, and a failure is not tried again."""
+    gateway = caller.gateway
+    tested = await send_test(caller.database, gateway.notifier, alert_id, currency=gateway.currency, zone=gateway.zone)
+    return AlertTestOut.of(tested)
 
 
 @router.post("/{alert_id}")

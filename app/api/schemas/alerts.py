@@ -1,15 +1,14 @@
 """Alerts of any scope, unit and channel, and OpenAI's spend alerts, which are made from them."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from app.api.schemas.base import AnswerModel, InputModel, absent, seconds
+from app.api.schemas.base import AnswerModel, InputModel, absent
 from app.core.alerts import Alert, AlertUnit, Channel
 from app.core.intervals import Interval
 from app.core.limits import Scope
 from app.core.money import HUNDREDTH_MICROS
-from app.store.deliveries import Delivery, DeliveryState, FiringRecord
 
 Counted = Literal["day", "week", "month", "lifetime"]
 _MAIL = {"type": "email", "recipients": ["finance@example.com"], "subject_prefix": "[imagegate]"}
@@ -34,25 +33,6 @@ _SPEND_ALERT = {
     "threshold_amount": 80000,
     "notification_channel": _MAIL,
     "currency": "CNY",
-}
-_FIRING = {
-    "object": "alert.firing",
-    "id": "firing_2d0k3n5v8q2x7m1c4b9z6l0p",
-    "interval_starts_at": 1795190400,
-    "threshold": 100,
-    "used": 104,
-    "fired_at": 1795240100,
-    "deliveries": [
-        {
-            "id": "msg_5v8q2x7m1c4b9z6l0p2d0k3n",
-            "notification_channel": _HOOK,
-            "state": "delivered",
-            "attempts": 1,
-            "next_attempt_at": None,
-            "ended_at": 1795240101,
-            "error": None,
-        }
-    ],
 }
 
 
@@ -122,43 +102,6 @@ class SpendAlertOut(AnswerModel, json_schema_extra={"example": _SPEND_ALERT}):
             notification_channel=alert.notification_channels[0],
             currency=currency,
         )
-
-
-class DeliveryOut(AnswerModel):
-    """Message of a firing to one channel, without its secrets."""
-
-    id: str
-    notification_channel: dict[str, Any]
-    state: DeliveryState
-    attempts: int
-    next_attempt_at: int | None
-    ended_at: int | None
-    error: str | None
-
-    @classmethod
-    def of(cls, delivery: Delivery) -> Self:
-        """Make the answer from a stored delivery."""
-        due_at = seconds(delivery.due_at_ms) if delivery.state == "pending" else None
-        return cls.from_record(delivery, notification_channel=delivery.channel, next_attempt_at=due_at)
-
-
-class FiringOut(AnswerModel, json_schema_extra={"example": _FIRING}):
-    """Firing of an alert; `threshold` and `used` in the alert's unit."""
-
-    object: Literal["alert.firing"] = "alert.firing"
-    id: str
-    interval_starts_at: int | None = Field(description="Null for a lifetime.")
-    threshold: int
-    used: int
-    fired_at: int
-    deliveries: list[DeliveryOut]
-
-    @classmethod
-    def of(cls, firing: FiringRecord) -> Self:
-        """Make the answer from a stored firing."""
-        deliveries = [DeliveryOut.of(each) for each in firing.deliveries]
-        starts_at = seconds(firing.starts_at_ms) or None
-        return cls.from_record(firing, interval_starts_at=starts_at, deliveries=deliveries)
 
 
 _Text = Annotated[str, Field(max_length=2048)]

@@ -14,7 +14,7 @@ OWN_EVENTS = {
     "admin_api_key.deleted": "api_key.deleted",
 } | dict.fromkeys(
     (
-        *("alert.created", "alert.updated", "alert.deleted"),
+        *("alert.created", "alert.updated", "alert.deleted", "alert.tested"),
         *("limit.updated", "limit.deleted"),
         *("model.created", "model.updated"),
         *("model_alias.created", "model_alias.updated", "model_alias.deleted"),

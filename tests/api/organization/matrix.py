@@ -124,6 +124,7 @@ ROWS = [
     *_alerts(f"{ROOT}/spend_alerts", ALERT, "alert"),
     *_alerts(f"{PROJECT}/spend_alerts", ALERT, "project_alert"),
     Row("GET", f"{ROOT}/alerts/{{alert_id}}/firings", at={"alert_id": "our_alert"}),
+    Row("POST", f"{ROOT}/alerts/{{alert_id}}/test", at={"alert_id": "our_alert"}),
     *_alerts(f"{ROOT}/alerts", OURS, "our_alert"),
     Row("POST", f"{ROOT}/model_aliases", body={"name": "dall-e-*", "model": "gpt-image-1"}),
     Row("GET", f"{ROOT}/model_aliases"),

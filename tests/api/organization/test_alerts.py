@@ -171,6 +171,20 @@ async def test_an_alert_that_cannot_be_is_a_400(office: Office, given: dict[str,
     assert (await office.refused("POST", "/alerts", body))[0] == 400
 
 
+async def test_a_test_tells_of_each_channel_and_is_recorded_as_a_test_only(office: Office) -> None:
+    made = await office.post("/alerts", threshold_amount=5, notification_channels=[MAIL])
+
+    tested = await office.post(f"/alerts/{made['id']}/test")
+
+    assert (tested["object"], tested["id"]) == ("alert.test", made["id"])
+    [channel] = tested["channels"]
+    assert (channel["delivered"], channel["notification_channel"]) == (False, MAIL)
+    assert channel["error"] == "The mail server did not take it: ConnectionRefusedError."
+    assert (await office.get(f"/alerts/{made['id']}/firings"))["data"] == []
+    assert (await office.events())[-1] == ("alert.tested", made["id"])
+    assert await office.refused("POST", "/alerts/alert_x/test") == (404, "not_found", "alert_id")
+
+
 async def test_an_alert_of_somebody_who_is_not_there_is_a_404(office: Office) -> None:
     for scope in ("project", "user", "key"):
         body = {"scope": scope, "scope_id": "none", "threshold_amount": 5, "notification_channels": [MAIL]}
