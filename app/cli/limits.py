@@ -19,6 +19,12 @@ class Per(StrEnum):
     lifetime = "lifetime"
 
 
+Everyone = Annotated[
+    bool,
+    typer.Option(
+        "--everyone", help="A default for each who has no limit of their own; with --project, for its members."
+    ),
+]
 Organization = Annotated[bool, typer.Option("--organization", help="For the whole installation.")]
 Project = Annotated[str | None, typer.Option(metavar="P", help="For a project: name or id.")]
 User = Annotated[str | None, typer.Option(metavar="U", help="For a user: name or id.")]
@@ -48,6 +54,7 @@ class LimitOption(NamedTuple):
 @command(app, "set")
 async def set_(
     ctx: ApiContext,
+    everyone: Everyone = False,
     organization: Organization = False,
     project: Project = None,
     user: User = None,
@@ -64,7 +71,7 @@ async def set_(
     concurrent: Amount = None,
 ) -> None:
     """Set, change or remove limits, several at once; then show those of this scope and model."""
-    scope = required_scope(chosen_scope(organization, project, user, key))
+    scope = required_scope(chosen_scope(organization, project, user, key, everyone=everyone))
     options = (
         LimitOption("--spend", "micros", spend, spend_per),
         LimitOption("--images", "images", images, images_per),
@@ -85,22 +92,35 @@ async def set_(
 @command(app, "show")
 async def show(
     ctx: ApiContext,
+    everyone: Everyone = False,
     organization: Organization = False,
     project: Project = None,
     user: User = None,
     key: Key = None,
     model: Model = None,
 ) -> None:
-    """Show limits and what is spent, held and left in their current intervals: of one scope, or all."""
-    scope = chosen_scope(organization, project, user, key)
-    ctx.out.rows(_LIMIT, await ctx.client.get("limits", model=model, **scope))
+    """Show limits and what is spent, held and left in their current intervals: of one scope, or all.
+
+    Without a scope, what users have from a default is left out: `--everyone` shows it, and whose own differs.
+    """
+    scope = chosen_scope(organization, project, user, key, everyone=everyone)
+    answer = await ctx.client.get("limits", model=model, **scope)
+    if not scope and not ctx.out.is_json:
+        answer["data"] = [limit for limit in answer["data"] if limit["default_of"] is None]
+    ctx.out.rows(_LIMIT, answer)
 
 
-def chosen_scope(organization: bool, project: str | None, user: str | None, key: str | None) -> dict[str, str]:
+def chosen_scope(
+    organization: bool, project: str | None, user: str | None, key: str | None, *, everyone: bool = False
+) -> dict[str, str]:
     """Return the API's fields `scope` and `scope_id`; empty when no option is given. Raises InvalidValue for two scopes."""
+    if everyone and (organization, user, key) == (False, None, None):
+        return {"scope": "everyone"} | ({} if project is None else {"scope_id": project})
     named = {"project": project, "user": user, "key": key}
     given = [{"scope": scope, "scope_id": name} for scope, name in named.items() if name is not None]
     given += [{"scope": "organization"}] if organization else []
+    if everyone:
+        raise InvalidValue("--everyone goes alone or with --project P, for the members of that project.")
     if len(given) > 1:
         raise InvalidValue("Name one scope only: --organization, --project, --user or --key.")
     return given[0] if given else {}

@@ -73,6 +73,7 @@ async def create_alert(database: Database, notifier: Notifier, wanted: NewAlert)
     async with database.write() as connection:
         scope_id = await scope_id_of(connection, wanted.where)
         await check_model(connection, wanted.model)
+        assert wanted.where.scope != "everyone", "a scope of defaults only"
         alert = Alert(
             new_id("alert_"),
             wanted.where.scope,

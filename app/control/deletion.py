@@ -6,7 +6,7 @@ from app.control import admin_keys, keys
 from app.control.people import get_person, user_facts
 from app.store import admin_keys as stored_admin_keys
 from app.store import keys as stored_keys
-from app.store import members, organization
+from app.store import limits, members, organization
 from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
 from app.store.organization import User
@@ -32,5 +32,6 @@ async def delete_owner(connection: AsyncConnection, user: User, now_ms: int) -> 
         if not user.is_service_account:
             await log_changes(connection, Change("user.deleted", user.id, {"role": role}, None, project_id))
     await organization.update_user(connection, user.id, deleted_at_ms=now_ms)
+    await limits.apply_defaults(connection, user_id=user.id)
     event = "service_account.deleted" if user.is_service_account else "user.deleted"
     await log_changes(connection, Change(event, user.id, user_facts(user), None, user.project_id))

@@ -11,7 +11,7 @@ from app.control.names import quoted
 from app.control.people import get_user
 from app.control.projects import get_project
 from app.core.intervals import COUNTED, Interval, bounds_ms
-from app.core.limits import Limit, Scope, Unit
+from app.core.limits import Limit, LimitScope, Unit
 from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS, decimal_text
 from app.errors import InvalidValue
 from app.store import limits as store
@@ -33,9 +33,10 @@ _ALLOWED: dict[Unit, tuple[Interval, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ScopeRef:
-    """Scope named in a request: `reference` is a project or user by name or id, a key by id, empty for the organization."""
+    """Scope named in a request: `reference` is a project or user by name or id, a key by id, empty for the organization. Of
+    `everyone` it is a project, or empty for everyone of the organization."""
 
-    scope: Scope
+    scope: LimitScope
     reference: str = ""
 
 
@@ -50,7 +51,8 @@ class LimitChange:
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """Limit and its use in the current interval. The use is None for a rate (per minute), which is not in a counter.
+    """Limit and its use in the current interval. The use is None for a rate (per minute), which is not in a counter, and for a
+    default, which is counted for each user.
 
     `left` is negative when the limit was lowered or an answer cost more than its quote. `resets_at_ms` is None for a lifetime.
     """
@@ -83,9 +85,12 @@ async def set_limits(
 
 
 async def apply_limits(
-    connection: AsyncConnection, scope: Scope, scope_id: str, model: str | None, changes: Sequence[LimitChange]
+    connection: AsyncConnection, scope: LimitScope, scope_id: str, model: str | None, changes: Sequence[LimitChange]
 ) -> None:
-    """Set limits in the caller's transaction and log each change. Scope and model must exist. Raises InvalidValue."""
+    """Set limits in the caller's transaction and log each change. Scope and model must exist. Raises InvalidValue.
+
+    A default changes with it the limits of the users who have it; a user whose own limit is removed has the default again.
+    """
     for change in changes:
         _check(change)
         key = LimitKey(scope, scope_id, model or "", change.unit, change.interval)
@@ -94,6 +99,10 @@ async def apply_limits(
             await store.remove(connection, key)
         else:
             await store.set_amount(connection, key, change.amount)
+        if scope == "everyone":
+            await store.apply_defaults(connection, like=key)
+        elif scope == "user" and change.amount is None:
+            await store.apply_defaults(connection, user_id=scope_id, like=key)
         await log_changes(connection, _logged(key, before, change.amount))
 
 
@@ -106,14 +115,15 @@ def _logged(key: LimitKey, before: int | None, after: int | None) -> Change:
         key.scope_id or key.scope,
         None if before is None else {**facts, "amount": before},
         None if after is None else {**facts, "amount": after},
-        key.scope_id if key.scope == "project" else None,
+        key.scope_id or None if key.scope in ("project", "everyone") else None,
     )
 
 
 async def show_limits(
     database: Database, zone: ZoneInfo, where: ScopeRef | None = None, model: str | None = None
 ) -> list[LimitState]:
-    """List limits with their use, of one scope or of all. `model` selects those for one model, empty those for any.
+    """List limits with their use, of one scope or of all. `model` selects those for one model, empty those for any. After the
+    defaults of `everyone` come the limits of the users who have them, or have one of their own in their place.
 
     Raises NotFound for the scope.
     """
@@ -122,7 +132,10 @@ async def show_limits(
         if where is None:
             limits = await store.all_limits(connection)
         else:
-            limits = await store.limits_of_scopes(connection, [(where.scope, await scope_id_of(connection, where))])
+            scope_id = await scope_id_of(connection, where)
+            limits = await store.limits_of_scopes(connection, [(where.scope, scope_id)])
+            if where.scope == "everyone":
+                limits += await store.limits_beside_defaults(connection, scope_id)
         wanted = [limit for limit in limits if model is None or limit.model == model]
         return await counter_states(connection, wanted, now_ms, zone)
 
@@ -130,14 +143,14 @@ async def show_limits(
 async def counter_states(
     connection: AsyncConnection, limits: Sequence[Limit], now_ms: int, zone: ZoneInfo
 ) -> list[LimitState]:
-    """Read the use of each limit in its current interval from the counters; None for a rate."""
+    """Read the use of each limit in its current interval from the counters; None for a rate and a default."""
     starts_ms = {interval: bounds_ms(interval, now_ms, zone)[0] for interval in COUNTED}
     used = await store.used(connection, starts_ms, [limit.id for limit in limits])
     return [_state(limit, used.get(limit.id, LimitUsage()), now_ms, zone) for limit in limits]
 
 
 def _state(limit: Limit, used: LimitUsage, now_ms: int, zone: ZoneInfo) -> LimitState:
-    if limit.is_rate:
+    if limit.is_rate or limit.scope == "everyone":
         return LimitState(limit, None, None, None, None)
     _, ends_ms = bounds_ms(limit.interval, now_ms, zone)
     return LimitState(limit, used.spent, used.held, limit.amount - used.spent - used.held, ends_ms)
@@ -162,6 +175,8 @@ async def scope_id_of(connection: AsyncConnection, where: ScopeRef) -> str:
     match where.scope:
         case "organization":
             return ""
+        case "everyone":
+            return (await get_project(connection, where.reference)).id if where.reference else ""
         case "project":
             return (await get_project(connection, where.reference)).id
         case "user":

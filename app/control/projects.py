@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.control.names import checked_name, normalized, quoted
 from app.core.ids import new_id
 from app.errors import Conflict, NotFound
+from app.store import limits
 from app.store import organization as store
 from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
@@ -60,7 +61,9 @@ async def archive_project(database: Database, name_or_id: str) -> Project:
             return project
         if project.id == DEFAULT_PROJECT_ID:
             raise Conflict("The default project cannot be archived.", param="project")
-        return await _change(connection, "project.archived", project, archived_at_ms=now_ms)
+        archived = await _change(connection, "project.archived", project, archived_at_ms=now_ms)
+        await limits.apply_defaults(connection)  # Those of the project hold no longer.
+        return archived
 
 
 async def get_project(connection: AsyncConnection, name_or_id: str) -> Project:

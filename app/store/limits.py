@@ -8,16 +8,16 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.intervals import Interval
-from app.core.limits import Limit, Scope, Unit
+from app.core.limits import Limit, LimitScope, Unit
 from app.store.engine import insert
-from app.store.tables import api_keys, counters, limits, projects, users
+from app.store.tables import api_keys, counters, limits, project_users, projects, users
 
 
 @dataclass(frozen=True, slots=True)
 class LimitKey:
     """Scope, model, unit and interval of a limit: its unique key in the table. `model` is empty for every model."""
 
-    scope: Scope
+    scope: LimitScope
     scope_id: str
     model: str
     unit: Unit
@@ -33,31 +33,54 @@ class LimitUsage:
 
 
 async def amount(connection: AsyncConnection, key: LimitKey) -> int | None:
-    """Return the amount of a limit; None when there is none."""
-    matches = [limits.c[name] == value for name, value in _values(key).items()]
-    found: int | None = (await connection.execute(sa.select(limits.c.amount).where(*matches))).scalar_one_or_none()
+    """Return the amount of a limit; None when there is none, or only one that comes from a default."""
+    found: int | None = (await connection.execute(sa.select(limits.c.amount).where(*_own(key)))).scalar_one_or_none()
     return found
 
 
 async def set_amount(connection: AsyncConnection, key: LimitKey, amount: int) -> None:
-    """Set or change one limit; its counters stay."""
-    statement = insert(connection, limits).values(**_values(key), amount=amount)
-    await connection.execute(
-        statement.on_conflict_do_update(index_elements=list(LimitKey.__slots__), set_={"amount": amount})
-    )
+    """Set or change one limit; its counters stay, also where the limit came from a default before."""
+    values = {"amount": amount, "default_of": None}
+    statement = insert(connection, limits).values(**_values(key), **values)
+    await connection.execute(statement.on_conflict_do_update(index_elements=list(LimitKey.__slots__), set_=values))
 
 
 async def remove(connection: AsyncConnection, key: LimitKey) -> bool:
     """Remove a limit; False when there was none. Its counters stay, in case it is set again within the interval."""
-    matches = [limits.c[name] == value for name, value in _values(key).items()]
     result = await connection.execute(
-        sa.update(limits).where(*matches, limits.c.amount.is_not(None)).values(amount=None)
+        sa.update(limits).where(*_own(key), limits.c.amount.is_not(None)).values(amount=None)
     )
     return result.rowcount > 0
 
 
+async def apply_defaults(
+    connection: AsyncConnection, *, user_id: str | None = None, like: LimitKey | None = None
+) -> None:
+    """Bring the limits that users have from defaults up to date: of one user or of all, of every kind or of that of `like`.
+
+    A user has one limit of a kind (model, unit, interval): their own; else the smallest default of their projects; else the
+    organization's default. It is one row with the same counters throughout. The transaction must be one of `Database.write`:
+    those run one after another, so that no user is made beside a default that does not know of them.
+    """
+    kind = () if like is None else tuple((name, getattr(like, name)) for name in _KIND)
+    mine = [] if user_id is None else [limits.c.scope_id == user_id]
+    due = [limits.c.default_of.is_not(None), *mine, *(limits.c[name] == value for name, value in kind)]
+    await connection.execute(sa.update(limits).where(*due).values(amount=None, default_of=None))
+    wanted = [] if user_id is None else [users.c.id == user_id]
+    select = _FROM_DEFAULTS.where(*wanted, *(_DEFAULTS.c[name] == value for name, value in kind)).subquery()
+    names = (*LimitKey.__slots__, "amount", "default_of")
+    rows = sa.select(*select.c[names]).where(select.c.rank == 1)
+    statement = insert(connection, limits).from_select(list(names), rows)
+    values = {name: statement.excluded[name] for name in ("amount", "default_of")}
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(LimitKey.__slots__), set_=values, where=limits.c.amount.is_(None)
+        )
+    )
+
+
 async def all_limits(connection: AsyncConnection) -> list[Limit]:
-    """List every limit in force, those of the organization first."""
+    """List every limit in force, those of the organization first, then the defaults."""
     return await _limits(connection, _IN_FORCE)
 
 
@@ -65,6 +88,18 @@ async def limits_of_scopes(connection: AsyncConnection, scopes: Iterable[tuple[s
     """List the limits in force at these pairs of scope and scope id."""
     matches = [sa.and_(limits.c.scope == scope, limits.c.scope_id == scope_id) for scope, scope_id in scopes]
     return await _limits(connection, _IN_FORCE.where(sa.or_(*matches)))
+
+
+async def limits_beside_defaults(connection: AsyncConnection, scope_id: str) -> list[Limit]:
+    """List the limits of users of each kind that has a default in the organization (empty) or in this project: those that come
+    from a default, and those of their own in its place."""
+    same = [_DEFAULTS.c[name] == limits.c[name] for name in _KIND]
+    select = _IN_FORCE.where(
+        limits.c.scope == "user",
+        users.c.deleted_at_ms.is_(None),
+        sa.exists().where(*_IS_DEFAULT, _DEFAULTS.c.scope_id == scope_id, _reaches_user(), *same),
+    )
+    return await _limits(connection, select)
 
 
 async def used(
@@ -80,12 +115,15 @@ async def used(
     return {limit_id: LimitUsage(spent, held) for limit_id, spent, held in await connection.execute(joined)}
 
 
-_ORDER = sa.case({"organization": 0, "project": 1, "user": 2}, value=limits.c.scope, else_=3)
+_KIND = ("model", "unit", "interval")
+_ORDER = sa.case({"organization": 0, "everyone": 1, "project": 2, "user": 3}, value=limits.c.scope, else_=4)
 _OWNER = sa.func.coalesce(projects.c.name, users.c.name, api_keys.c.id, "")
 _IN_FORCE = (
     sa.select(limits, _OWNER.label("owner"))
     .select_from(
-        limits.outerjoin(projects, sa.and_(limits.c.scope == "project", projects.c.id == limits.c.scope_id))
+        limits.outerjoin(
+            projects, sa.and_(limits.c.scope.in_(("project", "everyone")), projects.c.id == limits.c.scope_id)
+        )
         .outerjoin(users, sa.and_(limits.c.scope == "user", users.c.id == limits.c.scope_id))
         .outerjoin(api_keys, sa.and_(limits.c.scope == "key", api_keys.c.id == limits.c.scope_id))
     )
@@ -94,8 +132,42 @@ _IN_FORCE = (
 )
 
 
+_DEFAULTS = limits.alias("defaults")
+_IS_DEFAULT = (_DEFAULTS.c.scope == "everyone", _DEFAULTS.c.amount.is_not(None))
+
+
+def _reaches_user() -> sa.ColumnElement[bool]:
+    """Tell whether a default holds for a user of the outer query: everyone's, or that of a project in use they belong to."""
+    joined = sa.select(project_users).join_from(project_users, projects).where(projects.c.archived_at_ms.is_(None))
+    belongs = joined.where(project_users.c.project_id == _DEFAULTS.c.scope_id, project_users.c.user_id == users.c.id)
+    return sa.or_(_DEFAULTS.c.scope_id == "", belongs.correlate(_DEFAULTS, users).exists())
+
+
+_FROM_DEFAULTS = (
+    sa.select(
+        sa.literal("user").label("scope"),
+        users.c.id.label("scope_id"),
+        *_DEFAULTS.c[(*_KIND, "amount")],
+        _DEFAULTS.c.scope_id.label("default_of"),
+        sa.func.row_number()
+        .over(
+            partition_by=[users.c.id, *_DEFAULTS.c[_KIND]],
+            order_by=[_DEFAULTS.c.scope_id == "", _DEFAULTS.c.amount, _DEFAULTS.c.id],
+        )
+        .label("rank"),
+    )
+    .select_from(users.join(_DEFAULTS, _reaches_user()))
+    .where(users.c.deleted_at_ms.is_(None), *_IS_DEFAULT)
+)
+"""Defaults that hold for each user. The one of rank 1 of a kind is the user's: a project's before the organization's."""
+
+
 async def _limits(connection: AsyncConnection, select: sa.Select[Any]) -> list[Limit]:
     return [Limit(**row) for row in (await connection.execute(select)).mappings()]
+
+
+def _own(key: LimitKey) -> list[sa.ColumnElement[bool]]:
+    return [limits.c.default_of.is_(None), *(limits.c[name] == value for name, value in _values(key).items())]
 
 
 def _values(key: LimitKey) -> dict[str, str]:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.engine import insert
+from app.store.limits import apply_defaults
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import project_users, projects, users
 
@@ -23,9 +24,11 @@ class Member:
 
 
 async def add(connection: AsyncConnection, project_id: str, user_id: str, role: str, at_ms: int) -> bool:
-    """Add a user to a project; False when they were in it, with role and date unchanged."""
+    """Add a user to a project, whose default limits hold for them; False when they were in it, with role and date unchanged."""
     row = {"project_id": project_id, "user_id": user_id, "role": role, "added_at_ms": at_ms}
     result = await connection.execute(insert(connection, project_users).values(row).on_conflict_do_nothing())
+    if result.rowcount > 0:
+        await apply_defaults(connection, user_id=user_id)
     return result.rowcount > 0
 
 
@@ -35,6 +38,7 @@ async def set_role(connection: AsyncConnection, project_id: str, user_id: str, r
 
 async def remove(connection: AsyncConnection, project_id: str, user_id: str) -> None:
     await connection.execute(sa.delete(project_users).where(_membership(project_id, user_id)))
+    await apply_defaults(connection, user_id=user_id)
 
 
 async def find(connection: AsyncConnection, project_id: str, user_id: str) -> Member | None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.store.limits import apply_defaults
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import organization, projects, users
 
@@ -94,8 +95,9 @@ async def page_of_projects(connection: AsyncConnection, cursor: Cursor, include_
 
 
 async def insert_user(connection: AsyncConnection, user: User) -> None:
-    """Insert a user. Raises IntegrityError when the name is taken."""
+    """Insert a user, for whom the default limits hold. Raises IntegrityError when the name is taken."""
     await connection.execute(sa.insert(users).values(_values(user)))
+    await apply_defaults(connection, user_id=user.id)
 
 
 async def update_user(connection: AsyncConnection, user_id: str, **values: Any) -> None:

@@ -29,6 +29,8 @@ limits set --project red --requests-per-minute 60 --images 500 --images-per day
 limits set --user lin --spend 12.50 --spend-per week --requests 40 --requests-per day
 limits set --user lin --model gpt-image-1 --images 10 --images-per lifetime
 limits set --key {key_1} --images-per-minute 6
+limits set --everyone --requests 90 --requests-per day --concurrent 4
+limits set --everyone --project red --requests 60 --requests-per day
 models allow --project red gpt-image-1 seedream-3.0
 models alias gpt-image-* gpt-image-1 --size 2048x2048=1024x1024 --drop seed
 alerts create --organization --spend 800 --mail finance@example.com --subject-prefix [images]
@@ -53,6 +55,8 @@ limits show --project red
 limits show --user lin
 limits show --user lin --model gpt-image-1
 limits show --key {key_1}
+limits show --everyone
+limits show --everyone --project red
 models list
 models list --project red
 models aliases
@@ -132,6 +136,8 @@ limits set --organization --spend 100 --spend-per month
 limits set --user lin --spend 12.5 --spend-per day --images 9 --images-per week --concurrent 2 --requests-per-minute 5
 limits set --user lin --spend none --spend-per day
 limits set --user nobody --images-per-minute 3
+limits set --everyone --spend 3 --spend-per day
+limits set --everyone --project nowhere --images-per-minute 3
 limits set --user lin --model unknown --images-per-minute 3
 limits set --key {key_2} --model gpt-image-1 --requests 3 --requests-per lifetime
 limits show --project nowhere

@@ -102,6 +102,26 @@ def test_limits_are_set_shown_and_removed(cli: Cli) -> None:
     assert (everybody["model"], everybody["scope_id"]) == ("gpt-image-1", None)
 
 
+def test_a_default_is_shown_once_and_with_everyone_s_use_on_demand(cli: Cli) -> None:
+    cli("users create bo")
+    cli("limits set --user bo --images 7 --images-per day")
+    cli("limits set --everyone --images 20 --images-per day")
+    cli("limits set --everyone --project default --concurrent 2")
+
+    def shown(line: str) -> list[list[str]]:
+        return [row.split("\t")[:3] for row in cli(line).out.splitlines()[1:]]
+
+    default = ["default daily image quota of everyone", "day", "20"]
+    at_once = ["default limit of concurrent requests of everyone in project default", "at once", "2"]
+    own, lin = ["daily image quota of user bo", "day", "7"], ["default daily image quota of user lin", "day", "20"]
+    assert shown("limits show") == [default, at_once, own]
+    assert shown("limits show --everyone") == [default, own, lin]
+    assert shown("limits show --everyone --project default") == [at_once]
+    assert len(cli("limits show --json").json["data"]) == 4
+    cli("limits set --everyone --images none --images-per day")
+    assert shown("limits show") == [at_once, own]
+
+
 def test_limits_of_projects_and_keys_go_by_name_and_id(cli: Cli) -> None:
     key = cli("keys create --user lin --json").json["id"]
     cli("limits set --project default --images 1 --images-per day")

@@ -112,6 +112,7 @@ def test_without_a_database_nothing_is_made(empty_cli: Cli) -> None:
         ("limits set --user lin", 2, "invalid_value"),
         ("limits set --spend 1 --spend-per day", 2, "invalid_value"),
         ("limits set --user lin --organization --spend 1 --spend-per day", 2, "invalid_value"),
+        ("limits set --user lin --everyone --spend 1 --spend-per day", 2, "invalid_value"),
         ("limits set --user lin --spend 1", 2, "invalid_value"),
         ("limits set --user lin --spend-per day", 2, "invalid_value"),
         ("limits set --user lin --spend 1 --spend-per year", 2, "invalid_usage"),

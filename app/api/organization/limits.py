@@ -10,7 +10,7 @@ from app.api.schemas.base import ListOut
 from app.api.schemas.limits import LimitOut, LimitsSet
 from app.control import limits
 from app.control.limits import ScopeRef
-from app.core.limits import Scope
+from app.core.limits import LimitScope
 from app.errors import InvalidValue
 
 router = APIRouter(prefix="/limits", tags=["Limits (extension)"])
@@ -20,10 +20,15 @@ _Model = Annotated[str | None, Query(max_length=128, description="Only those for
 
 @router.get("")
 async def list_limits(
-    caller: Admin, scope: Scope | None = None, scope_id: _ScopeId = None, model: _Model = None
+    caller: Admin, scope: LimitScope | None = None, scope_id: _ScopeId = None, model: _Model = None
 ) -> ListOut[LimitOut]:
     """List limits, of all scopes or of one, with the amounts spent, held and left in the current interval. These are null for
-    rates (per minute), which are counted elsewhere."""
+    rates (per minute), which are counted elsewhere, and for defaults.
+
+    A limit of the scope `everyone` is a default, for everyone of the organization or of the project in `scope_id`. Each user
+    or service account without a limit of their own has one from it, with their own counter: of the scope `user`, with
+    `default_of`. `scope=everyone` lists the defaults and then those limits, and the own ones in their place.
+    """
     where = None if scope is None and scope_id is None else scope_ref(scope or "organization", scope_id)
     states = await limits.show_limits(caller.database, caller.gateway.zone, where, model)
     return ListOut[LimitOut].of(map(LimitOut.of, states))
@@ -33,14 +38,18 @@ async def list_limits(
 async def set_limits(
     caller: AdminWriter, body: Annotated[LimitsSet, Depends(JsonBody(LimitsSet))]
 ) -> ListOut[LimitOut]:
-    """Set, change or remove limits of one scope, all or none. Returns the limits of that scope and model."""
+    """Set, change or remove limits of one scope, all or none. Returns the limits of that scope and model.
+
+    A user's own limit takes the place of one that comes from a default, with what is spent and held on it; removing it gives
+    the place back.
+    """
     where, changes = scope_ref(body.scope, body.scope_id), [each.change() for each in body.limits]
     states = await limits.set_limits(caller.database, caller.gateway.zone, where, body.model, changes)
     return ListOut[LimitOut].of(map(LimitOut.of, states))
 
 
-def scope_ref(scope: Scope, scope_id: str | None) -> ScopeRef:
+def scope_ref(scope: LimitScope, scope_id: str | None) -> ScopeRef:
     """Make the scope that a request names. Raises InvalidValue."""
-    if (scope == "organization") != (scope_id is None):
+    if scope != "everyone" and (scope == "organization") != (scope_id is None):
         raise InvalidValue("Give scope_id for a project, user or key, and for nothing else.", param="scope_id")
     return ScopeRef(scope, scope_id or "")

@@ -111,7 +111,8 @@ def _add(at: LimitPath, form: LimitForm) -> None:
         caller: AdminWriter, interval: SpendInterval = "month", where: ScopeRef = Depends(at.find)
     ) -> RemovedOut:
         zone = caller.gateway.zone
-        there = _found(await limits.show_limits(caller.database, zone, where, ""), form, interval) is not None
+        found = _found(await limits.show_limits(caller.database, zone, where, ""), form, interval)
+        there = found is not None and found.limit.default_of is None
         if there:
             await limits.set_limits(caller.database, zone, where, None, [LimitChange(form.unit, interval, None)])
         return RemovedOut(object=f"{kind}.deleted", deleted=there)

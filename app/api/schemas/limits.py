@@ -7,7 +7,7 @@ from pydantic import Field
 from app.api.schemas.base import AnswerModel, InputModel
 from app.control.limits import AMOUNT_MAX, LimitChange, LimitState
 from app.core.intervals import Interval
-from app.core.limits import Scope, Unit
+from app.core.limits import LimitScope, Unit
 from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS
 
 SpendInterval = Literal["day", "week", "month", "lifetime"]
@@ -27,6 +27,7 @@ LIMIT_EXAMPLE = {
     "held": 1_000_000,
     "left": 119_000_000,
     "resets_at": 1798732800,
+    "default_of": None,
 }
 _SPEND_LIMIT = {
     "object": "project.spend_limit",
@@ -57,8 +58,10 @@ class LimitOut(AnswerModel, json_schema_extra={"example": LIMIT_EXAMPLE}):
     object: Literal["limit"] = "limit"
     id: str
     name: str = Field(description="Name in messages, like `monthly spend limit of user lin`.")
-    scope: Scope
-    scope_id: str | None = Field(description="Null for the organization.")
+    scope: LimitScope = Field(
+        description="`everyone`: a default. The limits that users have from it are of the scope `user`."
+    )
+    scope_id: str | None = Field(description="Null for the organization and for everyone of it.")
     scope_name: str | None
     model: str | None = Field(description="Null: for any model.")
     unit: Unit = Field(
@@ -66,10 +69,13 @@ class LimitOut(AnswerModel, json_schema_extra={"example": LIMIT_EXAMPLE}):
     )
     interval: Interval = Field(description="`lifetime` for in_flight.")
     amount: int
-    spent: int | None = Field(description="Null for a rate (per minute), except under `/key`.")
+    spent: int | None = Field(description="Null for a rate (per minute), except under `/key`, and for a default.")
     held: int | None
     left: int | None = Field(description="Negative when the limit was lowered or an answer cost more than its quote.")
     resets_at: int | None = Field(description="Unix seconds; null for a lifetime.")
+    default_of: str | None = Field(
+        description="Of a user's limit that comes from a default: `organization`, or the id of the project. Null: it is set here."
+    )
 
     @classmethod
     def of(cls, state: LimitState, **more: Any) -> Self:
@@ -87,6 +93,7 @@ class LimitOut(AnswerModel, json_schema_extra={"example": LIMIT_EXAMPLE}):
             left=state.left,
             # Rounded up: a client that waits until then finds the interval over.
             resets_at=None if resets_at_ms is None else -(-resets_at_ms // 1000),
+            default_of="organization" if limit.default_of == "" else limit.default_of,
             **more,
         )
 
@@ -190,9 +197,10 @@ class LimitsSet(
         }
     },
 ):
-    """Limits of one scope, for one model or (null) for any. `scope_id` is a project or user by id or name, a key by id."""
+    """Limits of one scope, for one model or (null) for any. `scope_id` is a project or user by id or name, a key by id. The scope
+    `everyone` sets defaults, for everyone of the project in `scope_id` or (null) of the organization."""
 
-    scope: Scope = "organization"
+    scope: LimitScope = "organization"
     scope_id: Annotated[str, Field(max_length=200)] | None = None
     model: Annotated[str, Field(max_length=128)] | None = None
     limits: Annotated[list[LimitSet], Field(min_length=1, max_length=CHANGES_MAX)]

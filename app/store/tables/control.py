@@ -14,6 +14,9 @@ limits = Table(
     Column("unit", Text, nullable=False, comment="micros, images, requests or in_flight"),
     Column("interval", Text, nullable=False, comment="minute (a rate), day, week, month or lifetime"),
     Column("amount", BigInteger, comment="NULL: removed; its counters stay, for the interval it may be set again in"),
+    Column(
+        "default_of", Text, comment="of a user's limit that comes from a default: the default's scope_id; else NULL"
+    ),
     UniqueConstraint("scope", "scope_id", "model", "unit", "interval"),
 )
 
