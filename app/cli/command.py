@@ -4,15 +4,17 @@ import asyncio
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
 from app.cli.output import Format, Output, say
 from app.cli.targets import LocalTarget, RemoteTarget, Target, local_target, remote_target, url_in_effect
-from app.errors import BadRequest, ConfigurationError, GatewayError
+from app.errors import BadRequest, ConfigurationError, GatewayError, InvalidValue
 
 if TYPE_CHECKING:
     from app.cli.client import Client
@@ -229,6 +231,18 @@ def exit_code(exc: GatewayError | ConfigurationError) -> int:
     if isinstance(exc, ConfigurationError):
         return FAILED
     return {400: USAGE, 404: NOT_FOUND, 409: CONFLICT}.get(exc.status, FAILED)
+
+
+def read_file(file: str) -> str:
+    """Read a text file, or stdin for `-`. Raises InvalidValue."""
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidValue(
+            f"{file} is not UTF-8; save it as such (in a spreadsheet: CSV UTF-8).", param="file"
+        ) from None
+    except OSError as exc:
+        raise InvalidValue(f"{file} cannot be read: {exc.strerror}.", param="file") from None
 
 
 def check_relay(target: Target, place: str) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from app.cli.command import ApiContext, command
 from app.cli.output import Column, say
+from app.core.limits import Unit
 from app.errors import InvalidValue
 
 app = typer.Typer(help="What may be spent and used, per scope, model and interval.")
@@ -46,7 +47,7 @@ class LimitOption(NamedTuple):
     """Value of an option that sets an amount, with its unit and interval."""
 
     option: str
-    unit: str
+    unit: Unit
     amount: str | None
     interval: str | None
 
@@ -147,14 +148,10 @@ def _limit(given: LimitOption) -> dict[str, Any] | None:
     return {"unit": given.unit, "interval": given.interval, "amount": amount}
 
 
-def _amount(unit: str, text: str, param: str) -> int:
-    from app.core.money import hundredths_micros
+def _amount(unit: Unit, text: str, param: str) -> int:
+    from app.core.limit_words import parse_amount
 
     try:
-        if unit == "micros":
-            return hundredths_micros(text)
-        if not (text.isascii() and text.isdigit() and len(text) <= 10):
-            raise ValueError(f"{text[:20]!r} is not a whole number")
-        return int(text)
+        return parse_amount(unit, text)
     except ValueError as exc:
         raise InvalidValue(f"{exc}; `none` removes the limit.", param=param) from None

@@ -1,16 +1,13 @@
 """imagegate prices import, export, check and sync: the price book as a whole."""
 
-import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from app.cli.command import FAILED, ApiContext, check_relay, command
+from app.cli.command import FAILED, ApiContext, check_relay, command, read_file
 from app.cli.output import Column, Record, say
 from app.cli.prices import app, micros_of
-from app.errors import InvalidValue
 
 __all__ = ["app"]
 
@@ -85,10 +82,7 @@ async def sync(
 
 
 async def _import(ctx: ApiContext, file: str, *, dry_run: bool) -> dict[str, Any]:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")  # noqa: ASYNC240  (nobody waits)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InvalidValue(f"{file} cannot be read: {type(exc).__name__}.", param="file") from None
+    text = read_file(file)
     content_type = "application/json" if file.endswith(".json") else "application/yaml"
     return await ctx.client.send_text(text, content_type, "prices", "import", dry_run=dry_run)
 

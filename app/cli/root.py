@@ -24,7 +24,7 @@ from app.cli import (
     serve,
     service_accounts,
     usage,
-    users,
+    users_import,
 )
 from app.cli.command import AdminKeyFile, CommonOptions, DataDir, FormatOption, Json, Sandbox, Url, error_body
 from app.cli.output import Format, say
@@ -37,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # They would print the values of variables, and a secret may be among them.
 )
 app.add_typer(serve.app)
-app.add_typer(users.app, name="users")
+app.add_typer(users_import.app, name="users")  # The group of app/cli/users.py, with the import.
 app.add_typer(projects.app, name="projects")
 app.add_typer(service_accounts.app, name="service-accounts")
 app.add_typer(keys.app, name="keys")

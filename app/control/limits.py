@@ -72,7 +72,7 @@ async def set_limits(
     Raises InvalidValue; NotFound for scope or model.
     """
     for change in changes:
-        _check(change)
+        check_change(change)
     now_ms = await database.now_ms()
     async with database.write() as connection:
         scope_id = await scope_id_of(connection, where)
@@ -92,7 +92,7 @@ async def apply_limits(
     A default changes with it the limits of the users who have it; a user whose own limit is removed has the default again.
     """
     for change in changes:
-        _check(change)
+        check_change(change)
         key = LimitKey(scope, scope_id, model or "", change.unit, change.interval)
         before = await store.amount(connection, key)
         if change.amount is None:
@@ -156,7 +156,8 @@ def _state(limit: Limit, used: LimitUsage, now_ms: int, zone: ZoneInfo) -> Limit
     return LimitState(limit, used.spent, used.held, limit.amount - used.spent - used.held, ends_ms)
 
 
-def _check(change: LimitChange) -> None:
+def check_change(change: LimitChange) -> None:
+    """Check interval and amount of a limit. Raises InvalidValue."""
     if change.interval not in _ALLOWED[change.unit]:
         allowed = ", ".join(_ALLOWED[change.unit])
         raise InvalidValue(f"A limit of {change.unit} is per {allowed}; not per {change.interval}.", param="interval")

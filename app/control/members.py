@@ -35,10 +35,14 @@ async def add_member(
         return await _with_role(connection, project.id, found.id, checked)
 
 
-async def ensure_member(connection: AsyncConnection, project: Project, user: User, now_ms: int) -> None:
-    """Add a person in the caller's transaction. A member keeps the role."""
-    if await store.add(connection, project.id, user.id, "member", now_ms):
-        await _added(connection, project, user.id, "member")
+async def ensure_member(
+    connection: AsyncConnection, project: Project, user: User, now_ms: int, role: str = "member"
+) -> str | None:
+    """Add a person in the caller's transaction. A member keeps the role, which is returned; None for a new member."""
+    if await store.add(connection, project.id, user.id, role, now_ms):
+        await _added(connection, project, user.id, role)
+        return None
+    return (await get_member(connection, project.id, user.id)).role
 
 
 async def page_of_members(database: Database, project_id: str, cursor: Cursor) -> Page[Member]:

@@ -19,13 +19,19 @@ DEFAULT_PROJECT_ID = "proj_default"
 
 async def create_project(database: Database, name: str) -> Project:
     """Create a project. Raises InvalidValue, and Conflict when the name is taken."""
-    project = Project(new_id("proj_"), checked_name(name), await database.now_ms())
+    checked, now_ms = checked_name(name), await database.now_ms()
     async with database.write() as connection:
-        try:
-            await store.insert_project(connection, project)
-        except IntegrityError:
-            raise _taken(project.name) from None
-        await log_changes(connection, Change("project.created", project.id, None, _facts(project), project.id))
+        return await add_project(connection, checked, now_ms)
+
+
+async def add_project(connection: AsyncConnection, name: str, now_ms: int) -> Project:
+    """Create a project in the caller's transaction. Raises InvalidValue, and Conflict when the name is taken."""
+    project = Project(new_id("proj_"), checked_name(name), now_ms)
+    try:
+        await store.insert_project(connection, project)
+    except IntegrityError:
+        raise _taken(project.name) from None
+    await log_changes(connection, Change("project.created", project.id, None, _facts(project), project.id))
     return project
 
 

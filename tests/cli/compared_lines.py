@@ -9,6 +9,14 @@ prices:
 - {model: flux-kontext-pro, per_image: 0.25}
 - {model: gpt-image-1, quality: high, per_image: 1.50, from: 2098-01-01}
 """
+PEOPLE = """\
+name,mail,project,role,limits
+lin,lin@example.com,red,owner,images/day=5
+zoe,zoe@example.com,green,,spend/month=12.50 concurrent=2
+zoe,zoe@example.com,red,,
+"""
+KEYS_FILE = "keys.csv"
+"""File of new keys, which a command never overwrites: it is removed after each line."""
 SEED = """\
 users create lin --email lin@example.com
 users create bo
@@ -109,6 +117,12 @@ projects archive default
 service-accounts create ci --project red
 service-accounts create ci --project nowhere
 service-accounts list --project nowhere
+users import people.csv
+users import people.csv --keys keys.csv
+users import people.csv --create-projects --dry-run
+users import people.csv --create-projects --keys keys.csv
+users import people.csv --keys keys.csv
+users import book.yaml --keys keys.csv
 users disable {user_3}
 users disable {user_3}
 users enable {user_3}

@@ -12,7 +12,7 @@ from app.control.people import create_user, list_users
 from app.control.service_accounts import NewServiceAccount, create_service_account
 from app.store.engine import Database
 from tests.administration import list_keys
-from tests.cli.compared_lines import BOOK, BOOK_HERE, READS, SEED, WRITES
+from tests.cli.compared_lines import BOOK, BOOK_HERE, KEYS_FILE, PEOPLE, READS, SEED, WRITES
 from tests.cli.conftest import Cli, Done
 from tests.cli.targets import LOCAL_ONLY, Masks, Targets, both_targets, key_file
 from tests.databases import insert_refusal, insert_request, insert_usage
@@ -25,7 +25,8 @@ SENT_AT_MS = 1_795_000_000_000
 
 @pytest.fixture
 def relay(empty_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A relay that a gateway and the commands here may ask; and two price books."""
+    """A relay that a gateway and the commands here may ask; two price books, and a file of people."""
+    (empty_cli.folder / "people.csv").write_text(PEOPLE)
     (empty_cli.folder / "book.yaml").write_text(BOOK)
     (empty_cli.folder / "dollars.yaml").write_text(BOOK.replace("CNY", "USD"))
     with sandbox_in_a_thread() as url:
@@ -86,7 +87,9 @@ def test_whatever_is_changed_from_another_machine_is_told_as_if_it_were_done_her
                     empty_cli.database(_book, folder)
                 continue
             here_done = targets.here(f"{ours.filled(line)} {form}", code=None)
+            (empty_cli.folder / KEYS_FILE).unlink(missing_ok=True)
             there_done = targets.there(f"{theirs.filled(line)} {form}", code=None)
+            (empty_cli.folder / KEYS_FILE).unlink(missing_ok=True)
             assert _masked(there_done, theirs) == _masked(here_done, ours), (number, line)
 
         assert len(ours.seen) > 9

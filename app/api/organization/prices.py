@@ -7,16 +7,15 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.body import BodyCaps
 from app.api.deps import Caps
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.organization.reading import LIMIT, After, JsonBody, Limit, read_text
 from app.api.schemas.base import ListOut
 from app.api.schemas.prices import PriceDocument, PriceImportOut, PriceOut, PriceSet, PriceSync
 from app.control import price_files, price_import, price_sync, prices
 from app.control.prices import PriceEntry
 from app.core.money import decimal_text
-from app.errors import BadRequest, BodyTooLarge, InvalidValue, UnsupportedMediaType
+from app.errors import InvalidValue, UnsupportedMediaType
 
 router = APIRouter(prefix="/prices", tags=["Prices (extension)"])
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
@@ -82,7 +81,7 @@ async def import_prices(
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in ("application/json", *YAML_TYPES):
         raise UnsupportedMediaType("Send the price book as application/json or application/yaml.")
-    text = (await _bytes(request, caps)).decode("utf-8", "replace")
+    text = await read_text(request, caps, price_files.DOCUMENT_BYTES_MAX)
     format: price_files.DocumentFormat = "json" if content_type == "application/json" else "yaml"
     entries = await asyncio.to_thread(price_files.read_document, text, format, caller.gateway.currency)
     found = await price_import.import_prices(caller.database, caller.gateway.zone, entries, dry_run=dry_run)
@@ -99,19 +98,6 @@ async def sync_prices(caller: AdminWriter, body: Annotated[PriceSync, Depends(Js
     )
     found = await price_import.import_prices(caller.database, gateway.zone, offer.entries, dry_run=not body.apply)
     return PriceImportOut.of(found, dry_run=not body.apply, notes=offer.notes)
-
-
-async def _bytes(request: Request, caps: BodyCaps) -> bytes:
-    read = bytearray()
-    try:
-        async with asyncio.timeout(caps.idle_s):
-            async for chunk in request.stream():
-                read += chunk
-                if len(read) > price_files.DOCUMENT_BYTES_MAX:
-                    raise BodyTooLarge(f"A price book has at most {price_files.DOCUMENT_BYTES_MAX:,} bytes.")
-    except TimeoutError:
-        raise BadRequest("The body stalled; send it faster.", headers={"connection": "close"}) from None
-    return bytes(read)
 
 
 def _decimals(body: PriceSet) -> dict[str, str | None]:

@@ -1,5 +1,6 @@
 """Readers of requests to the administration API: JSON bodies, query strings, and cursors of lists."""
 
+import asyncio
 import re
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_origin
 
@@ -8,11 +9,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.body import read_json
+from app.api.body import CLOSE, BodyCaps, read_json
 from app.api.deps import Caps
 from app.api.errors import validation_error
 from app.api.schemas.base import IGNORED, IGNORED_HEADER
-from app.errors import InvalidValue
+from app.errors import BadRequest, BodyTooLarge, InvalidValue
 
 T = TypeVar("T", bound=BaseModel)
 LIMIT = 20
@@ -94,6 +95,20 @@ def _validated(model: type[T], given: dict[str, Any]) -> T:
         return model.model_validate(given)
     except ValidationError as exc:
         raise validation_error(exc.errors(include_url=False, include_input=False)[0]) from None
+
+
+async def read_text(request: Request, caps: BodyCaps, bytes_max: int) -> str:
+    """Read a document of at most `bytes_max` bytes. Raises BodyTooLarge, and BadRequest for a body that stalls."""
+    read = bytearray()
+    try:
+        async with asyncio.timeout(caps.idle_s):
+            async for chunk in request.stream():
+                read += chunk
+                if len(read) > bytes_max:
+                    raise BodyTooLarge(f"The document has more than {bytes_max:,} bytes; send it in parts.")
+    except TimeoutError:
+        raise BadRequest("The body stalled; send it faster.", headers=CLOSE) from None
+    return bytes(read).decode("utf-8", "replace")
 
 
 def values_of(request: Request, name: str) -> list[str]:

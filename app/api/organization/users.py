@@ -2,19 +2,31 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 
+from app.api.deps import Caps
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit, values_of
+from app.api.organization.reading import LIMIT, After, JsonBody, Limit, read_text, values_of
 from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
+from app.api.schemas.imports import UsersImportOut
 from app.api.schemas.people import ProjectUserCreate, ProjectUserOut, ProjectUserUpdate, UserCreate, UserOut, UserUpdate
 from app.control import deletion, members, people
 from app.control.people import UserChange
+from app.control.people_files import FILE_BYTES_MAX, HEAD, read_people
+from app.control.people_import import import_people
+from app.errors import UnsupportedMediaType
 from app.store.pages import Cursor
 
 router = APIRouter(tags=["Users"])
 IN_PROJECT = "/projects/{project_id}/users"
+_EXAMPLE = f"{HEAD}\nlin,lin@example.com,posters,member,spend/month=10.00 images/day=20\n"
+_CSV = {
+    "requestBody": {
+        "required": True,
+        "content": {"text/csv": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+    }
+}
 
 
 @router.post("/users", openapi_extra=EXTENSION)
@@ -28,6 +40,26 @@ async def list_users(request: Request, caller: Admin, after: After = None, limit
     """List people by creation; `emails` selects by address."""
     page = await people.page_of_users(caller.database, Cursor(after, limit), values_of(request, "emails"))
     return ListOut[UserOut].of_page(page, UserOut.of)
+
+
+@router.post("/users.csv", openapi_extra=_CSV | EXTENSION)
+async def import_users(
+    request: Request,
+    caller: AdminWriter,
+    caps: Caps,
+    create_projects: Annotated[bool, Query(description="Make projects that are missing, instead of a 400.")] = False,
+    dry_run: Annotated[bool, Query(description="Answer with what would be made, and make nothing.")] = False,
+) -> UsersImportOut:
+    """Make what is missing of a team, all or none: people, projects, memberships, limits, and a key for each person and project.
+    The document is a table with the columns `name`, `mail`, `project`, `role` and `limits`, of which only `name` must be there.
+    Whatever exists stays as it is. Only this answer has the `value` of the new keys."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
+        raise UnsupportedMediaType("Send the people as text/csv.")
+    lines = read_people(await read_text(request, caps, FILE_BYTES_MAX))
+    people = await import_people(
+        caller.database, caller.pepper, lines, create_projects=create_projects, dry_run=dry_run
+    )
+    return UsersImportOut.of(people, dry_run=dry_run)
 
 
 @router.get("/users/{user_id}")

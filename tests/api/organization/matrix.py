@@ -87,6 +87,8 @@ ROWS = [
     Row("DELETE", f"{ROOT}/admin_api_keys/{{key_id}}"),
     Row("POST", f"{ROOT}/users", body={"name": "somebody"}),
     Row("GET", f"{ROOT}/users"),
+    # It takes CSV only: whoever gets in is told so.
+    Row("POST", f"{ROOT}/users.csv", body={}, status=415),
     Row("GET", f"{ROOT}/users/{{user_id}}"),
     Row("POST", f"{ROOT}/users/{{user_id}}", body={"role": "owner"}),
     Row("DELETE", f"{ROOT}/users/{{user_id}}", at={"user_id": "spare_user"}),
