@@ -1,5 +1,7 @@
 """imagegate alerts: messages when usage reaches a threshold."""
 
+import re
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +19,8 @@ _ALERT = (
     Column("model", none="any"),
     Column("unit", value=lambda alert: "spend" if alert["unit"] == "micros" else alert["unit"]),
     Column("interval"),
-    Column("threshold", "amount"),
+    Column("threshold", "amount", none="no limit"),
+    Column("percent", heading="of limit", value=lambda alert: alert["percent"] and f"{alert['percent']}%"),
     Column("channels", value=lambda alert: [_destination(each) for each in alert["notification_channels"]]),
     Column("created_at", "time"),
 )
@@ -40,6 +43,12 @@ _HISTORY = (
 )
 
 
+class LimitKind(StrEnum):
+    spend = "spend"
+    images = "images"
+    requests = "requests"
+
+
 @command(app, "create")
 async def create(
     ctx: ApiContext,
@@ -51,7 +60,11 @@ async def create(
     spend: Annotated[str | None, typer.Option(metavar="800.00", help="When this much money is spent.")] = None,
     images: Annotated[int | None, typer.Option(metavar="N", help="When this many images are bought.")] = None,
     requests: Annotated[int | None, typer.Option(metavar="N", help="When this many requests are made.")] = None,
-    per: Annotated[Per, typer.Option(help="In which interval.")] = Per.month,
+    at: Annotated[
+        str | None, typer.Option(metavar="80%", help="When so much of the limit of this scope is used.")
+    ] = None,
+    of: Annotated[LimitKind | None, typer.Option(help="Which limit --at is of, where there are several.")] = None,
+    per: Annotated[Per | None, typer.Option(help="In which interval; month, or that of the limit of --at.")] = None,
     mail: Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help="Tell this one; may be repeated.")] = None,
     subject_prefix: Annotated[str | None, typer.Option(metavar="P", help="What subjects of mails begin with.")] = None,
     webhook: Annotated[
@@ -67,10 +80,16 @@ async def create(
     """Tell somebody once an interval when so much is used, at once where it is already. Prints the secrets of webhooks, now and
     never again."""
     scope = required_scope(chosen_scope(organization, project, user, key))
-    unit, threshold = _threshold({"micros": spend, "images": images, "requests": requests})
+    amounts = {"micros": spend, "images": images, "requests": requests}
     channels = _channels(mail or [], subject_prefix, webhook or [], chat or [])
-    fields = {"unit": unit, "interval": per, "threshold": threshold, "model": model, "notification_channels": channels}
-    alert = await ctx.client.post("alerts", **scope, **fields)
+    if at is None:
+        unit, threshold = _threshold(amounts)
+        when = {"unit": unit, "interval": per or Per.month, "threshold": threshold}
+    else:
+        when = await _percent(
+            ctx, at, [value for value in amounts.values() if value is not None], of, per, scope, model
+        )
+    alert = await ctx.client.post("alerts", **scope, **when, model=model, notification_channels=channels)
     if ctx.out.is_json:
         ctx.out.json(alert)
         return
@@ -132,12 +151,47 @@ async def history(ctx: ApiContext, alert_id: Annotated[str, typer.Argument(metav
         )
 
 
+async def _percent(
+    ctx: ApiContext,
+    at: str,
+    amounts: list[Any],
+    of: LimitKind | None,
+    per: Per | None,
+    scope: dict[str, str],
+    model: str | None,
+) -> dict[str, Any]:
+    """Return the API's fields for a per cent of the one limit that fits. Raises InvalidValue when none or several do."""
+    if amounts:
+        raise InvalidValue(
+            "Say --at 80% of a limit, or how much with --spend, --images or --requests, not both.", param="at"
+        )
+    if re.fullmatch(r"\d{1,3}%?", at, re.ASCII) is None:
+        raise InvalidValue(f"{at[:20]!r} is no per cent of a limit: write --at 80%.", param="at")
+    unit = "micros" if of == LimitKind.spend else of
+    found = [
+        limit
+        for limit in (await ctx.client.get("limits", **scope))["data"]
+        if (limit["model"], limit["scope"]) == (model, scope["scope"])
+        and limit["unit"] != "in_flight"
+        and limit["interval"] != "minute"
+        and unit in (None, limit["unit"])
+        and per in (None, limit["interval"])
+    ]
+    if not found:
+        message = f"There is no such limit to take {at} of. `imagegate limits show` lists them; `imagegate limits set` sets one."
+        raise InvalidValue(message, param="at")
+    if len(found) > 1:
+        names = ", ".join(limit["name"] for limit in found)
+        raise InvalidValue(f"Which limit is it: {names}? Say it with --of and --per.", param="at")
+    return {"unit": found[0]["unit"], "interval": found[0]["interval"], "percent": int(at.removesuffix("%"))}
+
+
 def _threshold(given: dict[str, Any]) -> tuple[str, int]:
     from app.core.money import hundredths_micros
 
     chosen = [(unit, value) for unit, value in given.items() if value is not None]
     if len(chosen) != 1:
-        raise InvalidValue("Say how much of what: one of --spend, --images and --requests.")
+        raise InvalidValue("Say how much of what: one of --spend, --images and --requests, or --at 80% of a limit.")
     unit, value = chosen[0]
     try:
         return unit, hundredths_micros(value) if unit == "micros" else value

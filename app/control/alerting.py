@@ -47,14 +47,18 @@ class Alerting:
                 return 0
             starts = {alert.id: alert.interval_start(now_ms, self.zone) for alert in alerts}
             done = await store.past_firings(connection, [starts_ms for starts_ms, _ in starts.values()])
-            armed = [alert for alert in alerts if (alert.id, starts[alert.id][0], alert.threshold) not in done]
+            armed = [
+                alert
+                for alert in alerts
+                if alert.threshold is not None and (alert.id, starts[alert.id][0], alert.threshold) not in done
+            ]
             rows = await store.used_since(connection, recent) if armed else []
             used = {
                 alert.id: alert.sum_usage(rows, max(starts[alert.id][1], recent))
                 + await self._used_before(connection, alert, starts[alert.id][1], recent, now_ms)
                 for alert in armed
             }
-        reached = [alert for alert in armed if used[alert.id] >= max(alert.threshold, 1)]
+        reached = [alert for alert in armed if used[alert.id] >= max(alert.threshold or 0, 1)]
         return sum([await self._fire(alert, starts[alert.id][0], used[alert.id], now_ms) for alert in reached])
 
     async def deliver(self) -> int:

@@ -13,7 +13,7 @@ from app.control.names import checked_email, quoted
 from app.core.alerts import Alert, AlertUnit, Channel
 from app.core.ids import new_id
 from app.core.intervals import COUNTED, Interval
-from app.core.limits import Scope
+from app.core.limits import Limit, Scope
 from app.core.money import AMOUNT_MICROS_MAX, HUNDREDTH_MICROS, decimal_text
 from app.errors import InvalidValue, NotFound
 from app.notify.notifier import NotDelivered, Notifier
@@ -36,24 +36,27 @@ _LOCAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class NewAlert:
-    """Alert to create. `threshold` is in `unit`: micros are whole hundredths of the currency. A webhook without a secret gets
-    one."""
+    """Alert to create: at a `threshold` in `unit` (micros are whole hundredths of the currency), or without one at a `percent` of
+    the limit of the same scope, model, unit and interval. A webhook without a secret gets one."""
 
     where: ScopeRef
     unit: AlertUnit
     interval: Interval
-    threshold: int
+    threshold: int | None
     channels: tuple[Channel, ...]
     model: str | None = None
+    percent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AlertChange:
-    """Change of an alert; None keeps a field. A webhook whose URL stays keeps its secret."""
+    """Change of an alert; None keeps a field. A threshold takes the place of a percent, and the other way round. A webhook whose
+    URL stays keeps its secret."""
 
     threshold: int | None = None
     channels: tuple[Channel, ...] | None = None
     interval: Interval | None = None
+    percent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,9 @@ class AlertFilter:
 
 
 async def create_alert(database: Database, notifier: Notifier, wanted: NewAlert) -> Alert:
-    """Create an alert. It fires at once where the threshold is already reached. Raises InvalidValue; NotFound for its scope."""
-    _check_amount(wanted.unit, wanted.interval, wanted.threshold)
+    """Create an alert. It fires at once where the threshold is already reached. Raises InvalidValue, also where there is no limit
+    to take a percent of; NotFound for its scope."""
+    _check_amount(wanted.unit, wanted.interval, wanted.threshold, wanted.percent)
     channels = await _checked(notifier, wanted.channels, ())
     now_ms = await database.now_ms()
     async with database.write() as connection:
@@ -84,9 +88,10 @@ async def create_alert(database: Database, notifier: Notifier, wanted: NewAlert)
             wanted.threshold,
             channels,
             now_ms,
+            percent=wanted.percent,
         )
         await store.insert_alert(connection, alert)
-        alert = await _get_alert(connection, alert.id, AlertFilter())
+        alert = _with_limit(await _get_alert(connection, alert.id, AlertFilter()))
         await log_changes(connection, Change("alert.created", alert.id, None, _facts(alert), _project(alert)))
     return alert
 
@@ -99,14 +104,18 @@ async def change_alert(
     channels = None if change.channels is None else await _checked(notifier, change.channels, known.channels)
     async with database.write() as connection:
         before = await _get_alert(connection, alert_id, among)
+        keeps = change.threshold is None and change.percent is None
         after = replace(
             before,
-            threshold=before.threshold if change.threshold is None else change.threshold,
+            threshold=before.threshold if keeps else change.threshold,
+            percent=before.percent if keeps else change.percent,
             interval=change.interval or before.interval,
             channels=channels or before.channels,
         )
-        _check_amount(after.unit, after.interval, after.threshold)
+        _check_amount(after.unit, after.interval, after.threshold, after.percent)
         await store.update_alert(connection, after)
+        if change.interval is not None or not keeps:
+            after = _with_limit(await _get_alert(connection, alert_id, AlertFilter()))
         event = Change("alert.updated", alert_id, _facts(before), _facts(after), _project(after))
         await log_changes(connection, event)
     return after
@@ -157,9 +166,24 @@ async def _get_alert(connection: AsyncConnection, alert_id: str, among: AlertFil
     return alert
 
 
-def _check_amount(unit: AlertUnit, interval: Interval, threshold: int) -> None:
+def _with_limit(alert: Alert) -> Alert:
+    """Return the alert. Raises InvalidValue without the limit that its percent is taken of."""
+    if alert.threshold is not None:
+        return alert
+    limit = Limit(0, alert.scope, alert.scope_id, alert.owner, alert.model, alert.unit, alert.interval, 0)
+    cure = "Set it with `imagegate limits set`, or say at how much instead."
+    message = f"There is no {limit.label} to take {alert.percent}% of. {cure}"
+    raise InvalidValue(message, param="percent")
+
+
+def _check_amount(unit: AlertUnit, interval: Interval, threshold: int | None, percent: int | None) -> None:
     if interval not in COUNTED:
         raise InvalidValue(f"An alert is per {', '.join(COUNTED)}; not per {interval}.", param="interval")
+    if percent is not None:
+        if not 1 <= percent <= 100:
+            raise InvalidValue("The percent of a limit goes from 1 to 100.", param="percent")
+        return
+    assert threshold is not None
     most = AMOUNT_MICROS_MAX if unit == "micros" else AMOUNT_MAX
     if not 0 <= threshold <= most or (unit == "micros" and threshold % HUNDREDTH_MICROS):
         text = f"{decimal_text(most)}, in whole hundredths" if unit == "micros" else str(most)
@@ -211,7 +235,7 @@ def _project(alert: Alert) -> str | None:
 
 
 def _facts(alert: Alert) -> Facts:
-    names = ("scope", "scope_id", "model", "unit", "interval", "threshold")
+    names = ("scope", "scope_id", "model", "unit", "interval", "threshold", "percent")
     return {
         **{name: getattr(alert, name) for name in names},
         "channels": [channel.public() for channel in alert.channels],

@@ -46,7 +46,10 @@ class Channel:
 @dataclass(frozen=True, slots=True)
 class Alert:
     """Threshold on the usage of a scope. `scope_id` is empty for the organization, `model` for any model. `owner` is the name of
-    the project, user or key."""
+    the project, user or key.
+
+    With a `percent` the threshold is that part of the limit of the same scope, model, unit and interval, and None without such a
+    limit: then the alert does not fire."""
 
     id: str
     scope: Scope
@@ -54,15 +57,16 @@ class Alert:
     model: str
     unit: AlertUnit
     interval: Interval
-    threshold: int
+    threshold: int | None
     channels: tuple[Channel, ...]
     created_at_ms: int
     owner: str = ""
+    percent: int | None = None
 
     @property
     def is_plain(self) -> bool:
         """True for an alert that OpenAI's API can express: monthly spend of the organization or a project, by mail."""
-        is_monthly_spend = (self.unit, self.interval, self.model) == ("micros", "month", "")
+        is_monthly_spend = (self.unit, self.interval, self.model, self.percent) == ("micros", "month", "", None)
         return (
             is_monthly_spend
             and self.scope in ("organization", "project")
@@ -139,13 +143,13 @@ _WHEN = {"day": "today", "week": "this week", "month": "this month", "lifetime":
 
 def sample_message(message_id: str, alert: Alert, at_ms: int, currency: str, zone: ZoneInfo) -> Message:
     """Make a message that says that it is a test, in the form of one about a firing; the document's type is `alert.test`."""
-    sample = _title(alert, alert.threshold, currency)
+    sample = _title(alert, alert.threshold or 0, currency)
     title = f"TEST, nothing was reached: {sample}"
     text = (
         f"This is a test of an alert, sent by hand at {iso(at_ms, zone)}. Nothing was reached, and there is nothing to do.\n\n"
         f"When the alert fires, its message says: {sample}.\n"
     )
-    data = _data(alert, alert.threshold, currency) | {"title": title}
+    data = _data(alert, alert.threshold or 0, currency) | {"title": title}
     return Message(message_id, title, text, {"type": "alert.test", "timestamp": iso(at_ms, zone), "data": data})
 
 
@@ -154,7 +158,9 @@ def _title(alert: Alert, threshold: int, currency: str) -> str:
     scope = "the organization" if alert.scope == "organization" else f"{alert.scope} {alert.owner or alert.scope_id}"
     for_model = f" of {alert.model}" if alert.model else ""
     amount = _amount_text(threshold, alert, currency)
-    return f"{unit.capitalize()}{for_model} by {scope} {_WHEN[alert.interval]} reached {amount}"
+    # A firing whose alert or limit was changed since has the threshold of then.
+    percent = f" ({alert.percent}% of the limit)" if alert.percent and alert.threshold == threshold else ""
+    return f"{unit.capitalize()}{for_model} by {scope} {_WHEN[alert.interval]} reached {amount}{percent}"
 
 
 def _document(firing: Firing, currency: str, zone: ZoneInfo, title: str) -> dict[str, Any]:
@@ -182,6 +188,7 @@ def _data(alert: Alert, threshold: int, currency: str) -> dict[str, Any]:
         "interval_starts_at": None,
         "currency": currency if is_money else None,
         "threshold": _plain_amount(threshold, alert),
+        "percent": alert.percent,
         "used": None,
     }
 

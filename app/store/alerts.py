@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.alerts import Alert, Channel, DailyUsage
 from app.core.limits import Scope
 from app.store.pages import Cursor, Page, read_page
-from app.store.tables import alerts, api_keys, firings, projects, usage, users
+from app.store.tables import alerts, api_keys, firings, limits, projects, usage, users
 
 FiringKey = tuple[str, int, int]
 """Alert id, start of the interval in Unix milliseconds, and threshold."""
@@ -74,7 +74,7 @@ async def used_between(connection: AsyncConnection, alert: Alert, since: str, un
 
 
 def alert_of(row: sa.RowMapping) -> Alert:
-    names = ("id", "scope", "scope_id", "model", "unit", "interval", "threshold", "created_at_ms")
+    names = ("id", "scope", "scope_id", "model", "unit", "interval", "threshold", "percent", "created_at_ms")
     channels = tuple(Channel.from_json(channel) for channel in row["channels"])
     return Alert(**{name: row[name] for name in names}, channels=channels, owner=row["owner"])
 
@@ -91,10 +91,27 @@ ALERTS = (
     .outerjoin(api_keys, sa.and_(alerts.c.scope == "key", api_keys.c.id == alerts.c.scope_id))
 )
 OWNER = sa.func.coalesce(projects.c.name, users.c.name, api_keys.c.name, "").label("owner")
-_SELECT: sa.Select[Any] = sa.select(alerts, OWNER).select_from(ALERTS).where(alerts.c.deleted_at_ms.is_(None))
+_LIMIT_AMOUNT = (
+    sa.select(limits.c.amount)
+    .where(*(limits.c[name] == alerts.c[name] for name in ("scope", "scope_id", "model", "unit", "interval")))
+    .correlate(alerts)
+    .scalar_subquery()
+)
+THRESHOLD = sa.case(
+    (alerts.c.percent.is_(None), alerts.c.threshold), else_=(_LIMIT_AMOUNT * alerts.c.percent + 99) // 100
+).label("threshold")
+"""Threshold in force: of an alert at a per cent that of its limit, rounded up, and NULL while there is no such limit."""
+ALERT_COLUMNS = (*(column for column in alerts.c if column.name != "threshold"), THRESHOLD, OWNER)
+_SELECT: sa.Select[Any] = sa.select(*ALERT_COLUMNS).select_from(ALERTS).where(alerts.c.deleted_at_ms.is_(None))
 
 
 def _values(alert: Alert) -> dict[str, Any]:
-    names = ("scope", "scope_id", "model", "unit", "interval", "threshold")
+    names = ("scope", "scope_id", "model", "unit", "interval", "percent")
     channels = [channel.as_json() for channel in alert.channels]
-    return {**{name: getattr(alert, name) for name in names}, "channels": channels, "plain": int(alert.is_plain)}
+    fixed = 0 if alert.percent is not None else alert.threshold
+    return {
+        **{name: getattr(alert, name) for name in names},
+        "threshold": fixed,
+        "channels": channels,
+        "plain": int(alert.is_plain),
+    }

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.alerts import Alert, Channel, Firing
 from app.core.ids import new_id
-from app.store.alerts import ALERTS, OWNER, alert_of
+from app.store.alerts import ALERT_COLUMNS, ALERTS, THRESHOLD, alert_of
 from app.store.engine import insert
 from app.store.tables import alerts, deliveries, firings
 
@@ -53,13 +53,13 @@ class FiringRecord:
 
 async def fire(connection: AsyncConnection, alert: Alert, starts_at_ms: int, used: int, now_ms: int) -> str | None:
     """Record a firing, with a message for each channel, and return its id. None when this interval and threshold has fired already,
-    or when the alert was changed."""
+    or when the alert or the limit that it follows was changed."""
     firing_id = new_id("firing_")
     values = sa.select(
         *(sa.literal(value) for value in (firing_id, alert.id, starts_at_ms, alert.threshold, used, now_ms))
     ).where(
         sa.exists().where(
-            alerts.c.id == alert.id, alerts.c.threshold == alert.threshold, alerts.c.deleted_at_ms.is_(None)
+            alerts.c.id == alert.id, THRESHOLD.element == alert.threshold, alerts.c.deleted_at_ms.is_(None)
         )
     )
     columns = ["id", "alert_id", "starts_at_ms", "threshold", "used", "fired_at_ms"]
@@ -133,8 +133,7 @@ _DUE: sa.Select[Any] = (
         firings.c.id.label("firing_id"),
         *firings.c["starts_at_ms", "used", "fired_at_ms"],
         firings.c.threshold.label("fired_threshold"),
-        alerts,
-        OWNER,
+        *ALERT_COLUMNS,
     )
     .select_from(deliveries.join(firings, firings.c.id == deliveries.c.firing_id))
     .join(ALERTS, alerts.c.id == firings.c.alert_id)

@@ -42,6 +42,7 @@ limits set --everyone --project red --requests 60 --requests-per day
 models allow --project red gpt-image-1 seedream-3.0
 models alias gpt-image-* gpt-image-1 --size 2048x2048=1024x1024 --drop seed
 alerts create --organization --spend 800 --mail finance@example.com --subject-prefix [images]
+alerts create --user lin --at 80% --of images --model gpt-image-1 --mail finance@example.com
 alerts create --user lin --images 100 --per day --model gpt-image-1 --webhook https://8.8.8.8/hook
 prices set gpt-image-1 --quality high --per-image 1.5 --from 2099-01-01
 prices set flux-kontext-max --size 1024x1024 --per-image 0.123456
@@ -69,7 +70,7 @@ models list
 models list --project red
 models aliases
 alerts list
-alerts history {alert_2}
+alerts history {alert_3}
 prices list
 prices export
 prices export --as json
@@ -176,6 +177,9 @@ alerts create --project red --spend 80.5 --per week --mail a@example.com --mail 
 alerts create --user lin --images 5 --webhook https://8.8.8.8/hook
 alerts create --user nobody --images 5 --mail a@example.com
 alerts create --user lin --images 5 --webhook ftp://8.8.8.8/hook
+alerts create --user lin --at 80% --of images --mail a@example.com
+alerts create --user lin --at 80% --mail a@example.com
+alerts create --user lin --at 80% --of requests --mail a@example.com
 alerts test {alert_1}
 alerts test alert_x
 alerts history {alert_1}

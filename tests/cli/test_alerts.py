@@ -39,6 +39,39 @@ def test_an_alert_on_spend_is_in_money(cli: Cli) -> None:
     assert "800.00 CNY" in cli("alerts list").out
 
 
+def test_at_a_per_cent_of_a_limit_it_follows_the_limit(cli: Cli) -> None:
+    cli("limits set --user lin --spend 20 --spend-per month --images 30 --images-per day --requests-per-minute 5")
+
+    several = cli("alerts create --user lin --at 80% --mail a@example.com --json", code=2).error["message"]
+    made = cli("alerts create --user lin --at 80% --of spend --mail a@example.com --json").json
+    daily = cli("alerts create --user lin --at 50 --per day --mail a@example.com --json").json
+    cli("limits set --user lin --spend 50 --spend-per month")
+
+    assert "Which limit is it: daily image quota of user lin, monthly spend limit of user lin?" in several
+    assert [made[name] for name in ("unit", "interval", "percent", "threshold")] == ["micros", "month", 80, 16_000_000]
+    assert [daily[name] for name in ("unit", "interval", "percent", "threshold")] == ["images", "day", 50, 15]
+    assert "\tmonth\t40.00 CNY\t80%\t" in cli("alerts list").out
+    cli("limits set --user lin --spend none --spend-per month")
+    assert "\tmonth\tno limit\t80%\t" in cli("alerts list").out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--at 80% --of requests", "There is no such limit to take 80% of."),
+        ("--at 80% --spend 5", "not both"),
+        ("--at most", "write --at 80%"),
+        ("--at 101%", "from 1 to 100"),
+    ],
+)
+def test_a_per_cent_that_cannot_be_is_refused(cli: Cli, words: str, told: str) -> None:
+    cli("limits set --organization --spend 20 --spend-per month")
+
+    refused = cli(f"alerts create --organization {words} --mail a@example.com --json", code=2).error
+
+    assert told in refused["message"]
+
+
 def test_a_test_fails_where_a_channel_does_and_the_history_stays_empty(cli: Cli) -> None:
     made = cli("alerts create --organization --spend 800 --mail a@example.com --json").json
 

@@ -53,7 +53,7 @@ def alerting(database: Database, notifier: Notifier) -> Alerting:
     return Alerting(database, notifier, ZONE, "CNY")
 
 
-async def alert(database: Database, threshold: int, *channels: Channel, **given: Any) -> Alert:
+async def alert(database: Database, threshold: int | None, *channels: Channel, **given: Any) -> Alert:
     where = ScopeRef(given.pop("scope", "organization"), given.pop("reference", ""))
     wanted = {"unit": "micros", "interval": "month"} | given
     return await alerts.create_alert(

@@ -31,11 +31,12 @@ async def create_alert(caller: AdminWriter, body: Annotated[AlertCreate, Depends
     if body.currency is not None:
         check_currency(body.currency, gateway.currency)
     unit: AlertUnit = "micros" if body.unit == "spend" else body.unit
-    threshold = _threshold(unit, body.threshold, body.threshold_amount)
-    if threshold is None:
+    threshold = _threshold(unit, body)
+    if threshold is None and body.percent is None:
         raise MissingParameter("threshold: Field required.", param="threshold")
     channels = tuple(channel.channel() for channel in body.notification_channels)
-    new = NewAlert(scope_ref(body.scope, body.scope_id), unit, body.interval, threshold, channels, body.model)
+    scope = scope_ref(body.scope, body.scope_id)
+    new = NewAlert(scope, unit, body.interval, threshold, channels, body.model, body.percent)
     return AlertOut.of(await alerts.create_alert(caller.database, gateway.notifier, new), secrets=True)
 
 
@@ -79,11 +80,11 @@ async def modify_alert(
 ) -> AlertOut:
     """Change the given fields. With a new threshold the alert can fire again in the same interval."""
     before = await alerts.show_alert(caller.database, alert_id)
-    threshold = _threshold(before.unit, body.threshold, body.threshold_amount)
+    threshold = _threshold(before.unit, body)
     channels = None
     if body.notification_channels is not None:
         channels = tuple(channel.channel() for channel in body.notification_channels)
-    change = AlertChange(threshold, channels, body.interval)
+    change = AlertChange(threshold, channels, body.interval, body.percent)
     after = await alerts.change_alert(caller.database, caller.gateway.notifier, alert_id, change)
     return AlertOut.of(after, secrets=channels is not None)
 
@@ -102,10 +103,11 @@ def check_currency(given: str, currency: str) -> None:
         raise InvalidValue(message, param="currency")
 
 
-def _threshold(unit: AlertUnit, threshold: int | None, threshold_amount: int | None) -> int | None:
-    """Return the threshold in the unit; `threshold_amount` is its older form in hundredths. Raises InvalidValue for both."""
-    if threshold is not None and threshold_amount is not None:
-        raise InvalidValue("Give threshold or threshold_amount, not both.", param="threshold_amount")
-    if threshold_amount is not None:
-        return threshold_amount * (HUNDREDTH_MICROS if unit == "micros" else 1)
-    return threshold
+def _threshold(unit: AlertUnit, body: AlertCreate | AlertModify) -> int | None:
+    """Return the threshold in the unit; `threshold_amount` is its older form in hundredths. Raises InvalidValue for more than one
+    of these and `percent`."""
+    if sum(given is not None for given in (body.threshold, body.threshold_amount, body.percent)) > 1:
+        raise InvalidValue("Give one of threshold, threshold_amount and percent.", param="threshold")
+    if body.threshold_amount is not None:
+        return body.threshold_amount * (HUNDREDTH_MICROS if unit == "micros" else 1)
+    return body.threshold

@@ -23,6 +23,7 @@ _ALERT = {
     "unit": "images",
     "interval": "day",
     "threshold": 100,
+    "percent": None,
     "notification_channels": [_HOOK, _MAIL],
     "created_at": 1795240000,
 }
@@ -66,7 +67,10 @@ class AlertOut(AnswerModel, json_schema_extra={"example": _ALERT}):
     model: str | None = Field(description="Null: any model.")
     unit: AlertUnit = Field(description="Unit of `threshold`: micros (of the book's currency), images, requests.")
     interval: Interval
-    threshold: int
+    threshold: int | None = Field(description="Null while the limit is not set that `percent` is taken of.")
+    percent: int | None = Field(
+        description="Of the limit of the same scope, model, unit and interval; null: a fixed threshold."
+    )
     notification_channels: list[ChannelOut]
     created_at: int
 
@@ -95,6 +99,7 @@ class SpendAlertOut(AnswerModel, json_schema_extra={"example": _SPEND_ALERT}):
     @classmethod
     def of(cls, alert: AlertOut, currency: str) -> Self:
         """Make it from an alert on a month's spend with one channel."""
+        assert alert.threshold is not None  # It has no percent.
         return cls.from_record(
             alert,
             object=f"{alert.scope}.spend_alert",
@@ -186,6 +191,9 @@ class AlertCreate(
     interval: Counted = "month"
     threshold: int | None = Field(None, description="In the unit; of money in micros and whole hundredths.")
     threshold_amount: int | None = Field(None, description="Older form of `threshold`: money in hundredths.")
+    percent: int | None = Field(
+        None, description="In place of a threshold: of the limit of this scope, model, unit and interval, 1 to 100."
+    )
     currency: Annotated[str, Field(max_length=8)] | None = None
     model: Annotated[str, Field(max_length=128)] | None = None
     notification_channels: ChannelsIn
@@ -197,6 +205,9 @@ class AlertModify(InputModel, json_schema_extra={"example": {"threshold": 200}})
     interval: Counted | None = None
     threshold: int | None = Field(None, description="In the alert's unit.")
     threshold_amount: int | None = Field(None, description="Older form of `threshold`: money in hundredths.")
+    percent: int | None = Field(
+        None, description="Of the limit; takes the place of the threshold, and the other way round."
+    )
     notification_channels: ChannelsIn | None = None
 
 

@@ -14,6 +14,11 @@ alerts = Table(
     Column("unit", Text, nullable=False, comment="micros, images or requests"),
     Column("interval", Text, nullable=False, comment="day, week, month or lifetime"),
     Column("threshold", BigInteger, nullable=False, comment="in the unit: told when this much is used"),
+    Column(
+        "percent",
+        Integer,
+        comment="of the limit of the same scope, model, unit and interval; NULL where `threshold` says how much",
+    ),
     Column("channels", JSON, nullable=False, comment="where to; with the secrets that takes"),
     Column("plain", Integer, nullable=False, comment="1: spend of a month by mail, as OpenAI's alerts are"),
     Column("created_at_ms", BigInteger, nullable=False),

@@ -153,6 +153,7 @@ async def test_a_plain_alert_is_in_both_lists(office: Office) -> None:
         {"interval": "year"},
         {"unit": "tokens"},
         {"threshold": 5},
+        {"percent": 80},
         {"currency": "USD"},
         {"model": "unheard-of"},
         {"notification_channels": []},
@@ -169,6 +170,24 @@ async def test_an_alert_that_cannot_be_is_a_400(office: Office, given: dict[str,
     body = {"threshold_amount": 5, "notification_channels": [MAIL]} | given
 
     assert (await office.refused("POST", "/alerts", body))[0] == 400
+
+
+async def test_a_per_cent_takes_the_place_of_a_threshold_and_back(office: Office) -> None:
+    await office.post("/limits", scope="organization", limits=[{"unit": "images", "interval": "day", "amount": 50}])
+    given: dict[str, Any] = {"unit": "images", "interval": "day", "notification_channels": [MAIL]}
+
+    made = await office.post("/alerts", percent=10, **given)
+    fixed = await office.post(f"/alerts/{made['id']}", threshold=7)
+    again = await office.post(f"/alerts/{made['id']}", percent=90)
+
+    shown = [(each["threshold"], each["percent"]) for each in (made, fixed, again)]
+    assert shown == [(5, 10), (7, None), (45, 90)]
+    assert await office.refused("POST", f"/alerts/{made['id']}", {"interval": "week"}) == (
+        400,
+        "invalid_value",
+        "percent",
+    )
+    assert await office.get(f"/alerts/{made['id']}") == again
 
 
 async def test_a_test_tells_of_each_channel_and_is_recorded_as_a_test_only(office: Office) -> None:
