@@ -227,7 +227,9 @@ def is_real(key: str) -> bool:
 
 
 def say(words: str) -> None:
-    print(f"imagegate: {words}", file=sys.stderr, flush=True)
+    from app.cli.language import translate  # Loads the standard library only: .venv may not be there yet.
+
+    print(translate(f"imagegate: {words}"), file=sys.stderr, flush=True)
 
 
 def passes(command: tuple[str, ...]) -> bool:

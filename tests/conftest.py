@@ -34,6 +34,9 @@ __all__ = [
 ]
 
 
+# The words of commands are compared in English.
+os.environ.update(LC_ALL="C.UTF-8", LANGUAGE="")
+
 allow_many_files()  # Crowds of clients live in this process.
 
 # The default shows every local variable of a traceback, for minutes.

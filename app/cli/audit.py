@@ -27,6 +27,7 @@ async def audit(ctx: ApiContext) -> None:
         if differences:
             ctx.out.table(_DIFFERENCES, differences)
         looked_at = ", ".join(f"{count} {name}" for name, count in found["looked_at"].items())
-        say(f"imagegate: {f'{len(differences)} differences' if differences else 'clean'} ({looked_at}).")
+        found_words = f"{len(differences)} differences" if differences else "clean"
+        say(f"imagegate: {found_words} ({looked_at}).")
     if differences:
         raise typer.Exit(FAILED)

@@ -157,8 +157,8 @@ class Client:
     def unexpected_answer(self, status: int, location: str | None = None) -> GatewayError:
         """Make the error for an answer that is not imagegate's: a proxy or a sign-in page has answered."""
         leads = _host(location)
-        message = f"{self.url} answers {status}{leads}, and not as imagegate does. Look at the URL, and at what stands"
-        return GatewayError(f"{message} between.", status=502, code="gateway_unreachable")
+        message = f"{self.url} answers {status}{leads}, and not as imagegate does. Look at the URL, and at what stands between."
+        return GatewayError(message, status=502, code="gateway_unreachable")
 
 
 @dataclass(frozen=True, slots=True)

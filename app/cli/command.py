@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
+from app.cli.language import translate
 from app.cli.output import Format, Output, say
 from app.cli.targets import LocalTarget, RemoteTarget, Target, local_target, remote_target, url_in_effect
 from app.errors import BadRequest, ConfigurationError, GatewayError, InvalidValue
@@ -204,12 +205,12 @@ def _say_target(target: Target) -> None:
 
 def report(exc: GatewayError | ConfigurationError, target: Target | None, *, as_json: bool) -> int:
     """Print an error, with `as_json` in the API's form. Returns the exit code."""
-    message = with_flags(str(exc), target.flags if target else "")
+    flags = target.flags if target else ""
     if as_json:
-        body = _error_object(exc, message)
+        body = _error_object(exc, with_flags(str(exc), flags))
         say(json.dumps(body if target is None else {**body, "using": target.where}, ensure_ascii=False))
     else:
-        say(f"imagegate: {message}")
+        say(f"imagegate: {with_flags(translate(str(exc)), flags)}")
     return exit_code(exc)
 
 

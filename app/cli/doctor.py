@@ -78,7 +78,7 @@ def _print(out: Output, answer: dict[str, Any], flags: str) -> None:
     else:
         out.table(_FINDING, findings)
     if not out.is_json:
-        say(f"imagegate: {_summary(findings)}")
+        say(_summary(findings))
     if any(finding["status"] == "failed" for finding in findings):
         raise typer.Exit(FAILED)
 
@@ -98,5 +98,5 @@ def _print_report(findings: Sequence[Record]) -> None:
 def _summary(findings: Sequence[Record]) -> str:
     failed, warned = (sum(finding["status"] == status for finding in findings) for status in ("failed", "warning"))
     if failed:
-        return f"{failed} failed." + (f" {warned} to look at." if warned else "")
-    return f"nothing failed, {warned} to look at." if warned else "all is well."
+        return f"imagegate: {failed} failed, {warned} to look at." if warned else f"imagegate: {failed} failed."
+    return f"imagegate: nothing failed, {warned} to look at." if warned else "imagegate: all is well."

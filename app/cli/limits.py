@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from app.cli.command import ApiContext, command
+from app.cli.language import translate
 from app.cli.output import Column, say
 from app.core.limits import Unit
 from app.errors import InvalidValue
@@ -34,7 +35,7 @@ Model = Annotated[str | None, typer.Option(metavar="M", help="Only for this mode
 Amount = Annotated[str | None, typer.Option(metavar="N", help="A whole number, or none to remove the limit.")]
 _LIMIT = (
     Column("name", heading="limit"),
-    Column("interval", value=lambda limit: "at once" if limit["unit"] == "in_flight" else limit["interval"]),
+    Column("interval", value=lambda limit: translate("at once") if limit["unit"] == "in_flight" else limit["interval"]),
     Column("amount", "amount"),
     Column("spent", "amount"),
     Column("held", "amount"),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.command import ApiContext, command
+from app.cli.language import translate
 from app.cli.output import Column, say
 from app.errors import InvalidValue
 
@@ -30,7 +31,9 @@ def _pairs_text(field: str) -> Column:
 
 _ALIAS = (
     Column("name"),
-    Column("model", value=lambda alias: alias["model"] + (" (hidden by a model of this name)" * alias["hidden"])),
+    Column(
+        "model", value=lambda alias: alias["model"] + translate(" (hidden by a model of this name)") * alias["hidden"]
+    ),
     _pairs_text("sizes"),
     _pairs_text("qualities"),
     Column("dropped_fields", heading="drops", value=lambda alias: ", ".join(alias["dropped_fields"])),

@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from app.cli.language import display_width, translate
+
 Record = Mapping[str, Any]
 
 
@@ -36,8 +38,13 @@ class Column:
 
     @property
     def name(self) -> str:
-        """Name in the head of a table or CSV file."""
+        """Name in the head of a CSV file."""
         return self.heading or self.field.removesuffix("_micros")
+
+    @property
+    def title(self) -> str:
+        """Name for people, in their language."""
+        return translate(self.name.replace("_", " "))
 
     def read(self, record: Record) -> Any:
         """Return the value of the cell. Raises LookupError or TypeError for a record of another shape."""
@@ -75,7 +82,7 @@ class Output:
         if self.is_json:
             self.json(answer)
             return
-        lines = [[column.name.replace("_", " "), self.cell(column, answer)] for column in columns]
+        lines = [[column.title, self.cell(column, answer)] for column in columns]
         if sys.stdout.isatty():
             _print_grid(lines)
         else:
@@ -104,7 +111,7 @@ class Output:
 
     def table(self, columns: Sequence[Column], records: Sequence[Record]) -> None:
         """Print a table, whatever the format."""
-        names = [column.name.replace("_", " ") for column in columns]
+        names = [column.title for column in columns]
         cells = [[self.cell(column, record) for column in columns] for record in records]
         if sys.stdout.isatty():
             _print_table(names, [column.kind in ("number", "money", "amount") for column in columns], cells)
@@ -114,15 +121,15 @@ class Output:
     def cell(self, column: Column, record: Record) -> str:
         value = column.read(record)
         if value is None:
-            return column.none
+            return translate(column.none)
         if column.kind == "money" or (column.kind == "amount" and record["unit"] == "micros"):
             return self.money(value)
         if column.kind == "time":
             return self.time(value)
         if isinstance(value, bool):
-            return "yes" if value else "no"
+            return translate("yes" if value else "no")
         if isinstance(value, list | tuple):
-            return visible(", ".join(value)) or column.empty
+            return visible(", ".join(value)) or translate(column.empty)
         return visible(str(value))
 
     def money(self, amount_micros: int) -> str:
@@ -139,8 +146,8 @@ class Output:
 
 
 def say(text: str) -> None:
-    """Print a message for people on stderr, apart from the data."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a message for people on stderr, apart from the data, in their language."""
+    print(translate(text), file=sys.stderr, flush=True)
 
 
 def visible(text: str) -> str:
@@ -168,6 +175,6 @@ def _print_table(names: Sequence[str], right: Sequence[bool], cells: Sequence[Se
 
 
 def _print_grid(lines: Sequence[Sequence[str]]) -> None:
-    width = max(len(name) for name, _ in lines)
+    width = max(display_width(name) for name, _ in lines)
     for name, value in lines:
-        print(f"{name.ljust(width)}  {value}")
+        print(f"{name}{' ' * (width - display_width(name))}  {value}")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.command import ApiContext, command
+from app.cli.language import translate
 from app.cli.output import Column, Output, Record, say
 from app.errors import InvalidValue
 
@@ -85,7 +86,7 @@ def _amounts(per_image: str | None, tokens: dict[str, str | None]) -> dict[str, 
     given = {name: text for name, text in tokens.items() if text is not None}
     options = ["--" + name.replace("_", "-") for name in tokens]
     if (per_image is None) == (not given):
-        raise InvalidValue("Give a price: either --per-image, or the four per token: " + ", ".join(options) + ".")
+        raise InvalidValue(f"Give a price: either --per-image, or the four per token: {', '.join(options)}.")
     if per_image is not None:
         return {"per_image_micros": micros_of(per_image, "per_image")}
     if missing := [option for option, name in zip(options, tokens, strict=True) if name not in given]:
@@ -106,20 +107,20 @@ def micros_of(text: str, param: str) -> int:
 def _rows(out: Output, model: str, prices: list[Record]) -> list[dict[str, Any]]:
     """Return the rows of one model; for a model without a price, one row that says so."""
     unpriced = dict.fromkeys(("operation", "size", "quality"), "-")
-    none = {"model": model, **unpriced, "price": "none yet", "from": None, "in_force": False}
+    none = {"model": model, **unpriced, "price": translate("none yet"), "from": None, "in_force": False}
     return [_row(out, price) for price in prices if price["model"] == model] or [none]
 
 
 def _row(out: Output, price: Record) -> dict[str, Any]:
-    since = out.time(price["starts_at"]) if price["starts_at"] else "always"
+    since = out.time(price["starts_at"]) if price["starts_at"] else translate("always")
     return {**price, "price": _price_text(out, price), "from": since}
 
 
 def _price_text(out: Output, price: Record) -> str:
     if price["per_image_micros"] is not None:
-        return f"{out.money(price['per_image_micros'])} per image"
+        return translate(f"{out.money(price['per_image_micros'])} per image")
     text, image, output = (
         out.money(price[f"per_million_{kind}_micros"]) for kind in ("input_text", "input_image", "output")
     )
     ceiling = out.money(price["ceiling_per_image_micros"])
-    return f"per million tokens: text in {text}, image in {image}, out {output}; at most {ceiling} per image"
+    return translate(f"per million tokens: text in {text}, image in {image}, out {output}; at most {ceiling} per image")

@@ -27,6 +27,8 @@ from app.cli import (
     users_import,
 )
 from app.cli.command import AdminKeyFile, CommonOptions, DataDir, FormatOption, Json, Sandbox, Url, error_body
+from app.cli.help import translate_help
+from app.cli.language import is_chinese, translate
 from app.cli.output import Format, say
 
 app = typer.Typer(
@@ -78,7 +80,10 @@ def _imagegate(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Never raises for a user's mistake."""
     try:
-        code = app(list(arguments) or ["--help"], prog_name="imagegate", standalone_mode=False)
+        command = typer.main.get_command(app)
+        if is_chinese():
+            translate_help(command)
+        code = command(list(arguments) or ["--help"], prog_name="imagegate", standalone_mode=False)
     except typer.TyperException as exc:
         return _usage_error(exc, arguments)
     except typer.Abort:
@@ -92,7 +97,7 @@ def _usage_error(exc: typer.TyperException, arguments: Sequence[str]) -> int:
         say(json.dumps(error_body(message, "invalid_request_error", "invalid_usage"), ensure_ascii=False))
     else:
         words = " ".join(word for word in arguments[:2] if word.isalpha())
-        say(f"imagegate: {message} See: {' '.join(('imagegate', words)).strip()} --help")
+        say(f"imagegate: {translate(message)} See: {' '.join(('imagegate', words)).strip()} --help")
     return exc.exit_code
 
 

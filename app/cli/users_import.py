@@ -102,9 +102,10 @@ def _write_keys(path: str, file: TextIO, made: list[Record]) -> None:
         file.flush()
         os.fsync(file.fileno())
     except OSError as exc:
-        message = f"Everything is made, but the keys cannot be written to {path} ({exc.strerror}), and are stored nowhere else."
-        again = "`imagegate keys list` shows them; `imagegate keys rotate --leaked` gives each a new secret."
-        raise ConfigurationError(f"{message} {again}") from None
+        raise ConfigurationError(
+            f"Everything is made, but the keys cannot be written to {path} ({exc.strerror}), and are stored nowhere else. "
+            "`imagegate keys list` shows them; `imagegate keys rotate --leaked` gives each a new secret."
+        ) from None
 
 
 def _print(ctx: ApiContext, found: Record) -> None:

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.cli.language import translate
 from app.cli.targets import LocalTarget
 from app.control.installation import FirstKey
 from app.core.catalog import Catalog
@@ -45,7 +46,7 @@ def welcome(target: LocalTarget, host: str, port: int, first: FirstKey | None, c
         lines += ["", *_first_steps(target, url, first), "", *_models(target, catalog)]
     lines += ["", "Usage so far:", f"  {_command(target, 'usage --by model,user')}"]
     lines += ["Something wrong?", f"  {_command(target, 'doctor')}", "Ctrl-C stops the gateway.", ""]
-    return "\n".join(lines)
+    return "\n".join(map(translate, lines))
 
 
 def _addresses(url: str, host: str, port: int) -> list[str]:
@@ -98,10 +99,10 @@ def _first_steps(target: LocalTarget, url: str, first: FirstKey) -> list[str]:
 def _models(target: LocalTarget, catalog: Catalog) -> list[str]:
     now_ms = round(time.time() * 1000)
     priced = ", ".join(model.id for model in catalog.models.values() if model.is_priced_at(now_ms))
-    aliases = [f"{alias.name} is {alias.model}" for alias in catalog.aliases]
+    aliases = [f"{alias.name} = {alias.model}" for alias in catalog.aliases]
     command = _command(target, "models alias 'gpt-image-*' gpt-image-1")
     return [
-        "Models: " + "; ".join([priced, *aliases]),
+        f"Models: {'; '.join([priced, *aliases])}",
         "A client asks for another one? Let that name stand for one of them:",
         f"  {command}",
     ]
@@ -109,12 +110,12 @@ def _models(target: LocalTarget, catalog: Catalog) -> list[str]:
 
 def _curl(url: str, key: str) -> str:
     """Make the command. No proxy of the environment comes between: it may not reach this machine, and the key is in the head."""
-    save = _SAVE.format(file=json.dumps(str(Path.cwd() / "picture.png"), ensure_ascii=False), done=_DONE)
+    save = _SAVE.format(file=json.dumps(str(Path.cwd() / "picture.png"), ensure_ascii=False), done=translate(_DONE))
     return "\n".join(
         [
             f"curl -sS -i --noproxy '*' {url}/v1/images/generations \\",
             f'  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\',
-            f"  -d {shlex.quote(json.dumps({'model': _MODEL, 'prompt': _PROMPT}, ensure_ascii=False))} \\",
+            f"  -d {shlex.quote(json.dumps({'model': _MODEL, 'prompt': translate(_PROMPT)}, ensure_ascii=False))} \\",
             f"  | {shlex.quote(sys.executable)} -c {shlex.quote(save)}",
         ]
     )

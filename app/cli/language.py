@@ -1,0 +1,93 @@
+"""Language of the words for people: English, or Chinese where the locale is Chinese.
+
+English is written where it is said, and `chinese.toml` holds its translations. Texts are translated when they are printed, not when
+they are made, so the same error stays English in JSON, in logs and in the API. What an f-string made is recognised by its form.
+"""
+
+import functools
+import os
+import re
+import sys
+import tomllib
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+
+_PLACEHOLDER = re.compile(r"{(\w+)}")
+_WIDE = "\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60"
+# A line may break around each wide character, but not before closing punctuation and not after opening brackets.
+_UNBREAKABLE = re.compile(rf"\s+|[（《“]*(?:[{_WIDE}]|[^\s{_WIDE}]+)[，。、；：？！）》”]*")
+
+
+def translate(text: str) -> str:
+    """Return `text` in the language of the locale. A text that the table does not have comes back unchanged."""
+    return _chinese(text) if is_chinese() else text
+
+
+def is_chinese() -> bool:
+    """Return whether the locale is Chinese and the terminal can show it. LANGUAGE counts unless the locale is C, as in gettext."""
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    locale = next(filter(None, names), "")
+    if locale.partition(".")[0] not in ("C", "POSIX"):
+        locale = os.environ.get("LANGUAGE") or locale
+    return locale.lower().startswith("zh") and _can_show("中文", sys.stdout) and _can_show("中文", sys.stderr)
+
+
+def display_width(text: str) -> int:
+    """Return the columns that `text` takes in a terminal, where a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char) for char in text)
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break `text` into lines of at most `width` columns."""
+    lines = [""]
+    for piece in _UNBREAKABLE.findall(text):
+        if display_width((lines[-1] + piece).rstrip()) > width and lines[-1]:
+            lines.append("")
+        lines[-1] = (lines[-1] + piece).lstrip()
+    return [line.rstrip() for line in lines]
+
+
+@functools.cache
+def table() -> Mapping[str, str]:
+    """Load the translations, from English to Chinese. Names in braces stand for what the text is filled with."""
+    with (Path(__file__).parent / "chinese.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+def _chinese(text: str) -> str:
+    found = table().get(text)
+    if found is not None:
+        return found
+    for english, start in _templates():
+        if text.startswith(start) and (match := _pattern(english).fullmatch(text)):
+            return table()[english].format(**{name: _part(name, value) for name, value in match.groupdict().items()})
+    return text
+
+
+def _part(name: str, value: str) -> str:
+    """Translate what a sentence was filled with, but no name of a user or model: those have one word."""
+    return _chinese(value) if " " in value or name.startswith("word") else value
+
+
+@functools.cache
+def _templates() -> list[tuple[str, str]]:
+    """List the sentences with placeholders and the text before their first one, most literal text first."""
+    filled = [(english, _PLACEHOLDER.split(english)[::2]) for english in table() if _PLACEHOLDER.search(english)]
+    filled.sort(key=lambda each: -sum(map(len, each[1])))
+    return [(english, literals[0]) for english, literals in filled]
+
+
+@functools.cache
+def _pattern(english: str) -> re.Pattern[str]:
+    parts = _PLACEHOLDER.split(english)
+    literals = [re.escape(part) if index % 2 == 0 else f"(?P<{part}>.*?)" for index, part in enumerate(parts)]
+    return re.compile("".join(literals), re.DOTALL)
+
+
+def _can_show(text: str, stream: object) -> bool:
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,177 @@
+"""Chinese words of the command line: none is missing, and what they are filled with agrees."""
+
+import ast
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+import typer
+from typer._click.core import Command
+from typer.core import TyperGroup
+
+import app.cli
+from app.cli.language import display_width, is_chinese, table, translate
+from app.cli.output import Column, Format, Output
+from app.cli.root import app as root
+from app.cli.root import run
+from tests.cli.conftest import Cli
+from tests.test_documentation import all_commands
+
+FOLDER = Path(app.cli.__file__).parent
+NOT_SAID = {
+    "bold red",
+    " --format json ",
+    "--leaked, --grace",
+    "Value error, ",
+    " Try again.",
+    "id",
+    "imagegate: <1>",
+    "imagegate: <1>: <3>",
+    "imagegate: <1> (<3>).",
+    " and leads to <1>://<3>",
+}
+"""Texts with a space in them that are no sentence of their own."""
+COMMANDS = {"command", "_command"}
+"""Functions whose argument is words of a command line."""
+CODE = re.compile(
+    r"\w+ \| \w+|(Bearer|curl -sS| --data-dir) .*|imagegate <1>.*| +-H .*|`.*|import .*|\W*<0> <2>\W*|<0> <2><3> .*",
+    re.DOTALL,
+)
+"""Types, headers, command lines and programs."""
+
+
+@pytest.fixture
+def chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+
+
+def helps(command: Command) -> Iterator[str]:
+    yield from (
+        " ".join(text.split())
+        for text in (command.help, *(getattr(each, "help", None) for each in command.params))
+        if text
+    )
+    if isinstance(command, TyperGroup):
+        for inner in command.commands.values():
+            yield from helps(inner)
+
+
+def sentences(module: Path) -> Iterator[str]:
+    """List the strings of a module with a space in them, f-strings with `<1>`, `<2>` in place of what they are filled with."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    quiet = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    quiet |= {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    quiet |= {
+        id(word)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and _name(node) in COMMANDS
+        for word in node.args
+    }
+    for node in ast.walk(tree):
+        if id(node) in quiet:
+            continue
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+        elif isinstance(node, ast.JoinedStr):
+            parts = enumerate(node.values)
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else f"<{n}>" for n, part in parts)
+        else:
+            continue
+        if " " in text.strip() and not CODE.fullmatch(text):
+            yield text
+
+
+def _name(call: ast.Call) -> str:
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
+def columns(module: Path) -> Iterator[Column]:
+    for value in vars(importlib.import_module(f"app.cli.{module.stem}")).values():
+        if isinstance(value, tuple):
+            yield from (each for each in value if isinstance(each, Column))
+
+
+def said() -> set[str]:
+    modules = [module for module in FOLDER.glob("*.py") if module.stem != "__init__"]
+    texts = set(helps(typer.main.get_command(root)))
+    texts |= {text for module in modules for text in sentences(module)}
+    for module in modules:
+        for column in columns(module):
+            texts |= {column.name.replace("_", " "), column.none, column.empty}
+    return {text for text in texts if re.search("[a-z]{2}", text)}
+
+
+def test_nothing_is_said_without_a_translation(chinese: None) -> None:
+    untranslated = [text for text in said() - NOT_SAID if not re.search("[\u4e00-\u9fff]", translate(text))]
+
+    assert not untranslated, "add them to app/cli/chinese.toml:\n" + "\n".join(sorted(untranslated))
+
+
+def test_a_translation_is_filled_with_all_that_its_sentence_is(chinese: None) -> None:
+    for english, translated in table().items():
+        assert sorted(re.findall(r"{\w*}", english)) == sorted(re.findall(r"{\w*}", translated)), english
+    for text in said():
+        assert set(re.findall(r"<\d+>", text)) == set(re.findall(r"<\d+>", translate(text))), text
+
+
+@pytest.mark.parametrize(
+    ("locale", "expected"),
+    [
+        ({"LC_ALL": "zh_CN.UTF-8"}, True),
+        ({"LC_MESSAGES": "zh_TW.UTF-8", "LANG": "en_US.UTF-8"}, True),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "en_US.UTF-8"}, False),
+        ({"LANG": "en_US.UTF-8", "LANGUAGE": "zh_CN:en"}, True),
+        ({"LANG": "zh_CN.UTF-8", "LANGUAGE": "en:zh"}, False),
+        ({"LANG": "C.UTF-8", "LANGUAGE": "zh_CN"}, False),
+        ({}, False),
+    ],
+)
+def test_the_locale_chooses_the_language(
+    monkeypatch: pytest.MonkeyPatch, locale: dict[str, str], expected: bool
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"):
+        monkeypatch.setenv(name, locale.get(name, ""))
+
+    assert is_chinese() is expected
+
+
+def test_help_is_chinese_and_fits_the_terminal(
+    chinese: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    for command in ["", *all_commands()]:
+        assert run([*command.split(), "--help"]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith("用法: imagegate")
+        assert "选项:" in out and "显示本说明。" in out
+        assert max(map(display_width, out.splitlines())) <= 80, out
+        assert not re.search("[A-Za-z]{3,} [a-z]{3,} [a-z]{3,}", out.partition("\n")[2]), out
+
+
+def test_a_mistake_is_told_in_chinese_but_in_json_in_english(chinese: None, cli: Cli) -> None:
+    assert cli("keys create", code=2).err == "imagegate: 缺少选项 '--user'。 用法见：imagegate keys create --help\n"
+    assert "Missing option '--user'." in cli("keys create --json", code=2).error["message"]
+    assert "请指定范围" in cli("limits set --spend 1 --spend-per month", code=2).err
+    assert "Name the scope" in cli("limits set --spend 1 --spend-per month --json", code=2).error["message"]
+
+
+def test_columns_line_up_whatever_their_width(
+    chinese: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Output(Format.table, ZoneInfo("UTC"), "CNY")
+    columns = (Column("name"), Column("project.name", heading="project"), Column("id"))
+    people = [{"name": name, "project": {"name": "<"}, "id": "<"} for name in ("lin", "林黛玉", "ｗｉｄｅ")]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    out.table(columns, people)
+    out.one(columns, people[1])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len({display_width(line.partition("<")[0]) for line in lines[3:6]}) == 1, lines
+    values = zip(lines[-3:], ("林黛玉", "<", "<"), strict=True)
+    assert {display_width(line) - display_width(value) for line, value in values} == {6}, lines
