@@ -100,7 +100,7 @@ def lock(options: list[str]) -> None:
     uv = shutil.which("uv") or sys.exit("imagegate: locks are made with uv, which is not on the PATH: pip install uv")
     compiling = [uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
     compiling += ["--no-header", "--no-emit-index-url", "--no-emit-find-links", *options]
-    groups = ["pyproject.toml", "--extra", "notify", "--extra", "s3", "--group", "build"]
+    groups = ["pyproject.toml", "--extra", "notify", "--extra", "s3", "--extra", "sandbox", "--group", "build"]
     execute([*compiling, *groups, "--output-file", RUN_LOCK.name])
     execute([*compiling, *groups, "--group", "dev", "--constraint", RUN_LOCK.name, "--output-file", DEV_LOCK.name])
     for sdk_lock in SDK_LOCKS:

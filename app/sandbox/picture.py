@@ -9,14 +9,16 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
+from app.sandbox.fonts import Font, typeface_for
+
 LONG_SIDE_PX_MAX = 512
 SHORT_SIDE_PX_MIN = 64
 WORDS_SHOWN_MAX = 40
 CHARACTERS_SHOWN_MAX = 220
 WHOLE_WORD_CHARACTERS_MAX = 16
+_CLOSING = "，。、；：？！）》】」』”’…"
 
 Color = tuple[int, int, int]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +138,19 @@ def _write(canvas: Image.Image, card: Card) -> None:
 def _badge(pen: ImageDraw.ImageDraw, card: Card, margin: int, text_px: int) -> int:
     """The word "sandbox" in a pill at the top left; returns where the free space below it begins."""
     font = ImageFont.load_default(text_px)
-    label = "sandbox" if card.operation == "generation" else f"sandbox {card.operation}"
+    label = badge_text(card)
     width, height, pad = pen.textlength(label, font), round(text_px * 1.75), round(text_px * 0.8)
     pill = (margin, margin, margin + pad * 2 + width, margin + height)
     pen.rounded_rectangle(pill, height / 2, fill=(0, 0, 0, 84), outline=(255, 255, 255, 70))
     pen.text((margin + pad, margin + height / 2), label, (255, 255, 255, 235), font, anchor="lm")
     return margin + height
+
+
+def badge_text(card: Card) -> str:
+    """Say that this is the sandbox, and that characters of the prompt are boxes because no font here has them."""
+    words = "".join(shown_words(card.prompt))
+    label = "sandbox" if card.operation == "generation" else f"sandbox {card.operation}"
+    return f"{label}: no font for this text" if typeface_for(words).missing(words) else label
 
 
 def _footer(pen: ImageDraw.ImageDraw, canvas: Image.Image, card: Card, margin: int, text_px: int) -> int:
@@ -163,11 +172,12 @@ def _headline(pen: ImageDraw.ImageDraw, prompt: str, box: tuple[int, int, int, i
     """The prompt's first words, as large as they fit, standing on the box's floor."""
     left, top, right, bottom = box
     words = shown_words(prompt)
+    typeface = typeface_for("".join(words))
     for text_px in (46, 40, 34, 29, 25, 21, 18, 15, 12, 10, 8):
-        font = ImageFont.load_default(text_px)
-        lines = _wrap(words, font, right - left)
+        font = typeface.at(text_px)
+        lines = wrap_words(words, font, right - left)
         leading = round(text_px * 1.22)
-        whole = all(font.getlength(word) <= right - left for word in words if len(word) <= WHOLE_WORD_CHARACTERS_MAX)
+        whole = all(font.getlength(word) <= right - left for word in words if _stays_whole(word))
         if whole and len(lines) * leading <= (bottom - top) * 0.86:
             break
     lines = lines[: max(1, (bottom - top) // leading)]
@@ -188,7 +198,13 @@ def shown_words(prompt: str) -> list[str]:
     return words
 
 
-def _wrap(words: list[str], font: Font, width: int) -> list[str]:
+def _stays_whole(word: str) -> bool:
+    """Return whether a word must fit a line: Chinese may be cut between any two characters."""
+    return len(word) <= WHOLE_WORD_CHARACTERS_MAX and not any("\u2e80" <= sign <= "\u9fff" for sign in word)
+
+
+def wrap_words(words: list[str], font: Font, width: int) -> list[str]:
+    """Break words into lines of at most `width` pixels."""
     lines = [""]
     for word in words:
         for piece in _pieces(word, font, width):
@@ -201,10 +217,12 @@ def _wrap(words: list[str], font: Font, width: int) -> list[str]:
 
 
 def _pieces(word: str, font: Font, width: int) -> list[str]:
-    """A word cut so that each piece fits the width: Chinese has no spaces to wrap at."""
+    """Cut a word into pieces that fit the width: Chinese has no spaces to wrap at. No piece begins with closing punctuation."""
     pieces = [""]
     for sign in word:
         if pieces[-1] and font.getlength(pieces[-1] + sign) > width:
-            pieces.append("")
+            carried = pieces[-1][-1] if sign in _CLOSING and len(pieces[-1]) > 1 else ""
+            pieces[-1] = pieces[-1].removesuffix(carried)
+            pieces.append(carried)
         pieces[-1] += sign
     return pieces

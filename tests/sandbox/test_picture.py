@@ -1,11 +1,14 @@
 """The pictures: size, words, and that they are the same each time."""
 
 import io
+from collections.abc import Iterator
 
 import pytest
 from PIL import Image
 
-from app.sandbox.picture import Card, draw, pixel_size, shown_words
+from app.sandbox import fonts
+from app.sandbox.fonts import typeface_for
+from app.sandbox.picture import Card, badge_text, draw, pixel_size, shown_words, wrap_words
 
 
 @pytest.mark.parametrize(
@@ -49,3 +52,40 @@ def test_long_prompts_are_cut_with_an_ellipsis() -> None:
     assert shown_words("one two") == ["one", "two"]
     assert shown_words("a " * 60)[-1] == "..."
     assert shown_words(" ") == ["Untitled"]
+
+
+@pytest.fixture
+def no_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose only Chinese font is what a test puts into `fonts.FILES`."""
+    monkeypatch.setattr(fonts, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(fonts, "FILES", ())
+    fonts.others.cache_clear()
+    yield
+    fonts.others.cache_clear()
+
+
+def test_chinese_is_drawn_and_latin_keeps_its_own_font() -> None:
+    assert typeface_for("黄昏的灯塔，水彩 watercolour").missing("黄昏的灯塔，水彩 watercolour") == 0
+    assert badge_text(Card("黄昏的灯塔", "gpt-image-1", "", operation="edit")) == "sandbox edit"
+    assert typeface_for("A lighthouse").path is None
+
+
+def test_without_the_package_a_font_of_the_system_is_taken(no_package: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pylopdf_fonts_zh_cn import serif_path
+
+    monkeypatch.setattr(fonts, "FILES", ("no-such-font.ttc", str(serif_path())))
+
+    assert typeface_for("黄昏").path == str(serif_path())
+
+
+def test_boxes_are_drawn_only_where_no_font_has_the_text_and_the_picture_says_so(no_package: None) -> None:
+    card = Card("黄昏的灯塔", "gpt-image-1", "")
+
+    assert badge_text(card) == "sandbox: no font for this text"
+    assert Image.open(io.BytesIO(draw(card))).size == (512, 512)
+
+
+def test_no_line_of_chinese_begins_with_closing_punctuation() -> None:
+    font = typeface_for("黄").at(20)
+
+    assert wrap_words(["黄昏的灯，水彩"], font, round(font.getlength("黄昏的灯"))) == ["黄昏的", "灯，水彩"]
