@@ -7,7 +7,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from app.blobs.bucket import BucketAddress
-from app.control.doctor import Doctor, Finding
+from app.control.doctor import Doctor
+from app.control.doctor_relay import RelayChecks
+from app.control.findings import Finding
 from app.control.installation import check_binding, pepper_here
 from app.control.matching import MatchingRules
 from app.control.reconciliation import Reconciliation
@@ -113,8 +115,10 @@ def doctor_from(
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
         bucket=bucket_of(settings),
         disk_free_bytes_min=settings.disk_free_bytes_min,
-        relay=relay if isinstance(relay, Finding) or relay_key(settings) else _NO_RELAY_KEY,
-        url_key=_url_key(settings),
+        relay=RelayChecks(
+            relay if isinstance(relay, Finding) or relay_key(settings) else _NO_RELAY_KEY, _url_key(settings)
+        ),
+        notifier=notifier_from(settings),
     )
 
 

@@ -22,8 +22,10 @@ DOCTOR_CHECKS = (
     "models",
     "limits",
     "results",
+    "alerts",
     "redis",
     "disk",
+    "file modes",
     "relay",
     "relay log",
 )

@@ -12,7 +12,7 @@ from app.cli.output import Column, Output, Record, say, visible
 if TYPE_CHECKING:
     from app.api.schemas.reports import DoctorOut
     from app.cli.targets import LocalTarget
-    from app.control.doctor import Finding
+    from app.control.findings import Finding
     from app.upstream.client import HttpUpstream
 
 app = typer.Typer()
@@ -59,7 +59,7 @@ async def examine(target: "LocalTarget") -> "DoctorOut":
 def _relay(target: "LocalTarget") -> "HttpUpstream | Finding":
     """Make the client of the relay, or the finding why there is none."""
     from app.administration import SANDBOX_RELAY, upstream_from
-    from app.control.doctor import Finding
+    from app.control.findings import Finding
     from app.errors import ConfigurationError
 
     try:

@@ -61,6 +61,7 @@ async def sync(
     model: Annotated[
         list[str] | None, typer.Option(metavar="M", help="Also this model of the relay's; may be repeated.")
     ] = None,
+    only: Annotated[bool, typer.Option("--only", help="Only those of --model, and not the catalog.")] = False,
     group: Annotated[str, typer.Option(metavar="G", help="The group of the relay that your key is in.")] = "default",
     ceiling_per_image: Annotated[
         str | None,
@@ -72,7 +73,7 @@ async def sync(
     """Compare the book with the prices the relay tells, and show what differs. What a dollar of the relay's costs you is
     UPSTREAM_DOLLAR_MICROS."""
     check_relay(ctx.target, "there are no prices to ask for")
-    fields = {"apply": apply, "models": model or [], "group": group}
+    fields = {"apply": apply, "models": model or [], "only": only, "group": group}
     if ceiling_per_image is not None:
         fields["ceiling_per_image_micros"] = micros_of(ceiling_per_image, "ceiling_per_image")
     found = await ctx.client.post("prices", "sync", **fields)

@@ -3,53 +3,36 @@
 import asyncio
 import re
 import shlex
-import shutil
-import tempfile
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.blobs.bucket import BucketAddress, open_bucket
+from app.control.doctor_alerts import check_alerts
+from app.control.doctor_files import check_disk, check_modes
+from app.control.doctor_relay import RelayChecks, check_prices
+from app.control.findings import Finding
 from app.control.installation import check_binding
 from app.control.limits import show_limits
 from app.control.people import list_users
 from app.control.pepper import FILE, fingerprint
-from app.control.prices import list_prices
 from app.control.schema_gate import check_schema
 from app.errors import ConfigurationError, GatewayError
+from app.notify.notifier import Notifier
 from app.rates import open_rates
-from app.store import organization, prices
+from app.store import organization
 from app.store.engine import Database
 from app.store.processes import count_other_processes
 from app.store.schema import schema_state
-from app.upstream.billing import RelayDataError, why_no_log
-from app.upstream.client import HttpUpstream
-from app.upstream.pricing import read_prices
-from app.upstream.probe import models
 
 DATABASE_TIMEOUT_S = 10.0
+ALERTS_TIMEOUT_S = 60.0
+"""Longest time of the check of alerts, which asks the mail server."""
 CLOCK_MS_MAX = 2_000
-OFFERS_MAX = 10
-"""Most models named that the relay sells and the catalog lacks."""
-_IMAGE_MODEL = re.compile(r"image|dall-e|flux|seedream|imagen|diffusion|ideogram|recraft|kolors", re.IGNORECASE)
-"""Parts of the names of image models: a relay's list also holds hundreds of models that draw nothing."""
-FREE_BYTES_LOW = 1024 * 1024 * 1024
-Status = Literal["ok", "warning", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Result of one check. After a `warning` the gateway still works; after `failed` it refuses or loses requests. Both messages
-    name the next step."""
-
-    check: str
-    status: Status
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +40,7 @@ class Doctor:
     """Examines the parts of a gateway.
 
     `database` is None before the first start, `pepper` is None where none is set or made. `secret_is_set`: the pepper is from the
-    environment, not from a file. `relay` is a finding where no relay is configured.
+    environment, not from a file.
     """
 
     database: Database | None
@@ -69,17 +52,20 @@ class Doctor:
     redis_url: str | None
     bucket: BucketAddress | None
     disk_free_bytes_min: int
-    relay: HttpUpstream | Finding
-    url_key: str | None = None
-    """Key of the relay where it may be sent in an address, else None."""
+    relay: RelayChecks
+    notifier: Notifier
 
     async def examine(self) -> list[Finding]:
         """Run every check, each after those it depends on. Problems become findings, not exceptions."""
         configuration = Finding("configuration", "ok", f"Read; the data is in {self.data_dir}.")
-        relay, offered = await self._relay()
+        relay, offered = await self.relay.check_relay()
         bucket = [await self._bucket(self.bucket)] if self.bucket is not None else []
-        log = [await self._relay_log(self.relay)] if isinstance(self.relay, HttpUpstream) and offered else []
-        return [configuration, *await self._book(offered), await self._redis(), *bucket, self._disk(), relay, *log]
+        log = await self.relay.check_log() if offered else []
+        files = [
+            check_disk(self.data_dir, self.disk_free_bytes_min),
+            await asyncio.to_thread(check_modes, self.data_dir, Path.cwd()),
+        ]
+        return [configuration, *await self._book(offered), await self._redis(), *bucket, *files, relay, *log]
 
     async def _book(self, offered: Sequence[str]) -> list[Finding]:
         """Check the database and all that is read from it."""
@@ -93,13 +79,15 @@ class Doctor:
         checks = {
             "secret key": self._secret_key(database),
             "clock": _clock(database),
-            "prices": _prices(database, offered),
-            "models": self._models(database, offered),
+            "prices": check_prices(database, offered),
+            "models": self.relay.check_models(database, offered),
             "limits": self._limits(database),
         }
         if self.bucket is None:
             checks["results"] = self._results(database)
-        return [first, *[await _checked(name, database, check) for name, check in checks.items()]]
+        found = [await _checked(name, database, check) for name, check in checks.items()]
+        alerts = await _checked("alerts", database, check_alerts(database, self.notifier), ALERTS_TIMEOUT_S)
+        return [first, *found, alerts]
 
     async def _schema(self, database: Database) -> Finding:
         state = await schema_state(database)
@@ -121,33 +109,6 @@ class Doctor:
         if not self.secret_is_set and path.exists() and path.stat().st_mode & 0o077:
             return Finding("secret key", "warning", f"Others can read {path}. Run: chmod 600 {shlex.quote(str(path))}")
         return Finding("secret key", "ok", "The one the API keys depend on. Keep a copy apart from the database.")
-
-    async def _models(self, database: Database, offered: Sequence[str]) -> Finding:
-        """Tell the models, their aliases, and image models in the relay's own list of prices that the catalog lacks."""
-        async with database.read() as connection:
-            catalog = await prices.catalog(connection)
-        names = "; ".join(f"{alias.name} stands for {alias.model}" for alias in catalog.aliases) or "no aliases"
-        message = f"{', '.join(catalog.models)}; {names}. Add another name with: `imagegate models alias NAME MODEL`"
-        if hidden := [alias.name for alias in catalog.aliases if alias.name in catalog.models]:
-            cure = f"`imagegate models alias {shlex.quote(hidden[0])} --remove`"
-            return Finding(
-                "models", "warning", f"A model of the same name hides {', '.join(hidden)}. Remove it: {cure}"
-            )
-        if more := [name for name in await self._priced_by_relay(offered) if name not in catalog.models]:
-            listed = ", ".join(more[:OFFERS_MAX]) + (f" and {len(more) - OFFERS_MAX} more" * (len(more) > OFFERS_MAX))
-            cure = f"`imagegate prices sync --model {shlex.quote(more[0])} --apply`"
-            message += f". The relay also sells {listed}; price one as the relay does with: {cure}"
-        return Finding("models", "ok", message)
-
-    async def _priced_by_relay(self, offered: Sequence[str]) -> list[str]:
-        """List image models of `offered` that the relay publishes a price of; none where it publishes none."""
-        if isinstance(self.relay, Finding) or not offered:
-            return []
-        try:
-            published = await read_prices(self.relay, "default", 1, DATABASE_TIMEOUT_S / 2)
-        except RelayDataError:
-            return []
-        return [name for name in offered if name in published.models and _IMAGE_MODEL.search(name)]
 
     async def _limits(self, database: Database) -> Finding:
         users = [user for user in await list_users(database) if user.disabled_at_ms is None]
@@ -201,49 +162,14 @@ class Doctor:
             return Finding("redis", "failed", message)
         return Finding("redis", "ok", "It answers, and can be written to.")
 
-    def _disk(self) -> Finding:
-        folder = self.data_dir
-        while not folder.exists():  # Before the first start.
-            folder = folder.parent
-        try:
-            with tempfile.TemporaryFile(dir=folder) as file:
-                file.write(b"imagegate")
-                file.flush()
-        except OSError as exc:
-            message = f"{folder} cannot be written to: {exc.strerror}. Run as the user it belongs to, or make room."
-            return Finding("disk", "failed", message)
-        free_bytes = shutil.disk_usage(folder).free
-        status: Status = "ok"
-        if free_bytes < FREE_BYTES_LOW:
-            status = "failed" if free_bytes < self.disk_free_bytes_min else "warning"
-        room = "" if status == "ok" else " Make room: answers and the book are written here."
-        return Finding("disk", status, f"{folder} can be written to, {free_bytes / 1024**3:.1f} GiB free.{room}")
 
-    async def _relay(self) -> tuple[Finding, Sequence[str]]:
-        """Check the relay; returns the models it offers too, none where it does not answer."""
-        if isinstance(self.relay, Finding):
-            return self.relay, ()
-        started_s = time.monotonic()
-        try:
-            offered = await models(self.relay)
-        except GatewayError as exc:
-            return Finding("relay", "failed", exc.message), ()
-        took_ms = round((time.monotonic() - started_s) * 1000)
-        return Finding(
-            "relay", "ok", f"{self.relay.base_url} took {took_ms} ms to list {len(offered)} models."
-        ), offered
-
-    async def _relay_log(self, relay: HttpUpstream) -> Finding:
-        if missing := await why_no_log(relay, self.url_key):
-            return Finding("relay log", "warning", f"{missing}. Until then `imagegate requests` settles them by hand.")
-        return Finding("relay log", "ok", "The relay shows its charges: `imagegate reconcile` compares them.")
-
-
-async def _checked(check: str, database: Database, finding: Awaitable[Finding]) -> Finding:
+async def _checked(
+    check: str, database: Database, finding: Awaitable[Finding], timeout_s: float = DATABASE_TIMEOUT_S
+) -> Finding:
     """Await a finding; an error of the database becomes a finding too."""
     public = database.where.public
     try:
-        async with asyncio.timeout(DATABASE_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             return await finding
     except ConfigurationError as exc:
         return Finding(check, "failed", str(exc))
@@ -264,18 +190,6 @@ async def _clock(database: Database) -> Finding:
         message = f"The database is {abs(off_ms) / 1000:.1f} s {ahead} this machine. Let both keep time by NTP."
         return Finding("clock", "warning", message)
     return Finding("clock", "ok", f"The database and this machine agree ({abs(off_ms)} ms apart).")
-
-
-async def _prices(database: Database, offered: Sequence[str]) -> Finding:
-    listed = await list_prices(database)
-    priced = dict.fromkeys(row.model for row in listed if row.in_force)
-    if unpriced := [model for model in dict.fromkeys(row.model for row in listed) if model not in priced]:
-        cure = f"`imagegate prices set {unpriced[0]} --per-image AMOUNT`"
-        return Finding("prices", "warning", f"None yet, so refused: {', '.join(unpriced)}. Price one with: {cure}")
-    if missing := [model for model in priced if offered and model not in offered]:
-        message = f"The relay does not offer to this gateway's key: {', '.join(missing)}. Ask its operator."
-        return Finding("prices", "warning", message)
-    return Finding("prices", "ok", f"Every model of the catalog has one: {', '.join(priced)}.")
 
 
 def _reason(exc: BaseException) -> str:

@@ -22,34 +22,36 @@ class RelayOffer:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SyncedModels:
+    """Models whose prices are compared: those of the catalog and the `named` ones, or with `only` the named ones alone.
+    `ceiling_micros` is the most per image of models that the relay prices by tokens and that have no ceiling in the book."""
+
+    named: Sequence[str] = ()
+    only: bool = False
+    ceiling_micros: int | None = None
+
+
 async def read_offer(
-    database: Database,
-    upstream: RelayReader,
-    group: str,
-    micros_per_dollar: int,
-    more_models: Sequence[str] = (),
-    ceiling_micros: int | None = None,
+    database: Database, upstream: RelayReader, group: str, micros_per_dollar: int, models: SyncedModels
 ) -> RelayOffer:
     """Read the relay's prices for its group `group`. Raises UpstreamMisconfigured when it does not publish them."""
     try:
         relay = await read_prices(upstream, group, micros_per_dollar)
     except RelayDataError as exc:
         raise UpstreamMisconfigured(f"The relay does not tell its prices: {exc}.") from None
-    return await relay_offer(database, relay, more_models, ceiling_micros)
+    return await relay_offer(database, relay, models)
 
 
-async def relay_offer(
-    database: Database, relay: RelayPrices, more_models: Sequence[str] = (), ceiling_micros: int | None = None
-) -> RelayOffer:
-    """Select prices for the models of the catalog and for `more_models`; a relay has hundreds of others. `ceiling_micros` is the
-    most per image of models that the relay prices by tokens and that have no ceiling in the book."""
+async def relay_offer(database: Database, relay: RelayPrices, models: SyncedModels) -> RelayOffer:
+    """Select the prices of these models; a relay has hundreds of others."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
         catalog = (await store.catalog(connection)).models
-    wanted = [*catalog, *(model for model in dict.fromkeys(more_models) if model not in catalog)]
+    wanted = dict.fromkeys((*(() if models.only else catalog), *models.named))
     entries, notes = [], []
     for name in wanted:
-        amount = _amount(name, relay, catalog, now_ms, ceiling_micros)
+        amount = _amount(name, relay, catalog, now_ms, models.ceiling_micros)
         if isinstance(amount, str):
             notes.append(amount)
         else:

@@ -32,17 +32,23 @@ class Mailbox:
 
     async def send(self, channel: Channel, message: Message) -> None:
         """Send one mail to all recipients of the channel. Raises NotDelivered."""
+        await self._talk(_mail(self.sender or f"imagegate@{self.host}", channel, message), "did not take it")
+
+    async def probe(self) -> None:
+        """Connect to the server and log in, without sending a mail. Raises NotDelivered."""
+        await self._talk(None, "cannot be used")
+
+    async def _talk(self, mail: EmailMessage | None, failed: str) -> None:
         if not self.host:
             raise NotDelivered(NO_MAIL_SERVER)
-        mail = _mail(self.sender or f"imagegate@{self.host}", channel, message)
         try:
             await asyncio.to_thread(self._send, self.host, mail)
         except (smtplib.SMTPException, OSError) as exc:
             code = getattr(exc, "smtp_code", None)
             reason = f"{type(exc).__name__}{f' {code}' if code else ''}"
-            raise NotDelivered(f"The mail server did not take it: {reason}.") from None
+            raise NotDelivered(f"The mail server {failed}: {reason}.") from None
 
-    def _send(self, host: str, mail: EmailMessage) -> None:
+    def _send(self, host: str, mail: EmailMessage | None) -> None:
         context = ssl.create_default_context()
         if self.security == "tls":
             server: smtplib.SMTP = smtplib.SMTP_SSL(host, self.port, timeout=TIMEOUT_S, context=context)
@@ -53,7 +59,10 @@ class Mailbox:
                 server.starttls(context=context)
             if self.user is not None:
                 server.login(self.user, self.password or "")
-            server.send_message(mail)
+            if mail is None:
+                server.noop()
+            else:
+                server.send_message(mail)
 
 
 def _mail(sender: str, channel: Channel, message: Message) -> EmailMessage:

@@ -39,6 +39,12 @@ class Notifier:
         elif not self.mailbox.host:
             raise NotDelivered(NO_MAIL_SERVER)
 
+    async def probe(self, channel: Channel) -> None:
+        """Check a channel as `check` does, and that the mail server takes the login. Sends no message. Raises NotDelivered."""
+        await asyncio.to_thread(self.check, channel)
+        if channel.type == "email":
+            await self.mailbox.probe()
+
     def _send(self, channel: Channel, message: Message) -> Awaitable[None]:
         match channel.type:
             case "webhook":

@@ -194,6 +194,7 @@ prices check book.yaml
 prices import book.yaml
 prices import book.yaml
 prices import dollars.yaml
+prices sync --only --model flux-kontext-pro --apply
 prices sync --apply
 prices sync --group vip
 # book

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from app.cli.doctor import examine
 from app.cli.root import run
 from app.cli.targets import LocalTarget
-from app.control.doctor import Finding
+from app.control.findings import Finding
 from app.control.installation import claim
 from app.control.people import create_user
 from app.control.prices import PriceEntry, set_price
@@ -39,8 +39,16 @@ async def found(*where: Any, **given: Any) -> dict[str, Finding]:
     return {finding.check: finding for finding in (await examine(local(*where, **given))).findings}
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No .env, and no settings of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("UPSTREAM_API_KEY", "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DATA_DIR"):
+        monkeypatch.delenv(f"IMAGEGATE_{name}", raising=False)
+
+
 async def test_a_gateway_without_a_fault_is_told_so(
-    database: Database, tmp_path: Path, relay: RunningSandbox, redis_url: str
+    database: Database, tmp_path: Path, relay: RunningSandbox, redis_url: str, alone: None
 ) -> None:
     await claim(database, PEPPER, "CNY", "Asia/Shanghai")
     await set_price(database, Settings(_env_file=None).zone, PriceEntry("imagen4", PerImage(200_000)))
@@ -241,6 +249,11 @@ async def test_a_priced_model_the_relay_does_not_offer_is_named(
     assert priced.status == "warning"
     assert "key: dall-e-9." in priced.message
 
+    async with database.write() as connection:
+        await connection.execute(sa.delete(prices).where(prices.c.model == "imagen4"))
+    both = (await found(database.where, tmp_path, **given))["prices"].message
+    assert "refused: imagen4." in both and "key: dall-e-9." in both
+
 
 async def test_models_and_aliases_are_told_and_what_the_relay_sells_beside_them(
     database: Database, tmp_path: Path, relay: RunningSandbox
@@ -255,23 +268,7 @@ async def test_models_and_aliases_are_told_and_what_the_relay_sells_beside_them(
     assert told.status == "ok"
     assert "dall-e-3 stands for gpt-image-1" in told.message and "`imagegate models alias NAME MODEL`" in told.message
     assert "also sells flux-kontext-max; " in told.message
-    assert "`imagegate prices sync --model flux-kontext-max --apply`" in told.message
-
-
-async def test_an_alias_that_a_model_hides_is_named(database: Database, tmp_path: Path) -> None:
-    await set_price(database, Settings(_env_file=None).zone, PriceEntry("dall-e-3", PerImage(200_000)))
-
-    hidden = (await found(database.where, tmp_path))["models"]
-
-    assert (hidden.status, "`imagegate models alias dall-e-3 --remove`" in hidden.message) == ("warning", True)
-
-
-@pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No .env, and no settings of whoever runs the tests."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("UPSTREAM_API_KEY", "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DATA_DIR"):
-        monkeypatch.delenv(f"IMAGEGATE_{name}", raising=False)
+    assert "`imagegate prices sync --only --model flux-kontext-max --apply`" in told.message
 
 
 def test_json_goes_to_stdout_and_a_failure_exits_with_1(

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.control import prices
-from app.control.price_sync import relay_offer
+from app.control.price_sync import SyncedModels, relay_offer
 from app.control.prices import ListedPrice, PriceEntry
 from app.core.intervals import local_day
 from app.core.pricing import PerImage, PerToken
@@ -121,8 +121,10 @@ async def test_a_price_that_cannot_be_is_refused_by_field(
 async def test_a_model_that_the_relay_prices_by_tokens_takes_the_ceiling_that_is_given(database: Database) -> None:
     relay = RelayPrices({"gpt-image-2": TokenPrices(1, 2, 3)}, "default", ("default",))
 
-    without = await relay_offer(database, relay, ["gpt-image-2"])
-    given = await relay_offer(database, relay, ["gpt-image-2"], 2_000_000)
+    without = await relay_offer(database, relay, SyncedModels(["gpt-image-2"]))
+    given = await relay_offer(database, relay, SyncedModels(["gpt-image-2"], ceiling_micros=2_000_000))
 
+    alone = await relay_offer(database, relay, SyncedModels(["gpt-image-2"], only=True))
+    assert len(without.notes) > 1 and len(alone.notes) == 1, "of the rest of the catalog nothing is compared"
     assert without.entries == () and "--ceiling-per-image" in without.notes[-1]
     assert given.entries == (PriceEntry("gpt-image-2", PerToken(1, 2, 3, 2_000_000)),)

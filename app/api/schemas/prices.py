@@ -169,9 +169,10 @@ class PriceSync(
 ):
     """Comparison with the prices of the relay. `models` adds models of the relay to those of the catalog, `group` is the relay's
     group of the gateway's key. `ceiling_per_image_micros` is for models that the relay prices by tokens and that have no ceiling
-    yet. With `apply` the prices that differ are set from now on."""
+    yet. With `only` those of `models` are compared and no others. With `apply` the prices that differ are set from now on."""
 
     apply: bool = False
+    only: bool = False
     models: list[Annotated[str, Field(max_length=128)]] = Field(default_factory=list, max_length=100)
     group: Annotated[str, Field(max_length=100)] = "default"
     ceiling_per_image_micros: Annotated[int | None, Field(gt=0)] = None

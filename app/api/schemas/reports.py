@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.api.schemas.base import AnswerModel, InputModel, seconds
 from app.control.audit import Audit, Difference
-from app.control.doctor import Finding
+from app.control.findings import Finding
 from app.control.models import ModelRow
 from app.control.reconciliation import ReconciliationReport, ReconciliationStep
 from app.upstream.billing import RelayBilling

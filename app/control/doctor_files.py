@@ -1,0 +1,75 @@
+"""Checks of the files of a gateway: room on the disk, and who else may read them."""
+
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from app.control.findings import Finding, Status
+
+FREE_BYTES_LOW = 1024 * 1024 * 1024
+KEYS_HEAD = b"name,mail,project,key_id,key"
+"""First line of the file of new keys that `imagegate users import` writes."""
+_TABLES_MAX = 200
+
+
+def check_disk(folder: Path, free_bytes_min: int) -> Finding:
+    """Check that the data directory, or the one it will be made in, can be written to and has room."""
+    while not folder.exists():  # Before the first start.
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"imagegate")
+            file.flush()
+    except OSError as exc:
+        message = f"{folder} cannot be written to: {exc.strerror}. Run as the user it belongs to, or make room."
+        return Finding("disk", "failed", message)
+    free_bytes = shutil.disk_usage(folder).free
+    status: Status = "ok"
+    if free_bytes < FREE_BYTES_LOW:
+        status = "failed" if free_bytes < free_bytes_min else "warning"
+    room = "" if status == "ok" else " Make room: answers and the book are written here."
+    return Finding("disk", status, f"{folder} can be written to, {free_bytes / 1024**3:.1f} GiB free.{room}")
+
+
+def check_modes(data_dir: Path, here: Path) -> Finding:
+    """Check that nobody else may read the data, and in the directory `here` the settings in `.env` and files of new keys."""
+    found = {path: _others_may(path) for path in (*_private_files(data_dir), *_secrets_in(here))}
+    if opened := [path for path, is_open in found.items() if is_open]:
+        closed = " && ".join(f"chmod {700 if path.is_dir() else 600} {shlex.quote(str(path))}" for path in opened)
+        names = ", ".join(map(str, opened))
+        return Finding(
+            "file modes", "warning", f"Others on this machine can read {names}. Run as their owner: {closed}"
+        )
+    return Finding("file modes", "ok", "Nobody else on this machine can read the data and the settings.")
+
+
+def _private_files(data_dir: Path) -> Iterator[Path]:
+    """Yield the data directory and, where others may enter it, the book and the directories in it.
+
+    The secret key has a check of its own.
+    """
+    yield data_dir
+    if _others_may(data_dir):
+        yield from sorted(data_dir.glob("*.db*"))
+        yield from sorted(path for path in data_dir.glob("*") if path.is_dir())
+
+
+def _secrets_in(folder: Path) -> Iterator[Path]:
+    yield folder / ".env"
+    for path in islice(folder.glob("*.csv"), _TABLES_MAX):
+        try:
+            with path.open("rb") as file:
+                if file.read(len(KEYS_HEAD)) == KEYS_HEAD:
+                    yield path
+        except OSError:
+            continue
+
+
+def _others_may(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except OSError:
+        return False
