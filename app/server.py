@@ -1,7 +1,6 @@
 """uvicorn server with limits on request heads, pipelined requests and slow readers, and a drain before the exit."""
 
 import asyncio
-import gc
 import resource
 import socket
 from collections.abc import Callable
@@ -36,10 +35,6 @@ KEEP_ALIVE_S = 75
 not close a connection while a client sends a request on it."""
 BACKLOG = 2048
 OPEN_FILES = 65_536
-KEPT_BYTES = 16 * 1024 * 1024
-GARBAGE_OBJECTS = 10_000
-"""New objects before a garbage collection. Python's default of 700 took a sixth of the CPU time of a small request. A much larger
-number would keep the bodies of failed requests in memory: exceptions of asyncio are cycles, of some 200 objects each."""
 log = structlog.get_logger()
 
 
@@ -233,25 +228,6 @@ def listen(host: str, port: int) -> socket.socket:
         ) from exc
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
-
-
-def tune_garbage_collector() -> None:
-    """Exclude all existing objects from garbage collection, and collect less often.
-
-    Not for tests that open gateways in their own process: those gateways would never be freed.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS, 20, 20)
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep freed blocks below KEPT_BYTES instead of returning them to the system one by one.
-
-    Bodies pass in blocks of some 256 KiB. Fetching each anew from the system cost a fifth of an upload's time. glibc raises its
-    two thresholds to the largest block that was freed.
-    """
-    bytearray(KEPT_BYTES)
 
 
 def allow_many_files() -> None:

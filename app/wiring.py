@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from app.administration import (
@@ -34,6 +35,7 @@ from app.images.recovery import Heartbeat, Recovery
 from app.images.refusal_log import RefusalLog
 from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
+from app.memory import return_freed_memory
 from app.rates import Rates, open_rates
 from app.settings import Settings
 from app.store.clock import Clock
@@ -190,7 +192,8 @@ def _chores(
     on_database = _database_chores(schema_gate, recovery, reconciler, alerting, refusal_log)
     delivery_notes = Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write)
     on_blobs = recovery.kept_answers.blobs.chores()
-    return Chores((beats, *on_database, delivery_notes, *on_blobs), (GatewayError, ConfigurationError))
+    memory = Chore("freed memory", partial(asyncio.to_thread, return_freed_memory), every_s=20.0, first_after_s=20.0)
+    return Chores((beats, *on_database, delivery_notes, *on_blobs, memory), (GatewayError, ConfigurationError))
 
 
 def _database_chores(

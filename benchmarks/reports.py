@@ -27,7 +27,7 @@ from app.api.organization.usage_queries import BUCKETS, CostsField, CostsQuery, 
 from app.control.audit import audit
 from app.control.buckets import Width
 from app.core.intervals import DAY_MS
-from app.server import tune_garbage_collector
+from app.memory import tune_garbage_collector
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
 from benchmarks.ledger import DAYS, PEPPER, STRESS, TEAM, ZONE, Crowd, Person, fill

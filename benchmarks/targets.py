@@ -18,6 +18,7 @@ from tests.server import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 60.0
+RELAY_KEY = "sk-the-relay-key-of-the-benchmarks-0123456789"
 PLENTY = str(10**9)
 _RUN = "import sys; sys.argv[0] = 'imagegate'; from app.cli import main; sys.exit(main())"
 
@@ -151,7 +152,7 @@ class Imagegate:
         self._folders = [folder / str(number) for number in range(processes)]
         self._processes: list[asyncio.subprocess.Process] = []
         given = {
-            "upstream_api_key": "sk-the-relay-key-of-the-benchmarks-0123456789",
+            "upstream_api_key": RELAY_KEY,
             "secret_key": "a pepper for the benchmarks, long enough",
             "database_url": database_url,
             "redis_url": redis_url,
@@ -165,10 +166,10 @@ class Imagegate:
         """Make the database, a key, and its limits."""
         for folder in self._folders:
             folder.mkdir(parents=True)
-        await self._command("db", "upgrade")
-        await self._command("users", "create", "lin")
-        self.key = json.loads(await self._command("keys", "create", "--user", "lin", "--json"))["key"]
-        await self._command("limits", "set", "--organization", "--spend", PLENTY, "--spend-per", "month")
+        await self.command("db", "upgrade")
+        await self.command("users", "create", "lin")
+        self.key = json.loads(await self.command("keys", "create", "--user", "lin", "--json"))["key"]
+        await self.command("limits", "set", "--organization", "--spend", PLENTY, "--spend-per", "month")
         of_user = (
             "--user",
             "lin",
@@ -181,7 +182,7 @@ class Imagegate:
             "--images-per",
             "day",
         )
-        await self._command("limits", "set", *of_user, "--requests-per-minute", PLENTY)
+        await self.command("limits", "set", *of_user, "--requests-per-minute", PLENTY)
 
     async def start(self, *, tls: bool) -> float:
         self.tls = tls
@@ -209,7 +210,8 @@ class Imagegate:
         with (folder / "log").open("ab") as log:
             return await self._exec(folder, "serve", "--port", "0", errors=log.fileno())
 
-    async def _command(self, *words: str) -> bytes:
+    async def command(self, *words: str) -> bytes:
+        """Run a command of imagegate; returns what it prints. Raises RuntimeError when it fails."""
         process = await self._exec(self._folders[0], *words, errors=asyncio.subprocess.PIPE)
         out, err = await process.communicate()
         if process.returncode:

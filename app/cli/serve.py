@@ -82,7 +82,8 @@ def _locked(target: LocalTarget) -> Iterator[None]:
 async def _serve(target: LocalTarget, settings: "Settings") -> None:
     from app.control.pepper import load_pepper
     from app.main import create_app
-    from app.server import Server, allow_many_files, keep_freed_memory, listen, tune_garbage_collector
+    from app.memory import keep_freed_memory, tune_garbage_collector
+    from app.server import Server, allow_many_files, listen
     from app.wiring import open_gateway
 
     allow_many_files()

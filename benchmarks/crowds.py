@@ -1,0 +1,311 @@
+"""`bench crowds`: what one user's small requests take while others misbehave, and the memory that is left afterwards.
+
+Each crowd alone and then all together, against one gateway on SQLite with the sandbox relay, all on loopback:
+`keys` are 500 forged API keys that each ask once a second, `bodies` 800 request bodies of one key that are never finished,
+`uploads` five unfinished uploads of 30 MB of a key without money, `calls` 20 requests of one user that the relay never answers,
+`head` one request head without an end. Whoever is refused comes back. No figure is asserted; the books are checked at the end.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx2
+import uvloop
+
+from app.core.keys import new_key
+from benchmarks.processes import Upstream, end, rss_bytes, start_module
+from benchmarks.results import about_this_run
+from benchmarks.rounds import say
+from benchmarks.table import aligned
+from benchmarks.targets import RELAY_KEY, Imagegate
+
+HOST = "127.0.0.1"
+CALM_S = 60.0
+"""Time after a crowd until memory is read again."""
+PAUSE_S = 0.1
+BACK_S = 5.0
+"""Pause of an attacker, in seconds, before it comes back."""
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Address and keys that a crowd needs: `key` may buy, `empty_key` has a spend limit of zero."""
+
+    port: int
+    key: str
+    empty_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Latencies in ms of the other user's requests before and during a crowd; memory of the gateway in MiB."""
+
+    crowd: str
+    calm_p50_ms: float
+    calm_p95_ms: float
+    p50_ms: float
+    p95_ms: float
+    max_ms: float
+    requests: int
+    failed: int
+    memory_before_mib: float
+    memory_during_mib: float
+    memory_after_mib: float
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python3 dev.py bench crowds", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--crowd", action="append", choices=[*CROWDS, "all"], help="one of them; may be given again")
+    parser.add_argument("--seconds", type=float, default=120.0, help="for each crowd")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    given = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="imagegate-crowds-", ignore_cleanup_errors=True) as folder:
+        results = asyncio.run(_measure(given.crowd or [*CROWDS, "all"], given.seconds, Path(folder)))
+    say(_table(results))
+    if given.json:
+        given.json.write_text(
+            json.dumps({**about_this_run(1), "crowds": [asdict(result) for result in results]}, indent=2)
+        )
+    return int(any(result.failed for result in results))
+
+
+# --- the other user --------------------------------------------------------------------------------------------------
+
+
+async def _measure(crowds: list[str], seconds: float, folder: Path) -> list[Result]:
+    results = []
+    async with running_sandbox_process() as relay:
+        gateway = Imagegate("crowds", folder, relay)
+        await gateway.set_up()
+        scene_keys = await _attackers(gateway)
+        await gateway.start(tls=False)
+        try:
+            scene = Scene(gateway.ports[0], *scene_keys)
+            for crowd in crowds:
+                say(f"{crowd}: {seconds:g} s, then {CALM_S:g} s of calm")
+                results.append(await _one(crowd, scene, gateway, seconds))
+        finally:
+            await gateway.stop()
+        books = await gateway.books()
+        say(f"the books afterwards: {books}")
+    return results
+
+
+async def _attackers(gateway: Imagegate) -> tuple[str, str]:
+    keys = []
+    for name in ("greedy", "empty"):
+        await gateway.command("users", "create", name)
+        keys.append(json.loads(await gateway.command("keys", "create", "--user", name, "--json"))["key"])
+    await gateway.command("limits", "set", "--user", "empty", "--spend", "0", "--spend-per", "month")
+    return keys[0], keys[1]
+
+
+async def _one(crowd: str, scene: Scene, gateway: Imagegate, seconds: float) -> Result:
+    async with httpx2.AsyncClient(base_url=f"http://{HOST}:{scene.port}", timeout=60) as http:
+        await _ask(http, gateway.key, 3.0)
+        before = rss_bytes(gateway.pids)
+        calm, _ = await _ask(http, gateway.key, min(20.0, seconds))
+        process = await start_module("benchmarks.crowds", "attack", crowd, stdin=asyncio.subprocess.PIPE)
+        try:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(asdict(scene)).encode() + b"\n")
+            await asyncio.sleep(2.0)  # Until all of them are there.
+            latencies_ms, failed = await _ask(http, gateway.key, seconds)
+            during = rss_bytes(gateway.pids)
+        finally:
+            await end(process)
+        await asyncio.sleep(CALM_S)
+        after = rss_bytes(gateway.pids)
+    return Result(
+        crowd, _share(calm, 0.5), _share(calm, 0.95), _share(latencies_ms, 0.5), _share(latencies_ms, 0.95),
+        max(latencies_ms), len(latencies_ms), failed, before / MIB, during / MIB, after / MIB,
+    )  # fmt: skip
+
+
+async def _ask(http: httpx2.AsyncClient, key: str, seconds: float) -> tuple[list[float], int]:
+    """Buy small pictures one after another. Returns the latency of each in ms, and how many failed."""
+    latencies_ms, failed = [], 0
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        began = time.perf_counter()
+        try:
+            answer = await http.post("/v1/images/generations", json=_SMALL, headers={"authorization": f"Bearer {key}"})
+            failed += answer.status_code != 200
+        except httpx2.HTTPError:
+            failed += 1
+        latencies_ms.append((time.perf_counter() - began) * 1000)
+        await asyncio.sleep(PAUSE_S)
+    return latencies_ms, failed
+
+
+def _share(values: list[float], share: float) -> float:
+    return sorted(values)[int(len(values) * share)]
+
+
+def _table(results: list[Result]) -> str:
+    head = [
+        "crowd",
+        "calm p50 ms",
+        "calm p95 ms",
+        "p50 ms",
+        "p95 ms",
+        "max ms",
+        "requests",
+        "failed",
+        "MiB before",
+        "during",
+        "after",
+    ]
+    lines = [
+        [
+            result.crowd,
+            *(
+                f"{value:.1f}" if isinstance(value, float) else str(value)
+                for value in list(asdict(result).values())[1:]
+            ),
+        ]
+        for result in results
+    ]
+    return aligned([head, *lines])
+
+
+@asynccontextmanager
+async def running_sandbox_process() -> AsyncIterator[Upstream]:
+    """Run the sandbox relay, which answers at once, as a process."""
+    words = ("--port", "0", "--key", RELAY_KEY, "--profile", "N", "--latency-scale", "0")
+    process = await start_module("app.sandbox", *words)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            url = (await process.stdout.readline()).decode().strip()
+        yield Upstream(process, [int(url.rpartition(":")[2].partition("/")[0])], None)
+    finally:
+        await end(process)
+
+
+# --- the crowds, in a process of their own ---------------------------------------------------------------------------
+
+_SMALL = {"model": "seedream-3.0", "prompt": "a lighthouse"}
+
+
+def attack(crowd: str) -> None:
+    """Be the crowd against the scene that stdin describes, until the process is ended."""
+    scene = Scene(**json.loads(sys.stdin.readline()))
+    names = [*CROWDS] if crowd == "all" else [crowd]
+    uvloop.run(_together([attacker for name in names for attacker in CROWDS[name](scene)]))
+
+
+async def _together(attackers: list[Callable[[], Awaitable[None]]]) -> None:
+    await asyncio.gather(*(_again(attacker) for attacker in attackers))
+
+
+async def _again(attacker: Callable[[], Awaitable[None]]) -> None:
+    await asyncio.sleep(random.random() * BACK_S)
+    while True:
+        with suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
+            await attacker()
+        await asyncio.sleep(BACK_S)
+
+
+def _head(scene: Scene, key: str, more: str) -> bytes:
+    return (
+        (f"POST /v1/images/{more}\r\nHost: {HOST}:{scene.port}\r\nAuthorization: Bearer {key}\r\n")
+        .replace("\r\n", " HTTP/1.1\r\n", 1)
+        .encode()
+    )
+
+
+@asynccontextmanager
+async def _connection(scene: Scene) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(HOST, scene.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+def _forged_keys(scene: Scene) -> list[Callable[[], Awaitable[None]]]:
+    async def ask() -> None:
+        key = new_key().secret
+        async with _connection(scene) as (reader, writer):
+            while True:
+                body = json.dumps(_SMALL).encode()
+                length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+                writer.write(_head(scene, key, "generations") + length.encode() + body)
+                await reader.readuntil(b"\r\n\r\n")
+                await reader.read(4096)
+                await asyncio.sleep(1.0)
+
+    return [ask] * 500
+
+
+def _unfinished_bodies(scene: Scene) -> list[Callable[[], Awaitable[None]]]:
+    return [lambda: _unfinished(scene, scene.key, "generations", "application/json", b'{"prompt":"', 1_000_000)] * 800
+
+
+def _unfinished_uploads(scene: Scene) -> list[Callable[[], Awaitable[None]]]:
+    begun = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n\x89PNG\r\n\x1a\n'
+    kind = "multipart/form-data; boundary=x"
+    return [lambda: _unfinished(scene, scene.empty_key, "edits", kind, begun, 30_000_000)] * 5
+
+
+async def _unfinished(scene: Scene, key: str, path: str, kind: str, begun: bytes, bytes_max: int) -> None:
+    """Send nearly all of a body as fast as it is taken, then hold the connection until the gateway closes it."""
+    async with _connection(scene) as (reader, writer):
+        head = f"Content-Type: {kind}\r\nContent-Length: {bytes_max}\r\n\r\n"
+        writer.write(_head(scene, key, path) + head.encode() + begun)
+        answered = asyncio.ensure_future(reader.read(1))
+        sent, piece = len(begun), b"x" * 64_000
+        while sent + len(piece) < bytes_max and not answered.done():
+            writer.write(piece)
+            sent += len(piece)
+            await writer.drain()
+        await answered
+
+
+def _hanging_calls(scene: Scene) -> list[Callable[[], Awaitable[None]]]:
+    async def hang() -> None:
+        body = json.dumps(_SMALL | {"prompt": "never [[sandbox hang=true]]"}).encode()
+        head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        async with _connection(scene) as (reader, writer):
+            writer.write(_head(scene, scene.key, "generations") + head.encode() + body)
+            await reader.read(1)
+
+    return [hang] * 20
+
+
+def _endless_head(scene: Scene) -> list[Callable[[], Awaitable[None]]]:
+    async def send() -> None:
+        async with _connection(scene) as (reader, writer):
+            writer.write(b"GET /v1/models HTTP/1.1\r\nx-endless: ")
+            answered = asyncio.ensure_future(reader.read(1))
+            while not answered.done():
+                writer.write(b"x" * 64_000)
+                await writer.drain()
+
+    return [send]
+
+
+CROWDS: dict[str, Callable[[Scene], list[Callable[[], Awaitable[None]]]]] = {
+    "keys": _forged_keys,
+    "bodies": _unfinished_bodies,
+    "uploads": _unfinished_uploads,
+    "calls": _hanging_calls,
+    "head": _endless_head,
+}
+
+
+if __name__ == "__main__":
+    attack(sys.argv[2])
