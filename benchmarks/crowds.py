@@ -9,41 +9,26 @@ Each crowd alone and then all together, against one gateway on SQLite with the s
 import argparse
 import asyncio
 import json
-import random
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx2
-import uvloop
 
-from app.core.keys import new_key
+from benchmarks.attackers import CROWDS, HOST, SMALL, Scene
 from benchmarks.processes import Upstream, end, rss_bytes, start_module
 from benchmarks.results import about_this_run
 from benchmarks.rounds import say
 from benchmarks.table import aligned
 from benchmarks.targets import RELAY_KEY, Imagegate
 
-HOST = "127.0.0.1"
 CALM_S = 60.0
 """Time after a crowd until memory is read again."""
 PAUSE_S = 0.1
-BACK_S = 5.0
-"""Pause of an attacker, in seconds, before it comes back."""
 MIB = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Address and keys that a crowd needs: `key` may buy, `empty_key` has a spend limit of zero."""
-
-    port: int
-    key: str
-    empty_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +102,7 @@ async def _one(crowd: str, scene: Scene, gateway: Imagegate, seconds: float) -> 
         await _ask(http, gateway.key, 3.0)
         before = rss_bytes(gateway.pids)
         calm, _ = await _ask(http, gateway.key, min(20.0, seconds))
-        process = await start_module("benchmarks.crowds", "attack", crowd, stdin=asyncio.subprocess.PIPE)
+        process = await start_module("benchmarks.attackers", crowd, stdin=asyncio.subprocess.PIPE)
         try:
             assert process.stdin is not None
             process.stdin.write(json.dumps(asdict(scene)).encode() + b"\n")
@@ -141,7 +126,7 @@ async def _ask(http: httpx2.AsyncClient, key: str, seconds: float) -> tuple[list
     while time.perf_counter() < until:
         began = time.perf_counter()
         try:
-            answer = await http.post("/v1/images/generations", json=_SMALL, headers={"authorization": f"Bearer {key}"})
+            answer = await http.post("/v1/images/generations", json=SMALL, headers={"authorization": f"Bearer {key}"})
             failed += answer.status_code != 200
         except httpx2.HTTPError:
             failed += 1
@@ -193,119 +178,3 @@ async def running_sandbox_process() -> AsyncIterator[Upstream]:
         yield Upstream(process, [int(url.rpartition(":")[2].partition("/")[0])], None)
     finally:
         await end(process)
-
-
-# --- the crowds, in a process of their own ---------------------------------------------------------------------------
-
-_SMALL = {"model": "seedream-3.0", "prompt": "a lighthouse"}
-
-
-def attack(crowd: str) -> None:
-    """Be the crowd against the scene that stdin describes, until the process is ended."""
-    scene = Scene(**json.loads(sys.stdin.readline()))
-    names = [*CROWDS] if crowd == "all" else [crowd]
-    uvloop.run(_together([attacker for name in names for attacker in CROWDS[name](scene)]))
-
-
-async def _together(attackers: list[Callable[[], Awaitable[None]]]) -> None:
-    await asyncio.gather(*(_again(attacker) for attacker in attackers))
-
-
-async def _again(attacker: Callable[[], Awaitable[None]]) -> None:
-    await asyncio.sleep(random.random() * BACK_S)
-    while True:
-        with suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
-            await attacker()
-        await asyncio.sleep(BACK_S)
-
-
-def _head(scene: Scene, key: str, more: str) -> bytes:
-    return (
-        (f"POST /v1/images/{more}\r\nHost: {HOST}:{scene.port}\r\nAuthorization: Bearer {key}\r\n")
-        .replace("\r\n", " HTTP/1.1\r\n", 1)
-        .encode()
-    )
-
-
-@asynccontextmanager
-async def _connection(scene: Scene) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(HOST, scene.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-def _forged_keys(scene: Scene) -> list[Callable[[], Awaitable[None]]]:
-    async def ask() -> None:
-        key = new_key().secret
-        async with _connection(scene) as (reader, writer):
-            while True:
-                body = json.dumps(_SMALL).encode()
-                length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-                writer.write(_head(scene, key, "generations") + length.encode() + body)
-                await reader.readuntil(b"\r\n\r\n")
-                await reader.read(4096)
-                await asyncio.sleep(1.0)
-
-    return [ask] * 500
-
-
-def _unfinished_bodies(scene: Scene) -> list[Callable[[], Awaitable[None]]]:
-    return [lambda: _unfinished(scene, scene.key, "generations", "application/json", b'{"prompt":"', 1_000_000)] * 800
-
-
-def _unfinished_uploads(scene: Scene) -> list[Callable[[], Awaitable[None]]]:
-    begun = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n\x89PNG\r\n\x1a\n'
-    kind = "multipart/form-data; boundary=x"
-    return [lambda: _unfinished(scene, scene.empty_key, "edits", kind, begun, 30_000_000)] * 5
-
-
-async def _unfinished(scene: Scene, key: str, path: str, kind: str, begun: bytes, bytes_max: int) -> None:
-    """Send nearly all of a body as fast as it is taken, then hold the connection until the gateway closes it."""
-    async with _connection(scene) as (reader, writer):
-        head = f"Content-Type: {kind}\r\nContent-Length: {bytes_max}\r\n\r\n"
-        writer.write(_head(scene, key, path) + head.encode() + begun)
-        answered = asyncio.ensure_future(reader.read(1))
-        sent, piece = len(begun), b"x" * 64_000
-        while sent + len(piece) < bytes_max and not answered.done():
-            writer.write(piece)
-            sent += len(piece)
-            await writer.drain()
-        await answered
-
-
-def _hanging_calls(scene: Scene) -> list[Callable[[], Awaitable[None]]]:
-    async def hang() -> None:
-        body = json.dumps(_SMALL | {"prompt": "never [[sandbox hang=true]]"}).encode()
-        head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        async with _connection(scene) as (reader, writer):
-            writer.write(_head(scene, scene.key, "generations") + head.encode() + body)
-            await reader.read(1)
-
-    return [hang] * 20
-
-
-def _endless_head(scene: Scene) -> list[Callable[[], Awaitable[None]]]:
-    async def send() -> None:
-        async with _connection(scene) as (reader, writer):
-            writer.write(b"GET /v1/models HTTP/1.1\r\nx-endless: ")
-            answered = asyncio.ensure_future(reader.read(1))
-            while not answered.done():
-                writer.write(b"x" * 64_000)
-                await writer.drain()
-
-    return [send]
-
-
-CROWDS: dict[str, Callable[[Scene], list[Callable[[], Awaitable[None]]]]] = {
-    "keys": _forged_keys,
-    "bodies": _unfinished_bodies,
-    "uploads": _unfinished_uploads,
-    "calls": _hanging_calls,
-    "head": _endless_head,
-}
-
-
-if __name__ == "__main__":
-    attack(sys.argv[2])
