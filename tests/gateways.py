@@ -19,7 +19,7 @@ from app.control.keys import CreatedKey
 from app.control.limits import LimitChange, ScopeRef, set_limits
 from app.control.people import create_user
 from app.core.intervals import Interval
-from app.core.limits import Scope, Unit
+from app.core.limits import LimitScope, Unit
 from app.main import create_app
 from app.server import Server, listen
 from app.settings import Settings
@@ -50,7 +50,7 @@ class Running:
         return await new_key(self.database, user, **given)
 
     async def limit(
-        self, scope: Scope, name: str, unit: Unit, interval: Interval, amount: int | None, model: str | None = None
+        self, scope: LimitScope, name: str, unit: Unit, interval: Interval, amount: int | None, model: str | None = None
     ) -> None:
         """Set one limit; None removes it. Spend is in micros."""
         await set_limit(self.database, scope, name, unit, interval, amount, model)
@@ -200,7 +200,7 @@ async def new_key(database: Database, user: str = "lin", *, pepper: bytes = PEPP
 
 async def set_limit(
     database: Database,
-    scope: Scope,
+    scope: LimitScope,
     name: str,
     unit: Unit,
     interval: Interval,

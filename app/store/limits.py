@@ -62,12 +62,13 @@ async def apply_defaults(
     organization's default. It is one row with the same counters throughout. The transaction must be one of `Database.write`:
     those run one after another, so that no user is made beside a default that does not know of them.
     """
-    kind = () if like is None else tuple((name, getattr(like, name)) for name in _KIND)
-    mine = [] if user_id is None else [limits.c.scope_id == user_id]
-    due = [limits.c.default_of.is_not(None), *mine, *(limits.c[name] == value for name, value in kind)]
-    await connection.execute(sa.update(limits).where(*due).values(amount=None, default_of=None))
-    wanted = [] if user_id is None else [users.c.id == user_id]
-    select = _FROM_DEFAULTS.where(*wanted, *(_DEFAULTS.c[name] == value for name, value in kind)).subquery()
+    kind = {} if like is None else {name: getattr(like, name) for name in _KIND}
+    mine = {} if user_id is None else {"scope_id": user_id}
+    due = [limits.c[name] == value for name, value in ({"scope": "user"} | mine | kind).items()]
+    cleared = sa.update(limits).where(*due, limits.c.default_of.is_not(None))
+    await connection.execute(cleared.values(amount=None, default_of=None))
+    wanted = [_REACH.c.user_id == value for value in mine.values()]
+    select = _FROM_DEFAULTS.where(*wanted, *(_DEFAULTS.c[name] == value for name, value in kind.items())).subquery()
     names = (*LimitKey.__slots__, "amount", "default_of")
     rows = sa.select(*select.c[names]).where(select.c.rank == 1)
     statement = insert(connection, limits).from_select(list(names), rows)
@@ -93,11 +94,12 @@ async def limits_of_scopes(connection: AsyncConnection, scopes: Iterable[tuple[s
 async def limits_beside_defaults(connection: AsyncConnection, scope_id: str) -> list[Limit]:
     """List the limits of users of each kind that has a default in the organization (empty) or in this project: those that come
     from a default, and those of their own in its place."""
-    same = [_DEFAULTS.c[name] == limits.c[name] for name in _KIND]
+    kinds = sa.select(*_DEFAULTS.c[_KIND]).where(*_IS_DEFAULT, _DEFAULTS.c.scope_id == scope_id)
     select = _IN_FORCE.where(
         limits.c.scope == "user",
         users.c.deleted_at_ms.is_(None),
-        sa.exists().where(*_IS_DEFAULT, _DEFAULTS.c.scope_id == scope_id, _reaches_user(), *same),
+        sa.tuple_(*limits.c[_KIND]).in_(kinds),
+        limits.c.scope_id.in_(sa.select(_REACH.c.user_id).where(_REACH.c.scope_id == scope_id)),
     )
     return await _limits(connection, select)
 
@@ -134,15 +136,13 @@ _IN_FORCE = (
 
 _DEFAULTS = limits.alias("defaults")
 _IS_DEFAULT = (_DEFAULTS.c.scope == "everyone", _DEFAULTS.c.amount.is_not(None))
-
-
-def _reaches_user() -> sa.ColumnElement[bool]:
-    """Tell whether a default holds for a user of the outer query: everyone's, or that of a project in use they belong to."""
-    joined = sa.select(project_users).join_from(project_users, projects).where(projects.c.archived_at_ms.is_(None))
-    belongs = joined.where(project_users.c.project_id == _DEFAULTS.c.scope_id, project_users.c.user_id == users.c.id)
-    return sa.or_(_DEFAULTS.c.scope_id == "", belongs.correlate(_DEFAULTS, users).exists())
-
-
+_REACH = sa.union_all(
+    sa.select(users.c.id.label("user_id"), sa.literal("").label("scope_id")),
+    sa.select(project_users.c.user_id, project_users.c.project_id)
+    .join_from(project_users, projects)
+    .where(projects.c.archived_at_ms.is_(None)),
+).subquery("reach")
+"""Defaults of which `scope_id` hold for each user: the organization's, and those of their projects in use."""
 _FROM_DEFAULTS = (
     sa.select(
         sa.literal("user").label("scope"),
@@ -156,7 +156,9 @@ _FROM_DEFAULTS = (
         )
         .label("rank"),
     )
-    .select_from(users.join(_DEFAULTS, _reaches_user()))
+    .select_from(_DEFAULTS)
+    .join(_REACH, _REACH.c.scope_id == _DEFAULTS.c.scope_id)
+    .join(users, users.c.id == _REACH.c.user_id)
     .where(users.c.deleted_at_ms.is_(None), *_IS_DEFAULT)
 )
 """Defaults that hold for each user. The one of rank 1 of a kind is the user's: a project's before the organization's."""

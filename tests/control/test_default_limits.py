@@ -120,6 +120,7 @@ async def test_a_project_default_stands_before_the_organization_s_and_of_several
 
 async def test_whoever_joins_or_leaves_a_project_gains_or_loses_its_default(database: Database) -> None:
     await make_users(database, "lin", "bo", "aki")
+    await set_limit(database, EVERYONE, 9)
     for name in ("red", "blue"):
         await make_project(database, name, default=5)
     red = await projects.show_project(database, "red")
@@ -129,10 +130,10 @@ async def test_whoever_joins_or_leaves_a_project_gains_or_loses_its_default(data
     joined = await amounts(database, "lin", "bo", "aki")
 
     await members.remove_member(database, red.id, lin.id)
+    left = await amounts(database, "lin", "bo", "aki")
     await projects.archive_project(database, "blue")
-    await set_limit(database, EVERYONE, 9)
 
-    assert joined == [5, 5, 5]
+    assert (joined, left) == ([5, 5, 5], [9, 5, 5])
     assert await amounts(database, "lin", "bo", "aki") == [9, 5, 9]
 
 
@@ -185,7 +186,8 @@ async def test_a_default_for_a_model_a_rate_and_one_of_concurrency_are_limits_li
 async def test_the_list_of_everyone_shows_the_default_and_whose_own_differs(database: Database) -> None:
     await make_users(database, "lin", "bo", "aki")
     red = await make_project(database, "red", "lin", "bo", default=5)
-    await set_limit(database, ScopeRef("user", "bo"), 7)
+    for name in ("bo", "aki"):
+        await set_limit(database, ScopeRef("user", name), 7)
     await limits.set_limits(database, ZONE, ScopeRef("user", "bo"), None, [LimitChange("requests", "day", 1)])
 
     of_red = await limits.show_limits(database, ZONE, red)

@@ -117,7 +117,7 @@ async def _furnish(database: Database, limit: int) -> list[Key]:
     await set_limit(database, "user", "lin", "micros", "day", money // 2)
     await set_limit(database, "user", "mei", "requests", "lifetime", limit)
     await set_limit(database, "user", "mei", "requests", "minute", 100_000)
-    await set_limit(database, "user", "tom", "images", "day", limit // 2)
+    await set_limit(database, "everyone", "", "images", "day", limit // 2)
     await set_limit(database, "key", made[0].id, "in_flight", "lifetime", 8)
     await set_limit(database, "key", made[3].id, "micros", "lifetime", money // 2)
     return [Key(key.id, key.key) for key in made]
