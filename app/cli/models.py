@@ -92,6 +92,19 @@ async def _set(ctx: ApiContext, project: str, mode: str, models: list[str]) -> N
     ctx.out.one(_PERMISSIONS, answer)
 
 
+@command(app, "remove")
+async def remove(
+    ctx: ApiContext, model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the catalog.")]
+) -> None:
+    """Remove a mistyped model from the catalog, and end its prices. The book and reports keep its name, and `prices set` makes it
+    again."""
+    removed = await ctx.client.delete("models", model=model)
+    if ctx.out.is_json:
+        ctx.out.json(removed)
+    else:
+        say(f"{model} is not in the catalog any more.")
+
+
 @command(app, "aliases")
 async def aliases(ctx: ApiContext) -> None:
     """Show the aliases, and what each translates."""

@@ -1,4 +1,4 @@
-"""imagegate prices list and set: prices of models, from a date on."""
+"""imagegate prices list, set and remove: prices of models, from a date on."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -21,12 +21,14 @@ class Operation(StrEnum):
 
 Money = Annotated[str | None, typer.Option(metavar="0.08", help="An amount of money.")]
 _PRICE = (
+    Column("id", none="-"),
     Column("model"),
     Column("operation", none="any"),
     Column("size", none="any"),
     Column("quality", none="any"),
     Column("price"),
     Column("from", none="-"),
+    Column("removed", "time", none="-"),
     Column("in_force"),
 )
 
@@ -81,6 +83,19 @@ async def set_(
         say(f"{model} is in the catalog for: {', '.join(operations)}.")
 
 
+@command(app, "remove")
+async def remove(
+    ctx: ApiContext,
+    price: Annotated[str, typer.Argument(metavar="ID", help="The price's id, like price_7, from `prices list`.")],
+) -> None:
+    """End a mistyped price now; the one that it replaced is in force again. What was booked stays booked."""
+    ended = await ctx.client.delete("prices", price)
+    if ctx.out.is_json:
+        ctx.out.json(ended)
+    else:
+        ctx.out.table(_PRICE, [_row(ctx.out, ended)])
+
+
 def _amounts(per_image: str | None, tokens: dict[str, str | None]) -> dict[str, int]:
     """Make the price in the API's form, in micros."""
     given = {name: text for name, text in tokens.items() if text is not None}
@@ -107,13 +122,14 @@ def micros_of(text: str, param: str) -> int:
 def _rows(out: Output, model: str, prices: list[Record]) -> list[dict[str, Any]]:
     """Return the rows of one model; for a model without a price, one row that says so."""
     unpriced = dict.fromkeys(("operation", "size", "quality"), "-")
-    none = {"model": model, **unpriced, "price": translate("none yet"), "from": None, "in_force": False}
+    empty = dict.fromkeys(("id", "from", "removed"))
+    none = {**empty, "model": model, **unpriced, "price": translate("none yet"), "in_force": False}
     return [_row(out, price) for price in prices if price["model"] == model] or [none]
 
 
 def _row(out: Output, price: Record) -> dict[str, Any]:
     since = out.time(price["starts_at"]) if price["starts_at"] else translate("always")
-    return {**price, "price": _price_text(out, price), "from": since}
+    return {**price, "price": _price_text(out, price), "from": since, "removed": price["ends_at"]}
 
 
 def _price_text(out: Output, price: Record) -> str:

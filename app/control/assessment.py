@@ -113,7 +113,7 @@ class Assessor:
                 assessment.charged.append(ChargedRequest(each, row))
             elif each.state == "unknown":
                 request = _sent(each, catalog)
-                why = why_not_released(request, log, matches, sent, catalog.models, self.rules)
+                why = why_not_released(request, log, matches, sent, catalog.known, self.rules)
                 if why is None:
                     assessment.uncharged.append(each)
                 else:
@@ -132,7 +132,7 @@ class Assessor:
 
 def possible_quotes(request: Dispatched, catalog: Catalog) -> frozenset[int]:
     """Return every cost in micros that the request can have by the price book."""
-    model = catalog.models.get(request.model)
+    model = catalog.known.get(request.model)
     facts = {name: getattr(request, name) for name in ("operation", "model", "n", "size", "quality", "stream")}
     wanted = ImageRequest(**facts, partial_images=0, prompt_chars=0, fields={})
     quotes = model.prices.quotes_micros(wanted, request.reserved_at_ms) if model else frozenset()

@@ -39,8 +39,8 @@ def read_document(text: str, format: DocumentFormat, currency: str) -> list[Pric
 
 
 def write_document(listed: Sequence[ListedPrice], format: DocumentFormat, zone: ZoneInfo, currency: str) -> str:
-    """Write past, present and future prices, so that importing the document again changes nothing."""
-    book = [each.price for each in listed if each.price is not None]
+    """Write past, present and future prices without removed ones, so that importing the document again changes nothing."""
+    book = [each.price for each in listed if each.price is not None and each.price.until_ms is None]
     # Of two prices with the same names and start, only the later one is ever in force.
     lasting = {(price.model, price.operation, price.size, price.quality, price.from_ms): price for price in book}
     rows = [_row(price, book, zone) for price in lasting.values()]

@@ -98,7 +98,7 @@ def _steps(wanted: Sequence[tuple[int, PriceEntry]], rows: Sequence[Price]) -> l
 def _rows(models: Mapping[str, Model], names: Names) -> list[Price]:
     model = models.get(names[0])
     rows = model.prices.prices if model else ()
-    return [row for row in rows if (row.model, row.operation, row.size, row.quality) == names]
+    return [row for row in rows if row.until_ms is None and (row.model, row.operation, row.size, row.quality) == names]
 
 
 def _in_force(rows: Sequence[Price], at_ms: int) -> Price | None:

@@ -1,7 +1,6 @@
 """Price book and catalog. Pricing a new model adds it to the catalog."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 from zoneinfo import ZoneInfo
@@ -68,7 +67,7 @@ async def enter_price(connection: AsyncConnection, zone: ZoneInfo, wanted: Price
     does = await _enter(connection, wanted, operation, model, now_ms)
     new = NewPrice(wanted.model, operation, wanted.size, wanted.quality, from_ms, wanted.amount)
     price = await store.insert_price(connection, new, now_ms)
-    await log_changes(connection, Change("price.created", f"price_{price.id}", None, _facts(price)))
+    await log_changes(connection, Change("price.created", f"price_{price.id}", None, price_facts(price)))
     return ListedPrice(wanted.model, does, price, in_force=from_ms == now_ms + 1)
 
 
@@ -76,10 +75,10 @@ async def list_prices(database: Database) -> list[ListedPrice]:
     """List past, present and future prices by model, with models that have none."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
-        models: Mapping[str, Model] = (await store.catalog(connection)).models
+        models = (await store.catalog(connection)).models
     listed = []
     for model in models.values():
-        does, now = _ordered(model.operations), {price.id for price in model.prices.at(now_ms)}
+        does, now = ordered(model.operations), {price.id for price in model.prices.at(now_ms)}
         rows = [ListedPrice(model.id, does, price, price.id in now) for price in model.prices.prices]
         listed += rows or [ListedPrice(model.id, does, None, in_force=False)]
     return listed
@@ -98,10 +97,10 @@ async def _enter(
     _check_listed("size", wanted.size, model.sizes, model.id)
     _check_listed("quality", wanted.quality, model.qualities, model.id)
     if operation is None or operation in model.operations:
-        return _ordered(model.operations)
-    more = _ordered(model.operations | {operation})
+        return ordered(model.operations)
+    more = ordered(model.operations | {operation})
     await store.set_operations(connection, model.id, list(more))
-    before, after = ({"operations": list(does)} for does in (_ordered(model.operations), more))
+    before, after = ({"operations": list(does)} for does in (ordered(model.operations), more))
     await log_changes(connection, Change("model.updated", model.id, before, after))
     return more
 
@@ -156,10 +155,12 @@ def _starts_ms(text: str, now_ms: int, zone: ZoneInfo) -> int:
     return max(starting_ms(text, zone), now_ms + 1)
 
 
-def _ordered(operations: frozenset[Operation]) -> tuple[Operation, ...]:
+def ordered(operations: frozenset[Operation]) -> tuple[Operation, ...]:
+    """Sort operations as the API lists them."""
     return tuple(operation for operation in OPERATIONS if operation in operations)
 
 
-def _facts(price: Price) -> Facts:
-    named = {name: getattr(price, name) for name in ("model", "operation", "size", "quality", "from_ms")}
+def price_facts(price: Price) -> Facts:
+    """Return the fields of a price that the audit log keeps."""
+    named = {name: getattr(price, name) for name in ("model", "operation", "size", "quality", "from_ms", "until_ms")}
     return {**named, **{name: getattr(price.amount, name) for name in price.amount.__slots__}}

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from app.core.aliases import ALIAS_NAME, ModelAlias, matching_alias
@@ -86,10 +86,16 @@ class AnswerFacts:
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """All models and aliases of the installation, as of one revision of the control data. A model takes precedence over aliases
-    of its name."""
+    of its name. `removed` models price only what was requested before."""
 
     models: Mapping[str, Model]
     aliases: tuple[ModelAlias, ...] = ()
+    removed: Mapping[str, Model] = field(default_factory=dict)
+
+    @property
+    def known(self) -> Mapping[str, Model]:
+        """Models there are and those there were."""
+        return {**self.removed, **self.models}
 
     def alias(self, name: str) -> ModelAlias | None:
         """Find the alias that `name` is an instance of; None for a model and for an unknown name."""

@@ -1,8 +1,8 @@
 """Prices: the most a request can cost, and the cost of its answer.
 
-A price names a model and optionally an operation, a size or a quality; it is in force from an instant on. A request is priced
-by the rows in force when it was reserved. A size or quality that it leaves to the model can match several rows: the quote is the
-dearest of them, the cost is the price of the actual answer.
+A price names a model and optionally an operation, a size or a quality; it is in force from an instant on, until it is
+removed. A request is priced by the rows in force when it was reserved. A size or quality that it leaves to the model can match
+several rows: the quote is the dearest of them, the cost is the price of the actual answer.
 """
 
 from collections.abc import Iterable
@@ -74,7 +74,7 @@ class PerToken:
 @dataclass(frozen=True, slots=True)
 class Price:
     """Row of the price book; None means any. Of rows for the same operation, size and quality the latest `from_ms`, then `id`,
-    is in force."""
+    is in force, without those that were removed before (`until_ms`)."""
 
     id: int
     model: str
@@ -83,6 +83,11 @@ class Price:
     quality: str | None
     from_ms: int
     amount: PerImage | PerToken
+    until_ms: int | None = None
+
+    def counts_at(self, instant_ms: int) -> bool:
+        """Return whether it has started and is not removed."""
+        return self.from_ms <= instant_ms and (self.until_ms is None or instant_ms < self.until_ms)
 
     @property
     def specificity(self) -> int:
@@ -105,19 +110,20 @@ class PriceBook:
 
     prices: tuple[Price, ...]
     _in_force: dict[int, tuple[Price, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """Cache of the rows in force, by the number of prices that had started; every request needs them twice."""
+    """Cache of the rows in force, by the number of changes that had happened; every request needs them twice."""
 
     def at(self, instant_ms: int) -> tuple[Price, ...]:
         """Return the rows in force at an instant (Unix ms), one for each combination of operation, size and quality."""
-        started = sum(price.from_ms <= instant_ms for price in self.prices)
-        if started not in self._in_force:
-            self._in_force[started] = self._in_force_at(instant_ms)
-        return self._in_force[started]
+        changes = sum(price.from_ms <= instant_ms for price in self.prices)
+        changes += sum(price.until_ms is not None and price.until_ms <= instant_ms for price in self.prices)
+        if changes not in self._in_force:
+            self._in_force[changes] = self._in_force_at(instant_ms)
+        return self._in_force[changes]
 
     def _in_force_at(self, instant_ms: int) -> tuple[Price, ...]:
         latest: dict[tuple[str | None, ...], Price] = {}
         for price in sorted(self.prices, key=lambda price: (price.from_ms, price.id)):
-            if price.from_ms <= instant_ms:
+            if price.counts_at(instant_ms):
                 spelled = replace(price, size=explicit(price.size), quality=explicit(price.quality))
                 latest[spelled.operation, spelled.size, spelled.quality] = spelled
         return tuple(latest.values())

@@ -155,6 +155,14 @@ class Database:
         await self.engine.dispose()
 
 
+async def block_reservations(connection: AsyncConnection) -> None:
+    """Wait for reservations under way and let new ones wait, until the caller's transaction ends. On SQLite every transaction that
+    writes does so from its beginning. A reservation on PostgreSQL only reads the revision, without a lock: without this one it
+    could be committed after the caller looked for it."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(sa.text("LOCK TABLE requests IN SHARE MODE"))
+
+
 _READ: dict[str, dict[str, Any]] = {"sqlite": {}, "postgresql": {"isolation_level": "REPEATABLE READ"}}
 _NOW_MS = {
     "sqlite": "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",

@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.catalog import Catalog, Model
 from app.core.pricing import PerImage, PerToken, Price, PriceBook
 from app.core.request import Operation
+from app.store.engine import insert
 from app.store.model_aliases import list_aliases
-from app.store.tables import models, prices
+from app.store.tables import models, prices, requests
+from app.store.tables.book import is_unresolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,12 @@ async def catalog(connection: AsyncConnection) -> Catalog:
     for price in await list_prices(connection):
         book[price.model].append(price)
     rows = (await connection.execute(sa.select(models).order_by(models.c.created_at_ms, models.c.id))).mappings()
-    models_by_id = {row["id"]: _model(row, tuple(book[row["id"]])) for row in rows}
-    return Catalog(models_by_id, await list_aliases(connection))
+    there: dict[str, Model] = {}
+    removed: dict[str, Model] = {}
+    for row in rows:
+        into = there if row["removed_at_ms"] is None else removed
+        into[row["id"]] = _model(row, tuple(book[row["id"]]))
+    return Catalog(there, await list_aliases(connection), removed)
 
 
 async def list_prices(connection: AsyncConnection) -> list[Price]:
@@ -55,21 +61,57 @@ async def insert_model(
     refuses_response_format: bool,
     now_ms: int,
 ) -> None:
-    """Insert a model that accepts any size and quality."""
+    """Insert a model that accepts any size and quality, also one of a removed model's name."""
+    values: dict[str, Any] = {
+        "operations": operations,
+        "sizes": [],
+        "qualities": [],
+        "refuses_response_format": int(refuses_response_format),
+        "created_at_ms": now_ms,
+        "removed_at_ms": None,
+    }
+    statement = insert(connection, models).values(id=model, **values)
     await connection.execute(
-        sa.insert(models).values(
-            id=model,
-            operations=operations,
-            sizes=[],
-            qualities=[],
-            refuses_response_format=int(refuses_response_format),
-            created_at_ms=now_ms,
-        )
+        statement.on_conflict_do_update(index_elements=["id"], set_=values, where=models.c.removed_at_ms.is_not(None))
     )
 
 
 async def set_operations(connection: AsyncConnection, model: str, operations: list[Operation]) -> None:
     await connection.execute(sa.update(models).where(models.c.id == model).values(operations=operations))
+
+
+async def end_price(connection: AsyncConnection, price: Price, until_ms: int) -> bool:
+    """End a price; False, with nothing changed, while a request that it may price is not resolved."""
+    mine = sa.and_(prices.c.id == price.id, prices.c.until_ms.is_(None))
+    open_requests = sa.exists().where(*_may_price(price.model, price.operation, price.from_ms))
+    result = await connection.execute(sa.update(prices).where(mine, ~open_requests).values(until_ms=until_ms))
+    return result.rowcount > 0
+
+
+async def remove_model(connection: AsyncConnection, model: str, at_ms: int) -> bool:
+    """Remove a model and end its prices; False, with nothing changed, while a request for it is not resolved."""
+    mine = sa.and_(models.c.id == model, models.c.removed_at_ms.is_(None))
+    open_requests = sa.exists().where(*_may_price(model))
+    result = await connection.execute(sa.update(models).where(mine, ~open_requests).values(removed_at_ms=at_ms))
+    if result.rowcount == 0:
+        return False
+    still = sa.and_(prices.c.model == model, prices.c.until_ms.is_(None))
+    await connection.execute(sa.update(prices).where(still).values(until_ms=at_ms))
+    return True
+
+
+async def open_requests(
+    connection: AsyncConnection, model: str, operation: Operation | None = None, from_ms: int = 0
+) -> dict[str, int]:
+    """Count the requests that are not resolved and that such a price may price, by state."""
+    select = sa.select(requests.c.state, sa.func.count()).where(*_may_price(model, operation, from_ms))
+    rows = await connection.execute(select.group_by(requests.c.state))
+    return {row[0]: row[1] for row in rows}
+
+
+def _may_price(model: str, operation: Operation | None = None, from_ms: int = 0) -> list[sa.ColumnElement[bool]]:
+    of_operation = [] if operation is None else [requests.c.operation == operation]
+    return [is_unresolved, requests.c.model == model, requests.c.reserved_at_ms >= from_ms, *of_operation]
 
 
 def _model(row: sa.RowMapping, book: tuple[Price, ...]) -> Model:
@@ -85,7 +127,7 @@ def _model(row: sa.RowMapping, book: tuple[Price, ...]) -> Model:
 
 
 def _price(row: sa.RowMapping) -> Price:
-    named = {name: row[name] for name in ("id", "model", "operation", "size", "quality", "from_ms")}
+    named = {name: row[name] for name in ("id", "model", "operation", "size", "quality", "from_ms", "until_ms")}
     if row["image_micros"] is not None:
         return Price(**named, amount=PerImage(row["image_micros"]))
     tokens = (row["input_text_micros"], row["input_image_micros"], row["output_micros"], row["ceiling_micros"])

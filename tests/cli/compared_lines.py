@@ -190,6 +190,13 @@ prices set imagen4 --per-image 0.2
 prices set imagen4 --per-image 0.2 --from 2020-01-01
 prices set imagen4 --size auto --per-image 0.2
 prices set new-model --operation edit --per-image 0.000001 --from 2098-06-01
+prices remove price_9
+prices remove price_9
+prices remove price_0
+models remove new-model
+models remove new-model
+models remove gpt-image-1
+prices set new-model --per-image 0.5
 prices check book.yaml
 prices import book.yaml
 prices import book.yaml

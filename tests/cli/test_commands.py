@@ -144,7 +144,7 @@ def test_prices_are_set_and_listed_with_those_in_force_marked(cli: Cli) -> None:
     later = next(price for price in data if price["size"] == "1024x1024")
     assert (later["per_image_micros"], later["quality"], later["operation"]) == (500_000, "high", "edit")
     assert (later["starts_at"], later["in_force"]) == (4_099_737_600, False)
-    assert "\t2099-12-01T00:00:00+08:00\tno" in cli("prices list").out
+    assert "\t2099-12-01T00:00:00+08:00\t-\tno" in cli("prices list").out
     tokens = next(price for price in data if price["model"] == "imagen4")
     assert tokens["per_image_micros"] is None
     assert [tokens[f"per_million_{kind}_micros"] for kind in ("input_text", "input_image", "output")] == [

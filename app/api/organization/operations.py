@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from app import __version__
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.reading import JsonBody
-from app.api.schemas.base import ListOut
+from app.api.schemas.base import ListOut, RemovedOut
 from app.api.schemas.reports import (
     AuditOut,
     CatalogModelOut,
@@ -17,7 +17,7 @@ from app.api.schemas.reports import (
     ReconcileRequest,
     ReconciliationOut,
 )
-from app.control import models
+from app.control import models, removal
 from app.control.audit import audit
 from app.errors import Overloaded, UpstreamMisconfigured
 from app.store.engine import open_database
@@ -45,6 +45,16 @@ async def list_models(
 ) -> ListOut[CatalogModelOut]:
     """List the catalog, oldest entry first."""
     return ListOut[CatalogModelOut].of(map(CatalogModelOut.of, await models.list_models(caller.database, project)))
+
+
+@router.delete("/models")
+async def remove_model(
+    caller: AdminWriter, model: Annotated[str, Query(max_length=128, description="The model.")]
+) -> RemovedOut:
+    """Remove a model from the catalog and end its prices; reports and the book keep its name. A 409 while an alias stands for it,
+    or a request for it is reserved, dispatched or unknown. Setting a price makes it again."""
+    await removal.remove_model(caller.database, model)
+    return RemovedOut(object="model.deleted", deleted=True)
 
 
 @router.post("/reconcile")

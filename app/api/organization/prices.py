@@ -12,7 +12,7 @@ from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit, read_text
 from app.api.schemas.base import ListOut
 from app.api.schemas.prices import PriceDocument, PriceImportOut, PriceOut, PriceSet, PriceSync
-from app.control import price_files, price_import, price_sync, prices
+from app.control import price_files, price_import, price_sync, prices, removal
 from app.control.prices import PriceEntry
 from app.core.money import decimal_text
 from app.errors import InvalidValue, UnsupportedMediaType
@@ -58,6 +58,13 @@ async def set_price(caller: AdminWriter, body: Annotated[PriceSet, Depends(JsonB
         body.model, price_files.amount_of(_decimals(body)), body.operation, body.size, body.quality, body.starts
     )
     return PriceOut.of(await prices.set_price(caller.database, caller.gateway.zone, entry))
+
+
+@router.delete("/{price_id}")
+async def end_price(caller: AdminWriter, price_id: str) -> PriceOut:
+    """End a price now, also one that has not begun; the one that it replaced is in force again. It stays in the list, and what was
+    reserved before keeps its price. A 409 while a request that it may price is reserved, dispatched or unknown."""
+    return PriceOut.of(await removal.end_price(caller.database, price_id))
 
 
 @router.get("/export", response_class=Response, responses={200: {"model": PriceDocument}})

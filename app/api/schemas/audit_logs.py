@@ -16,10 +16,10 @@ OWN_EVENTS = {
     (
         *("alert.created", "alert.updated", "alert.deleted", "alert.tested"),
         *("limit.updated", "limit.deleted"),
-        *("model.created", "model.updated"),
+        *("model.created", "model.updated", "model.deleted"),
         *("model_alias.created", "model_alias.updated", "model_alias.deleted"),
         *("model_permissions.updated", "model_permissions.deleted"),
-        "price.created",
+        *("price.created", "price.ended"),
         *(f"request.{kind}" for kind in get_args(Kind)),
     ),
     "organization.updated",

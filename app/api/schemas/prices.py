@@ -25,6 +25,7 @@ _PRICE = {
     "quality": "high",
     **_AMOUNTS,
     "starts_at": 1796054400,
+    "ends_at": None,
     "in_force": False,
 }
 _STEP = {
@@ -58,6 +59,7 @@ class PriceOut(PriceAmounts, json_schema_extra={"example": _PRICE}):
     size: str | None
     quality: str | None
     starts_at: int | None
+    ends_at: int | None = Field(description="When it was removed; null for a price that was not.")
     in_force: bool
 
     @classmethod
@@ -66,8 +68,8 @@ class PriceOut(PriceAmounts, json_schema_extra={"example": _PRICE}):
         price = listed.price
         assert price is not None
         starts_at = seconds(price.from_ms) or None
-        fields = amount_fields(price.amount)
-        return cls.from_record(price, id=f"price_{price.id}", starts_at=starts_at, in_force=listed.in_force, **fields)
+        times = {"starts_at": starts_at, "ends_at": seconds(price.until_ms), "in_force": listed.in_force}
+        return cls.from_record(price, id=f"price_{price.id}", **times, **amount_fields(price.amount))
 
 
 class PriceStepOut(AnswerModel):

@@ -40,6 +40,11 @@ models = Table(
     Column("qualities", JSON, nullable=False, comment="empty: any"),
     Column("refuses_response_format", Integer, nullable=False, comment="1: the field is dropped on the way"),
     Column("created_at_ms", BigInteger, nullable=False),
+    Column(
+        "removed_at_ms",
+        BigInteger,
+        comment="no longer in the catalog; the row stays for its prices and its name. NULL: it is",
+    ),
 )
 
 model_aliases = Table(
@@ -71,4 +76,7 @@ prices = Table(
     Column("output_micros", BigInteger, comment="per million tokens"),
     Column("ceiling_micros", BigInteger, comment="per image: held, and booked when usage is missing"),
     Column("created_at_ms", BigInteger, nullable=False),
+    Column(
+        "until_ms", BigInteger, comment="removed from this instant on; what was reserved before keeps it. NULL: never"
+    ),
 )

@@ -136,6 +136,7 @@ async def world(office: Office) -> World:
         "rate_limit_id": "rl-seedream-3.0",
         "model": "seedream-3.0",
         "picture": _picture(),
+        "price_id": (await office.post("/prices", model="imagen4", per_image_micros=1))["id"],
         "picture_id": "req_0_0",
         "request_id": await _bought(office, key_a["value"]),
     }
