@@ -19,6 +19,7 @@ from app.blobs.bucket import BucketBlobs, open_bucket
 from app.blobs.folder import Blobs, FolderBlobs
 from app.chores import BackgroundTasks, Chore, Chores
 from app.control.alerting import Alerting
+from app.control.disk_probe import DiskProbe
 from app.control.pepper import make_private
 from app.control.readiness import ReadinessProbe
 from app.control.reconciler import Reconciler
@@ -132,7 +133,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     reconciliation = reconciliation_from(settings, database, ledger, upstream)
     chores = _chores(heartbeat, notes, schema_gate, recovery, Reconciler(reconciliation), alerting, refusal_log)
     readiness = ReadinessProbe(
-        *(database, schema_gate, rates, chores, data_dir, settings.disk_free_bytes_min, heartbeat.age_s),
+        *(database, schema_gate, rates, chores, DiskProbe(data_dir, settings.disk_free_bytes_min), heartbeat.age_s),
         is_draining=lambda: service.draining,
         shared_answers=lambda: _sharing_state(settings, database, kept_answers, process_locks),
     )

@@ -1,14 +1,13 @@
 """Readiness of a gateway, part by part, for load balancers and operators."""
 
 import asyncio
-import shutil
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from app.chores import Chores, ChoreState
+from app.control.disk_probe import DiskProbe
 from app.control.schema_gate import SchemaGate
 from app.errors import GatewayError
 from app.rates import Rates
@@ -44,8 +43,7 @@ class ReadinessProbe:
     schema_gate: SchemaGate
     rates: Rates
     chores: Chores
-    data_dir: Path
-    free_bytes_min: int
+    disk: DiskProbe
     heartbeat_age_s: Callable[[], float]
     is_draining: Callable[[], bool]
     shared_answers: Callable[[], Awaitable[str]]
@@ -53,7 +51,7 @@ class ReadinessProbe:
 
     async def check(self) -> Readiness:
         """Check every part within PROBE_TIMEOUT_S each. Never raises."""
-        vital = {"database": await self._database(), "heartbeat": self._heartbeat(), "disk": self._disk()}
+        vital = {"database": await self._database(), "heartbeat": self._heartbeat(), "disk": await self.disk.check()}
         rates = await self.rates.check()
         others = {"results": await self._results()} if vital["database"] == "ok" else {}
         failing = self.chores.errors()
@@ -80,10 +78,6 @@ class ReadinessProbe:
     def _heartbeat(self) -> str:
         age_s = self.heartbeat_age_s()
         return "ok" if age_s < SILENT_MS / 1000 else f"silent for {age_s:.0f} s"
-
-    def _disk(self) -> str:
-        free_bytes = shutil.disk_usage(self.data_dir).free
-        return "ok" if free_bytes >= self.free_bytes_min else f"only {free_bytes // 1024} KiB free"
 
     async def _results(self) -> str:
         try:

@@ -24,6 +24,8 @@ from app.upstream.refusal import HEAD_BYTES
 
 NO_FILE = "The gateway has no file descriptor left to store an answer; nothing was bought. Try again shortly."
 FULL = "The gateway has no room left to store an answer; nothing was bought. An administrator has to make room."
+NO_INODES = "The disk of the gateway has no inodes left for another file; nothing was bought. An administrator has to remove files."
+READ_ONLY = "The disk of the gateway is read-only; nothing was bought. An administrator has to make it writable again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,13 @@ class KeptAnswers:
         return self.blobs.directory
 
     def check_room(self) -> None:
-        """Check the free disk space. Raises StorageFull when it is low: an answer that cannot be stored would be paid and lost."""
+        """Check that the disk has room for another file. Raises StorageFull: an answer that cannot be stored would be paid and
+        lost."""
         space = os.statvfs(self.directory)
+        if space.f_flag & os.ST_RDONLY:
+            raise StorageFull(READ_ONLY)
+        if space.f_files and space.f_favail == 0:  # File systems without a table of inodes have 0 of 0.
+            raise StorageFull(NO_INODES)
         if space.f_bavail * space.f_frsize < self.retention.free_bytes_min:
             raise StorageFull(FULL)
 
