@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,22 @@ def subclasses(of: type[GatewayError]) -> Iterator[type[GatewayError]]:
     for cls in of.__subclasses__():
         yield cls
         yield from subclasses(cls)
+
+
+def test_files_that_the_examples_leave_behind_are_ignored_by_git() -> None:
+    pages = [*READMES, *dev.ROOT.glob("docs/*.md")]
+    saved = r"(?:open\(\"|writeFileSync\(\"|--keys | > |INTO ')([\w.-]+\.\w+)"
+    files = {file for page in pages for file in re.findall(saved, page.read_text(encoding="utf-8"))}
+
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--no-index", ".env", "data/imagegate.db", *files],
+        cwd=dev.ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+    assert {"picture.png", "night.png", "keys.csv", "people.csv", "prices.yaml"} <= files
+    assert set(ignored.stdout.split()) == {".env", "data/imagegate.db", *files}
 
 
 @pytest.mark.parametrize("path", generate.FILES)
