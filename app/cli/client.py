@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import httpx2
 
 from app import __version__
+from app.cli.output import say
 from app.cli.targets import KEY_VARIABLE, RemoteTarget, Target
 from app.errors import (
     ConfigurationError,
@@ -88,7 +89,7 @@ class Client:
                     return {**page, "data": data, "first_id": data[0]["id"] if data else None}
 
     async def post(self, *path: str, **fields: Any) -> Answer:
-        return self._json(await self._send("POST", path, json=fields))
+        return self._with_warnings(self._json(await self._send("POST", path, json=fields)))
 
     async def delete(self, *path: str, **query: Any) -> Answer:
         return self._json(await self._send("DELETE", path, query))
@@ -99,7 +100,9 @@ class Client:
 
     async def send_text(self, text: str, content_type: str, *path: str, **query: Any) -> Answer:
         headers = {"content-type": content_type}
-        return self._json(await self._send("POST", path, query, content=text.encode(), headers=headers))
+        return self._with_warnings(
+            self._json(await self._send("POST", path, query, content=text.encode(), headers=headers))
+        )
 
     async def _send(
         self, method: str, path: tuple[str, ...], query: Mapping[str, Any] | None = None, **body: Any
@@ -124,6 +127,14 @@ class Client:
             if not isinstance(found["object"], str):
                 raise TypeError(found["object"])
             return found
+
+    def _with_warnings(self, answer: Answer) -> Answer:
+        """Return an answer after printing the warnings about names in it."""
+        with self.reading():
+            for each in (answer, *answer.get("data", ())):
+                if warning := each.get("name_warning"):
+                    say(f"imagegate: warning: {warning}")
+        return answer
 
     def _no_answer(self, method: str, exc: Exception) -> GatewayError:
         url, reason = self.url, f"{type(exc).__name__}: {exc}".removesuffix(": ")

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.core.scripts import mixed_scripts
 from app.store.pages import Page
 
 IGNORED_HEADER = "x-imagegate-ignored"
@@ -27,6 +28,17 @@ class AnswerModel(BaseModel):
             elif hasattr(record, name):
                 fields[name] = getattr(record, name)
         return cls(**fields, **more)
+
+
+class NamedOut(AnswerModel):
+    """Base of answers with a `name` that an administrator chose. `name_warning` says where it may look like another name."""
+
+    name_warning: str | None = Field(None, exclude_if=lambda value: value is None)
+
+    @model_validator(mode="after")
+    def _look_at_name(self) -> Self:
+        self.name_warning = mixed_scripts(getattr(self, "name", ""))
+        return self
 
 
 class InputModel(BaseModel):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal, Self
 
-from app.api.schemas.base import AnswerModel, absent
+from app.api.schemas.base import AnswerModel, NamedOut, absent
 from app.control.people_import import ImportedPerson
 
 _PERSON = {
@@ -26,7 +26,7 @@ class ImportedKey(AnswerModel):
     value: str
 
 
-class ImportedUserOut(AnswerModel, json_schema_extra={"example": _PERSON}):
+class ImportedUserOut(NamedOut, json_schema_extra={"example": _PERSON}):
     """Line of the file, the person as they are now, and what was made of user, project, member, limits and key. `notes` tell
     where something that exists stays although the line says otherwise. A dry run has no ids."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from app.api.schemas.base import AnswerModel, InputModel, absent, seconds
+from app.api.schemas.base import AnswerModel, InputModel, NamedOut, absent, seconds
 from app.api.schemas.limits import LimitSet
 from app.store.admin_keys import AdminKeyRecord, AdminRole
 from app.store.keys import KeyRecord
@@ -89,7 +89,7 @@ class KeyOwner(AnswerModel):
         return cls(type="user", user=KeyUser(**account.model_dump(), email=key.user_email or ""))
 
 
-class ProjectApiKeyOut(AnswerModel, json_schema_extra={"example": _KEY}):
+class ProjectApiKeyOut(NamedOut, json_schema_extra={"example": _KEY}):
     """API key of a project. `models` null means all of the catalog; `scopes` is empty for a key that may do everything."""
 
     object: Literal["organization.project.api_key"] = "organization.project.api_key"
@@ -187,7 +187,7 @@ class AdminKeyOwner(AnswerModel):
     role: Literal["owner"] = "owner"
 
 
-class AdminApiKeyOut(AnswerModel, json_schema_extra={"example": _ADMIN_KEY}):
+class AdminApiKeyOut(NamedOut, json_schema_extra={"example": _ADMIN_KEY}):
     """Admin API key. With the `role` owner it may do everything, with reader only read."""
 
     object: Literal["organization.admin_api_key"] = "organization.admin_api_key"

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from app.api.schemas.base import AnswerModel, Ignored, InputModel, absent, seconds
+from app.api.schemas.base import AnswerModel, Ignored, InputModel, NamedOut, absent, seconds
 from app.api.schemas.keys import ServiceAccountKeyCreated
 from app.store.organization import User
 from app.store.service_accounts import ServiceAccount
@@ -57,7 +57,7 @@ class UserProjects(AnswerModel):
     data: list[UserProject]
 
 
-class UserOut(AnswerModel, json_schema_extra={"example": _USER}):
+class UserOut(NamedOut, json_schema_extra={"example": _USER}):
     """Person who may hold keys. Keys of a `disabled` user do not work. Lists leave out `projects`."""
 
     object: Literal["organization.user"] = "organization.user"
@@ -108,7 +108,7 @@ class ProjectUserOut(
     added_at: int
 
 
-class ServiceAccountOut(AnswerModel, json_schema_extra={"example": _ACCOUNT}):
+class ServiceAccountOut(NamedOut, json_schema_extra={"example": _ACCOUNT}):
     """Service account, with the role `none` where it has no role. Only the list of all projects has `project_id`."""
 
     object: Literal["organization.project.service_account"] = "organization.project.service_account"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
-from app.api.schemas.base import IGNORED, AnswerModel, Ignored, InputModel
+from app.api.schemas.base import IGNORED, AnswerModel, Ignored, InputModel, NamedOut
 from app.control.limits import AMOUNT_MAX, LimitChange, LimitState
 from app.core.grants import ModelMode, ModelRule
 from app.core.intervals import Interval
@@ -25,7 +25,7 @@ _PERMISSIONS = {"mode": "allow_list", "model_ids": ["gpt-image-1"]}
 
 
 class ProjectOut(
-    AnswerModel,
+    NamedOut,
     json_schema_extra={
         "example": {
             "object": "organization.project",
