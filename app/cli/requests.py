@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.command import ApiContext, command
-from app.cli.output import Column, say
+from app.cli.output import Column, Record, say
 from app.errors import InvalidValue
 
 app = typer.Typer(help="The book: every request, its life and its cost.")
@@ -47,6 +47,7 @@ _REQUEST = (
     Column("output_tokens", "number"),
     Column("http_status", "number"),
     Column("error_code"),
+    Column("error_message"),
     Column("relay"),
     Column("upstream_request_id"),
     Column("upstream_status", "number"),
@@ -76,7 +77,7 @@ _REFUSED = (
     Column("error_code"),
     Column("limit", value=lambda row: row.get("limit")),
     Column("count", "number", value=lambda row: row.get("count", 1)),
-    Column("message", value=lambda row: row["message"] if row["object"] == "refusal" else row["upstream_message"]),
+    Column("message", value=lambda row: _words(row)),
     Column("id"),
 )
 _REFUSAL = (
@@ -142,6 +143,14 @@ async def list_(
     ctx.out.rows(_REFUSED if refused else _LISTED, found)
     if found["has_more"] and not ctx.out.is_json:
         say(f"imagegate: these are the newest {limit}, and there are more: --limit N shows N of them.")
+
+
+def _words(row: Record) -> str | None:
+    """Return why a request was refused: the relay's words, which clients may not see, or else what the client was told."""
+    found: str | None = (
+        row["message"] if row["object"] == "refusal" else row["upstream_message"] or row["error_message"]
+    )
+    return found
 
 
 async def _refused(ctx: ApiContext, limit: int, query: dict[str, Any]) -> dict[str, Any]:

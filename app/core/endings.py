@@ -37,13 +37,13 @@ class RequestEnded:
 @dataclass(frozen=True, slots=True)
 class RequestRefused:
     """Refusal of an authenticated image request before it was admitted. `limit` is the label of the limit that refused it; `model`
-    and `operation` are None when the body was not read."""
+    is None when the body was not read."""
 
     request_id: str
     api_key_id: str
     user_id: str
     project_id: str
-    operation: str | None
+    operation: str
     model: str | None
     status: int
     code: str | None

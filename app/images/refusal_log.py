@@ -17,8 +17,8 @@ BATCH = 500
 MODEL_CHARS_MAX = 100
 log = structlog.get_logger()
 
-Group = tuple[str, str | None, str | None, str | None]
-"""API key, error code, model and limit: refusals that are equal in these are folded."""
+Group = tuple[str, str, str | None, str | None, str | None]
+"""API key, operation, error code, model and limit: refusals that are equal in these are folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +113,9 @@ class RefusalLog:
     def _equal_to(self, event: RequestRefused) -> _Equal:
         """Return the refusals equal to this one; their model does not count when the key has too many groups."""
         key_id, model = event.api_key_id, None if event.model is None else event.model[:MODEL_CHARS_MAX]
-        group = (key_id, event.code, model, event.limit)
+        group = (key_id, event.operation, event.code, model, event.limit)
         if group not in self._equals and self._groups_of_key[key_id] >= self.bounds.groups_max:
-            model, group = None, (key_id, event.code, None, event.limit)
+            model, group = None, (key_id, event.operation, event.code, None, event.limit)
         if group not in self._equals:
             self._groups_of_key[key_id] += 1
             self._equals[group] = _Equal(model)

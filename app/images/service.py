@@ -10,7 +10,7 @@ import structlog
 from app.core.endings import RequestRefused
 from app.core.fingerprint import fingerprint
 from app.core.grants import Grant
-from app.core.request import ImageRequest
+from app.core.request import ImageRequest, Operation
 from app.core.retry import Retry
 from app.errors import Draining, GatewayError, InternalError, Overloaded, StorageFull, StoreUnavailable
 from app.images.admission import Admission, RequestIdentity
@@ -103,7 +103,7 @@ class ImageService:
             return await self._attach_or_admit(request_id, grant, request, identity, has_disconnected, deferred)
         except GatewayError as exc:
             request.close()
-            self.note_refusal(request_id, grant, exc, request)
+            self.note_refusal(request_id, grant, exc, request.operation, request.model)
             if retry.count == 0:
                 await self._remember_refusal(exc, grant, identity, has_disconnected)
             raise
@@ -117,16 +117,16 @@ class ImageService:
         return self._attach_task(original.id, original.aliased_model, (), queue, self.replay.answer(original.id))
 
     def note_refusal(
-        self, request_id: str, grant: Grant, error: GatewayError, request: ImageRequest | None = None
+        self, request_id: str, grant: Grant, error: GatewayError, operation: Operation, model: str | None = None
     ) -> None:
-        """Notify the listeners of a refusal after authentication. `request` is None when its body could not be read."""
+        """Notify the listeners of a refusal after authentication. `model` is None when the body could not be read."""
         event = RequestRefused(
             request_id=request_id,
             api_key_id=grant.key_id,
             user_id=grant.user_id,
             project_id=grant.project_id,
-            operation=None if request is None else request.operation,
-            model=None if request is None else request.model,
+            operation=operation,
+            model=model,
             status=error.status,
             code=error.code,
             limit=error.limit,

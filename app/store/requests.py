@@ -45,6 +45,7 @@ class RequestRecord:
     output_tokens: int | None
     http_status: int | None
     error_code: str | None
+    error: dict[str, Any] | None
     relay: str | None
     upstream_request_id: str | None
     upstream_status: int | None
@@ -54,6 +55,11 @@ class RequestRecord:
     dispatched_at_ms: int | None
     ended_at_ms: int | None
     upstream_ms: int | None
+
+    @property
+    def error_message(self) -> str | None:
+        """Message that the client got in place of images; None where it got images or no answer."""
+        return None if self.error is None else str(self.error["message"])
 
     @property
     def total_ms(self) -> int | None:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.control.project_keys import KeyChange, change_project_key
+from app.errors import StorageFull
 from app.store.engine import Database
 from tests.administration import list_keys
 from tests.cli.conftest import Cli
@@ -237,19 +238,24 @@ def test_why_a_person_was_refused_yesterday_is_one_command(cli: Cli) -> None:
         }
         await insert_request(database, user, key, id="req_1", reserved_at_ms=noon_ms + 1000, **relays)
         await insert_request(database, user, key, id="req_2", reserved_at_ms=noon_ms + 2000, state="released")
+        told = {"error": StorageFull("No room.").to_record(), "upstream_message": None}
+        ours = {"error_code": "storage_full", "http_status": 503, **told}
+        await insert_request(database, user, key, id="req_3", reserved_at_ms=noon_ms + 3000, **relays | ours)
 
     cli.database(book)
 
     line = "requests list --refused --user mia@example.com --since yesterday"
     found = cli(f"{line} --until today --json").json
-    assert [each["id"] for each in found["data"]] == ["req_1", "req_r0"]
+    assert [each["id"] for each in found["data"]] == ["req_3", "req_1", "req_r0"]
     assert cli(f"{line} --csv").out.splitlines() == [
         "created_at,user,model,http_status,error_code,limit,count,message,id",
+        f"{noon.replace(second=3).isoformat()},mia,gpt-image-1,503,storage_full,,1,No room.,req_3",
         f"{noon.replace(second=1).isoformat()},mia,gpt-image-1,400,moderation_blocked,,1,'=No.,req_1",
         f"{noon.isoformat()},mia,gpt-image-1,429,insufficient_quota,daily quota,1,The daily quota is used up.,req_r0",
     ]
     assert len(cli(f"requests list --refused --since {noon:%Y-%m-%dT%H:%M} --limit 1 --json").json["data"]) == 1
     assert cli("requests list --refused --until yesterday --json").json["data"][0]["count"] == 2
+    assert "error message\tNo room." in cli("requests show req_3").out
     assert "message\tThe daily quota is used up." in cli("requests show req_r0").out
     assert cli("requests list --since tomorrow --json", code=2).error["param"] == "since"
     assert cli("usage --since yesterday --until today --json").json["data"] == []

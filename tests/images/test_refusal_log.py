@@ -174,3 +174,30 @@ async def test_refusals_behind_a_gateway_are_recorded_with_their_x_request_id(cl
     ids = {answer.headers["x-request-id"]: answer.status_code for answer in (by_limit, unread, unknown)}
     assert list(ids.values()) == [429, 400, 401]
     assert [id for id, _, _ in rows] == list(ids)[:2]
+    assert await operations_of(client.gateway.database) == {"generation"}
+
+
+async def operations_of(database: Database) -> set[str | None]:
+    async with database.read() as connection:
+        return set((await connection.execute(sa.select(refusal_log.c.operation))).scalars())
+
+
+@pytest.mark.parametrize(("path", "operation"), [("edits", "edit"), ("variations", "variation")])
+async def test_a_refusal_before_the_body_is_read_tells_the_operation(client: Client, path: str, operation: str) -> None:
+    key = (await client.gateway.key()).key
+    answer = await client.http.post(
+        f"/v1/images/{path}", content=b"no form", headers={"Authorization": f"Bearer {key}", "Content-Type": "text/x"}
+    )
+    assert await client.gateway.gateway.chores.run_once("refusals")
+
+    [(id, _, model)] = await rows_of(client.gateway.database)
+    assert (id, model) == (answer.headers["x-request-id"], None)
+    assert await operations_of(client.gateway.database) == {operation}
+
+
+async def test_equal_refusals_of_two_operations_share_no_row(recorder: RefusalLog) -> None:
+    hear(recorder, *range(0, 20))
+    hear(recorder, *range(20, 40), operation="edit")
+    await recorder.write()
+
+    assert [count for _, count, _ in await rows_of(recorder.rows.database)] == [*[1] * 10, 10, *[1] * 10, 10]

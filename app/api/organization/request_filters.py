@@ -39,7 +39,12 @@ async def filter_from_query(
 
 
 Filter = Annotated[RequestFilter, Depends(filter_from_query)]
-_Refused = Annotated[bool, QueryField(description="Only those that the relay or the provider refused.")]
+_Refused = Annotated[
+    bool,
+    QueryField(
+        description="Only those refused once they were booked: by the relay, the provider or, late, the gateway."
+    ),
+]
 
 
 async def book_filter_from_query(

@@ -38,6 +38,8 @@ _REQUEST = {
     "output_tokens": None,
     "http_status": 424,
     "error_code": "upstream_outcome_unknown",
+    "error_message": "The upstream failed with status 500. The image may have been charged, so do not send the request again; an "
+    "administrator can look it up.",
     "relay": "default",
     "upstream_request_id": None,
     "upstream_status": 500,
@@ -107,6 +109,7 @@ class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     output_tokens: int | None
     http_status: int | None
     error_code: str | None
+    error_message: str | None = Field(description="What the client was told in place of images.")
     relay: str | None = Field(description="Name of the relay it was sent to.")
     upstream_request_id: str | None
     upstream_status: int | None = Field(
@@ -161,7 +164,7 @@ class RefusalOut(AnswerModel, json_schema_extra={"example": _REFUSAL}):
     project: str
     project_id: str
     api_key_id: str
-    operation: str | None = Field(description="Null where the body was not read.")
+    operation: str | None = Field(description="Null in old rows whose body was not read.")
     model: str | None = Field(description="The client's own name of the model; null where it was not read.")
     http_status: int
     error_code: str | None
