@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from app.cli.command import FAILED, ApiContext, LocalContext, command, with_flags
+from app.cli.language import translate
 from app.cli.output import Column, Output, Record, say, visible
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     from app.upstream.client import HttpUpstream
 
 app = typer.Typer()
-_FINDING = (Column("check"), Column("status"), Column("message"))
+_FINDING = (
+    Column("check", value=lambda finding: translate(finding["check"])),
+    Column("status", value=lambda finding: translate(finding["status"])),
+    Column("message"),
+)
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
@@ -70,7 +75,8 @@ def _relay(target: "LocalTarget") -> "HttpUpstream | Finding":
 
 def _print(out: Output, answer: dict[str, Any], flags: str) -> None:
     """Print the findings. Raises typer.Exit when a check has failed."""
-    findings = [{**finding, "message": with_flags(finding["message"], flags)} for finding in answer["findings"]]
+    words = str if out.is_json else translate
+    findings = [{**finding, "message": with_flags(words(finding["message"]), flags)} for finding in answer["findings"]]
     if out.is_json:
         out.json({**answer, "findings": findings})
     elif sys.stdout.isatty():
@@ -90,8 +96,8 @@ def _print_report(findings: Sequence[Record]) -> None:
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for finding in findings:
-        status = Text(finding["status"], style=_COLOURS[finding["status"]])
-        table.add_row(status, Text(finding["check"]), Text(visible(finding["message"]), overflow="fold"))
+        status = Text(translate(finding["status"]), style=_COLOURS[finding["status"]])
+        table.add_row(status, Text(translate(finding["check"])), Text(visible(finding["message"]), overflow="fold"))
     Console().print(table)
 
 

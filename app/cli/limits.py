@@ -34,7 +34,7 @@ Key = Annotated[str | None, typer.Option(metavar="ID", help="For a key: its id."
 Model = Annotated[str | None, typer.Option(metavar="M", help="Only for this model.")]
 Amount = Annotated[str | None, typer.Option(metavar="N", help="A whole number, or none to remove the limit.")]
 _LIMIT = (
-    Column("name", heading="limit"),
+    Column("name", heading="limit", value=lambda limit: translate(limit["name"])),
     Column("interval", value=lambda limit: translate("at once") if limit["unit"] == "in_flight" else limit["interval"]),
     Column("amount", "amount"),
     Column("spent", "amount"),

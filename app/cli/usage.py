@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.command import ApiContext, command
+from app.cli.language import translate
 from app.cli.output import Column, Format
 
 app = typer.Typer()
@@ -46,5 +47,9 @@ async def usage(
         return
     # A key is known by its id: names of keys need not be unique.
     columns = [Column(each) for name in names for each in (("key", "key_id") if name == "key" else (name,))]
-    total = [{**{column.field: None for column in columns}, names[0]: "total", **report["total"]}] if names else []
+    total = (
+        [{**{column.field: None for column in columns}, names[0]: translate("total"), **report["total"]}]
+        if names
+        else []
+    )
     ctx.out.table([*columns, *_SUMS], [*rows, *total])

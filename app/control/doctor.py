@@ -104,8 +104,11 @@ class Doctor:
         if self.pepper is None:
             return Finding("secret key", "failed", f"{path} is gone, and no API key works without it. Put it back.")
         if known not in (None, fingerprint(self.pepper)):
-            message = "It is not the one the API keys were made with: none of them works. Put the old one back"
-            return Finding("secret key", "failed", f"{message} ({path} or IMAGEGATE_SECRET_KEY).")
+            message = (
+                "It is not the one the API keys were made with: none of them works. Put the old one back "
+                f"({path} or IMAGEGATE_SECRET_KEY)."
+            )
+            return Finding("secret key", "failed", message)
         if not self.secret_is_set and path.exists() and path.stat().st_mode & 0o077:
             return Finding("secret key", "warning", f"Others can read {path}. Run: chmod 600 {shlex.quote(str(path))}")
         return Finding("secret key", "ok", "The one the API keys depend on. Keep a copy apart from the database.")

@@ -28,6 +28,7 @@ NOT_SAID = {
     "--leaked, --grace",
     "Value error, ",
     " Try again.",
+    ". The relay also sells <1>; price them as the relay does with: <3>",
     "id",
     "imagegate: <1>",
     "imagegate: <1>: <3>",
@@ -38,7 +39,7 @@ NOT_SAID = {
 COMMANDS = {"command", "_command"}
 """Functions whose argument is words of a command line."""
 CODE = re.compile(
-    r"\w+ \| \w+|(Bearer|curl -sS| --data-dir) .*|imagegate <1>.*| +-H .*|`.*|import .*|\W*<0> <2>\W*|<0> <2><3> .*",
+    r"\w+ \| \w+|(Bearer|curl -sS|chmod| --[a-z-]+) .*|\^.*|imagegate <1>.*| +-H .*|`.*|import .*|\W*<0> <2>\W*|<0> <2><3> .*",
     re.DOTALL,
 )
 """Types, headers, command lines and programs."""
@@ -98,7 +99,7 @@ def columns(module: Path) -> Iterator[Column]:
 def said() -> set[str]:
     modules = [module for module in FOLDER.glob("*.py") if module.stem != "__init__"]
     texts = set(helps(typer.main.get_command(root)))
-    texts |= {text for module in modules for text in sentences(module)}
+    texts |= {text for module in (*modules, *FOLDER.parent.glob("control/doctor*.py")) for text in sentences(module)}
     for module in modules:
         for column in columns(module):
             texts |= {column.name.replace("_", " "), column.none, column.empty}
