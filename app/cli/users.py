@@ -25,12 +25,19 @@ async def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 visible characters, nobody else's.")],
     email: Annotated[str | None, typer.Option(metavar="E", help="Where to reach them.")] = None,
 ) -> None:
-    """Make a user, without a limit and without a key."""
+    """Make a user, without a key and with no limits but the defaults."""
     user = await ctx.client.post("users", name=name, email=email)
     ctx.out.one(_USER, user)
     if not ctx.out.is_json:
         quoted, command = shlex.quote(user["name"]), ctx.target.command
-        say(f"No limit holds for this user yet. {command(f'limits set --user {quoted} --spend 20 --spend-per month')}")
+        with ctx.client.after(f"The user {user['name']} is made"):
+            limited = (await ctx.client.get("limits", scope="user", scope_id=user["id"]))["data"]
+        if limited:
+            say(f"The default limits hold for this user. {command(f'limits show --user {quoted}')}")
+        else:
+            say(
+                f"No limit holds for this user yet. {command(f'limits set --user {quoted} --spend 20 --spend-per month')}"
+            )
         say(f"A key: {command(f'keys create --user {quoted}')}")
 
 

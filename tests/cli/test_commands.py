@@ -119,6 +119,7 @@ def test_a_default_is_shown_once_and_with_everyone_s_use_on_demand(cli: Cli) -> 
     assert shown("limits show --everyone") == [default, own, lin]
     assert shown("limits show --everyone --project default") == [at_once]
     assert len(cli("limits show --json").json["data"]) == 4
+    assert "The default limits hold for this user." in cli("users create aki").err
     cli("limits set --everyone --images none --images-per day")
     assert shown("limits show") == [at_once, own]
 
