@@ -10,11 +10,13 @@ from app.store.tables.book import (
     alike,
     idempotency,
     is_unresolved,
+    is_untaken,
     refusal_log,
     refusals,
     requests,
     results,
     unresolved,
+    untaken,
 )
 from app.store.tables.control import counters, limits, model_aliases, models, prices
 from app.store.tables.people import (
@@ -29,6 +31,7 @@ from app.store.tables.people import (
     service_account_names,
     users,
 )
+from app.store.tables.pictures import pictures
 from app.store.tables.reports import (
     charges,
     corrections,

@@ -1,6 +1,6 @@
 """Tables of requests, their stored answers, refusals that retries look up, and the log of refusals for people."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, literal_column
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, LargeBinary, Table, Text, literal_column
 
 from app.store.ledger.columns import UNRESOLVED, columns
 from app.store.tables.base import BigIntegers, Serial, metadata
@@ -56,7 +56,18 @@ results = Table(
     Column("body_bytes", BigInteger, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger, nullable=False, index=True),
+    Column(
+        "cuts",
+        JSON(none_as_null=True),
+        comment="where base64 was cut out of the answer because its picture is kept: [offset, length, index of the picture]; NULL: "
+        "its pictures are not kept yet",
+    ),
 )
+
+is_untaken = results.c.cuts.is_(None)
+
+untaken = Index("ix_results_untaken", results.c.created_at_ms, sqlite_where=is_untaken, postgresql_where=is_untaken)
+"""Index of the answers whose pictures are still to be kept: few, however many answers there are."""
 
 refusals = Table(
     "refusals",

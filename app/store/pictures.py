@@ -1,0 +1,112 @@
+"""Rows of kept pictures, and the stored answers whose pictures are still to be kept."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+
+from app.store.engine import Database, insert
+from app.store.requests import StoredRequest, select_stored, stored
+from app.store.tables import is_untaken, pictures, requests, results
+
+Visibility = Literal["private", "project"]
+Cut = tuple[int, int, int]
+"""Offset and length of the base64 that was cut out of a stored answer, and the index of its picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRecord:
+    """Row of a kept picture. `digest` names its blob, times are Unix ms, and width and height are None where its header cannot be
+    read. Each field is a column of the table."""
+
+    id: str
+    request_id: str
+    index: int
+    user_id: str
+    project_id: str
+    model: str
+    digest: str
+    media_type: str
+    width_px: int | None
+    height_px: int | None
+    bytes: int
+    c2pa: bool
+    visibility: Visibility
+    created_at_ms: int
+    kept_until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class UntakenAnswer:
+    """Stored answer whose pictures are still to be kept, with its request and the owner of that."""
+
+    request: StoredRequest
+    user_id: str
+    project_id: str
+    created_at_ms: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakenAnswer:
+    """Stored answer whose pictures are kept. `body` is what is left of it after the cuts; None when it stays as it is."""
+
+    request_id: str
+    pictures: tuple[PictureRecord, ...]
+    cuts: tuple[Cut, ...]
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRows:
+    """Table of kept pictures. Raises StoreUnavailable."""
+
+    database: Database
+
+    async def untaken(self, newest_ms: int, limit: int, *, after: tuple[int, str] = (0, "")) -> list[UntakenAnswer]:
+        """List stored answers made at `newest_ms` or before whose pictures are not kept yet, oldest first, after (time, id)."""
+        made, id = results.c.created_at_ms, results.c.request_id
+        wanted = (
+            sa.select(id, made, results.c.expires_at_ms, requests.c.user_id, requests.c.project_id)
+            .join(requests, requests.c.id == id)
+            .where(is_untaken, made <= newest_ms, sa.tuple_(made, id) > sa.tuple_(*after))
+            .order_by(made, id)
+            .limit(limit)
+        )
+        async with self.database.read() as connection:
+            rows = {row.request_id: row for row in await connection.execute(wanted)}
+            found = await stored(connection, select_stored().where(requests.c.id.in_(rows)))
+        by_id = {request.id: request for request in found}
+        return [
+            UntakenAnswer(by_id[id], row.user_id, row.project_id, row.created_at_ms, row.expires_at_ms)
+            for id, row in rows.items()
+        ]
+
+    async def note_taken(self, answers: Sequence[TakenAnswer]) -> None:
+        """Record pictures whose blobs are stored, and what is left of their answers, in one transaction. An answer that another
+        process has recorded, or that is not stored any more, is left out."""
+        async with self.database.transaction() as connection:
+            for answer in answers:
+                left = {} if answer.body is None else {"body": answer.body, "body_bytes": len(answer.body)}
+                changed = await connection.execute(
+                    sa.update(results)
+                    .where(results.c.request_id == answer.request_id, is_untaken)
+                    .values(cuts=list(answer.cuts), **left)
+                )
+                if changed.rowcount and answer.pictures:
+                    rows = [asdict(picture) | {"c2pa": int(picture.c2pa)} for picture in answer.pictures]
+                    await connection.execute(insert(connection, pictures).on_conflict_do_nothing(), rows)
+
+    async def of_request(self, request_id: str) -> list[PictureRecord]:
+        """List the kept pictures of a request by their index."""
+        return await self._records(pictures.c.request_id == request_id)
+
+    async def find(self, picture_id: str) -> PictureRecord | None:
+        found = await self._records(pictures.c.id == picture_id)
+        return found[0] if found else None
+
+    async def _records(self, *where: sa.ColumnElement[bool]) -> list[PictureRecord]:
+        async with self.database.read() as connection:
+            rows = await connection.execute(sa.select(pictures).where(*where).order_by(pictures.c.index))
+            return [PictureRecord(**(dict(row) | {"c2pa": bool(row["c2pa"])})) for row in rows.mappings()]
