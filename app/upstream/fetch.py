@@ -1,0 +1,173 @@
+"""Guarded download of a picture from an address in an answer of the relay.
+
+The address is chosen by others, so it may lead nowhere but to the public internet. The check sits where the socket is made: every
+address passes there, literal or resolved, and nothing looks a name up again afterwards.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, Final
+
+import aiohttp
+from yarl import URL
+
+from app.errors import StorageFull
+from app.spool import Spool
+from app.upstream.client import READ_BYTES
+from app.upstream.decoding import NotDecodable, decoded
+
+HTTPS_PORT: Final = 443
+FETCHES_AT_ONCE: Final = 8
+URL_CHARS_MAX: Final = 8192
+_IPV4_IN_IPV6: Final = (
+    IPv6Network("::/96"),  # IPv4-compatible
+    IPv6Network("::ffff:0:0/96"),  # IPv4-mapped
+    IPv6Network("::ffff:0:0:0/96"),  # SIIT (RFC 2765)
+    IPv6Network("64:ff9b::/96"),  # NAT64 (RFC 6052)
+)
+"""Networks whose last 32 bits are an IPv4 address."""
+_NAT64_LOCAL: Final = IPv6Network("64:ff9b:1::/48")
+_FAILURES: Final = (aiohttp.ClientError, NotDecodable, OSError, RuntimeError, ValueError)
+
+Network = IPv4Network | IPv6Network
+
+
+class FetchFailed(Exception):
+    """Picture that could not be fetched. The text says why, without the address, whose query is a signature."""
+
+
+class PictureFetcher:
+    """HTTP client for pictures. Create and close it inside the running event loop.
+
+    Follows no redirect, keeps no cookie, sends no Authorization, uses no proxy and reads nothing from the environment. Global
+    addresses are reached over https on `https_port` only; those in `networks` over http and on any port as well. `deadline_s`
+    covers everything from the lookup of the name to the last byte, `bytes_max` the decoded picture.
+    """
+
+    def __init__(
+        self, *, networks: Sequence[str] = (), deadline_s: float, bytes_max: int, https_port: int = HTTPS_PORT
+    ) -> None:
+        """Raises ValueError for a network that is none, like `10.0.0.1/8`."""
+        self._networks = tuple(ip_network(network) for network in networks)
+        self._deadline_s = deadline_s
+        self._bytes_max = bytes_max
+        self._places = asyncio.Semaphore(FETCHES_AT_ONCE)
+        self._sessions = {
+            "https": self._session(port=https_port),
+            "http": self._session(port=None),
+        }
+
+    async def fetch(self, url: str, spool: Spool) -> None:
+        """Append the picture at `url` to `spool`. Its type is not checked. Raises FetchFailed, and StorageFull when the disk
+        is full.
+
+        The address is sent byte for byte as it is given, because quoting it anew would break its signature.
+        """
+        address = _checked_url(url)
+        async with self._places:
+            try:
+                async with asyncio.timeout(self._deadline_s), self._get(address) as response:
+                    await self._read(response, spool)
+            except TimeoutError:
+                raise FetchFailed(f"it did not arrive within {self._deadline_s:g} seconds") from None
+            except _FAILURES as exc:  # Without its cause, whose text holds the address.
+                raise FetchFailed(f"no connection, or it broke off ({type(exc).__name__})") from None
+
+    async def close(self) -> None:
+        """Close every connection. Idempotent."""
+        for session in self._sessions.values():
+            await session.close()
+
+    def _get(self, address: URL) -> Any:
+        headers = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "imagegate"}
+        return self._sessions[address.scheme].get(address, headers=headers, allow_redirects=False)
+
+    async def _read(self, response: aiohttp.ClientResponse, spool: Spool) -> None:
+        if response.status != 200:
+            raise FetchFailed(f"its server answered {response.status}")
+        if (response.content_length or 0) > self._bytes_max:
+            raise self._too_large()
+        received = 0
+        async for chunk in decoded(_chunks(response), response.headers.get("Content-Encoding", "")):
+            received += len(chunk)
+            if received > self._bytes_max:
+                raise self._too_large()
+            try:
+                spool.write(chunk)
+            except OSError as exc:
+                raise StorageFull("The gateway has no room for a picture of an answer.") from exc
+
+    def _too_large(self) -> FetchFailed:
+        return FetchFailed(f"it has more than {self._bytes_max:,} bytes (IMAGEGATE_PICTURES_FETCH_BYTES_MAX)")
+
+    def _session(self, *, port: int | None) -> aiohttp.ClientSession:
+        """Open a session for one scheme; global addresses are reached on `port`, with None not at all."""
+
+        def checked_socket(info: tuple[Any, ...]) -> socket.socket:
+            family, kind, protocol, _, (host, wanted_port, *_) = info
+            if not is_reachable(host, self._networks, is_global_allowed=wanted_port == port):
+                raise PermissionError(f"{host} port {wanted_port} is not fetched from")
+            sock = socket.socket(family, kind, protocol)
+            sock.setblocking(False)
+            return sock
+
+        connector = aiohttp.TCPConnector(
+            limit=FETCHES_AT_ONCE, force_close=True, use_dns_cache=False, socket_factory=checked_socket
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,
+            trust_env=False,
+        )
+
+
+def is_reachable(host: str, networks: Sequence[Network], *, is_global_allowed: bool) -> bool:
+    """Return whether pictures may be fetched from an IP address: one in `networks`, or where allowed a global one.
+
+    An IPv4 address inside an IPv6 one counts as what it stands for. Raises ValueError when `host` is no address.
+    """
+    meant = [_unpacked(each) for each in _addresses(ip_address(host.partition("%")[0]))]
+    if all(any(address in network for network in networks if network.version == address.version) for address in meant):
+        return True
+    return is_global_allowed and all(address.is_global and not address.is_multicast for address in meant)
+
+
+def _addresses(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:
+    """Return the address itself, or those that a tunnel leads to: 6to4 to one, Teredo to its server and its client."""
+    if isinstance(address, IPv6Address):
+        if address.sixtofour is not None:
+            return [address.sixtofour]
+        if address.teredo is not None:
+            return list(address.teredo)
+    return [address]
+
+
+def _unpacked(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    if isinstance(address, IPv6Address) and int(address) > 1 and any(address in network for network in _IPV4_IN_IPV6):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    if isinstance(address, IPv6Address) and address in _NAT64_LOCAL:
+        return IPv6Address("::1")  # Where it leads is known to the network's own translator only.
+    return address
+
+
+def _checked_url(url: str) -> URL:
+    """Parse an address without quoting anything. Raises FetchFailed."""
+    if len(url) > URL_CHARS_MAX or not url.isascii() or not url.isprintable() or " " in url:
+        raise FetchFailed("its address is no plain URL")
+    try:
+        address = URL(url, encoded=True)
+        host, port, user = address.host, address.port, address.user or address.password
+    except ValueError:
+        raise FetchFailed("its address is no plain URL") from None
+    if address.scheme not in ("https", "http") or not host or not port or user:
+        raise FetchFailed("its address is no http or https URL without a user")
+    return address
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    while chunk := await response.content.read(READ_BYTES):
+        yield chunk
