@@ -73,7 +73,9 @@ async def set_(
     concurrent: Amount = None,
 ) -> None:
     """Set, change or remove limits, several at once; then show those of this scope and model."""
-    scope = required_scope(chosen_scope(organization, project, user, key, everyone=everyone))
+    scope = chosen_scope(organization, project, user, key, everyone=everyone)
+    if not scope:
+        raise InvalidValue("Name the scope: --everyone, --organization, --project P, --user U or --key ID.")
     options = (
         LimitOption("--spend", "micros", spend, spend_per),
         LimitOption("--images", "images", images, images_per),

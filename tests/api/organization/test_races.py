@@ -128,3 +128,29 @@ async def test_of_a_limit_that_is_lowered_and_raised_while_it_is_used_nothing_is
     assert {status for _, status in crowd.answers} == {200, 429}
     shown = await office.get(path)
     assert (shown["used_micros"], shown["held_micros"], shown["left_micros"]) == (960_000, 0, 0)
+
+
+async def test_an_own_limit_that_comes_and_goes_while_it_is_used_counts_on_with_the_default(office: Office) -> None:
+    lin = await office.post("/users", name="lin")
+    keys = [await office.post("/projects/proj_default/api_keys", user_id=lin["id"]) for _ in range(4)]
+
+    async def set_spend(amount: int | None, **where: Any) -> None:
+        await office.post("/limits", limits=[{"unit": "micros", "interval": "month", "amount": amount}], **where)
+
+    own: dict[str, Any] = {"scope": "user", "scope_id": lin["id"]}
+    await set_spend(400_000, scope="everyone")
+
+    async def come_and_go() -> None:
+        for amount in (960_000, None):
+            await set_spend(amount, **own)
+        await asyncio.gather(set_spend(480_000, scope="everyone"), set_spend(960_000, **own))
+
+    crowd = Crowd(office, [key["value"] for key in keys])
+    await crowd.around(come_and_go())
+
+    assert crowd.bought == 12, "0.96 at 0.08 each"
+    assert {status for _, status in crowd.answers} == {200, 429}
+    [counter] = await office.running.counters()
+    assert (counter["spent"], counter["held"]) == (960_000, 0)
+    [shown] = (await office.get("/limits", **own))["data"]
+    assert (shown["amount"], shown["left"], shown["default_of"]) == (960_000, 0, None)
