@@ -8,7 +8,6 @@ import functools
 import os
 import re
 import sys
-import tomllib
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +50,8 @@ def wrap(text: str, width: int) -> list[str]:
 @functools.cache
 def table() -> Mapping[str, str]:
     """Load the translations, from English to Chinese. Names in braces stand for what the text is filled with."""
+    import tomllib
+
     with (Path(__file__).parent / "chinese.toml").open("rb") as file:
         return tomllib.load(file)
 

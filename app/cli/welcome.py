@@ -43,8 +43,10 @@ def welcome(target: LocalTarget, host: str, port: int, first: FirstKey | None, c
     url = f"http://{_reachable(host)}:{port}"
     lines = [f"imagegate is ready at {url}", *_addresses(url, host, port), _money(target, catalog)]
     if first is not None:
-        lines += ["", *_first_steps(target, url, first), "", *_models(target, catalog)]
-    lines += ["", "Usage so far:", f"  {_command(target, 'usage --by model,user')}"]
+        lines += ["", *_first_steps(target, url, first), "", *_models(target, catalog), ""]
+    else:
+        lines += ["", "A key for somebody:", f"  {_command(target, 'keys create --user NAME')}"]
+    lines += ["Usage so far:", f"  {_command(target, 'usage --by model,user')}"]
     lines += ["Something wrong?", f"  {_command(target, 'doctor')}", "Ctrl-C stops the gateway.", ""]
     return "\n".join(map(translate, lines))
 

@@ -14,6 +14,7 @@ from typer._click.core import Command
 from typer.core import TyperGroup
 
 import app.cli
+import dev
 from app.cli.language import display_width, is_chinese, table, translate
 from app.cli.output import Column, Format, Output
 from app.cli.root import app as root
@@ -78,16 +79,28 @@ def sentences(module: Path) -> Iterator[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             text = node.value
         elif isinstance(node, ast.JoinedStr):
-            parts = enumerate(node.values)
-            text = "".join(str(part.value) if isinstance(part, ast.Constant) else f"<{n}>" for n, part in parts)
+            text = _text(node)
         else:
             continue
         if " " in text.strip() and not CODE.fullmatch(text):
             yield text
 
 
+def _text(node: ast.JoinedStr) -> str:
+    parts = enumerate(node.values)
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else f"<{n}>" for n, part in parts)
+
+
 def _name(call: ast.Call) -> str:
     return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
+def said_by_dev() -> Iterator[str]:
+    """List what dev.py says, as `say` prints it."""
+    tree = ast.parse(Path(dev.__file__).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _name(node) == "say" and isinstance(node.args[0], ast.JoinedStr):
+            yield "imagegate: " + _text(node.args[0])
 
 
 def columns(module: Path) -> Iterator[Column]:
@@ -98,7 +111,7 @@ def columns(module: Path) -> Iterator[Column]:
 
 def said() -> set[str]:
     modules = [module for module in FOLDER.glob("*.py") if module.stem != "__init__"]
-    texts = set(helps(typer.main.get_command(root)))
+    texts = {*helps(typer.main.get_command(root)), *said_by_dev()}
     texts |= {text for module in (*modules, *FOLDER.parent.glob("control/doctor*.py")) for text in sentences(module)}
     for module in modules:
         for column in columns(module):

@@ -59,6 +59,7 @@ async def test_a_later_start_names_the_price_and_no_key(gateway: GatewayProcess)
 
     said = "".join(gateway.said)
     assert "REAL MONEY" in said
+    assert "keys create --user NAME" in said
     assert "sk-ig-" not in said
 
 
