@@ -15,12 +15,13 @@ import typer
 
 from app.cli.command import LocalContext, local_command
 from app.cli.targets import LocalTarget
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, StoreUnavailable
 
 if TYPE_CHECKING:
     from app.control.installation import FirstKey
     from app.core.catalog import Catalog
     from app.settings import Settings
+    from app.store.control_data import ControlData
 
 START_BYTES_MIN = 1024 * 1024
 """Free bytes of the disk below which a start is refused: SQLite could not even open its book."""
@@ -95,7 +96,7 @@ async def _serve(target: LocalTarget, settings: "Settings") -> None:
             _with_relay(target, settings) as settings,
             open_gateway(settings, target.database_url, target.data_dir, pepper, sandbox=target.sandbox) as gateway,
         ):
-            catalog = await gateway.control_data.catalog()
+            catalog = await _catalog(gateway.control_data)
 
             def started() -> None:
                 tune_garbage_collector()
@@ -103,6 +104,16 @@ async def _serve(target: LocalTarget, settings: "Settings") -> None:
 
             server = Server(create_app(gateway), gateway.image_service, settings.drain_s, started)
             await server.serve([sock])
+
+
+async def _catalog(control_data: "ControlData") -> "Catalog":
+    """Read the models for the welcome text; none while PostgreSQL is away, which the gateway serves without until it is back."""
+    from app.core.catalog import Catalog
+
+    try:
+        return await control_data.catalog()
+    except StoreUnavailable:
+        return Catalog({})
 
 
 async def _first_start(target: LocalTarget, pepper: bytes) -> "FirstKey | None":
