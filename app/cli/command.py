@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import json
 import re
 import sys
 from collections.abc import Callable, Coroutine
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from app.cli.language import translate
-from app.cli.output import Format, Output, say
+from app.cli.output import Format, Output, say, say_json
 from app.cli.targets import LocalTarget, RemoteTarget, Target, local_target, remote_target, url_in_effect
 from app.errors import BadRequest, ConfigurationError, GatewayError, InvalidValue
 
@@ -208,7 +207,7 @@ def report(exc: GatewayError | ConfigurationError, target: Target | None, *, as_
     flags = target.flags if target else ""
     if as_json:
         body = _error_object(exc, with_flags(str(exc), flags))
-        say(json.dumps(body if target is None else {**body, "using": target.where}, ensure_ascii=False))
+        say_json(body if target is None else {**body, "using": target.where})
     else:
         say(f"imagegate: {with_flags(translate(str(exc)), flags)}")
     return exit_code(exc)

@@ -150,6 +150,11 @@ def say(text: str) -> None:
     print(translate(text), file=sys.stderr, flush=True)
 
 
+def say_json(value: Any) -> None:
+    """Print a document for programs on stderr, in English."""
+    print(json.dumps(value, ensure_ascii=False), file=sys.stderr, flush=True)
+
+
 def visible(text: str) -> str:
     """Escape control characters: a terminal obeys them, and a tab or line end would break a table."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,6 +1,5 @@
 """Root of the command line. Each module of a command or group has an `app`, which is registered here."""
 
-import json
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -29,7 +28,7 @@ from app.cli import (
 from app.cli.command import AdminKeyFile, CommonOptions, DataDir, FormatOption, Json, Sandbox, Url, error_body
 from app.cli.help import translate_help
 from app.cli.language import is_chinese, translate
-from app.cli.output import Format, say
+from app.cli.output import Format, say, say_json
 
 app = typer.Typer(
     name="imagegate",
@@ -94,7 +93,7 @@ def run(arguments: Sequence[str]) -> int:
 def _usage_error(exc: typer.TyperException, arguments: Sequence[str]) -> int:
     message = exc.format_message().replace("Value error, ", "")  # How pydantic, which typer asks, begins its own.
     if _wants_json(arguments):
-        say(json.dumps(error_body(message, "invalid_request_error", "invalid_usage"), ensure_ascii=False))
+        say_json(error_body(message, "invalid_request_error", "invalid_usage"))
     else:
         words = " ".join(word for word in arguments[:2] if word.isalpha())
         say(f"imagegate: {translate(message)} See: {' '.join(('imagegate', words)).strip()} --help")

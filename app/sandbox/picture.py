@@ -84,7 +84,7 @@ def _color(hue: float, lightness: float, saturation: float) -> Color:
 
 
 def _backdrop(width: int, height: int, dice: random.Random) -> Image.Image:
-    """A diagonal gradient of two neighbouring hues with soft lights and a set of fine rings."""
+    """Draw a diagonal gradient of two neighbouring hues with soft lights and a set of fine rings."""
     hue = dice.uniform(0.48, 0.98)  # teal to red: greens and yellows glare under white letters
     deep, bright = _color(hue, 0.15, 0.62), _color(hue + dice.uniform(0.03, 0.09), 0.36, 0.60)
     # Nothing here has an edge, so a quarter of the size is enough and takes a sixteenth of the time.
@@ -106,7 +106,6 @@ def _diagonal(width: int, height: int, turn: int) -> Image.Image:
 
 
 def _light(width: int, height: int, dice: random.Random) -> Image.Image:
-    """A soft spot of light somewhere."""
     mask = Image.new("L", (width, height))
     radius = dice.uniform(0.18, 0.34) * max(mask.size)
     x, y = dice.uniform(0.1, 1.0) * width, dice.uniform(0.0, 0.9) * height
@@ -115,7 +114,7 @@ def _light(width: int, height: int, dice: random.Random) -> Image.Image:
 
 
 def _rings(width: int, height: int, dice: random.Random) -> Image.Image:
-    """Concentric circles around one of the right corners, drawn at twice the size for smooth edges."""
+    """Draw concentric circles around one of the right corners, drawn at twice the size for smooth edges."""
     mask = Image.new("L", (width * 2, height * 2))
     pen = ImageDraw.Draw(mask)
     x, y = dice.uniform(0.82, 1.02) * mask.width, dice.choice((0.06, 0.94)) * mask.height
@@ -136,7 +135,7 @@ def _write(canvas: Image.Image, card: Card) -> None:
 
 
 def _badge(pen: ImageDraw.ImageDraw, card: Card, margin: int, text_px: int) -> int:
-    """The word "sandbox" in a pill at the top left; returns where the free space below it begins."""
+    """Draw the badge at the top left. Return the height at which the free space below it begins."""
     font = ImageFont.load_default(text_px)
     label = badge_text(card)
     width, height, pad = pen.textlength(label, font), round(text_px * 1.75), round(text_px * 0.8)
@@ -154,7 +153,7 @@ def badge_text(card: Card) -> str:
 
 
 def _footer(pen: ImageDraw.ImageDraw, canvas: Image.Image, card: Card, margin: int, text_px: int) -> int:
-    """SandboxModel and size at the bottom, under a thin line; returns where the free space above it ends."""
+    """Draw model and size at the bottom, under a thin line. Return the height at which the free space above it ends."""
     font = ImageFont.load_default(text_px)
     baseline = canvas.height - margin
     line = baseline - round(text_px * 1.75)
@@ -169,7 +168,7 @@ def _footer(pen: ImageDraw.ImageDraw, canvas: Image.Image, card: Card, margin: i
 
 
 def _headline(pen: ImageDraw.ImageDraw, prompt: str, box: tuple[int, int, int, int]) -> None:
-    """The prompt's first words, as large as they fit, standing on the box's floor."""
+    """Draw the prompt's first words as large as they fit, at the bottom of the box."""
     left, top, right, bottom = box
     words = shown_words(prompt)
     typeface = typeface_for("".join(words))
@@ -188,7 +187,7 @@ def _headline(pen: ImageDraw.ImageDraw, prompt: str, box: tuple[int, int, int, i
 
 
 def shown_words(prompt: str) -> list[str]:
-    """The first words of a prompt, unprintable characters left out, with an ellipsis when there are more."""
+    """Return the first words of a prompt, unprintable characters left out, with an ellipsis when there are more."""
     printable = "".join(sign if sign.isprintable() else " " for sign in prompt[: CHARACTERS_SHOWN_MAX + 1])
     words = printable[:CHARACTERS_SHOWN_MAX].split()
     if not words:

@@ -170,6 +170,7 @@ def test_help_is_chinese_and_fits_the_terminal(
 def test_a_mistake_is_told_in_chinese_but_in_json_in_english(chinese: None, cli: Cli) -> None:
     assert cli("keys create", code=2).err == "imagegate: 缺少选项 '--user'。 用法见：imagegate keys create --help\n"
     assert "Missing option '--user'." in cli("keys create --json", code=2).error["message"]
+    assert "'a stands for b'" in cli("--json keys show", "a stands for b", code=None).err
     assert "请指定范围" in cli("limits set --spend 1 --spend-per month", code=2).err
     assert "Name the scope" in cli("limits set --spend 1 --spend-per month --json", code=2).error["message"]
 
