@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import ApiContext, command
+from app.cli.command import ApiContext, Yes, command, confirm
 from app.cli.output import Column, say
 
 app = typer.Typer(help="Admin API keys: for /v1/organization, never for images.")
@@ -51,8 +51,11 @@ async def list_(ctx: ApiContext) -> None:
 
 
 @command(app, "revoke")
-async def revoke(ctx: ApiContext, key: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]) -> None:
+async def revoke(
+    ctx: ApiContext, key: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")], yes: Yes = False
+) -> None:
     """Let an admin key never work again."""
     found = await ctx.client.get("admin_api_keys", key)
+    confirm(f"Revoke the admin key {key} ({found['name']}) for good?", yes=yes)
     await ctx.client.delete("admin_api_keys", key)
     ctx.out.one(_KEY, found)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.command import FAILED, ApiContext, command, with_flags
+from app.cli.command import FAILED, ApiContext, Yes, command, confirm, with_flags
 from app.cli.limits import Key, Model, Organization, Per, Project, User, chosen_scope, required_scope
 from app.cli.output import Column, Record, say
 from app.errors import InvalidValue
@@ -107,9 +107,12 @@ async def list_(ctx: ApiContext) -> None:
 
 
 @command(app, "delete")
-async def delete(ctx: ApiContext, alert_id: Annotated[str, typer.Argument(metavar="ID", help="Its id.")]) -> None:
+async def delete(
+    ctx: ApiContext, alert_id: Annotated[str, typer.Argument(metavar="ID", help="Its id.")], yes: Yes = False
+) -> None:
     """Delete an alert, and what it has not sent yet."""
     alert = await ctx.client.get("alerts", alert_id)
+    confirm(f"Delete the alert {alert['id']} and the messages that it has not sent yet?", yes=yes)
     await ctx.client.delete("alerts", alert["id"])
     ctx.out.json(alert) if ctx.out.is_json else ctx.out.table(_ALERT, [alert])
 

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import re
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields
@@ -36,6 +37,7 @@ AdminKeyFile = Annotated[
     typer.Option("--admin-key-file", metavar="F", help="Holds the admin key, instead of IMAGEGATE_ADMIN_KEY."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask. Without a terminal nobody is asked.")]
 FormatOption = Annotated[Format | None, typer.Option("--format", help="How to print; csv: of usage and requests list.")]
 Csv = Annotated[bool, typer.Option("--csv", help="The same as --format csv.")]
 
@@ -231,6 +233,24 @@ def exit_code(exc: GatewayError | ConfigurationError) -> int:
     if isinstance(exc, ConfigurationError):
         return FAILED
     return {400: USAGE, 404: NOT_FOUND, 409: CONFLICT}.get(exc.status, FAILED)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on a terminal before a change that cannot be undone or that stops somebody's work; not with `yes`, and not in a script.
+    Raises typer.Abort when the answer is no."""
+    if yes or not sys.stdin.isatty():
+        return
+    asyncios = signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio's only takes effect after the line.
+    try:
+        print(f"{translate(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        answer = "\n"
+    finally:
+        signal.signal(signal.SIGINT, asyncios)
+    if answer.strip().lower() not in ("y", "yes"):
+        say("Nothing is changed.")
+        raise typer.Abort
 
 
 def read_file(file: str) -> str:

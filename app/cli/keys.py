@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from app.cli.command import ApiContext, command
+from app.cli.command import ApiContext, Yes, command, confirm
 from app.cli.output import Column, Output, Record, say
 from app.errors import Conflict
 
@@ -80,10 +80,11 @@ async def show(ctx: ApiContext, key: KeyId) -> None:
 
 
 @command(app, "revoke")
-async def revoke(ctx: ApiContext, key: KeyId) -> None:
+async def revoke(ctx: ApiContext, key: KeyId, yes: Yes = False) -> None:
     """Let a key never work again."""
     found = await ctx.client.get("api_keys", key)
     if found["revoked_at"] is None:
+        confirm(f"Revoke the key {_described(found)} for good?", yes=yes)
         await ctx.client.delete("projects", found["project"]["id"], "api_keys", found["id"])
         with ctx.client.after(f"The key {found['id']} is revoked"):
             found = await ctx.client.get("api_keys", found["id"])
@@ -117,6 +118,7 @@ async def rotate(
     grace: Annotated[
         str | None, typer.Option(metavar="24h", help="How long the old secret goes on, at most 30 days: 24h, 7d.")
     ] = None,
+    yes: Yes = False,
 ) -> None:
     """Give a key a new secret and print it: this once and never again. Its limits and its history go on."""
     from app.control.dates import duration_s
@@ -128,6 +130,8 @@ async def rotate(
     found = await ctx.client.get("api_keys", key)
     if found["revoked_at"] is not None:  # Its project does not list it any more.
         raise Conflict(f"The key {found['id']} is revoked; make a new one.", param="key")
+    if leaked:
+        confirm(f"Stop the secret of the key {_described(found)} at once?", yes=yes)
     path = ("projects", found["project"]["id"], "api_keys", found["id"], "rotate")
     rotated = await ctx.client.post(*path, grace_period_seconds=grace_s)
     if _print_secret(ctx.out, rotated):
@@ -146,6 +150,10 @@ def _owner(key: Record) -> Record:
     """Return the user or service account that a key belongs to."""
     owner: Record = key["owner"][key["owner"]["type"]]
     return owner
+
+
+def _described(key: Record) -> str:
+    return f"{key['id']} ({key['name']}; {_owner(key)['name']}, {key['project']['name']})"
 
 
 def _print_secret(out: Output, created: Record) -> bool:

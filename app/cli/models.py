@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.command import ApiContext, command
+from app.cli.command import ApiContext, Yes, command, confirm
 from app.cli.language import translate
 from app.cli.output import Column, say
 from app.errors import InvalidValue
@@ -94,10 +94,13 @@ async def _set(ctx: ApiContext, project: str, mode: str, models: list[str]) -> N
 
 @command(app, "remove")
 async def remove(
-    ctx: ApiContext, model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the catalog.")]
+    ctx: ApiContext,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the catalog.")],
+    yes: Yes = False,
 ) -> None:
     """Remove a mistyped model from the catalog, and end its prices. The book and reports keep its name, and `prices set` makes it
     again."""
+    confirm(f"Remove the model {model} and end all its prices?", yes=yes)
     removed = await ctx.client.delete("models", model=model)
     if ctx.out.is_json:
         ctx.out.json(removed)
@@ -129,6 +132,7 @@ async def alias(
         ResponseFormat | None, typer.Option(help="What a client gets that names no response_format.")
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the alias away.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Let a name stand for a model; permissions, limits and prices are the model's. Of several aliases the most exact wins, and a
     real model always. An option that is not given keeps what was set, and `none` takes it away. Every alias of a gpt-image model
@@ -137,6 +141,7 @@ async def alias(
     if remove != (model is None) or (remove and (size or quality or drop or response_format)):
         raise InvalidValue("Give NAME and MODEL, or NAME and --remove without anything else.", param="model")
     if remove:
+        confirm(f"Remove the alias {name}?", yes=yes)
         removed = await ctx.client.delete("model_aliases", name=name)
         if ctx.out.is_json:
             ctx.out.json(removed)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.command import ApiContext, command
+from app.cli.command import ApiContext, Yes, command, confirm
 from app.cli.language import translate
 from app.cli.output import Column, Output, Record, say
 from app.errors import InvalidValue
@@ -87,8 +87,10 @@ async def set_(
 async def remove(
     ctx: ApiContext,
     price: Annotated[str, typer.Argument(metavar="ID", help="The price's id, like price_7, from `prices list`.")],
+    yes: Yes = False,
 ) -> None:
     """End a mistyped price now; the one that it replaced is in force again. What was booked stays booked."""
+    confirm(f"End the price {price} now?", yes=yes)
     ended = await ctx.client.delete("prices", price)
     if ctx.out.is_json:
         ctx.out.json(ended)

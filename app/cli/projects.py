@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import ApiContext, command
+from app.cli.command import ApiContext, Yes, command, confirm
 from app.cli.output import Column
 
 app = typer.Typer(help="Teams and cost centres; every key belongs to one.")
@@ -32,6 +32,9 @@ async def list_(ctx: ApiContext) -> None:
 
 
 @command(app, "archive")
-async def archive(ctx: ApiContext, project: Annotated[str, typer.Argument(metavar="NAME", help="Name or id.")]) -> None:
+async def archive(
+    ctx: ApiContext, project: Annotated[str, typer.Argument(metavar="NAME", help="Name or id.")], yes: Yes = False
+) -> None:
     """Let none of a project's keys buy any more, for good; its past stays in every report."""
+    confirm(f"Archive the project {project} and stop all its keys for good?", yes=yes)
     ctx.out.one(_PROJECT, await ctx.client.post("projects", project, "archive"))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import ApiContext, command
+from app.cli.command import ApiContext, Yes, command, confirm
 from app.cli.output import Column, say
 
 app = typer.Typer(help="Non-persons that hold keys in a project; limits and reports count them as users.")
@@ -44,10 +44,12 @@ async def delete(
     ctx: ApiContext,
     account: Annotated[str, typer.Argument(metavar="ID", help="The service account's id.")],
     project: Project = "default",
+    yes: Yes = False,
 ) -> None:
     """Delete a service account and its keys for good; what it used stays in the book."""
     project_id = (await ctx.client.get("projects", project))["id"]
     path = ("projects", project_id, "service_accounts", account)
     found = await ctx.client.get(*path)
+    confirm(f"Delete the service account {found['name']} and all its keys for good?", yes=yes)
     await ctx.client.delete(*path)
     ctx.out.one(_ACCOUNT, {**found, "project_id": project_id})

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import ApiContext, command
+from app.cli.command import ApiContext, Yes, command, confirm
 from app.cli.output import Column, say
 
 app = typer.Typer(help="People who may hold keys.")
@@ -48,8 +48,9 @@ async def list_(ctx: ApiContext) -> None:
 
 
 @command(app, "disable")
-async def disable(ctx: ApiContext, name: Name) -> None:
+async def disable(ctx: ApiContext, name: Name, yes: Yes = False) -> None:
     """Let none of a user's keys work any more."""
+    confirm(f"Stop all keys of {name} until `users enable`?", yes=yes)
     ctx.out.one(_USER, await ctx.client.post("users", name, disabled=True))
 
 
@@ -60,8 +61,9 @@ async def enable(ctx: ApiContext, name: Name) -> None:
 
 
 @command(app, "delete")
-async def delete(ctx: ApiContext, name: Name) -> None:
+async def delete(ctx: ApiContext, name: Name, yes: Yes = False) -> None:
     """Delete a user and all their keys for good; what they used stays in every report."""
     user = await ctx.client.get("users", name)
+    confirm(f"Delete the user {user['name']} and all their keys for good?", yes=yes)
     await ctx.client.delete("users", user["id"])
     ctx.out.one(_USER, user)
