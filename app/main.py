@@ -42,6 +42,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
         models_per_minute=settings.guard_models_per_minute,
         admin_per_minute=settings.guard_admin_per_minute,
         own_per_minute=settings.guard_own_per_minute,
+        pictures_per_minute=settings.guard_pictures_per_minute,
         bad_keys_per_minute=settings.guard_bad_keys_per_minute,
     )
     door = Door(

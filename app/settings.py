@@ -195,6 +195,9 @@ class Settings(BaseSettings):
         600,
         description="Most calls of /v1/key, /v1/usage/images, /v1/costs and /v1/images/quote, each per client address and minute.",
     )
+    guard_pictures_per_minute: Positive = Field(
+        1200, description="Most calls for pictures by signed link per client address and minute."
+    )
     guard_bad_keys_per_minute: Positive = Field(
         60, description="Most requests with a wrong key per client address and minute."
     )

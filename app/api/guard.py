@@ -16,16 +16,26 @@ WINDOW_S = 60
 
 class Guard:
     """Limits per client address and minute: `models_per_minute` calls of /models, `admin_per_minute` of the administration API,
-    `own_per_minute` of each route about the caller's own key, `bad_keys_per_minute` wrong keys.
+    `own_per_minute` of each route about the caller's own key, `pictures_per_minute` pictures by link, `bad_keys_per_minute` wrong
+    keys.
 
     Every method counts one call and raises RateLimited above the limit of its address.
     """
 
-    def __init__(self, *, models_per_minute: int, admin_per_minute: int, own_per_minute: int, bad_keys_per_minute: int):
+    def __init__(
+        self,
+        *,
+        models_per_minute: int,
+        admin_per_minute: int,
+        own_per_minute: int,
+        pictures_per_minute: int,
+        bad_keys_per_minute: int,
+    ):
         self.limiter = Limiter(key_func=get_remote_address, storage_uri="memory://")
         self._models = parse(f"{models_per_minute}/minute")
         self._own = parse(f"{own_per_minute}/minute")
         self._admin = parse(f"{admin_per_minute}/minute")
+        self._pictures = parse(f"{pictures_per_minute}/minute")
         self._bad_keys = parse(f"{bad_keys_per_minute}/minute")
 
     def count_models_call(self, request: Request) -> None:
@@ -36,6 +46,9 @@ class Guard:
 
     def count_admin_call(self, request: Request) -> None:
         self._count(request, self._admin, "admin")
+
+    def count_picture(self, request: Request) -> None:
+        self._count(request, self._pictures, "picture", "calls for pictures")
 
     def count_bad_key(self, request: Request) -> None:
         """Count a wrong key. Valid keys are never counted or refused here."""

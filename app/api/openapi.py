@@ -162,7 +162,7 @@ PICTURE: dict[str, Any] = {
         },
         206: {"description": "The part that the header Range names."},
         304: {"description": "The client has this picture already."},
-        **_refused(403, 404, 410, 416, 503),
+        **_refused(403, 404, 410, 416, 429, 503),
     },
     "openapi_extra": {"security": []},
 }

@@ -25,7 +25,7 @@ _RAW_SLASHES = re.compile(b"//+")
 
 class ClientPaths:
     """Serve a path also with doubled slashes, with a slash at its end, and each of `paths` without its /v1, as base URLs with a
-    slash at the end or without /v1 make them; and HEAD wherever GET is served.
+    slash at the end or without /v1 make them; and HEAD wherever GET is served. `request.state.is_head` spares a route the body.
 
     Routes check the key themselves, so no spelling of a path passes them by.
     """
@@ -43,9 +43,11 @@ class ClientPaths:
         raw_path = _RAW_SLASHES.sub(b"/", scope["path"].encode() if raw is None else raw).rstrip(b"/") or b"/"
         if path[1:].partition("/")[0] in self._names:
             path, raw_path = V1 + path, V1.encode() + raw_path
-        if scope["method"] == "HEAD":
+        is_head = scope["method"] == "HEAD"
+        scope.setdefault("state", {})["is_head"] = is_head
+        if is_head:
             send = _without_body(send)
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        method = "GET" if is_head else scope["method"]
         await self.app({**scope, "method": method, "path": path, "raw_path": raw_path}, receive, send)
 
 

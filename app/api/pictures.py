@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.api import openapi
-from app.api.deps import Wired, links
+from app.api.deps import Wired, guard, links
 from app.errors import GatewayError, InvalidValue
 from app.images.links import KeptPicture
 from app.upstream.pictures import decoded
@@ -25,8 +25,12 @@ router = APIRouter(prefix="/images/pictures", tags=["Images"])
 async def retrieve_picture(
     request: Request, gateway: Wired, picture_id: str, expires: str = "", signature: str = ""
 ) -> Response:
-    """Return the picture that a link in an answer names, from the stored answer. It needs no key, answers HEAD and one Range."""
+    """Return the picture that a link in an answer names, from the stored answer. It needs no key, answers HEAD and one Range.
+
+    Calls of each address are counted, with right and wrong signatures alike.
+    """
     try:
+        guard(request).count_picture(request)
         picture = await links(request).open(picture_id, expires, signature)
     except GatewayError as exc:
         exc.headers = exc.headers | _ANY_PAGE
@@ -46,7 +50,11 @@ async def retrieve_picture(
     is_part = len(wanted) < picture.size_bytes
     if is_part:
         headers["content-range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{picture.size_bytes}"
-    return StreamingResponse(_bytes(picture, wanted), 206 if is_part else 200, headers)
+    status = 206 if is_part else 200
+    if request.state.is_head:
+        picture.spool.close()
+        return Response(None, status, headers)
+    return StreamingResponse(_bytes(picture, wanted), status, headers)
 
 
 def _headers(picture: KeptPicture, now_ms: int) -> dict[str, str]:

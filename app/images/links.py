@@ -19,7 +19,7 @@ from app.store.clock import Clock
 from app.store.requests import StoredRequests
 from app.upstream.answer import images_response
 from app.upstream.images import image_format
-from app.upstream.pictures import decoded
+from app.upstream.pictures import decoded_bytes
 from app.upstream.skeleton import LongString
 
 PURPOSE = b"imagegate links to pictures"
@@ -94,7 +94,7 @@ class PictureLinks:
         if b64 is None:
             spool.close()
             raise NotFound(NO_PICTURE)
-        size_bytes = await asyncio.to_thread(lambda: sum(map(len, decoded(b64, spool))))
+        size_bytes = await asyncio.to_thread(decoded_bytes, b64, spool)
         return KeptPicture(picture_id, b64, spool, size_bytes, image_format(b64), expires_at_ms)
 
     async def _expires_s(self, request_id: str) -> int | None:

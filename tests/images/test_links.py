@@ -10,13 +10,15 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from starlette.types import Message
 
 from app.api.answers import format_header
 from app.images.booking import CompleteAnswer
+from app.main import create_app
 from app.sandbox import RunningSandbox
 from app.spool import Spool, whole
 from app.upstream.images import Images, image_format
-from app.upstream.pictures import decoded
+from app.upstream.pictures import decoded, decoded_bytes
 from app.upstream.skeleton import Skeleton
 from tests.gateways import PEPPER, running_gateway
 from tests.images.client import LARGE, SMALL, Client
@@ -161,6 +163,45 @@ async def test_links_begin_with_the_public_url_where_it_is_set(tmp_path: Path, r
     assert link.startswith(f"{url}v1/images/pictures/req_")
 
 
+async def test_a_head_makes_no_body(client: Client) -> None:
+    url, sent = urlsplit(await link_of(client)), []
+    query = url.query.encode()
+    scope = {
+        "type": "http",
+        "http_version": "1.0",
+        "method": "HEAD",
+        "path": url.path,
+        "query_string": query,
+        "headers": [],
+        "root_path": "",
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await create_app(client.gateway.gateway)(scope, receive, send)
+
+    start, *bodies = sent
+    assert (start["status"], len(bodies)) == (200, 1)
+    assert dict(start["headers"])[b"content-length"] == str(len(bought_picture(client))).encode()
+
+
+async def test_pictures_are_counted_for_each_address(tmp_path: Path, relay: RunningSandbox) -> None:
+    async with (
+        running_gateway(tmp_path, relay.base_url, guard_pictures_per_minute=2) as running,
+        httpx2.AsyncClient(base_url=running.url) as http,
+    ):
+        link = await link_of(Client(http, await running.key(), relay, running))
+        answers = [await http.head(link), await http.get(link[:-1]), await http.get(link)]
+
+    assert [answer.status_code for answer in answers] == [200, 403, 429]
+    assert "Too many calls for pictures from your address (2 per minute)" in answers[2].json()["error"]["message"]
+    assert answers[2].headers["access-control-allow-origin"] == "*" and "retry-after" in answers[2].headers
+
+
 async def test_without_an_address_the_picture_comes_as_base64(client: Client) -> None:
     """HTTP 1.0 without a Host: no link can be made, and a paid picture is no error."""
     body, at = json.dumps(DALL_E).encode(), urlsplit(client.gateway.url)
@@ -200,6 +241,8 @@ def test_base64_is_decoded_in_pieces_whatever_its_escapes(tmp_path: Path, text: 
     b64 = skeleton.document()["b64_json"]
 
     assert b"".join(decoded(b64, spool)) == picture
+    assert decoded_bytes(b64, spool) == len(picture)
+    assert [decoded_bytes(digits[:length], spool) for length in range(9)] == [0, 0, 1, 2, 3, 3, 4, 5, 6]
     assert image_format(b64) == "png"
     assert b"".join(decoded(digits, spool)) == picture
 
