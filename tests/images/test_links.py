@@ -177,7 +177,8 @@ async def test_a_head_makes_no_body(client: Client) -> None:
     }
 
     async def receive() -> Message:
-        return {"type": "http.request"}
+        await asyncio.Event().wait()  # The client neither sends anything nor leaves.
+        return {}
 
     async def send(message: Message) -> None:
         sent.append(message)
