@@ -92,7 +92,8 @@ async def check_prices(database: Database, offered: Sequence[str]) -> Finding:
         cure = f"`imagegate prices set {shlex.quote(unpriced[0])} --per-image AMOUNT`"
         wrong.append(f"None yet, so refused: {', '.join(unpriced)}. Price one with: {cure}")
     if missing := [model for model in priced if offered and model not in offered]:
-        wrong.append(f"The relay does not offer to this gateway's key: {', '.join(missing)}. Ask its operator.")
+        cure = f"Ask its operator, or take it out with: `imagegate models remove {shlex.quote(missing[0])}`"
+        wrong.append(f"The relay does not offer to this gateway's key: {', '.join(missing)}. {cure}")
     if wrong:
         return Finding("prices", "warning", " ".join(wrong))
     return Finding("prices", "ok", f"Every model of the catalog has one: {', '.join(priced)}.")

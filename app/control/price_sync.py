@@ -75,7 +75,7 @@ def _amount(
     ]
     ceiling = ceilings[0] if ceilings else ceiling_micros
     if ceiling is None:
-        cure = f"`imagegate prices sync --model {name} --ceiling-per-image D --apply`"
+        cure = f"`imagegate prices sync --only --model {name} --ceiling-per-image D --apply`"
         return f"{name}: the relay prices it per token and knows no ceiling per image; set it with {cure}"
     return PerToken(offered.input_text_micros, offered.input_image_micros, offered.output_micros, ceiling)
 

@@ -51,7 +51,10 @@ def test_at_a_per_cent_of_a_limit_it_follows_the_limit(cli: Cli) -> None:
     assert [made[name] for name in ("unit", "interval", "percent", "threshold")] == ["micros", "month", 80, 16_000_000]
     assert [daily[name] for name in ("unit", "interval", "percent", "threshold")] == ["images", "day", 50, 15]
     assert "\tmonth\t40.00 CNY\t80%\t" in cli("alerts list").out
+    cli("limits set --everyone --spend 10 --spend-per month")
     cli("limits set --user lin --spend none --spend-per month")
+    assert "\tmonth\t8.00 CNY\t80%\t" in cli("alerts list").out, "of the default that takes its place"
+    cli("limits set --everyone --spend none --spend-per month")
     assert "\tmonth\tno limit\t80%\t" in cli("alerts list").out
 
 

@@ -247,7 +247,7 @@ async def test_a_priced_model_the_relay_does_not_offer_is_named(
     priced = (await found(database.where, tmp_path, **given))["prices"]
 
     assert priced.status == "warning"
-    assert "key: dall-e-9." in priced.message
+    assert "key: dall-e-9." in priced.message and "`imagegate models remove dall-e-9`" in priced.message
 
     async with database.write() as connection:
         await connection.execute(sa.delete(prices).where(prices.c.model == "imagen4"))
