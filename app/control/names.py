@@ -6,6 +6,8 @@ import unicodedata
 from app.errors import InvalidValue
 
 NAME_CHARS_MAX = 64
+NORMALIZED_CHARS_MAX = 1024
+"""Longest text that is normalized, which takes quadratic time for combining marks. A longer one is no name."""
 EMAIL_CHARS_MAX = 254
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe00-\ufe0f\uffa0]")
 """Characters that count as printable and show nothing: fillers, blanks and variation selectors."""
@@ -32,7 +34,7 @@ def checked_name(text: str, field: str = "name") -> str:
 
 def normalized(text: str) -> str:
     """Return a name or id in the form it is stored in (NFKC), so that full-width letters and the like make no second name."""
-    return unicodedata.normalize("NFKC", text)
+    return unicodedata.normalize("NFKC", text) if len(text) <= NORMALIZED_CHARS_MAX else text
 
 
 def checked_email(text: str | None) -> str | None:

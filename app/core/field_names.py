@@ -38,6 +38,11 @@ WRAPPERS = frozenset({
     "config", "extra", "extrabody", "extrafields", "generationconfig", "input", "options", "parameters", "params",
 })
 # fmt: on
+NAME_CHARS_MAX = 128
+NAMES_MAX = 1000
+"""Most names in a request, those inside of fields included."""
+JSON_TEXT_CHARS_MAX = 64 * 1024
+"""Most characters of JSON that is written as text in the fields of a request."""
 _PATH = re.compile(r"[\[\].]+")
 
 
@@ -47,7 +52,10 @@ def squeezed(name: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Return text with compatible characters (full-width ones, say) and cases folded, as lenient relays compare it."""
+    """Return text with compatible characters (full-width ones, say) and cases folded, as lenient relays compare it.
+
+    Only for short text: NFKC sorts combining marks in quadratic time, a name of 1 MiB took a minute.
+    """
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
@@ -55,16 +63,19 @@ def without_destinations(fields: dict[str, Any]) -> dict[str, Any]:
     """Drop nulls and DESTINATIONS.
 
     Raises InvalidValue for what would evade the price or a limit: a field of FACTS in another spelling, and a count or another fact
-    of the price under a name of COUNTS or inside another field, whether an object, JSON in text, or `field[key]` of a form.
+    of the price under a name of COUNTS or inside another field, whether an object, JSON in text, or `field[key]` of a form; and for
+    more names, or more JSON in text, than NAMES_MAX and JSON_TEXT_CHARS_MAX allow.
     """
     kept: dict[str, Any] = {}
+    reader = _NameReader()
     for name, value in fields.items():
+        reader.count(name)
         if value is None:
             continue
         if folded(name) in FACTS and name not in FACTS:
             raise InvalidValue(f"Unknown field {name!r}; did you mean {folded(name)!r}?", param=name)
-        if name not in FACTS:
-            _check_path(name, value)
+        if name not in FACTS and not (squeezed(name) == "sequentialimagegeneration" and value == "disabled"):
+            _check_path(name, reader.keys(name, value))
         if squeezed(name) not in DESTINATIONS:
             kept[name] = value
     return kept
@@ -72,41 +83,67 @@ def without_destinations(fields: dict[str, Any]) -> dict[str, Any]:
 
 def has_field(fields: Mapping[str, Any], names: frozenset[str]) -> bool:
     """Return whether `fields` have one of `names`, at any depth, beside those that the gateway reads."""
+    reader = _NameReader()
     return any(
         squeezed(part) in names
         for name, value in fields.items()
         if name not in FACTS
-        for part in (*_PATH.split(name), *_keys(value))
+        for part in (*_PATH.split(name), *reader.keys(name, value))
     )
 
 
-def _check_path(name: str, value: Any) -> None:
+def _check_path(name: str, keys: Iterator[str]) -> None:
     outer, *inner = [squeezed(part) for part in _PATH.split(name)]
-    if outer == "sequentialimagegeneration" and value == "disabled":  # What it is anyway, unless asked for.
-        return
     refused = COUNTS | NESTED_FACTS if outer in WRAPPERS else COUNTS | {"n"}
     path = [part for part in inner if part]
     if outer in COUNTS or (outer == "n" and name != "n") or any(part in refused for part in path):
         raise _evasion(name, name)
-    for key in _keys(value):
+    for key in keys:
         if squeezed(key) in refused:
             raise _evasion(name, f"{name}.{key}")
 
 
-def _keys(value: Any) -> Iterator[str]:
-    """Yield the keys of all objects in `value`, also of JSON written as text."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+class _NameReader:
+    """Reader of all names in one request. It bounds their number and the JSON that it parses."""
+
+    def __init__(self) -> None:
+        self._names_left = NAMES_MAX
+        self._chars_left = JSON_TEXT_CHARS_MAX
+
+    def count(self, name: str) -> None:
+        """Count one name. Raises InvalidValue when it is too long or one too many."""
+        self._names_left -= 1
+        if self._names_left < 0:
+            raise InvalidValue(f"The request has more than {NAMES_MAX:,} names of fields; send fewer.", param=None)
+        if len(name) > NAME_CHARS_MAX:
+            message = f"A field's name has {len(name):,} characters; at most {NAME_CHARS_MAX} are allowed. Shorten it."
+            raise InvalidValue(message, param=ascii(name[:64])[1:-1])
+
+    def keys(self, field: str, value: Any) -> Iterator[str]:
+        """Yield the keys of all objects in the value of `field`, also of JSON written as text. Raises InvalidValue."""
+        if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+            value = self._parsed(field, value)
+        if isinstance(value, dict):
+            for key, item in value.items():
+                self.count(key)
+                yield key
+                yield from self.keys(field, item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from self.keys(field, item)
+
+    def _parsed(self, field: str, text: str) -> Any:
+        self._chars_left -= len(text)
+        if self._chars_left < 0:
+            message = (
+                f"The fields hold more than {JSON_TEXT_CHARS_MAX:,} characters of JSON in text, {field[:64]!r} the last of them; "
+                "send objects instead of text, or less of it."
+            )
+            raise InvalidValue(message, param=field[:64])
         try:
-            value = strict_json.loads(value.encode())
+            return strict_json.loads(text.encode())
         except (GatewayError, UnicodeEncodeError):
-            return
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _keys(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _keys(item)
+            return None
 
 
 def _evasion(name: str, path: str) -> InvalidValue:

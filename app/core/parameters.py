@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from app.core.field_names import FACTS, without_destinations
+from app.core.field_names import FACTS, NAME_CHARS_MAX, without_destinations
 from app.core.request import ImageRequest, Operation, ResponseFormat, Upload
 from app.core.spellings import folded_choice
 from app.core.uploads import IMAGES_MAX, PIXELS_MAX, FilePart, read_uploads, upload_field
@@ -19,7 +19,6 @@ USER_CHARS_MAX = 256
 CHOICE_CHARS_MAX = 32
 N_MAX = 10
 PARTIAL_IMAGES_MAX = 3
-NAME_CHARS_MAX = 128
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 # Parts of a model's name that would make it a path, a query or an escape. `_visible` refuses spaces and control characters.

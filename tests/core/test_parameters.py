@@ -66,7 +66,7 @@ def each(*values: Any) -> tuple[Any, ...]:
     return values
 
 
-BAD: list[tuple[dict[str, Any], str, str]] = [
+BAD: list[tuple[dict[str, Any], str, str | None]] = [
     *(({"n": value}, "invalid_value", "n") for value in (0, -1, 11, 10**9, 10**30)),
     *(({"n": value}, "invalid_type", "n") for value in each(1.5, 1.0, "2", [1], {}, True)),
     ({"prompt": None}, "missing_required_parameter", "prompt"),
@@ -117,6 +117,12 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         for value in ({"num_images": 4}, {"n": 4}, {"a": [{"batch-size": 4}]}, '{"n": 4}')
     ),
     *(({"parameters": {name: "x"}}, "invalid_value", "parameters") for name in ("size", "quality", "Model")),
+    # Names and JSON in text that would take long to read.
+    ({"a" * 129: 1}, "invalid_value", "a" * 64),
+    ({"a": {"\u0301" * 100 + "\u0323" * 100: 1}}, "invalid_value", "\\u0301" * 64),
+    ({"a": [{f"k{number}": 1} for number in range(1000)]}, "invalid_value", None),
+    ({f"k{number}": 1 for number in range(1000)}, "invalid_value", None),
+    ({"a": "[" + " " * 30_000 + "]", "b": ["[" + " " * 40_000 + "]"]}, "invalid_value", "b"),
 ]
 
 SPELLINGS = {
@@ -150,7 +156,7 @@ def test_what_counts_nothing_passes_on_unchanged() -> None:
 
 
 @pytest.mark.parametrize(("fields", "code", "param"), BAD, ids=lambda value: repr(value)[:32])
-def test_a_bad_field_is_refused_by_its_name(fields: dict[str, Any], code: str, param: str) -> None:
+def test_a_bad_field_is_refused_by_its_name(fields: dict[str, Any], code: str, param: str | None) -> None:
     with pytest.raises(GatewayError) as refused:
         parameters.generation({"prompt": "a cat", **fields})
 
