@@ -109,9 +109,13 @@ async def show(
     """
     scope = chosen_scope(organization, project, user, key, everyone=everyone)
     answer = await ctx.client.get("limits", model=model, **scope)
-    if not scope and not ctx.out.is_json:
-        answer["data"] = [limit for limit in answer["data"] if limit["default_of"] is None]
-    ctx.out.rows(_LIMIT, answer)
+    if scope or ctx.out.is_json:
+        ctx.out.rows(_LIMIT, answer)
+        return
+    own = [limit for limit in answer["data"] if limit["default_of"] is None]
+    ctx.out.rows(_LIMIT, {**answer, "data": own})
+    if left_out := len(answer["data"]) - len(own):
+        say(f"Left out: {left_out} that users have from defaults. {ctx.target.command('limits show --everyone')}")
 
 
 def chosen_scope(

@@ -116,6 +116,7 @@ def test_a_default_is_shown_once_and_with_everyone_s_use_on_demand(cli: Cli) -> 
     at_once = ["default limit of concurrent requests of everyone in project default", "at once", "2"]
     own, lin = ["daily image quota of user bo", "day", "7"], ["default daily image quota of user lin", "day", "20"]
     assert shown("limits show") == [default, at_once, own]
+    assert "Left out: 1 that users have from defaults." in cli("limits show").err
     assert shown("limits show --everyone") == [default, own, lin]
     assert shown("limits show --everyone --project default") == [at_once]
     assert len(cli("limits show --json").json["data"]) == 4
