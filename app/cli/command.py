@@ -265,6 +265,13 @@ def read_file(file: str) -> str:
         raise InvalidValue(f"{file} cannot be read: {exc.strerror}.", param="file") from None
 
 
+def moment_s(ctx: ApiContext, text: str, field: str) -> int:
+    """Parse a time as `moment_ms` does, in the gateway's timezone. Returns Unix seconds. Raises InvalidValue."""
+    from app.control.dates import moment_ms
+
+    return moment_ms(text, field, ctx.out.zone) // 1000
+
+
 def check_relay(target: Target, place: str) -> None:
     """Raise ConfigurationError for the sandbox on this machine, because only its own server can reach its relay."""
     if isinstance(target, LocalTarget) and target.sandbox:

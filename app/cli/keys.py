@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from app.cli.command import ApiContext, Yes, command, confirm
+from app.cli.command import ApiContext, Yes, command, confirm, moment_s
 from app.cli.output import Column, Output, Record, say
 from app.errors import Conflict
 
@@ -59,18 +59,15 @@ async def list_(
     user: Annotated[str | None, typer.Option(metavar="NAME", help="Only keys of this owner: name or id.")] = None,
     project: Annotated[str | None, typer.Option(metavar="P", help="Only keys of this project: name or id.")] = None,
     status: Annotated[str | None, typer.Option(metavar="S", help="Only keys with this status, such as active.")] = None,
+    unused_since: Annotated[
+        str | None,
+        typer.Option(metavar="2026-12-01", help="Only keys that were there then and have not been used since."),
+    ] = None,
 ) -> None:
     """Show all keys, newest first; never their secrets."""
-    found = await ctx.client.every("api_keys")
-    keys = [
-        key
-        for key in found["data"]
-        if (user is None or user in {_owner(key)["id"], _owner(key)["name"]})
-        and (project is None or project in {key["project"]["id"], key["project"]["name"]})
-        and (status is None or key["status"] == status)
-    ]
-    first_id, last_id = (keys[0]["id"], keys[-1]["id"]) if keys else (None, None)
-    ctx.out.rows(_KEY, {**found, "data": keys, "first_id": first_id, "last_id": last_id})
+    since_s = None if unused_since is None else moment_s(ctx, unused_since, "unused_since")
+    query: dict[str, Any] = {"user": user, "project": project, "status": status, "unused_since": since_s}
+    ctx.out.rows(_KEY, await ctx.client.every("api_keys", **query))
 
 
 @command(app, "show")
@@ -110,6 +107,22 @@ async def extend(
     await _change(ctx, key, expires_in_seconds=_seconds_until(expires, ctx.out.zone))
 
 
+@command(app, "move")
+async def move(
+    ctx: ApiContext,
+    key: KeyId,
+    project: Annotated[str | None, typer.Option(metavar="P", help="To this project: name or id.")] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="To this owner: a user's name or id, a service account's id.")
+    ] = None,
+) -> None:
+    """Move a key to another project, another owner or both. Its secret and its own limits stay; what it has used stays booked
+    where it was."""
+    found = await ctx.client.get("api_keys", key)
+    path = ("projects", found["project"]["id"], "api_keys", found["id"], "move")
+    ctx.out.one(_KEY, await ctx.client.post(*path, project_id=project, user_id=user))
+
+
 @command(app, "rotate")
 async def rotate(
     ctx: ApiContext,
@@ -126,14 +139,14 @@ async def rotate(
     if leaked == (grace is not None):
         message = "say one of them: --leaked stops the old secret at once, --grace 24h lets it work for that long"
         raise typer.BadParameter(message, param_hint="--leaked, --grace")
-    grace_s = 0 if grace is None else duration_s(grace, "grace")
+    grace_s = None if grace is None else duration_s(grace, "grace")
     found = await ctx.client.get("api_keys", key)
     if found["revoked_at"] is not None:  # Its project does not list it any more.
         raise Conflict(f"The key {found['id']} is revoked; make a new one.", param="key")
     if leaked:
         confirm(f"Stop the secret of the key {_described(found)} at once?", yes=yes)
     path = ("projects", found["project"]["id"], "api_keys", found["id"], "rotate")
-    rotated = await ctx.client.post(*path, grace_period_seconds=grace_s)
+    rotated = await ctx.client.post(*path, leaked=leaked, grace_period_seconds=grace_s)
     if _print_secret(ctx.out, rotated):
         old = "has stopped working" if grace is None else f"works for {grace} more"
         say(f"The line above is the new secret of {rotated['id']}, never shown again. The old one {old}.")

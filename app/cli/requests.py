@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.command import ApiContext, command
+from app.cli.command import ApiContext, command, moment_s
 from app.cli.output import Column, Record, say
 from app.errors import InvalidValue
 
@@ -134,7 +134,7 @@ async def list_(
     """Show the newest requests, newest first; with --refused also those that were refused before they were booked."""
     if refused and state is not None:
         raise InvalidValue("--refused has no state: leave --outcome out.", param="state")
-    times = {"since": _seconds(ctx, since, "since"), "until": _seconds(ctx, until, "until")}
+    times = {"since": since and moment_s(ctx, since, "since"), "until": until and moment_s(ctx, until, "until")}
     query = {"user": user, "project": project, "key": key, "model": model, "code": code, **times}
     if refused:
         found = await _refused(ctx, limit, query)
@@ -161,12 +161,6 @@ async def _refused(ctx: ApiContext, limit: int, query: dict[str, Any]) -> dict[s
     both.sort(key=lambda each: each["created_at"], reverse=True)
     has_more = refusals["has_more"] or by_relay["has_more"] or len(both) > limit
     return {"object": "list", "data": both[:limit], "has_more": has_more}
-
-
-def _seconds(ctx: ApiContext, text: str | None, field: str) -> int | None:
-    from app.control.dates import moment_ms
-
-    return None if text is None else moment_ms(text, field, ctx.out.zone) // 1000
 
 
 @command(app, "show")

@@ -8,13 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.members import ensure_member
 from app.control.names import quoted
+from app.control.people import user_ids_of
+from app.control.projects import get_project
 from app.core import keys as secrets
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store import keys as store
 from app.store import prices
 from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
-from app.store.keys import KeyRecord, StoredKey
+from app.store.keys import KeyConditions, KeyRecord, KeyStatus, StoredKey
 from app.store.organization import Project, User
 from app.store.pages import Cursor, Page
 
@@ -45,11 +47,7 @@ async def add_key(
 ) -> CreatedKey:
     """Create a key in the caller's transaction. A person becomes a member of the project. Raises Conflict for a service account
     of another project."""
-    if user.is_service_account and user.project_id != project.id:
-        message = f"The service account {quoted(user.name)} belongs to another project."
-        raise Conflict(message, param="user")
-    if not user.is_service_account:  # A service account without a role may hold keys; they work once it has one.
-        await ensure_member(connection, project, user, facts.created_at_ms)
+    await admit_owner(connection, user, project, facts.created_at_ms)
     new = secrets.new_key()
     stored = StoredKey(
         id=new.id,
@@ -68,10 +66,26 @@ async def add_key(
     return CreatedKey(new.id, new.secret)
 
 
-async def page_of_keys(database: Database, cursor: Cursor) -> Page[KeyRecord]:
-    """List keys of every project by creation, including revoked and expired ones. Raises InvalidValue for the cursor."""
+@dataclass(frozen=True, slots=True)
+class KeyFilter:
+    """Filter of a list of keys; None leaves one out. `user` is a name, id or e-mail address, `project` a name or id; the others are
+    those of `KeyConditions`."""
+
+    user: str | None = None
+    project: str | None = None
+    status: KeyStatus | None = None
+    unused_since_ms: int | None = None
+
+
+async def page_of_keys(database: Database, cursor: Cursor, wanted: KeyFilter = KeyFilter()) -> Page[KeyRecord]:
+    """List keys of every project by creation, including revoked and expired ones. Raises NotFound for user and project,
+    InvalidValue for the cursor."""
+    now_ms = await database.now_ms()
     async with database.read() as connection:
-        return await store.page_of_all_keys(connection, cursor)
+        user_ids = None if wanted.user is None else await user_ids_of(connection, wanted.user)
+        project_id = None if wanted.project is None else (await get_project(connection, wanted.project)).id
+        conditions = KeyConditions(user_ids, project_id, wanted.status, wanted.unused_since_ms, now_ms)
+        return await store.page_of_all_keys(connection, cursor, conditions)
 
 
 async def show_key(database: Database, key_id: str) -> KeyRecord:
@@ -105,8 +119,16 @@ async def rotate_key(database: Database, pepper: bytes, key_id: str, grace_s: in
     return CreatedKey(new.id, new.secret)
 
 
+async def admit_owner(connection: AsyncConnection, user: User, project: Project, now_ms: int) -> None:
+    """Make a person a member of the project that a key of theirs is for. Raises Conflict for a service account of another."""
+    if user.is_service_account and user.project_id != project.id:
+        raise Conflict(f"The service account {quoted(user.name)} belongs to another project.", param="user")
+    if not user.is_service_account:  # A service account without a role may hold keys; they work once it has one.
+        await ensure_member(connection, project, user, now_ms)
+
+
 async def change_key(connection: AsyncConnection, key: KeyRecord, **values: Any) -> KeyRecord:
-    """Write these fields (name, models, expires_at_ms) and log the change."""
+    """Write these fields (name, models, expires_at_ms, user_id, project_id) and log the change."""
     await store.update_key(connection, key.id, **values)
     return await _log_update(connection, key)
 

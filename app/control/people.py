@@ -125,6 +125,17 @@ async def get_active_user(connection: AsyncConnection, name_or_id: str) -> User:
     return user
 
 
+async def user_ids_of(connection: AsyncConnection, reference: str) -> list[str]:
+    """Find a user, service account or deleted user by id, people by name or e-mail address, or service accounts by name. Neither
+    addresses nor names of service accounts are unique. Raises NotFound."""
+    if (user := await store.find_user(connection, normalized(reference))) is not None:
+        return [user.id]
+    found = await store.find_user_by_email(connection, reference.strip())
+    if not (found := found or await store.find_service_accounts(connection, normalized(reference))):
+        raise NotFound(f"There is no user {quoted(reference)}. `imagegate users list` names them all.", param="user")
+    return [user.id for user in found]
+
+
 def checked_role(text: str) -> str:
     """Return a role of the organization: owner, reader, or any other word that can be a name. It is kept for clients and grants
     nothing; an admin key has a role of its own. Raises InvalidValue."""

@@ -9,6 +9,7 @@ from app.control.keys import (
     CreatedKey,
     KeyFacts,
     add_key,
+    admit_owner,
     change_key,
     check_usable,
     expiry_in_ms,
@@ -97,6 +98,25 @@ async def change_project_key(database: Database, project_id: str, key_id: str, c
         if change.models is not None or change.read_only is not None:
             values["models"] = await _changed_models(connection, key, change)
         return await change_key(connection, key, **values) if values else key
+
+
+async def move_project_key(
+    database: Database, project_id: str, key_id: str, to_project: str | None, to_user: str | None
+) -> KeyRecord:
+    """Move a key to another project, another owner or both, by name or id. The secret and the key's own limits stay. From now on
+    the limits and models of the new project and owner hold; what was requested before stays booked where it was. A person becomes a
+    member of the project.
+
+    Raises NotFound; Conflict for an archived project, a disabled user, an unusable key, and a service account of another project.
+    """
+    now_ms = await database.now_ms()
+    async with database.write() as connection:
+        key = await get_project_key(connection, project_id, key_id)
+        check_usable(key, now_ms)
+        project = await get_active_project(connection, to_project or key.project_id)
+        user = await get_active_user(connection, to_user or key.user_id)
+        await admit_owner(connection, user, project, now_ms)
+        return await change_key(connection, key, project_id=project.id, user_id=user.id)
 
 
 async def _changed_models(connection: AsyncConnection, key: KeyRecord, change: KeyChange) -> tuple[str, ...] | None:

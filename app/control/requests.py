@@ -1,14 +1,14 @@
 """Requests of the book and the log of refusals: pages, and one of them with its corrections."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.control.names import normalized, quoted
+from app.control.names import quoted
+from app.control.people import user_ids_of
 from app.control.projects import get_project
 from app.errors import NotFound
-from app.store import organization, refusals
+from app.store import refusals
 from app.store import requests as store
 from app.store.engine import Database
 from app.store.ledger import corrections
@@ -28,7 +28,7 @@ class RequestFilter(RequestConditions):
 
     async def resolved(self, connection: AsyncConnection) -> RequestConditions:
         """Look up the names. Raises NotFound for user and project."""
-        user_ids = self.user_ids if self.user is None else await _user_ids(connection, self.user)
+        user_ids = self.user_ids if self.user is None else await user_ids_of(connection, self.user)
         project_id = self.project_id if self.project is None else (await get_project(connection, self.project)).id
         return replace(self, user_ids=user_ids, project_id=project_id)
 
@@ -67,15 +67,6 @@ async def show_request_or_refusal(database: Database, request_id: str) -> Reques
         )
         raise NotFound(message, param="id")
     return found
-
-
-async def _user_ids(connection: AsyncConnection, reference: str) -> Sequence[str]:
-    """Find a user, service account or deleted user by id, or people by name or e-mail address, which need not be unique."""
-    if (user := await organization.find_user(connection, normalized(reference))) is not None:
-        return (user.id,)
-    if not (people := await organization.find_user_by_email(connection, reference.strip())):
-        raise NotFound(f"There is no user {quoted(reference)}. `imagegate users list` names them all.", param="user")
-    return [user.id for user in people]
 
 
 async def corrections_of(database: Database, request_id: str) -> list[CorrectionRecord]:

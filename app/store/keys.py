@@ -1,7 +1,8 @@
 """API keys in the database."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +25,21 @@ class StoredKey:
     models: tuple[str, ...] | None
     created_at_ms: int
     expires_at_ms: int | None
+
+
+KeyStatus = Literal["active", "revoked", "expired", "owner disabled", "owner not in project", "project archived"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyConditions:
+    """Conditions of a list of keys; None leaves one out. `status` is that at `now_ms`. `unused_since_ms` selects keys that were
+    there at this instant and have not been used since."""
+
+    user_ids: Sequence[str] | None = None
+    project_id: str | None = None
+    status: KeyStatus | None = None
+    unused_since_ms: int | None = None
+    now_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +69,8 @@ class KeyRecord:
     owner_role: str | None
     project_archived: bool
 
-    def status_at(self, now_ms: int) -> str:
-        """Return `revoked`, `expired`, `owner disabled`, `owner not in project`, `project archived` or `active`."""
+    def status_at(self, now_ms: int) -> KeyStatus:
+        """Return the status at an instant, the first that is true of those in the order below."""
         if self.revoked_at_ms is not None:
             return "revoked"
         if self.expires_at_ms is not None and self.expires_at_ms <= now_ms:
@@ -82,9 +98,26 @@ async def find_key(connection: AsyncConnection, key_id: str) -> KeyRecord | None
     return found[0] if found else None
 
 
-async def page_of_all_keys(connection: AsyncConnection, cursor: Cursor) -> Page[KeyRecord]:
-    """List keys of every project, including revoked ones, by creation."""
-    return await read_page(connection, _SELECT, cursor, _record, _BY_CREATION)
+async def page_of_all_keys(connection: AsyncConnection, cursor: Cursor, wanted: KeyConditions) -> Page[KeyRecord]:
+    """List keys of every project that meet the conditions, including revoked ones, by creation."""
+    return await read_page(connection, _SELECT.where(*_conditions(wanted)), cursor, _record, _BY_CREATION)
+
+
+def _conditions(wanted: KeyConditions) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if wanted.user_ids is not None:
+        conditions.append(api_keys.c.user_id.in_(wanted.user_ids))
+    if wanted.project_id is not None:
+        conditions.append(api_keys.c.project_id == wanted.project_id)
+    if wanted.status is not None:
+        is_expired = api_keys.c.expires_at_ms <= wanted.now_ms
+        conditions.append(sa.case((_REVOKED, "revoked"), (is_expired, "expired"), *_OTHERWISE) == wanted.status)
+    if wanted.unused_since_ms is not None:
+        used = sa.exists().where(
+            requests.c.api_key_id == api_keys.c.id, requests.c.reserved_at_ms >= wanted.unused_since_ms
+        )
+        conditions += [api_keys.c.created_at_ms <= wanted.unused_since_ms, ~used]
+    return conditions
 
 
 async def page_of_keys(
@@ -137,6 +170,14 @@ _OWNED = (
     .outerjoin(project_users, _MEMBERSHIP)
 )
 _DISABLED = sa.or_(users.c.disabled_at_ms.is_not(None), users.c.deleted_at_ms.is_not(None))
+_REVOKED = api_keys.c.revoked_at_ms.is_not(None)
+_OTHERWISE = (
+    (_DISABLED, "owner disabled"),
+    (project_users.c.role.is_(None), "owner not in project"),
+    (projects.c.archived_at_ms.is_not(None), "project archived"),
+    (sa.true(), "active"),
+)
+"""Statuses of a key that is neither revoked nor expired, the first that is true."""
 _HAS_ACCESS = sa.and_(sa.not_(_DISABLED), project_users.c.role.is_not(None), projects.c.archived_at_ms.is_(None))
 _LAST_USED = (
     sa.select(sa.func.max(requests.c.reserved_at_ms)).where(requests.c.api_key_id == api_keys.c.id).scalar_subquery()

@@ -119,6 +119,12 @@ async def find_user_by_email(connection: AsyncConnection, email: str) -> list[Us
     return [User(**row) for row in (await connection.execute(select)).mappings()]
 
 
+async def find_service_accounts(connection: AsyncConnection, name: str) -> list[User]:
+    """List service accounts of this name, which is unique in their project only."""
+    own = sa.and_(users.c.kind == "service_account", users.c.deleted_at_ms.is_(None), users.c.name == name)
+    return [User(**row) for row in (await connection.execute(sa.select(users).where(own))).mappings()]
+
+
 async def list_users(connection: AsyncConnection) -> list[User]:
     """List people by name, without deleted ones."""
     rows = await connection.execute(sa.select(users).where(_people()).order_by(users.c.name))

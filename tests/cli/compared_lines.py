@@ -55,6 +55,8 @@ projects list
 service-accounts list
 service-accounts list --project red
 keys list
+keys list --project blue
+keys list --user ci --status active
 keys show {key_1}
 keys show {key_2}
 admin-keys list
@@ -145,7 +147,14 @@ keys rotate {key_2}
 keys rotate {key_2} --leaked
 keys rename {key_2} banners
 keys extend {key_2} --expires 48h
-keys list --user lin --project red --status active --json
+keys move {key_2} --project default
+keys move {key_2} --user nobody
+keys move {key_2}
+keys list --user lin --project default --status active --json
+keys list --status lost
+keys list --user nobody
+keys list --unused-since 2020-01-01
+keys list --unused-since soon
 keys show key_x
 limits set --organization --spend 100 --spend-per month
 limits set --user lin --spend 12.5 --spend-per day --images 9 --images-per week --concurrent 2 --requests-per-minute 5

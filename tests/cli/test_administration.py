@@ -73,6 +73,11 @@ def test_a_key_is_renamed_extended_and_found_by_its_owner(cli: Cli) -> None:
     assert cli("keys extend --expires 48h --json", made["id"]).json["expires_at"] is not None
     assert [key["id"] for key in cli("keys list --user lin --json").json["data"]] == [made["id"]]
     assert cli("keys list --status revoked --json").json["data"] == []
+    assert "'revoked'" in cli("keys list --status gone --json", code=2).err
+    assert cli("keys list --unused-since 2020-01-01 --json").json["data"] == []
+    cli("projects create red")
+    assert cli("keys move --project red --user mei --json", made["id"]).json["project"]["name"] == "red"
+    assert [key["id"] for key in cli("keys list --project red --user mei --json").json["data"]] == [made["id"]]
 
 
 def test_a_deleted_user_is_gone_and_the_name_is_free(cli: Cli) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from app.store import keys, members, organization
 from app.store.engine import Database
-from app.store.keys import KeyRecord, StoredKey
+from app.store.keys import KeyConditions, KeyRecord, StoredKey
 from app.store.organization import User
 from app.store.pages import Cursor
 
@@ -62,10 +62,10 @@ async def test_pages_of_keys_made_in_one_instant_are_the_whole_list(owned: Datab
     async with owned.write() as connection:
         for number in range(5):
             await keys.insert_key(connection, replace(KEY, id=f"key_{number}", created_at_ms=number // 3))
-        pages = [await keys.page_of_all_keys(connection, Cursor(None, 2, descending=True))]
+        pages = [await keys.page_of_all_keys(connection, Cursor(None, 2, descending=True), KeyConditions())]
         while pages[-1].has_more:
             cursor = Cursor(pages[-1].records[-1].id, 2, descending=True)
-            pages.append(await keys.page_of_all_keys(connection, cursor))
+            pages.append(await keys.page_of_all_keys(connection, cursor, KeyConditions()))
 
     assert [len(page.records) for page in pages] == [2, 2, 1]
     ids = [key.id for page in pages for key in page.records]

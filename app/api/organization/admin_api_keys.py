@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends
 
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit, Order
+from app.api.schemas.admin_keys import AdminApiKeyCreate, AdminApiKeyCreated, AdminApiKeyOut
 from app.api.schemas.base import DeletedOut, ListOut
-from app.api.schemas.keys import AdminApiKeyCreate, AdminApiKeyCreated, AdminApiKeyOut
 from app.control import admin_keys
 from app.control.admin_keys import NewAdminKey
 from app.store.pages import Cursor

@@ -9,6 +9,7 @@ from app.api.organization.reading import LIMIT, After, JsonBody, Limit
 from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
 from app.api.schemas.keys import (
     ApiKeyCreate,
+    ApiKeyMove,
     ApiKeyOut,
     ApiKeyRotate,
     ApiKeyUpdate,
@@ -17,19 +18,36 @@ from app.api.schemas.keys import (
     is_read_only,
 )
 from app.control import keys, project_keys
-from app.control.keys import CreatedKey
+from app.control.keys import CreatedKey, KeyFilter
 from app.control.project_keys import KeyChange, NewProjectKey
+from app.errors import MissingParameter
+from app.store.keys import KeyStatus
 from app.store.pages import Cursor
 
 router = APIRouter(tags=["API keys"])
 IN_PROJECT = "/projects/{project_id}/api_keys"
+_Text = Annotated[str | None, Query(max_length=200)]
 
 
 @router.get("/api_keys", openapi_extra=EXTENSION)
-async def list_api_keys(caller: Admin, after: After = None, limit: Limit = LIMIT) -> ListOut[ApiKeyOut]:
+async def list_api_keys(
+    caller: Admin,
+    after: After = None,
+    limit: Limit = LIMIT,
+    user: Annotated[
+        _Text, Query(description="Only of this user or service account: name, id or e-mail address.")
+    ] = None,
+    project: Annotated[_Text, Query(description="Only of this project: name or id.")] = None,
+    status: KeyStatus | None = None,
+    unused_since: Annotated[
+        int | None,
+        Query(ge=0, le=32_503_680_000, description="Unix seconds: only those there then and not used since."),
+    ] = None,
+) -> ListOut[ApiKeyOut]:
     """List API keys of all projects, newest first, with `project`, `status` and `revoked_at`."""
     now_ms = await caller.database.now_ms()
-    page = await keys.page_of_keys(caller.database, Cursor(after, limit, descending=True))
+    wanted = KeyFilter(user, project, status, None if unused_since is None else unused_since * 1000)
+    page = await keys.page_of_keys(caller.database, Cursor(after, limit, descending=True), wanted)
     return ListOut[ApiKeyOut].of_page(page, lambda key: ApiKeyOut.at(key, now_ms))
 
 
@@ -105,10 +123,22 @@ async def rotate_project_api_key(
     api_key_id: str,
     body: Annotated[ApiKeyRotate, Depends(JsonBody(ApiKeyRotate))],
 ) -> ProjectApiKeyCreated:
-    """Make a new `value` for a key, which keeps its limits and history. The old value works during the grace period."""
+    """Make a new `value` for a key, which keeps its limits and history. The old value stops at once (`leaked`) or works during the
+    grace period."""
     await project_keys.show_project_key(caller.database, project_id, api_key_id)
-    pepper, grace_s = caller.pepper, body.grace_period_seconds
-    return await _created(caller, await keys.rotate_key(caller.database, pepper, api_key_id, grace_s))
+    return await _created(caller, await keys.rotate_key(caller.database, caller.pepper, api_key_id, body.grace_s()))
+
+
+@router.post(IN_PROJECT + "/{api_key_id}/move", openapi_extra=EXTENSION)
+async def move_project_api_key(
+    caller: AdminWriter, project_id: str, api_key_id: str, body: Annotated[ApiKeyMove, Depends(JsonBody(ApiKeyMove))]
+) -> ApiKeyOut:
+    """Move a key to another project, another owner or both; its value and its own limits stay. What was requested before stays
+    booked where it was. A user becomes a member of the project."""
+    if body.project_id is None and body.user_id is None:
+        raise MissingParameter("Say where the key goes: project_id, user_id or both.", param="project_id")
+    moved = await project_keys.move_project_key(caller.database, project_id, api_key_id, body.project_id, body.user_id)
+    return ApiKeyOut.at(moved, await caller.database.now_ms())
 
 
 async def _created(caller: Administrator, created: CreatedKey) -> ProjectApiKeyCreated:

@@ -1,4 +1,4 @@
-"""API keys and admin API keys, in OpenAI's forms. Only the answer to a creation has the secret."""
+"""API keys, in OpenAI's forms. Only the answer to a creation has the secret."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -6,10 +6,9 @@ from pydantic import Field
 
 from app.api.schemas.base import AnswerModel, InputModel, NamedOut, absent, seconds
 from app.api.schemas.limits import LimitSet
-from app.store.admin_keys import AdminKeyRecord, AdminRole
-from app.store.keys import KeyRecord
+from app.errors import InvalidValue, MissingParameter
+from app.store.keys import KeyRecord, KeyStatus
 
-GRACE_S = 86_400
 IMAGE_SCOPES = frozenset({"api.model.request", "model.request", "api.model.images.request"})
 """OpenAI's scopes for making images: the first is in its SDK (`audit_log_list_response.py`), the others in its refusals
 ("Missing scopes: ...")."""
@@ -37,24 +36,6 @@ _KEY = {
     "previous_value_expires_at": None,
 }
 _PROJECT = {"id": "proj_3v9d4h6j2n0q5f2m0c8b1x7k", "name": "web"}
-_ADMIN_KEY = {
-    "object": "organization.admin_api_key",
-    "id": "key_9d4h6j2n0q5f",
-    "name": "automation",
-    "redacted_value": "sk-ig-admin-...k3Vm",
-    "created_at": 1795996800,
-    "expires_at": None,
-    "last_used_at": None,
-    "owner": {
-        "type": "user",
-        "object": "organization.user",
-        "id": "user-5f2m0c8b1x7k3v9d4h6j2n0q",
-        "name": "lin",
-        "created_at": 1795996800,
-        "role": "owner",
-    },
-    "role": "owner",
-}
 
 
 class KeyServiceAccount(AnswerModel):
@@ -139,9 +120,7 @@ class ApiKeyOut(
     """API key in the list of all projects, which includes revoked ones."""
 
     project: KeyProject
-    status: str = Field(
-        description="`active`, `revoked`, `expired`, `owner disabled`, `owner not in project` or `project archived`."
-    )
+    status: KeyStatus
     revoked_at: int | None
 
     @classmethod
@@ -174,46 +153,6 @@ class ServiceAccountKeyCreated(
     expires_at: int | None
     value: str
     scopes: list[str]
-
-
-class AdminKeyOwner(AnswerModel):
-    """Owner of an admin API key. Its fields are null where the key has no owner."""
-
-    type: Literal["user"] = "user"
-    object: Literal["organization.user"] = "organization.user"
-    id: str | None
-    name: str | None
-    created_at: int | None
-    role: Literal["owner"] = "owner"
-
-
-class AdminApiKeyOut(NamedOut, json_schema_extra={"example": _ADMIN_KEY}):
-    """Admin API key. With the `role` owner it may do everything, with reader only read."""
-
-    object: Literal["organization.admin_api_key"] = "organization.admin_api_key"
-    id: str
-    name: str
-    redacted_value: str
-    created_at: int
-    expires_at: int | None
-    last_used_at: int | None = None
-    owner: AdminKeyOwner
-    role: AdminRole
-
-    @classmethod
-    def of(cls, key: AdminKeyRecord, **more: Any) -> Self:
-        """Make the answer from a stored key; `more` are the fields of a subclass."""
-        owner = AdminKeyOwner(id=key.user_id, name=key.owner_name, created_at=seconds(key.owner_created_at_ms))
-        return cls.from_record(key, redacted_value=f"sk-ig-admin-...{key.last_four}", owner=owner, **more)
-
-
-class AdminApiKeyCreated(
-    AdminApiKeyOut,
-    json_schema_extra={"example": {**_ADMIN_KEY, "value": "sk-ig-admin-9d4h6j2n0q5f-..., shown this once"}},
-):
-    """New admin API key. Only this answer has `value`, its secret."""
-
-    value: str
 
 
 Scopes = Annotated[list[str] | None, Field(description="Empty or null allows everything; see `scopes` of the answer.")]
@@ -258,10 +197,28 @@ class ApiKeyUpdate(InputModel, json_schema_extra={"example": {"expires_in_second
     models: list[str] | None = None
 
 
-class ApiKeyRotate(InputModel, json_schema_extra={"example": {"grace_period_seconds": GRACE_S}}):
-    """Rotation of a key. The old secret works for `grace_period_seconds` more."""
+class ApiKeyRotate(InputModel, json_schema_extra={"example": {"grace_period_seconds": 86_400}}):
+    """Rotation of a key, with one of the two: `leaked` stops the old secret at once, with `grace_period_seconds` it works for that
+    long."""
 
-    grace_period_seconds: int = GRACE_S
+    leaked: bool = False
+    grace_period_seconds: int | None = None
+
+    def grace_s(self) -> int:
+        """Return the seconds that the old secret goes on. Raises MissingParameter and InvalidValue unless one of them is given."""
+        if self.leaked and self.grace_period_seconds:
+            raise InvalidValue("Give leaked or grace_period_seconds, not both.", param="grace_period_seconds")
+        if not self.leaked and self.grace_period_seconds is None:
+            message = "leaked=true stops it at once, grace_period_seconds=86400 lets it work for a day"
+            raise MissingParameter(f"Say what becomes of the old value: {message}.", param="grace_period_seconds")
+        return self.grace_period_seconds or 0
+
+
+class ApiKeyMove(InputModel, json_schema_extra={"example": {"project_id": "posters"}}):
+    """Move of a key to a project, an owner or both, by id or name (a service account by id)."""
+
+    project_id: Annotated[str, Field(max_length=200)] | None = None
+    user_id: Annotated[str, Field(max_length=200)] | None = None
 
 
 class ServiceAccountKeyCreate(
@@ -272,15 +229,6 @@ class ServiceAccountKeyCreate(
     name: str | None = None
     expires_in_seconds: int | None = None
     scopes: Scopes = None
-
-
-class AdminApiKeyCreate(InputModel, json_schema_extra={"example": {"name": "automation"}}):
-    """Admin API key to create. `user_id` is its owner; without it, the owner of the calling key."""
-
-    name: str
-    expires_in_seconds: int | None = None
-    role: str = "owner"
-    user_id: str | None = None
 
 
 def is_read_only(scopes: list[str] | None) -> bool:

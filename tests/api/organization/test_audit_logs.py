@@ -50,7 +50,7 @@ async def test_every_change_through_the_api_is_there(office: Office) -> None:
     await office.post(f"/projects/{red}/users/{lin}", role="owner")
     key = (await office.post(f"/projects/{red}/api_keys", user_id=lin))["id"]
     await office.post(f"/projects/{red}/api_keys/{key}", name="new")
-    await office.post(f"/projects/{red}/api_keys/{key}/rotate")
+    await office.post(f"/projects/{red}/api_keys/{key}/rotate", leaked=True)
     await office.delete(f"/projects/{red}/users/{lin}")
     account = await office.post(f"/projects/{red}/service_accounts", name="ci")
     await office.post(f"/projects/{red}/service_accounts/{account['id']}", name="cd", role="owner")

@@ -152,21 +152,66 @@ async def test_after_the_grace_period_only_the_new_secret_works(office: Office) 
     leaked = await office.post(f"{path}/{key['id']}/rotate", grace_period_seconds=0)
     assert await office.is_refused_within_a_second(key["value"])
     assert await office.image(leaked["value"]) == 200
-    second = await office.post(f"{path}/{key['id']}/rotate")
+    second = await office.post(f"{path}/{key['id']}/rotate", leaked=True)
     third = await office.post(f"{path}/{key['id']}/rotate", grace_period_seconds=600)
     await asyncio.sleep(0.6)
 
     made = (leaked, second, third)
     assert [await office.image(each["value"]) for each in made] == [401, 200, 200]
-    wrong = {"grace_period_seconds": -1}
-    assert (await office.refused("POST", f"{path}/{key['id']}/rotate", wrong))[2] == "grace_period_seconds"
+    for wrong in ({}, {"grace_period_seconds": -1}, {"leaked": True, "grace_period_seconds": 60}, {"leaked": False}):
+        answer = await office.call("POST", f"{path}/{key['id']}/rotate", wrong)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"]) == (400, "grace_period_seconds")
+        assert "grace_period_seconds" in wrong or {"leaked=true", "grace_period_seconds=86400"} <= {
+            *error["message"].split()
+        }
+
+
+async def test_a_moved_key_spends_from_its_new_project_and_the_past_stays_booked(office: Office) -> None:
+    lin, mei = [(await office.post("/users", name=name))["id"] for name in ("lin", "mei")]
+    red = (await office.post("/projects", name="red"))["id"]
+    key = await office.post("/projects/proj_default/api_keys", user_id=lin)
+    await office.post(
+        "/limits", scope="project", scope_id="red", limits=[{"unit": "images", "interval": "day", "amount": 1}]
+    )
+    assert await office.image(key["value"]) == 200
+
+    moved = await office.post(f"/projects/default/api_keys/{key['id']}/move", project_id="red", user_id="mei")
+
+    assert (moved["project"]["id"], moved["owner"]["user"]["id"], moved["status"]) == (red, mei, "active")
+    assert [await office.image(key["value"]) for _ in range(2)] == [200, 429]
+    booked = (await office.get("/requests"))["data"]
+    assert [(row["project"], row["user"]) for row in booked] == [("red", "mei"), ("default", "lin")]
+    assert [each["id"] for each in (await office.get("/projects/red/users"))["data"]] == [mei]
+    assert (await office.refused("POST", f"/projects/default/api_keys/{key['id']}/move", {"project_id": "red"}))[
+        0
+    ] == 404
+    assert ("api_key.updated", key["id"]) in await office.events()
+
+
+async def test_a_key_moves_only_where_its_owner_can_hold_one(office: Office) -> None:
+    await office.post("/users", name="lin")
+    await office.post("/projects", name="old")
+    await office.post("/projects/old/archive")
+    await office.post("/projects", name="red")
+    robot = await office.post("/projects/proj_default/service_accounts", name="ci")
+    key = await office.post("/projects/proj_default/api_keys", user_id="lin")
+    path = f"/projects/proj_default/api_keys/{key['id']}/move"
+
+    assert (await office.refused("POST", path, {}))[:2] == (400, "missing_required_parameter")
+    assert (await office.refused("POST", path, {"project_id": "old"}))[:2] == (409, "conflict")
+    assert (await office.refused("POST", path, {"project_id": "nowhere"}))[:2] == (404, "not_found")
+    assert (await office.refused("POST", path, {"project_id": "red", "user_id": robot["id"]}))[:2] == (409, "conflict")
+    assert (await office.post(path, user_id=robot["id"]))["owner"]["service_account"]["name"] == "ci"
+    await office.delete(f"/projects/proj_default/api_keys/{key['id']}")
+    assert (await office.refused("POST", path, {"project_id": "red"}))[0] == 404
 
 
 async def test_nothing_that_is_shown_later_has_a_secret_in_it(office: Office) -> None:
     lin = await office.post("/users", name="lin")
     key = await office.post("/projects/proj_default/api_keys", user_id=lin["id"])
     account = await office.post("/projects/proj_default/service_accounts", name="ci")
-    rotated = await office.post(f"/projects/proj_default/api_keys/{key['id']}/rotate")
+    rotated = await office.post(f"/projects/proj_default/api_keys/{key['id']}/rotate", leaked=True)
     admin = await office.post("/admin_api_keys", name="second")
     secrets = [key["value"], account["api_key"]["value"], rotated["value"], admin["value"], office.owner]
 

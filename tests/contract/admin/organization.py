@@ -145,7 +145,7 @@ def our_own_paths_are_reached_through_the_sdks_raw_calls() -> None:
     key = client.post(keys, body={"user_id": lin.id, "limits": limits}, cast_to=object, options=options)
     assert generate(key["value"]).data
     raises("RateLimitError", "insufficient_quota", lambda: generate(key["value"]))
-    rotated = client.post(f"{keys}/{key['id']}/rotate", body={}, cast_to=object, options=options)
+    rotated = client.post(f"{keys}/{key['id']}/rotate", body={"leaked": True}, cast_to=object, options=options)
     assert rotated["id"] == key["id"]
 
 
