@@ -1,7 +1,8 @@
 """Dependencies of the routes: the gateway, the limits on bodies, and the authenticated caller."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -19,6 +20,7 @@ from app.images.admission import INVALID_KEY
 from app.images.links import PictureLinks
 from app.wiring import Gateway
 
+K = TypeVar("K")
 _NO_HMAC = b"\0" * 32
 """HMAC to compare with when the key is unknown, so that the check takes as long as for a known key."""
 MISSING_KEY = "You didn't provide an API key. Send it as: Authorization: Bearer YOUR_KEY"
@@ -92,17 +94,24 @@ Wired = Annotated[Gateway, Depends(wired)]
 Caps = Annotated[BodyCaps, Depends(body_caps)]
 
 
+async def authenticated(request: Request, find: Callable[[str], Awaitable[K | None]], wrong: str) -> K:
+    """Return what `find` has for the secret in `Authorization: Bearer ...`, the only place for a key. Otherwise count a bad key for
+    the client's address and raise InvalidApiKey, with the message `wrong` where something was sent. Raises RateLimited."""
+    given = request.headers.getlist("authorization")
+    scheme, _, secret = (given[0] if len(given) == 1 else "").partition(" ")
+    found = await find(secret.strip(" ")) if scheme.lower() == "bearer" else None
+    if found is None:
+        guard(request).count_bad_key(request)
+        raise InvalidApiKey(wrong if secret else MISSING_KEY)
+    return found
+
+
 async def caller(request: Request, gateway: Wired) -> Grant:
     """Authenticate the key in `Authorization: Bearer ...`, before the body is read. Other places for a key are not supported.
 
     Raises InvalidApiKey, RateLimited, StoreUnavailable.
     """
-    authorization = request.headers.getlist("authorization")
-    scheme, _, secret = (authorization[0] if len(authorization) == 1 else "").partition(" ")
-    grant = await _grant(gateway, secret.strip(" ")) if scheme.lower() == "bearer" else None
-    if grant is None:
-        guard(request).count_bad_key(request)
-        raise InvalidApiKey(INVALID_KEY if secret else MISSING_KEY)
+    grant = await authenticated(request, lambda secret: _grant(gateway, secret), INVALID_KEY)
     request.state.key_id = grant.key_id
     return grant
 

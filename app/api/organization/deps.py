@@ -7,10 +7,10 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from app.administration import Administration
-from app.api.deps import MISSING_KEY, guard, parts
+from app.api.deps import authenticated, guard, parts
 from app.control import admin_keys
 from app.core.actors import Actor
-from app.errors import Conflict, InvalidApiKey, PermissionDenied, StoreUnavailable
+from app.errors import Conflict, PermissionDenied, StoreUnavailable
 from app.store.admin_keys import AdminKeyRecord
 from app.store.engine import AWAY, Database
 
@@ -51,12 +51,7 @@ async def admin(request: Request) -> Administrator:
     if local_actor is not None:
         return Administrator(local_actor, True, None, gateway, gateway.database.by(local_actor))
     guard(request).count_admin_call(request)
-    given = request.headers.getlist("authorization")
-    scheme, _, secret = (given[0] if len(given) == 1 else "").partition(" ")
-    key = await _key(gateway, secret.strip(" ")) if scheme.lower() == "bearer" else None
-    if key is None:
-        guard(request).count_bad_key(request)
-        raise InvalidApiKey(WRONG_KEY if secret else MISSING_KEY)
+    key = await authenticated(request, lambda secret: _key(gateway, secret), WRONG_KEY)
     request.scope["state"]["key_id"] = key.id
     actor = Actor("admin_api_key", key.id, key.name, key.owner_email)
     return Administrator(actor, key.role == "owner", key.user_id, gateway, gateway.database.by(actor))
