@@ -34,7 +34,9 @@ async def retrieve_result(request: Request, request_id: str, caller: Caller, gat
     original = await gateway.image_service.replay.find_for_key(caller, request_id)
     if not original.ended:
         return _state_response(gateway, original, status=202, path=request.url.path.removesuffix("/result"))
-    return await response_to(gateway.image_service.collect(original), ClientConnection(request), gateway, request)
+    return await response_to(
+        gateway.image_service.collect(original, caller.user_id), ClientConnection(request), gateway, request
+    )
 
 
 async def accepted(gateway: Gateway, pending: PendingAnswer) -> Response:

@@ -24,6 +24,8 @@ _STRINGS = re.compile(rb'(?:[^"]*+"(?!data:)[^"\\]*+(?:\\.[^"\\]*+)*")*', re.IGN
 _UNDECIDED = re.compile(rb'["\\,]')
 _DECIDED = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*', re.DOTALL)
 _HEAD_BYTES_MAX = 120
+CANDIDATES_MAX = 1_000
+"""Most strings that are looked at one by one: those that begin with `data:`, and some at the ends of pieces."""
 
 
 class DataUrlReader:
@@ -44,6 +46,7 @@ class DataUrlReader:
         self._marker = f"data-url-{secrets.token_hex(16)}-"
         self._state: Callable[[bytes, int], int] = self._outside
         self._string_at = 0
+        self._candidates = 0
         self._undecided = False
         self._escaped = False
         self._base64 = b""
@@ -75,6 +78,12 @@ class DataUrlReader:
         self.rest += data[at:end]
         if quote >= 0:
             self._state, self._string_at, self._undecided = self._inside_string, len(self.rest), True
+            self._candidates += 1
+            if self._candidates > CANDIDATES_MAX:
+                raise InvalidValue(
+                    f"The body has more than {CANDIDATES_MAX:,} strings that begin with 'data:'; send fewer.",
+                    param=None,
+                )
         return end
 
     def _inside_string(self, data: bytes, at: int) -> int:
@@ -82,6 +91,10 @@ class DataUrlReader:
             self._escaped = False
             self.rest += data[at : at + 1]
             return at + 1
+        if (
+            len(self.rest) - self._string_at > _HEAD_BYTES_MAX
+        ):  # Also of escapes only, of which each is a step of its own.
+            self._undecided = False
         place = self._next_place(data, at)
         end = min(place + 1, len(data))
         self.rest += data[at:end]
@@ -92,8 +105,6 @@ class DataUrlReader:
             self._escaped = True
         elif mark == b",":
             self._decide()
-        elif len(self.rest) - self._string_at > _HEAD_BYTES_MAX:
-            self._undecided = False
         return end
 
     def _next_place(self, data: bytes, at: int) -> int:

@@ -15,7 +15,7 @@ from app.api.body import CLOSE
 from app.errors import RateLimited
 
 USED_UP_S = 60.0
-"""Seconds for which a key is taken to have nothing left after a refusal for a used-up limit."""
+"""Seconds for which a key is taken to have nothing left after a refusal for a used-up quota."""
 USED_UP_BODIES = 2
 
 
@@ -64,9 +64,9 @@ class Door:
             if not self._bodies[key_id]:
                 del self._bodies[key_id], self._bytes[key_id]
 
-    def note_used_up(self, key_id: str) -> None:
-        """Note that a request of this key was refused because a limit is used up."""
-        self._used_up_until_s[key_id] = time.monotonic() + USED_UP_S
+    def note_used_up(self, key_id: str, seconds: float) -> None:
+        """Note that a request of this key was refused because a limit is used up, for `seconds` at least."""
+        self._used_up_until_s[key_id] = time.monotonic() + seconds
 
     def _bounds(self, key_id: str) -> tuple[int, int]:
         if self._used_up_until_s.get(key_id, 0.0) > time.monotonic():

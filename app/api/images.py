@@ -12,10 +12,11 @@ from app.api.body import BodyCaps, read_edit, read_generation, read_variation
 from app.api.collection import accepted
 from app.api.connection import ClientConnection
 from app.api.deps import Caller, Caps, Wired, door
+from app.api.door import USED_UP_S
 from app.core.grants import Grant
 from app.core.request import ImageRequest, Operation
 from app.core.retry import Retry
-from app.errors import GatewayError, InsufficientQuota
+from app.errors import GatewayError, InsufficientQuota, RateLimited
 from app.wiring import Gateway
 
 ReadBody = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
@@ -56,8 +57,9 @@ async def _buy(
         pending = await gateway.image_service.submit(
             request.state.request_id, caller, image_request, retry, connection.has_closed, deferred=deferred
         )
-    except InsufficientQuota:
-        door(request).note_used_up(caller.key_id)
+    except (InsufficientQuota, RateLimited) as exc:
+        if exc.type != "in_flight":
+            door(request).note_used_up(caller.key_id, exc.retry_after_s or USED_UP_S)
         raise
     return await (accepted(gateway, pending) if deferred else response_to(pending, connection, gateway, request))
 

@@ -5,8 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.core import strict_json
-from app.errors import GatewayError, InvalidValue
+from app.errors import InvalidValue
 
 FACTS = frozenset({"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format", "user"})
 """Fields that the gateway reads. A relay may ignore the case of names, so other spellings of these are refused."""
@@ -19,18 +18,20 @@ DESTINATIONS = frozenset({
 })
 """Fields that name a destination or credentials, dropped in every spelling. Written here as `squeezed` returns them."""
 COUNTS = frozenset({
-    "batch", "batchcount", "batchsize", "candidatecount", "count", "imagecount", "imagenum", "imagenumber", "imagescount",
-    "imagesperprompt", "maximages", "nimages", "niter", "noutputs", "nsamples", "num", "numberofimages", "numberofoutputs",
-    "numberofresults", "numimages", "numimagesperprompt", "numoutputs", "numresults", "numsamples", "outputcount",
-    "samplecount", "samples", "sequentialimagegeneration", "sequentialimagegenerationoptions",
+    "batch", "batchcount", "batchsize", "candidatecount", "count", "imagecount", "imagen", "imagenum", "imagenumber",
+    "imagescount", "imagesperprompt", "maximage", "maximages", "nimages", "niter", "noutputs", "nsamples", "num", "numberofimages",
+    "numberofoutputs", "numberofresults", "numimage", "numimages", "numimagesperprompt", "numoutputs", "numresults", "numsamples",
+    "outputcount", "outputs", "quantity", "samplecount", "samples", "sequentialimagegeneration",
+    "sequentialimagegenerationoptions",
 })
 """Fields that relays read as a number of images, beside `n`. Written here as `squeezed` returns them."""
 SIZES = frozenset({
-    "aspectratio", "dimensions", "height", "imageheight", "imagesize", "imagewidth", "megapixels", "outputresolution",
-    "outputsize", "resolution", "scale", "scalefactor", "upscale", "upscalefactor", "upsample", "width",
+    "aspectratio", "dimensions", "height", "imageheight", "imageresolution", "imagesize", "imagewidth", "maxpixels",
+    "megapixels", "outputresolution", "outputsize", "ratio", "resolution", "sampleimagesize", "scale", "scalefactor", "size",
+    "targetsize", "upsample", "upscale", "upscalefactor", "width",
 })
 """Fields that relays read as a size, beside `size`: with one of them any size may be drawn. Written as `squeezed` returns them."""
-QUALITIES = frozenset({"hd", "imagequality", "modelquality", "qualitylevel", "renderingspeed"})
+QUALITIES = frozenset({"hd", "imagequality", "modelquality", "quality", "qualitylevel", "renderingspeed"})
 """Fields that relays read as a quality, beside `quality`. Written here as `squeezed` returns them."""
 NESTED_FACTS = frozenset({"n", "model", "size", "quality"})
 """Fields that decide the price, refused in the objects of WRAPPERS, where a relay may look for them."""
@@ -41,9 +42,13 @@ WRAPPERS = frozenset({
 NAME_CHARS_MAX = 128
 NAMES_MAX = 1000
 """Most names in a request, those inside of fields included."""
+NAMES_BYTES_MAX = 16 * 1024
+"""Most bytes of all these names, because folding one character can make 18 of it."""
 JSON_TEXT_CHARS_MAX = 64 * 1024
 """Most characters of JSON that is written as text in the fields of a request."""
 _PATH = re.compile(r"[\[\].]+")
+_KEY_IN_TEXT = re.compile(r"[\"']([^\"'\\{}:,]{1,128})[\"']\s*:")
+_ESCAPED_CHARACTER = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 def squeezed(name: str) -> str:
@@ -108,22 +113,26 @@ class _NameReader:
 
     def __init__(self) -> None:
         self._names_left = NAMES_MAX
+        self._bytes_left = NAMES_BYTES_MAX
         self._chars_left = JSON_TEXT_CHARS_MAX
 
     def count(self, name: str) -> None:
         """Count one name. Raises InvalidValue when it is too long or one too many."""
         self._names_left -= 1
-        if self._names_left < 0:
-            raise InvalidValue(f"The request has more than {NAMES_MAX:,} names of fields; send fewer.", param=None)
+        self._bytes_left -= len(name.encode(errors="replace"))
+        if self._names_left < 0 or self._bytes_left < 0:
+            message = f"The request has more than {NAMES_MAX:,} names of fields, or {NAMES_BYTES_MAX:,} bytes of names; send fewer."
+            raise InvalidValue(message, param=None)
         if len(name) > NAME_CHARS_MAX:
             message = f"A field's name has {len(name):,} characters; at most {NAME_CHARS_MAX} are allowed. Shorten it."
             raise InvalidValue(message, param=ascii(name[:64])[1:-1])
 
     def keys(self, field: str, value: Any) -> Iterator[str]:
         """Yield the keys of all objects in the value of `field`, also of JSON written as text. Raises InvalidValue."""
-        if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-            value = self._parsed(field, value)
-        if isinstance(value, dict):
+        if isinstance(value, str):
+            if "{" in value:
+                yield from self._keys_in_text(field, value)
+        elif isinstance(value, dict):
             for key, item in value.items():
                 self.count(key)
                 yield key
@@ -132,7 +141,8 @@ class _NameReader:
             for item in value:
                 yield from self.keys(field, item)
 
-    def _parsed(self, field: str, text: str) -> Any:
+    def _keys_in_text(self, field: str, text: str) -> Iterator[str]:
+        """Yield what a parser may take for keys of JSON in `text`, however lenient it is and however often the text is quoted."""
         self._chars_left -= len(text)
         if self._chars_left < 0:
             message = (
@@ -140,10 +150,10 @@ class _NameReader:
                 "send objects instead of text, or less of it."
             )
             raise InvalidValue(message, param=field[:64])
-        try:
-            return strict_json.loads(text.encode())
-        except (GatewayError, UnicodeEncodeError):
-            return None
+        plain = _ESCAPED_CHARACTER.sub(lambda found: chr(int(found[1], 16)), text)
+        for found in _KEY_IN_TEXT.finditer(plain.replace("\\", "")):
+            self.count(found[1])
+            yield found[1]
 
 
 def _evasion(name: str, path: str) -> InvalidValue:

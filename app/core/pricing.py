@@ -16,8 +16,8 @@ from app.core.spellings import folded_choice, pixels_of
 
 UNSPECIFIED = (None, "", "auto")
 """Values of size and quality that leave the choice to the model."""
-QUALITY_WORDS = frozenset({"low", "medium", "high", "standard", "hd"})
-"""Qualities of OpenAI's image models, each of which means itself although no price names it."""
+QUALITY_WORDS = frozenset({"low", "medium", "high", "standard"})
+"""Qualities that mean themselves although no price names them. `hd` may be any: relays draw the dearest for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,6 @@ def folded_choice(value: str) -> str:
 
 
 def pixels_of(size: str) -> int | None:
-    """Return the number of pixels of a size like `1024x1024`; None for one that is not in pixels, like `2K` or `16:9`."""
+    """Return the number of pixels of a size like `1024x1024`; None for one without pixels, like `2K`, `16:9` or `0x0`."""
     sides = _SIDES.fullmatch(size)
-    return int(sides[1]) * int(sides[2]) if sides else None
+    return int(sides[1]) * int(sides[2]) or None if sides else None

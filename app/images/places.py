@@ -15,15 +15,17 @@ class Places:
     """Counter of requests: at most `in_flight_max` at once, and at most the part `share` of them for one owner, a user or service
     account.
 
-    A request that is attached to an earlier one takes no place, and `idle` waits for it, too.
+    A request that is attached to an earlier one takes no place, but one owner has at most a tenth of `in_flight_max` of them.
+    `idle` waits for them, too.
     """
 
     def __init__(self, in_flight_max: int, share: float = 1.0):
         self._max = in_flight_max
         self._owner_max = max(1, ceil(in_flight_max * share))
+        self._attached_max = max(1, in_flight_max // 10)
         self._by_owner: Counter[str] = Counter()
+        self._attached_by_owner: Counter[str] = Counter()
         self.in_flight = 0
-        self.attached = 0
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -50,16 +52,31 @@ class Places:
             del self._by_owner[owner]
         self._note_idle()
 
-    def attach(self) -> None:
-        self.attached += 1
+    @property
+    def attached(self) -> int:
+        """Number of requests that wait for the answer of an earlier one."""
+        return self._attached_by_owner.total()
+
+    def attach(self, owner: str) -> None:
+        """Count a request that waits for the answer of an earlier one. Raises RateLimited when the owner has too many."""
+        if self._attached_by_owner[owner] >= self._attached_max:
+            message = f"{self._attached_max} requests of yours wait for answers that were bought before, the most for one owner"
+            raise RateLimited(
+                f"{message}; nothing was bought. Wait until some of them end.",
+                type="in_flight",
+                retry_after_s=_retry_after_s(),
+            )
+        self._attached_by_owner[owner] += 1
         self.idle.clear()
 
-    def detach(self) -> None:
-        self.attached -= 1
+    def detach(self, owner: str) -> None:
+        self._attached_by_owner[owner] -= 1
+        if not self._attached_by_owner[owner]:
+            del self._attached_by_owner[owner]
         self._note_idle()
 
     def _note_idle(self) -> None:
-        if self.in_flight == self.attached == 0:
+        if self.in_flight == 0 and not self.attached:
             self.idle.set()
 
 

@@ -111,10 +111,11 @@ class ImageService:
             request.close()
             raise
 
-    def collect(self, original: StoredRequest) -> PendingAnswer:
-        """Replay the answer of a request that has ended."""
+    def collect(self, original: StoredRequest, owner: str) -> PendingAnswer:
+        """Replay the answer of a request that has ended to `owner`, a user. Raises RateLimited when too many of theirs wait."""
+        self.places.attach(owner)
         queue = EventQueue() if original.stream else None
-        return self._attach_task(original.id, original.aliased_model, (), queue, self.replay.answer(original.id))
+        return self._attach_task(original.id, original.aliased_model, (), queue, self.replay.answer(original.id), owner)
 
     def note_refusal(
         self, request_id: str, grant: Grant, error: GatewayError, operation: Operation, model: str | None = None
@@ -212,12 +213,17 @@ class ImageService:
 
     async def _attach(self, original: str, grant: Grant, request: ImageRequest) -> PendingAnswer:
         """Attach to an original. This spends a request of the rates but no images, and reserves nothing."""
-        resolved = await self._admission.resolve(request)
-        rates = await self._admission.spend_rates(grant, resolved.model, images=0)
+        self.places.attach(grant.user_id)
+        try:
+            resolved = await self._admission.resolve(request)
+            rates = await self._admission.spend_rates(grant, resolved.model, images=0)
+        except BaseException:
+            self.places.detach(grant.user_id)
+            raise
         request.close()
         queue = EventQueue() if request.stream else None
         answer = self.replay.answer(original, resolved)
-        return self._attach_task(original, resolved.aliased_model, rates, queue, answer)
+        return self._attach_task(original, resolved.aliased_model, rates, queue, answer, grant.user_id)
 
     def _attach_task(
         self,
@@ -226,10 +232,10 @@ class ImageService:
         rates: tuple[RateState, ...],
         queue: EventQueue | None,
         work: Coroutine[Any, Any, BookedAnswer],
+        owner: str,
     ) -> PendingAnswer:
         task = self._context.background.start(work, awaited=True)
-        self.places.attach()
-        task.add_done_callback(lambda _: self.places.detach())
+        task.add_done_callback(lambda _: self.places.detach(owner))
         sent = asyncio.Event()
         sent.set()
         deadline = self._deadline(task)

@@ -126,6 +126,13 @@ def test_a_data_url_fed_byte_by_byte_with_escaped_slashes_is_decoded() -> None:
     assert pictures_of(body, *range(1, len(body))) == data
 
 
+def test_more_strings_that_begin_like_data_urls_than_anybody_sends_are_refused(tmp_path: Path) -> None:
+    reader = DataUrlReader(Spool(tmp_path), rest_bytes_max=1_000_000, file_bytes_max=1_000, files_max=2)
+
+    with pytest.raises(InvalidValue, match="more than 1,000 strings"):
+        reader.feed(b'{"a":[' + b'"data:x,",' * 1_001)
+
+
 def test_data_after_the_padding_is_refused_wherever_the_cut_falls() -> None:
     body = json.dumps({"images": [{"image_url": "data:image/png;base64,QUI=QUJD"}]}).encode()
 

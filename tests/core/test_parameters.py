@@ -122,7 +122,30 @@ BAD: list[tuple[dict[str, Any], str, str | None]] = [
     ({"a": {"\u0301" * 100 + "\u0323" * 100: 1}}, "invalid_value", "\\u0301" * 64),
     ({"a": [{f"k{number}": 1} for number in range(1000)]}, "invalid_value", None),
     ({f"k{number}": 1 for number in range(1000)}, "invalid_value", None),
-    ({"a": "[" + " " * 30_000 + "]", "b": ["[" + " " * 40_000 + "]"]}, "invalid_value", "b"),
+    ({f"k{number}" + "\ufdfa" * 100: 1 for number in range(60)}, "invalid_value", None),
+    # JSON in text that a strict parser refuses and a lenient relay may read.
+    *(
+        ({"parameters": text}, "invalid_value", "parameters")
+        for text in (
+            *(
+                '{"n": 10, "n": 10}',
+                '{"a": NaN, "n": 10}',
+                '{"a": 1e999, "n": 10}',
+                '{"n": 10} and more',
+                '\u00a0{"n": 10}',
+            ),
+            *(
+                '"{\\"n\\": 10}"',
+                '{"a": "{\\\\\\"n\\\\\\": 10}"}',
+                '{"\\u006e": 10}',
+                "{'n': 10}",
+                '{"n" : 10}',
+                '[{"numImages":10}]',
+            ),
+            "[" * 40 + '{"n": 10}' + "]" * 40,
+        )
+    ),
+    ({"a": "{" + " " * 30_000 + "]", "b": ["{" + " " * 40_000 + "}"]}, "invalid_value", "b"),
 ]
 
 SPELLINGS = {

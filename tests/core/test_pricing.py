@@ -103,6 +103,9 @@ UNSPLIT = Usage(total_tokens=1_500, input_tokens=500, output_tokens=1_000)
         (BY_SIZE, wanted(size="512x512", quality="low"), 100_000, answer(), 100_000),
         (BY_SIZE, wanted(size="16:9", quality="high"), 700_000, answer(), 700_000),
         (BY_SIZE, wanted(size="1024x1024", quality="ultra"), 400_000, answer(), 400_000),
+        (BY_SIZE, wanted(size="1024x1024", quality="hd"), 400_000, answer(), 400_000),
+        (BY_SIZE, wanted(size="0x0", quality="high"), 700_000, answer(), 700_000),
+        (BY_SIZE, wanted(size="1024x1024", quality="high", any={"size": "4K"}), 700_000, answer(), 700_000),
         # Another field may decide the size.
         (BY_SIZE, wanted(size="1024x1024", quality="high", resolution="4K"), 700_000, answer(), 700_000),
         (BY_SIZE, wanted(size="1024x1024", quality="high", config='{"Aspect-Ratio": 1}'), 700_000, answer(), 700_000),

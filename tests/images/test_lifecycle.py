@@ -164,20 +164,24 @@ async def test_each_end_and_each_refusal_is_told_once(
     assert "lin" in line["limit"]
 
 
-async def test_an_attached_retry_takes_no_place(client: Client) -> None:
+async def test_an_attached_retry_takes_no_place_and_one_owner_has_a_bound_of_them(client: Client) -> None:
     service = client.gateway.gateway.image_service
     body = SMALL | {"prompt": "slow [[sandbox delay=1]]"}
-    service.places._max = 1
+    service.places._max, service.places._attached_max = 1, 5
 
     asking = [asyncio.create_task(client.ask(body, key="order-1"))]
     await until(lambda: len(client.relay.sandbox.seen) == 1)
     asking += [asyncio.create_task(client.ask(body, key="order-1")) for _ in range(5)]
     await until(lambda: service.places.attached == 5)
-    places, refused = service.in_flight, await client.ask(SMALL)
+    places, refused, one_more = service.in_flight, await client.ask(SMALL), await client.ask(body, key="order-1")
     answers = await asyncio.gather(*asking)
 
     assert places == 1
     assert refused.json()["error"]["code"] == "overloaded"
+    assert one_more.status_code == 429
+    assert one_more.json()["error"]["message"].startswith(
+        "5 requests of yours wait for answers that were bought before"
+    )
     assert {answer.status_code for answer in answers} == {200}
     assert client.charges == 1
 
@@ -189,7 +193,10 @@ async def test_an_attached_retry_does_not_hold_up_the_end_of_a_drained_gateway(
     async with asyncio.timeout(20):
         async with running_gateway(tmp_path, relay.base_url, drain_s=600) as gateway:
             service = gateway.gateway.image_service
-            pending = service._attach_task("req_of_another", None, (), None, service.replay.answer("req_of_another"))
+            service.places.attach("lin")
+            pending = service._attach_task(
+                "req_of_another", None, (), None, service.replay.answer("req_of_another"), "lin"
+            )
             service.close()
             with pytest.raises(UpstreamOutcomeUnknown):
                 await pending.result()
