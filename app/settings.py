@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(
-        Path("data"), description="Folder of the SQLite database, the pepper, results and spooled uploads."
+        Path("data"), description="Folder of the SQLite database, the pepper, results, pictures and spooled uploads."
     )
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host:5432/name`. Without it: SQLite in DATA_DIR."
@@ -156,6 +156,22 @@ class Settings(BaseSettings):
     )
     results_secret_access_key: SecretStr | None = Field(None, description="Secret of that access key.")
 
+    pictures_keep_days: int = Field(
+        30,
+        ge=0,
+        description="Days that a picture is kept after it was bought, in DATA_DIR/pictures or the bucket. 0: no picture is kept "
+        "longer than its stored answer.",
+    )
+    pictures_bytes_max: Positive = Field(
+        20_480 * MIB,
+        description="Most bytes of all kept pictures. Above it the oldest are removed, but none younger than a day.",
+    )
+    pictures_link_s: PositiveSeconds = Field(
+        86_400.0,
+        le=7 * 86_400,
+        description="Seconds that a link to a picture works, rounded up to the hour, but never longer than the picture is kept; "
+        "7 days at most.",
+    )
     disk_free_bytes_min: Positive = Field(
         64 * MIB,
         description="Least free bytes on the disk of DATA_DIR. Below it nothing is bought, because an answer could not be stored.",

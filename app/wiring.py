@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from app.administration import (
 )
 from app.blobs.bucket import BucketBlobs, open_bucket
 from app.blobs.folder import Blobs, FolderBlobs
+from app.blobs.picture_files import DIGEST_PATTERN, PictureFiles
 from app.chores import BackgroundTasks, Chore, Chores
 from app.control.alerting import Alerting
 from app.control.disk_probe import DiskProbe
@@ -26,6 +27,7 @@ from app.control.reconciler import Reconciler
 from app.control.schema_gate import SchemaGate
 from app.core.grants import Grant
 from app.core.ids import new_id
+from app.core.intervals import DAY_MS
 from app.errors import ConfigurationError, GatewayError, StoreUnavailable
 from app.images.admission import Admission
 from app.images.answers import KeptAnswers, RetentionPolicy
@@ -36,6 +38,7 @@ from app.images.recovery import Heartbeat, Recovery
 from app.images.refusal_log import RefusalLog
 from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
+from app.images.taking import PictureTaking
 from app.memory import return_freed_memory
 from app.rates import Rates, open_rates
 from app.settings import Settings
@@ -43,11 +46,14 @@ from app.store.clock import Clock
 from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
 from app.store.ledger.opening import open_book
+from app.store.ledger.types import Ledger
 from app.store.lock import ProcessLocks
+from app.store.pictures import PictureRows
 from app.store.processes import BEAT_S, Processes, count_other_processes
 from app.store.refusals import RefusalRows
 from app.store.requests import StoredRequests
 from app.store.results import ResultRows
+from app.upstream.client import HttpUpstream
 
 CLOSE_TIMEOUT_S = 3.0
 LOST_S = 120.0
@@ -63,6 +69,7 @@ class Gateway(Administration):
     image_service: ImageService
     background: BackgroundTasks
     kept_answers: KeptAnswers
+    taking: PictureTaking
     heartbeat: Heartbeat
     recovery: Recovery
     chores: Chores
@@ -119,10 +126,10 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     upstream, kept_answers = upstream_from(settings), _kept_answers(settings, data_dir, database, clock)
     processes, control_data = Processes(database, new_id("proc_")), ControlData(database)
     process_locks = ProcessLocks(_made_directory(data_dir / "processes"), processes.id)
-    notes, zone, (listeners, refusal_log) = DeliveryNotes(retries, clock), settings.zone, _listeners(database, clock)
+    zone, notes, taking = settings.zone, DeliveryNotes(retries, clock), _taking(settings, kept_answers, clock)
+    refusal_log, listeners = _listeners(database, clock, taking)
     admission = Admission(control_data, rates, ledger, background, clock, zone, settings.currency, processes.id, pepper)
-    bounds = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
-    context = ExchangeContext(upstream, database, ledger, kept_answers, background, listeners, clock, zone, *bounds)
+    context = _exchange_context(settings, upstream, database, ledger, kept_answers, background, listeners, clock)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = _image_service(settings, admission, context, replay, notes)
     notifier, heartbeat = notifier_from(settings), Heartbeat(processes, clock, schema_gate.ensure)
@@ -131,12 +138,11 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, listeners, replay.running
     )
     reconciliation = reconciliation_from(settings, database, ledger, upstream)
-    chores = _chores(heartbeat, notes, schema_gate, recovery, Reconciler(reconciliation), alerting, refusal_log)
-    readiness = ReadinessProbe(
-        *(database, schema_gate, rates, chores, DiskProbe(data_dir, settings.disk_free_bytes_min), heartbeat.age_s),
-        is_draining=lambda: service.draining,
-        shared_answers=lambda: _sharing_state(settings, database, kept_answers, process_locks),
-    )
+    chores = _chores(heartbeat, notes, schema_gate, recovery, Reconciler(reconciliation), alerting, refusal_log, taking)
+    disk = DiskProbe(data_dir, settings.disk_free_bytes_min)
+    sharing = partial(_sharing_state, settings, database, kept_answers, process_locks)
+    probed = (database, schema_gate, rates, chores, disk, heartbeat.age_s)
+    readiness = ReadinessProbe(*probed, is_draining=lambda: service.draining, shared_answers=sharing)
     return Gateway(
         settings=settings,
         currency=settings.currency,
@@ -157,10 +163,32 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         doctor=doctor_from(settings, database, pepper, data_dir, upstream),
         background=background,
         kept_answers=kept_answers,
+        taking=taking,
         heartbeat=heartbeat,
         recovery=recovery,
         chores=chores,
         readiness=readiness,
+    )
+
+
+def _listeners(database: Database, clock: Clock, taking: PictureTaking) -> tuple[RefusalLog, Listeners]:
+    refusal_log = RefusalLog(RefusalRows(database), clock)
+    return refusal_log, Listeners((log_event, refusal_log.hear, *([taking.hear] if taking.keep_ms else [])))
+
+
+def _exchange_context(
+    settings: Settings,
+    upstream: HttpUpstream,
+    database: Database,
+    ledger: Ledger,
+    kept_answers: KeptAnswers,
+    background: BackgroundTasks,
+    listeners: Listeners,
+    clock: Clock,
+) -> ExchangeContext:
+    bounds = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
+    return ExchangeContext(
+        upstream, database, ledger, kept_answers, background, listeners, clock, settings.zone, *bounds
     )
 
 
@@ -175,11 +203,6 @@ def _rates(settings: Settings) -> Rates:
     return open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
 
 
-def _listeners(database: Database, clock: Clock) -> tuple[Listeners, RefusalLog]:
-    refusal_log = RefusalLog(RefusalRows(database), clock)
-    return Listeners((log_event, refusal_log.hear)), refusal_log
-
-
 def _chores(
     heartbeat: Heartbeat,
     notes: DeliveryNotes,
@@ -188,11 +211,12 @@ def _chores(
     reconciler: Reconciler,
     alerting: Alerting,
     refusal_log: RefusalLog,
+    taking: PictureTaking,
 ) -> Chores:
     beats = Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, retry_s_max=2.0)
-    on_database = _database_chores(schema_gate, recovery, reconciler, alerting, refusal_log)
+    on_database = _database_chores(schema_gate, recovery, reconciler, alerting, refusal_log, taking)
     delivery_notes = Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write)
-    on_blobs = recovery.kept_answers.blobs.chores()
+    on_blobs = (*recovery.kept_answers.blobs.chores(), *taking.files.blobs.chores())
     memory = Chore("freed memory", partial(asyncio.to_thread, return_freed_memory), every_s=20.0, first_after_s=20.0)
     return Chores((beats, *on_database, delivery_notes, *on_blobs, memory), (GatewayError, ConfigurationError))
 
@@ -203,6 +227,7 @@ def _database_chores(
     reconciler: Reconciler,
     alerting: Alerting,
     refusal_log: RefusalLog,
+    taking: PictureTaking,
 ) -> Iterator[Chore]:
     """Yield the chores that use the database. They fail while its schema does not fit this version."""
     kept_answers, clock = recovery.kept_answers, recovery.clock
@@ -216,7 +241,10 @@ def _database_chores(
 
     yield Chore("recovery", when_fit(recovery.turn), every_s=BEAT_S)
     yield Chore("pruning", when_fit(lambda: kept_answers.prune(clock.now_ms())), every_s=5.0)
-    yield Chore("stray files", kept_answers.tidy, every_s=60.0)
+    yield Chore("stray files", when_fit(lambda: kept_answers.tidy(clock.now_ms())), every_s=60.0)
+    yield Chore("stray files of pictures", partial(asyncio.to_thread, taking.files.tidy), every_s=60.0)
+    if taking.keep_ms:
+        yield Chore("pictures", when_fit(taking.turn), every_s=0)
     yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
     yield Chore("alerts", when_fit(alerting.fire_reached), every_s=3.0)
     yield Chore("alert messages", when_fit(alerting.deliver), every_s=3.0)
@@ -236,12 +264,25 @@ def _kept_answers(settings: Settings, data_dir: Path, database: Database, clock:
     retention = RetentionPolicy(
         settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
     )
-    local = FolderBlobs(_made_directory(data_dir / "results"))
+    files = _blobs(settings, FolderBlobs(_made_directory(data_dir / "results")), "", clock)
+    pictures = FolderBlobs(_made_directory(data_dir / "pictures"), DIGEST_PATTERN, "pictures")
+    rows = ResultRows(database, keeps_untaken=settings.pictures_keep_days > 0)
+    picture_files = PictureFiles(_blobs(settings, pictures, "/pictures", clock))
+    return KeptAnswers(files, rows, retention, picture_files, PictureRows(database))
+
+
+def _taking(settings: Settings, kept_answers: KeptAnswers, clock: Clock) -> PictureTaking:
+    keep_ms = settings.pictures_keep_days * DAY_MS
+    return PictureTaking(kept_answers, kept_answers.picture_rows, kept_answers.picture_files, clock, keep_ms)
+
+
+def _blobs(settings: Settings, local: FolderBlobs, folder: str, clock: Clock) -> Blobs:
+    """Make blobs in a directory and, where a bucket is set, in a folder of it."""
     address = bucket_of(settings)
-    files: Blobs = (
-        local if address is None else BucketBlobs(local, open_bucket(address), retention.bytes_max, clock.now_ms)
-    )
-    return KeptAnswers(files, ResultRows(database), retention)
+    if address is None:
+        return local
+    bucket = open_bucket(replace(address, url=address.url.rstrip("/") + folder))
+    return BucketBlobs(local, bucket, settings.result_bytes_max, clock.now_ms)
 
 
 def _made_directory(path: Path) -> Path:

@@ -10,7 +10,7 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -131,6 +131,7 @@ class BucketBlobs:
 
     def __init__(self, local: FolderBlobs, bucket: ObjectBucket, bytes_max: int, now_ms: Callable[[], int]):
         self._local = local
+        self.adopt, self.names = local.adopt, local.names
         self._bucket = bucket
         self._bytes_max = bytes_max
         self._now_ms = now_ms
@@ -195,18 +196,22 @@ class BucketBlobs:
             self._note_failure(exc)
             raise BlobUnavailable("The bucket does not let go of old answers.") from exc
 
-    def tidy(self, keep_s: float) -> int:
-        """Remove local copies: the oldest above `bytes_max`, and expired ones. The replica that prunes a row removes its object but
-        not the copies of other replicas."""
+    def tidy(self, keep_s: float, spared: Container[str] = ()) -> int:
+        """Remove local copies: the replica that prunes a row removes its object but not the copies of other replicas."""
+        return self.drop_copies() + self._local.tidy(keep_s, spared)
+
+    def drop_copies(self) -> int:
         young_s, room_bytes, excess = time.time() - YOUNG_MS / 1000, self._bytes_max, []
         for path, written_s, size_bytes in self._local.files():
             room_bytes -= size_bytes
             if room_bytes < 0 and written_s < young_s and path.name not in self._marks:
                 excess.append(path)
-        return self._local.drop(excess) + self._local.tidy(keep_s)
+        return self._local.drop(excess)
 
     def chores(self) -> tuple[Chore, ...]:
-        uploads = Chore("uploads", self.upload_waiting, every_s=0, last_turn=self._upload_before_exit)
+        uploads = Chore(
+            f"uploads of {self._local.kind}", self.upload_waiting, every_s=0, last_turn=self._upload_before_exit
+        )
         return (*self._local.chores(), uploads)
 
     async def upload_waiting(self) -> None:
@@ -239,7 +244,7 @@ class BucketBlobs:
     async def _upload_marked(self, request_id: str) -> None:
         if self._local.has(request_id):
             await self._bucket.upload(request_id, self._local.path(request_id), UPLOAD_S)
-            log.info("a stored answer was uploaded late", request_id=request_id)
+            log.info("a blob was uploaded late", name=request_id, kind=self._local.kind)
         self._marks.done(request_id)
 
     def _note_failure(self, exc: Exception) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,8 +54,21 @@ class Blobs(Protocol):
         """Remove blobs; absent ones are no error. Raises BlobUnavailable: then the caller removes the same names again later."""
         ...
 
-    def tidy(self, keep_s: float) -> int:
-        """Remove blobs that were written more than `keep_s` ago, which no row names any more; returns how many."""
+    def adopt(self, file: Path, name: str) -> None:
+        """Make a complete file of `directory` the blob `name`, which appears whole or not at all. Raises OSError."""
+        ...
+
+    def names(self) -> list[str]:
+        """List the blobs in `directory`. Blocks."""
+        ...
+
+    def tidy(self, keep_s: float, spared: Container[str] = ()) -> int:
+        """Remove blobs that were written more than `keep_s` ago, which no row names any more, except those in `spared`, and copies
+        that `drop_copies` removes; returns how many. Blocks."""
+        ...
+
+    def drop_copies(self) -> int:
+        """Remove the oldest copies of what a bucket holds, above its cap; returns how many. Blocks."""
         ...
 
     def chores(self) -> tuple[Chore, ...]:
@@ -68,6 +81,9 @@ class FolderBlobs:
     """Blobs in a directory. Replicas that replay each other's answers share it, or use a bucket."""
 
     directory: Path
+    pattern: str = "req_*"
+    """Pattern of the names of its blobs; other files are left alone."""
+    kind: str = "stored answers"
     problem: None = None
     cool_s: float = COOL_S
     _written: list[Path] = field(default_factory=list)
@@ -91,12 +107,27 @@ class FolderBlobs:
     async def remove(self, request_ids: Sequence[str]) -> None:
         await asyncio.to_thread(self.drop, [self.path(request_id) for request_id in request_ids])
 
-    def tidy(self, keep_s: float) -> int:
+    def adopt(self, file: Path, name: str) -> None:
+        file.rename(self.path(name))
+        fd = os.open(self.directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)  # Without it a power cut could take the name.
+        finally:
+            os.close(fd)
+
+    def names(self) -> list[str]:
+        return [path.name for path in self.directory.glob(self.pattern)]
+
+    def tidy(self, keep_s: float, spared: Container[str] = ()) -> int:
         """Remove old files, whose requests did not settle: no row names them."""
-        return self.drop(path for path, written_s, _ in self.files() if written_s < time.time() - keep_s)
+        old_s = time.time() - keep_s
+        return self.drop(path for path, written_s, _ in self.files() if written_s < old_s and path.name not in spared)
+
+    def drop_copies(self) -> int:
+        return 0
 
     def chores(self) -> tuple[Chore, ...]:
-        return (Chore("cooling", self.cool, every_s=self.cool_s, first_after_s=self.cool_s),)
+        return (Chore(f"cooling of {self.kind}", self.cool, every_s=self.cool_s, first_after_s=self.cool_s),)
 
     async def cool(self) -> None:
         """Remove complete files from the page cache. Most are never read again, and would evict pages that are used."""
@@ -116,7 +147,7 @@ class FolderBlobs:
     def files(self) -> list[tuple[Path, float, int]]:
         """List files with their mtime (Unix s) and size (bytes), the youngest first."""
         found = []
-        for path in self.directory.glob("req_*"):
+        for path in self.directory.glob(self.pattern):
             with suppress(FileNotFoundError):
                 stat = path.stat()
                 found.append((path, stat.st_mtime, stat.st_size))

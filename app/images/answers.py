@@ -6,17 +6,23 @@ fsynced: it survives the process, and after a power cut it is parsed again befor
 
 import asyncio
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, Blobs
+import structlog
+
+from app.blobs.folder import YOUNG_MS, Blobs
+from app.blobs.picture_files import PictureFiles
+from app.blobs.rebuilt import CutPicture, RebuiltSpool
 from app.core.intervals import HOUR_MS, hour_end_ms
 from app.core.request import ImageRequest
 from app.errors import StorageFull
 from app.images.booking import CompleteAnswer
 from app.images.streaming import ReceivedAnswer
 from app.spool import Slice, Spool
-from app.store.ledger.columns import StoredResult
+from app.store.ledger.columns import Cut, StoredResult
+from app.store.pictures import PictureRows, UntakenAnswer
 from app.store.results import ResultRows
 from app.upstream.classify import Verdict, classify_refusal
 from app.upstream.client import Answer
@@ -26,6 +32,7 @@ NO_FILE = "The gateway has no file descriptor left to store an answer; nothing w
 FULL = "The gateway has no room left to store an answer; nothing was bought. An administrator has to make room."
 NO_INODES = "The disk of the gateway has no inodes left for another file; nothing was bought. An administrator has to remove files."
 READ_ONLY = "The disk of the gateway is read-only; nothing was bought. An administrator has to make it writable again."
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,8 @@ class KeptAnswers:
     blobs: Blobs
     rows: ResultRows
     retention: RetentionPolicy
+    picture_files: PictureFiles
+    picture_rows: PictureRows
 
     def create(self, request_id: str) -> Spool:
         """Create an empty blob, to be written while the answer arrives."""
@@ -92,13 +101,51 @@ class KeptAnswers:
         Raises BlobUnavailable when it cannot be fetched right now.
         """
         row = await self.rows.find(request_id)
+        spool = await self._open(request_id, row, now_ms)
+        if spool is None and row is not None and row.cuts is None:
+            # Its pictures may have been cut out since the row was read.
+            spool = await self._open(request_id, await self.rows.find(request_id), now_ms)
+        return spool
+
+    async def _open(self, request_id: str, row: StoredResult | None, now_ms: int) -> Spool | None:
         if row is None or row.expires_at_ms <= now_ms:
+            return None
+        files = await self._open_pictures(request_id, row.cuts or ())
+        if files is None:
             return None
         if row.body is None:
             return await self.blobs.open(request_id, just_made=row.created_at_ms > now_ms - YOUNG_MS)
-        spool = Spool(self.directory, memory_bytes_max=MEMORY_BYTES_MAX)
-        spool.write(row.body)
-        return spool
+        return RebuiltSpool(self.directory, row.body, files)
+
+    async def _open_pictures(self, request_id: str, cuts: Sequence[Cut]) -> list[CutPicture] | None:
+        """Open the pictures that were cut out of an answer. Return None when one of them, cut out or not, is not kept any more."""
+        kept = {picture.index: picture for picture in await self.picture_rows.of_request(request_id)} if cuts else {}
+        if not all(cut.picture in kept for cut in cuts):
+            return None
+        opened: list[CutPicture] = []
+        try:
+            for cut in cuts:
+                if cut.length == 0:
+                    continue
+                if (file := await self.picture_files.open(kept[cut.picture].digest)) is None:
+                    log.error("the bytes of a kept picture are gone", picture_id=kept[cut.picture].id)
+                    return None
+                opened.append(CutPicture(Slice(cut.offset, cut.length), file))
+            files, opened = opened, []
+            return files
+        finally:
+            for each in opened:
+                each.file.close()
+
+    async def open_untaken(self, answer: UntakenAnswer) -> Spool | None:
+        """Open an answer whose pictures are still to be kept, also when it has expired; the caller closes it. Return None when
+        there is none here, or not any more. Raises BlobUnavailable."""
+        row = await self.rows.find(answer.request.id)
+        if row is None or row.cuts is not None:
+            return None
+        if row.body is None:
+            return await self.blobs.open(answer.request.id)
+        return RebuiltSpool(self.directory, row.body, ())
 
     async def open_incomplete(self, request_id: str) -> Spool | None:
         """Open the file of an answer, which may have been cut; None when there is none. Raises BlobUnavailable."""
@@ -122,9 +169,11 @@ class KeptAnswers:
         await self.rows.forget(request_ids)
         return len(request_ids)
 
-    async def tidy(self) -> int:
+    async def tidy(self, now_ms: int) -> int:
         """Remove files that no row names any more; returns how many. Reads the whole directory."""
-        return await asyncio.to_thread(self.blobs.tidy, 2 * self.retention.long_s + HOUR_MS / 1000)
+        keep_s = 2 * self.retention.long_s + HOUR_MS / 1000
+        waiting = await self.rows.untaken_by(now_ms) if self.rows.keeps_untaken else set()
+        return await asyncio.to_thread(self.blobs.tidy, keep_s, waiting)
 
 
 async def read_refusal(answer: Answer) -> Verdict:

@@ -20,6 +20,9 @@ Point = Literal[
     "before_release",
     "after_release",
     "before_first_byte",
+    "before_pictures",
+    "after_picture",
+    "after_pictures",
 ]
 POINTS: Final[tuple[Point, ...]] = get_args(Point)
 VARIABLE: Final = "IMAGEGATE_CRASH_AT"

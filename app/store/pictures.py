@@ -7,12 +7,11 @@ from typing import Literal
 import sqlalchemy as sa
 
 from app.store.engine import Database, insert
+from app.store.ledger.columns import Cut
 from app.store.requests import StoredRequest, select_stored, stored
 from app.store.tables import is_untaken, pictures, requests, results
 
 Visibility = Literal["private", "project"]
-Cut = tuple[int, int, int]
-"""Offset and length of the base64 that was cut out of a stored answer, and the index of its picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +66,18 @@ class PictureRows:
     async def untaken(self, newest_ms: int, limit: int, *, after: tuple[int, str] = (0, "")) -> list[UntakenAnswer]:
         """List stored answers made at `newest_ms` or before whose pictures are not kept yet, oldest first, after (time, id)."""
         made, id = results.c.created_at_ms, results.c.request_id
+        return await self._untaken(limit, made <= newest_ms, sa.tuple_(made, id) > sa.tuple_(*after))
+
+    async def untaken_of(self, request_ids: Sequence[str]) -> list[UntakenAnswer]:
+        """List the stored answers of these requests whose pictures are not kept yet, oldest first."""
+        return await self._untaken(len(request_ids), results.c.request_id.in_(request_ids))
+
+    async def _untaken(self, limit: int, *where: sa.ColumnElement[bool]) -> list[UntakenAnswer]:
+        made, id = results.c.created_at_ms, results.c.request_id
         wanted = (
             sa.select(id, made, results.c.expires_at_ms, requests.c.user_id, requests.c.project_id)
             .join(requests, requests.c.id == id)
-            .where(is_untaken, made <= newest_ms, sa.tuple_(made, id) > sa.tuple_(*after))
+            .where(is_untaken, *where)
             .order_by(made, id)
             .limit(limit)
         )
@@ -83,9 +90,10 @@ class PictureRows:
             for id, row in rows.items()
         ]
 
-    async def note_taken(self, answers: Sequence[TakenAnswer]) -> None:
-        """Record pictures whose blobs are stored, and what is left of their answers, in one transaction. An answer that another
-        process has recorded, or that is not stored any more, is left out."""
+    async def note_taken(self, answers: Sequence[TakenAnswer]) -> list[str]:
+        """Record pictures whose blobs are stored, and what is left of their answers, in one transaction; returns the requests. An
+        answer that another process has recorded, or that is not stored any more, is left out."""
+        recorded = []
         async with self.database.transaction() as connection:
             for answer in answers:
                 left = {} if answer.body is None else {"body": answer.body, "body_bytes": len(answer.body)}
@@ -94,9 +102,13 @@ class PictureRows:
                     .where(results.c.request_id == answer.request_id, is_untaken)
                     .values(cuts=list(answer.cuts), **left)
                 )
-                if changed.rowcount and answer.pictures:
+                if changed.rowcount == 0:
+                    continue
+                recorded.append(answer.request_id)
+                if answer.pictures:
                     rows = [asdict(picture) | {"c2pa": int(picture.c2pa)} for picture in answer.pictures]
                     await connection.execute(insert(connection, pictures).on_conflict_do_nothing(), rows)
+        return recorded
 
     async def of_request(self, request_id: str) -> list[PictureRecord]:
         """List the kept pictures of a request by their index."""

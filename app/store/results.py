@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.store.engine import Database
-from app.store.ledger.columns import StoredResult
-from app.store.tables import results
+from app.store.ledger.columns import Cut, StoredResult
+from app.store.tables import is_untaken, results
 
 PRUNE_MAX = 500
 
@@ -17,6 +17,8 @@ class ResultRows:
     """Table of stored answers. A row holds the body of a small answer; a large body is in a file. Raises StoreUnavailable."""
 
     database: Database
+    keeps_untaken: bool = False
+    """True: an answer may be removed only after its pictures are kept."""
 
     async def find(self, request_id: str) -> StoredResult | None:
         async with self.database.read() as connection:
@@ -24,11 +26,30 @@ class ResultRows:
             row = found.mappings().one_or_none()
         if row is None:
             return None
-        return StoredResult(row["body"], row["body_bytes"], row["created_at_ms"], row["expires_at_ms"])
+        cuts = None if row["cuts"] is None else tuple(Cut(*cut) for cut in row["cuts"])
+        return StoredResult(row["body"], row["body_bytes"], row["created_at_ms"], row["expires_at_ms"], cuts)
+
+    async def untaken_by(self, newest_ms: int) -> set[str]:
+        """List the requests of all answers made at `newest_ms` or before whose pictures are not kept yet."""
+        wanted = sa.select(results.c.request_id).where(is_untaken, results.c.created_at_ms <= newest_ms)
+        async with self.database.read() as connection:
+            return set((await connection.execute(wanted)).scalars())
+
+    async def shortened(self, request_ids: Sequence[str]) -> list[str]:
+        """List those of these requests whose answer stands in its row because its pictures are kept."""
+        found: list[str] = []
+        async with self.database.read() as connection:
+            for first in range(0, len(request_ids), PRUNE_MAX):
+                named = results.c.request_id.in_(request_ids[first : first + PRUNE_MAX])
+                wanted = sa.select(results.c.request_id).where(
+                    named, results.c.cuts.is_not(None), results.c.body.is_not(None)
+                )
+                found += (await connection.execute(wanted)).scalars()
+        return found
 
     async def expired(self, now_ms: int) -> list[str]:
-        """List the requests of up to PRUNE_MAX expired answers, oldest first."""
-        wanted = sa.select(results.c.request_id).where(results.c.expires_at_ms <= now_ms)
+        """List the requests of up to PRUNE_MAX expired answers that may be removed, oldest first."""
+        wanted = sa.select(results.c.request_id).where(results.c.expires_at_ms <= now_ms, *self._removable())
         async with self.database.read() as connection:
             rows = await connection.execute(wanted.order_by(results.c.expires_at_ms).limit(PRUNE_MAX))
             return list(rows.scalars())
@@ -53,8 +74,8 @@ class ResultRows:
             return newest_ms
 
     async def made_by(self, newest_ms: int) -> list[str]:
-        """List the requests of up to PRUNE_MAX answers made at `newest_ms` or before, oldest first."""
-        wanted = sa.select(results.c.request_id).where(results.c.created_at_ms <= newest_ms)
+        """List the requests of up to PRUNE_MAX answers made at `newest_ms` or before that may be removed, oldest first."""
+        wanted = sa.select(results.c.request_id).where(results.c.created_at_ms <= newest_ms, *self._removable())
         async with self.database.read() as connection:
             rows = await connection.execute(wanted.order_by(results.c.created_at_ms).limit(PRUNE_MAX))
             return list(rows.scalars())
@@ -63,3 +84,6 @@ class ResultRows:
         """Delete the rows of these requests, which answer `result_expired` from now on."""
         async with self.database.transaction() as connection:
             await connection.execute(sa.delete(results).where(results.c.request_id.in_(request_ids)))
+
+    def _removable(self) -> tuple[sa.ColumnElement[bool], ...]:
+        return (sa.not_(is_untaken),) if self.keeps_untaken else ()

@@ -1,6 +1,6 @@
 """Parser of the relay's server-sent events, and their conversion to OpenAI's format."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from app.core.request import ImageRequest
@@ -9,7 +9,7 @@ from app.spool import Segments, Slice
 from app.upstream.answer import ANSWER_FIELDS, completed_event, partial_event
 from app.upstream.classify import Verdict, classify_event_error
 from app.upstream.images import Images, read_images
-from app.upstream.skeleton import MalformedAnswer, Skeleton
+from app.upstream.skeleton import LongString, MalformedAnswer, Skeleton
 
 LINE_BYTES_MAX: Final = 1024
 """Bytes kept of a line that is not data: the name of an event, a comment."""
@@ -36,6 +36,16 @@ class Event:
     def locate(self, segments: Segments) -> Segments:
         """Convert slices of the event's data into slices of the stream."""
         return [piece if isinstance(piece, bytes) else self._located(piece) for piece in segments]
+
+    def locate_items(self, images: Images) -> Images:
+        """Convert the positions of the long strings in `images` into those in the stream."""
+        items = [{name: self._located_string(value) for name, value in item.items()} for item in images.items]
+        return replace(images, items=items)
+
+    def _located_string(self, value: Any) -> Any:
+        if not isinstance(value, LongString):
+            return value
+        return replace(value, offset=self._located(value.piece).offset)
 
     def _located(self, piece: Slice) -> Slice:
         in_data, in_stream = next(line for line in reversed(self.lines) if line[0] <= piece.offset)
@@ -147,6 +157,7 @@ class ClientEvent:
     kind: Literal["partial", "completed", "error"]
     frame: Segments
     images: Images | None = None
+    """Positions of its long strings are those in the stream."""
     error: GatewayError | None = None
     verdict: Verdict | None = None
 
@@ -193,7 +204,7 @@ class EventConverter:
             return ClientEvent("error", [], images=read, error=UpstreamBadPayload(message))
         item = read.items[0]
         segments = completed_event(read, item, self._request.operation, self._created_s, self._request, with_usage=True)
-        return ClientEvent("completed", event.locate(segments), images=read)
+        return ClientEvent("completed", event.locate(segments), images=event.locate_items(read))
 
 
 def _read(document: dict[str, Any]) -> Images | Verdict:

@@ -28,11 +28,11 @@ Start = Callable[..., Awaitable[Running]]
 async def gateways(
     relay: RunningSandbox, tmp_path: Path, postgres_url: str, bucket: TestBucket
 ) -> AsyncIterator[Start]:
-    """Starts replicas on one PostgreSQL and one bucket, each with a directory of its own."""
+    """Starts replicas on one PostgreSQL and one bucket, each with a directory of its own. They keep no pictures unless told to."""
     async with AsyncExitStack() as stack:
 
         async def start(folder: str, **settings: Any) -> Running:
-            given = bucket.settings | settings
+            given = {"pictures_keep_days": 0} | bucket.settings | settings
             opening = running_gateway(tmp_path / folder, relay.base_url, database_url=postgres_url, **given)
             return await stack.enter_async_context(opening)
 
@@ -101,6 +101,7 @@ async def test_what_a_replica_settled_before_it_was_killed_another_replays(
     async with gateway_process(tmp_path / "a", relay.base_url, database_url=postgres_url, **bucket.settings) as a:
         with pytest.raises(httpx2.TransportError):
             (await ask(a.url, key, body)).raise_for_status()
+    monkeypatch.delenv(VARIABLE)
     shutil.rmtree(tmp_path / "a")
     b = await gateways("b")
 
@@ -127,6 +128,7 @@ async def test_what_was_uploaded_but_not_settled_by_a_dead_process_is_settled_an
     async with gateway_process(tmp_path / "a", relay.base_url, database_url=postgres_url, **bucket.settings) as a:
         with pytest.raises(httpx2.TransportError):
             await ask(a.url, key, LARGE)
+    monkeypatch.delenv(VARIABLE)
     shutil.rmtree(tmp_path / "a" / "results")
     given = {"database_url": postgres_url} | bucket.settings
     async with running_gateway(tmp_path / "a", relay.base_url, **given | NOWHERE):
@@ -247,6 +249,42 @@ async def test_what_the_bucket_does_not_let_go_of_keeps_its_row_until_it_does(
         return False
 
     await until(pruned)
+
+
+async def test_pictures_go_to_the_bucket_and_are_put_back_into_answers_by_every_replica(
+    gateways: Start, relay: RunningSandbox, bucket: TestBucket, tmp_path: Path
+) -> None:
+    a, b = await gateways("a", pictures_keep_days=30), await gateways("b", pictures_keep_days=30)
+    key, body = (await a.key()).key, LARGE | {"n": 2}
+    first = await ask(a.url, key, body)
+
+    await until(lambda: _are_pictures(bucket, 2))
+
+    shutil.rmtree(tmp_path / "a" / "pictures")
+    assert (await ask(b.url, key, body)).content == first.content
+    assert list((tmp_path / "a" / "results").glob("req_*")) == []
+    assert len(relay.sandbox.bill) == 1
+
+
+async def test_while_the_bucket_is_away_answers_keep_their_pictures(gateways: Start, bucket: TestBucket) -> None:
+    a = await gateways("a", pictures_keep_days=30)
+    key = (await a.key()).key
+    bucket.server.kill()
+    first = await ask(a.url, key, LARGE)
+    with pytest.raises(BlobUnavailable):
+        await a.gateway.taking.take_all()
+    assert await a.gateway.kept_answers.prune(a.gateway.clock.now_ms() + MONTH_MS) == 0
+    assert (await ask(a.url, key, LARGE)).content == first.content
+    bucket.server.start()
+    bucket.make()
+    await until(lambda: _are_pictures(bucket, 1))
+
+    assert (await ask(a.url, key, LARGE)).content == first.content
+
+
+async def _are_pictures(bucket: TestBucket, count: int) -> bool:
+    names = await bucket.names()
+    return len(names) == count and all(name.startswith("pictures/") for name in names)
 
 
 async def test_replicas_that_share_nothing_say_so(relay: RunningSandbox, tmp_path: Path, postgres_url: str) -> None:

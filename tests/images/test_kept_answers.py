@@ -21,8 +21,14 @@ async def running(tmp_path: Path, database_where: DatabaseUrl, relay: RunningSan
 
 
 async def keep(running: Running, count: int, *, created_at_ms: int, expires_at_ms: int) -> None:
-    """So many answers of 10 bytes."""
-    row = {"body": b"{}", "body_bytes": 10, "created_at_ms": created_at_ms, "expires_at_ms": expires_at_ms}
+    """So many answers of 10 bytes, without pictures that are still to be kept."""
+    row = {
+        "body": b"{}",
+        "body_bytes": 10,
+        "created_at_ms": created_at_ms,
+        "expires_at_ms": expires_at_ms,
+        "cuts": [],
+    }
     async with running.database.transaction() as connection:
         await connection.execute(
             sa.insert(results), [{"request_id": f"req_{created_at_ms}_{number}"} | row for number in range(count)]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 from starlette.types import Message
 
 from app.api.answers import format_header
@@ -17,6 +18,7 @@ from app.images.booking import CompleteAnswer
 from app.main import create_app
 from app.sandbox import RunningSandbox
 from app.spool import Spool, whole
+from app.store.tables import pictures
 from app.upstream.images import Images, image_format
 from app.upstream.pictures import decoded, decoded_bytes
 from app.upstream.skeleton import Skeleton
@@ -37,10 +39,11 @@ async def link_of(client: Client, key: str | None = None) -> str:
     return str(item["url"])
 
 
-def bought_picture(client: Client) -> bytes:
-    """Return the picture in the one stored answer, as the relay sent it."""
-    [file] = (client.gateway.gateway.data_dir / "results").glob("req_*")
-    return base64.b64decode(json.loads(file.read_bytes())["data"][0]["b64_json"])
+async def bought_picture(client: Client) -> bytes:
+    """Return the one picture that is kept, as the relay sent it."""
+    await client.gateway.gateway.taking.take_all()
+    [file] = (client.gateway.gateway.data_dir / "pictures").iterdir()
+    return file.read_bytes()
 
 
 async def test_a_client_that_asks_for_a_url_fetches_the_picture_without_a_key(client: Client) -> None:
@@ -49,7 +52,7 @@ async def test_a_client_that_asks_for_a_url_fetches_the_picture_without_a_key(cl
     picture, head = await client.http.get(link, headers=STRAY), await client.http.head(link, headers=STRAY)
 
     assert link.startswith(f"{client.gateway.url}/v1/images/pictures/req_")
-    assert (picture.status_code, picture.content) == (200, bought_picture(client))
+    assert (picture.status_code, picture.content) == (200, await bought_picture(client))
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == picture.headers["content-length"] == str(len(picture.content))
     assert {name: picture.headers[name] for name in ("content-type", "x-content-type-options")} == {
@@ -70,7 +73,7 @@ async def test_a_client_that_asks_for_a_url_fetches_the_picture_without_a_key(cl
 )
 async def test_one_range_is_a_part_of_the_picture(client: Client, asked: str, start: int, stop: int | None) -> None:
     link = await link_of(client)
-    picture = bought_picture(client)
+    picture = await bought_picture(client)
 
     part = await client.http.get(link, headers={"Range": asked})
 
@@ -117,7 +120,9 @@ async def test_a_link_that_was_changed_or_has_expired_is_refused_with_what_to_do
     assert (await client.http.get(signed(id, later))).status_code == 200
     assert (await refusal(signed(id.replace("_0", "_1"), later)))[:2] == (404, "not_found")
     assert (await refusal(signed(f"req_{'0' * 28}_0", later)))[:2] == (404, "not_found")
-    await client.gateway.gateway.kept_answers.blobs.remove([id.removesuffix("_0")])
+    await client.gateway.gateway.taking.take_all()
+    async with client.gateway.database.transaction() as connection:
+        await connection.execute(sa.delete(pictures))
     assert (await refusal(link))[:2] == (410, "result_expired")
 
 
@@ -187,7 +192,7 @@ async def test_a_head_makes_no_body(client: Client) -> None:
 
     start, *bodies = sent
     assert (start["status"], len(bodies)) == (200, 1)
-    assert dict(start["headers"])[b"content-length"] == str(len(bought_picture(client))).encode()
+    assert dict(start["headers"])[b"content-length"] == str(len(await bought_picture(client))).encode()
 
 
 async def test_pictures_are_counted_for_each_address(tmp_path: Path, relay: RunningSandbox) -> None:

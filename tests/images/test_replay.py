@@ -111,6 +111,7 @@ async def test_those_attached_to_a_refused_request_get_the_same_refusal(client: 
 async def test_a_result_that_expired_is_gone_and_never_bought_again(client: Client) -> None:
     await client.ask(LARGE, key="order-1")
     gateway = client.gateway.gateway
+    await gateway.taking.take_all()
     gateway.clock.set(gateway.clock.now_ms() + 25 * 3_600_000)
     await gateway.kept_answers.prune(gateway.clock.now_ms())
 

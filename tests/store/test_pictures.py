@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from app.store.ledger.columns import StoredResult
+from app.store.ledger.columns import Cut, StoredResult
 from app.store.pictures import PictureRecord, PictureRows, TakenAnswer
 from app.store.results import ResultRows
 from tests.store.purchasing import NOW_MS, Desk, settlement
@@ -39,7 +39,7 @@ def taken(request_id: str) -> TakenAnswer:
     pictures = tuple(
         replace(PICTURE, id=f"{request_id}_{index}", request_id=request_id, index=index) for index in (0, 1)
     )
-    return TakenAnswer(request_id, pictures, ((3, 100, 0), (120, 50, 1)), b"rest")
+    return TakenAnswer(request_id, pictures, (Cut(3, 100, 0), Cut(120, 50, 1)), b"rest")
 
 
 async def test_an_answer_is_listed_until_its_pictures_are_recorded_and_they_are_recorded_once(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from app.images.crash import VARIABLE
 from tests.server import free_port
 
 STOP_S = 15.0
+SHARED = ("results", "pictures")
 TRACE_LINES = 24
 LAST_LINES = 3
 
@@ -203,15 +204,22 @@ class Fleet:
 
 
 def make_members(folder: Path, count: int, environment: dict[str, str]) -> list[Member]:
-    """Folders are made; results lie in one folder for all, as replicas share them."""
+    """Folders are made; answers and pictures lie in one folder for all, as replicas share them."""
     members = []
-    (shared := folder / "results").mkdir()
+    for name in SHARED:
+        (folder / name).mkdir()
     for number in range(count):
         own = folder / f"gateway{number}"
         own.mkdir()
-        (own / "results").symlink_to(shared)
+        share(folder, own)
         members.append(Member(number, own, free_port(), environment | {"IMAGEGATE_DATA_DIR": str(own)}))
     return members
+
+
+def share(folder: Path, own: Path) -> None:
+    """Let a gateway with the folder `own` use what all share in `folder`."""
+    for name in SHARED:
+        (own / name).symlink_to(folder / name)
 
 
 def _send(pid: int, number: signal.Signals) -> None:

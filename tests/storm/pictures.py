@@ -48,7 +48,11 @@ def recognise(item: dict[str, Any]) -> Seen:
     if isinstance(link := item.get("url"), str) and link.startswith(URL):
         marker, request_id, _ = link.removeprefix(URL).split("/")
         return Seen(marker, request_id)
-    picture = base64.b64decode(item.get("b64_json", ""), validate=True)
+    return recognise_bytes(base64.b64decode(item.get("b64_json", ""), validate=True))
+
+
+def recognise_bytes(picture: bytes) -> Seen:
+    """Read what `draw` wrote. Raises ValueError when it is no picture of ours."""
     if not picture.startswith(_PNG):
         raise ValueError("not a picture")
     told = json.loads(picture[len(_PNG) :].split(b"\n", 1)[0])

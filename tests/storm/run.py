@@ -34,6 +34,7 @@ from tests.storm.books import (
 from tests.storm.client import Client, Try
 from tests.storm.epilogue import lost_violations
 from tests.storm.fleet import Fleet, make_members
+from tests.storm.library import picture_violations
 from tests.storm.plan import Call, Kill, Plan, make_plan
 from tests.storm.stage import KEYS, Stage, age_beats, judge, relay_process, resolve
 
@@ -122,9 +123,7 @@ class Storm:
             await self.fleet.start()
             async with AsyncExitStack() as stack:
                 if self.stage.kind == "postgresql":
-                    there = judge(
-                        self.stage, self.where, self.folder / "judge", self.folder / "results", self.relay_url
-                    )
+                    there = judge(self.stage, self.where, self.folder / "judge", self.folder, self.relay_url)
                     gateway = await stack.enter_async_context(there)
                     stack.push_async_callback(_cancel, asyncio.create_task(self._judge(gateway)))
                 sampling = asyncio.create_task(self._sample())
@@ -138,16 +137,16 @@ class Storm:
 
     async def compare_books(self) -> None:
         """Recover the rows of dead gateways, then compare the book with the bill."""
-        there = judge(self.stage, self.where, self.folder / "heir", self.folder / "results", self.relay_url)
+        there = judge(self.stage, self.where, self.folder / "heir", self.folder, self.relay_url)
         async with there as gateway:
             if self.stage.kind == "postgresql":
                 await age_beats(self.database, gateway.recovery.processes.id)
             await resolve(gateway)
-            seen = await take(self.database)
+            seen, lacking = await take(self.database), await picture_violations(gateway)
             differences = (await audit(self.database, gateway.zone)).differences
         bill, outcome = read_bill(self.folder / "bill"), self.outcome
         outcome.bill, outcome.book, outcome.deaths = bill, seen, self.fleet.deaths
-        found = [*counter_violations(seen), *usage_violations(seen), *bill_violations(seen, bill)]
+        found = [*counter_violations(seen), *usage_violations(seen), *bill_violations(seen, bill), *lacking]
         if not self.options.without_replay:
             found += marker_violations(bill, self.plan.charges_max)
         found += answer_violations(self.plan.calls, outcome.tries, seen, [key.id for key in self.stage.keys])

@@ -21,7 +21,7 @@ from app.store.tables import processes
 from app.wiring import Gateway, open_gateway
 from tests.gateways import PEPPER, RELAY_KEY, new_key, prepare, set_limit
 from tests.servers import PostgresServer, RedisServer
-from tests.storm.fleet import Zygote, zygote
+from tests.storm.fleet import Zygote, share, zygote
 
 Kind = Literal["sqlite", "postgresql"]
 KEYS = (("lin", "default"), ("mei", "default"), ("mei", "studio"), ("tom", "studio"))
@@ -124,12 +124,10 @@ async def _furnish(database: Database, limit: int) -> list[Key]:
 
 
 @asynccontextmanager
-async def judge(
-    stage: Stage, where: DatabaseUrl, folder: Path, results: Path, relay_url: str
-) -> AsyncIterator[Gateway]:
+async def judge(stage: Stage, where: DatabaseUrl, folder: Path, shared: Path, relay_url: str) -> AsyncIterator[Gateway]:
     """A gateway in this process that serves nobody: it resolves what the dead have left, when it is told to."""
     folder.mkdir()
-    (folder / "results").symlink_to(results)
+    share(shared, folder)
     environment = stage.environment(where, relay_url)
     given = {name.removeprefix("IMAGEGATE_").lower(): value for name, value in environment.items()}
     with _environment_without_ours():

@@ -49,8 +49,11 @@ def test_a_picture_stays_in_the_stream_and_is_found_there(line_end: str, cuts: l
     raw = (lines * 2).replace("\n", line_end).encode()
     converter = EventConverter(image_request(stream=True), 1)
 
-    frames = [shaped.frame for event in read(raw, cuts) if (shaped := converter.convert(event)) is not None]
+    shaped = [shaped for event in read(raw, cuts) if (shaped := converter.convert(event)) is not None]
 
+    frames = [each.frame for each in shaped]
+    booked = [item["b64_json"].piece for each in shaped if each.images is not None for item in each.images.items]
+    assert booked == [piece for frame in frames for piece in frame if isinstance(piece, Slice)]
     assert [segments_bytes(frame) - len(picture) < 400 for frame in frames] == [True, True]
     for frame in frames:
         [piece] = [piece for piece in frame if isinstance(piece, Slice)]

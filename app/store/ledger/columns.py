@@ -107,14 +107,25 @@ class Ending:
     is_retryable: bool = False
 
 
+class Cut(NamedTuple):
+    """Place in a stored answer where the base64 of its picture number `picture` was cut out, because that picture is kept. With a
+    length of 0 the picture is kept and nothing was cut."""
+
+    offset: int
+    length: int
+    picture: int
+
+
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """Stored answer of the relay: in `body` if small, else in a file named by the request id (`body` is None)."""
+    """Stored answer of the relay: in `body` if small, else in a file named by the request id (`body` is None). `cuts` is None until
+    its pictures are kept; a settlement leaves it so."""
 
     body: bytes | None
     body_bytes: int
     created_at_ms: int
     expires_at_ms: int
+    cuts: tuple[Cut, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,112 @@
+"""A gateway that dies between SETTLE and the last picture, and disks that fill: no picture that was paid for is lost."""
+
+import base64
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+from blake3 import blake3
+
+from app.images.crash import VARIABLE
+from app.sandbox import RunningSandbox
+from app.store.engine import Database
+from app.store.tables import pictures
+from tests.faults.conftest import StartGateway, StartProcess
+from tests.faults.given import Books, limited_key, only_row
+from tests.money.books import ask, assert_books_agree, opened, until
+
+
+@pytest.mark.parametrize(
+    "crash",
+    [
+        "after_settle",
+        "before_first_byte",
+        "before_pictures",
+        "after_picture",
+        "after_picture:2",
+        "after_picture:3",
+        "after_pictures",
+    ],
+)
+async def test_a_gateway_killed_between_settle_and_the_last_picture_takes_them_at_the_next_start(
+    processes: StartProcess,
+    books: Books,
+    relay: RunningSandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    crash: str,
+) -> None:
+    monkeypatch.setenv(VARIABLE, crash)
+    process, database = await processes(), books()
+    monkeypatch.delenv(VARIABLE)
+    key = await limited_key(database)
+    async with opened(process.url, key) as client:
+        with suppress(httpx2.TransportError):
+            await order(client)
+        await until(lambda: _is_dead(process.url))
+
+    process = await processes()
+    async with opened(process.url, key) as client:
+        await until(lambda: are_taken(database, tmp_path, 3))
+        again = await order(client)
+
+    row = await only_row(database)
+    assert (row["state"], row["images"], len(relay.sandbox.bill)) == ("settled", 3, 1)
+    sent = [base64.b64decode(item["b64_json"]) for item in again.json()["data"]]
+    assert stored(tmp_path) == {blake3(each).hexdigest(): each for each in sent}
+    assert not list((tmp_path / "results").glob("req_*"))
+    await assert_books_agree(database)
+
+
+async def order(client: httpx2.AsyncClient) -> httpx2.Response:
+    client.headers["Idempotency-Key"] = "order-1"
+    return await ask(client, "three cats", n=3)
+
+
+async def _is_dead(url: str) -> bool:
+    try:
+        async with httpx2.AsyncClient() as client:
+            await client.get(f"{url}/healthz")
+    except httpx2.TransportError:
+        return True
+    return False
+
+
+async def are_taken(database: Database, folder: Path, count: int) -> bool:
+    async with database.read() as connection:
+        rows = (await connection.execute(sa.select(pictures.c.id))).scalars().all()
+    return len(rows) == count and not list((folder / "results").glob("req_*"))
+
+
+def stored(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "pictures").iterdir() if len(path.name) == 64}
+
+
+async def test_a_full_disk_keeps_the_pictures_in_the_answer_says_so_and_is_got_over(
+    gateways: StartGateway, relay: RunningSandbox, tmp_path: Path
+) -> None:
+    running = await gateways()
+    folder = tmp_path / "pictures"
+    folder.chmod(0o500)
+    folder.rename(tmp_path / "elsewhere")
+    key = (await running.key()).key
+    async with opened(running.url, key) as client:
+        first = await order(client)
+
+        async def told() -> bool:
+            checks: dict[str, Any] = json.loads((await client.get("/readyz")).content)
+            return "pictures" in json.dumps(checks["checks"]["chores"])
+
+        await until(told)
+        during = await order(client)
+        (tmp_path / "elsewhere").rename(folder)
+        folder.chmod(0o700)
+        await until(lambda: are_taken(running.database, tmp_path, 3))
+        after = await order(client)
+
+    assert first.content == during.content == after.content
+    assert len(relay.sandbox.bill) == 1

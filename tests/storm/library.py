@@ -1,0 +1,64 @@
+"""Check of the pictures after the storm: every settled request that was answered with pictures has them, each whole and once."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from blake3 import blake3
+
+from app.store.tables import pictures, requests, results
+from app.wiring import Gateway
+from tests.storm.books import Violation
+from tests.storm.pictures import recognise_bytes
+
+Row = dict[str, Any]
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10]
+"""Begin of the base64 of each picture of the relay."""
+
+
+async def picture_violations(gateway: Gateway) -> list[Violation]:
+    """Have a gateway take what the dead have left, then compare rows, files and stored answers."""
+    await gateway.chores.stop()
+    gateway.taking._swept_at_ms = None
+    await gateway.taking.take_all()
+    async with gateway.database.read() as connection:
+        kept = [dict(row) for row in (await connection.execute(sa.select(pictures))).mappings()]
+        good = sa.select(requests.c.id).where(requests.c.flag.is_distinct_from("bad_payload"))
+        wanted = sa.select(results).where(results.c.request_id.in_(good))
+        answers = [dict(row) for row in (await connection.execute(wanted)).mappings()]
+    folder = gateway.data_dir / "pictures"
+    found = [each for row in kept for each in _file_violations(folder, row)]
+    named = {row["digest"] for row in kept}
+    found += [
+        Violation(f"{path.name} is a picture without a row")
+        for path in folder.iterdir()
+        if len(path.name) == 64 and path.name not in named
+    ]
+    with_pictures = {row["request_id"] for row in kept}
+    return found + [
+        each for row in answers for each in _answer_violations(row, with_pictures, gateway.data_dir / "results")
+    ]
+
+
+def _file_violations(folder: Path, row: Row) -> list[Violation]:
+    id = row["request_id"]
+    try:
+        picture = (folder / row["digest"]).read_bytes()
+    except FileNotFoundError:
+        return [Violation(f"{row['id']} has lost its bytes", (id,))]
+    if (blake3(picture).hexdigest(), len(picture)) != (row["digest"], row["bytes"]):
+        return [Violation(f"{row['id']} has other bytes than its row says", (id,))]
+    return [] if recognise_bytes(picture).request_id == id else [Violation(f"{row['id']} is another's picture", (id,))]
+
+
+def _answer_violations(row: Row, with_pictures: set[str], folder: Path) -> list[Violation]:
+    id, body, file = row["request_id"], row["body"], folder / row["request_id"]
+    if row["cuts"] is None:
+        return [Violation(f"the pictures of {id} were never taken", (id,))]
+    if body is not None and file.exists():
+        return [Violation(f"the answer of {id} lies there whole beside its pictures", (id,))]
+    body = body or file.read_bytes()
+    if id not in with_pictures and PNG in body:
+        return [Violation(f"{id} was answered with pictures and has none: {body[:3000]!r}", (id,))]
+    return []
