@@ -40,7 +40,9 @@ STAMP = "stamp"
 BIN = "Scripts" if os.name == "nt" else "bin"
 RUN_LOCK = ROOT / "requirements.lock"
 DEV_LOCK = ROOT / "requirements-dev.lock"
-SDK_LOCKS = [ROOT / "tests" / "contract" / f"requirements-openai{major}.lock" for major in (1, 2, 3)]
+SDK_LOCKS = [
+    ROOT / "tests" / "contract" / f"requirements-{name}.lock" for name in ("openai1", "openai2", "openai3", "clients")
+]
 RELAY_KEY = "IMAGEGATE_UPSTREAM_API_KEY"
 CHECKS = (
     ("ruff", "format", "--check", "--quiet"),

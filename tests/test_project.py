@@ -39,7 +39,7 @@ def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_there_is_a_lock_to_run_one_to_develop_and_one_for_each_sdk() -> None:
     assert set(LOCKS) == {dev.RUN_LOCK, dev.DEV_LOCK, *dev.SDK_LOCKS}
-    assert len(NPM_LOCKS) == 2
+    assert len(NPM_LOCKS) == 3
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

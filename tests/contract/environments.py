@@ -1,8 +1,9 @@
-"""The OpenAI SDKs, each in an environment of its own: no two majors fit into one, and none belongs beside the gateway.
+"""The OpenAI SDKs and other clients in environments of their own: no two majors fit into one, and none belongs beside the gateway.
 
 They are made on first use, from the locks beside this file, in git-ignored folders at the top of the checkout.
 """
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +18,16 @@ def python_with_openai(major: int) -> Path:
     return dev.prepare(dev.ROOT / f".venv-openai{major}", HERE / f"requirements-openai{major}.lock")
 
 
+def python_with_clients() -> Path:
+    """Return a Python that imports the packages of requirements-clients.in. A new `node` and `npm` stand beside it."""
+    return dev.prepare(dev.ROOT / ".venv-clients", HERE / "requirements-clients.lock")
+
+
+def node_with_clients(programs: Path) -> Path:
+    """Return a folder from which Node resolves the packages of node-clients, put there by the npm among `programs`."""
+    return _node_project("node-clients", programs / "npm", "")
+
+
 def node_with_openai() -> Path | None:
     """Return a folder from which Node resolves the newest `openai` it can run; None without Node 20 and npm.
 
@@ -29,14 +40,19 @@ def node_with_openai() -> Path | None:
     node_major = int(version.removeprefix("v").split(".")[0])
     if node_major < 20:
         return None
-    source = HERE / ("node-openai7" if node_major >= 22 else "node-openai6")
-    folder = dev.ROOT / f".venv-{source.name}"
+    return _node_project("node-openai7" if node_major >= 22 else "node-openai6", Path(npm), version)
+
+
+def _node_project(name: str, npm: Path, version: str) -> Path:
+    source, folder = HERE / name, dev.ROOT / f".venv-{name}"
 
     def install() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(source, folder)
-        dev.say(f"installing openai for Node into {folder.name}")
-        dev.execute([npm, "ci", "--silent", "--no-audit", "--no-fund", "--prefix", folder])
+        dev.say(f"installing packages for Node into {folder.name}")
+        # npm runs on the first Node of the PATH.
+        path = f"PATH={npm.parent}{os.pathsep}{os.environ['PATH']}"
+        dev.execute(["env", path, npm, "ci", "--silent", "--no-audit", "--no-fund", "--prefix", folder])
 
     dev.keep(folder, [dev.fingerprint(folder, version, source / "package-lock.json")], install)
     return folder

@@ -38,7 +38,7 @@ async def http(stage: Stage, profile: str) -> AsyncIterator[httpx2.AsyncClient]:
     "sent,arrives,kept",
     [
         pytest.param(
-            {"model": "dall-e-2", "n": 1, "response_format": "url", "size": "1024x1024"},
+            {"model": "dall-e-2", "n": 1, "size": "1024x1024"},
             {"n": "1", "size": "1024x1024"},
             "url",
             id="LangChain for Python",
@@ -51,7 +51,8 @@ async def http(stage: Stage, profile: str) -> AsyncIterator[httpx2.AsyncClient]:
             id="LangChain for JavaScript",
         ),
         pytest.param(
-            {"model": "dall-e-3", "n": 1, "size": "1792x1024", "quality": "standard", "style": "vivid"},
+            {"model": "dall-e-3", "n": 1, "size": "1792x1024", "quality": "standard", "style": "vivid"}
+            | {"response_format": "url"},
             {"n": "1", "size": "1536x1024", "quality": "medium"},
             "url",
             id="LlamaIndex",
@@ -72,9 +73,20 @@ async def http(stage: Stage, profile: str) -> AsyncIterator[httpx2.AsyncClient]:
             id="img-cli --landscape",
         ),
         pytest.param(
-            {"model": "gpt-image-2", "response_format": "b64_json"}, {}, "b64_json", id="Haystack, which reads base64"
+            {"model": "gpt-image-2", "n": 1, "size": "1024x1024", "quality": "auto"},
+            {"n": "1", "size": "1024x1024", "quality": "auto"},
+            None,
+            id="Haystack",
         ),
-        pytest.param({"model": "gpt-image-1.5"}, {}, None, id="llm-openai-images"),
+        pytest.param(
+            {"model": "gpt-image-2", "response_format": "b64_json"}, {}, "b64_json", id="one that asks for base64"
+        ),
+        pytest.param(
+            {"model": "gpt-image-1.5", "moderation": "low", "n": 1, "quality": "medium", "size": "1024x1024"},
+            {"moderation": "low", "n": "1", "quality": "medium", "size": "1024x1024"},
+            None,
+            id="llm-openai-images",
+        ),
     ],
 )
 async def test_the_default_model_of_a_client_gets_a_picture(
