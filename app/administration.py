@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from app.blobs.bucket import BucketAddress
+from app.blobs.bucket import BucketAddress, BucketBlobs, open_bucket
+from app.blobs.folder import Blobs, FolderBlobs
+from app.blobs.picture_files import DIGEST_PATTERN, PictureFiles
 from app.control.doctor import Doctor
 from app.control.doctor_relay import RelayChecks
 from app.control.findings import Finding
@@ -14,12 +16,18 @@ from app.control.installation import check_binding, pepper_here
 from app.control.matching import MatchingRules
 from app.control.reconciliation import Reconciliation
 from app.control.schema_gate import SchemaGate, check_schema
+from app.core.intervals import DAY_MS
+from app.images.answers import KeptAnswers, RetentionPolicy
+from app.images.taking import PictureTaking
 from app.notify.notifier import Mailbox, Notifier, WebhookRules
+from app.pictures.library import PictureLibrary
 from app.settings import Settings
 from app.store.clock import Clock
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.ledger.opening import open_book
 from app.store.ledger.types import Ledger
+from app.store.pictures import PictureRows
+from app.store.results import ResultRows
 from app.store.schema import schema_state
 from app.upstream.addresses import proxy_address
 from app.upstream.client import HttpUpstream
@@ -178,3 +186,37 @@ def notifier_from(settings: Settings) -> Notifier:
 
 def _url_key(settings: Settings) -> str | None:
     return relay_key(settings) if settings.upstream_log_key_in_url else None
+
+
+def kept_answers_from(settings: Settings, data_dir: Path, database: Database, clock: Clock) -> KeptAnswers:
+    """Make the store of answers and of pictures, in DATA_DIR and the bucket. Raises ConfigurationError."""
+    retention = RetentionPolicy(
+        settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
+    )
+    files = _blobs(settings, FolderBlobs(made_directory(data_dir / "results")), "", clock)
+    pictures = FolderBlobs(made_directory(data_dir / "pictures"), DIGEST_PATTERN, "pictures")
+    rows = ResultRows(database, keeps_untaken=settings.pictures_keep_days > 0)
+    picture_files = PictureFiles(_blobs(settings, pictures, "/pictures", clock))
+    return KeptAnswers(files, rows, retention, picture_files, PictureRows(database))
+
+
+def pictures_from(settings: Settings, kept_answers: KeptAnswers, clock: Clock) -> tuple[PictureTaking, PictureLibrary]:
+    """Make what takes pictures from stored answers, and the library of those that are kept."""
+    rows, files = kept_answers.picture_rows, kept_answers.picture_files
+    taking = PictureTaking(kept_answers, rows, files, clock, settings.pictures_keep_days * DAY_MS)
+    return taking, PictureLibrary(rows, files, clock, settings.pictures_bytes_max)
+
+
+def _blobs(settings: Settings, local: FolderBlobs, folder: str, clock: Clock) -> Blobs:
+    """Make blobs in a directory and, where a bucket is set, in a folder of it."""
+    address = bucket_of(settings)
+    if address is None:
+        return local
+    bucket = open_bucket(replace(address, url=address.url.rstrip("/") + folder))
+    return BucketBlobs(local, bucket, settings.result_bytes_max, clock.now_ms)
+
+
+def made_directory(path: Path) -> Path:
+    """Make a directory that only this user can read, where there is none."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path

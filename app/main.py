@@ -51,7 +51,8 @@ def create_app(gateway: Gateway) -> ASGIApp:
         upload_bytes_max=settings.upload_bytes_max,
     )
     originals = gateway.image_service.replay.originals
-    links = PictureLinks(gateway.pepper, gateway.kept_answers, originals, gateway.clock, gateway.zone)
+    lives_ms = (int(settings.pictures_link_s * 1000), gateway.taking.keep_ms)
+    links = PictureLinks(gateway.pepper, gateway.kept_answers, originals, gateway.clock, gateway.zone, *lives_ms)
     parts = Parts(gateway, guard, door, _body_caps(settings, gateway.data_dir), links, settings.public_url)
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in PUBLIC for route in router.routes)
     app: ASGIApp = ClientPaths(WithParts(_api(), parts), paths)

@@ -3,21 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from app.administration import (
     Administration,
-    bucket_of,
     doctor_from,
+    kept_answers_from,
+    made_directory,
     notifier_from,
+    pictures_from,
     reconciliation_from,
     upstream_from,
 )
-from app.blobs.bucket import BucketBlobs, open_bucket
-from app.blobs.folder import Blobs, FolderBlobs
-from app.blobs.picture_files import DIGEST_PATTERN, PictureFiles
 from app.chores import BackgroundTasks, Chore, Chores
 from app.control.alerting import Alerting
 from app.control.disk_probe import DiskProbe
@@ -27,10 +26,9 @@ from app.control.reconciler import Reconciler
 from app.control.schema_gate import SchemaGate
 from app.core.grants import Grant
 from app.core.ids import new_id
-from app.core.intervals import DAY_MS
 from app.errors import ConfigurationError, GatewayError, StoreUnavailable
 from app.images.admission import Admission
-from app.images.answers import KeptAnswers, RetentionPolicy
+from app.images.answers import KeptAnswers
 from app.images.booking import Listeners, log_event
 from app.images.exchange import ExchangeContext
 from app.images.places import Places
@@ -40,6 +38,7 @@ from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
 from app.images.taking import PictureTaking
 from app.memory import return_freed_memory
+from app.pictures.library import PictureLibrary
 from app.rates import Rates, open_rates
 from app.settings import Settings
 from app.store.clock import Clock
@@ -48,11 +47,9 @@ from app.store.engine import AWAY, Database, DatabaseUrl, open_database
 from app.store.ledger.opening import open_book
 from app.store.ledger.types import Ledger
 from app.store.lock import ProcessLocks
-from app.store.pictures import PictureRows
 from app.store.processes import BEAT_S, Processes, count_other_processes
 from app.store.refusals import RefusalRows
 from app.store.requests import StoredRequests
-from app.store.results import ResultRows
 from app.upstream.client import HttpUpstream
 
 CLOSE_TIMEOUT_S = 3.0
@@ -70,6 +67,7 @@ class Gateway(Administration):
     background: BackgroundTasks
     kept_answers: KeptAnswers
     taking: PictureTaking
+    library: PictureLibrary
     heartbeat: Heartbeat
     recovery: Recovery
     chores: Chores
@@ -123,10 +121,10 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     database, clock, background, rates = open_database(url), Clock(), BackgroundTasks(), _rates(settings)
     ledger, retries = open_book(url, settings.database_connections_max)
     schema_gate = SchemaGate(database, pepper, settings.currency, settings.timezone)
-    upstream, kept_answers = upstream_from(settings), _kept_answers(settings, data_dir, database, clock)
-    processes, control_data = Processes(database, new_id("proc_")), ControlData(database)
-    process_locks = ProcessLocks(_made_directory(data_dir / "processes"), processes.id)
-    zone, notes, taking = settings.zone, DeliveryNotes(retries, clock), _taking(settings, kept_answers, clock)
+    upstream, kept_answers = upstream_from(settings), kept_answers_from(settings, data_dir, database, clock)
+    processes, control_data, zone = Processes(database, new_id("proc_")), ControlData(database), settings.zone
+    process_locks = ProcessLocks(made_directory(data_dir / "processes"), processes.id)
+    (taking, library), notes = pictures_from(settings, kept_answers, clock), DeliveryNotes(retries, clock)
     refusal_log, listeners = _listeners(database, clock, taking)
     admission = Admission(control_data, rates, ledger, background, clock, zone, settings.currency, processes.id, pepper)
     context = _exchange_context(settings, upstream, database, ledger, kept_answers, background, listeners, clock)
@@ -138,11 +136,10 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, listeners, replay.running
     )
     reconciliation = reconciliation_from(settings, database, ledger, upstream)
-    chores = _chores(heartbeat, notes, schema_gate, recovery, Reconciler(reconciliation), alerting, refusal_log, taking)
-    disk = DiskProbe(data_dir, settings.disk_free_bytes_min)
-    sharing = partial(_sharing_state, settings, database, kept_answers, process_locks)
-    probed = (database, schema_gate, rates, chores, disk, heartbeat.age_s)
-    readiness = ReadinessProbe(*probed, is_draining=lambda: service.draining, shared_answers=sharing)
+    chores = _chores(
+        heartbeat, notes, schema_gate, recovery, Reconciler(reconciliation), alerting, refusal_log, taking, library
+    )
+    readiness = _readiness(settings, service, database, schema_gate, rates, chores, recovery, data_dir)
     return Gateway(
         settings=settings,
         currency=settings.currency,
@@ -164,6 +161,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         background=background,
         kept_answers=kept_answers,
         taking=taking,
+        library=library,
         heartbeat=heartbeat,
         recovery=recovery,
         chores=chores,
@@ -212,9 +210,10 @@ def _chores(
     alerting: Alerting,
     refusal_log: RefusalLog,
     taking: PictureTaking,
+    library: PictureLibrary,
 ) -> Chores:
     beats = Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, retry_s_max=2.0)
-    on_database = _database_chores(schema_gate, recovery, reconciler, alerting, refusal_log, taking)
+    on_database = _database_chores(schema_gate, recovery, reconciler, alerting, refusal_log, taking, library)
     delivery_notes = Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write)
     on_blobs = (*recovery.kept_answers.blobs.chores(), *taking.files.blobs.chores())
     memory = Chore("freed memory", partial(asyncio.to_thread, return_freed_memory), every_s=20.0, first_after_s=20.0)
@@ -228,6 +227,7 @@ def _database_chores(
     alerting: Alerting,
     refusal_log: RefusalLog,
     taking: PictureTaking,
+    library: PictureLibrary,
 ) -> Iterator[Chore]:
     """Yield the chores that use the database. They fail while its schema does not fit this version."""
     kept_answers, clock = recovery.kept_answers, recovery.clock
@@ -245,11 +245,28 @@ def _database_chores(
     yield Chore("stray files of pictures", partial(asyncio.to_thread, taking.files.tidy), every_s=60.0)
     if taking.keep_ms:
         yield Chore("pictures", when_fit(taking.turn), every_s=0)
+    yield Chore("pruning of pictures", when_fit(library.prune), every_s=60.0, first_after_s=10.0)
     yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
     yield Chore("alerts", when_fit(alerting.fire_reached), every_s=3.0)
     yield Chore("alert messages", when_fit(alerting.deliver), every_s=3.0)
     yield Chore("refusals", when_fit(refusal_log.write), every_s=1.0, last_turn=refusal_log.write)
     yield Chore("pruning of refusals", when_fit(refusal_log.prune), every_s=60.0, first_after_s=10.0)
+
+
+def _readiness(
+    settings: Settings,
+    service: ImageService,
+    database: Database,
+    schema_gate: SchemaGate,
+    rates: Rates,
+    chores: Chores,
+    recovery: Recovery,
+    data_dir: Path,
+) -> ReadinessProbe:
+    disk = DiskProbe(data_dir, settings.disk_free_bytes_min)
+    sharing = partial(_sharing_state, settings, database, recovery.kept_answers, recovery.process_locks)
+    probed = (database, schema_gate, rates, chores, disk, recovery.heartbeat.age_s)
+    return ReadinessProbe(*probed, is_draining=lambda: service.draining, shared_answers=sharing)
 
 
 async def _sharing_state(settings: Settings, database: Database, kept_answers: KeptAnswers, locks: ProcessLocks) -> str:
@@ -258,33 +275,3 @@ async def _sharing_state(settings: Settings, database: Database, kept_answers: K
         return kept_answers.blobs.problem or "ok"
     others = await count_other_processes(database, locks.seen_ids())
     return f"not shared with {others} other replica{'s' * (others > 1)}" if others else "ok"
-
-
-def _kept_answers(settings: Settings, data_dir: Path, database: Database, clock: Clock) -> KeptAnswers:
-    retention = RetentionPolicy(
-        settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
-    )
-    files = _blobs(settings, FolderBlobs(_made_directory(data_dir / "results")), "", clock)
-    pictures = FolderBlobs(_made_directory(data_dir / "pictures"), DIGEST_PATTERN, "pictures")
-    rows = ResultRows(database, keeps_untaken=settings.pictures_keep_days > 0)
-    picture_files = PictureFiles(_blobs(settings, pictures, "/pictures", clock))
-    return KeptAnswers(files, rows, retention, picture_files, PictureRows(database))
-
-
-def _taking(settings: Settings, kept_answers: KeptAnswers, clock: Clock) -> PictureTaking:
-    keep_ms = settings.pictures_keep_days * DAY_MS
-    return PictureTaking(kept_answers, kept_answers.picture_rows, kept_answers.picture_files, clock, keep_ms)
-
-
-def _blobs(settings: Settings, local: FolderBlobs, folder: str, clock: Clock) -> Blobs:
-    """Make blobs in a directory and, where a bucket is set, in a folder of it."""
-    address = bucket_of(settings)
-    if address is None:
-        return local
-    bucket = open_bucket(replace(address, url=address.url.rstrip("/") + folder))
-    return BucketBlobs(local, bucket, settings.result_bytes_max, clock.now_ms)
-
-
-def _made_directory(path: Path) -> Path:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path

@@ -1,7 +1,7 @@
-"""Endpoint for the pictures of stored answers. A signed link is the permission; it needs no API key."""
+"""Endpoint for the content of pictures. A signed link is the permission; it needs no API key."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -10,8 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from app.api import openapi
 from app.api.deps import Wired, guard, links
 from app.errors import GatewayError, InvalidValue
-from app.images.links import KeptPicture
-from app.upstream.pictures import decoded
+from app.images.links import OpenPicture
 
 INLINE = ("png", "jpeg", "webp")
 """Formats that a browser may show. Others are downloaded: an SVG can hold a program."""
@@ -25,7 +24,7 @@ router = APIRouter(prefix="/images/pictures", tags=["Images"])
 async def retrieve_picture(
     request: Request, gateway: Wired, picture_id: str, expires: str = "", signature: str = ""
 ) -> Response:
-    """Return the picture that a link in an answer names, from the stored answer. It needs no key, answers HEAD and one Range.
+    """Return the picture that a signed link names, as long as it is kept. It needs no key, answers HEAD and one Range.
 
     Calls of each address are counted, with right and wrong signatures alike.
     """
@@ -57,7 +56,7 @@ async def retrieve_picture(
     return StreamingResponse(_bytes(picture, wanted), status, headers)
 
 
-def _headers(picture: KeptPicture, now_ms: int) -> dict[str, str]:
+def _headers(picture: OpenPicture, now_ms: int) -> dict[str, str]:
     kind = picture.format
     place = "inline" if kind in INLINE else "attachment"
     return _ANY_PAGE | {
@@ -86,19 +85,9 @@ def _range(header: str, size_bytes: int) -> range | None:
     return range(start, stop) if start < stop else None
 
 
-async def _bytes(picture: KeptPicture, wanted: range) -> AsyncIterator[bytes]:
+async def _bytes(picture: OpenPicture, wanted: range) -> AsyncIterator[bytes]:
     try:
-        for piece in _pieces(picture, wanted):
+        for piece in picture.chunks(wanted):
             yield piece
     finally:
         picture.spool.close()
-
-
-def _pieces(picture: KeptPicture, wanted: range) -> Iterator[bytes]:
-    at = 0
-    for chunk in decoded(picture.b64, picture.spool):
-        if at >= wanted.stop:
-            return
-        if piece := chunk[max(wanted.start - at, 0) : wanted.stop - at]:
-            yield piece
-        at += len(chunk)

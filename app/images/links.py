@@ -1,25 +1,32 @@
-"""Signed links to the pictures of stored answers: made when an answer is sent, and resolved when a picture is fetched."""
+"""Signed links to pictures: made when an answer is sent, and resolved when a picture is fetched.
+
+A picture is read from the library; before it is there, or where none are kept, from its stored answer.
+"""
 
 import asyncio
 import hmac
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.core.intervals import DAY_MS, hour_end_ms, iso
+import structlog
+
+from app.core.intervals import hour_end_ms, iso
 from app.core.keys import keyed_digest
 from app.errors import NotFound, PermissionDenied, ResultExpired, StoreUnavailable
 from app.images.answers import KeptAnswers, read_stored
 from app.images.booking import BookedAnswer
 from app.images.replay import request_of
-from app.spool import Spool
+from app.spool import Slice, Spool
 from app.store.clock import Clock
+from app.store.pictures import PictureRecord
 from app.store.requests import StoredRequests
 from app.upstream.answer import images_response
 from app.upstream.images import image_format
-from app.upstream.pictures import decoded_bytes
+from app.upstream.pictures import decoded, decoded_bytes
 from app.upstream.skeleton import LongString
 
 PURPOSE = b"imagegate links to pictures"
@@ -30,29 +37,47 @@ NEW_LINK = "GET /v1/images/requests/{}/result with your API key answers with a n
 TAMPERED = "The signature does not fit this address. Use the link whole and unchanged, as the answer held it."
 NO_PICTURE = "There is no such picture. Use the link whole and unchanged, as the answer held it."
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True, slots=True)
-class KeptPicture:
-    """Picture of a stored answer; the caller closes `spool`. `format` is png, jpeg, webp, gif or svg, read from its first bytes;
-    None for others. `expires_at_ms` is the end of its link, in Unix ms."""
+class OpenPicture:
+    """Picture that is being sent; the caller closes `spool`, which holds it, or its base64 at `b64`. `format` is png, jpeg, webp,
+    gif or svg, read from its first bytes; None for others. `expires_at_ms` is the end of its link, in Unix ms."""
 
     id: str
-    b64: str | LongString
     spool: Spool
     size_bytes: int
     format: str | None
     expires_at_ms: int
+    b64: str | LongString | None = None
+
+    def chunks(self, wanted: range) -> Iterator[bytes]:
+        """Yield the bytes of the picture in `wanted`."""
+        if self.b64 is None:
+            yield from self.spool.chunks(Slice(wanted.start, len(wanted)))
+            return
+        at = 0
+        for chunk in decoded(self.b64, self.spool):
+            if at >= wanted.stop:
+                return
+            if piece := chunk[max(wanted.start - at, 0) : wanted.stop - at]:
+                yield piece
+            at += len(chunk)
 
 
 @dataclass(frozen=True, slots=True)
 class PictureLinks:
-    """Links to pictures. They live for 24 hours, rounded up to the hour, but never longer than the stored answer is kept."""
+    """Links to pictures. In answers they live for `link_ms`, rounded up to the hour, but never longer than the picture is kept:
+    `keep_ms` after it was bought or, where that is 0, as long as its stored answer."""
 
     pepper: bytes
     kept_answers: KeptAnswers
     originals: StoredRequests
     clock: Clock
     zone: ZoneInfo
+    link_ms: int
+    keep_ms: int
 
     async def in_answer(self, answer: BookedAnswer, request_id: str, base_url: str | None) -> BookedAnswer:
         """Replace the base64 of an answer by links, if its client asked for `url`. `base_url` has no slash at its end.
@@ -71,7 +96,7 @@ class PictureLinks:
         images = replace(images, items=items)
         return replace(answer, images=images, segments=images_response(images, created_s=images.created or 0))
 
-    async def open(self, picture_id: str, expires: str, signature: str) -> KeptPicture:
+    async def open(self, picture_id: str, expires: str, signature: str) -> OpenPicture:
         """Open the picture of a link. Raises PermissionDenied, NotFound, ResultExpired, StoreUnavailable."""
         if not hmac.compare_digest(self._signature(picture_id, expires).encode(), signature.encode(errors="replace")):
             raise PermissionDenied(TAMPERED, param="signature")
@@ -82,28 +107,53 @@ class PictureLinks:
         if expires_at_ms <= self.clock.now_ms():
             ended = iso(expires_at_ms, self.zone)
             raise ResultExpired(f"This link expired at {ended}. {NEW_LINK.format(request_id)}", param="expires")
+        record = await self.kept_answers.picture_rows.find(picture_id)
+        if record is None:
+            return await self._from_answer(picture_id, request_id, int(named[2]), expires_at_ms)
+        return await self.open_kept(record, expires_at_ms)
+
+    async def open_kept(self, record: PictureRecord, expires_at_ms: int) -> OpenPicture:
+        """Open a picture of the library. Raises NotFound when its file is gone, StoreUnavailable while it cannot be fetched."""
+        spool = await self.kept_answers.picture_files.open(record.digest)
+        if spool is None:
+            log.error("the bytes of a kept picture are gone", picture_id=record.id)
+            raise NotFound(f"The bytes of {record.id} are gone. `imagegate audit` names what is missing.")
+        format = record.media_type.removeprefix("image/")
+        return OpenPicture(record.id, spool, record.bytes, format, expires_at_ms)
+
+    async def _from_answer(self, picture_id: str, request_id: str, index: int, expires_at_ms: int) -> OpenPicture:
+        """Open a picture that is not in the library in its stored answer, where it may still be."""
         original = await self.originals.find(request_id)
         if original is None:
             raise NotFound(NO_PICTURE)
+        row = await self.kept_answers.rows.find(request_id)
+        if row is not None and any(cut.picture == index for cut in row.cuts or ()):
+            if (record := await self.kept_answers.picture_rows.find(picture_id)) is not None:  # Taken just now.
+                return await self.open_kept(record, expires_at_ms)
+            raise NotFound(f"The picture {picture_id} was deleted, or its days have passed.")
         spool = await self.kept_answers.load(request_id, self.clock.now_ms())
         if spool is None:
             raise ResultExpired(f"The picture of {request_id} is not kept any more; it was paid for. Buy a new one.")
         answer = await asyncio.to_thread(read_stored, spool, request_of(original), original.reserved_at_ms // 1000)
         items = [] if answer is None else answer.images.items
-        b64 = items[int(named[2])].get("b64_json") if int(named[2]) < len(items) else None
+        b64 = items[index].get("b64_json") if index < len(items) else None
         if b64 is None:
             spool.close()
             raise NotFound(NO_PICTURE)
         size_bytes = await asyncio.to_thread(decoded_bytes, b64, spool)
-        return KeptPicture(picture_id, b64, spool, size_bytes, image_format(b64), expires_at_ms)
+        return OpenPicture(picture_id, spool, size_bytes, image_format(b64), expires_at_ms, b64)
 
     async def _expires_s(self, request_id: str) -> int | None:
-        """Return the end of a link to a stored answer (Unix s); None when the answer is not kept, or nobody can say."""
+        """Return the end of a link to a picture of an answer (Unix s); None when it is not kept, or nobody can say."""
         now_ms = self.clock.now_ms()
         with suppress(StoreUnavailable):
             row = await self.kept_answers.rows.find(request_id)
-            if row is not None and row.expires_at_ms > now_ms:
-                return min(hour_end_ms(now_ms + DAY_MS), row.expires_at_ms) // 1000
+            if row is None or row.expires_at_ms <= now_ms:
+                return None
+            kept = await self.kept_answers.picture_rows.of_request(request_id)
+            ends_ms = [picture.kept_until_ms for picture in kept]
+            until_ms = min(ends_ms, default=max(row.expires_at_ms, row.created_at_ms + self.keep_ms))
+            return min(hour_end_ms(now_ms + self.link_ms), until_ms) // 1000
         return None
 
     def _linked(self, item: dict[str, Any], picture_id: str, expires_s: int, base_url: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from app.store.engine import Database, insert
 from app.store.ledger.columns import Cut
 from app.store.requests import StoredRequest, select_stored, stored
+from app.store.results import PRUNE_MAX, newest_above
 from app.store.tables import is_untaken, pictures, requests, results
 
 Visibility = Literal["private", "project"]
@@ -117,6 +118,38 @@ class PictureRows:
     async def find(self, picture_id: str) -> PictureRecord | None:
         found = await self._records(pictures.c.id == picture_id)
         return found[0] if found else None
+
+    async def expired(self, now_ms: int) -> list[str]:
+        """List up to PRUNE_MAX pictures that are kept no longer, oldest first."""
+        return await self._ids(pictures.c.kept_until_ms, pictures.c.kept_until_ms <= now_ms)
+
+    async def newest_above(self, bytes_max: int, younger_than_ms: int) -> int | None:
+        """Find the creation time (ms) up to which pictures must go for the rest to take `bytes_max` bytes at most; those made since
+        `younger_than_ms` stay. None when nothing has to go."""
+        order = (pictures.c.created_at_ms, pictures.c.id)
+        return await newest_above(self.database, order, pictures.c.bytes, bytes_max, younger_than_ms)
+
+    async def made_by(self, newest_ms: int) -> list[str]:
+        """List up to PRUNE_MAX pictures made at `newest_ms` or before, oldest first."""
+        return await self._ids(pictures.c.created_at_ms, pictures.c.created_at_ms <= newest_ms)
+
+    async def only_digests(self, picture_ids: Sequence[str]) -> list[str]:
+        """List the digests that no other pictures than these have."""
+        named = pictures.c.id.in_(picture_ids)
+        wanted = sa.select(pictures.c.digest).where(named).distinct()
+        shared = sa.select(pictures.c.digest).where(pictures.c.digest.in_(wanted), sa.not_(named))
+        async with self.database.read() as connection:
+            return list((await connection.execute(wanted.where(pictures.c.digest.not_in(shared)))).scalars())
+
+    async def forget(self, picture_ids: Sequence[str]) -> None:
+        """Delete the rows of these pictures."""
+        async with self.database.transaction() as connection:
+            await connection.execute(sa.delete(pictures).where(pictures.c.id.in_(picture_ids)))
+
+    async def _ids(self, order: sa.Column[int], where: sa.ColumnElement[bool]) -> list[str]:
+        wanted = sa.select(pictures.c.id).where(where).order_by(order).limit(PRUNE_MAX)
+        async with self.database.read() as connection:
+            return list((await connection.execute(wanted)).scalars())
 
     async def _records(self, *where: sa.ColumnElement[bool]) -> list[PictureRecord]:
         async with self.database.read() as connection:

@@ -59,19 +59,9 @@ class ResultRows:
 
         None when the total fits, or when only answers made since `younger_than_ms` are above it.
         """
-        newest_first = sa.func.sum(results.c.body_bytes).over(
-            order_by=(results.c.created_at_ms.desc(), results.c.request_id.desc())
-        )
-        running = sa.select(results.c.request_id, results.c.created_at_ms, newest_first.label("bytes")).subquery()
-        above = sa.select(sa.func.max(running.c.created_at_ms)).where(
-            running.c.bytes > bytes_max, running.c.created_at_ms < younger_than_ms
-        )
-        async with self.database.read() as connection:
-            total = (await connection.execute(sa.select(sa.func.sum(results.c.body_bytes)))).scalar_one()
-            if (total or 0) <= bytes_max:
-                return None
-            newest_ms: int | None = (await connection.execute(above)).scalar_one()
-            return newest_ms
+        columns = results.c
+        order = (columns.created_at_ms, columns.request_id)
+        return await newest_above(self.database, order, columns.body_bytes, bytes_max, younger_than_ms)
 
     async def made_by(self, newest_ms: int) -> list[str]:
         """List the requests of up to PRUNE_MAX answers made at `newest_ms` or before that may be removed, oldest first."""
@@ -87,3 +77,26 @@ class ResultRows:
 
     def _removable(self) -> tuple[sa.ColumnElement[bool], ...]:
         return (sa.not_(is_untaken),) if self.keeps_untaken else ()
+
+
+async def newest_above(
+    database: Database,
+    order: tuple[sa.Column[int], sa.Column[str]],
+    bytes: sa.Column[int],
+    bytes_max: int,
+    younger_than_ms: int,
+) -> int | None:
+    """Find the creation time (ms) up to which rows must go for the rest to take `bytes_max` bytes at most. `order` is the column
+    of that time and the id; rows made since `younger_than_ms` stay. None when nothing has to go. Raises StoreUnavailable."""
+    created_at_ms, id = order
+    newest_first = sa.func.sum(bytes).over(order_by=(created_at_ms.desc(), id.desc()))
+    running = sa.select(created_at_ms.label("at_ms"), newest_first.label("bytes")).subquery()
+    above = sa.select(sa.func.max(running.c.at_ms)).where(
+        running.c.bytes > bytes_max, running.c.at_ms < younger_than_ms
+    )
+    async with database.read() as connection:
+        total = (await connection.execute(sa.select(sa.func.sum(bytes)))).scalar_one()
+        if (total or 0) <= bytes_max:
+            return None
+        newest_ms: int | None = (await connection.execute(above)).scalar_one()
+        return newest_ms

@@ -123,7 +123,7 @@ async def test_a_link_that_was_changed_or_has_expired_is_refused_with_what_to_do
     await client.gateway.gateway.taking.take_all()
     async with client.gateway.database.transaction() as connection:
         await connection.execute(sa.delete(pictures))
-    assert (await refusal(link))[:2] == (410, "result_expired")
+    assert (await refusal(link))[:2] == (404, "not_found")
 
 
 async def test_a_replay_and_the_result_answer_with_a_link_too_and_buy_nothing(client: Client) -> None:
@@ -146,6 +146,43 @@ async def test_an_answer_with_a_link_is_kept_as_long_as_the_link(client: Client)
     assert row is not None
     assert f"expires={row.expires_at_ms // 1000}&" in link
     assert row.expires_at_ms % 3_600_000 == 0
+
+
+async def test_a_link_works_when_its_answer_has_long_been_removed(client: Client) -> None:
+    link = await link_of(client)
+    picture, gateway = await bought_picture(client), client.gateway.gateway
+    assert await gateway.kept_answers.prune(gateway.clock.now_ms() + 10**9) == 1
+
+    found, part = await client.http.get(link), await client.http.get(link, headers={"Range": "bytes=7-300"})
+
+    assert (found.status_code, found.content) == (200, picture)
+    assert (part.status_code, part.content) == (206, picture[7:301])
+
+
+async def test_links_live_as_long_as_is_set_rounded_up_to_the_hour(tmp_path: Path, relay: RunningSandbox) -> None:
+    async with (
+        running_gateway(tmp_path, relay.base_url, pictures_link_s=7 * 86_400) as running,
+        httpx2.AsyncClient(base_url=running.url, verify=False) as http,
+    ):
+        link = await link_of(Client(http, await running.key(), relay, running))
+        expires_s, now_s = int(link.partition("expires=")[2].partition("&")[0]), running.gateway.clock.now_ms() // 1000
+
+    assert 7 * 86_400 <= expires_s - now_s <= 7 * 86_400 + 3600
+    assert expires_s % 3600 == 0
+
+
+async def test_without_kept_pictures_a_link_ends_with_its_answer(tmp_path: Path, relay: RunningSandbox) -> None:
+    async with (
+        running_gateway(tmp_path, relay.base_url, pictures_keep_days=0) as running,
+        httpx2.AsyncClient(base_url=running.url, verify=False) as http,
+    ):
+        link = await link_of(Client(http, await running.key(), relay, running))
+        assert (await http.get(link)).status_code == 200
+        assert await running.gateway.kept_answers.prune(running.gateway.clock.now_ms() + 10**9) == 1
+        gone = await http.get(link)
+
+        assert list((tmp_path / "pictures").iterdir()) == []
+    assert (gone.status_code, gone.json()["error"]["code"]) == (410, "result_expired")
 
 
 async def test_nobody_who_asked_for_nothing_or_for_base64_gets_a_link(client: Client) -> None:

@@ -1,0 +1,1 @@
+"""Library of pictures: what was bought and is kept."""
