@@ -51,16 +51,20 @@ async def current(ctx: LocalContext) -> None:
 def only_process(target: LocalTarget) -> Iterator[None]:
     """Hold the lock of the directory, so that no server works on an SQLite file meanwhile; PostgreSQL has locks of its own.
 
-    Raises ConfigurationError when another process holds it.
+    The directory and the book in it are its owner's alone afterwards. Raises ConfigurationError when another process holds it.
     """
-    from app.control.pepper import make_private_folder
+    from app.control.pepper import make_private, make_private_folder
     from app.store.lock import locked
 
     is_sqlite = target.database_url.dialect == "sqlite"
     if is_sqlite:
         make_private_folder(target.data_dir)
     with locked(target.data_dir) if is_sqlite else contextlib.nullcontext():
-        yield
+        try:
+            yield
+        finally:
+            if is_sqlite:
+                make_private(target.data_dir)
 
 
 @asynccontextmanager

@@ -59,6 +59,18 @@ def test_a_server_on_sqlite_loads_nothing_for_migrations_and_other_databases(env
     assert modules.isdisjoint({"alembic", "asyncpg", "redis"})
 
 
+@pytest.mark.parametrize("words", [["serve", "--sandbox"], ["db", "upgrade"], ["db", "upgrade", "--sandbox"]])
+def test_what_the_first_command_makes_is_its_owner_s_alone(environment: dict[str, str], words: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # The server makes its files before it finds the port taken.
+        environment["IMAGEGATE_PORT"] = str(taken.getsockname()[1])
+        subprocess.run([PROGRAM, *words], env=environment, capture_output=True, umask=0o022, timeout=60, check=False)
+
+    data = Path(environment["IMAGEGATE_DATA_DIR"])
+    made = [data, *data.rglob("*")]
+    assert [path for path in made if path.suffix == ".db"]
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
+
+
 def test_the_version_is_the_packages(environment: dict[str, str]) -> None:
     assert imagegate(environment, "--version").stdout == f"imagegate {__version__}\n"
 
