@@ -152,6 +152,28 @@ async def test_a_json_edit_takes_a_mask_and_keeps_strings_that_only_look_like_da
     wanted.close()
 
 
+def test_a_data_url_is_decoded_as_its_pieces_come() -> None:
+    """Decoding 60 MB at the end of a body would stop everybody for a second."""
+    body = json.dumps({"images": [{"image_url": data_url(bytes(900_000))}]}).encode()
+    spool = Spool(Path())
+    reader = DataUrlReader(spool, rest_bytes_max=MIB, file_bytes_max=MIB, files_max=1)
+    undecoded_bytes = []
+
+    for start in range(0, len(body), 65_536):
+        reader.feed(body[start : start + 65_536])
+        undecoded_bytes.append(min(start + 65_536, len(body)) - spool.size_bytes * 4 // 3)
+
+    assert max(undecoded_bytes) < 200
+    spool.close()
+
+
+async def test_a_bad_data_url_is_refused_while_the_body_still_comes(caps: BodyCaps) -> None:
+    begin = edit_json(images=[{"image_url": "data:image/png;base64,****" + "A" * 100}])[:-40]
+
+    with pytest.raises(InvalidValue):
+        await asyncio.wait_for(read_edit(request_of(JSON, [begin], then="stall"), caps), 10)
+
+
 async def test_a_variation_is_read_from_a_form(caps: BodyCaps) -> None:
     wanted = await read_variation(request_of(MULTIPART, [form(part("image", PNG), part("n", b"0"))]), caps)
 

@@ -46,6 +46,18 @@ async def test_the_document_is_sent_once_to_a_client_that_remembers_it(
     assert again.headers["etag"] == first.headers["etag"]
 
 
+async def test_the_document_is_made_once(
+    served: tuple[Running, httpx2.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await served[1].get("/openapi.json")
+    for maker in ("get_openapi", "blake3"):
+        monkeypatch.setattr(f"app.api.documentation.{maker}", None)
+
+    again = await served[1].get("/openapi.json")
+
+    assert (again.status_code, again.content) == (200, first.content)
+
+
 async def test_every_operation_is_described_and_says_who_may_call_it_and_how_it_refuses(
     served: tuple[Running, httpx2.AsyncClient],
 ) -> None:

@@ -165,6 +165,8 @@ async def test_the_root_names_the_endpoints(wild: Wild) -> None:
         "/v1/chat/completions",
         "/chat/completions",
         "/v1/completions",
+        "/v1/embeddings",
+        "/v1beta/models/imagen:predict",
         "/openai/deployments/gpt-image-1/images/generations?api-version=2025-04-01-preview",
     ],
 )
@@ -173,12 +175,13 @@ async def test_other_apis_are_told_what_is_served(wild: Wild, path: str) -> None
 
     error = json.loads(answer)["error"]
     assert (status, error["code"], error["type"]) == (404, "unknown_url", "invalid_request_error")
-    assert "POST /v1/images/generations" in error["message"]
+    assert "POST /v1/images/generations" in error["message"] and "Check the path" not in error["message"]
     assert headers["x-should-retry"] == "false"
 
 
 async def preflight(wild: Wild, origin: str) -> httpx2.Response:
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-stainless-os"}
+    asked["Access-Control-Request-Private-Network"] = "true"
     async with httpx2.AsyncClient(base_url=wild.running.url) as http:
         return await http.options(GENERATIONS, headers={"Origin": origin, **asked})
 
@@ -191,6 +194,7 @@ async def test_a_preflight_of_an_allowed_page_needs_no_key(wild: Wild, origin: s
     assert answer.headers["access-control-allow-origin"] == origin
     assert "POST" in answer.headers["access-control-allow-methods"]
     assert answer.headers["access-control-allow-headers"] == "authorization,x-stainless-os"
+    assert answer.headers["access-control-allow-private-network"] == "true"
     assert "access-control-allow-credentials" not in answer.headers
 
 

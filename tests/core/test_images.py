@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.core.images import HEAD_BYTES, JPEG_HEAD_BYTES, Header, is_jpeg, read_header
+from app.core.images import HEAD_BYTES, JPEG_HEAD_BYTES, Header, is_jpeg, is_mpo, read_header
 
 
 def picture(format: str, width: int = 37, height: int = 21, mode: str = "RGB", **options: Any) -> bytes:
@@ -102,6 +102,13 @@ def test_a_jpeg_with_more_metadata_than_the_head_is_read_from_the_whole_file() -
     assert is_jpeg(data)
     assert read_header(data[:JPEG_HEAD_BYTES]) is None
     assert read_header(data) == Header("image/jpeg", 37, 21)
+
+
+def test_several_pictures_in_one_jpeg_are_an_mpo_unless_one_is_a_gain_map() -> None:
+    two = picture("MPO", save_all=True, append_images=[Image.new("RGB", (37, 21), "blue")])
+    gain_map = two[:2] + segment(0xE1, b'http://ns.adobe.com/xap/1.0/\0<x hdrgm:Version="1.0"/>') + two[2:]
+
+    assert [is_mpo(data) for data in (two, gain_map, picture("JPEG"), picture("PNG"))] == [True, False, False, False]
 
 
 @given(

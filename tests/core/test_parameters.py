@@ -108,6 +108,35 @@ BAD: list[tuple[dict[str, Any], str, str | None]] = [
         for name in (
             *("num_images", "batch_size", "num_outputs", "max_images", "number_of_images", "samples", "num_samples"),
             *("image_count", "numImages", "Num-Images", "NUM_IMAGES", "sampleCount", "parameters[n]", "parameters.n"),
+            *(
+                "batch",
+                "batch_count",
+                "candidate_count",
+                "count",
+                "image_n",
+                "image_num",
+                "image_number",
+                "images_count",
+            ),
+            *(
+                "images_per_prompt",
+                "max_image",
+                "n_images",
+                "n_iter",
+                "n_outputs",
+                "n_samples",
+                "num",
+                "number_of_outputs",
+            ),
+            *(
+                "number_of_results",
+                "num_image",
+                "num_images_per_prompt",
+                "num_results",
+                "output_count",
+                "outputs",
+                "quantity",
+            ),
             *("sequential_image_generation", "sequential_image_generation_options", "n[]", "extra_body[num_images]"),
         )
     ),
@@ -149,7 +178,15 @@ BAD: list[tuple[dict[str, Any], str, str | None]] = [
 ]
 
 SPELLINGS = {
-    ("size", "2048x2048"): ("2048X2048", "2048*2048", "2048×2048", " 2048 x 2048 ", "２０４８×２０４８", "02048x2048"),
+    ("size", "2048x2048"): (
+        "2048X2048",
+        "2048*2048",
+        "2048×2048",
+        " 2048 x 2048 ",
+        "２０４８×２０４８",
+        "02048x2048",
+        *(f"2048{cross}2048" for cross in "✕✖⨯\u0445\u0425"),
+    ),
     ("size", "2K"): ("2k", "２Ｋ"),
     ("size", "auto"): ("AUTO", "Auto"),
     ("size", "16:9"): ("16：9",),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from app.core import parameters
 from app.core.uploads import FilePart
-from app.errors import GatewayError
+from app.errors import GatewayError, InvalidImageType
 from app.spool import Slice, Spool
 
 
@@ -185,6 +185,14 @@ def test_a_variation_takes_one_image_and_no_prompt(spool: Spool) -> None:
             parameters.variation({}, [file(spool, name) for name in names], spool)
     with pytest.raises(GatewayError):
         parameters.variation({"stream": "true"}, [file(spool)], spool)
+
+
+def test_an_mpo_is_refused_with_its_name_and_the_cure(spool: Spool) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 6)).save(out, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 6), "blue")])
+
+    with pytest.raises(InvalidImageType, match=r"'image' is an MPO file labelled JPEG.*save it as a plain JPEG or PNG"):
+        parameters.edit({"prompt": "a hat"}, [file(spool, "image", out.getvalue())], spool)
 
 
 @pytest.mark.parametrize("segments", [0, 1, 40], ids=["none", "some", "megabytes"])

@@ -1,4 +1,4 @@
-"""A start on a full disk: refused with the cure, before anything is opened."""
+"""Starts: on a full disk, refused with the cure before anything is opened; on data that others can read, which is made private."""
 
 import os
 import subprocess
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.faults.conftest import StartGateway
 
 PROGRAM = "import sys; from app.cli.root import run; sys.exit(run(['serve', '--sandbox', '--port', '0']))"
 
@@ -34,3 +36,19 @@ def test_a_start_on_a_full_disk_names_the_cure(full_disk: Path) -> None:
     assert done.returncode == 1
     assert "KiB are free, and a start needs 1024 KiB. Make room there" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_a_start_makes_a_directory_and_a_book_private_that_others_could_read(
+    gateways: StartGateway, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        await gateways()
+    finally:
+        os.umask(before)
+
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path, *tmp_path.glob("*.db*"))}
+    assert modes == {tmp_path.name: 0o700} | dict.fromkeys(
+        ("imagegate.db", "imagegate.db-shm", "imagegate.db-wal"), 0o600
+    )

@@ -44,9 +44,10 @@ async def test_requests_are_listed_newest_first_in_pages_and_by_whose_and_what(
     assert [each["id"] for each in first["data"] + rest["data"]] == unknown[::-1]
     assert first["has_more"] and not rest["has_more"]
     key = first["data"][0]["api_key_id"]
+    await office.post("/projects", name="web")
     for query in ("user=lin", "project=default", f"key={key}", "state=unknown&model=gpt-image-1"):
         assert len((await office.get(f"/requests?{query}"))["data"]) == 4, query
-    for query in ("state=settled", "model=imagen4", "key=key_x", f"until={THEN_MS // 1000 - 86_400}"):
+    for query in ("state=settled", "model=imagen4", "key=key_x", "project=web", f"until={THEN_MS // 1000 - 86_400}"):
         assert (await office.get(f"/requests?{query}"))["data"] == [], query
     since = await office.get("/requests", since=(THEN_MS - HOUR_MS) // 1000)
     assert [each["id"] for each in since["data"]] == unknown[:1:-1]
@@ -78,10 +79,11 @@ async def test_refusals_are_listed_by_whose_and_what_and_paged_through_equal_tim
     bo = first["data"][1]
     assert (bo["user"], bo["created_at"], bo["limit"]) == ("bo", THEN_MS // 1000, "quota of bo")
     since, key = THEN_MS // 1000, bo["api_key_id"]
+    await office.post("/projects", name="web")
     for query, count in {
-        "user=bo": 1, "user=mia@example.com": 2, f"key={key}": 1, "project=default": 3, "model=dall-e-3": 3,
+        "user=bo": 1, "user=mia@example.com": 2, f"key={key}": 1, "project=default": 3, "project=web": 0, "model=dall-e-3": 3,
         "model=gpt-image-1": 0, "code=insufficient_quota&status=429": 3, "status=400": 0,
-        f"since={since}": 3, f"until={since}": 0,
+        "code=invalid_value": 0, f"since={since + 1}": 0, f"until={since + 1}": 3, f"since={since}": 3, f"until={since}": 0,
     }.items():  # fmt: skip
         assert len((await office.get(f"/refusals?{query}"))["data"]) == count, query
     assert (await office.refused("GET", "/refusals", user="no@example.com"))[0] == 404
@@ -118,7 +120,8 @@ async def test_a_refusal_is_found_by_its_request_id_and_an_unknown_id_is_told_wh
     assert (shown["object"], shown["user"], shown["message"]) == ("refusal", "bo", "The daily quota is used up.")
     assert (await office.get(f"/requests/{unknown[0]}"))["object"] == "request"
     assert missing.status_code == 404
-    assert "folded" in missing.json()["error"]["message"] and "--refused" in missing.json()["error"]["message"]
+    for word in ("folded", "dropped", "older than 30 days", "--refused"):
+        assert word in missing.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
