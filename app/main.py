@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.administration import Administration
-from app.api import collection, images, models, ops, pictures, self_service
+from app.api import collection, images, models, ops, picture_library, pictures, self_service
 from app.api.body import BodyCaps
 from app.api.deps import Parts, WithParts
 from app.api.documentation import install_documentation
@@ -27,6 +27,7 @@ PUBLIC: list[tuple[str, APIRouter]] = [
     ("", images.router),
     ("", collection.router),
     ("", pictures.router),
+    ("", picture_library.router),
     ("", models.router),
     ("", self_service.router),
     *((PREFIX, router) for router in ROUTERS),

@@ -164,5 +164,5 @@ PICTURE: dict[str, Any] = {
         304: {"description": "The client has this picture already."},
         **_refused(403, 404, 410, 416, 429, 503),
     },
-    "openapi_extra": {"security": []},
+    "openapi_extra": {"security": [{}, *OWN]},
 }

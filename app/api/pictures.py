@@ -1,4 +1,4 @@
-"""Endpoint for the content of pictures. A signed link is the permission; it needs no API key."""
+"""Endpoint for the content of pictures. A signed link is the permission; without one, an API key."""
 
 import re
 from collections.abc import AsyncIterator
@@ -8,9 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.api import openapi
-from app.api.deps import Wired, guard, links
+from app.api.deps import Wired, caller, guard, links
 from app.errors import GatewayError, InvalidValue
 from app.images.links import OpenPicture
+from app.store.picture_lists import PictureViewer
+from app.wiring import Gateway
 
 INLINE = ("png", "jpeg", "webp")
 """Formats that a browser may show. Others are downloaded: an SVG can hold a program."""
@@ -24,13 +26,14 @@ router = APIRouter(prefix="/images/pictures", tags=["Images"])
 async def retrieve_picture(
     request: Request, gateway: Wired, picture_id: str, expires: str = "", signature: str = ""
 ) -> Response:
-    """Return the picture that a signed link names, as long as it is kept. It needs no key, answers HEAD and one Range.
+    """Return the picture that a signed link names or, without a signature, one that the API key may see. Answers HEAD and one
+    Range.
 
     Calls of each address are counted, with right and wrong signatures alike.
     """
     try:
         guard(request).count_picture(request)
-        picture = await links(request).open(picture_id, expires, signature)
+        picture = await _open(request, gateway, picture_id, expires, signature)
     except GatewayError as exc:
         exc.headers = exc.headers | _ANY_PAGE
         raise
@@ -54,6 +57,15 @@ async def retrieve_picture(
         picture.spool.close()
         return Response(None, status, headers)
     return StreamingResponse(_bytes(picture, wanted), status, headers)
+
+
+async def _open(request: Request, gateway: Gateway, picture_id: str, expires: str, signature: str) -> OpenPicture:
+    """Open a picture by its signature or, without one, by the API key of somebody who may see it."""
+    if expires or signature or "authorization" not in request.headers:
+        return await links(request).open(picture_id, expires, signature)
+    grant = await caller(request, gateway)
+    found = await gateway.library.show(PictureViewer(grant.user_id, grant.project_id), picture_id)
+    return await links(request).open_kept(found.record, found.record.kept_until_ms)
 
 
 def _headers(picture: OpenPicture, now_ms: int) -> dict[str, str]:

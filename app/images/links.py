@@ -159,9 +159,13 @@ class PictureLinks:
     def _linked(self, item: dict[str, Any], picture_id: str, expires_s: int, base_url: str) -> dict[str, Any]:
         if "b64_json" not in item:
             return item
-        signature = self._signature(picture_id, str(expires_s))
-        url = f"{base_url}/v1/images/pictures/{picture_id}/content?expires={expires_s}&signature={signature}"
+        url = self.url(picture_id, expires_s, base_url)
         return {"url": url} | {name: value for name, value in item.items() if name not in ("url", "b64_json")}
+
+    def url(self, picture_id: str, expires_s: int, base_url: str) -> str:
+        """Return the link to a picture that ends at `expires_s` (Unix s). `base_url` has no slash at its end."""
+        signature = self._signature(picture_id, str(expires_s))
+        return f"{base_url}/v1/images/pictures/{picture_id}/content?expires={expires_s}&signature={signature}"
 
     def _signature(self, picture_id: str, expires: str) -> str:
         """Sign an address: HMAC-SHA256 in hex."""

@@ -1,12 +1,25 @@
-"""Kept pictures: their removal, by hand and by housekeeping."""
+"""Kept pictures: what their owners see and change, and their removal, by hand and by housekeeping."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.blobs.picture_files import PictureFiles
 from app.core.intervals import DAY_MS
+from app.errors import InvalidValue, NotFound
 from app.store.clock import Clock
-from app.store.pictures import PictureRows
+from app.store.pages import Cursor, Page
+from app.store.picture_lists import (
+    PictureDetail,
+    PictureFilter,
+    PictureViewer,
+    change_picture,
+    find_picture,
+    page_of_pictures,
+)
+from app.store.pictures import PictureRows, Visibility
+
+KEEP_MS_MAX = 3652 * DAY_MS
+NO_PICTURE = "There is no such picture, or it is not yours. GET /v1/images/pictures lists those you may see."
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +30,45 @@ class PictureLibrary:
     files: PictureFiles
     clock: Clock
     bytes_max: int
+
+    async def page(self, viewer: PictureViewer, cursor: Cursor, wanted: PictureFilter) -> Page[PictureDetail]:
+        """Read a page of the pictures that a viewer may see. Raises InvalidValue for the cursor, StoreUnavailable."""
+        async with self.rows.database.read() as connection:
+            return await page_of_pictures(connection, viewer, cursor, wanted)
+
+    async def show(self, viewer: PictureViewer, picture_id: str) -> PictureDetail:
+        """Read a picture that a viewer may see. Raises NotFound for any other, StoreUnavailable."""
+        async with self.rows.database.read() as connection:
+            found = await find_picture(connection, viewer, picture_id)
+        if found is None:
+            raise NotFound(NO_PICTURE)
+        return found
+
+    async def change(
+        self,
+        viewer: PictureViewer,
+        picture_id: str,
+        *,
+        visibility: Visibility | None = None,
+        kept_until_ms: int | None = None,
+    ) -> PictureDetail:
+        """Change who sees an own picture, and how long it is kept (Unix ms, within KEEP_MS_MAX from now). Raises NotFound,
+        InvalidValue, StoreUnavailable."""
+        now_ms = self.clock.now_ms()
+        if kept_until_ms is not None and not now_ms < kept_until_ms <= now_ms + KEEP_MS_MAX:
+            raise InvalidValue("kept_until must be in the future, and within ten years.", param="kept_until")
+        async with self.rows.database.transaction() as connection:
+            is_own = await change_picture(
+                connection, viewer, picture_id, visibility=visibility, kept_until_ms=kept_until_ms
+            )
+        if not is_own:
+            raise NotFound(NO_PICTURE)
+        return await self.show(viewer, picture_id)
+
+    async def delete(self, viewer: PictureViewer, picture_id: str) -> None:
+        """Remove an own picture for good; its links and the replays of its answer end. Raises as `change` and `remove` do."""
+        await self.change(viewer, picture_id)
+        await self.remove([picture_id])
 
     async def remove(self, picture_ids: Sequence[str]) -> None:
         """Remove pictures and the files that no other picture names; absent ones are no error. Raises StoreUnavailable, and

@@ -4,9 +4,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Door = Literal["public", "own", "mine", "admin"]
-"""Who gets in: everybody; every API key that works; the API key whose object it is, others get 404; admin keys, and of them
-readers for GET only."""
+Door = Literal["public", "own", "mine", "linked", "admin"]
+"""Who gets in: everybody; every API key that works; the API key whose object it is, others get 404; the same, and whoever has a
+link; admin keys, and of them readers for GET only."""
 
 PROJECT = "/v1/organization/projects/{project_id}"
 ROOT = "/v1/organization"
@@ -21,6 +21,7 @@ PRICE = {"model": "imagen4", "per_image": "0.20"}
 REASON = {"reason": "the relay says so"}
 DECISIONS = ("settle", "release", "write_off")
 RECENT = {"start_time": int(time.time()) - 3600}
+LATER = int(time.time()) + 86_400
 SINCE = {**RECENT, "limit": 1}
 
 
@@ -77,8 +78,12 @@ ROWS = [
     Row("POST", "/v1/images/edits", "own", EDIT, looking=403),
     # No model does it, and it takes forms only: whoever gets in is told so.
     Row("POST", "/v1/images/variations", "own", IMAGE, status=415),
-    # It takes a signature instead of a key, and this call has none.
-    Row("GET", "/v1/images/pictures/{picture_id}/content", "public", status=403),
+    Row("GET", "/v1/images/pictures/{picture_id}/content", "linked", looking=200),
+    Row("GET", "/v1/images/pictures", "own"),
+    Row("GET", "/v1/images/pictures/{picture_id}", "mine", looking=200),
+    Row("POST", "/v1/images/pictures/{picture_id}", "mine", body={"kept_until": LATER}, looking=403),
+    Row("POST", "/v1/images/pictures/{picture_id}/link", "mine", body={"seconds": 60}, looking=403),
+    Row("DELETE", "/v1/images/pictures/{picture_id}", "mine", at={"picture_id": "spare_picture"}, looking=403),
     Row("GET", "/v1/images/requests/{request_id}", "mine"),
     Row("GET", "/v1/images/requests/{request_id}/result", "mine"),
     Row("POST", f"{ROOT}/admin_api_keys", body={"name": "another"}),

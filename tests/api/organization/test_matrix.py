@@ -57,7 +57,7 @@ def expected(row: Row, caller: str) -> int:
             return 401
         return row.status if caller == "owner" or row.method == "GET" else 403
     if caller not in API_KEYS:
-        return 401
+        return 403 if row.door == "linked" and caller == "nobody" else 401
     if caller == "read-only" and row.looking is not None:
         return row.looking
     return row.status if row.door == "own" or caller == "A" else 404
@@ -137,9 +137,11 @@ async def world(office: Office) -> World:
         "model": "seedream-3.0",
         "picture": _picture(),
         "price_id": (await office.post("/prices", model="imagen4", per_image_micros=1))["id"],
-        "picture_id": "req_0_0",
+        "picture_id": f"{await _bought(office, key_a['value'], 'gpt-image-1')}_0",
+        "spare_picture": f"{await _bought(office, key_a['value'], 'gpt-image-1')}_0",
         "request_id": await _bought(office, key_a["value"]),
     }
+    await office.running.gateway.taking.take_all()
     await office.post(f"/projects/{red}/users", user_id=users["al"], role="member")
     objects |= await _alerts(office, red)
     looks = await office.post(f"/projects/{red}/api_keys", user_id=users["lin"], scopes=["api.all.read"])
@@ -197,8 +199,8 @@ async def _key(office: Office, project: str, user: str) -> Any:
     return await office.post(f"/projects/{project}/api_keys", user_id=user)
 
 
-async def _bought(office: Office, key: str) -> str:
-    body = {"model": "seedream-3.0", "prompt": "a lighthouse of A's"}
+async def _bought(office: Office, key: str, model: str = "seedream-3.0") -> str:
+    body = {"model": model, "prompt": "a lighthouse of A's"}
     answer = await office.http.post("/v1/images/generations", json=body, headers={"Authorization": f"Bearer {key}"})
     assert answer.status_code == 200, answer.text
     return answer.headers["x-request-id"]

@@ -1,0 +1,113 @@
+"""/images/pictures: the kept pictures of the user of an API key, and those shared with its project (an extension)."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi import Query as QueryField
+from starlette.requests import Request
+
+from app.api.deps import Caller, Wired, counted_own_call, links
+from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.picture_urls import public_url
+from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
+from app.api.schemas.pictures import LinkCreate, LinkOut, PictureChange, PictureOut
+from app.core.grants import Grant
+from app.errors import BadRequest, PermissionDenied
+from app.store.pages import Cursor
+from app.store.picture_lists import PictureFilter, PictureViewer
+
+WORDS_MAX = 10
+ONLY_LOOKS = "This API key only looks: it may change nothing. Use another key of yours."
+NO_ADDRESS = "No link can be made without a Host header. Set IMAGEGATE_PUBLIC_URL, or send one."
+_Instant = Annotated[int | None, QueryField(ge=0, le=32_503_680_000, description="Unix seconds.")]
+router = APIRouter(prefix="/images/pictures", tags=["Pictures (extension)"], dependencies=[Depends(counted_own_call)])
+
+
+async def filter_from_query(
+    model: Annotated[str | None, QueryField(max_length=200, description="Only of this model.")] = None,
+    request: Annotated[str | None, QueryField(max_length=200, description="Only of the request with this id.")] = None,
+    words: Annotated[
+        str | None, QueryField(max_length=200, description="Only with each of these words in the prompt.")
+    ] = None,
+    shared: Annotated[
+        bool, QueryField(description="Those shared with the project of the key, instead of one's own.")
+    ] = False,
+    since: _Instant = None,
+    until: _Instant = None,
+) -> PictureFilter:
+    """Make the filter from the query string. `since` is inclusive, `until` exclusive."""
+    return PictureFilter(
+        model=model,
+        request_id=request,
+        since_ms=None if since is None else since * 1000,
+        until_ms=None if until is None else until * 1000,
+        words=tuple((words or "").split()[:WORDS_MAX]),
+        shared=shared,
+    )
+
+
+@router.get("", openapi_extra=EXTENSION)
+async def list_pictures(
+    caller: Caller,
+    gateway: Wired,
+    wanted: Annotated[PictureFilter, Depends(filter_from_query)],
+    after: After = None,
+    limit: Limit = LIMIT,
+) -> ListOut[PictureOut]:
+    """List the kept pictures of the key's owner in its project, newest first, or those that are shared with the project."""
+    viewer = _viewer(caller)
+    page = await gateway.library.page(viewer, Cursor(after, limit, descending=True), wanted)
+    return ListOut[PictureOut].of_page(page, lambda found: PictureOut.of(found, viewer))
+
+
+@router.get("/{picture_id}", openapi_extra=EXTENSION)
+async def show_picture(caller: Caller, gateway: Wired, picture_id: str) -> PictureOut:
+    """Return a picture of the key's owner, or one that is shared with its project; 404 for any other."""
+    viewer = _viewer(caller)
+    return PictureOut.of(await gateway.library.show(viewer, picture_id), viewer)
+
+
+@router.post("/{picture_id}", openapi_extra=EXTENSION)
+async def change_picture(
+    caller: Caller, gateway: Wired, picture_id: str, body: Annotated[PictureChange, Depends(JsonBody(PictureChange))]
+) -> PictureOut:
+    """Share an own picture with the project or make it private, and keep it longer or shorter."""
+    viewer = _changer(caller)
+    kept_until_ms = None if body.kept_until is None else body.kept_until * 1000
+    changed = await gateway.library.change(viewer, picture_id, visibility=body.visibility, kept_until_ms=kept_until_ms)
+    return PictureOut.of(changed, viewer)
+
+
+@router.post("/{picture_id}/link", openapi_extra=EXTENSION)
+async def create_picture_link(
+    request: Request,
+    caller: Caller,
+    gateway: Wired,
+    picture_id: str,
+    body: Annotated[LinkCreate, Depends(JsonBody(LinkCreate))],
+) -> LinkOut:
+    """Make a link to a picture that needs no key, for exactly so many seconds, but never longer than the picture is kept."""
+    found = await gateway.library.show(_changer(caller), picture_id)
+    base_url = public_url(request)
+    if base_url is None:
+        raise BadRequest(NO_ADDRESS)
+    expires_s = min(gateway.clock.now_ms() // 1000 + body.seconds, found.record.kept_until_ms // 1000)
+    return LinkOut(url=links(request).url(picture_id, expires_s, base_url), expires_at=expires_s)
+
+
+@router.delete("/{picture_id}", openapi_extra=EXTENSION)
+async def delete_picture(caller: Caller, gateway: Wired, picture_id: str) -> DeletedOut:
+    """Delete an own picture for good. Its links are 404 from then on, and a replay of its answer is 410."""
+    await gateway.library.delete(_changer(caller), picture_id)
+    return DeletedOut.of("image.picture", picture_id)
+
+
+def _viewer(grant: Grant) -> PictureViewer:
+    return PictureViewer(grant.user_id, grant.project_id)
+
+
+def _changer(grant: Grant) -> PictureViewer:
+    """Return the viewer, who may change pictures. Raises PermissionDenied for a key that only looks."""
+    if grant.models is not None and not grant.models:
+        raise PermissionDenied(ONLY_LOOKS)
+    return _viewer(grant)
