@@ -203,6 +203,25 @@ def test_malformed_http_is_refused_in_openai_s_form() -> None:
     assert json.loads(body)["error"]["code"] == "invalid_request"
 
 
+def test_a_connection_that_was_refused_is_closed_although_its_client_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "LINGER_S", 0.05)
+
+    async def go_on() -> None:
+        async with serving(echo_length) as address:
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(b"noise\r\n\r\n")
+            await reader.read()
+            with pytest.raises(ConnectionError):
+                async with asyncio.timeout(server_module.HEAD_TIMEOUT_S / 2):
+                    while True:
+                        writer.write(b"more noise")
+                        await writer.drain()
+                        await asyncio.sleep(0.01)
+            writer.close()
+
+    uvloop.run(go_on())
+
+
 @pytest.mark.parametrize("offer", [b"h2c", b"websocket"])
 def test_an_offer_to_upgrade_is_ignored(offer: bytes) -> None:
     """Java's HttpClient makes one with every request to a plain http address."""

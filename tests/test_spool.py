@@ -43,6 +43,17 @@ def test_a_closed_spool_holds_nothing(tmp_path: Path) -> None:
     assert spool.read(Slice(0, 12)) == b""
 
 
+@pytest.mark.parametrize("data", [b"", b"short", b"a text for a file"])
+def test_a_closed_spool_gives_the_descriptor_back_that_it_reserved(tmp_path: Path, data: bytes) -> None:
+    before = len([*Path("/dev/fd").iterdir()])
+    spool = Spool(tmp_path, memory_bytes_max=10)
+    spool.reserve_descriptor()
+    spool.write(data)
+    spool.close()
+
+    assert len([*Path("/dev/fd").iterdir()]) == before
+
+
 def test_a_full_disk_keeps_what_is_in_memory_readable() -> None:
     """A small answer that cannot be kept is still sent."""
     spool = Spool(Path("/dev"), path=Path("/dev/full"))
