@@ -156,6 +156,11 @@ class Settings(BaseSettings):
     )
     results_secret_access_key: SecretStr | None = Field(None, description="Secret of that access key.")
 
+    prompts: Literal["text", "hash", "none"] = Field(
+        "text",
+        description="What the book keeps of a prompt from now on: its `text`, by which its owner finds pictures, a `hash` that "
+        "tells equal ones, or `none`.",
+    )
     pictures_keep_days: int = Field(
         30,
         ge=0,

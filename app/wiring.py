@@ -126,7 +126,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     process_locks = ProcessLocks(made_directory(data_dir / "processes"), processes.id)
     (taking, library), notes = pictures_from(settings, kept_answers, clock), DeliveryNotes(retries, clock)
     refusal_log, listeners = _listeners(database, clock, taking)
-    admission = Admission(control_data, rates, ledger, background, clock, zone, settings.currency, processes.id, pepper)
+    admission = _admission(settings, control_data, rates, ledger, background, clock, processes.id, pepper)
     context = _exchange_context(settings, upstream, database, ledger, kept_answers, background, listeners, clock)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = _image_service(settings, admission, context, replay, notes)
@@ -172,6 +172,20 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
 def _listeners(database: Database, clock: Clock, taking: PictureTaking) -> tuple[RefusalLog, Listeners]:
     refusal_log = RefusalLog(RefusalRows(database), clock)
     return refusal_log, Listeners((log_event, refusal_log.hear, *([taking.hear] if taking.keep_ms else [])))
+
+
+def _admission(
+    settings: Settings,
+    control_data: ControlData,
+    rates: Rates,
+    ledger: Ledger,
+    background: BackgroundTasks,
+    clock: Clock,
+    process_id: str,
+    pepper: bytes,
+) -> Admission:
+    book = (settings.zone, settings.currency)
+    return Admission(control_data, rates, ledger, background, clock, *book, process_id, pepper, settings.prompts)
 
 
 def _exchange_context(

@@ -41,7 +41,7 @@ async def filter_from_query(
         request_id=request,
         since_ms=None if since is None else since * 1000,
         until_ms=None if until is None else until * 1000,
-        words=tuple((words or "").split()[:WORDS_MAX]),
+        words=tuple((words or "").replace("\0", " ").split()[:WORDS_MAX]),
         shared=shared,
     )
 

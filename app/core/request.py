@@ -7,6 +7,8 @@ from app.spool import Slice, Spool
 
 Operation = Literal["generation", "edit", "variation"]
 ResponseFormat = Literal["url", "b64_json"]
+PromptLevel = Literal["text", "hash", "none"]
+"""What is kept of a prompt: its text and a keyed hash that tells equal ones, the hash only, or neither."""
 DEFAULT_RELAY = "default"
 """Name of the relay that the settings describe."""
 

@@ -8,7 +8,7 @@ from app.core import keys
 from app.core.catalog import Model
 from app.core.grants import Grant, allowed_request
 from app.core.intervals import bounds_ms
-from app.core.request import ImageRequest
+from app.core.request import ImageRequest, PromptLevel
 from app.core.retry import Retry
 from app.errors import GatewayError, InternalError, InvalidApiKey, Overloaded
 from app.images.booking import retry_until_booked
@@ -56,6 +56,8 @@ class Admission:
     currency: str
     process_id: str
     pepper: bytes
+    prompts: PromptLevel
+    """Form in which prompts stand in the book."""
 
     async def admit(
         self, request_id: str, grant: Grant, request: ImageRequest, identity: RequestIdentity
@@ -92,7 +94,7 @@ class Admission:
     ) -> Reservation:
         now_ms = self.clock.now_ms()
         counted = [limit for limit in grant.limits if not limit.is_rate and limit.applies_to(model.id)]
-        prompt = str(request.fields.get("prompt", ""))
+        prompt, kept = str(request.fields.get("prompt", "")), self.prompts
         return Reservation(
             request_id=request_id,
             owner=self.process_id,
@@ -106,7 +108,7 @@ class Admission:
             quality=request.quality,
             stream=request.stream,
             prompt_chars=request.prompt_chars,
-            prompt_hmac=keys.keyed_digest(self.pepper, prompt.encode()),
+            prompt_hmac=None if kept == "none" else keys.keyed_digest(self.pepper, prompt.encode()),
             quote_micros=model.quote_micros(request, now_ms),
             reserved_at_ms=now_ms,
             revision=grant.revision,
@@ -116,6 +118,7 @@ class Admission:
             tries=identity.retry.count + 1,
             response_format=request.response_format,
             asked_model=request.asked_model,
+            prompt=prompt if kept == "text" and prompt else None,
         )
 
     async def spend_rates(self, grant: Grant, model: str, *, images: int) -> tuple[RateState, ...]:

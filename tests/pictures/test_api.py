@@ -1,13 +1,16 @@
 """Pictures for API keys: lists, changes, links and deletion, and what others get to see."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import sqlalchemy as sa
 
-from app.store.tables import pictures, requests
+from app.sandbox import RunningSandbox
+from app.store.tables import pictures
+from tests.gateways import running_gateway
 from tests.images.client import LARGE, Client
 
 ROOT = "/v1/images/pictures"
@@ -47,9 +50,8 @@ async def test_a_picture_is_shown_as_it_is_kept(client: Client) -> None:
 
 
 async def test_a_list_is_read_in_pages_and_filtered(client: Client) -> None:
-    first, second, *_ = [*await bought(client), *await bought(client, "two cats", n=2)]
+    first, second, *_ = [*await bought(client), *await bought(client, "Two CATS at 100%", n=2)]
     async with client.gateway.database.transaction() as connection:
-        await connection.execute(sa.update(requests).where(requests.c.n == 2).values(prompt="Two CATS at 100%"))
         await connection.execute(sa.update(pictures).where(pictures.c.id == first).values(created_at_ms=5_000))
 
     page = (await call(client, "GET", params={"limit": 2})).json()
@@ -62,7 +64,13 @@ async def test_a_list_is_read_in_pages_and_filtered(client: Client) -> None:
     assert await ids(client, request=first[:-2]) == [first]
     assert await ids(client, words="cats two") == listed
     assert await ids(client, words="100%") == listed
-    assert await ids(client, words="100_") == await ids(client, model="seedream-3.0") == []
+    assert page["data"][0]["prompt"] == "Two CATS at 100%"
+    assert (
+        await ids(client, words="100_")
+        == await ids(client, words="\0cats lighthouse")
+        == await ids(client, model="seedream-3.0")
+        == []
+    )
     assert await ids(client, until=6) == [first]
     assert await ids(client, since=6, model="gpt-image-1") == listed
 
@@ -130,3 +138,21 @@ async def test_a_deleted_picture_is_gone_for_keys_links_and_replays(client: Clie
 async def test_an_id_that_is_none_is_404(client: Client, id: str) -> None:
     for path in (f"/{id}", f"/{id}/content"):
         assert (await call(client, "GET", path)).status_code == 404
+
+
+@pytest.mark.parametrize(("level", "hashed"), [("text", True), ("hash", True), ("none", False)])
+async def test_of_a_prompt_as_much_is_kept_as_is_set(
+    tmp_path: Path, relay: RunningSandbox, level: str, hashed: bool
+) -> None:
+    async with (
+        running_gateway(tmp_path, relay.base_url, prompts=level) as running,
+        httpx2.AsyncClient(base_url=running.url) as http,
+    ):
+        client = Client(http, await running.key(), relay, running)
+        [id] = await bought(client, "an unusual lighthouse")
+        shown = (await call(client, "GET", f"/{id}")).json()
+        [row] = await running.rows()
+
+    assert shown["prompt"] == row["prompt"] == ("an unusual lighthouse" if level == "text" else None)
+    assert (row["prompt_hmac"] is not None) == hashed
+    assert any(b"unusual" in path.read_bytes() for path in tmp_path.glob("imagegate.db*")) == (level == "text")

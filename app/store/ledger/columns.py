@@ -69,7 +69,6 @@ class Reservation:
     asked_model: Annotated[str | None, Column(Text, comment="the alias asked for; NULL where the model itself was")] = (
         None
     )
-    # Nothing sets the next one yet: migration 0009 made its column in advance, for kept prompts.
     prompt: Annotated[str | None, Column(Text, comment="NULL unless prompts are kept; never in lists or CSV")] = None
 
     def hold(self, unit: Unit) -> int:
