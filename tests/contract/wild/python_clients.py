@@ -8,6 +8,8 @@ import asyncio
 import base64
 import importlib
 import json
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +85,24 @@ def litellm(prompt: str) -> Any:
 def llm_openai_images(prompt: str) -> Any:
     file = load("llm.get_model")("openai/gpt-image-1.5").prompt(prompt).text()
     return base64.b64encode(Path(file).read_bytes()).decode()
+
+
+@client("img-cli")
+def img_cli(prompt: str) -> Any:
+    return _saved("generate", prompt, "--size", "1792x1024", "--output", "generated")
+
+
+@client("img-cli-edit")
+def img_cli_edit(prompt: str) -> Any:
+    [picture] = Path("generated").iterdir()
+    return _saved("edit", prompt, "--image", str(picture), "--output", "edited")
+
+
+def _saved(*arguments: str) -> str:
+    """Run img-cli with arguments of which the last is a folder, and return the picture that it leaves there."""
+    subprocess.run([Path(sys.executable).with_name("img-cli"), *arguments], check=True, capture_output=True)
+    [picture] = Path(arguments[-1]).iterdir()
+    return base64.b64encode(picture.read_bytes()).decode()
 
 
 @client("pydantic-ai")
