@@ -9,8 +9,7 @@ from structlog.testing import capture_logs
 from app.api.errors import error_response
 from app.api.middleware import wrap
 from app.core.ids import new_id, new_request_id
-from app.errors import ConfigurationError, InsufficientQuota, InvalidValue, RateLimited
-from app.settings import Settings, read_settings
+from app.errors import InsufficientQuota, InvalidValue, RateLimited
 from tests.api.serving import Door
 
 BODY = b'{"prompt": "a cat"}'
@@ -135,33 +134,6 @@ async def test_an_honest_frame_is_served_and_nothing_beside_the_body_changes_it(
     (wanted,) = door.accepted
     assert (wanted.model, wanted.n, wanted.stream) == ("gpt-image-1", 1, False)
     assert wanted.fields == {"model": "gpt-image-1", "prompt": "a cat"}
-
-
-@pytest.mark.parametrize("line", [b"OPTIONS /v1/images/generations HTTP/1.1", LINE])
-async def test_without_allowed_origins_no_page_may_call(door: Door, line: bytes) -> None:
-    answer = await door.talk(wire(line, b"Origin: https://app.example.com", b"Access-Control-Request-Method: POST"))
-
-    assert b"access-control" not in answer.lower()
-
-
-@pytest.mark.parametrize(
-    ("given", "origins"),
-    [
-        ("", []),
-        ("*", ["*"]),
-        (" https://App.example.com/ , http://localhost:3000", ["https://app.example.com", "http://localhost:3000"]),
-    ],
-)
-def test_allowed_origins_are_read_in_the_form_that_browsers_send(given: str, origins: list[str]) -> None:
-    assert Settings(_env_file=None, cors_origins=given).allowed_origins == origins
-
-
-@pytest.mark.parametrize(
-    "given", ["app.example.com", "https://a.example/page", "*, https://a.example", "https://*.example"]
-)
-def test_an_origin_that_no_browser_sends_is_refused(given: str) -> None:
-    with pytest.raises(ConfigurationError, match="IMAGEGATE_CORS_ORIGINS"):
-        read_settings(cors_origins=given)
 
 
 async def test_a_pipelined_second_request_is_a_request_of_its_own(door: Door) -> None:
