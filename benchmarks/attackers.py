@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +15,7 @@ from app.core.keys import new_key
 
 HOST = "127.0.0.1"
 BACK_S = 5.0
-"""Pause of an attacker, in seconds, before it comes back."""
+"""Seconds after which an attacker that was answered comes back."""
 SMALL = {"model": "seedream-3.0", "prompt": "a lighthouse"}
 Attacker = Callable[[], Awaitable[None]]
 
@@ -30,6 +31,7 @@ class Scene:
 
 def attack(crowd: str) -> None:
     """Be the crowd against the scene that stdin describes, until the process is ended."""
+    os.nice(19)  # A crowd elsewhere takes none of the gateway's processors.
     scene = Scene(**json.loads(sys.stdin.readline()))
     names = [*CROWDS] if crowd == "all" else [crowd]
     uvloop.run(_together([attacker for name in names for attacker in CROWDS[name](scene)]))
@@ -74,7 +76,7 @@ def _forged_keys(scene: Scene) -> list[Attacker]:
                 writer.write(_head(scene, key, "generations") + length.encode() + body)
                 await reader.readuntil(b"\r\n\r\n")
                 await reader.read(4096)
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(BACK_S)
 
     return [ask] * 500
 
