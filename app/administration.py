@@ -32,6 +32,8 @@ from app.store.schema import schema_state
 from app.upstream.addresses import proxy_address
 from app.upstream.client import HttpUpstream
 
+PICTURES = "pictures"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Administration:
@@ -54,6 +56,11 @@ class Administration:
     upstream: HttpUpstream
     reconciliation: Reconciliation
     doctor: Doctor
+
+    @property
+    def picture_folder(self) -> Path | None:
+        """Folder of the kept pictures; None when they lie in a bucket."""
+        return self.data_dir / PICTURES if self.settings.results_url is None else None
 
 
 @asynccontextmanager
@@ -194,7 +201,7 @@ def kept_answers_from(settings: Settings, data_dir: Path, database: Database, cl
         settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
     )
     files = _blobs(settings, FolderBlobs(made_directory(data_dir / "results")), "", clock)
-    pictures = FolderBlobs(made_directory(data_dir / "pictures"), DIGEST_PATTERN, "pictures")
+    pictures = FolderBlobs(made_directory(data_dir / PICTURES), DIGEST_PATTERN, "pictures")
     rows = ResultRows(database, keeps_untaken=settings.pictures_keep_days > 0)
     picture_files = PictureFiles(_blobs(settings, pictures, "/pictures", clock))
     return KeptAnswers(files, rows, retention, picture_files, PictureRows(database))

@@ -1,4 +1,4 @@
-"""imagegate audit: comparison of counters and usage with the book."""
+"""imagegate audit: comparison of counters and usage with the book, and of kept pictures with their files."""
 
 import typer
 
@@ -17,8 +17,8 @@ _DIFFERENCES = (
 
 @command(app, "audit")
 async def audit(ctx: ApiContext) -> None:
-    """Recompute every counter and every row of the usage roll-up from requests and corrections. Changes nothing; exits with 1
-    on any difference and names it. Amounts of money are in micros."""
+    """Recompute every counter and every row of the usage roll-up from requests and corrections, and compare the kept pictures with
+    their files. Changes nothing; exits with 1 on any difference and names it. Amounts of money are in micros."""
     found = await ctx.client.get("audit")
     differences = found["differences"]
     if ctx.out.is_json:

@@ -1,8 +1,8 @@
 """Rows of kept pictures, and the stored answers whose pictures are still to be kept."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -119,6 +119,19 @@ class PictureRows:
         found = await self._records(pictures.c.id == picture_id)
         return found[0] if found else None
 
+    async def count(self) -> int:
+        async with self.database.read() as connection:
+            count: int = (await connection.execute(sa.select(sa.func.count()).select_from(pictures))).scalar_one()
+            return count
+
+    async def every(self) -> AsyncIterator[PictureRecord]:
+        """Yield all pictures by their id, in steps of PRUNE_MAX."""
+        after = ""
+        while step := await self._records(pictures.c.id > after, order=pictures.c.id, limit=PRUNE_MAX):
+            for record in step:
+                yield record
+            after = step[-1].id
+
     async def expired(self, now_ms: int) -> list[str]:
         """List up to PRUNE_MAX pictures that are kept no longer, oldest first."""
         return await self._ids(pictures.c.kept_until_ms, pictures.c.kept_until_ms <= now_ms)
@@ -151,7 +164,9 @@ class PictureRows:
         async with self.database.read() as connection:
             return list((await connection.execute(wanted)).scalars())
 
-    async def _records(self, *where: sa.ColumnElement[bool]) -> list[PictureRecord]:
+    async def _records(
+        self, *where: sa.ColumnElement[bool], order: sa.Column[Any] = pictures.c.index, limit: int | None = None
+    ) -> list[PictureRecord]:
         async with self.database.read() as connection:
-            rows = await connection.execute(sa.select(pictures).where(*where).order_by(pictures.c.index))
+            rows = await connection.execute(sa.select(pictures).where(*where).order_by(order).limit(limit))
             return [PictureRecord(**(dict(row) | {"c2pa": bool(row["c2pa"])})) for row in rows.mappings()]

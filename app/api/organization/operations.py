@@ -20,7 +20,9 @@ from app.api.schemas.reports import (
 from app.control import models, removal
 from app.control.audit import audit
 from app.errors import Overloaded, UpstreamMisconfigured
+from app.pictures.audit import audit_pictures
 from app.store.engine import open_database
+from app.store.pictures import PictureRows
 
 router = APIRouter(tags=["Operations (extension)"])
 RECONCILE_S = 600.0
@@ -77,11 +79,12 @@ async def reconcile(
 
 @router.get("/audit")
 async def audit_book(caller: Admin) -> AuditOut:
-    """Recompute every counter and every row of the usage roll-up from requests and corrections. Changes nothing. A long
-    book takes minutes, 10 at most."""
+    """Recompute every counter and every row of the usage roll-up from requests and corrections, and compare the kept pictures with
+    their files. Changes nothing. A long book takes minutes, 10 at most."""
     database = open_database(caller.database.where, AUDIT_S)
     try:
-        return AuditOut.of(await audit(database, caller.gateway.zone))
+        book = await audit(database, caller.gateway.zone)
+        return AuditOut.of(book, await audit_pictures(PictureRows(database), caller.gateway.picture_folder))
     finally:
         await database.close()
 

@@ -9,6 +9,7 @@ from app.control.audit import Audit, Difference
 from app.control.findings import Finding
 from app.control.models import ModelRow
 from app.control.reconciliation import ReconciliationReport, ReconciliationStep
+from app.pictures.audit import PictureAudit
 from app.upstream.billing import RelayBilling
 
 _CHARGE = {"request_id": "req_01a1ff32beb40ea6e55605530862", "model": "gpt-image-1"}
@@ -143,6 +144,15 @@ class ReconcileRequest(InputModel, json_schema_extra={"example": {"dry_run": Tru
     dry_run: bool = False
 
 
+class AuditedPictures(AnswerModel):
+    """Kept pictures and their files. Files in a bucket are not listed: then all counts but `rows` are 0."""
+
+    rows: int
+    files: int
+    rows_without_bytes: int
+    bytes_without_rows: int
+
+
 class AuditOut(
     AnswerModel,
     json_schema_extra={
@@ -158,7 +168,8 @@ class AuditOut(
                     "found": 1_000_000,
                 }
             ],
-            "looked_at": {"requests": 1200, "counters": 40, "rows of usage": 300},
+            "looked_at": {"requests": 1200, "counters": 40, "rows of usage": 300, "pictures": 900},
+            "pictures": {"rows": 900, "files": 890, "rows_without_bytes": 0, "bytes_without_rows": 0},
         }
     },
 ):
@@ -168,11 +179,20 @@ class AuditOut(
     clean: bool
     differences: list[Difference]
     looked_at: dict[str, int]
+    pictures: AuditedPictures
 
     @classmethod
-    def of(cls, audit: Audit) -> Self:
-        """Make the answer from an audit."""
-        return cls(clean=not audit.differences, differences=list(audit.differences), looked_at=audit.looked_at)
+    def of(cls, audit: Audit, pictures: PictureAudit) -> Self:
+        """Make the answer from the audits of the book and of the pictures."""
+        lost = [Difference("picture", id, "bytes of its file", size, 0) for id, size in pictures.lost]
+        stray = [Difference("picture", name, "bytes without a row", 0, size) for name, size in pictures.stray]
+        differences = [*audit.differences, *lost, *stray]
+        return cls(
+            clean=not differences,
+            differences=differences,
+            looked_at=audit.looked_at | {"pictures": pictures.rows},
+            pictures=AuditedPictures.from_record(pictures),
+        )
 
 
 class DoctorOut(
