@@ -1,6 +1,7 @@
 """A relay of bytes between clients and a gateway, which notes each request as it came through the socket.
 
-The first call of each real client lies in `recorded/`, with line feeds alone, this host and this key in place of the true ones.
+The first call of each real client lies in `recorded/`, its head with line feeds alone, and this host and this key in
+place of the true ones.
 """
 
 import asyncio
@@ -31,12 +32,14 @@ class Recorder:
 
 
 def keep(name: str, request: bytes) -> None:
-    (RECORDED / f"{name}.http").write_bytes(request.replace(b"\r\n", b"\n"))
+    head, end, body = request.partition(b"\r\n\r\n")
+    (RECORDED / f"{name}.http").write_bytes((head + end).replace(b"\r\n", b"\n") + body)
 
 
 def kept(name: str) -> bytes:
     """Return a recorded call as bytes for a socket."""
-    return (RECORDED / f"{name}.http").read_bytes().replace(b"\n", b"\r\n")
+    head, end, body = (RECORDED / f"{name}.http").read_bytes().partition(b"\n\n")
+    return (head + end).replace(b"\n", b"\r\n") + body
 
 
 @asynccontextmanager
