@@ -27,7 +27,7 @@ from tests.contract.recorder import HOST, KEY, Recorder, keep, kept, recording
 from tests.gateways import RELAY_KEY, gateway_process
 
 WILD = Path(__file__).parent / "wild"
-TIMEOUT_S = 300
+TIMEOUT_S = 600
 # None of them shall wait for a service on the internet that is not the gateway.
 ALONE = {
     "AGNO_TELEMETRY": "false",
