@@ -176,7 +176,9 @@ CASES = {
     "200 page": page(200, alarm=True),
     "400 page": page(400, alarm=True),
     "502 page": page(502),
-    "page that says json": Case(503, PAGE, *UNKNOWN),
+    "400 page that says json": Case(400, PAGE, *UNKNOWN, alarm=True),
+    "414 page that says json": Case(414, b"\n" + PAGE, *OURS),
+    "503 page that says json": Case(503, PAGE, *UNKNOWN),
     "half an envelope": Case(500, b'{"error":{"code":"invalid_request"', *UNKNOWN),
 }
 
