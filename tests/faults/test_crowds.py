@@ -73,6 +73,35 @@ async def test_the_bytes_of_unfinished_bodies_are_bounded(gateways: StartGateway
     assert b" 429 " in head.splitlines()[0]
 
 
+async def test_unfinished_bodies_of_many_keys_are_bounded_too(gateways: StartGateway, relay: RunningSandbox) -> None:
+    running = await gateways(open_bodies_max=2)
+    mia, tom, bo = [await running.key(name) for name in ("mia", "tom", "bo")]
+    async with (
+        httpx2.AsyncClient(base_url=running.url, timeout=60) as http,
+        unfinished_bodies(running, mia, 1),
+        unfinished_bodies(running, tom, 1),
+    ):
+        refused = await Client(http, bo, relay, running).ask(SMALL)
+
+    assert refused.status_code == 429
+    assert refused.json()["error"]["message"].startswith("2 bodies are being read, the most for one gateway")
+
+
+async def test_the_bytes_of_unfinished_bodies_of_many_keys_are_bounded_too(gateways: StartGateway) -> None:
+    running = await gateways(open_bodies_bytes_max=200_000, upload_bytes_max=100_000)
+    async with AsyncExitStack() as stack:
+        heads = []
+        for name in ("mia", "tom", "bo"):
+            begun = unfinished_bodies(running, await running.key(name), 1, b"x" * 90_000)
+            [(reader, _)] = await stack.enter_async_context(begun)
+            heads.append(asyncio.create_task(reader.readuntil(b"\r\n\r\n")))
+        answered, waiting = await asyncio.wait(heads, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
+    assert [b" 429 " in task.result() for task in answered] == [True]
+
+
 @asynccontextmanager
 async def unfinished_bodies(
     running: Running, key: CreatedKey, count: int, begun: bytes = b"{"

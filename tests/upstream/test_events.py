@@ -129,6 +129,13 @@ def test_an_edit_gets_the_names_of_edits_whatever_the_relay_says() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["completed", "partial_image"])
+def test_a_data_url_in_an_event_becomes_bare_base64(kind: str) -> None:
+    event = shaped({"type": f"image_generation.{kind}", "b64_json": f"data:image/png;base64,{PNG_B64}"})
+
+    assert parsed(event)["b64_json"] == PNG_B64
+
+
 def test_partial_images_are_numbered_where_the_relay_does_not() -> None:
     converter = EventConverter(image_request(stream=True), 1)
     event = Event("image_generation.partial_image", {"b64_json": PNG_B64})

@@ -1,6 +1,7 @@
 import pytest
 
 from app.upstream import redaction
+from app.upstream.client import HttpUpstream
 from app.upstream.redaction import clean_message, hide_secret
 
 
@@ -45,6 +46,16 @@ def test_a_configured_key_is_taken_out_whatever_it_looks_like(
     hide_secret(secret)
 
     assert clean_message(told) == "key is wrong" != before
+
+
+async def test_the_key_of_the_relay_and_the_password_of_the_proxy_are_taken_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redaction, "_hidden", set())
+
+    await HttpUpstream("http://127.0.0.1:1", "odd.relay/key", proxy="http://me:horse-staple@127.0.0.1:2").close()
+
+    assert clean_message("The key odd.relay/key or horse-staple is wrong.") == "The key or is wrong."
 
 
 def test_a_message_is_bounded() -> None:
