@@ -101,10 +101,16 @@ async def test_a_name_that_cannot_be_is_refused_by_field(database: Database, nam
         assert refused.value.message.isprintable()
 
 
-async def test_one_name_in_two_encodings_is_one_name(database: Database) -> None:
+async def test_one_name_in_several_encodings_is_one_name(database: Database) -> None:
     user = await people.create_user(database, "Zoe\u0308 李")
 
-    assert (await disable_user(database, "Zo\u00eb 李")).id == user.id
+    project = await projects.create_project(database, "Cafe\u0301")
+    async with database.read() as connection:
+        for name in ("Zo\u00eb 李", "Zoe\u0308 李", "Ｚoë\u3000李"):
+            assert (await people.get_user(connection, name)).id == user.id
+            assert await people.user_ids_of(connection, name) == [user.id]
+        for name in ("Caf\u00e9", "Cafe\u0301", "Ｃafé"):
+            assert (await projects.get_project(connection, name)).id == project.id
     with pytest.raises(Conflict):
         await people.create_user(database, "Zo\u00eb 李")
 

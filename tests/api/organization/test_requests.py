@@ -19,7 +19,7 @@ from tests.api.organization.conftest import Office
 from tests.databases import insert_refusal, insert_request
 
 HOUR_MS = 3_600_000
-THEN_MS = time.time_ns() // 1_000_000 - 2 * HOUR_MS
+THEN_MS = time.time_ns() // 1_000_000_000 * 1000 - 2 * HOUR_MS
 
 
 @pytest.fixture
@@ -51,6 +51,9 @@ async def test_requests_are_listed_newest_first_in_pages_and_by_whose_and_what(
         assert (await office.get(f"/requests?{query}"))["data"] == [], query
     since = await office.get("/requests", since=(THEN_MS - HOUR_MS) // 1000)
     assert [each["id"] for each in since["data"]] == unknown[:1:-1]
+    who = {name: first["data"][0][name] for name in ("user_id", "api_key_id")}
+    await insert_request(office.running.database, *who.values(), id="req_alias", asked_model="dall-e-3")
+    assert [each["id"] for each in (await office.get("/requests?model=dall-e-3"))["data"]] == ["req_alias"]
     assert (await office.refused("GET", "/requests", state="lost"))[0] == 400
     assert (await office.refused("GET", "/requests", user="nobody"))[0] == 404
 
