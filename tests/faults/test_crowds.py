@@ -16,7 +16,7 @@ SLOW = SMALL | {"prompt": "slow [[sandbox delay=1]]"}
 
 
 async def test_one_owner_takes_no_more_than_its_share(gateways: StartGateway, relay: RunningSandbox) -> None:
-    running = await gateways(in_flight_max=4, in_flight_share=0.5)
+    running = await gateways(in_flight_max=4)  # Of which the default gives a half.
     async with httpx2.AsyncClient(base_url=running.url, timeout=60) as http:
         keys = [await running.key("mia"), await running.key("mia")]
         mia, mias_other = (Client(http, key, relay, running) for key in keys)
