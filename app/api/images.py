@@ -16,7 +16,7 @@ from app.api.door import USED_UP_S
 from app.core.grants import Grant
 from app.core.request import ImageRequest, Operation
 from app.core.retry import Retry
-from app.errors import GatewayError, InsufficientQuota, RateLimited
+from app.errors import GatewayError, InsufficientQuota, InvalidValue, RateLimited
 from app.wiring import Gateway
 
 ReadBody = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
@@ -46,7 +46,7 @@ async def _buy(
     request: Request, caller: Grant, gateway: Gateway, caps: BodyCaps, operation: Operation, read_body: ReadBody
 ) -> Response:
     try:
-        retry = Retry.from_headers(request.headers)
+        retry = _retry(request)
         with door(request).reading(request, caller.key_id) as counted:
             image_request = await read_body(counted, caps)
     except GatewayError as exc:
@@ -62,6 +62,15 @@ async def _buy(
             door(request).note_used_up(caller.key_id, exc.retry_after_s or USED_UP_S)
         raise
     return await (accepted(gateway, pending) if deferred else response_to(pending, connection, gateway, request))
+
+
+def _retry(request: Request) -> Retry:
+    """Read the retry headers. Raises InvalidValue, also for two different Idempotency-Keys, of which only one could hold."""
+    if len(set(request.headers.getlist("idempotency-key"))) > 1:
+        raise InvalidValue(
+            "Idempotency-Key came more than once with different values; send one.", param="Idempotency-Key"
+        )
+    return Retry.from_headers(request.headers)
 
 
 def _prefers_async(request: Request) -> bool:

@@ -63,12 +63,15 @@ async def test_a_key_belongs_to_its_api_key(client: Client, new_client: Callable
     assert client.charges == 2
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "with space", "ümlaut".encode().decode("latin-1")])
-async def test_a_key_that_is_not_1_to_255_visible_ascii_is_refused(client: Client, key: str) -> None:
+@pytest.mark.parametrize(
+    "keys", [[""], ["x" * 256], ["with space"], ["ümlaut".encode().decode("latin-1")], ["order-1", "order-2"]]
+)
+async def test_a_key_that_is_not_one_of_1_to_255_visible_ascii_is_refused(client: Client, keys: list[str]) -> None:
+    given = [(b"idempotency-key", key.encode("latin-1")) for key in keys]
     answer = await client.http.post(
         "/v1/images/generations",
         json=SMALL,
-        headers=[(b"authorization", f"Bearer {client.key.key}".encode()), (b"idempotency-key", key.encode("latin-1"))],
+        headers=[(b"authorization", f"Bearer {client.key.key}".encode()), *given],
     )
 
     assert answer.status_code == 400
