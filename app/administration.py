@@ -31,8 +31,11 @@ from app.store.results import ResultRows
 from app.store.schema import schema_state
 from app.upstream.addresses import proxy_address
 from app.upstream.client import HttpUpstream
+from app.upstream.fetch import PictureFetcher
 
 PICTURES = "pictures"
+SANDBOX_NETWORK = "127.0.0.0/8"
+"""Network of the sandbox relay, whose links lead to this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,10 +210,17 @@ def kept_answers_from(settings: Settings, data_dir: Path, database: Database, cl
     return KeptAnswers(files, rows, retention, picture_files, PictureRows(database))
 
 
-def pictures_from(settings: Settings, kept_answers: KeptAnswers, clock: Clock) -> tuple[PictureTaking, PictureLibrary]:
-    """Make what takes pictures from stored answers, and the library of those that are kept."""
+def pictures_from(
+    settings: Settings, kept_answers: KeptAnswers, clock: Clock, *, sandbox: bool
+) -> tuple[PictureTaking, PictureLibrary]:
+    """Make what takes pictures from stored answers, and the library of those that are kept. Needs a running event loop."""
     rows, files = kept_answers.picture_rows, kept_answers.picture_files
-    taking = PictureTaking(kept_answers, rows, files, clock, settings.pictures_keep_days * DAY_MS)
+    fetcher = PictureFetcher(
+        networks=[*settings.fetch_networks, *([SANDBOX_NETWORK] if sandbox else [])],
+        deadline_s=settings.pictures_fetch_s,
+        bytes_max=settings.pictures_fetch_bytes_max,
+    )
+    taking = PictureTaking(kept_answers, rows, files, fetcher, clock, settings.pictures_keep_days * DAY_MS)
     return taking, PictureLibrary(rows, files, clock, settings.pictures_bytes_max)
 
 

@@ -1,5 +1,6 @@
 """Settings, read once from the environment or `.env`, with the prefix `IMAGEGATE_`. docs/settings.md is made from this file."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -177,6 +178,17 @@ class Settings(BaseSettings):
         description="Seconds that a link to a picture works, rounded up to the hour, but never longer than the picture is kept; "
         "7 days at most.",
     )
+    pictures_fetch_networks: str = Field(
+        "",
+        description="Networks of your own that pictures may be fetched from when the relay answers with a link, over `http://` and on "
+        "any port as well: `10.1.0.0/16`, several by comma. Public addresses need no entry; they are reached over https, port 443.",
+    )
+    pictures_fetch_s: PositiveSeconds = Field(
+        30.0, description="Longest time to fetch a picture from a link of the relay, in seconds. Each is tried once."
+    )
+    pictures_fetch_bytes_max: Positive = Field(
+        64 * MIB, description="Largest picture that is fetched from a link of the relay, in bytes."
+    )
     disk_free_bytes_min: Positive = Field(
         64 * MIB,
         description="Least free bytes on the disk of DATA_DIR. Below it nothing is bought, because an answer could not be stored.",
@@ -245,6 +257,18 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not a timezone; write one like Asia/Shanghai or UTC") from None
         return value
 
+    @field_validator("pictures_fetch_networks")
+    @classmethod
+    def _valid_networks(cls, value: str) -> str:
+        for network in _listed(value):
+            ip_network(network)  # Its ValueError names the network and what is wrong with it.
+        return value
+
+    @property
+    def fetch_networks(self) -> list[str]:
+        """List the networks of PICTURES_FETCH_NETWORKS."""
+        return _listed(self.pictures_fetch_networks)
+
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
@@ -252,7 +276,11 @@ class Settings(BaseSettings):
     @property
     def allowed_origins(self) -> list[str]:
         """List the origins of CORS_ORIGINS, in the form that browsers send."""
-        return [origin.strip().lower().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip()]
+        return [origin.lower().rstrip("/") for origin in _listed(self.cors_origins)]
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def read_settings(**overrides: Any) -> Settings:

@@ -65,7 +65,13 @@ class Running:
 
 @asynccontextmanager
 async def running_gateway(
-    data_dir: Path, upstream_url: str, *, database_url: str | None = None, pepper: bytes = PEPPER, **settings: Any
+    data_dir: Path,
+    upstream_url: str,
+    *,
+    database_url: str | None = None,
+    pepper: bytes = PEPPER,
+    sandbox: bool = False,
+    **settings: Any,
 ) -> AsyncIterator[Running]:
     """A gateway in this event loop, on a loopback port, its database brought up to date first."""
     given: dict[str, Any] = {
@@ -81,7 +87,7 @@ async def running_gateway(
     where = DatabaseUrl.of(database_url, data_dir)
     await prepare(where)
     sock = listen("127.0.0.1", 0)
-    async with open_gateway(chosen, where, data_dir, pepper) as gateway:
+    async with open_gateway(chosen, where, data_dir, pepper, sandbox=sandbox) as gateway:
         server = Server(create_app(gateway), gateway.image_service, 5.0, lambda: None)
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)

@@ -21,7 +21,7 @@ from app.errors import StorageFull
 from app.images.booking import CompleteAnswer
 from app.images.streaming import ReceivedAnswer
 from app.spool import Slice, Spool
-from app.store.ledger.columns import Cut, StoredResult
+from app.store.ledger.columns import LINK_ONLY, Cut, StoredResult
 from app.store.pictures import PictureRows, UntakenAnswer
 from app.store.results import ResultRows
 from app.upstream.classify import Verdict, classify_refusal
@@ -119,6 +119,7 @@ class KeptAnswers:
 
     async def _open_pictures(self, request_id: str, cuts: Sequence[Cut]) -> list[CutPicture] | None:
         """Open the pictures that were cut out of an answer. Return None when one of them, cut out or not, is not kept any more."""
+        cuts = [cut for cut in cuts if cut.length != LINK_ONLY]
         kept = {picture.index: picture for picture in await self.picture_rows.of_request(request_id)} if cuts else {}
         if not all(cut.picture in kept for cut in cuts):
             return None

@@ -1,14 +1,15 @@
-"""Chore that gives the pictures of stored answers to the library, and leaves only the rest in the answers.
+"""Chore that gives the pictures of stored answers to the library, and leaves only the rest in the answers. Those that are only
+links of the relay are fetched.
 
 It works after SETTLE and only with what SETTLE has stored, so it changes nothing about the money of a request. Each step can be
 repeated: a process that dies anywhere in between leaves an answer that is taken again.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -20,11 +21,13 @@ from app.core.intervals import DAY_MS
 from app.errors import GatewayError
 from app.images.answers import KeptAnswers, read_stored
 from app.images.crash import crash_point
+from app.images.linked import ReadAnswer, fetch_links, log_link_only
 from app.images.replay import request_of
-from app.spool import Slice, Spool
+from app.spool import Slice, Spool, whole
 from app.store.clock import Clock
-from app.store.ledger.columns import Cut
+from app.store.ledger.columns import LINK_ONLY, Cut
 from app.store.pictures import PictureRecord, PictureRows, TakenAnswer, UntakenAnswer
+from app.upstream.fetch import PictureFetcher
 from app.upstream.pictures import decoded
 from app.upstream.skeleton import LongString
 
@@ -38,6 +41,7 @@ LOST_MS = DAY_MS
 """Time after its expiry in which an answer without a file is waited for: its replica may come back."""
 EVER_MS = 2**62
 """Newest answer of the first sweep: the clock of the process that died may have been ahead."""
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -53,6 +57,7 @@ class PictureTaking:
     kept_answers: KeptAnswers
     rows: PictureRows
     files: PictureFiles
+    fetcher: PictureFetcher
     clock: Clock
     keep_ms: int
     """Time that a picture is kept, in ms."""
@@ -106,60 +111,79 @@ class PictureTaking:
 
     async def _take(self, answers: Sequence[UntakenAnswer]) -> None:
         """Store the pictures of these answers, record them, and remove the answers that they were cut out of."""
-        async with self.files.lock:
-            taken = [each for answer in answers if (each := await self._take_one(answer)) is not None]
-            if not taken:
-                return
-            recorded = await self.rows.note_taken(taken)
+        read: list[ReadAnswer] = []
+        try:
+            for answer in answers:
+                if (each := await self._or_none(answer, self._read(answer))) is not None:
+                    read.append(each)
+            await fetch_links(self.fetcher, self.kept_answers.directory, read)
+            async with self.files.lock:
+                stored = [await self._or_none(each.answer, self._store(each)) for each in read]
+                taken = [each for each in stored if each is not None]
+                if not taken:
+                    return
+                recorded = await self.rows.note_taken(taken)
+        finally:
+            for each in read:
+                each.close()
         crash_point("after_pictures")
         shortened = {answer.request_id for answer in taken if answer.body is not None}
         await self._remove([request_id for request_id in recorded if request_id in shortened])
 
-    async def _take_one(self, answer: UntakenAnswer) -> TakenAnswer | None:
-        """Store the pictures of an answer. Return None when that has to wait."""
-        crash_point("before_pictures")
+    async def _or_none(self, answer: UntakenAnswer, step: Awaitable[T]) -> T | None:
+        """Await a step for an answer. Return None for an error of this program, because others must not wait for an answer that
+        cannot be read. Raises GatewayError."""
         try:
-            spool = await self.kept_answers.open_untaken(answer)
-            if spool is None:
-                is_lost = answer.expires_at_ms <= self.clock.now_ms() - LOST_MS
-                return TakenAnswer(answer.request.id, (), (), None) if is_lost else None
-            try:
-                taken = await asyncio.to_thread(self._store_pictures, answer, spool)
-            finally:
-                spool.close()
-            for picture in taken.pictures:
-                await self.files.share(picture.digest, picture.kept_until_ms)
-            return taken
+            return await step
         except GatewayError:
             raise
-        except Exception:  # Others must not wait for an answer that cannot be read.
+        except Exception:
             log.exception("the pictures of a stored answer cannot be taken", request_id=answer.request.id)
             self._failed += 1
             return None
 
-    def _store_pictures(self, answer: UntakenAnswer, spool: Spool) -> TakenAnswer:
+    async def _read(self, answer: UntakenAnswer) -> ReadAnswer | None:
+        """Open and read an answer; the caller closes it. Return None when that has to wait."""
+        crash_point("before_pictures")
+        spool = await self.kept_answers.open_untaken(answer)
+        if spool is None:
+            is_lost = answer.expires_at_ms <= self.clock.now_ms() - LOST_MS
+            return ReadAnswer(answer, Spool(self.kept_answers.directory), ()) if is_lost else None
         request = answer.request
-        complete = read_stored(spool, request_of(request), request.reserved_at_ms // 1000)
+        complete = await asyncio.to_thread(read_stored, spool, request_of(request), request.reserved_at_ms // 1000)
         if complete is None:
             log.error("a stored answer cannot be read again; its pictures are not kept", request_id=request.id)
-        items = [] if complete is None else complete.images.items
+        return ReadAnswer(answer, spool, () if complete is None else complete.images.items)
+
+    async def _store(self, read: ReadAnswer) -> TakenAnswer:
+        taken = await asyncio.to_thread(self._store_pictures, read)
+        for picture in taken.pictures:
+            await self.files.share(picture.digest, picture.kept_until_ms)
+        return taken
+
+    def _store_pictures(self, read: ReadAnswer) -> TakenAnswer:
         stored: list[tuple[int, Any, PictureFile]] = []
-        for index, item in enumerate(items):
-            b64 = item.get("b64_json")
-            if b64 is None:
-                continue  # A link of the relay: the place to fetch its picture and to store it with `self.files.store`.
-            file = self.files.store(decoded(b64, spool))
-            crash_point("after_picture")
+        link_only: list[Cut] = []
+        for index, item in enumerate(read.items):
+            b64, fetched, file = item.get("b64_json"), read.fetched.get(index), None
+            chunks = decoded(b64, read.spool) if b64 is not None else None if fetched is None else whole(fetched)
+            if chunks is not None:
+                file = self.files.store(chunks)
+                crash_point("after_picture")
             if file is not None:
                 stored.append((index, b64, file))
-        cuts = [self._cut(index, b64, file, spool) for index, b64, file in stored]
-        body = rest_of(spool, cuts)
+            elif b64 is None:
+                link_only.append(Cut(0, LINK_ONLY, index))
+                if fetched is not None:
+                    log_link_only(read, index, "it is no PNG, JPEG, WebP or GIF")
+        cuts = [self._cut(index, b64, file, read.spool) for index, b64, file in stored]
+        body = rest_of(read.spool, cuts)
         if body is None:
             cuts = [Cut(0, 0, cut.picture) for cut in cuts]
-        pictures = tuple(self._record(answer, index, file) for index, _, file in stored)
-        return TakenAnswer(request.id, pictures, tuple(sorted(cuts)), body)
+        pictures = tuple(self._record(read.answer, index, file) for index, _, file in stored)
+        return TakenAnswer(read.answer.request.id, pictures, tuple(sorted([*cuts, *link_only])), body)
 
-    def _cut(self, index: int, b64: str | LongString, file: PictureFile, spool: Spool) -> Cut:
+    def _cut(self, index: int, b64: str | LongString | None, file: PictureFile, spool: Spool) -> Cut:
         if isinstance(b64, LongString):
             picture = self.files.open_local(file.digest)
             try:

@@ -19,7 +19,8 @@ from app.upstream.client import READ_BYTES
 from app.upstream.decoding import NotDecodable, decoded
 
 HTTPS_PORT: Final = 443
-FETCHES_AT_ONCE: Final = 8
+FETCHES_AT_ONCE: Final = 4
+"""Fetches at the same time. A lookup of a name can hold a thread for its whole time, and there may be only five for all work."""
 URL_CHARS_MAX: Final = 8192
 _IPV4_IN_IPV6: Final = (
     IPv6Network("::/96"),  # IPv4-compatible

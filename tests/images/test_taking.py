@@ -12,7 +12,7 @@ from blake3 import blake3
 from app.errors import StorageFull
 from app.images.taking import EVER_MS, PictureTaking
 from app.store.tables import pictures, results
-from tests.images.client import LARGE, SMALL, Client, until
+from tests.images.client import LARGE, Client, until
 
 FOUR = LARGE | {"n": 4, "prompt": "four cats"}
 STREAM = LARGE | {"stream": True}
@@ -109,17 +109,6 @@ async def test_the_chore_takes_them_by_itself(client: Client) -> None:
     await until(lambda: files(client) and not answers(client))
 
     assert len(await rows(client)) == 1
-
-
-async def test_an_answer_of_links_is_done_with_and_kept_as_it_is(client: Client) -> None:
-    first = await client.ask(SMALL, key="one")
-    await taken(client)
-
-    again = await client.ask(SMALL, key="one")
-
-    assert again.content == first.content
-    assert await rows(client) == []
-    assert [row["cuts"] for row in await rows(client, results)] == [[]]
 
 
 async def test_a_replay_whose_picture_is_gone_is_410(client: Client) -> None:

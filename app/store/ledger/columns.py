@@ -106,9 +106,13 @@ class Ending:
     is_retryable: bool = False
 
 
+LINK_ONLY = -1
+"""Length of a cut whose picture is not kept: the relay's link to it is all there was, because it could not be fetched."""
+
+
 class Cut(NamedTuple):
     """Place in a stored answer where the base64 of its picture number `picture` was cut out, because that picture is kept. With a
-    length of 0 the picture is kept and nothing was cut."""
+    length of 0 the picture is kept and nothing was cut; with LINK_ONLY it is not kept."""
 
     offset: int
     length: int

@@ -1,0 +1,73 @@
+"""Fetching of the pictures that a stored answer holds only links of the relay to."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from app.errors import GatewayError
+from app.spool import Spool
+from app.store.pictures import UntakenAnswer
+from app.upstream.fetch import FetchFailed, PictureFetcher
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAnswer:
+    """Stored answer in `spool` that was read, with the items of its pictures. `fetched` holds what their links led to, by index;
+    a link that led to nothing has no entry."""
+
+    answer: UntakenAnswer
+    spool: Spool
+    items: Sequence[dict[str, Any]]
+    fetched: dict[int, Spool] = field(default_factory=dict)
+
+    def links(self) -> Iterator[tuple[int, str]]:
+        """Yield index and address of each picture that came without base64."""
+        for index, item in enumerate(self.items):
+            if "b64_json" not in item and isinstance(item.get("url"), str):
+                yield index, item["url"]
+
+    def close(self) -> None:
+        """Close the answer and what was fetched."""
+        for spool in (self.spool, *self.fetched.values()):
+            spool.close()
+
+
+async def fetch_links(fetcher: PictureFetcher, directory: Path, answers: Sequence[ReadAnswer]) -> None:
+    """Fetch what the links of these answers lead to into files without a name in `directory`. A failure is final, because links of
+    relays end within minutes; the log has its reason. Raises StorageFull."""
+    fetches = [_fetch(fetcher, directory, each, index, url) for each in answers for index, url in each.links()]
+    for outcome in await asyncio.gather(*fetches, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _fetch(fetcher: PictureFetcher, directory: Path, answer: ReadAnswer, index: int, url: str) -> None:
+    spool = Spool(directory)
+    try:
+        await fetcher.fetch(url, spool)
+        answer.fetched[index] = spool
+    except FetchFailed as exc:
+        log_link_only(answer, index, str(exc))
+    except GatewayError:
+        raise
+    except Exception:  # Neither other answers nor this one must wait for a picture that this program cannot fetch.
+        log.exception("a picture cannot be fetched", request_id=answer.answer.request.id, index=index)
+    finally:
+        if index not in answer.fetched:
+            spool.close()
+
+
+def log_link_only(answer: ReadAnswer, index: int, reason: str) -> None:
+    """Log why a picture is not kept, without its address, whose query is a signature."""
+    log.warning(
+        "a picture is not kept; the relay's link is all there is",
+        request_id=answer.answer.request.id,
+        index=index,
+        reason=reason,
+    )

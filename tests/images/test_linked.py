@@ -1,0 +1,170 @@
+"""Pictures that the relay only links to: fetched once after the answer, where they may be, and kept as others are."""
+
+import base64
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+from blake3 import blake3
+
+from app.errors import StorageFull
+from app.sandbox import RunningSandbox
+from app.store.engine import DatabaseUrl
+from app.store.ledger.columns import LINK_ONLY
+from app.store.tables import pictures, results
+from tests.gateways import Running, running_gateway
+from tests.images.client import SMALL, Client
+from tests.upstream.raw_server import RawServer, Request, running_raw_server
+
+PNG = (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\0\0\0\x01\0\x08\x02\0\0\0" + bytes(range(256)) * 300)[:60_000]
+LOOPBACK = {"pictures_fetch_networks": "127.0.0.0/8"}
+Opened = Callable[..., Any]
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, database_where: DatabaseUrl, relay: RunningSandbox) -> AsyncIterator[Opened]:
+    """Open a gateway whose pictures are taken by `taken` only, and a client of it."""
+    async with AsyncExitStack() as stack:
+
+        async def open_client(upstream_url: str = relay.base_url, **settings: Any) -> Client:
+            gateway = running_gateway(tmp_path, upstream_url, database_url=database_where.url or None, **settings)
+            running = await stack.enter_async_context(gateway)
+            await running.gateway.chores.stop()
+            http = await stack.enter_async_context(httpx2.AsyncClient(base_url=running.url, timeout=30, verify=False))
+            return Client(http, await running.key("lin"), relay, running)
+
+        yield open_client
+
+
+@asynccontextmanager
+async def linking_relay(*items: str | dict[str, str]) -> AsyncIterator[RawServer]:
+    """A relay that answers with these links or items, where `{}` is its own address; then with what the test adds to its script."""
+    async with running_raw_server() as server:
+
+        async def step(request: Request) -> None:
+            data = [{"url": item} if isinstance(item, str) else item for item in items]
+            await request.answer(json.dumps({"created": 1, "data": data}).replace("{}", server.url).encode())
+
+        server.script = [step]
+        yield server
+
+
+async def picture(request: Request) -> None:
+    await request.answer(PNG, headers="Content-Type: text/html")
+
+
+async def page(request: Request) -> None:
+    await request.answer(b"<html>no picture</html>", headers="Content-Type: image/png")
+
+
+async def gone(request: Request) -> None:
+    await request.answer(b"", "404 Not Found")
+
+
+async def taken(client: Client) -> tuple[list[dict[str, Any]], list[list[int]]]:
+    """Have the pictures taken; returns their rows and the cuts of the one answer."""
+    await client.gateway.gateway.taking.take_all()
+    async with client.gateway.database.read() as connection:
+        rows = [dict(row) for row in (await connection.execute(sa.select(pictures))).mappings()]
+        [cuts] = (await connection.execute(sa.select(results.c.cuts))).scalars()
+    return sorted(rows, key=lambda row: row["index"]), cuts
+
+
+def files(running: Running) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (running.gateway.data_dir / "pictures").iterdir()}
+
+
+@pytest.mark.parametrize("given", [LOOPBACK, {"sandbox": True}])
+async def test_the_picture_of_a_link_is_kept_and_served_and_the_answer_replayed_as_it_was(
+    opened: Opened, given: dict[str, Any]
+) -> None:
+    client = await opened(**given)
+    first = await client.ask(SMALL, key="one")
+    sent = await client.http.get(first.json()["data"][0]["url"])
+
+    [row], cuts = await taken(client)
+    again = await client.ask(SMALL, key="one")
+    content = await client.get(f"/v1/images/pictures/{row['id']}/content")
+
+    digest = blake3(sent.content).hexdigest()
+    assert files(client.gateway) == {digest: sent.content}
+    assert (row["digest"], row["bytes"], row["media_type"]) == (digest, len(sent.content), "image/jpeg")
+    assert cuts == [[0, 0, 0]]
+    assert again.content == first.content
+    assert (content.status_code, content.content) == (200, sent.content)
+    assert client.charges == 1
+
+
+async def test_each_picture_is_fetched_once_and_what_is_none_stays_a_link(opened: Opened) -> None:
+    async with linking_relay("{}/a%2Fb?s=%2B", "{}/page", "{}/gone", "ftp://a/b.png") as relay:
+        client = await opened(relay.url, **LOOPBACK)
+        first = await client.ask(SMALL, key="one")
+        answers = {"/a%2Fb?s=%2B": picture, "/page": page, "/gone": gone}
+        relay.script += [lambda request: answers[request.line.split(" ")[1]](request)] * 3
+
+        rows, cuts = await taken(client)
+        await client.gateway.gateway.taking.sweep(2**62)
+        again = await client.ask(SMALL, key="one")
+
+    assert sorted(request.line.split(" ")[1] for request in relay.requests[1:]) == sorted(answers)
+    assert all("authorization" not in request.headers for request in relay.requests[1:])
+    assert [(row["index"], row["digest"]) for row in rows] == [(0, blake3(PNG).hexdigest())]
+    assert sorted(map(tuple, cuts)) == sorted([(0, 0, 0), *((0, LINK_ONLY, index) for index in (1, 2, 3))])
+    assert list(files(client.gateway).values()) == [PNG]
+    assert (again.status_code, again.content) == (200, first.content)
+
+
+async def test_a_private_address_hears_nothing_unless_its_network_is_listed(opened: Opened) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        links = [f"{scheme}://{host}:{port}/" for scheme in ("http", "https") for host in ("127.0.0.1", "localhost")]
+        async with linking_relay(*links) as relay:
+            client = await opened(relay.url, pictures_fetch_networks="10.0.0.0/8")
+            first = await client.ask(SMALL, key="one")
+
+            rows, cuts = await taken(client)
+            again = await client.ask(SMALL, key="one")
+
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):  # Nobody waits to be accepted.
+            listener.accept()
+    assert (rows, files(client.gateway)) == ([], {})
+    assert cuts == [[0, LINK_ONLY, index] for index in range(4)]
+    assert [item["url"] for item in first.json()["data"]] == links
+    assert again.content == first.content
+
+
+@pytest.mark.parametrize("folder", ["pictures", "results"])
+async def test_a_disk_that_is_full_while_a_picture_arrives_or_is_stored_is_tried_again(
+    opened: Opened, folder: str
+) -> None:
+    async with linking_relay("{}/a.png") as relay:
+        client = await opened(relay.url, **LOOPBACK)
+        await client.ask(SMALL)
+        relay.script += [picture, picture]
+        full = client.gateway.gateway.data_dir / folder
+        full.rename(full.with_name("away"))
+
+        with pytest.raises(StorageFull):
+            await taken(client)
+        full.with_name("away").rename(full)
+        [row], cuts = await taken(client)
+
+    assert (row["digest"], cuts) == (blake3(PNG).hexdigest(), [[0, 0, 0]])
+
+
+async def test_a_link_beside_base64_is_not_fetched(opened: Opened) -> None:
+    async with linking_relay({"url": "{}/a.png", "b64_json": base64.b64encode(PNG).decode()}) as relay:
+        client = await opened(relay.url, **LOOPBACK)
+        await client.ask(SMALL)
+
+        [row], _ = await taken(client)
+
+    assert row["digest"] == blake3(PNG).hexdigest()
+    assert len(relay.requests) == 1
