@@ -114,8 +114,8 @@ class PictureTaking:
         read: list[ReadAnswer] = []
         try:
             for answer in answers:
-                if (each := await self._or_none(answer, self._read(answer))) is not None:
-                    read.append(each)
+                each = await self._or_none(answer, self._read(answer))
+                read += [] if each is None else [each]
             await fetch_links(self.fetcher, self.kept_answers.directory, read)
             async with self.files.lock:
                 stored = [await self._or_none(each.answer, self._store(each)) for each in read]

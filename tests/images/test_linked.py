@@ -13,8 +13,9 @@ import pytest
 import sqlalchemy as sa
 from blake3 import blake3
 
-from app.errors import StorageFull
+from app.errors import ConfigurationError, StorageFull
 from app.sandbox import RunningSandbox
+from app.settings import read_settings
 from app.store.engine import DatabaseUrl
 from app.store.ledger.columns import LINK_ONLY
 from app.store.tables import pictures, results
@@ -168,3 +169,9 @@ async def test_a_link_beside_base64_is_not_fetched(opened: Opened) -> None:
 
     assert row["digest"] == blake3(PNG).hexdigest()
     assert len(relay.requests) == 1
+
+
+@pytest.mark.parametrize("networks", ["10.0.0.1/8", "10.0.0.0/8, intranet"])
+def test_what_is_no_network_stops_the_start(networks: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"IMAGEGATE_PICTURES_FETCH_NETWORKS: .*(10\.0\.0\.1/8|intranet)"):
+        read_settings(pictures_fetch_networks=networks)
