@@ -211,7 +211,7 @@ def kept_answers_from(settings: Settings, data_dir: Path, database: Database, cl
 
 
 def pictures_from(
-    settings: Settings, kept_answers: KeptAnswers, clock: Clock, *, sandbox: bool
+    settings: Settings, kept_answers: KeptAnswers, clock: Clock, sandbox: bool
 ) -> tuple[PictureTaking, PictureLibrary]:
     """Make what takes pictures from stored answers, and the library of those that are kept. Needs a running event loop."""
     rows, files = kept_answers.picture_rows, kept_answers.picture_files

@@ -125,8 +125,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     upstream, kept_answers = upstream_from(settings), kept_answers_from(settings, data_dir, database, clock)
     processes, control_data, zone = Processes(database, new_id("proc_")), ControlData(database), settings.zone
     process_locks = ProcessLocks(made_directory(data_dir / "processes"), processes.id)
-    (taking, library) = pictures_from(settings, kept_answers, clock, sandbox=sandbox)
-    notes = DeliveryNotes(retries, clock)
+    (taking, library), notes = pictures_from(settings, kept_answers, clock, sandbox), DeliveryNotes(retries, clock)
     refusal_log, listeners = _listeners(database, clock, taking)
     admission = _admission(settings, control_data, rates, ledger, background, clock, processes.id, pepper)
     context = _exchange_context(settings, upstream, database, ledger, kept_answers, background, listeners, clock)
