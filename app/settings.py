@@ -181,7 +181,7 @@ class Settings(BaseSettings):
     pictures_fetch_networks: str = Field(
         "",
         description="Networks of your own that pictures may be fetched from when the relay answers with a link, over `http://` and "
-        "on any port as well: `10.1.0.0/16`, several by comma. Public addresses need no entry; they are reached by https, port 443.",
+        "on any port, too: `10.1.0.0/16`, several by comma. Public addresses need no entry; they are reached by https, port 443.",
     )
     pictures_fetch_s: PositiveSeconds = Field(
         30.0, description="Longest time to fetch a picture from a link of the relay, in seconds. Each is tried once."
