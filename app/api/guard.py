@@ -42,7 +42,8 @@ class Guard:
         self._count(request, self._models, "models")
 
     def count_own_call(self, request: Request) -> None:
-        self._count(request, self._own, request.url.path)
+        # The route's function, not the path: each id in a path would have a counter of its own.
+        self._count(request, self._own, request.scope["endpoint"].__qualname__)
 
     def count_admin_call(self, request: Request) -> None:
         self._count(request, self._admin, "admin")

@@ -27,7 +27,10 @@ async def filter_from_query(
     model: Annotated[str | None, QueryField(max_length=200, description="Only of this model.")] = None,
     request: Annotated[str | None, QueryField(max_length=200, description="Only of the request with this id.")] = None,
     words: Annotated[
-        str | None, QueryField(max_length=200, description="Only with each of these words in the prompt.")
+        str | None,
+        QueryField(
+            max_length=200, description="Only with each of these words in the first 2,000 characters of the prompt."
+        ),
     ] = None,
     shared: Annotated[
         bool, QueryField(description="Those shared with the project of the key, instead of one's own.")

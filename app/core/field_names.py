@@ -18,20 +18,22 @@ DESTINATIONS = frozenset({
 })
 """Fields that name a destination or credentials, dropped in every spelling. Written here as `squeezed` returns them."""
 COUNTS = frozenset({
-    "batch", "batchcount", "batchsize", "candidatecount", "count", "imagecount", "imagen", "imagenum", "imagenumber",
-    "imagescount", "imagesperprompt", "maximage", "maximages", "nimages", "niter", "noutputs", "nsamples", "num", "numberofimages",
-    "numberofoutputs", "numberofresults", "numimage", "numimages", "numimagesperprompt", "numoutputs", "numresults", "numsamples",
-    "outputcount", "outputs", "quantity", "samplecount", "samples", "sequentialimagegeneration",
-    "sequentialimagegenerationoptions",
+    "batch", "batchcount", "batchnum", "batchsize", "candidatecount", "count", "generatenum", "imageamount",
+    "imagecount", "imagen", "imagenum", "imagenumber", "imagescount", "imagesperprompt", "imgcount", "maximage",
+    "maximages", "nimages", "niter", "noutputs", "nsamples", "num", "numberofimages", "numberofoutputs",
+    "numberofresults", "numimage", "numimages", "numimagesperprompt", "numoutputs", "numresults", "numsamples",
+    "numvariations", "outputcount", "outputs", "quantity", "repeat", "resultcount", "samplecount", "samples",
+    "sequentialimagegeneration", "sequentialimagegenerationoptions", "totalimages",
 })
 """Fields that relays read as a number of images, beside `n`. Written here as `squeezed` returns them."""
 SIZES = frozenset({
-    "aspectratio", "dimensions", "height", "imageheight", "imageresolution", "imagesize", "imagewidth", "maxpixels",
-    "megapixels", "outputresolution", "outputsize", "ratio", "resolution", "sampleimagesize", "scale", "scalefactor", "size",
-    "targetsize", "upsample", "upscale", "upscalefactor", "width",
+    "aspectratio", "dimensions", "height", "imagedimensions", "imageheight", "imageresolution", "imagesize",
+    "imagewidth", "maxheight", "maxpixels", "maxwidth", "megapixels", "outputheight", "outputresolution", "outputsize",
+    "outputwidth", "ratio", "resolution", "resolutionpreset", "sampleimagesize", "scale", "scalefactor", "size",
+    "sizepreset", "targetheight", "targetsize", "targetwidth", "upsample", "upscale", "upscalefactor", "width",
 })
 """Fields that relays read as a size, beside `size`: with one of them any size may be drawn. Written as `squeezed` returns them."""
-QUALITIES = frozenset({"hd", "imagequality", "modelquality", "quality", "qualitylevel", "renderingspeed"})
+QUALITIES = frozenset({"hd", "imagequality", "modelquality", "quality", "qualitylevel", "renderingspeed", "renderquality"})
 """Fields that relays read as a quality, beside `quality`. Written here as `squeezed` returns them."""
 NESTED_FACTS = frozenset({"n", "model", "size", "quality"})
 """Fields that decide the price, refused in the objects of WRAPPERS, where a relay may look for them."""
@@ -46,14 +48,15 @@ NAMES_BYTES_MAX = 16 * 1024
 """Most bytes of all these names, because folding one character can make 18 of it."""
 JSON_TEXT_CHARS_MAX = 64 * 1024
 """Most characters of JSON that is written as text in the fields of a request."""
-_PATH = re.compile(r"[\[\].]+")
-_KEY_IN_TEXT = re.compile(r"[\"']([^\"'\\{}:,]{1,128})[\"']\s*:")
+_PATH = re.compile(r"[\[\]./]+")
+_KEY_IN_TEXT = re.compile(r"[\"']([^\"'\\{}:,]{1,128})[\"']\s*+(?:/\*[^*]*+\*/\s*+)?:|[{,]\s*+(\w{1,128}):")
+"""Keys in quotes, also with a comment behind them, and keys without quotes."""
 _ESCAPED_CHARACTER = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 def squeezed(name: str) -> str:
     """Return a name in one spelling: compatible characters and cases folded, without `-`, `_` and spaces."""
-    return re.sub(r"[-_\s]", "", folded(name))
+    return re.sub(r"[-_\s\u00ad\u200b-\u200f\u2060\ufeff]", "", folded(name))
 
 
 def folded(text: str) -> str:
@@ -130,7 +133,7 @@ class _NameReader:
     def keys(self, field: str, value: Any) -> Iterator[str]:
         """Yield the keys of all objects in the value of `field`, also of JSON written as text. Raises InvalidValue."""
         if isinstance(value, str):
-            if "{" in value:
+            if "{" in value or "\\u" in value:
                 yield from self._keys_in_text(field, value)
         elif isinstance(value, dict):
             for key, item in value.items():
@@ -152,8 +155,9 @@ class _NameReader:
             raise InvalidValue(message, param=field[:64])
         plain = _ESCAPED_CHARACTER.sub(lambda found: chr(int(found[1], 16)), text)
         for found in _KEY_IN_TEXT.finditer(plain.replace("\\", "")):
-            self.count(found[1])
-            yield found[1]
+            key = found[1] or found[2]
+            self.count(key)
+            yield key
 
 
 def _evasion(name: str, path: str) -> InvalidValue:

@@ -1,7 +1,9 @@
 """Kept pictures: what their owners see and change, and their removal, by hand and by housekeeping."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 from app.blobs.picture_files import PictureFiles
 from app.core.intervals import DAY_MS
@@ -30,10 +32,12 @@ class PictureLibrary:
     files: PictureFiles
     clock: Clock
     bytes_max: int
+    searching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Place of the one search for words that runs at a time: others wait without a connection to the database."""
 
     async def page(self, viewer: PictureViewer, cursor: Cursor, wanted: PictureFilter) -> Page[PictureDetail]:
         """Read a page of the pictures that a viewer may see. Raises InvalidValue for the cursor, StoreUnavailable."""
-        async with self.rows.database.read() as connection:
+        async with self.searching if wanted.words else nullcontext(), self.rows.database.read() as connection:
             return await page_of_pictures(connection, viewer, cursor, wanted)
 
     async def show(self, viewer: PictureViewer, picture_id: str) -> PictureDetail:

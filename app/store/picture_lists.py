@@ -10,6 +10,9 @@ from app.store.pages import Cursor, Page, read_page
 from app.store.pictures import PictureRecord, Visibility
 from app.store.tables import pictures, requests
 
+SEARCHED_CHARS = 2_000
+"""Characters at the beginning of a prompt that are searched for words: a search reads many prompts."""
+
 
 @dataclass(frozen=True, slots=True)
 class PictureViewer:
@@ -29,8 +32,8 @@ class PictureViewer:
 
 @dataclass(frozen=True, slots=True)
 class PictureFilter:
-    """Filter of pictures; None is any. `since_ms` is inclusive, `until_ms` exclusive. Each of `words` has to be in the prompt.
-    `shared`: those shared with the project, instead of the viewer's own."""
+    """Filter of pictures; None is any. `since_ms` is inclusive, `until_ms` exclusive. Each of `words` has to be in the prompt's
+    first SEARCHED_CHARS. `shared`: those shared with the project, instead of the viewer's own."""
 
     model: str | None = None
     request_id: str | None = None
@@ -51,7 +54,7 @@ class PictureFilter:
         if self.until_ms is not None:
             yield pictures.c.created_at_ms < self.until_ms
         for word in self.words:
-            yield requests.c.prompt.icontains(word, autoescape=True)
+            yield sa.func.substr(requests.c.prompt, 1, SEARCHED_CHARS, type_=sa.String).icontains(word, autoescape=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ async def page_of_pictures(
 ) -> Page[PictureDetail]:
     """Read a page of pictures by the time they were bought. Raises InvalidValue for the cursor."""
     order = (pictures.c.created_at_ms, pictures.c.id)
-    return await read_page(connection, _SELECT.where(*wanted.where(viewer)), cursor, _detail, order)
+    seen = sa.or_(viewer.own(), viewer.shared())
+    return await read_page(connection, _SELECT.where(*wanted.where(viewer)), cursor, _detail, order, among=seen)
 
 
 async def find_picture(connection: AsyncConnection, viewer: PictureViewer, picture_id: str) -> PictureDetail | None:

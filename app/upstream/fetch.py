@@ -134,7 +134,12 @@ def is_reachable(host: str, networks: Sequence[Network], *, is_global_allowed: b
     meant = [_unpacked(each) for each in _addresses(ip_address(host.partition("%")[0]))]
     if all(any(address in network for network in networks if network.version == address.version) for address in meant):
         return True
-    return is_global_allowed and all(address.is_global and not address.is_multicast for address in meant)
+    return is_global_allowed and all(_is_public(address) for address in meant)
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    is_site_local = isinstance(address, IPv6Address) and address.is_site_local
+    return address.is_global and not address.is_multicast and not is_site_local
 
 
 def _addresses(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:

@@ -107,7 +107,19 @@ BAD: list[tuple[dict[str, Any], str, str | None]] = [
         ({name: 30}, "invalid_value", name)
         for name in (
             *("num_images", "batch_size", "num_outputs", "max_images", "number_of_images", "samples", "num_samples"),
-            *("image_count", "numImages", "Num-Images", "NUM_IMAGES", "sampleCount", "parameters[n]", "parameters.n"),
+            *(
+                "num_variations",
+                "repeat",
+                "n\u00ad",
+                "parameters/n",
+                "image_count",
+                "numImages",
+                "Num-Images",
+                "NUM_IMAGES",
+                "sampleCount",
+                "parameters[n]",
+                "parameters.n",
+            ),
             *(
                 "batch",
                 "batch_count",
@@ -171,6 +183,7 @@ BAD: list[tuple[dict[str, Any], str, str | None]] = [
                 '{"n" : 10}',
                 '[{"numImages":10}]',
             ),
+            *('"\\u007b\\"n\\":10}"', "{n:10}", '{"a":1, n:10}', '{"n"/**/:10}', '{"n\u200b":10}'),
             "[" * 40 + '{"n": 10}' + "]" * 40,
         )
     ),

@@ -79,6 +79,7 @@ async def test_what_is_shared_is_seen_in_the_project_and_changed_by_its_owner_on
     lin, bo = await new_client("lin"), await new_client("bo")
     [id] = await bought(lin)
     hidden = [(await call(bo, "GET", f"/{id}{path}")).status_code for path in ("", "/content")]
+    assert (await call(bo, "GET", f"?after={id}")).status_code == 400  # As for an id that is none.
 
     shared = await call(lin, "POST", f"/{id}", json={"visibility": "project"})
 

@@ -205,3 +205,5 @@ async def test_the_guard_by_address_holds_for_each_of_them(tmp_path: Any, relay:
                 body = BODY if method == "POST" else None
                 answers = await asyncio.gather(*(http.request(method, path, json=body) for _ in range(3)))
                 assert sorted(answer.status_code for answer in answers) == [200, 200, 429], path
+            others = [(await http.get(f"/v1/images/pictures/req_{number}_0")).status_code for number in range(3)]
+            assert others == [404, 404, 429]
