@@ -24,12 +24,12 @@ from tests.money.books import ask, assert_books_agree, opened, until
     "crash",
     [
         "after_settle",
-        "before_first_byte",
-        "before_pictures",
-        "after_picture",
         "after_picture:2",
-        "after_picture:3",
         "after_pictures",
+        *(
+            pytest.param(crash, marks=pytest.mark.slow)
+            for crash in ("before_first_byte", "before_pictures", "after_picture", "after_picture:3")
+        ),
     ],
 )
 async def test_a_gateway_killed_between_settle_and_the_last_picture_takes_them_at_the_next_start(
