@@ -71,7 +71,8 @@ async def _book(database: Database) -> None:
     await insert_refusal(database, user, key, id="req_refused")
 
 
-@pytest.mark.parametrize("form", [pytest.param("", marks=pytest.mark.slow), "--json"])
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["", "--json"])
 def test_whatever_is_changed_from_another_machine_is_told_as_if_it_were_done_here(
     empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, relay: str, form: str
 ) -> None:
