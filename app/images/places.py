@@ -35,11 +35,8 @@ class Places:
             message = f"This gateway works on {self._max} images already; nothing was bought. Try again shortly."
             raise Overloaded(message, retry_after_s=_retry_after_s())
         if self._by_owner[owner] >= self._owner_max:
-            message = f"{self._owner_max} requests of yours are in progress, the most that this gateway works on for one owner"
-            raise RateLimited(
-                f"{message}; nothing was bought. Wait until some of them end.",
-                type="in_flight",
-                retry_after_s=_retry_after_s(),
+            raise _too_many(
+                f"{self._owner_max} requests of yours are in progress, the most that this gateway works on for one owner"
             )
         self.in_flight += 1
         self._by_owner[owner] += 1
@@ -60,11 +57,8 @@ class Places:
     def attach(self, owner: str) -> None:
         """Count a request that waits for the answer of an earlier one. Raises RateLimited when the owner has too many."""
         if self._attached_by_owner[owner] >= self._attached_max:
-            message = f"{self._attached_max} requests of yours wait for answers that were bought before, the most for one owner"
-            raise RateLimited(
-                f"{message}; nothing was bought. Wait until some of them end.",
-                type="in_flight",
-                retry_after_s=_retry_after_s(),
+            raise _too_many(
+                f"{self._attached_max} requests of yours wait for answers that were bought before, the most for one owner"
             )
         self._attached_by_owner[owner] += 1
         self.idle.clear()
@@ -78,6 +72,11 @@ class Places:
     def _note_idle(self) -> None:
         if self.in_flight == 0 and not self.attached:
             self.idle.set()
+
+
+def _too_many(what: str) -> RateLimited:
+    message = f"{what}; nothing was bought. Wait until some of them end."
+    return RateLimited(message, type="in_flight", retry_after_s=_retry_after_s())
 
 
 def _retry_after_s() -> int:

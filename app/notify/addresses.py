@@ -4,10 +4,10 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from app.core.addresses import is_public
 from app.notify.outcome import NotDelivered
 
 URL_CHARS_MAX = 2048
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +47,6 @@ class WebhookRules:
         if not self.allow_private and (parsed is None or not is_public(parsed)):
             message = "A webhook does not go to private addresses; IMAGEGATE_WEBHOOK_ALLOW_PRIVATE lets it, where that is meant."
             raise NotDelivered(message, final=True)
-
-
-def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Return True for an address on the public internet. Checks the inner address of IPv4 mapped or tunnelled in IPv6."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
-        if address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner:
-            return is_public(inner)
-    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

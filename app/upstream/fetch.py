@@ -7,12 +7,13 @@ address passes there, literal or resolved, and nothing looks a name up again aft
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 
 import aiohttp
 from yarl import URL
 
+from app.core.addresses import is_public, meant_addresses
 from app.errors import StorageFull
 from app.spool import Spool
 from app.upstream.client import READ_BYTES
@@ -22,14 +23,6 @@ HTTPS_PORT: Final = 443
 FETCHES_AT_ONCE: Final = 4
 """Fetches at the same time. A lookup of a name can hold a thread for its whole time, and there may be only five for all work."""
 URL_CHARS_MAX: Final = 8192
-_IPV4_IN_IPV6: Final = (
-    IPv6Network("::/96"),  # IPv4-compatible
-    IPv6Network("::ffff:0:0/96"),  # IPv4-mapped
-    IPv6Network("::ffff:0:0:0/96"),  # SIIT (RFC 2765)
-    IPv6Network("64:ff9b::/96"),  # NAT64 (RFC 6052)
-)
-"""Networks whose last 32 bits are an IPv4 address."""
-_NAT64_LOCAL: Final = IPv6Network("64:ff9b:1::/48")
 _FAILURES: Final = (aiohttp.ClientError, NotDecodable, OSError, RuntimeError, ValueError)
 
 Network = IPv4Network | IPv6Network
@@ -131,33 +124,10 @@ def is_reachable(host: str, networks: Sequence[Network], *, is_global_allowed: b
 
     An IPv4 address inside an IPv6 one counts as what it stands for. Raises ValueError when `host` is no address.
     """
-    meant = [_unpacked(each) for each in _addresses(ip_address(host.partition("%")[0]))]
+    meant = meant_addresses(ip_address(host.partition("%")[0]))
     if all(any(address in network for network in networks if network.version == address.version) for address in meant):
         return True
-    return is_global_allowed and all(_is_public(address) for address in meant)
-
-
-def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    is_site_local = isinstance(address, IPv6Address) and address.is_site_local
-    return address.is_global and not address.is_multicast and not is_site_local
-
-
-def _addresses(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:
-    """Return the address itself, or those that a tunnel leads to: 6to4 to one, Teredo to its server and its client."""
-    if isinstance(address, IPv6Address):
-        if address.sixtofour is not None:
-            return [address.sixtofour]
-        if address.teredo is not None:
-            return list(address.teredo)
-    return [address]
-
-
-def _unpacked(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    if isinstance(address, IPv6Address) and int(address) > 1 and any(address in network for network in _IPV4_IN_IPV6):
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    if isinstance(address, IPv6Address) and address in _NAT64_LOCAL:
-        return IPv6Address("::1")  # Where it leads is known to the network's own translator only.
-    return address
+    return is_global_allowed and all(is_public(address) for address in meant)
 
 
 def _checked_url(url: str) -> URL:

@@ -5,8 +5,9 @@ import ipaddress
 import pytest
 from standardwebhooks import WebhookVerificationError
 
+from app.core.addresses import is_public
 from app.core.alerts import Channel, Message
-from app.notify.addresses import WebhookRules, is_public
+from app.notify.addresses import WebhookRules
 from app.notify.outcome import NotDelivered
 from app.notify.webhook import post
 from app.notify.webhook_secret import is_webhook_secret, new_webhook_secret
@@ -113,6 +114,8 @@ def test_a_public_https_address_is_taken() -> None:
         ("::ffff:10.0.0.1", False),
         ("64:ff9b::a00:1", False),
         ("2002:a00:1::", False),
+        ("::a00:1", False),
+        ("fec0::1", False),
     ],
 )
 def test_an_address_is_public_also_behind_what_wraps_it(address: str, public: bool) -> None:
