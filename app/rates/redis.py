@@ -43,8 +43,16 @@ class RedisRates:
     tag.
     """
 
-    def __init__(self, client: Redis, clock_us: Callable[[], int] = monotonic_us) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        clock_us: Callable[[], int] = monotonic_us,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+        total_timeout_s: float = TOTAL_TIMEOUT_S,
+    ) -> None:
         self._client = client
+        self._call_timeout_s = call_timeout_s
+        self._total_timeout_s = total_timeout_s
         self._local = MemoryRates(clock_us)
         self._circuit = CircuitBreaker(clock_us)
         self._slots = asyncio.Semaphore(CONNECTIONS)
@@ -70,7 +78,7 @@ class RedisRates:
     async def close(self) -> None:
         """Close the connections. Failures are only logged."""
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with asyncio.timeout(self._call_timeout_s):
                 await self._client.aclose()
         except FAILURES as exc:
             log.info("rates_close_failed", error=str(exc))
@@ -81,10 +89,10 @@ class RedisRates:
         if attempt is None:
             return None
         try:
-            async with asyncio.timeout(TOTAL_TIMEOUT_S), self._slots:
+            async with asyncio.timeout(self._total_timeout_s), self._slots:
                 if self._circuit.is_stale(attempt):  # Redis failed for a call ahead of this one.
                     return None
-                async with asyncio.timeout(CALL_TIMEOUT_S):
+                async with asyncio.timeout(self._call_timeout_s):
                     readings = await self._call_script(charges)
         except FAILURES as exc:
             self._note_failure(attempt, exc)
@@ -109,16 +117,16 @@ class RedisRates:
             log.warning("rates_degraded", store="memory", error=f"{self._reason}: {exc}")
 
 
-def connect(redis_url: str) -> Redis:
-    """Create a client with timeouts of 250 ms and without retries: a repeated EVALSHA would count twice.
+def connect(redis_url: str, step_timeout_s: float = STEP_TIMEOUT_S) -> Redis:
+    """Create a client with short timeouts and without retries: a repeated EVALSHA would count twice.
 
     Connects on first use. Raises ValueError for a URL that redis-py does not accept.
     """
     return Redis.from_url(
         redis_url,
         retry=Retry(NoBackoff(), 0),  # Explicit: other ways to build a client of redis-py 8.1 retry ten times.
-        socket_timeout=STEP_TIMEOUT_S,
-        socket_connect_timeout=STEP_TIMEOUT_S,
+        socket_timeout=step_timeout_s,
+        socket_connect_timeout=step_timeout_s,
         max_connections=CONNECTIONS,
         protocol=2,  # RESP3 is not needed, and RESP2 saves a HELLO per connection.
     )

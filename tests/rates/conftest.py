@@ -14,7 +14,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield MemoryStore()
         return
-    async with connect(request.getfixturevalue("redis_url")) as client:
+    async with connect(request.getfixturevalue("redis_url"), step_timeout_s=60) as client:
         yield RedisStore(client)
 
 

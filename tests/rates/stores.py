@@ -62,12 +62,16 @@ class MemoryStore:
 
 
 class RedisStore:
-    """Redis asks no clock of ours, so time passes by dating everything it remembers back."""
+    """Redis asks no clock of ours, so time passes by dating everything it remembers back.
+
+    The rules are tested here, not the fallback to memory. A slow machine must not start it, so a call may take
+    a minute.
+    """
 
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._passed_us = 0
-        self.rates: Rates = RedisRates(client)
+        self.rates: Rates = RedisRates(client, call_timeout_s=60, total_timeout_s=60)
 
     async def let_pass(self, seconds: float) -> None:
         shift_us = round(seconds * 1_000_000)
