@@ -13,8 +13,11 @@ from tests.databases import (
     database,
     database_kind,
     database_where,
+    empty_postgres_url,
+    empty_where,
     postgres_database,
     postgres_template,
+    postgres_url,
     sqlite_database,
     sqlite_template,
 )
@@ -27,8 +30,11 @@ __all__ = [
     "database",
     "database_kind",
     "database_where",
+    "empty_postgres_url",
+    "empty_where",
     "postgres_database",
     "postgres_template",
+    "postgres_url",
     "sqlite_database",
     "sqlite_template",
 ]
@@ -70,16 +76,6 @@ def postgres_server() -> Iterator[PostgresServer]:
 def redis_server() -> Iterator[RedisServer]:
     with RedisServer(os.environ.get("TEST_REDIS_URL")) as server:
         yield server
-
-
-@pytest.fixture
-async def postgres_url(anyio_backend: str, postgres_server: PostgresServer) -> AsyncIterator[str]:
-    """An empty database of the test's own."""
-    postgres_server.ensure_running()
-    url = await postgres_server.create_database()
-    yield url
-    postgres_server.ensure_running()
-    await postgres_server.drop_database(url)
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 
 from app.store.engine import SQLITE_FILE, Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
-from app.store.schema import SchemaState
-from app.store.tables import counters, metadata, prices, refusal_log, requests, usage
+from app.store.tables import counters, refusal_log, requests, usage
 from tests.servers import PostgresServer
 
 
@@ -27,20 +27,42 @@ async def sqlite_template(anyio_backend: str, tmp_path_factory: pytest.TempPathF
 
 @dataclass(frozen=True, slots=True)
 class PostgresTemplate:
-    """One database with its schema, and the rows it begins with."""
+    """One database with its schema, and the statements that make it new again."""
 
     url: str
-    version: str
-    seed: dict[str, list[dict[str, Any]]]
+    renewal: str
 
 
 @pytest.fixture(scope="session")
 async def postgres_template(anyio_backend: str, postgres_server: PostgresServer) -> AsyncIterator[PostgresTemplate]:
-    """Making a database takes PostgreSQL half a second, emptying one a tenth of that."""
+    """Making a database and its schema takes PostgreSQL a second or more, renewing one a hundredth of that."""
     postgres_server.ensure_running()
     url = await postgres_server.create_database()
-    state = await _upgraded(DatabaseUrl("postgresql", url=url))
-    yield PostgresTemplate(url, state.newest, await _rows(url))
+    await _upgraded(DatabaseUrl("postgresql", url=url))
+    yield PostgresTemplate(url, await _renewal(url))
+    postgres_server.ensure_running()
+    await postgres_server.drop_database(url)
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: PostgresServer, postgres_template: PostgresTemplate) -> str:
+    """Address of a database as `imagegate db upgrade` leaves it. Tests of one process use it one after another."""
+    postgres_server.ensure_running()
+    connection = await asyncpg.connect(postgres_template.url)
+    await connection.execute(_THROW_OUT)
+    for table in await connection.fetch(_LARGE):
+        await connection.execute(f"TRUNCATE {table['name']} CASCADE")
+    await connection.execute(postgres_template.renewal)
+    await connection.close()
+    return postgres_template.url
+
+
+@pytest.fixture
+async def empty_postgres_url(anyio_backend: str, postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """Address of a database of the test's own, without a schema."""
+    postgres_server.ensure_running()
+    url = await postgres_server.create_database()
+    yield url
     postgres_server.ensure_running()
     await postgres_server.drop_database(url)
 
@@ -54,12 +76,8 @@ async def sqlite_database(anyio_backend: str, sqlite_template: Path, tmp_path: P
 
 
 @pytest.fixture
-async def postgres_database(
-    anyio_backend: str, postgres_server: PostgresServer, postgres_template: PostgresTemplate
-) -> AsyncIterator[Database]:
-    postgres_server.ensure_running()
-    await _as_in_the_beginning(postgres_template)
-    opened = open_database(DatabaseUrl("postgresql", url=postgres_template.url))
+async def postgres_database(postgres_url: str) -> AsyncIterator[Database]:
+    opened = open_database(DatabaseUrl("postgresql", url=postgres_url))
     yield opened
     await opened.close()
 
@@ -79,47 +97,43 @@ def database(request: pytest.FixtureRequest, database_kind: str) -> Database:
 
 @pytest.fixture
 def database_where(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> DatabaseUrl:
-    """Address of an empty database of the test's own, without a schema."""
+    """Address of a database for a gateway: `tests.gateways.prepare` makes the file of SQLite."""
     return DatabaseUrl.of(None if database_kind == "sqlite" else request.getfixturevalue("postgres_url"), tmp_path)
 
 
-async def _upgraded(where: DatabaseUrl) -> SchemaState:
+@pytest.fixture
+def empty_where(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> DatabaseUrl:
+    """Address of an empty database of the test's own, without a schema."""
+    found = None if database_kind == "sqlite" else request.getfixturevalue("empty_postgres_url")
+    return DatabaseUrl.of(found, tmp_path)
+
+
+async def _upgraded(where: DatabaseUrl) -> None:
     database = open_database(where)
-    state = await upgrade(database)
+    await upgrade(database)
     await database.close()
-    return state
 
 
-async def _rows(url: str) -> dict[str, list[dict[str, Any]]]:
-    """Read the rows of all tables, without the numbers that the database gives."""
-    database = open_database(DatabaseUrl("postgresql", url=url))
-    async with database.read() as connection:
-        found = {
-            table.name: [dict(row) for row in (await connection.execute(sa.select(table))).mappings()]
-            for table in metadata.sorted_tables
-        }
-    await database.close()
-    for row in found[prices.name]:
-        del row["id"]
-    return found
-
-
-async def _as_in_the_beginning(template: PostgresTemplate) -> None:
-    """Empty all tables and insert the first rows. Ends other connections first: they could hold locks."""
-    database = open_database(DatabaseUrl("postgresql", url=template.url))
-    names = ", ".join(table.name for table in metadata.sorted_tables)
-    async with database.engine.begin() as connection:
-        await connection.execute(sa.text(_THROW_OUT))
-        await connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-        await connection.execute(sa.text("UPDATE alembic_version SET version_num = :it"), {"it": template.version})
-        for table in metadata.sorted_tables:
-            if template.seed[table.name]:
-                await connection.execute(sa.insert(table), template.seed[table.name])
-    await database.close()
+async def _renewal(url: str) -> str:
+    """Keep a copy of all rows in a schema beside, and return the statements that bring rows and numbers back."""
+    connection = await asyncpg.connect(url)
+    tables = [row["name"] for row in await connection.fetch(_TABLES)]
+    numbers = [row["restart"] for row in await connection.fetch(_NUMBERS)]
+    copies = [f"CREATE TABLE seed.{table} AS TABLE {table}" for table in tables]
+    await connection.execute("; ".join(["CREATE SCHEMA seed", *copies]))
+    await connection.close()
+    rows = [f"DELETE FROM {table}; INSERT INTO {table} TABLE seed.{table}" for table in tables]  # noqa: S608  (names)
+    # Without triggers the order of tables does not matter, and no revision rises.
+    return "; ".join(["SET session_replication_role = replica", *rows, *numbers])
 
 
 _THROW_OUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+"""Other connections could hold locks."""
+_TABLES = "SELECT format('%I', tablename) AS name FROM pg_tables WHERE schemaname = 'public'"
+_LARGE = "SELECT relid::regclass::text AS name FROM pg_stat_user_tables WHERE pg_relation_size(relid) > 1000000"
+_NUMBERS = """SELECT format('SELECT setval(%L, %s, %L)', sequencename, coalesce(last_value, start_value), last_value IS NOT NULL)
+AS restart FROM pg_sequences"""
 
 
 async def revision(database: Database) -> int:

@@ -25,6 +25,7 @@ from app.server import Server, listen
 from app.settings import Settings
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
+from app.store.schema import schema_state
 from app.store.tables import counters, requests
 from app.wiring import Gateway, open_gateway
 from tests.administration import PEPPER as PEPPER
@@ -192,7 +193,8 @@ async def prepare(where: DatabaseUrl) -> None:
         where.path.write_bytes(await _new_sqlite_file())
         return
     database = open_database(where)
-    await upgrade(database)
+    if not (await schema_state(database)).up_to_date:
+        await upgrade(database)
     await database.close()
 
 

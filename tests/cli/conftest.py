@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +75,19 @@ def empty_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     return Cli(tmp_path, capsys)
 
 
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test keeps the data directory of `cli` for all others: making one takes longer than most tests."""
+    return tmp_path_factory.mktemp("installed") / "data"
+
+
 @pytest.fixture
-def cli(empty_cli: Cli) -> Cli:
+def cli(empty_cli: Cli, installed: Path) -> Cli:
     """A database with one user, lin."""
-    empty_cli("db upgrade")
-    empty_cli("users create lin")
+    if installed.exists():
+        shutil.copytree(installed, empty_cli.data)
+    else:
+        empty_cli("db upgrade")
+        empty_cli("users create lin")
+        shutil.copytree(empty_cli.data, installed)
     return empty_cli

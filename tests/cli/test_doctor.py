@@ -90,13 +90,11 @@ async def test_models_without_a_price_and_users_without_a_limit_are_named(databa
     assert "imagegate limits set --user bob" in findings["limits"].message
 
 
-async def test_an_empty_database_fails_with_the_command_that_fills_it(
-    database_where: DatabaseUrl, tmp_path: Path
-) -> None:
-    if database_where.path is not None:
-        database_where.path.touch()
+async def test_an_empty_database_fails_with_the_command_that_fills_it(empty_where: DatabaseUrl, tmp_path: Path) -> None:
+    if empty_where.path is not None:
+        empty_where.path.touch()
 
-    database = (await found(database_where, tmp_path))["database"]
+    database = (await found(empty_where, tmp_path))["database"]
 
     assert database.status == "failed"
     assert "`imagegate db upgrade`" in database.message

@@ -55,9 +55,9 @@ def test_a_password_is_never_printed(empty_cli: Cli, monkeypatch: pytest.MonkeyP
 
 
 def test_on_postgresql_the_same_commands_work(
-    empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+    empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, empty_postgres_url: str
 ) -> None:
-    monkeypatch.setenv("IMAGEGATE_DATABASE_URL", postgres_url)
+    monkeypatch.setenv("IMAGEGATE_DATABASE_URL", empty_postgres_url)
     assert "db upgrade" in empty_cli("users list", code=1).err
     empty_cli("db upgrade")
     empty_cli("users create lin")

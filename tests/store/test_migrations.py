@@ -48,8 +48,8 @@ async def test_there_is_one_organization_row_and_never_a_second(database: Databa
         assert (await connection.execute(sa.select(sa.func.count()).select_from(organization))).scalar_one() == 1
 
 
-async def test_whoever_held_a_key_before_there_were_members_still_may_use_it(database_where: DatabaseUrl) -> None:
-    old = open_database(database_where)
+async def test_whoever_held_a_key_before_there_were_members_still_may_use_it(empty_where: DatabaseUrl) -> None:
+    old = open_database(empty_where)
     async with old.rebuild() as connection:
         await connection.run_sync(lambda sync: command.upgrade(migrations._config(connection=sync), "0003"))
     async with old.transaction() as connection:
@@ -76,8 +76,8 @@ _OF_VERSION_3 = (
 )
 
 
-async def test_after_an_upgrade_no_row_may_refer_to_what_is_not_there(database_where: DatabaseUrl) -> None:
-    opened = open_database(database_where)
+async def test_after_an_upgrade_no_row_may_refer_to_what_is_not_there(empty_where: DatabaseUrl) -> None:
+    opened = open_database(empty_where)
     await upgrade(opened)
 
     with pytest.raises(sa.exc.IntegrityError):
@@ -100,8 +100,8 @@ async def test_alembic_names_the_same_version(database: Database) -> None:
     assert (state.newest, state.current) == (script.get_current_head(), current)
 
 
-async def test_usage_from_before_there_were_roll_ups_for_reports_is_in_them(database_where: DatabaseUrl) -> None:
-    old = open_database(database_where)
+async def test_usage_from_before_there_were_roll_ups_for_reports_is_in_them(empty_where: DatabaseUrl) -> None:
+    old = open_database(empty_where)
     async with old.rebuild() as connection:
         await connection.run_sync(lambda sync: command.upgrade(migrations._config(connection=sync), "0006"))
     async with old.transaction() as connection:
@@ -127,9 +127,9 @@ _USAGE_OF_TWO_DAYS = """
 
 
 async def test_charges_and_drift_from_before_relays_were_recorded_are_of_the_default_one(
-    database_where: DatabaseUrl,
+    empty_where: DatabaseUrl,
 ) -> None:
-    old = open_database(database_where)
+    old = open_database(empty_where)
     async with old.rebuild() as connection:
         await connection.run_sync(lambda sync: command.upgrade(migrations._config(connection=sync), "0008"))
     async with old.transaction() as connection:

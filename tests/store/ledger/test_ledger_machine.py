@@ -222,9 +222,9 @@ def _holds(order: Reservation, unit: Unit) -> int:
 
 
 @pytest.mark.slow
-def test_no_order_of_calls_brings_the_book_and_its_counters_apart(database_where: DatabaseUrl) -> None:
+def test_no_order_of_calls_brings_the_book_and_its_counters_apart(empty_where: DatabaseUrl) -> None:
     async def with_schema() -> None:
-        database = open_database(database_where)
+        database = open_database(empty_where)
         await upgrade(database)
         await database.close()
 
@@ -232,7 +232,7 @@ def test_no_order_of_calls_brings_the_book_and_its_counters_apart(database_where
 
     class Here(Purchasing):
         def __init__(self) -> None:
-            super().__init__(database_where)
+            super().__init__(empty_where)
 
     run_state_machine_as_test(
         Here,
