@@ -65,6 +65,11 @@ class Administration:
         """Folder of the kept pictures; None when they lie in a bucket."""
         return self.data_dir / PICTURES if self.settings.results_url is None else None
 
+    def pictures(self) -> PictureLibrary:
+        """Return the library of pictures. Raises ConfigurationError for a bucket that cannot be used."""
+        files = picture_files_from(self.settings, self.data_dir, self.clock)
+        return PictureLibrary(PictureRows(self.database), files, self.clock, self.settings.pictures_bytes_max)
+
 
 @asynccontextmanager
 async def open_administration(
@@ -204,10 +209,16 @@ def kept_answers_from(settings: Settings, data_dir: Path, database: Database, cl
         settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
     )
     files = _blobs(settings, FolderBlobs(made_directory(data_dir / "results")), "", clock)
-    pictures = FolderBlobs(made_directory(data_dir / PICTURES), DIGEST_PATTERN, "pictures")
     rows = ResultRows(database, keeps_untaken=settings.pictures_keep_days > 0)
-    picture_files = PictureFiles(_blobs(settings, pictures, "/pictures", clock))
-    return KeptAnswers(files, rows, retention, picture_files, PictureRows(database))
+    made_directory(data_dir / PICTURES)
+    return KeptAnswers(files, rows, retention, picture_files_from(settings, data_dir, clock), PictureRows(database))
+
+
+def picture_files_from(settings: Settings, data_dir: Path, clock: Clock) -> PictureFiles:
+    """Make the files of pictures in DATA_DIR, whose folder a command that only reads does not make, and in the bucket. Raises
+    ConfigurationError."""
+    local = FolderBlobs(data_dir / PICTURES, DIGEST_PATTERN, "pictures")
+    return PictureFiles(_blobs(settings, local, "/pictures", clock))
 
 
 def pictures_from(

@@ -73,6 +73,9 @@ class Gateway(Administration):
     chores: Chores
     readiness: ReadinessProbe
 
+    def pictures(self) -> PictureLibrary:
+        return self.library
+
     async def grant(self, key_id: str) -> Grant | None:
         """Load the grant of a key; None when there is none. Raises StoreUnavailable."""
         if self.schema_gate.problem is not None:
@@ -260,7 +263,7 @@ def _database_chores(
     yield Chore("stray files of pictures", partial(asyncio.to_thread, taking.files.tidy), every_s=60.0)
     if taking.keep_ms:
         yield Chore("pictures", when_fit(taking.turn), every_s=0)
-    yield Chore("pruning of pictures", when_fit(library.prune), every_s=60.0, first_after_s=10.0)
+    yield Chore("pruning of pictures", when_fit(library.turn), every_s=60.0, first_after_s=10.0)
     yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
     yield Chore("alerts", when_fit(alerting.fire_reached), every_s=3.0)
     yield Chore("alert messages", when_fit(alerting.deliver), every_s=3.0)

@@ -3,57 +3,29 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from fastapi import Query as QueryField
 from starlette.requests import Request
 
 from app.api.deps import Caller, Wired, counted_own_call, links
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.picture_filter import FilterOfPictures
 from app.api.picture_urls import public_url
 from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
 from app.api.schemas.pictures import LinkCreate, LinkOut, PictureChange, PictureOut
 from app.core.grants import Grant
 from app.errors import BadRequest, PermissionDenied
 from app.store.pages import Cursor
-from app.store.picture_lists import PictureFilter, PictureViewer
+from app.store.picture_lists import PictureViewer
 
-WORDS_MAX = 10
 ONLY_LOOKS = "This API key only looks: it may change nothing. Use another key of yours."
 NO_ADDRESS = "No link can be made without a Host header. Set IMAGEGATE_PUBLIC_URL, or send one."
-_Instant = Annotated[int | None, QueryField(ge=0, le=32_503_680_000, description="Unix seconds.")]
 router = APIRouter(prefix="/images/pictures", tags=["Pictures (extension)"], dependencies=[Depends(counted_own_call)])
-
-
-async def filter_from_query(
-    model: Annotated[str | None, QueryField(max_length=200, description="Only of this model.")] = None,
-    request: Annotated[str | None, QueryField(max_length=200, description="Only of the request with this id.")] = None,
-    words: Annotated[
-        str | None,
-        QueryField(
-            max_length=200, description="Only with each of these words in the first 2,000 characters of the prompt."
-        ),
-    ] = None,
-    shared: Annotated[
-        bool, QueryField(description="Those shared with the project of the key, instead of one's own.")
-    ] = False,
-    since: _Instant = None,
-    until: _Instant = None,
-) -> PictureFilter:
-    """Make the filter from the query string. `since` is inclusive, `until` exclusive."""
-    return PictureFilter(
-        model=model,
-        request_id=request,
-        since_ms=None if since is None else since * 1000,
-        until_ms=None if until is None else until * 1000,
-        words=tuple((words or "").replace("\0", " ").split()[:WORDS_MAX]),
-        shared=shared,
-    )
 
 
 @router.get("", openapi_extra=EXTENSION)
 async def list_pictures(
     caller: Caller,
     gateway: Wired,
-    wanted: Annotated[PictureFilter, Depends(filter_from_query)],
+    wanted: FilterOfPictures,
     after: After = None,
     limit: Limit = LIMIT,
 ) -> ListOut[PictureOut]:

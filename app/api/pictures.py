@@ -1,24 +1,17 @@
 """Endpoint for the content of pictures. A signed link is the permission; without one, an API key."""
 
-import re
-from collections.abc import AsyncIterator
-
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from app.api import openapi
 from app.api.deps import Wired, caller, guard, links
-from app.errors import GatewayError, InvalidValue
+from app.api.picture_response import ANY_PAGE, picture_response
+from app.errors import GatewayError
 from app.images.links import OpenPicture
 from app.store.picture_lists import PictureViewer
 from app.wiring import Gateway
 
-INLINE = ("png", "jpeg", "webp")
-"""Formats that a browser may show. Others are downloaded: an SVG can hold a program."""
-_MEDIA_TYPES = {"svg": "image/svg+xml", None: "application/octet-stream"}
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
-_ANY_PAGE = {"access-control-allow-origin": "*"}
 router = APIRouter(prefix="/images/pictures", tags=["Images"])
 
 
@@ -35,28 +28,9 @@ async def retrieve_picture(
         guard(request).count_picture(request)
         picture = await _open(request, gateway, picture_id, expires, signature)
     except GatewayError as exc:
-        exc.headers = exc.headers | _ANY_PAGE
+        exc.headers = exc.headers | ANY_PAGE
         raise
-    headers = _headers(picture, gateway.clock.now_ms())
-    if headers["etag"] in request.headers.get("if-none-match", ""):
-        picture.spool.close()
-        return Response(None, 304, headers)
-    if_range = request.headers.get("if-range", headers["etag"])
-    wanted = _range(request.headers.get("range", "") if if_range == headers["etag"] else "", picture.size_bytes)
-    if wanted is None:
-        picture.spool.close()
-        message = f"The picture has {picture.size_bytes:,} bytes; ask for a Range within them, or for none."
-        place = {"content-range": f"bytes */{picture.size_bytes}"}
-        raise InvalidValue(message, status=416, param="Range", headers=_ANY_PAGE | place)
-    headers["content-length"] = str(len(wanted))
-    is_part = len(wanted) < picture.size_bytes
-    if is_part:
-        headers["content-range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{picture.size_bytes}"
-    status = 206 if is_part else 200
-    if request.state.is_head:
-        picture.spool.close()
-        return Response(None, status, headers)
-    return StreamingResponse(_bytes(picture, wanted), status, headers)
+    return picture_response(request, picture, gateway.clock.now_ms())
 
 
 async def _open(request: Request, gateway: Gateway, picture_id: str, expires: str, signature: str) -> OpenPicture:
@@ -66,40 +40,3 @@ async def _open(request: Request, gateway: Gateway, picture_id: str, expires: st
     grant = await caller(request, gateway)
     found = await gateway.library.show(PictureViewer(grant.user_id, grant.project_id), picture_id)
     return await links(request).open_kept(found.record, found.record.kept_until_ms)
-
-
-def _headers(picture: OpenPicture, now_ms: int) -> dict[str, str]:
-    kind = picture.format
-    place = "inline" if kind in INLINE else "attachment"
-    return _ANY_PAGE | {
-        "content-type": _MEDIA_TYPES.get(kind, f"image/{kind}"),
-        "content-disposition": f'{place}; filename="{picture.id}.{kind or "bin"}"',
-        "etag": f'"{picture.id}"',
-        "accept-ranges": "bytes",
-        "cache-control": f"private, max-age={max(picture.expires_at_ms - now_ms, 0) // 1000}",
-        "content-security-policy": "default-src 'none'; sandbox",
-        "cross-origin-resource-policy": "cross-origin",
-        "x-content-type-options": "nosniff",
-    }
-
-
-def _range(header: str, size_bytes: int) -> range | None:
-    """Read a Range header. Return the whole picture without a readable one, and None for one beyond its end."""
-    named = _RANGE.fullmatch(header.replace(" ", ""))
-    if named is None or named[1] == named[2] == "":
-        return range(size_bytes)
-    if named[1] == "":
-        start, stop = max(size_bytes - int(named[2]), 0), size_bytes
-    else:
-        start, stop = int(named[1]), min(int(named[2]) + 1, size_bytes) if named[2] else size_bytes
-    if named[1] and named[2] and int(named[2]) < int(named[1]):
-        return range(size_bytes)
-    return range(start, stop) if start < stop else None
-
-
-async def _bytes(picture: OpenPicture, wanted: range) -> AsyncIterator[bytes]:
-    try:
-        for piece in picture.chunks(wanted):
-            yield piece
-    finally:
-        picture.spool.close()

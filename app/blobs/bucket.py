@@ -100,6 +100,7 @@ class UploadMarks:
     def add(self, request_id: str, until_ms: int) -> None:
         mark = self.directory / request_id
         try:
+            self.directory.mkdir(mode=0o700, exist_ok=True)
             mark.touch(mode=0o600)
             os.utime(mark, (until_ms / 1000, until_ms / 1000))
         except OSError as exc:
@@ -112,7 +113,7 @@ class UploadMarks:
         """List the names to upload, and remove expired marks. The order is random, so that a blob which the bucket refuses does
         not block the same others for ever."""
         found = []
-        for mark in self.directory.iterdir():
+        for mark in self.directory.glob("*"):
             with suppress(FileNotFoundError):
                 if mark.stat().st_mtime * 1000 > now_ms:
                     found.append(mark.name)
@@ -136,7 +137,6 @@ class BucketBlobs:
         self._bytes_max = bytes_max
         self._now_ms = now_ms
         self._marks = UploadMarks(local.directory / "waiting")
-        self._marks.directory.mkdir(mode=0o700, exist_ok=True)
         self._wake = asyncio.Event()
         self._wake.set()
         self.problem: str | None = None

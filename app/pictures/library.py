@@ -1,27 +1,43 @@
 """Kept pictures: what their owners see and change, and their removal, by hand and by housekeeping."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import nullcontext
+import math
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 
+from app.blobs.folder import BlobUnavailable
 from app.blobs.picture_files import PictureFiles
 from app.core.intervals import DAY_MS
 from app.errors import InvalidValue, NotFound
+from app.spool import Spool
 from app.store.clock import Clock
 from app.store.pages import Cursor, Page
 from app.store.picture_lists import (
     PictureDetail,
     PictureFilter,
     PictureViewer,
+    Viewer,
     change_picture,
     find_picture,
     page_of_pictures,
 )
-from app.store.pictures import PictureRows, Visibility
+from app.store.pictures import DuePictures, PictureRecord, PictureRows, Visibility
 
 KEEP_MS_MAX = 3652 * DAY_MS
 NO_PICTURE = "There is no such picture, or it is not yours. GET /v1/images/pictures lists those you may see."
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedPictures:
+    """Pictures that were removed, and the bytes of their files, which equal pictures share. `has_more`: others are due. `failed`
+    names pictures that are still there because the bucket did not remove them."""
+
+    pictures: int = 0
+    file_bytes: int = 0
+    has_more: bool = False
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +51,12 @@ class PictureLibrary:
     searching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Place of the one search for words that runs at a time: others wait without a connection to the database."""
 
-    async def page(self, viewer: PictureViewer, cursor: Cursor, wanted: PictureFilter) -> Page[PictureDetail]:
+    async def page(self, viewer: Viewer, cursor: Cursor, wanted: PictureFilter) -> Page[PictureDetail]:
         """Read a page of the pictures that a viewer may see. Raises InvalidValue for the cursor, StoreUnavailable."""
         async with self.searching if wanted.words else nullcontext(), self.rows.database.read() as connection:
             return await page_of_pictures(connection, viewer, cursor, wanted)
 
-    async def show(self, viewer: PictureViewer, picture_id: str) -> PictureDetail:
+    async def show(self, viewer: Viewer, picture_id: str) -> PictureDetail:
         """Read a picture that a viewer may see. Raises NotFound for any other, StoreUnavailable."""
         async with self.rows.database.read() as connection:
             found = await find_picture(connection, viewer, picture_id)
@@ -74,24 +90,58 @@ class PictureLibrary:
         await self.change(viewer, picture_id)
         await self.remove([picture_id])
 
-    async def remove(self, picture_ids: Sequence[str]) -> None:
-        """Remove pictures and the files that no other picture names; absent ones are no error. Raises StoreUnavailable, and
-        BlobUnavailable while the bucket fails: then their rows stay, so that the same call can be repeated."""
-        async with self.files.lock:
-            await self.files.blobs.remove(await self.rows.only_digests(picture_ids))
-            await self.rows.forget(picture_ids)
+    async def open(self, record: PictureRecord) -> Spool:
+        """Open the bytes of a picture; the caller closes them. Raises NotFound when they are gone, BlobUnavailable."""
+        spool = await self.files.open(record.digest)
+        if spool is None:
+            raise NotFound(f"The bytes of {record.id} are gone. `imagegate audit` names what is missing.")
+        return spool
 
-    async def prune(self) -> int:
-        """Remove pictures whose time has passed, then the oldest above `bytes_max` but none younger than a day; returns how many.
+    async def remove(self, picture_ids: Sequence[str]) -> int:
+        """Remove pictures and the files that no other picture names, and return the bytes of those; absent ones are no error.
 
-        Works in steps of up to PRUNE_MAX. Raises as `remove` does.
+        Raises StoreUnavailable, and BlobUnavailable while the bucket fails: then their rows stay, so that the same call can be
+        repeated.
         """
-        now_ms, removed = self.clock.now_ms(), 0
+        async with self.files.lock:
+            files = await self.rows.only_files(picture_ids)
+            await self.files.blobs.remove(list(files))
+            await self.rows.forget(picture_ids)
+        return sum(files.values())
+
+    async def due(self) -> DuePictures:
+        """Count what `prune` would remove now. Raises StoreUnavailable."""
+        now_ms = self.clock.now_ms()
+        return await self.rows.due(now_ms, await self._newest_above(now_ms))
+
+    async def prune(self, for_s: float = math.inf) -> RemovedPictures:
+        """Remove pictures whose time has passed, then the oldest above `bytes_max` but none younger than a day.
+
+        Works in steps of up to PRUNE_MAX, begins none after `for_s`, and ends when the bucket fails. Raises StoreUnavailable.
+        """
+        until_s, count, file_bytes = time.monotonic() + for_s, 0, 0
+        async with aclosing(self._steps(self.clock.now_ms())) as steps:
+            async for step in steps:
+                if count and time.monotonic() >= until_s:
+                    return RemovedPictures(count, file_bytes, has_more=True)
+                try:
+                    file_bytes += await self.remove(step)
+                except BlobUnavailable:
+                    return RemovedPictures(count, file_bytes, has_more=True, failed=tuple(step))
+                count += len(step)
+        return RemovedPictures(count, file_bytes)
+
+    async def turn(self) -> None:
+        """Prune as a chore does. Raises StoreUnavailable, and BlobUnavailable while the bucket fails."""
+        if failed := (await self.prune()).failed:
+            raise BlobUnavailable(f"The bucket did not remove {len(failed)} pictures; they are tried again.")
+
+    async def _steps(self, now_ms: int) -> AsyncGenerator[list[str], None]:
         while step := await self.rows.expired(now_ms):
-            await self.remove(step)
-            removed += len(step)
-        newest_ms = await self.rows.newest_above(self.bytes_max, now_ms - DAY_MS)
+            yield step
+        newest_ms = await self._newest_above(now_ms)
         while newest_ms is not None and (step := await self.rows.made_by(newest_ms)):
-            await self.remove(step)
-            removed += len(step)
-        return removed
+            yield step
+
+    async def _newest_above(self, now_ms: int) -> int | None:
+        return await self.rows.newest_above(self.bytes_max, now_ms - DAY_MS, now_ms)

@@ -34,7 +34,8 @@ class Change:
 
 
 async def log_changes(connection: AsyncConnection, *changes: Change) -> None:
-    """Log changes in the same transaction, one of `Database.write`, which knows the actor. Skips a change without a difference."""
+    """Log changes in the same transaction: one of `Database.write`, or of `Database.transaction` where no reservation depends
+    on them. Both know the actor. Skips a change without a difference."""
     sync = connection.sync_connection
     assert sync is not None
     actor: Actor = sync.get_execution_options()["imagegate_actor"]

@@ -1,17 +1,35 @@
-"""Kept pictures as their owners and their projects see them: with prompt and cost, found by model, time, words or request."""
+"""Kept pictures as their owners, their projects and administrators see them: with prompt and cost, found by model, time, words or
+request."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.pages import Cursor, Page, read_page
 from app.store.pictures import PictureRecord, Visibility
-from app.store.tables import pictures, requests
+from app.store.tables import pictures, projects, requests, users
 
 SEARCHED_CHARS = 2_000
 """Characters at the beginning of a prompt that are searched for words: a search reads many prompts."""
+
+
+class Viewer(Protocol):
+    """Somebody who looks at pictures: which ones they may see."""
+
+    def listed(self, *, shared: bool) -> sa.ColumnElement[bool]:
+        """Return the condition of the pictures in a list: those that are shared with projects, or else all others."""
+        ...
+
+    def seen(self) -> sa.ColumnElement[bool]:
+        """Return the condition of pictures that the viewer may see one by one."""
+        ...
+
+    def read(self) -> sa.ColumnElement[bool]:
+        """Return the condition of pictures whose prompts the viewer may read, and so search."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +47,36 @@ class PictureViewer:
         """Return the condition of pictures that are shared with the project."""
         return sa.and_(pictures.c.project_id == self.project_id, pictures.c.visibility == "project")
 
+    def listed(self, *, shared: bool) -> sa.ColumnElement[bool]:
+        return self.shared() if shared else self.own()
+
+    def seen(self) -> sa.ColumnElement[bool]:
+        return sa.or_(self.own(), self.shared())
+
+    def read(self) -> sa.ColumnElement[bool]:
+        return sa.true()
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationViewer:
+    """Administrator: sees the pictures of everybody, but private prompts and bytes only with `may_open`."""
+
+    may_open: bool
+
+    def listed(self, *, shared: bool) -> sa.ColumnElement[bool]:
+        return pictures.c.visibility == "project" if shared else sa.true()
+
+    def seen(self) -> sa.ColumnElement[bool]:
+        return sa.true()
+
+    def read(self) -> sa.ColumnElement[bool]:
+        return sa.true() if self.may_open else pictures.c.visibility == "project"
+
 
 @dataclass(frozen=True, slots=True)
 class PictureFilter:
     """Filter of pictures; None is any. `since_ms` is inclusive, `until_ms` exclusive. Each of `words` has to be in the prompt's
-    first SEARCHED_CHARS. `shared`: those shared with the project, instead of the viewer's own."""
+    first SEARCHED_CHARS. `shared`: only those shared with a project; users see these instead of their own."""
 
     model: str | None = None
     request_id: str | None = None
@@ -41,44 +84,52 @@ class PictureFilter:
     until_ms: int | None = None
     words: tuple[str, ...] = ()
     shared: bool = False
+    user_ids: Sequence[str] | None = None
+    project_id: str | None = None
 
-    def where(self, viewer: PictureViewer) -> Iterator[sa.ColumnElement[bool]]:
+    def where(self, viewer: Viewer) -> Iterator[sa.ColumnElement[bool]]:
         """Yield the conditions on pictures and their requests."""
-        yield viewer.shared() if self.shared else viewer.own()
-        if self.model is not None:
-            yield pictures.c.model == self.model
-        if self.request_id is not None:
-            yield pictures.c.request_id == self.request_id
+        columns = pictures.c
+        yield viewer.listed(shared=self.shared)
+        if self.words:
+            yield viewer.read()
+        equal = {columns.model: self.model, columns.request_id: self.request_id, columns.project_id: self.project_id}
+        yield from (column == value for column, value in equal.items() if value is not None)
+        if self.user_ids is not None:
+            yield columns.user_id.in_(self.user_ids)
         if self.since_ms is not None:
-            yield pictures.c.created_at_ms >= self.since_ms
+            yield columns.created_at_ms >= self.since_ms
         if self.until_ms is not None:
-            yield pictures.c.created_at_ms < self.until_ms
+            yield columns.created_at_ms < self.until_ms
         for word in self.words:
             yield sa.func.substr(requests.c.prompt, 1, SEARCHED_CHARS, type_=sa.String).icontains(word, autoescape=True)
 
 
 @dataclass(frozen=True, slots=True)
 class PictureDetail:
-    """Picture with the prompt of its request, None where it is not kept, and the request's cost, which all its pictures share."""
+    """Picture with the prompt of its request, None where it is not kept, the request's cost, which all its pictures share, and the
+    names of its user and its project."""
 
     record: PictureRecord
     prompt: str | None
     cost_micros: int | None
+    user: str
+    project: str
 
 
 async def page_of_pictures(
-    connection: AsyncConnection, viewer: PictureViewer, cursor: Cursor, wanted: PictureFilter
+    connection: AsyncConnection, viewer: Viewer, cursor: Cursor, wanted: PictureFilter
 ) -> Page[PictureDetail]:
     """Read a page of pictures by the time they were bought. Raises InvalidValue for the cursor."""
     order = (pictures.c.created_at_ms, pictures.c.id)
-    seen = sa.or_(viewer.own(), viewer.shared())
-    return await read_page(connection, _SELECT.where(*wanted.where(viewer)), cursor, _detail, order, among=seen)
+    return await read_page(
+        connection, _SELECT.where(*wanted.where(viewer)), cursor, _detail, order, among=viewer.seen()
+    )
 
 
-async def find_picture(connection: AsyncConnection, viewer: PictureViewer, picture_id: str) -> PictureDetail | None:
+async def find_picture(connection: AsyncConnection, viewer: Viewer, picture_id: str) -> PictureDetail | None:
     """Read a picture that the viewer may see."""
-    seen = sa.or_(viewer.own(), viewer.shared())
-    found = await connection.execute(_SELECT.where(pictures.c.id == picture_id, seen))
+    found = await connection.execute(_SELECT.where(pictures.c.id == picture_id, viewer.seen()))
     row = found.mappings().one_or_none()
     return None if row is None else _detail(row)
 
@@ -101,8 +152,18 @@ async def change_picture(
     return (await connection.execute(statement)).rowcount > 0
 
 
-_SELECT = sa.select(pictures, requests.c.prompt, requests.c.cost_micros).join(
-    requests, requests.c.id == pictures.c.request_id
+_SELECT = (
+    sa.select(
+        pictures,
+        requests.c.prompt,
+        requests.c.cost_micros,
+        users.c.name.label("user"),
+        projects.c.name.label("project"),
+    )
+    .join(requests, requests.c.id == pictures.c.request_id)
+    # Outer joins, so that the planner reads the pages along the index of pictures and the names last.
+    .outerjoin(users, users.c.id == pictures.c.user_id)
+    .outerjoin(projects, projects.c.id == pictures.c.project_id)
 )
 
 
@@ -110,4 +171,4 @@ def _detail(row: sa.RowMapping) -> PictureDetail:
     record = PictureRecord(
         **{name: row[name] for name in PictureRecord.__slots__ if name != "c2pa"}, c2pa=bool(row["c2pa"])
     )
-    return PictureDetail(record, row["prompt"], row["cost_micros"])
+    return PictureDetail(record, row["prompt"], row["cost_micros"], row["user"], row["project"])

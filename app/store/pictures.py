@@ -59,6 +59,18 @@ class TakenAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class DuePictures:
+    """Pictures that a prune would remove: those kept no longer, those above the cap, and the bytes of the files that go with them.
+    Equal pictures share a file."""
+
+    expired: int
+    expired_bytes: int
+    above: int
+    above_bytes: int
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class PictureRows:
     """Table of kept pictures. Raises StoreUnavailable."""
 
@@ -136,23 +148,43 @@ class PictureRows:
         """List up to PRUNE_MAX pictures that are kept no longer, oldest first."""
         return await self._ids(pictures.c.kept_until_ms, pictures.c.kept_until_ms <= now_ms)
 
-    async def newest_above(self, bytes_max: int, younger_than_ms: int) -> int | None:
+    async def newest_above(self, bytes_max: int, younger_than_ms: int, now_ms: int) -> int | None:
         """Find the creation time (ms) up to which pictures must go for the rest to take `bytes_max` bytes at most; those made since
-        `younger_than_ms` stay. None when nothing has to go."""
-        order = (pictures.c.created_at_ms, pictures.c.id)
-        return await newest_above(self.database, order, pictures.c.bytes, bytes_max, younger_than_ms)
+        `younger_than_ms` stay, and those kept no longer do not count. None when nothing has to go."""
+        order, kept = (pictures.c.created_at_ms, pictures.c.id), pictures.c.kept_until_ms > now_ms
+        return await newest_above(self.database, order, pictures.c.bytes, bytes_max, younger_than_ms, kept)
 
     async def made_by(self, newest_ms: int) -> list[str]:
         """List up to PRUNE_MAX pictures made at `newest_ms` or before, oldest first."""
         return await self._ids(pictures.c.created_at_ms, pictures.c.created_at_ms <= newest_ms)
 
-    async def only_digests(self, picture_ids: Sequence[str]) -> list[str]:
-        """List the digests that no other pictures than these have."""
+    async def due(self, now_ms: int, newest_ms: int | None) -> DuePictures:
+        """Count the pictures that are kept no longer, those made at `newest_ms` or before, and the bytes of files that would go."""
+        columns, one = pictures.c, sa.literal(1)
+        is_old = columns.kept_until_ms <= now_ms
+        is_above = sa.false() if newest_ms is None else sa.and_(sa.not_(is_old), columns.created_at_ms <= newest_ms)
+        is_due = sa.or_(is_old, is_above)
+        counts = [
+            sa.func.coalesce(sa.func.sum(sa.case((condition, value), else_=0)), 0)
+            for condition in (is_old, is_above)
+            for value in (one, columns.bytes)
+        ]
+        stays = sa.func.sum(sa.case((is_due, 0), else_=1))
+        files = sa.select(sa.func.max(columns.bytes).label("bytes")).group_by(columns.digest).having(stays == 0)
+        freed = sa.select(sa.func.coalesce(sa.func.sum(files.subquery().c.bytes), 0))
+        async with self.database.read() as connection:
+            old, old_bytes, above, above_bytes = map(int, (await connection.execute(sa.select(*counts))).one())
+            file_bytes = int((await connection.execute(freed)).scalar_one())
+        return DuePictures(old, old_bytes, above, above_bytes, file_bytes)
+
+    async def only_files(self, picture_ids: Sequence[str]) -> dict[str, int]:
+        """Return the digests that no other pictures than these have, with the bytes of their files."""
         named = pictures.c.id.in_(picture_ids)
         wanted = sa.select(pictures.c.digest).where(named).distinct()
         shared = sa.select(pictures.c.digest).where(pictures.c.digest.in_(wanted), sa.not_(named))
+        only = sa.select(pictures.c.digest, pictures.c.bytes).where(named, pictures.c.digest.not_in(shared))
         async with self.database.read() as connection:
-            return list((await connection.execute(wanted.where(pictures.c.digest.not_in(shared)))).scalars())
+            return {row.digest: row.bytes for row in await connection.execute(only)}
 
     async def forget(self, picture_ids: Sequence[str]) -> None:
         """Delete the rows of these pictures."""

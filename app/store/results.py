@@ -82,20 +82,22 @@ class ResultRows:
 async def newest_above(
     database: Database,
     order: tuple[sa.Column[int], sa.Column[str]],
-    bytes: sa.Column[int],
+    bytes: sa.ColumnElement[int],
     bytes_max: int,
     younger_than_ms: int,
+    *where: sa.ColumnElement[bool],
 ) -> int | None:
     """Find the creation time (ms) up to which rows must go for the rest to take `bytes_max` bytes at most. `order` is the column
-    of that time and the id; rows made since `younger_than_ms` stay. None when nothing has to go. Raises StoreUnavailable."""
+    of that time and the id; rows made since `younger_than_ms` stay, and those outside `where` do not count. None when nothing has
+    to go. Raises StoreUnavailable."""
     created_at_ms, id = order
     newest_first = sa.func.sum(bytes).over(order_by=(created_at_ms.desc(), id.desc()))
-    running = sa.select(created_at_ms.label("at_ms"), newest_first.label("bytes")).subquery()
+    running = sa.select(created_at_ms.label("at_ms"), newest_first.label("bytes")).where(*where).subquery()
     above = sa.select(sa.func.max(running.c.at_ms)).where(
         running.c.bytes > bytes_max, running.c.at_ms < younger_than_ms
     )
     async with database.read() as connection:
-        total = (await connection.execute(sa.select(sa.func.sum(bytes)))).scalar_one()
+        total = (await connection.execute(sa.select(sa.func.sum(bytes)).where(*where))).scalar_one()
         if (total or 0) <= bytes_max:
             return None
         newest_ms: int | None = (await connection.execute(above)).scalar_one()

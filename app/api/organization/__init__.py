@@ -11,6 +11,7 @@ from app.api.organization import (
     limits,
     model_aliases,
     operations,
+    pictures,
     prices,
     projects,
     refusals,
@@ -42,6 +43,7 @@ ROUTERS = (
     request_csv.router,
     requests.router,
     refusals.router,
+    pictures.router,
     audit_logs.router,
     operations.router,
 )

@@ -19,6 +19,7 @@ OWN_EVENTS = {
         *("model.created", "model.updated", "model.deleted"),
         *("model_alias.created", "model_alias.updated", "model_alias.deleted"),
         *("model_permissions.updated", "model_permissions.deleted"),
+        *("pictures.listed", "pictures.pruned", "picture.opened", "picture.deleted"),
         *("price.created", "price.ended"),
         *(f"request.{kind}" for kind in get_args(Kind)),
     ),

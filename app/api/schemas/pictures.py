@@ -1,12 +1,13 @@
 """Kept pictures, their changes, and links to them."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from app.api.schemas.base import AnswerModel, InputModel, seconds
+from app.pictures.library import RemovedPictures
 from app.store.picture_lists import PictureDetail, PictureViewer
-from app.store.pictures import Visibility
+from app.store.pictures import DuePictures, Visibility
 
 LINK_S_MAX = 7 * 86_400
 _PICTURE = {
@@ -26,6 +27,19 @@ _PICTURE = {
     "prompt": None,
     "model": "gpt-image-1",
     "cost_micros": 1_000_000,
+}
+_OWNED = {"user_id": "user-7d2n0q5f2m0c", "user": "lin", "project_id": "proj_3v9d4h6j2n0q", "project": "web"}
+_PRUNED = {
+    "object": "pictures.pruned",
+    "dry_run": True,
+    "pictures": 312,
+    "file_bytes": 451_200_331,
+    "expired": 300,
+    "expired_bytes": 433_221_000,
+    "above": 12,
+    "above_bytes": 19_030_222,
+    "has_more": False,
+    "failed": [],
 }
 _LINK = {
     "url": "https://images.example.com/v1/images/pictures/req_01a1ff32beb40ea6e55605530862_0/content?expires=1796000421&signature=9f2c",
@@ -58,16 +72,70 @@ class PictureOut(AnswerModel, json_schema_extra={"example": _PICTURE}):
     @classmethod
     def of(cls, found: PictureDetail, viewer: PictureViewer) -> Self:
         """Make the answer for a viewer; only the owner is told the cost."""
-        record = found.record
-        return cls.from_record(
-            record,
-            kept_until=seconds(record.kept_until_ms),
-            width=record.width_px,
-            height=record.height_px,
-            blake3=record.digest,
-            prompt=found.prompt,
-            cost_micros=found.cost_micros if record.user_id == viewer.user_id else None,
-        )
+        is_own = found.record.user_id == viewer.user_id
+        return cls(**_fields(found), prompt=found.prompt, cost_micros=found.cost_micros if is_own else None)
+
+
+class PictureWithOwnerOut(PictureOut, json_schema_extra={"example": _PICTURE | _OWNED}):
+    """Picture of somebody, as administrators see it."""
+
+    user_id: str
+    user: str
+    project_id: str
+    project: str
+
+    @classmethod
+    def of_administrator(cls, found: PictureDetail, *, may_read: bool) -> Self:
+        """Make the answer for an administrator, with the prompt if they may read it."""
+        owner = {name: getattr(found.record, name) for name in ("user_id", "project_id")}
+        names = {"user": found.user, "project": found.project}
+        prompt = found.prompt if may_read else None
+        return cls(**_fields(found), **owner, **names, prompt=prompt, cost_micros=found.cost_micros)
+
+
+def _fields(found: PictureDetail) -> dict[str, Any]:
+    """Return the fields that every viewer of a picture is told."""
+    record = found.record
+    named = ("id", "request_id", "index", "media_type", "bytes", "c2pa", "visibility", "model")
+    return {name: getattr(record, name) for name in named} | {
+        "created_at": seconds(record.created_at_ms),
+        "kept_until": seconds(record.kept_until_ms),
+        "width": record.width_px,
+        "height": record.height_px,
+        "blake3": record.digest,
+    }
+
+
+class PicturesPrune(InputModel, json_schema_extra={"example": {"dry_run": True}}):
+    """Removal of the pictures that are due, as the gateway does it by itself every minute."""
+
+    dry_run: bool = Field(False, description="Only count what is due.")
+
+
+class PrunedOut(AnswerModel, json_schema_extra={"example": _PRUNED}):
+    """Pictures that are due or, after a run, were removed. `file_bytes` is what the disk or the bucket gets back: equal pictures
+    share a file."""
+
+    object: Literal["pictures.pruned"] = "pictures.pruned"
+    dry_run: bool
+    pictures: int
+    file_bytes: int
+    expired: int | None = Field(None, description="Of a dry run: pictures whose time has passed.")
+    expired_bytes: int | None = None
+    above: int | None = Field(None, description="Of a dry run: the oldest above IMAGEGATE_PICTURES_BYTES_MAX.")
+    above_bytes: int | None = None
+    has_more: bool = Field(False, description="The run took its 2 s and others are due: call again.")
+    failed: list[str] = Field([], description="Pictures that are still there: the bucket did not remove them.")
+
+    @classmethod
+    def of_due(cls, due: DuePictures) -> Self:
+        """Make the answer to a dry run."""
+        return cls.from_record(due, dry_run=True, pictures=due.expired + due.above, has_more=False, failed=[])
+
+    @classmethod
+    def of_removed(cls, removed: RemovedPictures) -> Self:
+        """Make the answer to a run."""
+        return cls.from_record(removed, dry_run=False, failed=list(removed.failed))
 
 
 class PictureChange(InputModel, json_schema_extra={"example": {"visibility": "project", "kept_until": 1798588821}}):

@@ -30,7 +30,8 @@ class Row:
     """`body` is a good one; `{names}` in it and in the path are objects of the test's world. `at` says which object stands for
     a name of the path where it is not the one of that name: `spare` ones are there to be deleted. `status` is what whoever
     gets in is answered. `shared`: what the last name of the path stands for is in every project. `looking`:
-    what an API key that only looks is answered, where that is something else: no model is there for it."""
+    what an API key that only looks is answered, where that is something else: no model is there for it. `reading`: the same for an
+    admin key that only looks."""
 
     method: str
     path: str
@@ -41,6 +42,7 @@ class Row:
     status: int = 200
     shared: bool = False
     looking: int | None = None
+    reading: int | None = None
 
 
 def _limits(path: str) -> list[Row]:
@@ -147,6 +149,11 @@ ROWS = [
     Row("GET", f"{ROOT}/usage/images.csv", query=RECENT),
     Row("GET", f"{ROOT}/usage/report"),
     Row("GET", f"{ROOT}/costs", query=SINCE),
+    Row("GET", f"{ROOT}/pictures"),
+    Row("GET", f"{ROOT}/pictures/{{picture_id}}"),
+    Row("GET", f"{ROOT}/pictures/{{picture_id}}/content", reading=403),
+    Row("DELETE", f"{ROOT}/pictures/{{picture_id}}", at={"picture_id": "unwanted_picture"}),
+    Row("POST", f"{ROOT}/pictures/prune", body={"dry_run": True}),
     Row("GET", f"{ROOT}/audit_logs"),
     Row("GET", f"{ROOT}/requests"),
     Row("GET", f"{ROOT}/requests/{{request_id}}"),
