@@ -98,6 +98,19 @@ class Client:
         """Send a GET whose answer is a document; returns its text."""
         return (await self._send("GET", path, query)).text
 
+    @asynccontextmanager
+    async def opened(self, *path: str) -> AsyncIterator[httpx2.Response]:
+        """Open the answer to a GET, whose bytes the block reads as they arrive."""
+        _check_secrets(*path)
+        try:
+            async with self.http.stream("GET", self._url(path)) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise self._refusal(answer)
+                yield answer
+        except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+            raise self._no_answer("GET", exc) from None
+
     async def send_text(self, text: str, content_type: str, *path: str, **query: Any) -> Answer:
         headers = {"content-type": content_type}
         return self._with_warnings(
@@ -110,8 +123,7 @@ class Client:
         params = {name: value for name, value in (query or {}).items() if value is not None}
         _check_secrets(*path, *params.values())
         try:
-            url = "/".join([f"{self.url}/v1/organization", *map(_segment, path)])
-            answer = await self.http.request(method, url, params=params, **body)
+            answer = await self.http.request(method, self._url(path), params=params, **body)
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             raise self._no_answer(method, exc) from None  # The request, and its key with it, hangs on the exception.
         except UnicodeEncodeError:
@@ -119,6 +131,9 @@ class Client:
         if answer.is_success:
             return answer
         raise self._refusal(answer)
+
+    def _url(self, path: tuple[str, ...]) -> str:
+        return "/".join([f"{self.url}/v1/organization", *map(_segment, path)])
 
     def _json(self, answer: httpx2.Response) -> Answer:
         """Parse an answer. Raises GatewayError without the field `object`, which every answer of the API has."""

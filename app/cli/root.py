@@ -16,6 +16,7 @@ from app.cli import (
     keys,
     limits,
     models,
+    pictures,
     price_book,
     projects,
     reconcile,
@@ -49,6 +50,7 @@ app.add_typer(price_book.app, name="prices")  # The same group, with what works 
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(usage.app)
 app.add_typer(requests.app, name="requests")
+app.add_typer(pictures.app, name="pictures")
 app.add_typer(reconcile.app)
 app.add_typer(audit.app)
 app.add_typer(audit_log.app)

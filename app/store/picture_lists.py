@@ -17,7 +17,7 @@ SEARCHED_CHARS = 2_000
 
 
 class Viewer(Protocol):
-    """Somebody who looks at pictures: which ones they may see."""
+    """Viewer of pictures, with the conditions of those they may see."""
 
     def listed(self, *, shared: bool) -> sa.ColumnElement[bool]:
         """Return the condition of the pictures in a list: those that are shared with projects, or else all others."""

@@ -91,6 +91,14 @@ requests list --since tomorrow
 requests show req_1
 requests show req_refused
 requests show req_x
+pictures list
+pictures list --user lin --words cat --since yesterday --limit 3
+pictures list --user nobody
+pictures show req_x_0
+pictures save req_x_0
+pictures delete req_x_0
+pictures prune --dry-run
+pictures prune
 usage
 usage --format csv
 usage --by day,project,user,key,model,operation,size,quality
