@@ -15,4 +15,4 @@ def public_url(request: Request) -> str | None:
         return configured.rstrip("/").removesuffix("/v1")
     host = request.headers.get("host")
     root = str(request.scope.get("root_path", "")).rstrip("/")
-    return None if not host else f"{request.url.scheme}://{host}{root}"
+    return None if not host else f"{request.scope['scheme']}://{host}{root}"

@@ -13,7 +13,7 @@ from app.api.answers import ResultResponse
 from app.api.connection import ClientConnection
 from app.images.booking import BookedAnswer
 from app.images.pending import ClientDeadline, PendingAnswer
-from app.spool import Slice, open_file
+from app.spool import CHUNK_BYTES, Slice, open_file
 from tests.test_server import serving
 
 ANSWER_BYTES = 256 * 1024 * 1024
@@ -52,13 +52,40 @@ async def test_a_client_that_hangs_up_during_a_large_answer_does_not_hold_up_oth
     assert spool.size_bytes == 0  # Closed.
 
 
+async def test_others_take_turns_while_a_large_answer_is_sent(tmp_path: Path) -> None:
+    """Also where the client takes each piece at once, so that the server never has to wait."""
+    path, turns = tmp_path / "req_1", 0
+    path.touch()
+    os.truncate(path, 8 * CHUNK_BYTES)
+    answer = BookedAnswer([Slice(0, 8 * CHUNK_BYTES)], open_file(path), 1_000_000, None)
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None: ...
+
+    connection = ClientConnection(Request({"type": "http"}, receive))
+    other = asyncio.create_task(take_turns())
+    await ResultResponse(pending(answer, Deliveries()), answer, connection, "CNY")({}, receive, send)
+    other.cancel()
+
+    assert turns >= 8
+
+
 class Deliveries:
     """Notes what was delivered, as app.images.replay.DeliveryNotes does for the database."""
 
     def __init__(self) -> None:
         self.noted: list[str] = []
 
-    def note(self, request_id: str) -> None:
+    def add(self, request_id: str) -> None:
         self.noted.append(request_id)
 
 

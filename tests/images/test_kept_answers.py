@@ -63,9 +63,12 @@ async def test_one_turn_prunes_all_that_stands_above_the_cap_oldest_first(runnin
     assert await kept(running) == 5
 
 
-async def test_a_beat_prunes_and_recovers_nothing(running: Running) -> None:
+async def test_the_heartbeat_does_no_other_work_and_pruning_does(running: Running) -> None:
     await keep(running, 1, created_at_ms=1, expires_at_ms=1)
+    chores = running.gateway.chores
 
-    await running.gateway.heartbeat.beat()
-
+    assert await chores.run_once("heartbeat")
     assert await kept(running) == 1
+
+    assert await chores.run_once("pruning")
+    assert await kept(running) == 0
