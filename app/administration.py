@@ -18,6 +18,7 @@ from app.control.reconciliation import Reconciliation
 from app.control.schema_gate import SchemaGate, check_schema
 from app.core.intervals import DAY_MS
 from app.images.answers import KeptAnswers, RetentionPolicy
+from app.images.storing import PictureStoring
 from app.images.taking import PictureTaking
 from app.notify.notifier import Mailbox, Notifier, WebhookRules
 from app.pictures.library import PictureLibrary
@@ -231,7 +232,8 @@ def pictures_from(
         deadline_s=settings.pictures_fetch_s,
         bytes_max=settings.pictures_fetch_bytes_max,
     )
-    taking = PictureTaking(kept_answers, rows, files, fetcher, clock, settings.pictures_keep_days * DAY_MS)
+    storing = PictureStoring(files, settings.pictures_keep_days * DAY_MS)
+    taking = PictureTaking(kept_answers, rows, storing, fetcher, clock)
     return taking, PictureLibrary(rows, files, clock, settings.pictures_bytes_max)
 
 

@@ -19,6 +19,7 @@ from app.api.middleware import SandboxMark, wrap
 from app.api.organization import PREFIX, ROUTERS
 from app.api.paths import V1, ClientPaths
 from app.core.actors import Actor
+from app.images.forms import AnswerForms
 from app.images.links import PictureLinks
 from app.settings import Settings
 from app.wiring import Gateway
@@ -54,7 +55,8 @@ def create_app(gateway: Gateway) -> ASGIApp:
     originals = gateway.image_service.replay.originals
     lives_ms = (int(settings.pictures_link_s * 1000), gateway.taking.keep_ms)
     links = PictureLinks(gateway.pepper, gateway.kept_answers, originals, gateway.clock, gateway.zone, *lives_ms)
-    parts = Parts(gateway, guard, door, _body_caps(settings, gateway.data_dir), links, settings.public_url)
+    forms = AnswerForms(gateway.kept_answers, gateway.taking, links)
+    parts = Parts(gateway, guard, door, _body_caps(settings, gateway.data_dir), links, forms, settings.public_url)
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in PUBLIC for route in router.routes)
     app: ASGIApp = ClientPaths(WithParts(_api(), parts), paths)
     app = SandboxMark(app) if gateway.sandbox else app

@@ -115,7 +115,7 @@ async def _close(gateway: Gateway) -> None:
             await gateway.recovery.processes.deregister()
     gateway.recovery.process_locks.release()
     await gateway.upstream.close()
-    await gateway.taking.fetcher.close()
+    await gateway.taking.close()
     await gateway.rates.close()
     await gateway.ledger.close()
     await gateway.database.close()

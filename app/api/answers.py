@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.connection import ClientConnection
-from app.api.deps import links
+from app.api.deps import forms
 from app.api.picture_urls import public_url
 from app.core.limits import Unit
 from app.core.money import decimal_text
@@ -33,7 +33,8 @@ async def response_to(
     """Wait until an answer is booked, or its first event is there, and make the response that sends it. Raises GatewayError."""
     if pending.queue is None:
         answer = await pending.result()
-        answer = await links(request).in_answer(answer, pending.request_id, public_url(request))
+        with gateway.image_service.places.converting():
+            answer = await forms(request).as_asked(answer, pending.request_id, public_url(request))
         return ResultResponse(pending, answer, connection, gateway.currency)
     events = pending.events()
     return EventResponse(pending, await anext(events), events, connection)
@@ -150,11 +151,11 @@ def cost_headers(answer: BookedAnswer, currency: str) -> dict[str, str]:
 
 
 def format_header(answer: BookedAnswer) -> dict[str, str]:
-    """Make the header that names the form of the pictures where it is not the `response_format` that the client asked for."""
+    """Make the header that names the forms of the pictures where they are not all in the one that the client is to get."""
     items = [] if answer.images is None else answer.images.items
-    sent: ResponseFormat = "b64_json" if any("b64_json" in item for item in items) else "url"
-    is_other = bool(items) and answer.response_format not in (None, sent)
-    return {"x-imagegate-response-format": sent} if is_other else {}
+    sent: list[ResponseFormat] = sorted({"b64_json" if "b64_json" in item else "url" for item in items})
+    is_other = bool(sent) and answer.response_format is not None and sent != [answer.response_format]
+    return {"x-imagegate-response-format": ", ".join(sent)} if is_other else {}
 
 
 def _remaining(answer: BookedAnswer, unit: Unit) -> int | None:

@@ -17,6 +17,7 @@ from app.core.actors import Actor
 from app.core.grants import Grant
 from app.errors import InvalidApiKey
 from app.images.admission import INVALID_KEY
+from app.images.forms import AnswerForms
 from app.images.links import PictureLinks
 from app.wiring import Gateway
 
@@ -36,6 +37,7 @@ class Parts:
     door: Door | None
     body_caps: BodyCaps
     links: PictureLinks | None = None
+    forms: AnswerForms | None = None
     public_url: str | None = None
     local_actor: Actor | None = None
 
@@ -68,6 +70,13 @@ def guard(request: Request) -> Guard:
 def links(request: Request) -> PictureLinks:
     """Return the signer of links to pictures. Applications of the command line have none and do not ask."""
     found = parts(request).links
+    assert found is not None
+    return found
+
+
+def forms(request: Request) -> AnswerForms:
+    """Return the converter of answers. Applications of the command line have none and do not ask."""
+    found = parts(request).forms
     assert found is not None
     return found
 

@@ -1,4 +1,4 @@
-"""Stored answer without its pictures, read as if they were still in it: their base64 is encoded from the files while it is read."""
+"""Answers whose pictures lie in files of their own: read as if their base64 were in the answer, encoded while it is read."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -43,6 +43,38 @@ class RebuiltSpool(Spool):
             yield encoded(picture.file, max(start - at, 0), min(end - at, place.length))
             at += place.length
         yield self._rest[taken + max(start - at, 0) : taken + max(end - at, 0)]
+
+
+class ExtendedSpool(Spool):
+    """Spool with the bytes of an answer and, after them, the base64 of pictures. Read only; closing it closes both."""
+
+    def __init__(self, directory: Path, answer: Spool, pictures: Sequence[CutPicture]):
+        """`pictures` are sorted by offset, the first at the end of the answer."""
+        super().__init__(directory)
+        self._answer = answer
+        self._pictures = pictures
+        self.size_bytes = answer.size_bytes + sum(picture.place.length for picture in pictures)
+
+    def read(self, piece: Slice) -> bytes:
+        """Return the bytes of a piece that lies within the answer or within one picture."""
+        if piece.offset < self._answer.size_bytes:
+            return self._answer.read(piece)
+        for picture in self._pictures:
+            first = piece.offset - picture.place.offset
+            if 0 <= first < picture.place.length:
+                return encoded(picture.file, first, min(first + piece.length, picture.place.length))
+        return b""
+
+    def close(self) -> None:
+        self._answer.close()
+        for picture in self._pictures:
+            picture.file.close()
+        super().close()
+
+
+def base64_bytes(size_bytes: int) -> int:
+    """Return the length of the base64 of so many bytes."""
+    return -(-size_bytes // 3) * 4
 
 
 def encoded(file: Spool, first: int, last: int) -> bytes:

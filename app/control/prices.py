@@ -9,11 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.dates import day, instant_ms, start_of_day_ms
 from app.control.names import quoted
-from app.core.aliases import GPT_IMAGE
 from app.core.catalog import Model
 from app.core.intervals import local_day
 from app.core.pricing import PerImage, PerToken, Price, explicit
-from app.core.request import Operation
+from app.core.request import GPT_IMAGE, Operation
 from app.errors import InvalidValue
 from app.store import prices as store
 from app.store.audit_logs import Change, Facts, log_changes

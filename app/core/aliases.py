@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from app.core.request import ImageRequest, ResponseFormat
+from app.core.request import GPT_IMAGE, ImageRequest, ResponseFormat
 from app.core.spellings import folded_choice
 
-GPT_IMAGE = ("gpt-image", "chatgpt-image")
-"""Prefixes of OpenAI's image models. They always answer base64 and refuse `response_format` (its API reference)."""
 ALIAS_NAME = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/@+*-]{0,127}", re.ASCII)
 """Form of an alias: a model's name, in which each `*` stands for any characters."""
 

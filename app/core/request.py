@@ -9,6 +9,8 @@ Operation = Literal["generation", "edit", "variation"]
 ResponseFormat = Literal["url", "b64_json"]
 PromptLevel = Literal["text", "hash", "none"]
 """What is kept of a prompt: its text and a keyed hash that tells equal ones, the hash only, or neither."""
+GPT_IMAGE = ("gpt-image", "chatgpt-image")
+"""Prefixes of OpenAI's image models. They always answer base64 and refuse `response_format` (its API reference)."""
 DEFAULT_RELAY = "default"
 """Name of the relay that the settings describe."""
 
@@ -54,6 +56,13 @@ class ImageRequest:
     def aliased_model(self) -> str | None:
         """Model that the alias in the request stands for; None when the client named the model itself."""
         return None if self.asked_model is None else self.model
+
+    @property
+    def answer_format(self) -> ResponseFormat | None:
+        """Form of the pictures in the answer: as the client asked, else base64 for a model of OpenAI or a name of one. None: as the
+        relay sends them."""
+        is_openai = self.model.startswith(GPT_IMAGE) or (self.asked_model or "").startswith(GPT_IMAGE)
+        return self.response_format or ("b64_json" if is_openai else None)
 
     def close(self) -> None:
         """Close the spool with the files. Idempotent."""

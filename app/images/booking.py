@@ -47,7 +47,7 @@ class CompleteAnswer:
 class BookedAnswer:
     """Booked answer. Slices of `segments` lie in `spool`, which the sender closes. `rooms` is what the limits have left; None
     when the database was unavailable and the booking is retried in the background. `images` are those in `segments`, and
-    `response_format` is what the client asked for; None when it asked for neither."""
+    `response_format` is the form that the client is to get; None when that is the relay's."""
 
     segments: Segments
     spool: Spool

@@ -21,6 +21,7 @@ Point = Literal[
     "after_release",
     "before_first_byte",
     "before_pictures",
+    "after_fetch",
     "after_picture",
     "after_pictures",
 ]

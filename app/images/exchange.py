@@ -215,7 +215,7 @@ class Exchange:
             with suppress(OSError):
                 outcome.spool.keep()
             raise error.copy()
-        return outcome.booked(settlement.cost_micros, rooms, self.request.response_format)
+        return outcome.booked(settlement.cost_micros, rooms, self.request.answer_format)
 
     async def _prepare_settlement(self, outcome: CompleteAnswer) -> Settlement:
         admitted, facts, kept = self.admitted, self._facts(), self.context.kept_answers

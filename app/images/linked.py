@@ -38,10 +38,10 @@ class ReadAnswer:
             spool.close()
 
 
-async def fetch_links(fetcher: PictureFetcher, directory: Path, answers: Sequence[ReadAnswer]) -> None:
-    """Fetch what the links of these answers lead to into files without a name in `directory`. A failure is final, because links of
+async def fetch_links(fetcher: PictureFetcher, directory: Path, answer: ReadAnswer) -> None:
+    """Fetch what the links of an answer lead to into files without a name in `directory`. A failure is final, because links of
     relays end within minutes; the log has its reason. Raises StorageFull."""
-    fetches = [_fetch(fetcher, directory, each, index, url) for each in answers for index, url in each.links()]
+    fetches = [_fetch(fetcher, directory, answer, index, url) for index, url in answer.links()]
     for outcome in await asyncio.gather(*fetches, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome

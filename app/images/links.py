@@ -7,24 +7,20 @@ import asyncio
 import hmac
 import re
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from app.core.intervals import hour_end_ms, iso
 from app.core.keys import keyed_digest
-from app.errors import NotFound, PermissionDenied, ResultExpired, StoreUnavailable
+from app.errors import NotFound, PermissionDenied, ResultExpired
 from app.images.answers import KeptAnswers, read_stored
-from app.images.booking import BookedAnswer
 from app.images.replay import request_of
 from app.spool import Slice, Spool
 from app.store.clock import Clock
 from app.store.pictures import PictureRecord
 from app.store.requests import StoredRequests
-from app.upstream.answer import images_response
 from app.upstream.images import image_format
 from app.upstream.pictures import decoded, decoded_bytes
 from app.upstream.skeleton import LongString
@@ -79,22 +75,16 @@ class PictureLinks:
     link_ms: int
     keep_ms: int
 
-    async def in_answer(self, answer: BookedAnswer, request_id: str, base_url: str | None) -> BookedAnswer:
-        """Replace the base64 of an answer by links, if its client asked for `url`. `base_url` has no slash at its end.
-
-        The answer stays as it is when no link would work: without a `base_url`, or when it is not kept. Never raises.
-        """
-        images = answer.images
-        if images is None or answer.response_format != "url" or base_url is None:
-            return answer
-        expires_s = await self._expires_s(request_id)
-        if expires_s is None:
-            return answer
-        items = [
-            self._linked(item, f"{request_id}_{index}", expires_s, base_url) for index, item in enumerate(images.items)
-        ]
-        images = replace(images, items=items)
-        return replace(answer, images=images, segments=images_response(images, created_s=images.created or 0))
+    async def expires_s(self, request_id: str) -> int | None:
+        """Return the end of links to pictures of an answer (Unix s); None when it is not kept. Raises StoreUnavailable."""
+        now_ms = self.clock.now_ms()
+        row = await self.kept_answers.rows.find(request_id)
+        if row is None or row.expires_at_ms <= now_ms:
+            return None
+        kept = await self.kept_answers.picture_rows.of_request(request_id)
+        ends_ms = [picture.kept_until_ms for picture in kept]
+        until_ms = min(ends_ms, default=max(row.expires_at_ms, row.created_at_ms + self.keep_ms))
+        return min(hour_end_ms(now_ms + self.link_ms), until_ms) // 1000
 
     async def open(self, picture_id: str, expires: str, signature: str) -> OpenPicture:
         """Open the picture of a link. Raises PermissionDenied, NotFound, ResultExpired, StoreUnavailable."""
@@ -142,25 +132,6 @@ class PictureLinks:
             raise NotFound(NO_PICTURE)
         size_bytes = await asyncio.to_thread(decoded_bytes, b64, spool)
         return OpenPicture(picture_id, spool, size_bytes, image_format(b64), expires_at_ms, b64)
-
-    async def _expires_s(self, request_id: str) -> int | None:
-        """Return the end of a link to a picture of an answer (Unix s); None when it is not kept, or nobody can say."""
-        now_ms = self.clock.now_ms()
-        with suppress(StoreUnavailable):
-            row = await self.kept_answers.rows.find(request_id)
-            if row is None or row.expires_at_ms <= now_ms:
-                return None
-            kept = await self.kept_answers.picture_rows.of_request(request_id)
-            ends_ms = [picture.kept_until_ms for picture in kept]
-            until_ms = min(ends_ms, default=max(row.expires_at_ms, row.created_at_ms + self.keep_ms))
-            return min(hour_end_ms(now_ms + self.link_ms), until_ms) // 1000
-        return None
-
-    def _linked(self, item: dict[str, Any], picture_id: str, expires_s: int, base_url: str) -> dict[str, Any]:
-        if "b64_json" not in item:
-            return item
-        url = self.url(picture_id, expires_s, base_url)
-        return {"url": url} | {name: value for name, value in item.items() if name not in ("url", "b64_json")}
 
     def url(self, picture_id: str, expires_s: int, base_url: str) -> str:
         """Return the link to a picture that ends at `expires_s` (Unix s). `base_url` has no slash at its end."""

@@ -3,6 +3,8 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 
 from app.errors import Overloaded, RateLimited
@@ -25,6 +27,7 @@ class Places:
         self._attached_max = max(1, in_flight_max // 10)
         self._by_owner: Counter[str] = Counter()
         self._attached_by_owner: Counter[str] = Counter()
+        self._converting = 0
         self.in_flight = 0
         self.idle = asyncio.Event()
         self.idle.set()
@@ -69,8 +72,19 @@ class Places:
             del self._attached_by_owner[owner]
         self._note_idle()
 
+    @contextmanager
+    def converting(self) -> Iterator[None]:
+        """Count an answer that is being converted."""
+        self._converting += 1
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self._converting -= 1
+            self._note_idle()
+
     def _note_idle(self) -> None:
-        if self.in_flight == 0 and not self.attached:
+        if self.in_flight == 0 and not self.attached and not self._converting:
             self.idle.set()
 
 

@@ -76,12 +76,13 @@ class Replay:
             raise error_from_record(original.error)
         if original.state != "settled":
             raise InternalError("The outcome of this request was not recorded; an administrator can look it up.")
-        answer = await self._reread(original, request or request_of(original))
+        rebuilt = request_of(original)
+        answer = await self._reread(original, request or rebuilt)
         if answer is None:
             raise ResultExpired(
                 f"The result of {request_id} is not kept any more; it was paid for, and is not bought again."
             )
-        return answer.booked(original.cost_micros or 0, None, original.response_format)
+        return answer.booked(original.cost_micros or 0, None, rebuilt.answer_format)
 
     async def _reread(self, original: StoredRequest, request: ImageRequest) -> CompleteAnswer | None:
         spool = await self.kept_answers.load(original.id, self.clock.now_ms())
@@ -140,6 +141,7 @@ def request_of(original: StoredRequest) -> ImageRequest:
         partial_images=0,
         prompt_chars=0,
         response_format=original.response_format,
+        asked_model=original.asked_model,
         fields={name: value for name, value in named.items() if value is not None},
     )
 

@@ -143,6 +143,13 @@ def _add_fault(answer: Json, order: ImageOrder, pictures: list[Drawing]) -> None
             answer["data"] = [{"url": picture.url} for picture in pictures]
         case "both":
             answer["data"] = [{"url": picture.url, "b64_json": picture.b64} for picture in pictures]
+        case "data_url":
+            answer["data"] = [{"b64_json": f"data:image/png;base64,{picture.b64}"} for picture in pictures]
+        case "mixed":
+            answer["data"] = [
+                {"b64_json": picture.b64} if number % 2 else {"url": picture.url, "revised_prompt": "as drawn"}
+                for number, picture in enumerate(pictures)
+            ]
         case "no_usage":
             answer.pop("usage", None)
         case "half_usage":

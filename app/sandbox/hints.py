@@ -22,6 +22,8 @@ BODIES = frozenset(
         "empty_strings",
         "url",
         "both",
+        "data_url",
+        "mixed",
         "many",
         "no_usage",
         "half_usage",
@@ -64,6 +66,7 @@ class Script:
     size: str | None = None
     quality: str | None = None
     charged: bool | None = None
+    signed: bool = False
 
 
 TYPES = {field.name: field.type for field in fields(Script)}

@@ -1,9 +1,10 @@
 """Relay application: key check, image calls, bill. `answers` and `errors` make the bodies."""
 
 import asyncio
+import hashlib
 import secrets
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 
 from starlette.applications import Starlette
@@ -21,7 +22,7 @@ from .events import events
 from .headers import FROM_A_PROXY, RelayHeaders, provider_headers, request_id
 from .hints import Script
 from .orders import ImageOrder, read_order, read_script
-from .picture import Card, draw
+from .picture import Card, draw, signed
 from .records import BillLine, Operation, SandboxOptions, SeenRequest
 from .reply import Reply, pause
 
@@ -40,6 +41,8 @@ class Sandbox:
         self.options = options
         self.bill: list[BillLine] = []
         self.seen: list[SeenRequest] = []
+        self.drawn_sha256: deque[str] = deque(maxlen=SEEN_MAX)
+        """Digests of the pictures of all answers, in order."""
         self.closing = asyncio.Event()
         self._files: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
         self.app = Starlette(
@@ -111,7 +114,10 @@ class Sandbox:
             for index in range(count)
         ]
         contents = await asyncio.to_thread(lambda: [draw(card) for card in cards])
-        if order.model.family != "ark" and order.script.body not in ("url", "both"):
+        if order.script.signed and image_format == "png":
+            contents = [signed(content) for content in contents]
+        self.drawn_sha256 += [hashlib.sha256(content).hexdigest() for content in contents]
+        if order.model.family != "ark" and order.script.body not in ("url", "both", "mixed"):
             return [Drawing(content) for content in contents]
         return [Drawing(content, self._publish(request, content, image_format)) for content in contents]
 

@@ -7,10 +7,13 @@ address passes there, literal or resolved, and nothing looks a name up again aft
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from app.core.addresses import is_public, meant_addresses
@@ -20,8 +23,12 @@ from app.upstream.client import READ_BYTES
 from app.upstream.decoding import NotDecodable, decoded
 
 HTTPS_PORT: Final = 443
-FETCHES_AT_ONCE: Final = 4
-"""Fetches at the same time. A lookup of a name can hold a thread for its whole time, and there may be only five for all work."""
+FETCHES_AT_ONCE: Final = 64
+"""Fetches at the same time."""
+FETCHES_OF_A_HOST: Final = 32
+"""Fetches from one server at the same time, so that one that hangs leaves places for all others."""
+LOOKUP_THREADS: Final = 4
+"""Threads of their own for lookups of names, each of which can hold one for long: the relay is looked up in others."""
 URL_CHARS_MAX: Final = 8192
 _FAILURES: Final = (aiohttp.ClientError, NotDecodable, OSError, RuntimeError, ValueError)
 
@@ -45,9 +52,11 @@ class PictureFetcher:
     ) -> None:
         """Raises ValueError for a network that is none, like `10.0.0.1/8`."""
         self._networks = tuple(ip_network(network) for network in networks)
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
         self._bytes_max = bytes_max
         self._places = asyncio.Semaphore(FETCHES_AT_ONCE)
+        self._host_places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._resolver = ThreadResolver()
         self._sessions = {
             "https": self._session(port=https_port),
             "http": self._session(port=None),
@@ -60,12 +69,14 @@ class PictureFetcher:
         The address is sent byte for byte as it is given, because quoting it anew would break its signature.
         """
         address = _checked_url(url)
-        async with self._places:
+        host = address.host or ""
+        host_places = self._host_places.setdefault(host, asyncio.Semaphore(FETCHES_OF_A_HOST))
+        async with host_places, self._places:
             try:
-                async with asyncio.timeout(self._deadline_s), self._get(address) as response:
+                async with asyncio.timeout(self.deadline_s), self._get(address) as response:
                     await self._read(response, spool)
             except TimeoutError:
-                raise FetchFailed(f"it did not arrive within {self._deadline_s:g} seconds") from None
+                raise FetchFailed(f"it did not arrive within {self.deadline_s:g} seconds") from None
             except _FAILURES as exc:  # Without its cause, whose text holds the address.
                 raise FetchFailed(f"no connection, or it broke off ({type(exc).__name__})") from None
 
@@ -73,6 +84,7 @@ class PictureFetcher:
         """Close every connection. Idempotent."""
         for session in self._sessions.values():
             await session.close()
+        await self._resolver.close()
 
     def _get(self, address: URL) -> Any:
         headers = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "imagegate"}
@@ -108,7 +120,11 @@ class PictureFetcher:
             return sock
 
         connector = aiohttp.TCPConnector(
-            limit=FETCHES_AT_ONCE, force_close=True, use_dns_cache=False, socket_factory=checked_socket
+            limit=FETCHES_AT_ONCE,
+            force_close=True,
+            use_dns_cache=False,
+            resolver=self._resolver,
+            socket_factory=checked_socket,
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -117,6 +133,32 @@ class PictureFetcher:
             auto_decompress=False,
             trust_env=False,
         )
+
+
+class ThreadResolver(AbstractResolver):
+    """Resolver of names in LOOKUP_THREADS threads of its own."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, "picture-lookup")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Look up the addresses of a name. Raises OSError."""
+
+        def look_up() -> list[Any]:
+            return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(hostname=host, host=address[0], port=address[1], family=kind, proto=protocol, flags=flags)
+            for kind, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Let the threads end. Does not wait for them. Idempotent."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def is_reachable(host: str, networks: Sequence[Network], *, is_global_allowed: bool) -> bool:

@@ -1,6 +1,8 @@
-"""Pictures that the relay only links to: fetched once after the answer, where they may be, and kept as others are."""
+"""Pictures that the relay only links to: fetched once before the answer is sent, where they may be, and kept as others are."""
 
+import asyncio
 import base64
+import hashlib
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +20,7 @@ from app.sandbox import RunningSandbox
 from app.settings import read_settings
 from app.store.engine import DatabaseUrl
 from app.store.ledger.columns import LINK_ONLY
-from app.store.tables import pictures, results
+from app.store.tables import is_untaken, pictures, results
 from tests.gateways import Running, running_gateway
 from tests.images.client import SMALL, Client
 from tests.upstream.raw_server import RawServer, Request, running_raw_server
@@ -64,6 +66,10 @@ async def page(request: Request) -> None:
     await request.answer(b"<html>no picture</html>", headers="Content-Type: image/png")
 
 
+async def base64_answer(request: Request) -> None:
+    await request.answer_json({"created": 1, "data": [{"b64_json": base64.b64encode(PNG).decode()}]})
+
+
 async def gone(request: Request) -> None:
     await request.answer(b"", "404 Not Found")
 
@@ -82,7 +88,7 @@ def files(running: Running) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("given", [LOOPBACK, {"sandbox": True}])
-async def test_the_picture_of_a_link_is_kept_and_served_and_the_answer_replayed_as_it_was(
+async def test_the_picture_of_a_link_is_kept_and_served_by_a_link_of_the_gateway(
     opened: Opened, given: dict[str, Any]
 ) -> None:
     client = await opened(**given)
@@ -90,14 +96,14 @@ async def test_the_picture_of_a_link_is_kept_and_served_and_the_answer_replayed_
     sent = await client.http.get(first.json()["data"][0]["url"])
 
     [row], cuts = await taken(client)
-    again = await client.ask(SMALL, key="one")
     content = await client.get(f"/v1/images/pictures/{row['id']}/content")
 
     digest = blake3(sent.content).hexdigest()
+    assert first.json()["data"][0]["url"].startswith(f"{client.gateway.url}/v1/images/pictures/{row['id']}/content?")
     assert files(client.gateway) == {digest: sent.content}
+    assert hashlib.sha256(sent.content).hexdigest() == client.relay.sandbox.drawn_sha256[-1]
     assert (row["digest"], row["bytes"], row["media_type"]) == (digest, len(sent.content), "image/jpeg")
     assert cuts == [[0, 0, 0]]
-    assert again.content == first.content
     assert (content.status_code, content.content) == (200, sent.content)
     assert client.charges == 1
 
@@ -105,9 +111,9 @@ async def test_the_picture_of_a_link_is_kept_and_served_and_the_answer_replayed_
 async def test_each_picture_is_fetched_once_and_what_is_none_stays_a_link(opened: Opened) -> None:
     async with linking_relay("{}/a%2Fb?s=%2B", "{}/page", "{}/gone", "ftp://a/b.png") as relay:
         client = await opened(relay.url, **LOOPBACK)
-        first = await client.ask(SMALL, key="one")
         answers = {"/a%2Fb?s=%2B": picture, "/page": page, "/gone": gone}
         relay.script += [lambda request: answers[request.line.split(" ")[1]](request)] * 3
+        first = await client.ask(SMALL, key="one")
 
         rows, cuts = await taken(client)
         await client.gateway.gateway.taking.sweep(2**62)
@@ -118,6 +124,9 @@ async def test_each_picture_is_fetched_once_and_what_is_none_stays_a_link(opened
     assert [(row["index"], row["digest"]) for row in rows] == [(0, blake3(PNG).hexdigest())]
     assert sorted(map(tuple, cuts)) == sorted([(0, 0, 0), *((0, LINK_ONLY, index) for index in (1, 2, 3))])
     assert list(files(client.gateway).values()) == [PNG]
+    ours, *others = [item["url"] for item in first.json()["data"]]
+    assert ours.startswith(client.gateway.url)
+    assert others == [f"{relay.url}/page", f"{relay.url}/gone", "ftp://a/b.png"]
     assert (again.status_code, again.content) == (200, first.content)
 
 
@@ -141,16 +150,49 @@ async def test_a_private_address_hears_nothing_unless_its_network_is_listed(open
     assert again.content == first.content
 
 
+async def test_a_server_of_pictures_that_hangs_delays_only_its_own_request(opened: Opened) -> None:
+    async with linking_relay("{}/hangs") as relay:
+        client = await opened(relay.url, **LOOPBACK)
+        answer = relay.script[0]
+        hanging = asyncio.Event()
+
+        async def hang(_request: Request) -> None:
+            hanging.set()
+            await asyncio.Event().wait()
+
+        relay.script = [answer, hang, base64_answer, answer, picture, base64_answer]
+        slow = asyncio.create_task(client.ask(SMALL, key="slow"))
+        await hanging.wait()
+        taking = client.gateway.gateway.taking
+
+        for body in (SMALL, SMALL, SMALL):
+            assert (await client.ask(body)).status_code == 200
+        await taking._take_announced()
+
+        async with client.gateway.database.read() as connection:
+            untaken = (await connection.execute(sa.select(results.c.request_id).where(is_untaken))).scalars().all()
+            kept = (await connection.execute(sa.select(sa.func.count()).select_from(pictures))).scalar_one()
+        assert not slow.done()
+        assert (len(untaken), kept) == (1, 3)
+        await taking.close()
+        assert (await slow).json()["data"][0]["url"] == f"{relay.url}/hangs"
+
+
 @pytest.mark.parametrize("folder", ["pictures", "results"])
 async def test_a_disk_that_is_full_while_a_picture_arrives_or_is_stored_is_tried_again(
     opened: Opened, folder: str
 ) -> None:
     async with linking_relay("{}/a.png") as relay:
         client = await opened(relay.url, **LOOPBACK)
-        await client.ask(SMALL)
-        relay.script += [picture, picture]
         full = client.gateway.gateway.data_dir / folder
-        full.rename(full.with_name("away"))
+
+        async def fill(request: Request) -> None:
+            full.rename(full.with_name("away"))
+            await picture(request)
+
+        relay.script += [fill, picture, picture]
+        answer = await client.ask(SMALL)
+        assert answer.json()["data"][0]["url"] == f"{relay.url}/a.png"
 
         with pytest.raises(StorageFull):
             await taken(client)

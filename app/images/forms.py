@@ -1,0 +1,110 @@
+"""Forms of the pictures in an answer: base64 or links, as its client asked, whatever the relay sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from app.blobs.rebuilt import CutPicture, ExtendedSpool, base64_bytes
+from app.core.request import ResponseFormat
+from app.errors import GatewayError
+from app.images.answers import KeptAnswers
+from app.images.booking import BookedAnswer
+from app.images.links import PictureLinks
+from app.images.taking import PictureTaking
+from app.spool import Slice
+from app.store.pictures import PictureRecord
+from app.upstream.answer import images_response
+from app.upstream.images import Images
+from app.upstream.skeleton import LongString
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerForms:
+    """Conversion of answers to the form that their clients asked for. A picture that came as a link of the relay is fetched first;
+    what cannot be fetched, or is not kept, stays as the relay sent it."""
+
+    kept_answers: KeptAnswers
+    taking: PictureTaking
+    links: PictureLinks
+
+    async def as_asked(self, answer: BookedAnswer, request_id: str, base_url: str | None) -> BookedAnswer:
+        """Convert the pictures of an answer, which has been booked. `base_url` is the address of this gateway, without a slash at
+        its end; None makes no links. Never raises: a picture that was paid for is sent in one form or the other."""
+        images, wanted = answer.images, answer.response_format
+        if images is None or not any(_is_other(item, wanted, base_url) for item in images.items):
+            return answer
+        conversion = _Conversion(request_id, wanted, base_url, answer.spool.size_bytes)
+        try:
+            await self._prepare(conversion, images)
+            items = [await self._converted(conversion, index, item) for index, item in enumerate(images.items)]
+        except Exception as exc:
+            log.warning("an answer is sent as the relay sent it", request_id=request_id, exc_info=_if_bug(exc))
+            return answer
+        images, spool = replace(images, items=items), answer.spool
+        if conversion.encoded:
+            spool = ExtendedSpool(self.kept_answers.directory, spool, conversion.encoded)
+        segments = images_response(images, created_s=images.created or 0)
+        return replace(answer, images=images, segments=segments, spool=spool)
+
+    async def _prepare(self, conversion: "_Conversion", images: Images) -> None:
+        """Have the links of the relay fetched, then read which pictures are kept and how long a link to them works."""
+        has_link = any("b64_json" not in item for item in images.items)
+        if has_link and self.taking.keep_ms:
+            await self.taking.take_now(conversion.request_id)
+            kept = await self.kept_answers.picture_rows.of_request(conversion.request_id)
+            conversion.kept = {picture.index: picture for picture in kept}
+        if conversion.wanted != "b64_json" and (self.taking.keep_ms or conversion.wanted == "url"):
+            conversion.expires_s = await self.links.expires_s(conversion.request_id)
+
+    async def _converted(self, conversion: "_Conversion", index: int, item: dict[str, Any]) -> dict[str, Any]:
+        rest = {name: value for name, value in item.items() if name not in ("url", "b64_json")}
+        if conversion.wanted == "b64_json":
+            b64 = item.get("b64_json") or await self._encoded(conversion, index)
+            return item if b64 is None else {"b64_json": b64} | rest
+        if conversion.base_url is None or conversion.expires_s is None:
+            return item
+        if "b64_json" not in item and index not in conversion.kept:
+            return item
+        url = self.links.url(f"{conversion.request_id}_{index}", conversion.expires_s, conversion.base_url)
+        if conversion.wanted == "url":
+            return {"url": url} | rest
+        return item | {"url": url} if "url" in item else item
+
+    async def _encoded(self, conversion: "_Conversion", index: int) -> LongString | None:
+        """Return the base64 of a kept picture, which is encoded from its file while it is sent; None when it is not kept."""
+        record = conversion.kept.get(index)
+        file = None if record is None else await self.kept_answers.picture_files.open(record.digest)
+        if file is None:
+            return None
+        place = Slice(conversion.size_bytes, base64_bytes(file.size_bytes))
+        conversion.encoded.append(CutPicture(place, file))
+        conversion.size_bytes += place.length
+        return LongString(place.offset, place.length, b"", b"", escaped=False)
+
+
+@dataclass(slots=True)
+class _Conversion:
+    """Conversion of one answer. `size_bytes` is the length of the answer as the relay sent it and of the base64 that was encoded so
+    far, `kept` are its kept pictures by index, where the relay sent links, and `expires_s` (Unix s) is the end of new links; None
+    when none would work."""
+
+    request_id: str
+    wanted: ResponseFormat | None
+    base_url: str | None
+    size_bytes: int
+    kept: Mapping[int, PictureRecord] = field(default_factory=dict)
+    expires_s: int | None = None
+    encoded: list[CutPicture] = field(default_factory=list)
+
+
+def _is_other(item: dict[str, Any], wanted: ResponseFormat | None, base_url: str | None) -> bool:
+    """Return whether an item may have another form than its client is to get: links are those of this gateway."""
+    return "url" in item if wanted == "b64_json" else base_url is not None and ("url" in item or wanted == "url")
+
+
+def _if_bug(error: Exception) -> Exception | None:
+    return None if isinstance(error, GatewayError) else error
