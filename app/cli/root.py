@@ -1,9 +1,11 @@
 """Root of the command line. Each module of a command or group has an `app`, which is registered here."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated
 
 import typer
+from typer._click.core import Command
 
 from app import __version__
 from app.cli import (
@@ -81,15 +83,20 @@ def _imagegate(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Never raises for a user's mistake."""
     try:
-        command = typer.main.get_command(app)
-        if is_chinese():
-            translate_help(command)
-        code = command(list(arguments) or ["--help"], prog_name="imagegate", standalone_mode=False)
+        code = _command(is_chinese())(list(arguments) or ["--help"], prog_name="imagegate", standalone_mode=False)
     except typer.TyperException as exc:
         return _usage_error(exc, arguments)
     except typer.Abort:
         return 1
     return code if isinstance(code, int) else 0
+
+
+@cache
+def _command(chinese: bool) -> Command:
+    command = typer.main.get_command(app)
+    if chinese:
+        translate_help(command)
+    return command
 
 
 def _usage_error(exc: typer.TyperException, arguments: Sequence[str]) -> int:

@@ -75,7 +75,7 @@ def open_session(
     connector = aiohttp.TCPConnector(
         limit=0,
         keepalive_timeout=IDLE_S,
-        ssl=_tls_context(ca_file) if tls else True,
+        ssl=_tls_context(ca_file) if tls and ca_file else True,
         socket_factory=_keepalive_socket,
     )
     return aiohttp.ClientSession(
@@ -91,17 +91,17 @@ def open_session(
     )
 
 
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+def _tls_context(ca_file: Path) -> ssl.SSLContext:
+    """Trust `ca_file` besides what aiohttp trusts by itself."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except OSError as exc:  # Includes ssl.SSLError: a file that holds no certificate.
-            reason = exc.strerror or type(exc).__name__
-            raise ConfigurationError(
-                f"IMAGEGATE_UPSTREAM_CA_FILE {ca_file} cannot be used ({reason}): it must hold certificates in PEM form."
-            ) from None
+    try:
+        context.load_verify_locations(ca_file)
+    except OSError as exc:  # Includes ssl.SSLError: a file that holds no certificate.
+        reason = exc.strerror or type(exc).__name__
+        raise ConfigurationError(
+            f"IMAGEGATE_UPSTREAM_CA_FILE {ca_file} cannot be used ({reason}): it must hold certificates in PEM form."
+        ) from None
     return context
 
 
