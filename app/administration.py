@@ -18,12 +18,14 @@ from app.control.reconciliation import Reconciliation
 from app.control.schema_gate import SchemaGate, check_schema
 from app.core.intervals import DAY_MS
 from app.images.answers import KeptAnswers, RetentionPolicy
+from app.images.duplicates import Duplicates
 from app.images.storing import PictureStoring
 from app.images.taking import PictureTaking
 from app.notify.notifier import Mailbox, Notifier, WebhookRules
 from app.pictures.library import PictureLibrary
 from app.settings import Settings
 from app.store.clock import Clock
+from app.store.duplicates import PurchaseRows
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.ledger.opening import open_book
 from app.store.ledger.types import Ledger
@@ -235,6 +237,13 @@ def pictures_from(
     storing = PictureStoring(files, settings.pictures_keep_days * DAY_MS)
     taking = PictureTaking(kept_answers, rows, storing, fetcher, clock)
     return taking, PictureLibrary(rows, files, clock, settings.pictures_bytes_max)
+
+
+def duplicates_from(settings: Settings, kept_answers: KeptAnswers, clock: Clock, pepper: bytes) -> Duplicates:
+    """Make the recognition of duplicates, which needs kept pictures and digests of prompts."""
+    rows = PurchaseRows(kept_answers.picture_rows.database)
+    is_on = settings.pictures_keep_days > 0 and settings.prompts != "none"
+    return Duplicates(rows, kept_answers, clock, pepper, is_on)
 
 
 def _blobs(settings: Settings, local: FolderBlobs, folder: str, clock: Clock) -> Blobs:

@@ -160,7 +160,7 @@ class Settings(BaseSettings):
     prompts: Literal["text", "hash", "none"] = Field(
         "text",
         description="What the book keeps of a prompt from now on: its `text`, by which its owner finds pictures, a `hash` that "
-        "tells equal ones, or `none`.",
+        "tells equal ones, or `none`. With `none` no request is recognised as a duplicate.",
     )
     pictures_keep_days: int = Field(
         30,

@@ -10,6 +10,7 @@ from pathlib import Path
 from app.administration import (
     Administration,
     doctor_from,
+    duplicates_from,
     kept_answers_from,
     made_directory,
     notifier_from,
@@ -30,6 +31,7 @@ from app.errors import ConfigurationError, GatewayError, StoreUnavailable
 from app.images.admission import Admission
 from app.images.answers import KeptAnswers
 from app.images.booking import Listeners, log_event
+from app.images.duplicates import Duplicates
 from app.images.exchange import ExchangeContext
 from app.images.places import Places
 from app.images.recovery import Heartbeat, Recovery
@@ -130,7 +132,8 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     process_locks = ProcessLocks(made_directory(data_dir / "processes"), processes.id)
     (taking, library), notes = pictures_from(settings, kept_answers, clock, sandbox), DeliveryNotes(retries, clock)
     refusal_log, listeners = _listeners(database, clock, taking)
-    admission = _admission(settings, control_data, rates, ledger, background, clock, processes.id, pepper)
+    duplicates = duplicates_from(settings, kept_answers, clock, pepper)
+    admission = _admission(settings, control_data, rates, ledger, background, processes.id, duplicates)
     context = _exchange_context(settings, upstream, database, ledger, kept_answers, background, listeners, clock)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = _image_service(settings, admission, context, replay, notes)
@@ -184,12 +187,11 @@ def _admission(
     rates: Rates,
     ledger: Ledger,
     background: BackgroundTasks,
-    clock: Clock,
     process_id: str,
-    pepper: bytes,
+    duplicates: Duplicates,
 ) -> Admission:
-    book = (settings.zone, settings.currency)
-    return Admission(control_data, rates, ledger, background, clock, *book, process_id, pepper, settings.prompts)
+    book = (duplicates.clock, settings.zone, settings.currency)
+    return Admission(control_data, rates, ledger, background, *book, process_id, settings.prompts, duplicates)
 
 
 def _exchange_context(

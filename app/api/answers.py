@@ -16,6 +16,7 @@ from app.api.picture_urls import public_url
 from app.core.limits import Unit
 from app.core.money import decimal_text
 from app.core.request import ResponseFormat
+from app.core.retry import DUPLICATE
 from app.errors import GatewayError, InternalError
 from app.images.booking import BookedAnswer
 from app.images.crash import crash_point
@@ -125,13 +126,18 @@ async def _yield_after(sent: bytes) -> None:
 
 
 def common_headers(pending: PendingAnswer) -> dict[str, str]:
-    """Make the rate headers; for an alias also the model it stands for, and for a replay `idempotent-replayed` and the id of the
-    original request."""
+    """Make the rate headers; for an alias also the model it stands for, for a replay `idempotent-replayed` and the id of the
+    original request, and for a duplicate the picture that was bought before."""
     headers = rate_headers(pending.rates)
     if pending.aliased_model is not None:
         headers["x-imagegate-model"] = pending.aliased_model
-    original = {"idempotent-replayed": "true", "x-imagegate-request-id": pending.request_id}
-    return headers | (original if pending.replayed else {})
+    if pending.duplicate_of is not None:
+        headers["x-imagegate-duplicate-of"] = pending.duplicate_of
+    if pending.replayed:
+        kind = DUPLICATE if pending.served_duplicate else "idempotent-replayed"
+        value = "served" if pending.served_duplicate else "true"
+        headers |= {kind: value, "x-imagegate-request-id": pending.request_id}
+    return headers
 
 
 def error_frame(exc: GatewayError) -> bytes:

@@ -61,6 +61,7 @@ async def _buy(
         if exc.type != "in_flight":
             door(request).note_used_up(caller.key_id, exc.retry_after_s or USED_UP_S)
         raise
+    deferred = deferred and not pending.served_duplicate  # Its answer is there already.
     return await (accepted(gateway, pending) if deferred else response_to(pending, connection, gateway, request))
 
 

@@ -107,13 +107,31 @@ def _refused(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return dict.fromkeys(statuses, refused)
 
 
+_ANSWER_HEADERS: dict[str, Any] = {
+    "x-imagegate-duplicate-of": {
+        "description": "Kept picture that you bought in this project by an equal request before.",
+        "schema": {"type": "string", "example": "req_01a1ff32beb40ea6e55605530862_0"},
+    },
+    "x-imagegate-duplicate": {
+        "description": "`served`: the answer is made of those pictures; it cost nothing.",
+        "schema": {"type": "string", "enum": ["served"]},
+    },
+}
+_SERVE = {
+    "name": "x-imagegate-duplicate",
+    "in": "header",
+    "description": "`serve`: where you bought the same in this project before and all `n` pictures are kept, they are the answer, "
+    "and nothing is bought.",
+    "schema": {"type": "string", "enum": ["serve"]},
+}
 _BOUGHT: dict[str, Any] = {
     "description": "The images. With `stream: true`, events `*.partial_image` and `*.completed` instead.",
     "model": ImagesOut,
+    "headers": _ANSWER_HEADERS,
     "content": {"text/event-stream": {"schema": {"type": "string", "example": _EVENTS}}},
 }
 _IMAGE_ANSWERS = {200: _BOUGHT, **_refused(400, 401, 403, 404, 413, 415, 424, 429, 500, 502, 503)}
-_KEY: dict[str, Any] = {"security": [{"apiKey": []}]}
+_KEY: dict[str, Any] = {"security": [{"apiKey": []}], "parameters": [_SERVE]}
 _MULTIPART = _object(
     _PROMPT | _FACTS | {"image": _FILES, "mask": {"type": "string", "format": "binary"}},
     "prompt",

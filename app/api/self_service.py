@@ -58,7 +58,8 @@ async def own_costs(
 
 @router.post("/images/quote", openapi_extra=_QUOTE_BODY)
 async def quote_image(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> QuoteOut:
-    """Quote a generation or edit: the most it can cost, the limit that would refuse it now, and what would be left.
+    """Quote a generation or edit: the most it can cost, the limit that would refuse it now, what would be left, and whether
+    it was bought before.
 
     Nothing is bought, reserved or sent, and no rate is spent. `allowed` is about limits only; any other fault is the same
     error as for the request itself.
@@ -68,7 +69,8 @@ async def quote_image(request: Request, caller: Caller, gateway: Wired, caps: Ca
     try:
         catalog = await gateway.control_data.catalog()
         quote = await _reader(gateway).quote(catalog, caller, image_request, gateway.clock.now_ms())
-        return QuoteOut.of(quote, gateway.currency)
+        earlier = await gateway.image_service.duplicates.find(caller, quote.request)
+        return QuoteOut.of(quote, gateway.currency, None if earlier is None else earlier.picture_id)
     finally:
         image_request.close()
 

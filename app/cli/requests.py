@@ -57,6 +57,7 @@ _REQUEST = (
     Column("ended_at", "time"),
     Column("total_ms", "number"),
     Column("upstream_ms", "number"),
+    Column("duplicate_of"),
 )
 _CORRECTION = (
     Column("created_at", "time"),

@@ -7,6 +7,7 @@ from app.errors import InvalidValue
 
 KEY_CHARS_MAX = 255
 COUNT_MAX = 100
+DUPLICATE = "x-imagegate-duplicate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +19,13 @@ class Retry:
     count: int = 0
     counting: bool = False
     """True when the client sends a count: it retries by itself."""
+    serve_duplicate: bool = False
+    """True when pictures that an equal request bought before may be the answer (`x-imagegate-duplicate: serve`)."""
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> "Retry":
-        """Read the headers. Raises InvalidValue for an Idempotency-Key that is not 1 to 255 visible ASCII characters."""
+        """Read the headers. Raises InvalidValue for an Idempotency-Key that is not 1 to 255 visible ASCII characters, and for an
+        `x-imagegate-duplicate` other than `serve`: its client does not mean to pay again."""
         key = headers.get("idempotency-key")
         if key is not None and not (0 < len(key) <= KEY_CHARS_MAX and all("!" <= char <= "~" for char in key)):
             raise InvalidValue(
@@ -30,4 +34,7 @@ class Retry:
             )
         count = headers.get("x-stainless-retry-count", "")
         counting = count.isascii() and count.isdigit() and len(count) < 5
-        return cls(key, min(int(count), COUNT_MAX) if counting else 0, counting)
+        duplicate = headers.get(DUPLICATE, "").strip().lower()
+        if duplicate not in ("", "serve"):
+            raise InvalidValue(f"{DUPLICATE} must be serve, or be left out; it is '{duplicate[:40]}'.", param=DUPLICATE)
+        return cls(key, min(int(count), COUNT_MAX) if counting else 0, counting, bool(duplicate))

@@ -13,6 +13,7 @@ from app.core.retry import Retry
 from app.errors import GatewayError, InternalError, InvalidApiKey, Overloaded
 from app.images.booking import retry_until_booked
 from app.images.crash import crash_point
+from app.images.duplicates import Duplicates
 from app.images.refusals import quota_refusal, rate_refusal
 from app.rates import Rates, RateState, charge
 from app.store.clock import Clock
@@ -33,6 +34,8 @@ class Admitted:
     request: ImageRequest
     model: Model
     rates: tuple[RateState, ...]
+    duplicate_of: str | None
+    """Kept picture that its user bought by an equal request before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,9 @@ class Admission:
     zone: ZoneInfo
     currency: str
     process_id: str
-    pepper: bytes
     prompts: PromptLevel
     """Form in which prompts stand in the book."""
+    duplicates: Duplicates
 
     async def admit(
         self, request_id: str, grant: Grant, request: ImageRequest, identity: RequestIdentity
@@ -66,19 +69,19 @@ class Admission:
 
         Return None when another request has taken its idempotency key meanwhile.
         """
-        model, resolved = await self._allowed_request(grant, request)
+        model, resolved = await self.allowed_request(grant, request)
         reservation = self._reservation(request_id, grant, resolved, model, identity)
         states = await self.spend_rates(grant, model.id, images=request.n)
         for _ in range(STALE_TRIES):
             outcome = await self._reserve(reservation)
             if isinstance(outcome, Reserved):
-                return Admitted(reservation, resolved, model, states)
+                return Admitted(reservation, resolved, model, states, outcome.duplicate_of)
             if isinstance(outcome, Duplicate):
                 return None
             if isinstance(outcome, LimitExceeded):
                 raise quota_refusal(outcome, reservation.reserved_at_ms, self.zone, self.currency)
             grant = await self._reload_grant(grant)
-            model, resolved = await self._allowed_request(grant, request)
+            model, resolved = await self.allowed_request(grant, request)
             reservation = self._reservation(request_id, grant, resolved, model, identity)
         raise Overloaded("The settings of this gateway are being changed; nothing was bought. Try again in a moment.")
 
@@ -86,7 +89,9 @@ class Admission:
         """Return a request for an alias as one for its model, any other unchanged. Raises StoreUnavailable."""
         return (await self.control_data.catalog()).resolve(request)
 
-    async def _allowed_request(self, grant: Grant, request: ImageRequest) -> tuple[Model, ImageRequest]:
+    async def allowed_request(self, grant: Grant, request: ImageRequest) -> tuple[Model, ImageRequest]:
+        """Resolve an alias, and check that the key may use the model so. Raises as `grants.allowed_request` does, and
+        StoreUnavailable."""
         return allowed_request(await self.control_data.catalog(), grant, request)
 
     def _reservation(
@@ -108,7 +113,7 @@ class Admission:
             quality=request.quality,
             stream=request.stream,
             prompt_chars=request.prompt_chars,
-            prompt_hmac=None if kept == "none" else keys.keyed_digest(self.pepper, prompt.encode()),
+            prompt_hmac=None if kept == "none" else keys.keyed_digest(self.duplicates.pepper, prompt.encode()),
             quote_micros=model.quote_micros(request, now_ms),
             reserved_at_ms=now_ms,
             revision=grant.revision,
@@ -119,6 +124,7 @@ class Admission:
             response_format=request.response_format,
             asked_model=request.asked_model,
             prompt=prompt if kept == "text" and prompt else None,
+            duplicate_digest=self.duplicates.digest(grant, request),
         )
 
     async def spend_rates(self, grant: Grant, model: str, *, images: int) -> tuple[RateState, ...]:

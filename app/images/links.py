@@ -76,15 +76,15 @@ class PictureLinks:
     keep_ms: int
 
     async def expires_s(self, request_id: str) -> int | None:
-        """Return the end of links to pictures of an answer (Unix s); None when it is not kept. Raises StoreUnavailable."""
+        """Return the end of links to pictures of an answer (Unix s); None when neither it nor one of them is kept. Raises StoreUnavailable."""
         now_ms = self.clock.now_ms()
         row = await self.kept_answers.rows.find(request_id)
-        if row is None or row.expires_at_ms <= now_ms:
-            return None
         kept = await self.kept_answers.picture_rows.of_request(request_id)
         ends_ms = [picture.kept_until_ms for picture in kept]
-        until_ms = min(ends_ms, default=max(row.expires_at_ms, row.created_at_ms + self.keep_ms))
-        return min(hour_end_ms(now_ms + self.link_ms), until_ms) // 1000
+        if not ends_ms and row is not None and row.expires_at_ms > now_ms:
+            ends_ms = [max(row.expires_at_ms, row.created_at_ms + self.keep_ms)]
+        # Kept pictures of an answer that is not stored any more are served as a duplicate.
+        return min(hour_end_ms(now_ms + self.link_ms), *ends_ms) // 1000 if ends_ms else None
 
     async def open(self, picture_id: str, expires: str, signature: str) -> OpenPicture:
         """Open the picture of a link. Raises PermissionDenied, NotFound, ResultExpired, StoreUnavailable."""

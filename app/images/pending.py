@@ -57,6 +57,10 @@ class PendingAnswer:
     _task: "asyncio.Task[BookedAnswer]"
     _deadline: ClientDeadline
     _deliveries: DeliveryNotes
+    duplicate_of: str | None = None
+    """Kept picture that its user bought by an equal request before."""
+    served_duplicate: bool = False
+    """True when the answer is made of the pictures of that request, and nothing was bought."""
 
     async def result(self) -> BookedAnswer:
         """Wait for the booked answer. Raises the GatewayError the exchange ended with, and UpstreamOutcomeUnknown after the
@@ -98,8 +102,10 @@ class PendingAnswer:
             await self.result()
 
     def note_delivery(self) -> None:
-        """Record that a connected client has received the last byte."""
-        self._deliveries.add(self.request_id)
+        """Record that a connected client has received the last byte. A served duplicate is not the answer that a retry of the
+        earlier request waits for."""
+        if not self.served_duplicate:
+            self._deliveries.add(self.request_id)
 
     async def _wait(self, queue: EventQueue) -> bool:
         """Wait for a frame or the end. Return False after KEEP_ALIVE_S without either."""

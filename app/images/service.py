@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -26,6 +27,7 @@ from app.store.requests import StoredRequest
 DRAIN_RETRY_AFTER_S = 5
 """`Retry-After` during a drain. By then the load balancer has seen that this process is not ready any more."""
 ATTACH_TRIES = 5
+DRAINING = "This gateway is shutting down; nothing was bought. Try again: another one takes over."
 SHUTTING_DOWN = "This gateway is shutting down"
 NOTE_TIMEOUT_S = 1.0
 """Longest time to record a refusal. It is the shortest `Retry-After`, so the record stands before the retry comes."""
@@ -57,6 +59,7 @@ class ImageService:
         client_deadline_s: float,
     ):
         self._admission = admission
+        self.duplicates = admission.duplicates
         self._context = context
         self.replay = replay
         self._deliveries = deliveries
@@ -95,11 +98,12 @@ class ImageService:
         """Attach to the earlier request that `request` repeats, or admit and send it.
 
         Raises the GatewayError of a refusal, and ClientGone when `has_disconnected` returns True before the request was sent.
-        `request` is closed in any case, now or by its exchange. `deferred`: the client fetches the answer later.
+        `request` is closed in any case. `deferred`: the client fetches the answer later.
         """
         identity = RequestIdentity(retry, fingerprint(request))
         try:
-            self._refuse_while_draining()
+            if self.draining:
+                raise Draining(DRAINING, retry_after_s=DRAIN_RETRY_AFTER_S)
             return await self._attach_or_admit(request_id, grant, request, identity, has_disconnected, deferred)
         except GatewayError as exc:
             request.close()
@@ -114,8 +118,8 @@ class ImageService:
     def collect(self, original: StoredRequest, owner: str) -> PendingAnswer:
         """Replay the answer of a request that has ended to `owner`, a user. Raises RateLimited when too many of theirs wait."""
         self.places.attach(owner)
-        queue = EventQueue() if original.stream else None
-        return self._attach_task(original.id, original.aliased_model, (), queue, self.replay.answer(original.id), owner)
+        answer = self.replay.answer(original.id)
+        return self._attach_task(original.id, original.aliased_model, (), original.stream, answer, owner)
 
     def note_refusal(
         self, request_id: str, grant: Grant, error: GatewayError, operation: Operation, model: str | None = None
@@ -148,6 +152,8 @@ class ImageService:
             original = await self.replay.original(grant, identity.retry, identity.fingerprint)
             if original is not None:
                 return await self._attach(original, grant, request)
+            if identity.retry.serve_duplicate and (served := await self._serve_duplicate(grant, request)):
+                return served
             try:
                 pending = await self._admit_and_send(request_id, grant, request, identity, has_disconnected, deferred)
             except GatewayError as exc:
@@ -209,7 +215,8 @@ class ImageService:
         task.add_done_callback(lambda _: running.pop(id))
         task.add_done_callback(lambda _: self.places.free(exchange.admitted.reservation.user_id))
         rates, model, deadline = exchange.admitted.rates, exchange.request.aliased_model, self._deadline(task)
-        return PendingAnswer(id, model, rates, False, exchange.queue, exchange.sent, task, deadline, self._deliveries)
+        same, notes = exchange.admitted.duplicate_of, self._deliveries
+        return PendingAnswer(id, model, rates, False, exchange.queue, exchange.sent, task, deadline, notes, same)
 
     async def _attach(self, original: str, grant: Grant, request: ImageRequest) -> PendingAnswer:
         """Attach to an original. This spends a request of the rates but no images, and reserves nothing."""
@@ -221,16 +228,37 @@ class ImageService:
             self.places.detach(grant.user_id)
             raise
         request.close()
-        queue = EventQueue() if request.stream else None
         answer = self.replay.answer(original, resolved)
-        return self._attach_task(original, resolved.aliased_model, rates, queue, answer, grant.user_id)
+        return self._attach_task(original, resolved.aliased_model, rates, request.stream, answer, grant.user_id)
+
+    async def _serve_duplicate(self, grant: Grant, request: ImageRequest) -> PendingAnswer | None:
+        """Answer with pictures that an equal request bought, which spends a request of the rates. Return None when one is gone."""
+        model, resolved = await self._admission.allowed_request(grant, request)
+        earlier = await self.duplicates.find(grant, resolved, whole=True)
+        if earlier is None:
+            return None
+        self.places.attach(grant.user_id)
+        answer = None
+        try:
+            rates = await self._admission.spend_rates(grant, model.id, images=0)
+            answer = await self.duplicates.answer(earlier, resolved)
+        finally:
+            if answer is None:
+                self.places.detach(grant.user_id)
+        if answer is None:
+            return None
+        request.close()
+        self._context.background.start(self.duplicates.note_served(earlier, grant.key_id))
+        id, work = earlier.request_id, asyncio.sleep(0, answer)
+        pending = self._attach_task(id, resolved.aliased_model, rates, request.stream, work, grant.user_id)
+        return replace(pending, duplicate_of=earlier.picture_id, served_duplicate=True)
 
     def _attach_task(
         self,
         original: str,
         aliased_model: str | None,
         rates: tuple[RateState, ...],
-        queue: EventQueue | None,
+        stream: bool,
         work: Coroutine[Any, Any, BookedAnswer],
         owner: str,
     ) -> PendingAnswer:
@@ -238,13 +266,8 @@ class ImageService:
         task.add_done_callback(lambda _: self.places.detach(owner))
         sent = asyncio.Event()
         sent.set()
-        deadline = self._deadline(task)
+        deadline, queue = self._deadline(task), EventQueue() if stream else None
         return PendingAnswer(original, aliased_model, rates, True, queue, sent, task, deadline, self._deliveries)
-
-    def _refuse_while_draining(self) -> None:
-        if self.draining:
-            message = "This gateway is shutting down; nothing was bought. Try again: another one takes over."
-            raise Draining(message, retry_after_s=DRAIN_RETRY_AFTER_S)
 
     def _deadline(self, task: asyncio.Task[BookedAnswer]) -> ClientDeadline:
         deadline = ClientDeadline(task, self._client_deadline_s)

@@ -107,14 +107,15 @@ class PictureFilter:
 
 @dataclass(frozen=True, slots=True)
 class PictureDetail:
-    """Picture with the prompt of its request, None where it is not kept, the request's cost, which all its pictures share, and the
-    names of its user and its project."""
+    """Picture with the prompt of its request, None where it is not kept, the request's cost, which all its pictures share, the
+    names of its user and its project, and the picture that an equal request had bought before."""
 
     record: PictureRecord
     prompt: str | None
     cost_micros: int | None
     user: str
     project: str
+    duplicate_of: str | None
 
 
 async def page_of_pictures(
@@ -157,6 +158,7 @@ _SELECT = (
         pictures,
         requests.c.prompt,
         requests.c.cost_micros,
+        requests.c.duplicate_of,
         users.c.name.label("user"),
         projects.c.name.label("project"),
     )
@@ -171,4 +173,5 @@ def _detail(row: sa.RowMapping) -> PictureDetail:
     record = PictureRecord(
         **{name: row[name] for name in PictureRecord.__slots__ if name != "c2pa"}, c2pa=bool(row["c2pa"])
     )
-    return PictureDetail(record, row["prompt"], row["cost_micros"], row["user"], row["project"])
+    about = (row[name] for name in ("prompt", "cost_micros", "user", "project", "duplicate_of"))
+    return PictureDetail(record, *about)

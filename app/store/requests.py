@@ -55,6 +55,7 @@ class RequestRecord:
     dispatched_at_ms: int | None
     ended_at_ms: int | None
     upstream_ms: int | None
+    duplicate_of: str | None
 
     @property
     def error_message(self) -> str | None:
@@ -94,6 +95,7 @@ class StoredRequest:
     reserved_at_ms: int
     dispatched_at_ms: int | None
     ended_at_ms: int | None
+    duplicate_of: str | None
 
     @property
     def ended(self) -> bool:

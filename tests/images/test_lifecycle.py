@@ -195,7 +195,7 @@ async def test_an_attached_retry_does_not_hold_up_the_end_of_a_drained_gateway(
             service = gateway.gateway.image_service
             service.places.attach("lin")
             pending = service._attach_task(
-                "req_of_another", None, (), None, service.replay.answer("req_of_another"), "lin"
+                "req_of_another", None, (), False, service.replay.answer("req_of_another"), "lin"
             )
             service.close()
             with pytest.raises(UpstreamOutcomeUnknown):

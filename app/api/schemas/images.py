@@ -26,6 +26,7 @@ _REQUEST = {
     "dispatched_at": 1795996800,
     "ended_at": 1795996821,
     "error": None,
+    "duplicate_of": None,
 }
 _IMAGES = {
     "created": 1795996800,
@@ -93,6 +94,7 @@ class ImageRequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     dispatched_at: int | None
     ended_at: int | None
     error: ErrorDetail | None
+    duplicate_of: str | None = Field(description="A kept picture that you bought by an equal request before.")
 
     @classmethod
     def of(cls, request: StoredRequest, currency: str) -> Self:

@@ -27,6 +27,7 @@ _PICTURE = {
     "prompt": None,
     "model": "gpt-image-1",
     "cost_micros": 1_000_000,
+    "duplicate_of": None,
 }
 _OWNED = {"user_id": "user-7d2n0q5f2m0c", "user": "lin", "project_id": "proj_3v9d4h6j2n0q", "project": "web"}
 _PRUNED = {
@@ -68,12 +69,16 @@ class PictureOut(AnswerModel, json_schema_extra={"example": _PICTURE}):
     cost_micros: int | None = Field(
         description="Cost of its request with all its pictures; null for a picture of another user."
     )
+    duplicate_of: str | None = Field(
+        description="Picture that its owner had bought by an equal request before; null for a picture of another user."
+    )
 
     @classmethod
     def of(cls, found: PictureDetail, viewer: PictureViewer) -> Self:
-        """Make the answer for a viewer; only the owner is told the cost."""
+        """Make the answer for a viewer; only the owner is told the cost, and of an equal request before."""
         is_own = found.record.user_id == viewer.user_id
-        return cls(**_fields(found), prompt=found.prompt, cost_micros=found.cost_micros if is_own else None)
+        own = {name: getattr(found, name) if is_own else None for name in ("cost_micros", "duplicate_of")}
+        return cls(**_fields(found), **own, prompt=found.prompt)
 
 
 class PictureWithOwnerOut(PictureOut, json_schema_extra={"example": _PICTURE | _OWNED}):
@@ -90,7 +95,8 @@ class PictureWithOwnerOut(PictureOut, json_schema_extra={"example": _PICTURE | _
         owner = {name: getattr(found.record, name) for name in ("user_id", "project_id")}
         names = {"user": found.user, "project": found.project}
         prompt = found.prompt if may_read else None
-        return cls(**_fields(found), **owner, **names, prompt=prompt, cost_micros=found.cost_micros)
+        money = {"cost_micros": found.cost_micros, "duplicate_of": found.duplicate_of}
+        return cls(**_fields(found), **owner, **names, prompt=prompt, **money)
 
 
 def _fields(found: PictureDetail) -> dict[str, Any]:

@@ -47,6 +47,7 @@ _REQUEST = {
     "upstream_message": "upstream error: do request failed",
     "total_ms": 21_000,
     "upstream_ms": 20_980,
+    "duplicate_of": None,
 }
 _REFUSAL = {
     "object": "refusal",
@@ -121,6 +122,9 @@ class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     )
     total_ms: int | None = Field(description="Time from the reservation to the end.")
     upstream_ms: int | None
+    duplicate_of: str | None = Field(
+        description="A kept picture that the same user bought by an equal request before; null for most requests."
+    )
 
     @classmethod
     def of(cls, request: RequestRecord, **more: Any) -> Self:

@@ -2,6 +2,8 @@
 
 from typing import Literal, Self
 
+from pydantic import Field
+
 from app.api.schemas.base import AnswerModel
 from app.api.schemas.keys import KeyProject
 from app.api.schemas.limits import LIMIT_EXAMPLE, LimitOut, QuotedLimitOut
@@ -82,6 +84,7 @@ class QuoteOut(
             "allowed": True,
             "refused_by": None,
             "limits": [{**LIMIT_EXAMPLE, "needed": 1_000_000, "left_after": 118_000_000}],
+            "duplicate_of": None,
         }
     },
 ):
@@ -99,13 +102,17 @@ class QuoteOut(
     allowed: bool
     refused_by: QuotedLimitOut | None
     limits: list[QuotedLimitOut]
+    duplicate_of: str | None = Field(
+        description="A kept picture that you bought by an equal request; with `x-imagegate-duplicate: serve` it is served instead."
+    )
 
     @classmethod
-    def of(cls, quote: Quote, currency: str) -> Self:
+    def of(cls, quote: Quote, currency: str, duplicate_of: str | None) -> Self:
         """Make the answer from a quote."""
         refused_by = quote.refused_by
         return cls.from_record(
             quote.request,
+            duplicate_of=duplicate_of,
             amount=decimal_text(quote.amount_micros),
             amount_micros=quote.amount_micros,
             currency=currency,

@@ -70,6 +70,18 @@ class Reservation:
         None
     )
     prompt: Annotated[str | None, Column(Text, comment="NULL unless prompts are kept; never in lists or CSV")] = None
+    duplicate_digest: Annotated[
+        bytes | None,
+        Column(
+            LargeBinary,
+            comment="equal for requests of one user in one project that ask for the same; a release clears it",
+        ),
+    ] = None
+
+    @property
+    def looked_up_digest(self) -> bytes | None:
+        """Digest to find an earlier purchase by. None for a retry, which is no purchase of its own."""
+        return self.duplicate_digest if self.tries == 1 else None
 
     def hold(self, unit: Unit) -> int:
         """Return what the request holds of a limit, in the limit's unit."""

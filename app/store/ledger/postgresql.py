@@ -27,6 +27,7 @@ from app.store.ledger.columns import (
     spent_sql,
     values,
 )
+from app.store.ledger.earlier import earlier_picture_sql
 from app.store.ledger.types import Duplicate, LimitExceeded, Reserved, ReserveOutcome, Room, Stale
 from app.store.postgresql import TRIES, Pool
 
@@ -72,9 +73,12 @@ class PostgresqlLedger:
         keys = reservation.counter_keys
         holds = [reservation.hold(key.limit.unit) for key in keys]
         columns = (*values(reservation), reservation.reserved_at_ms)
-        row = await self._pool.row(_RESERVE, *_counter_rows(reservation), holds, reservation.revision, *columns)
+        earlier = (reservation.looked_up_digest, reservation.reserved_at_ms, reservation.reserved_at_ms)
+        row = await self._pool.row(
+            _RESERVE, *_counter_rows(reservation), holds, reservation.revision, *columns, *earlier
+        )
         if row["granted"]:
-            return Reserved()
+            return Reserved(row["duplicate_of"])
         if row["revision"] != reservation.revision:
             return Stale()
         left = dict(zip(row["limit_ids"], row["lefts"], strict=True))
@@ -128,13 +132,15 @@ _RESERVE = f"""
     ), held AS (
         UPDATE counters c SET held = c.held + locked.needed FROM locked, verdict WHERE c.id = locked.id AND verdict.granted
     ), written AS (
-        INSERT INTO requests ({names(Reservation)}, tried_at_ms, counter_ids, state)
+        INSERT INTO requests ({names(Reservation)}, tried_at_ms, counter_ids, state, duplicate_of)
         SELECT {placeholders(Reservation, _NUMBERS)}, {next(_NUMBERS)},
-               (SELECT coalesce(array_agg(id), '{{}}') FROM locked), 'reserved'
+               (SELECT coalesce(array_agg(id), '{{}}') FROM locked), 'reserved', ({earlier_picture_sql(_NUMBERS, casts=True)})
         FROM verdict WHERE granted
+        RETURNING duplicate_of
     )
     SELECT granted, revision, (SELECT coalesce(array_agg(limit_id ORDER BY id), '{{}}') FROM locked) AS limit_ids,
-           (SELECT coalesce(array_agg(room ORDER BY id), '{{}}') FROM locked) AS lefts
+           (SELECT coalesce(array_agg(room ORDER BY id), '{{}}') FROM locked) AS lefts,
+           (SELECT duplicate_of FROM written) AS duplicate_of
     FROM verdict
 """  # noqa: S608  (constants only)
 
@@ -156,7 +162,8 @@ _END = f"""
     ), ended AS (
         UPDATE requests r SET state = $4, {assignments((Ending, Settlement), numbers(12))},
             idempotency_key = CASE WHEN $4 = 'released' THEN NULL ELSE r.idempotency_key END,
-            fingerprint = CASE WHEN $4 <> 'released' OR $5::boolean AND r.idempotency_key IS NULL THEN r.fingerprint END
+            fingerprint = CASE WHEN $4 <> 'released' OR $5::boolean AND r.idempotency_key IS NULL THEN r.fingerprint END,
+            duplicate_digest = CASE WHEN $4 <> 'released' THEN r.duplicate_digest END
         FROM before WHERE r.id = before.id
         RETURNING r.*, before.state AS was
     ), locked AS (

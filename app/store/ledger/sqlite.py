@@ -21,6 +21,7 @@ from app.store.ledger.columns import (
     spent_sql,
     values,
 )
+from app.store.ledger.earlier import earlier_picture_sql
 from app.store.ledger.types import Duplicate, LimitExceeded, Reserved, ReserveOutcome, Room, Stale
 from app.store.writer import Writer
 
@@ -72,8 +73,17 @@ def _reserve(db: sqlite3.Connection, reservation: Reservation) -> ReserveOutcome
         holds.append((needed, counter_id))
     db.executemany(_HOLD, holds)
     counter_ids = json.dumps([counter_id for _, counter_id in holds])
-    db.execute(_INSERT, (*values(reservation), reservation.reserved_at_ms, counter_ids))
-    return Reserved()
+    duplicate_of = _earlier_picture(db, reservation)
+    db.execute(_INSERT, (*values(reservation), reservation.reserved_at_ms, counter_ids, duplicate_of))
+    return Reserved(duplicate_of)
+
+
+def _earlier_picture(db: sqlite3.Connection, reservation: Reservation) -> str | None:
+    if reservation.looked_up_digest is None:
+        return None
+    row = (reservation.looked_up_digest, reservation.reserved_at_ms, reservation.reserved_at_ms)
+    found: tuple[str] | None = db.execute(_FIND_PICTURE, row).fetchone()
+    return None if found is None else found[0]
 
 
 def _counter(db: sqlite3.Connection, key: CounterKey) -> tuple[int, int]:
@@ -119,10 +129,11 @@ _FIND_COUNTER = """
 """
 _OPEN_COUNTER = "INSERT INTO counters (limit_id, starts_at_ms, spent, held) VALUES (?, ?, 0, 0)"
 _FIND_KEYED = "SELECT 1 FROM requests WHERE api_key_id = ? AND idempotency_key = ?"
+_FIND_PICTURE = earlier_picture_sql(question_marks())
 _HOLD = "UPDATE counters SET held = held + ? WHERE id = ?"
 _INSERT = f"""
-    INSERT INTO requests ({names(Reservation)}, tried_at_ms, counter_ids, state)
-    VALUES ({placeholders(Reservation, question_marks())}, ?, ?, 'reserved')
+    INSERT INTO requests ({names(Reservation)}, tried_at_ms, counter_ids, duplicate_of, state)
+    VALUES ({placeholders(Reservation, question_marks())}, ?, ?, ?, 'reserved')
 """  # noqa: S608  (constants only)
 _DISPATCH = """
     UPDATE requests SET state = 'dispatched', dispatched_at_ms = ?, relay = ?
@@ -143,7 +154,8 @@ _MOVE = f"""
         (SELECT amount FROM limits WHERE limits.id = counters.limit_id) - spent - held
 """  # noqa: S608  (constants only)
 _FREE_KEYS = """
-    UPDATE requests SET fingerprint = CASE WHEN ? AND idempotency_key IS NULL THEN fingerprint END, idempotency_key = NULL
+    UPDATE requests SET fingerprint = CASE WHEN ? AND idempotency_key IS NULL THEN fingerprint END, idempotency_key = NULL,
+        duplicate_digest = NULL
     WHERE id = ?
 """
 # Triggers on `usage` add the same sums to `usage_hours` and `usage_days` (migration 0008).

@@ -14,7 +14,10 @@ from app.store.ledger.columns import UNRESOLVED, CounterKey, Ending, Reservation
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """Outcome: every counter had room and holds the request's amount now."""
+    """Outcome: every counter had room and holds the request's amount now. `duplicate_of` is a kept picture that its user bought by
+    an equal request before."""
+
+    duplicate_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,17 @@ from app.store.tables.alerting import alerts, deliveries, due, firings
 from app.store.tables.base import metadata
 from app.store.tables.book import (
     alike,
+    bought_duplicates,
+    equal_purchases,
     idempotency,
+    is_duplicate,
     is_unresolved,
     is_untaken,
     refusal_log,
     refusals,
     requests,
     results,
+    served_duplicates,
     unresolved,
     untaken,
 )

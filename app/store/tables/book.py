@@ -20,6 +20,9 @@ requests = Table(
     Column(
         "delivered_at_ms", BigInteger, comment="when the last byte of the answer was first handed over; never a state"
     ),
+    Column(
+        "duplicate_of", Text, comment="a picture that its user had bought by an equal request before and that was kept"
+    ),
     Index(None, "reserved_at_ms"),
     Index(None, "user_id", "reserved_at_ms"),
     Index(None, "api_key_id", "reserved_at_ms"),
@@ -47,6 +50,34 @@ idempotency = Index(
 )
 
 alike = Index("ix_requests_fingerprint", requests.c.fingerprint)
+
+has_duplicate_digest = requests.c.duplicate_digest.is_not(None)
+
+equal_purchases = Index(
+    "ix_requests_duplicate_digest",
+    requests.c.duplicate_digest,
+    requests.c.reserved_at_ms,
+    sqlite_where=has_duplicate_digest,
+    postgresql_where=has_duplicate_digest,
+)
+
+is_duplicate = requests.c.duplicate_of.is_not(None)
+
+bought_duplicates = Index(
+    "ix_requests_duplicates", requests.c.reserved_at_ms, sqlite_where=is_duplicate, postgresql_where=is_duplicate
+)
+"""Index for reports of what was bought twice."""
+
+served_duplicates = Table(
+    "served_duplicates",
+    metadata,
+    Column("hour_at_ms", BigInteger, primary_key=True, comment="start of the UTC hour"),
+    Column("request_id", Text, primary_key=True, comment="the request whose pictures were served"),
+    Column("api_key_id", Text, primary_key=True, comment="the key that they were served to"),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Pictures that were served again instead of being bought: a count for each hour, request and key. They moved no money."""
 
 results = Table(
     "results",
