@@ -31,7 +31,6 @@ from app.errors import ConfigurationError, GatewayError, StoreUnavailable
 from app.images.admission import Admission
 from app.images.answers import KeptAnswers
 from app.images.booking import Listeners, log_event
-from app.images.duplicates import Duplicates
 from app.images.exchange import ExchangeContext
 from app.images.places import Places
 from app.images.recovery import Heartbeat, Recovery
@@ -132,8 +131,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     process_locks = ProcessLocks(made_directory(data_dir / "processes"), processes.id)
     (taking, library), notes = pictures_from(settings, kept_answers, clock, sandbox), DeliveryNotes(retries, clock)
     refusal_log, listeners = _listeners(database, clock, taking)
-    duplicates = duplicates_from(settings, kept_answers, clock, pepper)
-    admission = _admission(settings, control_data, rates, ledger, background, processes.id, duplicates)
+    admission = _admission(settings, control_data, rates, ledger, background, processes.id, kept_answers, clock, pepper)
     context = _exchange_context(settings, upstream, database, ledger, kept_answers, background, listeners, clock)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = _image_service(settings, admission, context, replay, notes)
@@ -188,10 +186,13 @@ def _admission(
     ledger: Ledger,
     background: BackgroundTasks,
     process_id: str,
-    duplicates: Duplicates,
+    kept_answers: KeptAnswers,
+    clock: Clock,
+    pepper: bytes,
 ) -> Admission:
-    book = (duplicates.clock, settings.zone, settings.currency)
-    return Admission(control_data, rates, ledger, background, *book, process_id, settings.prompts, duplicates)
+    duplicates = duplicates_from(settings, kept_answers, clock, pepper)
+    own = (clock, settings.zone, settings.currency, process_id, settings.prompts, duplicates)
+    return Admission(control_data, rates, ledger, background, *own)
 
 
 def _exchange_context(

@@ -76,7 +76,10 @@ class PictureLinks:
     keep_ms: int
 
     async def expires_s(self, request_id: str) -> int | None:
-        """Return the end of links to pictures of an answer (Unix s); None when neither it nor one of them is kept. Raises StoreUnavailable."""
+        """Return the end of links to pictures of an answer (Unix s); None when neither it nor one of them is kept.
+
+        Raises StoreUnavailable.
+        """
         now_ms = self.clock.now_ms()
         row = await self.kept_answers.rows.find(request_id)
         kept = await self.kept_answers.picture_rows.of_request(request_id)
