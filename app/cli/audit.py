@@ -29,5 +29,7 @@ async def audit(ctx: ApiContext) -> None:
         looked_at = ", ".join(f"{count} {name}" for name, count in found["looked_at"].items())
         found_words = f"{len(differences)} differences" if differences else "clean"
         say(f"imagegate: {found_words} ({looked_at}).")
+        if number := found["pictures"]["link_only"]:
+            say(f"imagegate: {number} pictures were never kept: the relay's link was all there was.")
     if differences:
         raise typer.Exit(FAILED)

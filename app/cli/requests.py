@@ -42,6 +42,7 @@ _REQUEST = (
     Column("quote_micros", "money"),
     Column("cost_micros", "money"),
     Column("images", "number"),
+    Column("link_only", "number"),
     Column("flag"),
     Column("input_tokens", "number"),
     Column("output_tokens", "number"),

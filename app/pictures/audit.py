@@ -18,12 +18,14 @@ NAMED_MAX = 100
 @dataclass(frozen=True, slots=True)
 class PictureAudit:
     """Result of an audit of pictures: ids of rows and their bytes where those are missing or of another length, and names of files
-    and their bytes without a row; of each NAMED_MAX at most. The counts are of all."""
+    and their bytes without a row; of each NAMED_MAX at most. The counts are of all; `link_only` counts pictures that were
+    never kept, because the relay's link was all there was."""
 
     rows: int
     files: int
     rows_without_bytes: int
     bytes_without_rows: int
+    link_only: int
     lost: tuple[tuple[str, int], ...] = ()
     stray: tuple[tuple[str, int], ...] = ()
 
@@ -31,9 +33,9 @@ class PictureAudit:
 async def audit_pictures(rows: PictureRows, folder: Path | None) -> PictureAudit:
     """Compare the rows of pictures with the files in `folder`; None for pictures in a bucket, which is not listed. Changes nothing.
     Raises StoreUnavailable."""
-    count = await rows.count()
+    count, link_only = await rows.count(), await rows.count_link_only()
     if folder is None:
-        return PictureAudit(count, 0, 0, 0)
+        return PictureAudit(count, 0, 0, 0, link_only)
     files = await asyncio.to_thread(_sizes, folder, time.time() - YOUNG_S)
     lost: list[tuple[str, int]] = []
     named: set[str] = set()
@@ -43,7 +45,8 @@ async def audit_pictures(rows: PictureRows, folder: Path | None) -> PictureAudit
         if size_bytes != record.bytes and await rows.find(record.id) is not None:
             lost.append((record.id, record.bytes))
     stray = [(name, size) for name, (size, is_old) in files.items() if is_old and name not in named]
-    return PictureAudit(count, len(files), len(lost), len(stray), tuple(lost[:NAMED_MAX]), tuple(stray[:NAMED_MAX]))
+    named_only = (tuple(lost[:NAMED_MAX]), tuple(stray[:NAMED_MAX]))
+    return PictureAudit(count, len(files), len(lost), len(stray), link_only, *named_only)
 
 
 def _sizes(folder: Path, old_s: float) -> Mapping[str, tuple[int, bool]]:

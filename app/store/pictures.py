@@ -7,7 +7,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from app.store.engine import Database, insert
-from app.store.ledger.columns import Cut
+from app.store.ledger.columns import LINK_ONLY, Cut
 from app.store.requests import StoredRequest, select_stored, stored
 from app.store.results import PRUNE_MAX, newest_above
 from app.store.tables import is_untaken, pictures, requests, results
@@ -118,6 +118,9 @@ class PictureRows:
                 if changed.rowcount == 0:
                     continue
                 recorded.append(answer.request_id)
+                if link_only := sum(cut.length == LINK_ONLY for cut in answer.cuts):
+                    of_request = requests.c.id == answer.request_id
+                    await connection.execute(sa.update(requests).where(of_request).values(link_only=link_only))
                 if answer.pictures:
                     rows = [asdict(picture) | {"c2pa": int(picture.c2pa)} for picture in answer.pictures]
                     await connection.execute(insert(connection, pictures).on_conflict_do_nothing(), rows)
@@ -135,6 +138,12 @@ class PictureRows:
         async with self.database.read() as connection:
             count: int = (await connection.execute(sa.select(sa.func.count()).select_from(pictures))).scalar_one()
             return count
+
+    async def count_link_only(self) -> int:
+        """Count the pictures of all requests that are not kept, because the relay's link was all there was. Reads all requests."""
+        total = sa.select(sa.func.coalesce(sa.func.sum(requests.c.link_only), 0))
+        async with self.database.read() as connection:
+            return int((await connection.execute(total)).scalar_one())
 
     async def every(self) -> AsyncIterator[PictureRecord]:
         """Yield all pictures by their id, in steps of PRUNE_MAX."""

@@ -56,6 +56,7 @@ class RequestRecord:
     ended_at_ms: int | None
     upstream_ms: int | None
     duplicate_of: str | None
+    link_only: int | None
 
     @property
     def error_message(self) -> str | None:

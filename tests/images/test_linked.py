@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from blake3 import blake3
 
 from app.errors import ConfigurationError, StorageFull
+from app.pictures.audit import audit_pictures
 from app.sandbox import RunningSandbox
 from app.settings import read_settings
 from app.store.engine import DatabaseUrl
@@ -83,6 +84,14 @@ async def taken(client: Client) -> tuple[list[dict[str, Any]], list[list[int]]]:
     return sorted(rows, key=lambda row: row["index"]), cuts
 
 
+async def link_only(client: Client) -> tuple[list[int | None], int]:
+    """Have the stored answers pruned; returns what the requests and the audit then say of links that were all there was."""
+    gateway = client.gateway.gateway
+    await gateway.kept_answers.prune(gateway.clock.now_ms() + 10**10)
+    counts = [row["link_only"] for row in await client.gateway.rows()]
+    return counts, (await audit_pictures(gateway.library.rows, gateway.picture_folder)).link_only
+
+
 def files(running: Running) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (running.gateway.data_dir / "pictures").iterdir()}
 
@@ -119,6 +128,7 @@ async def test_each_picture_is_fetched_once_and_what_is_none_stays_a_link(opened
         await client.gateway.gateway.taking.sweep(2**62)
         again = await client.ask(SMALL, key="one")
 
+    assert await link_only(client) == ([3], 3)
     assert sorted(request.line.split(" ")[1] for request in relay.requests[1:]) == sorted(answers)
     assert all("authorization" not in request.headers for request in relay.requests[1:])
     assert [(row["index"], row["digest"]) for row in rows] == [(0, blake3(PNG).hexdigest())]
@@ -200,6 +210,7 @@ async def test_a_disk_that_is_full_while_a_picture_arrives_or_is_stored_is_tried
         [row], cuts = await taken(client)
 
     assert (row["digest"], cuts) == (blake3(PNG).hexdigest(), [[0, 0, 0]])
+    assert await link_only(client) == ([None], 0)
 
 
 async def test_a_link_beside_base64_is_not_fetched(opened: Opened) -> None:

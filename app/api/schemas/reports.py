@@ -145,12 +145,14 @@ class ReconcileRequest(InputModel, json_schema_extra={"example": {"dry_run": Tru
 
 
 class AuditedPictures(AnswerModel):
-    """Kept pictures and their files. Files in a bucket are not listed: then all counts but `rows` are 0."""
+    """Kept pictures and their files. Files in a bucket are not listed: then the counts about them are 0. `link_only` counts
+    pictures that were never kept, because the relay's link was all there was; they are no differences."""
 
     rows: int
     files: int
     rows_without_bytes: int
     bytes_without_rows: int
+    link_only: int
 
 
 class AuditOut(
@@ -169,7 +171,7 @@ class AuditOut(
                 }
             ],
             "looked_at": {"requests": 1200, "counters": 40, "rows of usage": 300, "pictures": 900},
-            "pictures": {"rows": 900, "files": 890, "rows_without_bytes": 0, "bytes_without_rows": 0},
+            "pictures": {"rows": 900, "files": 890, "rows_without_bytes": 0, "bytes_without_rows": 0, "link_only": 2},
         }
     },
 ):

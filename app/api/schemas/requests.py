@@ -33,6 +33,7 @@ _REQUEST = {
     "quote_micros": 1_000_000,
     "cost_micros": None,
     "images": None,
+    "link_only": None,
     "flag": None,
     "input_tokens": None,
     "output_tokens": None,
@@ -105,6 +106,10 @@ class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     quote_micros: int = Field(description="Highest cost, which is held until the outcome is known.")
     cost_micros: int | None
     images: int | None
+    link_only: int | None = Field(
+        description="Pictures of its answer that are not kept: the relay's link was all there was, and led to no picture. Null for "
+        "none."
+    )
     flag: str | None = Field(description="Mark of an unusual settlement, like `short` or `by_hand`.")
     input_tokens: int | None
     output_tokens: int | None

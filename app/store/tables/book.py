@@ -23,6 +23,9 @@ requests = Table(
     Column(
         "duplicate_of", Text, comment="a picture that its user had bought by an equal request before and that was kept"
     ),
+    Column(
+        "link_only", Integer, comment="pictures of its answer that are not kept: the relay's link was all there was"
+    ),
     Index(None, "reserved_at_ms"),
     Index(None, "user_id", "reserved_at_ms"),
     Index(None, "api_key_id", "reserved_at_ms"),
