@@ -17,6 +17,11 @@ _SUMS = (
     Column("input_tokens", "number"),
     Column("output_tokens", "number"),
 )
+_DUPLICATES = (
+    Column("duplicates", "number"),
+    Column("duplicates_micros", "money", "duplicates_cost"),
+    Column("duplicates_served", "number"),
+)
 
 
 @command(app, "usage", csv=True)
@@ -43,7 +48,7 @@ async def usage(
     names, rows = report["by"], report["data"]
     if ctx.out.format is Format.csv:
         with_ids = [each for name in names for each in ((name, f"{name}_id") if name in _WITH_IDS else (name,))]
-        ctx.out.csv([*map(Column, with_ids), *_SUMS], rows)
+        ctx.out.csv([*map(Column, with_ids), *_SUMS, *_DUPLICATES], rows)
         return
     # A key is known by its id: names of keys need not be unique.
     columns = [Column(each) for name in names for each in (("key", "key_id") if name == "key" else (name,))]
@@ -52,4 +57,5 @@ async def usage(
         if names
         else []
     )
-    ctx.out.table([*columns, *_SUMS], [*rows, *total])
+    has_duplicates = any(report["total"][column.field] for column in _DUPLICATES)
+    ctx.out.table([*columns, *_SUMS, *(_DUPLICATES if has_duplicates else ())], [*rows, *total])

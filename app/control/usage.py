@@ -1,16 +1,19 @@
 """Usage reports: requests, images, tokens and cost by any dimensions."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import get_args
+from zoneinfo import ZoneInfo
 
-from app.control.dates import day
+from app.control.dates import day, start_of_day_ms
 from app.control.names import quoted
 from app.errors import InvalidValue
 from app.store import usage as store
+from app.store.duplicates import Names, duplicates_report
 from app.store.engine import Database
-from app.store.usage import Dimension, Sums, UsageRow
+from app.store.usage import Dimension, DuplicateSums, Sums, UsageRow
 
+UTC = ZoneInfo("UTC")
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 
@@ -21,24 +24,44 @@ class UsageReport:
     by: tuple[Dimension, ...]
     rows: tuple[UsageRow, ...]
     total: Sums
+    duplicates: DuplicateSums
 
 
 async def report(
-    database: Database, by: Sequence[str], since: str | None = None, until: str | None = None
+    database: Database, by: Sequence[str], since: str | None = None, until: str | None = None, zone: ZoneInfo = UTC
 ) -> UsageReport:
-    """Sum settled requests by dimensions; `since` is inclusive, `until` exclusive, days like `2026-12-01`.
+    """Sum settled requests by dimensions; `since` is inclusive, `until` exclusive, days like `2026-12-01` in `zone`.
 
     Raises InvalidValue.
     """
     dimensions = _dimensions(by)
-    since = None if since is None else day(since, "since")
-    until = None if until is None else day(until, "until")
+    since, since_ms = _bound(since, "since", zone)
+    until, until_ms = _bound(until, "until", zone)
     if since is not None and until is not None and since >= until:
         message = f"Nothing lies between since {since} and until {until}: the day of until is not part of the report."
         raise InvalidValue(message, param="until")
     async with database.read() as connection:
         rows = await store.report(connection, dimensions, since, until)
-    return UsageReport(dimensions, tuple(rows), sum((row.sums for row in rows), Sums()))
+        repeated = await duplicates_report(connection, dimensions, since_ms, until_ms, zone)
+    total, duplicates = sum((row.sums for row in rows), Sums()), sum(repeated.values(), DuplicateSums())
+    return UsageReport(dimensions, tuple(_merged(rows, repeated, dimensions)), total, duplicates)
+
+
+def _bound(text: str | None, field: str, zone: ZoneInfo) -> tuple[str | None, int | None]:
+    return (None, None) if text is None else (day(text, field), start_of_day_ms(text, field, zone))
+
+
+def _merged(
+    rows: Sequence[UsageRow], repeated: Mapping[Names, DuplicateSums], by: Sequence[Dimension]
+) -> list[UsageRow]:
+    """Add duplicates to the rows of their groups. A group in which everything was served gets a row of its own."""
+    merged = [replace(row, duplicates=repeated.get(row.names, row.duplicates)) for row in rows]
+    known = {row.names for row in rows}
+    merged += [UsageRow(names, Sums(), sums) for names, sums in repeated.items() if names not in known]
+    if "day" in by:
+        at = list(by).index("day")
+        merged.sort(key=lambda row: row.names[at])
+    return merged
 
 
 def _dimensions(by: Sequence[str]) -> tuple[Dimension, ...]:

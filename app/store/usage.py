@@ -27,11 +27,25 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
+class DuplicateSums:
+    """Requests for what their user had bought before: how many were bought all the same and what they cost, both part of `Sums`,
+    and how many were served what there was, for nothing."""
+
+    duplicates: int = 0
+    duplicates_micros: int = 0
+    duplicates_served: int = 0
+
+    def __add__(self, other: "DuplicateSums") -> "DuplicateSums":
+        return DuplicateSums(*(getattr(self, name) + getattr(other, name) for name in DuplicateSums.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
 class UsageRow:
     """Sums of one group. `names` has a pair (name, id) for each dimension, in their order; the two are equal without an id."""
 
     names: tuple[tuple[str, str], ...]
     sums: Sums
+    duplicates: DuplicateSums = DuplicateSums()
 
 
 async def report(

@@ -185,13 +185,13 @@ def test_usage_as_csv_has_plain_decimals_and_nothing_a_spreadsheet_would_execute
     cli.database(book)
 
     assert cli("usage --format csv").out.splitlines() == [
-        "model,requests,images,cost,input_tokens,output_tokens",
-        "'=1+1,1,1,0.00001,0,0",
-        "'+1,1,1,0.000009,0,0",
-        "'-1,1,1,0.000008,0,0",
-        "'@SUM(A1),1,1,0.000007,0,0",
-        "'\tx,1,1,0.000006,0,0",
-        '"plain ""a"", b",1,1,0.000005,0,0',
+        "model,requests,images,cost,input_tokens,output_tokens,duplicates,duplicates_cost,duplicates_served",
+        "'=1+1,1,1,0.00001,0,0,0,0.00,0",
+        "'+1,1,1,0.000009,0,0,0,0.00,0",
+        "'-1,1,1,0.000008,0,0,0,0.00,0",
+        "'@SUM(A1),1,1,0.000007,0,0,0,0.00,0",
+        "'\tx,1,1,0.000006,0,0,0,0.00,0",
+        '"plain ""a"", b",1,1,0.000005,0,0,0,0.00,0',
     ]
 
 

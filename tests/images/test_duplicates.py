@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.control import usage
+from app.control.audit import audit
 from app.control.model_aliases import AliasChange, set_alias
 from app.control.prices import PriceEntry, set_price
 from app.core.pricing import PerImage
 from app.sandbox import RunningSandbox
+from app.store.ledger import corrections
 from app.store.tables import pictures, requests, results, served_duplicates
+from app.store.usage import DuplicateSums
 from tests.administration import disable_user
 from tests.api.bodies import picture
 from tests.gateways import running_gateway
@@ -253,3 +257,26 @@ async def test_a_served_answer_is_not_the_delivery_that_the_retry_of_the_origina
     await client.gateway.gateway.image_service._deliveries.write()
 
     assert [row["delivered_at_ms"] for row in await client.gateway.rows()] == [None]
+
+
+async def test_usage_counts_what_was_bought_twice_and_what_was_served(new_client: NewClient) -> None:
+    lin, mia = await new_client("lin"), await new_client("mia")
+    gateway = lin.gateway.gateway
+    await bought(lin)
+    again = await lin.ask(LARGE)
+    for client in (lin, mia, mia):
+        await client.ask(LARGE, **SERVE)
+    await gateway.background.finish(5)
+    late = corrections.Correction(again.headers["x-request-id"], "short", "the bill", "a test", 1, cost_micros=500_000)
+    await corrections.post(gateway.database, late, gateway.zone)
+
+    by_user = await usage.report(gateway.database, ["user", "day"], zone=gateway.zone)
+    over = await usage.report(gateway.database, ["model"], until="2020-01-01", zone=gateway.zone)
+
+    found = {row.names[0][0]: (row.sums.requests, row.sums.cost_micros, row.duplicates) for row in by_user.rows}
+    assert found == {
+        "lin": (2, 2_500_000, DuplicateSums(1, 1_500_000, 1)),
+        "mia": (1, 1_000_000, DuplicateSums(0, 0, 1)),
+    }
+    assert (by_user.duplicates, over.rows) == (DuplicateSums(1, 1_500_000, 2), ())
+    assert (await audit(gateway.database, gateway.zone)).differences == ()

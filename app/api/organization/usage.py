@@ -15,7 +15,7 @@ from app.api.organization.usage_queries import CostsQuery, ImagesCsvQuery, Image
 from app.api.schemas.base import EXTENSION
 from app.api.schemas.usage import CostsOut, ImagesUsageOut, UsageReportOut
 from app.control import usage
-from app.store.usage import Sums
+from app.store.usage import DuplicateSums, Sums
 
 router = APIRouter(tags=["Usage and costs"])
 WITH_IDS = ("project", "user", "key")
@@ -63,7 +63,7 @@ async def usage_report(
 ) -> Response:
     """Report usage and cost from the day `since` to the day before `until`, sorted by day, if grouped by it, then by cost."""
     names = [name.strip() for name in by.split(",") if name.strip()]
-    report = await usage.report(caller.database, names, since, until)
+    report = await usage.report(caller.database, names, since, until, caller.gateway.zone)
     return await asyncio.to_thread(_report_response, report, caller.gateway.currency)
 
 
@@ -74,11 +74,11 @@ def _report_response(report: usage.UsageReport, currency: str) -> Response:
         named: dict[str, Any] = {}
         for name, (text, id_) in zip(report.by, row.names, strict=True):
             named |= {name: text or None, **({f"{name}_id": id_} if name in WITH_IDS else {})}
-        rows.append(named | _sums(row.sums))
-    total = _sums(report.total)
+        rows.append(named | _sums(row.sums, row.duplicates))
+    total = _sums(report.total, report.duplicates)
     answer = {"object": "usage.report", "by": report.by, "data": rows, "total": total, "currency": currency}
     return json_response(answer)
 
 
-def _sums(sums: Sums) -> dict[str, int]:
-    return {name: getattr(sums, name) for name in Sums.__slots__}
+def _sums(*sums: Sums | DuplicateSums) -> dict[str, int]:
+    return {name: getattr(each, name) for each in sums for name in each.__slots__}

@@ -30,6 +30,7 @@ _COSTS = {
     "amount_micros": 12_000_000,
 }
 _SUMS = {"requests": 9, "images": 12, "cost_micros": 12_000_000, "input_tokens": 0, "output_tokens": 0}
+_DUPLICATES = {"duplicates": 2, "duplicates_micros": 2_000_000, "duplicates_served": 5}
 
 
 def _page(result: dict[str, Any]) -> dict[str, Any]:
@@ -122,6 +123,11 @@ class UsageSums(AnswerModel):
     cost_micros: int
     input_tokens: int
     output_tokens: int
+    duplicates: int = Field(description="Requests for what their user had bought before and that was kept.")
+    duplicates_micros: int = Field(description="What these cost.")
+    duplicates_served: int = Field(
+        description="Requests that were served what there was, for nothing; in no other sum."
+    )
 
 
 class UsageReportRow(UsageSums):
@@ -137,9 +143,15 @@ class UsageReportOut(
             "object": "usage.report",
             "by": ["user", "model"],
             "data": [
-                {"user": "lin", "user_id": "user-1c4b9z6l0p2d0k3n5v8q2x7m", "model": "gpt-image-1", **_SUMS},
+                {
+                    "user": "lin",
+                    "user_id": "user-1c4b9z6l0p2d0k3n5v8q2x7m",
+                    "model": "gpt-image-1",
+                    **_SUMS,
+                    **_DUPLICATES,
+                },
             ],
-            "total": _SUMS,
+            "total": _SUMS | _DUPLICATES,
             "currency": "CNY",
         }
     },
