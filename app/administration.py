@@ -23,6 +23,7 @@ from app.images.storing import PictureStoring
 from app.images.taking import PictureTaking
 from app.notify.notifier import Mailbox, Notifier, WebhookRules
 from app.pictures.library import PictureLibrary
+from app.pictures.thumbnails import Thumbnails
 from app.settings import Settings
 from app.store.clock import Clock
 from app.store.duplicates import PurchaseRows
@@ -37,6 +38,7 @@ from app.upstream.client import HttpUpstream
 from app.upstream.fetch import PictureFetcher
 
 PICTURES = "pictures"
+THUMBNAILS = "thumbnails"
 SANDBOX_NETWORK = "127.0.0.0/8"
 """Network of the sandbox relay, whose links lead to this machine."""
 
@@ -70,8 +72,7 @@ class Administration:
 
     def pictures(self) -> PictureLibrary:
         """Return the library of pictures. Raises ConfigurationError for a bucket that cannot be used."""
-        files = picture_files_from(self.settings, self.data_dir, self.clock)
-        return PictureLibrary(PictureRows(self.database), files, self.clock, self.settings.pictures_bytes_max)
+        return library_from(self.settings, self.data_dir, self.database, self.clock)
 
 
 @asynccontextmanager
@@ -213,19 +214,29 @@ def kept_answers_from(settings: Settings, data_dir: Path, database: Database, cl
     )
     files = _blobs(settings, FolderBlobs(made_directory(data_dir / "results")), "", clock)
     rows = ResultRows(database, keeps_untaken=settings.pictures_keep_days > 0)
-    made_directory(data_dir / PICTURES)
+    for folder in (PICTURES, THUMBNAILS):
+        made_directory(data_dir / folder)
     return KeptAnswers(files, rows, retention, picture_files_from(settings, data_dir, clock), PictureRows(database))
 
 
-def picture_files_from(settings: Settings, data_dir: Path, clock: Clock) -> PictureFiles:
-    """Make the files of pictures in DATA_DIR, whose folder a command that only reads does not make, and in the bucket. Raises
+def picture_files_from(settings: Settings, data_dir: Path, clock: Clock, folder: str = PICTURES) -> PictureFiles:
+    """Make the files of pictures in a folder of DATA_DIR, which a command that only reads does not make, and of the bucket. Raises
     ConfigurationError."""
-    local = FolderBlobs(data_dir / PICTURES, DIGEST_PATTERN, "pictures")
-    return PictureFiles(_blobs(settings, local, "/pictures", clock))
+    local = FolderBlobs(data_dir / folder, DIGEST_PATTERN, folder)
+    return PictureFiles(_blobs(settings, local, f"/{folder}", clock))
+
+
+def library_from(
+    settings: Settings, data_dir: Path, database: Database, clock: Clock, files: PictureFiles | None = None
+) -> PictureLibrary:
+    """Make the library of the pictures that are kept, over `files` where there are some already. Raises ConfigurationError."""
+    rows, files = PictureRows(database), files or picture_files_from(settings, data_dir, clock)
+    thumbnails = Thumbnails(rows, files, picture_files_from(settings, data_dir, clock, THUMBNAILS))
+    return PictureLibrary(rows, files, thumbnails, clock, settings.pictures_bytes_max)
 
 
 def pictures_from(
-    settings: Settings, kept_answers: KeptAnswers, clock: Clock, sandbox: bool
+    settings: Settings, data_dir: Path, kept_answers: KeptAnswers, clock: Clock, sandbox: bool
 ) -> tuple[PictureTaking, PictureLibrary]:
     """Make what takes pictures from stored answers, and the library of those that are kept. Needs a running event loop."""
     rows, files = kept_answers.picture_rows, kept_answers.picture_files
@@ -234,9 +245,9 @@ def pictures_from(
         deadline_s=settings.pictures_fetch_s,
         bytes_max=settings.pictures_fetch_bytes_max,
     )
+    library = library_from(settings, data_dir, rows.database, clock, files)
     storing = PictureStoring(files, settings.pictures_keep_days * DAY_MS)
-    taking = PictureTaking(kept_answers, rows, storing, fetcher, clock)
-    return taking, PictureLibrary(rows, files, clock, settings.pictures_bytes_max)
+    return PictureTaking(kept_answers, rows, storing, fetcher, clock, library.thumbnails.hear), library
 
 
 def duplicates_from(settings: Settings, kept_answers: KeptAnswers, clock: Clock, pepper: bytes) -> Duplicates:

@@ -125,11 +125,14 @@ async def _close(gateway: Gateway) -> None:
 def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
     database, clock, background, rates = open_database(url), Clock(), BackgroundTasks(), _rates(settings)
     ledger, retries = open_book(url, settings.database_connections_max)
-    schema_gate = SchemaGate(database, pepper, settings.currency, settings.timezone)
+    notes, schema_gate = (
+        DeliveryNotes(retries, clock),
+        SchemaGate(database, pepper, settings.currency, settings.timezone),
+    )
     upstream, kept_answers = upstream_from(settings), kept_answers_from(settings, data_dir, database, clock)
     processes, control_data, zone = Processes(database, new_id("proc_")), ControlData(database), settings.zone
     process_locks = ProcessLocks(made_directory(data_dir / "processes"), processes.id)
-    (taking, library), notes = pictures_from(settings, kept_answers, clock, sandbox), DeliveryNotes(retries, clock)
+    taking, library = pictures_from(settings, data_dir, kept_answers, clock, sandbox)
     refusal_log, listeners = _listeners(database, clock, taking)
     admission = _admission(settings, control_data, rates, ledger, background, processes.id, kept_answers, clock, pepper)
     context = _exchange_context(settings, upstream, database, ledger, kept_answers, background, listeners, clock)
@@ -266,6 +269,7 @@ def _database_chores(
     yield Chore("stray files of pictures", partial(asyncio.to_thread, taking.files.tidy), every_s=60.0)
     if taking.keep_ms:
         yield Chore("pictures", when_fit(taking.turn), every_s=0)
+    yield from library.thumbnails.chores(when_fit)
     yield Chore("pruning of pictures", when_fit(library.turn), every_s=60.0, first_after_s=10.0)
     yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
     yield Chore("alerts", when_fit(alerting.fire_reached), every_s=3.0)

@@ -8,6 +8,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app.errors import InvalidValue
 from app.images.links import OpenPicture
+from app.spool import Spool
 
 INLINE = ("png", "jpeg", "webp")
 """Formats that a browser may show. Others are downloaded: an SVG can hold a program."""
@@ -39,6 +40,11 @@ def picture_response(request: Request, picture: OpenPicture, now_ms: int) -> Res
         picture.spool.close()
         return Response(None, status, headers)
     return StreamingResponse(_bytes(picture, wanted), status, headers)
+
+
+def thumbnail(picture_id: str, spool: Spool, expires_at_ms: int) -> OpenPicture:
+    """Make the thumbnail of a picture ready to be sent."""
+    return OpenPicture(f"{picture_id}-thumbnail", spool, spool.size_bytes, "webp", expires_at_ms)
 
 
 def _headers(picture: OpenPicture, now_ms: int) -> dict[str, str]:

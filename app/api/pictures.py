@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from app.api import openapi
 from app.api.deps import Wired, caller, guard, links
-from app.api.picture_response import ANY_PAGE, picture_response
+from app.api.picture_response import ANY_PAGE, picture_response, thumbnail
 from app.errors import GatewayError
 from app.images.links import OpenPicture
 from app.store.picture_lists import PictureViewer
@@ -31,6 +31,29 @@ async def retrieve_picture(
         exc.headers = exc.headers | ANY_PAGE
         raise
     return picture_response(request, picture, gateway.clock.now_ms())
+
+
+@router.get("/{picture_id}/thumbnail", **openapi.PICTURE)
+async def retrieve_thumbnail(
+    request: Request, gateway: Wired, picture_id: str, expires: str = "", signature: str = ""
+) -> Response:
+    """Return a small copy of a picture, WebP of at most 320 pixels a side, for whoever may have the picture: with the `expires` and
+    `signature` of its link, or an API key. One that is not made yet takes a moment; 503 with Retry-After where it takes longer
+    than 5 s, 404 where the picture cannot be decoded."""
+    try:
+        guard(request).count_picture(request)
+        if expires or signature or "authorization" not in request.headers:
+            *_, expires_at_ms = links(request).check(picture_id, expires, signature)
+            record = await gateway.library.find(picture_id)
+        else:
+            grant = await caller(request, gateway)
+            record = (await gateway.library.show(PictureViewer(grant.user_id, grant.project_id), picture_id)).record
+            expires_at_ms = record.kept_until_ms
+        spool = await gateway.library.thumbnails.open(record)
+    except GatewayError as exc:
+        exc.headers = exc.headers | ANY_PAGE
+        raise
+    return picture_response(request, thumbnail(record.id, spool, expires_at_ms), gateway.clock.now_ms())
 
 
 async def _open(request: Request, gateway: Gateway, picture_id: str, expires: str, signature: str) -> OpenPicture:

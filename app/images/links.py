@@ -89,8 +89,9 @@ class PictureLinks:
         # Kept pictures of an answer that is not stored any more are served as a duplicate.
         return min(hour_end_ms(now_ms + self.link_ms), *ends_ms) // 1000 if ends_ms else None
 
-    async def open(self, picture_id: str, expires: str, signature: str) -> OpenPicture:
-        """Open the picture of a link. Raises PermissionDenied, NotFound, ResultExpired, StoreUnavailable."""
+    def check(self, picture_id: str, expires: str, signature: str) -> tuple[str, int, int]:
+        """Check a link; returns the request, the index of the picture and the end of the link (Unix ms). Raises PermissionDenied,
+        NotFound, ResultExpired."""
         if not hmac.compare_digest(self._signature(picture_id, expires).encode(), signature.encode(errors="replace")):
             raise PermissionDenied(TAMPERED, param="signature")
         named = _PICTURE_ID.fullmatch(picture_id)
@@ -100,9 +101,14 @@ class PictureLinks:
         if expires_at_ms <= self.clock.now_ms():
             ended = iso(expires_at_ms, self.zone)
             raise ResultExpired(f"This link expired at {ended}. {NEW_LINK.format(request_id)}", param="expires")
+        return request_id, int(named[2]), expires_at_ms
+
+    async def open(self, picture_id: str, expires: str, signature: str) -> OpenPicture:
+        """Open the picture of a link. Raises PermissionDenied, NotFound, ResultExpired, StoreUnavailable."""
+        request_id, index, expires_at_ms = self.check(picture_id, expires, signature)
         record = await self.kept_answers.picture_rows.find(picture_id)
         if record is None:
-            return await self._from_answer(picture_id, request_id, int(named[2]), expires_at_ms)
+            return await self._from_answer(picture_id, request_id, index, expires_at_ms)
         return await self.open_kept(record, expires_at_ms)
 
     async def open_kept(self, record: PictureRecord, expires_at_ms: int) -> OpenPicture:

@@ -7,7 +7,7 @@ each of the others has a task of its own, so that a slow server of pictures hold
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -63,6 +63,8 @@ class PictureTaking:
     storing: PictureStoring
     fetcher: PictureFetcher
     clock: Clock
+    on_taken: Callable[[Sequence[PictureRecord]], None] = lambda _: None
+    """Listener that hears of the pictures that are kept now; it must not wait."""
     _ended: dict[str, None] = field(default_factory=dict, init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _swept_at_ms: int | None = field(default=None, init=False)
@@ -220,6 +222,7 @@ class PictureTaking:
             if not taken:
                 return
             recorded = await self.rows.note_taken(taken)
+        self.on_taken([picture for each in taken for picture in each.pictures])
         crash_point("after_pictures")
         shortened = {answer.request_id for answer in taken if answer.body is not None}
         await self._remove([request_id for request_id in recorded if request_id in shortened])

@@ -55,6 +55,17 @@ class PictureAdministration:
             raise
         return found, spool
 
+    async def open_thumbnail(self, picture_id: str) -> tuple[PictureDetail, Spool]:
+        """Open the thumbnail of a picture as `open` does its bytes; raises what that and `Thumbnails.open` raise."""
+        found = await self.openable(picture_id)
+        spool = await self.library.thumbnails.open(found.record)
+        try:
+            await self._log_opening(found, "thumbnail")
+        except BaseException:
+            spool.close()
+            raise
+        return found, spool
+
     async def delete(self, picture_id: str) -> None:
         """Remove a picture for good, and log it. Raises NotFound, StoreUnavailable, and BlobUnavailable while the bucket fails."""
         found = await self.library.show(self.viewer, picture_id)

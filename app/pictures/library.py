@@ -11,6 +11,7 @@ from app.blobs.folder import BlobUnavailable
 from app.blobs.picture_files import PictureFiles
 from app.core.intervals import DAY_MS
 from app.errors import InvalidValue, NotFound
+from app.pictures.thumbnails import Thumbnails
 from app.spool import Spool
 from app.store.clock import Clock
 from app.store.pages import Cursor, Page
@@ -46,6 +47,7 @@ class PictureLibrary:
 
     rows: PictureRows
     files: PictureFiles
+    thumbnails: Thumbnails
     clock: Clock
     bytes_max: int
     searching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
@@ -97,14 +99,23 @@ class PictureLibrary:
             raise NotFound(f"The bytes of {record.id} are gone. `imagegate audit` names what is missing.")
         return spool
 
+    async def find(self, picture_id: str) -> PictureRecord:
+        """Read a picture for whoever has a link to it. Raises NotFound, StoreUnavailable."""
+        record = await self.rows.find(picture_id)
+        if record is None:
+            raise NotFound(NO_PICTURE)
+        return record
+
     async def remove(self, picture_ids: Sequence[str]) -> int:
-        """Remove pictures and the files that no other picture names, and return the bytes of those; absent ones are no error.
+        """Remove pictures, and the files and thumbnails that no other picture names; returns the bytes of those. Absent ones are no
+        error.
 
         Raises StoreUnavailable, and BlobUnavailable while the bucket fails: then their rows stay, so that the same call can be
         repeated.
         """
         async with self.files.lock:
             files = await self.rows.only_files(picture_ids)
+            await self.thumbnails.files.blobs.remove(list(files))
             await self.files.blobs.remove(list(files))
             await self.rows.forget(picture_ids)
         return sum(files.values())

@@ -1,6 +1,6 @@
 """Rows of kept pictures, and the stored answers whose pictures are still to be kept."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from app.store.requests import StoredRequest, select_stored, stored
 from app.store.results import PRUNE_MAX, newest_above
 from app.store.tables import is_untaken, pictures, requests, results
 
+_DISK_BYTES = pictures.c.bytes + sa.func.coalesce(pictures.c.thumbnail_bytes, 0)
 Visibility = Literal["private", "project"]
 
 
@@ -35,6 +36,8 @@ class PictureRecord:
     visibility: Visibility
     created_at_ms: int
     kept_until_ms: int
+    thumbnail_bytes: int | None = None
+    """Size of its thumbnail; None while none is made, 0 when none can be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,7 @@ class PictureRows:
         """Find the creation time (ms) up to which pictures must go for the rest to take `bytes_max` bytes at most; those made since
         `younger_than_ms` stay, and those kept no longer do not count. None when nothing has to go."""
         order, kept = (pictures.c.created_at_ms, pictures.c.id), pictures.c.kept_until_ms > now_ms
-        return await newest_above(self.database, order, pictures.c.bytes, bytes_max, younger_than_ms, kept)
+        return await newest_above(self.database, order, _DISK_BYTES, bytes_max, younger_than_ms, kept)
 
     async def made_by(self, newest_ms: int) -> list[str]:
         """List up to PRUNE_MAX pictures made at `newest_ms` or before, oldest first."""
@@ -179,7 +182,7 @@ class PictureRows:
             for value in (one, columns.bytes)
         ]
         stays = sa.func.sum(sa.case((is_due, 0), else_=1))
-        files = sa.select(sa.func.max(columns.bytes).label("bytes")).group_by(columns.digest).having(stays == 0)
+        files = sa.select(sa.func.max(_DISK_BYTES).label("bytes")).group_by(columns.digest).having(stays == 0)
         freed = sa.select(sa.func.coalesce(sa.func.sum(files.subquery().c.bytes), 0))
         async with self.database.read() as connection:
             old, old_bytes, above, above_bytes = map(int, (await connection.execute(sa.select(*counts))).one())
@@ -187,13 +190,24 @@ class PictureRows:
         return DuePictures(old, old_bytes, above, above_bytes, file_bytes)
 
     async def only_files(self, picture_ids: Sequence[str]) -> dict[str, int]:
-        """Return the digests that no other pictures than these have, with the bytes of their files."""
+        """Return the digests that no other pictures than these have, with the bytes of their files, thumbnails included."""
         named = pictures.c.id.in_(picture_ids)
         wanted = sa.select(pictures.c.digest).where(named).distinct()
         shared = sa.select(pictures.c.digest).where(pictures.c.digest.in_(wanted), sa.not_(named))
-        only = sa.select(pictures.c.digest, pictures.c.bytes).where(named, pictures.c.digest.not_in(shared))
+        size = sa.func.max(_DISK_BYTES).label("bytes")
+        only = sa.select(pictures.c.digest, size).where(named, pictures.c.digest.not_in(shared))
         async with self.database.read() as connection:
-            return {row.digest: row.bytes for row in await connection.execute(only)}
+            return {row.digest: row.bytes for row in await connection.execute(only.group_by(pictures.c.digest))}
+
+    async def note_thumbnails(self, sizes: Mapping[str, int]) -> list[str]:
+        """Note the bytes of thumbnails by the digests of their pictures; returns the digests that no picture has any more."""
+        gone = []
+        async with self.database.transaction() as connection:
+            for digest, size_bytes in sizes.items():
+                statement = sa.update(pictures).where(pictures.c.digest == digest).values(thumbnail_bytes=size_bytes)
+                if (await connection.execute(statement)).rowcount == 0:
+                    gone.append(digest)
+        return gone
 
     async def forget(self, picture_ids: Sequence[str]) -> None:
         """Delete the rows of these pictures."""

@@ -12,7 +12,7 @@ from app.api import openapi
 from app.api.organization.deps import Admin, Administrator, AdminWriter
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit
 from app.api.picture_filter import FilterOfPictures
-from app.api.picture_response import picture_response
+from app.api.picture_response import picture_response, thumbnail
 from app.api.schemas.base import DeletedOut, ListOut
 from app.api.schemas.pictures import PicturesPrune, PictureWithOwnerOut, PrunedOut
 from app.control.people import user_ids_of
@@ -75,6 +75,15 @@ async def retrieve_any_picture(request: Request, caller: Admin, picture_id: str)
     record = found.record
     format = record.media_type.removeprefix("image/")
     picture = OpenPicture(record.id, spool, record.bytes, format, record.kept_until_ms)
+    return picture_response(request, picture, caller.gateway.clock.now_ms())
+
+
+@router.get("/{picture_id}/thumbnail", **openapi.PICTURE)
+async def retrieve_any_thumbnail(request: Request, caller: Admin, picture_id: str) -> Response:
+    """Return a small copy of a picture of anybody, WebP of at most 320 pixels a side; who may open it and what is logged is as for
+    its content."""
+    found, spool = await _pictures(caller).open_thumbnail(picture_id)
+    picture = thumbnail(found.record.id, spool, found.record.kept_until_ms)
     return picture_response(request, picture, caller.gateway.clock.now_ms())
 
 

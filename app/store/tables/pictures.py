@@ -22,6 +22,7 @@ pictures = Table(
     Column("visibility", Text, nullable=False, comment="private or project"),
     Column("created_at_ms", BigInteger, nullable=False, comment="when the request was settled"),
     Column("kept_until_ms", BigInteger, nullable=False),
+    Column("thumbnail_bytes", Integer, comment="size of its thumbnail; NULL: none is made yet, 0: none can be made"),
     Index(None, "request_id"),
     Index(None, "digest"),
     Index(None, "kept_until_ms"),

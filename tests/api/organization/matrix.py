@@ -81,6 +81,7 @@ ROWS = [
     # No model does it, and it takes forms only: whoever gets in is told so.
     Row("POST", "/v1/images/variations", "own", IMAGE, status=415),
     Row("GET", "/v1/images/pictures/{picture_id}/content", "linked", looking=200),
+    Row("GET", "/v1/images/pictures/{picture_id}/thumbnail", "linked", looking=200),
     Row("GET", "/v1/images/pictures", "own"),
     Row("GET", "/v1/images/pictures/{picture_id}", "mine", looking=200),
     Row("POST", "/v1/images/pictures/{picture_id}", "mine", body={"kept_until": LATER}, looking=403),
@@ -152,6 +153,7 @@ ROWS = [
     Row("GET", f"{ROOT}/pictures"),
     Row("GET", f"{ROOT}/pictures/{{picture_id}}"),
     Row("GET", f"{ROOT}/pictures/{{picture_id}}/content", reading=403),
+    Row("GET", f"{ROOT}/pictures/{{picture_id}}/thumbnail", reading=403),
     Row("DELETE", f"{ROOT}/pictures/{{picture_id}}", at={"picture_id": "unwanted_picture"}),
     Row("POST", f"{ROOT}/pictures/prune", body={"dry_run": True}),
     Row("GET", f"{ROOT}/audit_logs"),

@@ -1,5 +1,6 @@
 """Every route of the application x every kind of caller: only the intended cells succeed, and objects of others are not there."""
 
+import asyncio
 import base64
 import io
 import re
@@ -145,6 +146,7 @@ async def world(office: Office) -> World:
         "request_id": await _bought(office, key_a["value"]),
     }
     await office.running.gateway.taking.take_all()
+    await _thumbnail(office, objects["picture_id"])
     await office.post(f"/projects/{red}/users", user_id=users["al"], role="member")
     objects |= await _alerts(office, red)
     looks = await office.post(f"/projects/{red}/api_keys", user_id=users["lin"], scopes=["api.all.read"])
@@ -207,6 +209,13 @@ async def _bought(office: Office, key: str, model: str = "seedream-3.0") -> str:
     answer = await office.http.post("/v1/images/generations", json=body, headers={"Authorization": f"Bearer {key}"})
     assert answer.status_code == 200, answer.text
     return answer.headers["x-request-id"]
+
+
+async def _thumbnail(office: Office, picture: str) -> None:
+    """Wait until a thumbnail is made."""
+    async with asyncio.timeout(120):
+        while (await office.call("GET", f"/pictures/{picture}/thumbnail")).status_code == 503:
+            pass
 
 
 def _picture() -> str:
