@@ -236,7 +236,7 @@ def library_from(
 
 
 def pictures_from(
-    settings: Settings, data_dir: Path, kept_answers: KeptAnswers, clock: Clock, sandbox: bool
+    settings: Settings, kept_answers: KeptAnswers, clock: Clock, sandbox: bool
 ) -> tuple[PictureTaking, PictureLibrary]:
     """Make what takes pictures from stored answers, and the library of those that are kept. Needs a running event loop."""
     rows, files = kept_answers.picture_rows, kept_answers.picture_files
@@ -245,7 +245,7 @@ def pictures_from(
         deadline_s=settings.pictures_fetch_s,
         bytes_max=settings.pictures_fetch_bytes_max,
     )
-    library = library_from(settings, data_dir, rows.database, clock, files)
+    library = library_from(settings, kept_answers.directory.parent, rows.database, clock, files)
     storing = PictureStoring(files, settings.pictures_keep_days * DAY_MS)
     return PictureTaking(kept_answers, rows, storing, fetcher, clock, library.thumbnails.hear), library
 

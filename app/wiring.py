@@ -125,14 +125,11 @@ async def _close(gateway: Gateway) -> None:
 def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
     database, clock, background, rates = open_database(url), Clock(), BackgroundTasks(), _rates(settings)
     ledger, retries = open_book(url, settings.database_connections_max)
-    notes, schema_gate = (
-        DeliveryNotes(retries, clock),
-        SchemaGate(database, pepper, settings.currency, settings.timezone),
-    )
+    schema_gate = SchemaGate(database, pepper, settings.currency, settings.timezone)
     upstream, kept_answers = upstream_from(settings), kept_answers_from(settings, data_dir, database, clock)
     processes, control_data, zone = Processes(database, new_id("proc_")), ControlData(database), settings.zone
     process_locks = ProcessLocks(made_directory(data_dir / "processes"), processes.id)
-    taking, library = pictures_from(settings, data_dir, kept_answers, clock, sandbox)
+    (taking, library), notes = pictures_from(settings, kept_answers, clock, sandbox), DeliveryNotes(retries, clock)
     refusal_log, listeners = _listeners(database, clock, taking)
     admission = _admission(settings, control_data, rates, ledger, background, processes.id, kept_answers, clock, pepper)
     context = _exchange_context(settings, upstream, database, ledger, kept_answers, background, listeners, clock)

@@ -26,7 +26,7 @@ from app.images.replay import request_of
 from app.images.storing import PictureStoring
 from app.spool import Spool
 from app.store.clock import Clock
-from app.store.pictures import PictureRows, UntakenAnswer
+from app.store.pictures import PictureRecord, PictureRows, UntakenAnswer
 from app.upstream.fetch import PictureFetcher
 
 BATCH = 20

@@ -41,6 +41,7 @@ async def test_of_the_local_copies_the_oldest_go_above_the_cap_but_none_that_wai
         path = files.directory / name
         path.write_bytes(bytes(100))
         os.utime(path, (time.time() - age_h * 3600,) * 2)
+    (files.directory / "waiting").mkdir()
     (files.directory / "waiting" / "req_4").touch()
 
     assert files.tidy(86_400) == 2
