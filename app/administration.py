@@ -11,6 +11,7 @@ from app.blobs.folder import Blobs, FolderBlobs
 from app.blobs.picture_files import DIGEST_PATTERN, PictureFiles
 from app.control.doctor import Doctor
 from app.control.doctor_relay import RelayChecks
+from app.control.erasure import Erasure
 from app.control.findings import Finding
 from app.control.installation import check_binding, pepper_here
 from app.control.matching import MatchingRules
@@ -73,6 +74,11 @@ class Administration:
     def pictures(self) -> PictureLibrary:
         """Return the library of pictures. Raises ConfigurationError for a bucket that cannot be used."""
         return library_from(self.settings, self.data_dir, self.database, self.clock)
+
+    def erasure(self, database: Database) -> Erasure:
+        """Return the erasure of users, whose author is that of `database`. Raises as `pictures` does."""
+        answers = kept_answers_from(self.settings, self.data_dir, database, self.clock)
+        return erasure_from(answers, self.pictures())
 
 
 @asynccontextmanager
@@ -255,6 +261,11 @@ def duplicates_from(settings: Settings, kept_answers: KeptAnswers, clock: Clock,
     rows = PurchaseRows(kept_answers.picture_rows.database)
     is_on = settings.pictures_keep_days > 0 and settings.prompts != "none"
     return Duplicates(rows, kept_answers, clock, pepper, is_on)
+
+
+def erasure_from(kept_answers: KeptAnswers, library: PictureLibrary) -> Erasure:
+    """Make the erasure of users. Its author is that of the database of `kept_answers`."""
+    return Erasure(kept_answers.picture_rows.database, kept_answers.rows, kept_answers.blobs, library.remove)
 
 
 def _blobs(settings: Settings, local: FolderBlobs, folder: str, clock: Clock) -> Blobs:

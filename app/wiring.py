@@ -11,6 +11,7 @@ from app.administration import (
     Administration,
     doctor_from,
     duplicates_from,
+    erasure_from,
     kept_answers_from,
     made_directory,
     notifier_from,
@@ -268,6 +269,7 @@ def _database_chores(
         yield Chore("pictures", when_fit(taking.turn), every_s=0)
     yield from library.thumbnails.chores(when_fit)
     yield Chore("pruning of pictures", when_fit(library.turn), every_s=60.0, first_after_s=10.0)
+    yield Chore("erasure of users", when_fit(erasure_from(kept_answers, library).turn), every_s=5.0)
     yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
     yield Chore("alerts", when_fit(alerting.fire_reached), every_s=3.0)
     yield Chore("alert messages", when_fit(alerting.deliver), every_s=3.0)

@@ -10,6 +10,18 @@ from app.cli.output import Column, say
 
 app = typer.Typer(help="People who may hold keys.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id.")]
+_ERASED = (
+    Column("user_id"),
+    Column("name"),
+    Column("pseudonym"),
+    Column("status"),
+    Column("requests", "number"),
+    Column("open_requests", "number"),
+    Column("answers", "number"),
+    Column("pictures", "number"),
+    Column("picture_bytes", "number"),
+    Column("keys", "number"),
+)
 _USER = (
     Column("id"),
     Column("name"),
@@ -58,6 +70,24 @@ async def disable(ctx: ApiContext, name: Name, yes: Yes = False) -> None:
 async def enable(ctx: ApiContext, name: Name) -> None:
     """Let a disabled user's keys work again."""
     ctx.out.one(_USER, await ctx.client.post("users", name, disabled=False))
+
+
+@command(app, "erase")
+async def erase(ctx: ApiContext, name: Name, yes: Yes = False) -> None:
+    """Delete a person and erase their prompts, pictures and name for good; their money stays under a pseudonym."""
+    found = await ctx.client.get("users", name, "erasure")
+    if not ctx.out.is_json:
+        ctx.out.one(_ERASED, found)
+        say("Backups still hold all of this, and so does what others copied; erase it there yourself.")
+    confirm(f"Erase all of this for good and keep the money under {found['pseudonym']}?", yes=yes)
+    gone = found
+    while gone["has_more"]:
+        gone = await ctx.client.post("users", found["user_id"], "erase")
+        if gone["has_more"] and not ctx.out.is_json:
+            say(f"imagegate: {gone['requests']} requests and {gone['pictures']} pictures are left.")
+    ctx.out.one(_ERASED, gone)
+    if gone["status"] == "begun" and not ctx.out.is_json:
+        say("A running gateway erases within two minutes what was under way; after that the status is `ended`.")
 
 
 @command(app, "delete")

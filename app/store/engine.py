@@ -201,6 +201,7 @@ SQLITE_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
+    "secure_delete=ON",  # What is deleted or replaced is overwritten, so that an erased prompt is in no free page.
     f"busy_timeout={int(BUSY_TIMEOUT_S * 1000)}",
 )
 

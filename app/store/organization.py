@@ -50,6 +50,8 @@ class User:
     project_id: str | None = None
     role: str = "reader"
     deleted_at_ms: int | None = None
+    erased_at_ms: int | None = None
+    erasure_ended_at_ms: int | None = None
 
     @property
     def is_service_account(self) -> bool:

@@ -10,7 +10,7 @@ from app.store.engine import Database, insert
 from app.store.ledger.columns import LINK_ONLY, Cut
 from app.store.requests import StoredRequest, select_stored, stored
 from app.store.results import PRUNE_MAX, newest_above
-from app.store.tables import is_untaken, pictures, requests, results
+from app.store.tables import is_untaken, pictures, requests, results, users
 
 _DISK_BYTES = pictures.c.bytes + sa.func.coalesce(pictures.c.thumbnail_bytes, 0)
 Visibility = Literal["private", "project"]
@@ -73,6 +73,9 @@ class DuePictures:
     file_bytes: int
 
 
+_ERASED = sa.select(users.c.id).where(users.c.erased_at_ms.is_not(None))
+
+
 @dataclass(frozen=True, slots=True)
 class PictureRows:
     """Table of kept pictures. Raises StoreUnavailable."""
@@ -93,7 +96,7 @@ class PictureRows:
         wanted = (
             sa.select(id, made, results.c.expires_at_ms, requests.c.user_id, requests.c.project_id)
             .join(requests, requests.c.id == id)
-            .where(is_untaken, *where)
+            .where(is_untaken, requests.c.user_id.not_in(_ERASED), *where)
             .order_by(made, id)
             .limit(limit)
         )

@@ -10,7 +10,15 @@ from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit, read_text, values_of
 from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
 from app.api.schemas.imports import UsersImportOut
-from app.api.schemas.people import ProjectUserCreate, ProjectUserOut, ProjectUserUpdate, UserCreate, UserOut, UserUpdate
+from app.api.schemas.people import (
+    ProjectUserCreate,
+    ProjectUserOut,
+    ProjectUserUpdate,
+    UserCreate,
+    UserErasureOut,
+    UserOut,
+    UserUpdate,
+)
 from app.control import deletion, members, people
 from app.control.people import UserChange
 from app.control.people_files import FILE_BYTES_MAX, HEAD, read_people
@@ -19,6 +27,8 @@ from app.errors import UnsupportedMediaType
 from app.store.pages import Cursor
 
 router = APIRouter(tags=["Users"])
+ERASE_S = 2.0
+"""Longest time of one call that erases, in seconds: whoever calls shows the progress and calls again."""
 IN_PROJECT = "/projects/{project_id}/users"
 _EXAMPLE = f"{HEAD}\nlin,lin@example.com,posters,member,spend/month=10.00 images/day=20\n"
 _CSV = {
@@ -82,6 +92,23 @@ async def modify_user(
 async def delete_user(caller: AdminWriter, user_id: str) -> DeletedOut:
     """Delete a user for good, with their keys. Reports keep their usage and name."""
     return DeletedOut.of("organization.user", (await deletion.delete_user(caller.database, user_id)).id)
+
+
+@router.get("/users/{user_id}/erasure", openapi_extra=EXTENSION)
+async def retrieve_user_erasure(caller: Admin, user_id: str) -> UserErasureOut:
+    """Return what an erasure of a person would take, or has left. `user_id` is an id or a name, also of a deleted person."""
+    return UserErasureOut.of(await caller.gateway.erasure(caller.database).preview(user_id))
+
+
+@router.post("/users/{user_id}/erase", openapi_extra=EXTENSION)
+async def erase_user(caller: AdminWriter, user_id: str) -> UserErasureOut:
+    """Delete a person for good, then erase for 2 s what the gateway holds of them: prompts, pictures, stored answers, digests,
+    words of refusals, and their name and address everywhere. Call it again while it answers `has_more`; the gateway goes on by
+    itself, too.
+
+    The money stays under a pseudonym. Backups are not changed, nor what a PostgreSQL server still has in old rows until its VACUUM.
+    """
+    return UserErasureOut.of(await caller.gateway.erasure(caller.database).erase(user_id, ERASE_S))
 
 
 @router.post(IN_PROJECT)

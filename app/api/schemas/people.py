@@ -2,8 +2,11 @@
 
 from typing import Any, Literal, Self
 
+from pydantic import Field
+
 from app.api.schemas.base import AnswerModel, Ignored, InputModel, NamedOut, absent, seconds
 from app.api.schemas.keys import ServiceAccountKeyCreated
+from app.control.erasure import ErasureReport
 from app.store.organization import User
 from app.store.service_accounts import ServiceAccount
 
@@ -19,6 +22,20 @@ _USER = {
     "is_scim_managed": False,
     "user": {"object": "user", **_LIN, "enabled": True, "banned": False, "banned_at": None, "picture": None},
     "disabled": False,
+}
+_ERASURE = {
+    "object": "organization.user.erasure",
+    "user_id": "user-5f2m0c8b1x7k3v9d4h6j2n0q",
+    "name": "lin",
+    "pseudonym": "erased-4h6j2n0q",
+    "status": "none",
+    "has_more": True,
+    "requests": 412,
+    "open_requests": 1,
+    "answers": 3,
+    "pictures": 398,
+    "picture_bytes": 611_300_772,
+    "keys": 2,
 }
 _ACCOUNT = {
     "object": "organization.project.service_account",
@@ -89,6 +106,41 @@ class UserOut(NamedOut, json_schema_extra={"example": _USER}):
             user=details,
             disabled=disabled,
             projects=None if projects is None else UserProjects(data=listed),
+        )
+
+
+class UserErasureOut(AnswerModel, json_schema_extra={"example": _ERASURE}):
+    """Erasure of a person. The counts are what is left: `requests` with a prompt, a digest or a message, stored `answers`, kept
+    `pictures` and API `keys`; `open_requests` may still end, and what they bring is erased then."""
+
+    object: Literal["organization.user.erasure"] = "organization.user.erasure"
+    user_id: str
+    name: str = Field(description="The name, and the pseudonym once it took its place.")
+    pseudonym: str = Field(description="Name under which the money stays.")
+    status: Literal["none", "begun", "ended"] = Field(
+        description="`begun`: the gateway still erases what was under way; it ends after a minute at the earliest."
+    )
+    has_more: bool = Field(description="Not all was gone through yet.")
+    requests: int
+    open_requests: int
+    answers: int
+    pictures: int
+    picture_bytes: int
+    keys: int
+
+    @classmethod
+    def of(cls, report: ErasureReport) -> Self:
+        """Make the answer from a report."""
+        user, left = report.user, report.left
+        status: Literal["begun", "ended"] = "begun" if user.erasure_ended_at_ms is None else "ended"
+        return cls.from_record(
+            left,
+            user_id=user.id,
+            name=user.name,
+            pseudonym=report.pseudonym,
+            status="none" if user.erased_at_ms is None else status,
+            has_more=report.has_more,
+            open_requests=left.open,
         )
 
 

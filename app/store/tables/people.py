@@ -49,6 +49,8 @@ users = Table(
     Column("project_id", Text, ForeignKey(projects.c.id), comment="of a service account: where it belongs; else NULL"),
     Column("role", Text, nullable=False, server_default="reader", comment="owner or reader of the organization"),
     Column("deleted_at_ms", BigInteger, comment="for good; the row stays for the names in the book"),
+    Column("erased_at_ms", BigInteger, comment="when the erasure of their data began; the row stays for the money"),
+    Column("erasure_ended_at_ms", BigInteger, comment="NULL: what was under way then may still have to be erased"),
 )
 """Owners of keys: people and service accounts."""
 

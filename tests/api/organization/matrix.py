@@ -100,6 +100,8 @@ ROWS = [
     Row("GET", f"{ROOT}/users/{{user_id}}"),
     Row("POST", f"{ROOT}/users/{{user_id}}", body={"role": "owner"}),
     Row("DELETE", f"{ROOT}/users/{{user_id}}", at={"user_id": "spare_user"}),
+    Row("GET", f"{ROOT}/users/{{user_id}}/erasure"),
+    Row("POST", f"{ROOT}/users/{{user_id}}/erase", at={"user_id": "spare_user"}),
     Row("POST", f"{ROOT}/projects", body={"name": "something"}),
     Row("GET", f"{ROOT}/projects"),
     Row("GET", PROJECT),

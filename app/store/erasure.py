@@ -1,0 +1,240 @@
+"""Erasure of a person's data: what the book, the stored answers, the logs and the alerts hold of them, but not their money."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.engine import Database
+from app.store.ledger.columns import OPEN
+from app.store.organization import User
+from app.store.tables import (
+    admin_api_keys,
+    alerts,
+    api_keys,
+    audit_logs,
+    corrections,
+    deliveries,
+    is_unresolved,
+    pictures,
+    refusal_log,
+    refusals,
+    requests,
+    results,
+    users,
+)
+
+STEP = 500
+"""Rows that one transaction changes, so that requests never wait for long."""
+ERASED = "erased"
+"""Text in place of words that may quote a person."""
+_FACTS = ("prompt", "prompt_hmac", "fingerprint", "idempotency_key", "duplicate_digest", "upstream_message")
+"""Columns of a request that hold or tell a prompt, or that its client chose freely."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalData:
+    """Counts of what is to be erased of one user. `open` requests may still end with an answer."""
+
+    requests: int
+    open: int
+    answers: int
+    pictures: int
+    picture_bytes: int
+    keys: int
+
+
+async def personal_data(connection: AsyncConnection, user_id: str) -> PersonalData:
+    """Count what there is of a user."""
+    own = requests.c.user_id == user_id
+
+    def count(table: sa.Table, *where: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+        return sa.select(sa.func.count()).select_from(table).where(*where).scalar_subquery()
+
+    size = sa.select(sa.func.coalesce(sa.func.sum(pictures.c.bytes), 0)).where(pictures.c.user_id == user_id)
+    counts = (
+        count(requests, own, _has_facts()),
+        count(requests, own, requests.c.state.in_(OPEN)),
+        count(results, results.c.request_id.in_(sa.select(requests.c.id).where(own))),
+        count(pictures, pictures.c.user_id == user_id),
+        size.scalar_subquery(),
+        count(api_keys, api_keys.c.user_id == user_id, api_keys.c.revoked_at_ms.is_(None)),
+    )
+    return PersonalData(*(int(value) for value in (await connection.execute(sa.select(*counts))).one()))
+
+
+async def pending_users(connection: AsyncConnection) -> list[User]:
+    """List the users whose erasure has begun and not ended."""
+    wanted = sa.select(users).where(users.c.erased_at_ms.is_not(None), users.c.erasure_ended_at_ms.is_(None))
+    return [User(**row) for row in (await connection.execute(wanted)).mappings()]
+
+
+async def deleted_people(connection: AsyncConnection, name: str) -> list[User]:
+    """List deleted people of this name, which is not unique."""
+    gone = sa.and_(users.c.kind == "person", users.c.deleted_at_ms.is_not(None), users.c.name == name)
+    return [User(**row) for row in (await connection.execute(sa.select(users).where(gone))).mappings()]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureRows:
+    """Rows of one user that are erased, in steps of STEP. Each step may be repeated. Raises StoreUnavailable or StorageFull."""
+
+    database: Database
+    user_id: str
+
+    async def requests(self, after: tuple[int, str]) -> tuple[int, str] | None:
+        """Erase one step of the requests after (time, id); return the last of them, None when there is none."""
+        columns = requests.c
+        place = sa.tuple_(columns.reserved_at_ms, columns.id)
+        own = (columns.user_id == self.user_id, columns.reserved_at_ms >= after[0], place > sa.tuple_(*after))
+        wanted = sa.select(columns.id, columns.reserved_at_ms, columns.error).where(*own, _has_facts())
+        async with self.database.transaction() as connection:
+            rows = (await connection.execute(wanted.order_by(columns.reserved_at_ms, columns.id).limit(STEP))).all()
+            ids = [row.id for row in rows]
+            await connection.execute(sa.update(requests).where(columns.id.in_(ids)).values(dict.fromkeys(_FACTS)))
+            for row in rows:
+                if row.error is not None:
+                    error = {**row.error, "message": ERASED}
+                    await connection.execute(sa.update(requests).where(columns.id == row.id).values(error=error))
+        return (rows[-1].reserved_at_ms, rows[-1].id) if rows else None
+
+    async def answers(self) -> list[str]:
+        """List one step of requests with a stored answer."""
+        wanted = sa.select(results.c.request_id).join(requests, requests.c.id == results.c.request_id)
+        return await self._ids(wanted.where(requests.c.user_id == self.user_id).limit(STEP))
+
+    async def ended(self, request_ids: Sequence[str]) -> list[str]:
+        """List those of these requests that are the user's and have ended."""
+        found: list[str] = []
+        own = sa.select(requests.c.id).where(requests.c.user_id == self.user_id, requests.c.state.not_in(OPEN))
+        for first in range(0, len(request_ids), STEP):
+            found += await self._ids(own.where(requests.c.id.in_(request_ids[first : first + STEP])))
+        return found
+
+    async def pictures(self) -> list[str]:
+        """List one step of kept pictures."""
+        return await self._ids(sa.select(pictures.c.id).where(pictures.c.user_id == self.user_id).limit(STEP))
+
+    async def refusals(self) -> None:
+        """Erase the words of refusals, and what retries look up."""
+        keys = sa.select(api_keys.c.id).where(api_keys.c.user_id == self.user_id)
+        own = sa.and_(refusal_log.c.user_id == self.user_id, refusal_log.c.message != ERASED)
+        erased = {"message": ERASED, "limit": None, "model": None}
+        async with self.database.transaction() as connection:
+            await connection.execute(sa.delete(refusals).where(refusals.c.api_key_id.in_(keys)))
+            await connection.execute(sa.update(refusal_log).where(own).values(erased))
+
+    async def has_open(self) -> bool:
+        """Return whether a request of the user may still get an answer or an error."""
+        is_own = requests.c.user_id == self.user_id
+        return bool(await self._ids(sa.select(requests.c.id).where(is_unresolved, is_own, requests.c.state.in_(OPEN))))
+
+    async def overwrite(self) -> bool:
+        """Write what SQLite's log holds into the database and empty the log. Return False when a reader prevents that now."""
+        if not self.database.is_sqlite:
+            return True
+        async with self.database.read() as connection:
+            await connection.exec_driver_sql("COMMIT")  # A checkpoint cannot run inside a transaction.
+            row = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+            await connection.exec_driver_sql("BEGIN")
+            is_done: bool = row[0] == 0
+            return is_done
+
+    async def _ids(self, wanted: sa.Select[Any]) -> list[str]:
+        async with self.database.read() as connection:
+            return list((await connection.execute(wanted)).scalars())
+
+
+async def replace_everywhere(database: Database, user: User, pseudonym: str) -> None:
+    """Replace a person's name and address in the audit log, in corrections and in alerts, step by step."""
+    async with database.read() as connection:
+        keys = set((await connection.execute(sa.select(api_keys.c.id).where(api_keys.c.user_id == user.id))).scalars())
+        admin = sa.select(admin_api_keys.c.id).where(admin_api_keys.c.user_id == user.id)
+        own = {user.id, *keys, *(await connection.execute(admin)).scalars()}
+    replacement = _Replacement(user.name, user.email, pseudonym)
+    texts = ("actor_name", "actor_email", "before", "after")
+
+    def of_line(row: sa.RowMapping) -> dict[str, Any]:
+        is_own = row["target_id"] in own or row["actor_id"] in own or user.id in str((row["before"], row["after"]))
+        return {name: replacement.in_value(row[name], is_own=is_own) for name in texts}
+
+    def of_alert(row: sa.RowMapping) -> dict[str, Any]:
+        channels = [_without(channel, user.email) for channel in row["channels"]]
+        return {"channels": [channel for channel in channels if channel.get("recipients") != []]}
+
+    def of_delivery(row: sa.RowMapping) -> dict[str, Any]:
+        channel = _without(row["channel"], user.email)
+        state = "dropped" if channel.get("recipients") == [] and row["state"] == "pending" else row["state"]
+        return {"channel": channel, "state": state, "error": replacement.in_value(row["error"], is_own=False)}
+
+    def of_correction(row: sa.RowMapping) -> dict[str, Any]:
+        return {name: replacement.in_value(row[name], is_own=True) for name in ("reason", "actor")}
+
+    await _rewrite(database, audit_logs, audit_logs.c.number, of_line)
+    await _rewrite(database, corrections, corrections.c.id, of_correction)
+    await _rewrite(database, alerts, alerts.c.id, of_alert)
+    await _rewrite(database, deliveries, deliveries.c.id, of_delivery)
+
+
+async def _rewrite(
+    database: Database, table: sa.Table, id: sa.Column[Any], changed: Callable[[sa.RowMapping], dict[str, Any]]
+) -> None:
+    """Write the columns that `changed` returns wherever they differ, a step of rows at a time."""
+    after: Any = None
+    while True:
+        wanted = sa.select(table).order_by(id).limit(STEP)
+        async with database.read() as connection:
+            rows = (await connection.execute(wanted if after is None else wanted.where(id > after))).mappings().all()
+        if not rows:
+            return
+        after = rows[-1][id.name]
+        updates = {row[id.name]: values for row in rows if (values := _differing(row, changed(row)))}
+        if updates:
+            async with database.transaction() as connection:
+                for key, values in updates.items():
+                    await connection.execute(sa.update(table).where(id == key).values(values))
+
+
+def _differing(row: sa.RowMapping, values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value != row[name]}
+
+
+class _Replacement:
+    """Replacement of a name and an address by a pseudonym, in texts and in the texts of JSON."""
+
+    def __init__(self, name: str, email: str | None, pseudonym: str):
+        self._name = name.casefold()
+        self._pseudonym = pseudonym
+        self._word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
+        self._email = None if not email else re.compile(re.escape(email), re.IGNORECASE)
+
+    def in_value(self, value: Any, *, is_own: bool) -> Any:
+        """Return `value` with the address replaced wherever it stands, and the name where it is the whole text or, in what is the
+        person's own, a word of it."""
+        if isinstance(value, dict):
+            return {key: self.in_value(each, is_own=is_own) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.in_value(each, is_own=is_own) for each in value]
+        if not isinstance(value, str):
+            return value
+        if value.casefold() == self._name:
+            return self._pseudonym
+        text = value if self._email is None else self._email.sub(self._pseudonym, value)
+        return self._word.sub(self._pseudonym, text) if is_own else text
+
+
+def _without(channel: dict[str, Any], email: str | None) -> dict[str, Any]:
+    """Return a channel without a recipient."""
+    if not email or "recipients" not in channel:
+        return channel
+    left = [each for each in channel["recipients"] if each.casefold() != email.casefold()]
+    return {**channel, "recipients": left}
+
+
+def _has_facts() -> sa.ColumnElement[bool]:
+    message = requests.c.error["message"].as_string()
+    told = sa.and_(requests.c.error.is_not(None), sa.func.coalesce(message, "") != ERASED)
+    return sa.or_(*(requests.c[name].is_not(None) for name in _FACTS), told)
