@@ -88,6 +88,12 @@ def database_kind(request: pytest.FixtureRequest) -> str:
     return kind
 
 
+postgres_with_all = pytest.mark.parametrize(
+    "database_kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True
+)
+"""Runs a test on PostgreSQL with --all only: what its database does is tested on both elsewhere."""
+
+
 @pytest.fixture
 def database(request: pytest.FixtureRequest, database_kind: str) -> Database:
     """A database of the test's own, as `imagegate db upgrade` leaves it: once on SQLite and once on PostgreSQL."""

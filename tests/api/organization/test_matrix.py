@@ -18,6 +18,7 @@ from app.main import create_app
 from app.store.tables import admin_api_keys, api_keys
 from tests.api.organization.conftest import Office
 from tests.api.organization.matrix import ROWS, Row
+from tests.databases import postgres_with_all
 
 API_KEYS = ("read-only", "A", "B", "service account")
 ADMINS = ("reader", "owner")
@@ -65,6 +66,7 @@ def expected(row: Row, caller: str) -> int:
     return row.status if row.door == "own" or caller == "A" else 404
 
 
+@postgres_with_all
 async def test_only_the_intended_cells_succeed(world: World) -> None:
     wrong = {}
     for row in ROWS:

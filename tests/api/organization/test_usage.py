@@ -188,7 +188,7 @@ async def test_every_grouping_sums_to_the_same_total_to_the_micro(office: Office
         await used(office, **about, at_s=START_S + number * 7000, model=f"m{number % 4}", cost_micros=333_333 + number)
     total = 12 * 333_333 + sum(range(12))
 
-    for by in chain.from_iterable(combinations(FIELDS, count) for count in range(len(FIELDS) + 1)):
+    for by in chain.from_iterable(combinations(FIELDS, count) for count in (0, 1, 2, len(FIELDS))):
         found = results(await office.get("/usage/images", **PERIOD, **{"group_by[]": by}))
         rows = await table(office, **{"group_by[]": by})
         assert sum(result["amount_micros"] for result in found) == total, by
