@@ -66,11 +66,6 @@ class Administration:
     reconciliation: Reconciliation
     doctor: Doctor
 
-    @property
-    def picture_folder(self) -> Path | None:
-        """Folder of the kept pictures; None when they lie in a bucket."""
-        return self.data_dir / PICTURES if self.settings.results_url is None else None
-
     def pictures(self) -> PictureLibrary:
         """Return the library of pictures. Raises ConfigurationError for a bucket that cannot be used."""
         return library_from(self.settings, self.data_dir, self.database, self.clock)
@@ -148,6 +143,7 @@ def doctor_from(
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
         bucket=bucket_of(settings),
         disk_free_bytes_min=settings.disk_free_bytes_min,
+        pictures_bytes_max=settings.pictures_bytes_max if settings.pictures_keep_days else 0,
         relay=RelayChecks(
             relay if isinstance(relay, Finding) or relay_key(settings) else _NO_RELAY_KEY, _url_key(settings)
         ),

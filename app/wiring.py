@@ -264,7 +264,8 @@ def _database_chores(
     yield Chore("recovery", when_fit(recovery.turn), every_s=BEAT_S)
     yield Chore("pruning", when_fit(lambda: kept_answers.prune(clock.now_ms())), every_s=5.0)
     yield Chore("stray files", when_fit(lambda: kept_answers.tidy(clock.now_ms())), every_s=60.0)
-    yield Chore("stray files of pictures", partial(asyncio.to_thread, taking.files.tidy), every_s=60.0)
+    tidy = partial(asyncio.to_thread, taking.files.tidy)
+    yield Chore("stray files of pictures", tidy, every_s=60.0, first_after_s=60.0)
     if taking.keep_ms:
         yield Chore("pictures", when_fit(taking.turn), every_s=0)
     yield from library.thumbnails.chores(when_fit)

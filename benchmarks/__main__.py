@@ -1,7 +1,7 @@
 """`python3 dev.py bench`: what the gateway costs, beside nginx and a direct connection, in interleaved rounds.
 
 `bench micro` measures its pieces one by one, `bench reports` what usage and cost queries take over a long book,
-`bench crowds` what a user notices of others that misbehave.
+`bench crowds` what a user notices of others that misbehave, `bench pictures` what many kept pictures cost.
 Loopback only. No figure is asserted, but the books are: they are checked after every measurement, and the run fails where
 they do not agree.
 """
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _main() -> int:
-    parts = {"micro": "benchmarks.micro", "reports": "benchmarks.reports", "crowds": "benchmarks.crowds"}
+    parts = {name: f"benchmarks.{name}" for name in ("micro", "reports", "crowds", "pictures")}
     if len(sys.argv) > 1 and sys.argv[1] in parts:
         from importlib import import_module
 

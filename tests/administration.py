@@ -22,6 +22,7 @@ DOCTOR_CHECKS = (
     "models",
     "limits",
     "results",
+    "pictures",
     "alerts",
     "redis",
     "disk",

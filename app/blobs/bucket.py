@@ -5,21 +5,20 @@ answers are settled all the same, and uploaded from their files later.
 """
 
 import asyncio
-import os
-import random
 import re
 import secrets
 import time
-from collections.abc import Callable, Container, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Container, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, BlobUnavailable, FolderBlobs
+from app.blobs.folder import LISTED_AT_ONCE, MEMORY_BYTES_MAX, YOUNG_MS, BlobUnavailable, FolderBlobs, StoredBlob
+from app.blobs.upload_marks import UploadMarks
 from app.chores import Chore
 from app.errors import ConfigurationError
 from app.spool import CHUNK_BYTES, Spool
@@ -74,6 +73,12 @@ class ObjectBucket:
             async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
                 into.write(memoryview(chunk))
 
+    async def listed(self) -> AsyncGenerator[StoredBlob, None]:
+        """Yield the objects by their names."""
+        async for batch in self._store.list(chunk_size=LISTED_AT_ONCE):
+            for each in batch:
+                yield StoredBlob(each["path"], each["size"], each["last_modified"].timestamp())
+
     async def remove(self, names: Sequence[str]) -> None:
         async with asyncio.timeout(REMOVE_S):
             await self._store.delete_async(names)
@@ -89,41 +94,6 @@ class ObjectBucket:
         except Exception as exc:
             return reason(exc)
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class UploadMarks:
-    """Marks of blobs that still have to be uploaded: empty files whose mtime is the expiry. They survive a restart."""
-
-    directory: Path
-
-    def add(self, request_id: str, until_ms: int) -> None:
-        mark = self.directory / request_id
-        try:
-            self.directory.mkdir(mode=0o700, exist_ok=True)
-            mark.touch(mode=0o600)
-            os.utime(mark, (until_ms / 1000, until_ms / 1000))
-        except OSError as exc:
-            log.error("a stored answer stays on this replica", request_id=request_id, error=exc.strerror)
-
-    def done(self, request_id: str) -> None:
-        (self.directory / request_id).unlink(missing_ok=True)
-
-    def pending(self, now_ms: int) -> list[str]:
-        """List the names to upload, and remove expired marks. The order is random, so that a blob which the bucket refuses does
-        not block the same others for ever."""
-        found = []
-        for mark in self.directory.glob("*"):
-            with suppress(FileNotFoundError):
-                if mark.stat().st_mtime * 1000 > now_ms:
-                    found.append(mark.name)
-                else:
-                    mark.unlink()
-        random.shuffle(found)
-        return found
-
-    def __contains__(self, request_id: str) -> bool:
-        return (self.directory / request_id).exists()
 
 
 class BucketBlobs:
@@ -183,6 +153,22 @@ class BucketBlobs:
                 "The stored answer cannot be fetched right now. Nothing is bought; try again."
             ) from exc
         return spool
+
+    async def listed(self) -> AsyncGenerator[StoredBlob, None]:
+        last = ""
+        try:
+            async for blob in self._bucket.listed():
+                if fnmatchcase(blob.name, self._local.pattern):
+                    if blob.name <= last:
+                        raise BlobUnavailable(
+                            "The bucket does not list its objects by name, so they cannot be compared."
+                        )
+                    last = blob.name
+                    yield blob
+        except BlobUnavailable:
+            raise
+        except Exception as exc:
+            raise BlobUnavailable(f"The bucket cannot be listed: {reason(exc)}.") from exc
 
     async def remove(self, request_ids: Sequence[str]) -> None:
         await self._local.remove(request_ids)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import AsyncGenerator, Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,22 @@ MEMORY_BYTES_MAX = 32 * 1024
 YOUNG_MS = 15 * 60 * 1000
 """Age below which blobs are never removed, however many there are, because their client may still fetch them."""
 
+LISTED_AT_ONCE = 1000
 COOL_S = 1.0
 """Shortest time that a written blob stays in the page cache, from where it is sent to the client."""
 
 
 class BlobUnavailable(StoreUnavailable):
     """Raised when a stored blob cannot be fetched right now. Nothing is bought; a retry can help."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """Blob in a list. `written_s` is when it was written, in Unix seconds."""
+
+    name: str
+    size_bytes: int
+    written_s: float
 
 
 class Blobs(Protocol):
@@ -60,6 +70,11 @@ class Blobs(Protocol):
 
     def names(self) -> list[str]:
         """List the blobs in `directory`. Blocks."""
+        ...
+
+    def listed(self) -> AsyncGenerator[StoredBlob, None]:
+        """Yield the blobs by their names: those in the bucket where there is one, else those in `directory`, in steps. Raises
+        BlobUnavailable."""
         ...
 
     def tidy(self, keep_s: float, spared: Container[str] = ()) -> int:
@@ -117,6 +132,20 @@ class FolderBlobs:
 
     def names(self) -> list[str]:
         return [path.name for path in self.directory.glob(self.pattern)]
+
+    async def listed(self) -> AsyncGenerator[StoredBlob, None]:
+        names = sorted(await asyncio.to_thread(self.names))
+        for first in range(0, len(names), LISTED_AT_ONCE):
+            for blob in await asyncio.to_thread(self._stored, names[first : first + LISTED_AT_ONCE]):
+                yield blob
+
+    def _stored(self, names: Sequence[str]) -> list[StoredBlob]:
+        found = []
+        for name in names:
+            with suppress(FileNotFoundError):
+                stat = self.path(name).stat()
+                found.append(StoredBlob(name, stat.st_size, stat.st_mtime))
+        return found
 
     def tidy(self, keep_s: float, spared: Container[str] = ()) -> int:
         """Remove old files, whose requests did not settle: no row names them."""

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.blobs.bucket import BucketAddress, open_bucket
 from app.control.doctor_alerts import check_alerts
-from app.control.doctor_files import check_disk, check_modes
+from app.control.doctor_files import check_disk, check_modes, check_picture_room
 from app.control.doctor_relay import RelayChecks, check_prices
 from app.control.findings import Finding
 from app.control.installation import check_binding
@@ -26,6 +26,7 @@ from app.notify.notifier import Notifier
 from app.rates import open_rates
 from app.store import organization
 from app.store.engine import Database
+from app.store.pictures import PictureRows
 from app.store.processes import count_other_processes
 from app.store.schema import schema_state
 
@@ -40,7 +41,7 @@ class Doctor:
     """Examines the parts of a gateway.
 
     `database` is None before the first start, `pepper` is None where none is set or made. `secret_is_set`: the pepper is from the
-    environment, not from a file.
+    environment, not from a file. `pictures_bytes_max` is 0 where no pictures are kept.
     """
 
     database: Database | None
@@ -52,6 +53,7 @@ class Doctor:
     redis_url: str | None
     bucket: BucketAddress | None
     disk_free_bytes_min: int
+    pictures_bytes_max: int
     relay: RelayChecks
     notifier: Notifier
 
@@ -85,6 +87,8 @@ class Doctor:
         }
         if self.bucket is None:
             checks["results"] = self._results(database)
+            if self.pictures_bytes_max:
+                checks["pictures"] = self._pictures(database)
         found = [await _checked(name, database, check) for name, check in checks.items()]
         alerts = await _checked("alerts", database, check_alerts(database, self.notifier), ALERTS_TIMEOUT_S)
         return [first, *found, alerts]
@@ -135,6 +139,10 @@ class Doctor:
             )
             return Finding("results", "warning", message)
         return Finding("results", "ok", f"Stored answers are kept in the database and in {self.data_dir / 'results'}.")
+
+    async def _pictures(self, database: Database) -> Finding:
+        used_bytes = await PictureRows(database).total_bytes()
+        return check_picture_room(self.data_dir, self.pictures_bytes_max, used_bytes)
 
     async def _bucket(self, address: BucketAddress) -> Finding:
         try:

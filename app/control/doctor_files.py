@@ -17,8 +17,7 @@ _TABLES_MAX = 200
 
 def check_disk(folder: Path, free_bytes_min: int) -> Finding:
     """Check that the data directory, or the one it will be made in, can be written to and has room."""
-    while not folder.exists():  # Before the first start.
-        folder = folder.parent
+    folder = _made(folder)
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"imagegate")
@@ -32,6 +31,26 @@ def check_disk(folder: Path, free_bytes_min: int) -> Finding:
         status = "failed" if free_bytes < free_bytes_min else "warning"
     room = "" if status == "ok" else " Make room: answers and the book are written here."
     return Finding("disk", status, f"{folder} can be written to, {free_bytes / 1024**3:.1f} GiB free.{room}")
+
+
+def _made(folder: Path) -> Path:
+    """Return a directory or, before the first start, the one that it will be made in."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def check_picture_room(folder: Path, bytes_max: int, used_bytes: int) -> Finding:
+    """Check that the disk has room for as many bytes of pictures as may be kept; `used_bytes` of them are there."""
+    room_bytes = shutil.disk_usage(_made(folder)).free + used_bytes
+    most, used, room = (f"{size / 1024**3:.1f} GiB" for size in (bytes_max, used_bytes, room_bytes))
+    if bytes_max > room_bytes:
+        message = (
+            f"IMAGEGATE_PICTURES_BYTES_MAX lets pictures take {most}, but the disk of {folder} has {room} for them: set it lower, "
+            "or a full disk stops purchases."
+        )
+        return Finding("pictures", "warning", message)
+    return Finding("pictures", "ok", f"They take {used} of at most {most}, and the disk has room for them.")
 
 
 def check_modes(data_dir: Path, here: Path) -> Finding:

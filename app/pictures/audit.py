@@ -1,14 +1,11 @@
 """Audit of the kept pictures: rows whose bytes are missing, and bytes that no row names."""
 
-import asyncio
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import aclosing
+from dataclasses import dataclass, field
 
-from app.blobs.picture_files import DIGEST_PATTERN
-from app.store.pictures import PictureRows
+from app.blobs.folder import Blobs, StoredBlob
+from app.store.pictures import PictureRecord, PictureRows
 
 YOUNG_S = 3600.0
 """Age below which a file may still be without a row: its answer is being taken."""
@@ -30,37 +27,65 @@ class PictureAudit:
     stray: tuple[tuple[str, int], ...] = ()
 
 
-async def audit_pictures(rows: PictureRows, folder: Path | None) -> PictureAudit:
-    """Compare the rows of pictures with the files in `folder`; None for pictures in a bucket, which is not listed. Changes nothing.
-    Raises StoreUnavailable."""
-    count, link_only = await rows.count(), await rows.count_link_only()
-    if folder is None:
-        return PictureAudit(count, 0, 0, 0, link_only)
-    files = await asyncio.to_thread(_sizes, folder, time.time() - YOUNG_S)
-    lost: list[tuple[str, int]] = []
-    named: set[str] = set()
-    async for record in rows.every():
-        named.add(record.digest)
-        size_bytes, _ = files.get(record.digest) or _size(folder / record.digest)
-        if size_bytes != record.bytes and await rows.find(record.id) is not None:
-            lost.append((record.id, record.bytes))
-    stray = [(name, size) for name, (size, is_old) in files.items() if is_old and name not in named]
-    named_only = (tuple(lost[:NAMED_MAX]), tuple(stray[:NAMED_MAX]))
-    return PictureAudit(count, len(files), len(lost), len(stray), link_only, *named_only)
+async def audit_pictures(rows: PictureRows, blobs: Blobs, young_s: float = YOUNG_S) -> PictureAudit:
+    """Compare the rows of pictures with their files, or their objects in a bucket. Both are read in steps by the name of the file.
+    Changes nothing. Raises StoreUnavailable, and BlobUnavailable for a bucket that cannot be listed."""
+    count, link_only, old_s = await rows.count(), await rows.count_link_only(), time.time() - young_s
+    compared = _Comparison(rows, blobs, old_s)
+    async with aclosing(blobs.listed()) as listed:
+        blob = await anext(listed, None)
+        async for record in rows.every():
+            while blob is not None and blob.name < record.digest:
+                await compared.pass_by(blob)
+                blob = await anext(listed, None)
+            await compared.find(record, blob)
+        while blob is not None:
+            await compared.pass_by(blob)
+            blob = await anext(listed, None)
+    named_only = (tuple(compared.lost), tuple(compared.stray))
+    return PictureAudit(
+        count, compared.files, compared.rows_without_bytes, compared.bytes_without_rows, link_only, *named_only
+    )
 
 
-def _sizes(folder: Path, old_s: float) -> Mapping[str, tuple[int, bool]]:
-    """Return of each file its bytes, and whether it was written before `old_s`."""
-    found = {}
-    for path in folder.glob(DIGEST_PATTERN):
-        with suppress(FileNotFoundError):
-            stat = path.stat()
-            found[path.name] = (stat.st_size, stat.st_mtime < old_s)
-    return found
+@dataclass(slots=True)
+class _Comparison:
+    """Comparison of rows and files under way; both come by the name of the file."""
 
+    rows: PictureRows
+    blobs: Blobs
+    old_s: float
+    files: int = 0
+    rows_without_bytes: int = 0
+    bytes_without_rows: int = 0
+    lost: list[tuple[str, int]] = field(default_factory=list)
+    stray: list[tuple[str, int]] = field(default_factory=list)
+    _last: str = ""
+    """File of the last row."""
 
-def _size(path: Path) -> tuple[int | None, bool]:
-    """Return the bytes of a file that was not there when the folder was listed."""
-    with suppress(FileNotFoundError):
-        return path.stat().st_size, False
-    return None, False
+    async def find(self, record: PictureRecord, blob: StoredBlob | None) -> None:
+        """Compare a row with the file of its name, or with the next one where there is none."""
+        self._last = record.digest
+        is_there = blob is not None and (blob.name, blob.size_bytes) == (record.digest, record.bytes)
+        if is_there or await self._size_now(record.digest) == record.bytes or await self.rows.find(record.id) is None:
+            return
+        self.rows_without_bytes += 1
+        if len(self.lost) < NAMED_MAX:
+            self.lost.append((record.id, record.bytes))
+
+    async def pass_by(self, blob: StoredBlob) -> None:
+        """Count a file whose rows, if there are any, have been read."""
+        self.files += 1
+        if blob.name == self._last or blob.written_s >= self.old_s or await self.rows.has_digest(blob.name):
+            return
+        self.bytes_without_rows += 1
+        if len(self.stray) < NAMED_MAX:
+            self.stray.append((blob.name, blob.size_bytes))
+
+    async def _size_now(self, digest: str) -> int | None:
+        """Return the bytes of a file that the list lacks or has with another length: it may be new, or wait for its upload."""
+        spool = await self.blobs.open(digest)
+        if spool is None:
+            return None
+        spool.close()
+        return spool.size_bytes

@@ -96,7 +96,9 @@ class Thumbnails:
     ) -> Iterator[Chore]:
         """Yield the background jobs of thumbnails; `when_fit` lets one run only while the schema of the database fits."""
         yield Chore("thumbnails", when_fit(self.turn), every_s=0, last_turn=self.stop)
-        yield Chore("stray files of thumbnails", partial(asyncio.to_thread, self.files.tidy), every_s=60.0)
+        yield Chore(
+            "stray files of thumbnails", partial(asyncio.to_thread, self.files.tidy), every_s=60.0, first_after_s=60.0
+        )
         yield from self.files.blobs.chores()
 
     async def stop(self) -> None:

@@ -151,13 +151,22 @@ class PictureRows:
         async with self.database.read() as connection:
             return int((await connection.execute(total)).scalar_one())
 
+    async def total_bytes(self) -> int:
+        """Sum the bytes of all pictures and their thumbnails; those of equal pictures count each."""
+        async with self.database.read() as connection:
+            return int((await connection.execute(sa.select(sa.func.sum(_DISK_BYTES)))).scalar_one() or 0)
+
     async def every(self) -> AsyncIterator[PictureRecord]:
-        """Yield all pictures by their id, in steps of PRUNE_MAX."""
-        after = ""
-        while step := await self._records(pictures.c.id > after, order=pictures.c.id, limit=PRUNE_MAX):
+        """Yield all pictures by the names of their files, in steps of PRUNE_MAX."""
+        order, after = (pictures.c.digest, pictures.c.id), ("", "")
+        while step := await self._records(sa.tuple_(*order) > sa.tuple_(*after), order=order, limit=PRUNE_MAX):
             for record in step:
                 yield record
-            after = step[-1].id
+            after = (step[-1].digest, step[-1].id)
+
+    async def has_digest(self, digest: str) -> bool:
+        """Return whether a picture has this file."""
+        return bool(await self._records(pictures.c.digest == digest, limit=1))
 
     async def expired(self, now_ms: int) -> list[str]:
         """List up to PRUNE_MAX pictures that are kept no longer, oldest first."""
@@ -223,8 +232,11 @@ class PictureRows:
             return list((await connection.execute(wanted)).scalars())
 
     async def _records(
-        self, *where: sa.ColumnElement[bool], order: sa.Column[Any] = pictures.c.index, limit: int | None = None
+        self,
+        *where: sa.ColumnElement[bool],
+        order: Sequence[sa.Column[Any]] = (pictures.c.index,),
+        limit: int | None = None,
     ) -> list[PictureRecord]:
         async with self.database.read() as connection:
-            rows = await connection.execute(sa.select(pictures).where(*where).order_by(order).limit(limit))
+            rows = await connection.execute(sa.select(pictures).where(*where).order_by(*order).limit(limit))
             return [PictureRecord(**(dict(row) | {"c2pa": bool(row["c2pa"])})) for row in rows.mappings()]

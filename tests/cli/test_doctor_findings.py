@@ -50,6 +50,16 @@ async def test_channels_that_cannot_deliver_are_named_with_the_reason(database: 
     assert mail.mails == [] and f"`imagegate alerts test {mailed.id}`" in closed.message
 
 
+async def test_more_room_for_pictures_than_the_disk_has_is_a_warning(database: Database, tmp_path: Path) -> None:
+    fits = (await found(database.where, tmp_path, pictures_bytes_max=1))["pictures"]
+    large = (await found(database.where, tmp_path, pictures_bytes_max=10**18))["pictures"]
+    off = await found(database.where, tmp_path, pictures_bytes_max=10**18, pictures_keep_days=0)
+
+    assert (fits.status, large.status) == ("ok", "warning")
+    assert "IMAGEGATE_PICTURES_BYTES_MAX lets pictures take 931322574.6 GiB, but" in large.message
+    assert "pictures" not in off
+
+
 async def test_an_alert_whose_last_message_was_lost_or_whose_limit_is_gone_is_named(
     database: Database, tmp_path: Path
 ) -> None:

@@ -89,7 +89,7 @@ async def link_only(client: Client) -> tuple[list[int | None], int]:
     gateway = client.gateway.gateway
     await gateway.kept_answers.prune(gateway.clock.now_ms() + 10**10)
     counts = [row["link_only"] for row in await client.gateway.rows()]
-    return counts, (await audit_pictures(gateway.library.rows, gateway.picture_folder)).link_only
+    return counts, (await audit_pictures(gateway.library.rows, gateway.library.files.blobs)).link_only
 
 
 def files(running: Running) -> dict[str, bytes]:

@@ -84,7 +84,7 @@ async def audit_book(caller: Admin) -> AuditOut:
     database = open_database(caller.database.where, AUDIT_S)
     try:
         book = await audit(database, caller.gateway.zone)
-        return AuditOut.of(book, await audit_pictures(PictureRows(database), caller.gateway.picture_folder))
+        return AuditOut.of(book, await audit_pictures(PictureRows(database), caller.gateway.pictures().files.blobs))
     finally:
         await database.close()
 

@@ -27,6 +27,8 @@ pictures = Table(
     Index(None, "digest"),
     Index(None, "kept_until_ms"),
     Index(None, "created_at_ms", "id"),
+    Index(None, "user_id", "created_at_ms"),
+    Index(None, "model", "created_at_ms"),
     Index(None, "user_id", "project_id", "created_at_ms"),
     Index(None, "project_id", "created_at_ms"),
 )
