@@ -1,6 +1,6 @@
 """ASGI application: routes, error handlers and middleware for an open gateway."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
@@ -17,8 +17,9 @@ from app.api.errors import install_error_handlers
 from app.api.guard import Guard
 from app.api.middleware import SandboxMark, wrap
 from app.api.organization import PREFIX, ROUTERS
-from app.api.paths import V1, ClientPaths
+from app.api.paths import V1, ClientPaths, ConsoleDoor, PublicPath
 from app.core.actors import Actor
+from app.core.browsers import public_path
 from app.images.forms import AnswerForms
 from app.images.links import PictureLinks
 from app.settings import Settings
@@ -58,9 +59,20 @@ def create_app(gateway: Gateway) -> ASGIApp:
     forms = AnswerForms(gateway.kept_answers, gateway.taking, links)
     parts = Parts(gateway, guard, door, _body_caps(settings, gateway.data_dir), links, forms, settings.public_url)
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in PUBLIC for route in router.routes)
-    app: ASGIApp = ClientPaths(WithParts(_api(), parts), paths)
+    console = partial(_console, gateway, guard)
+    app: ASGIApp = ClientPaths(ConsoleDoor(WithParts(_api(), parts), console), paths)
+    app = PublicPath(app, public_path(settings.public_url))
     app = SandboxMark(app) if gateway.sandbox else app
     return wrap(app, is_draining=lambda: gateway.image_service.draining, cors_origins=settings.allowed_origins)
+
+
+def _console(gateway: Gateway, guard: Guard) -> ASGIApp:
+    """Make the console. Its modules are loaded here, with the first visit: programs need none of them."""
+    from app.console.application import ConsoleApplication
+    from app.console.parts import ConsoleParts
+
+    settings = gateway.settings
+    return ConsoleApplication(ConsoleParts(gateway, guard, settings.public_url, settings.member_keys))
 
 
 def create_administration_app(administration: Administration, actor: Actor) -> ASGIApp:
@@ -70,7 +82,9 @@ def create_administration_app(administration: Administration, actor: Actor) -> A
     """
     # None of these routes spools a file, so the directory need not exist.
     body_caps = BodyCaps(spool_directory=administration.data_dir / "spool")
-    return WithParts(_administration_api(), Parts(administration, None, None, body_caps, local_actor=actor))
+    public_url = administration.settings.public_url
+    parts = Parts(administration, None, None, body_caps, public_url=public_url, local_actor=actor)
+    return WithParts(_administration_api(), parts)
 
 
 @cache

@@ -95,7 +95,8 @@ class Settings(BaseSettings):
         None,
         pattern=r"^https?://[^\s?#]+$",
         description="Address at which clients reach the gateway, with the path before `/v1` if a proxy adds one: "
-        "`https://images.example.com`. Links to pictures begin with it. Without it: the scheme and Host of each request.",
+        "`https://images.example.com`. Links to pictures begin with it (without it: with the scheme and Host of each request), "
+        "and invitations. With https:// the cookie of the console is Secure.",
     )
     in_flight_max: Positive = Field(
         2000,
@@ -237,6 +238,10 @@ class Settings(BaseSettings):
 
     sandbox_profile: Literal["C", "N"] = Field(
         "C", description="Generation of the relay that the sandbox imitates: C, or the newer N, which streams."
+    )
+    member_keys: bool = Field(
+        True,
+        description="Whether members may make, rotate and revoke keys of their own in the console, inside their limits.",
     )
     log_json: bool = Field(False, description="Write log lines as JSON, for programs.")
 

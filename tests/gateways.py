@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from app.control.keys import CreatedKey
 from app.control.limits import LimitChange, ScopeRef, set_limits
 from app.control.people import create_user
+from app.control.served_address import note_address
 from app.core.intervals import Interval
 from app.core.limits import LimitScope, Unit
 from app.main import create_app
@@ -89,6 +90,7 @@ async def running_gateway(
     await prepare(where)
     sock = listen("127.0.0.1", 0)
     async with open_gateway(chosen, where, data_dir, pepper, sandbox=sandbox) as gateway:
+        note_address(data_dir, f"http://127.0.0.1:{sock.getsockname()[1]}")
         server = Server(create_app(gateway), gateway.image_service, 5.0, lambda: None)
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)

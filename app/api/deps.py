@@ -12,13 +12,16 @@ from app.administration import Administration
 from app.api.body import BodyCaps
 from app.api.door import Door
 from app.api.guard import Guard
+from app.control import sessions
 from app.core import keys
 from app.core.actors import Actor
+from app.core.browsers import NOT_OURS, is_own_request, session_cookie
 from app.core.grants import Grant
-from app.errors import InvalidApiKey
+from app.errors import InvalidApiKey, PermissionDenied
 from app.images.admission import INVALID_KEY
 from app.images.forms import AnswerForms
 from app.images.links import PictureLinks
+from app.store.sign_in import Session
 from app.wiring import Gateway
 
 K = TypeVar("K")
@@ -126,6 +129,24 @@ async def caller(request: Request, gateway: Wired) -> Grant:
 
 
 Caller = Annotated[Grant, Depends(caller)]
+
+
+async def session_of_request(request: Request) -> Session | None:
+    """Return the session that the browser's cookie names; None without one that can be used.
+
+    Raises PermissionDenied for a change that a page of another site may have made the browser send, StoreUnavailable.
+    """
+    found = parts(request)
+    token = request.cookies.get(session_cookie(found.public_url))
+    if token is None or found.gateway.schema_gate.problem is not None:
+        return None
+    session = await sessions.session_of(found.gateway.database, token, found.gateway.clock.now_ms())
+    if session is None:
+        return None
+    if request.method not in ("GET", "HEAD") and not is_own_request(request.headers, found.public_url):
+        raise PermissionDenied(NOT_OURS)
+    request.scope["state"]["key_id"] = session.id
+    return session
 
 
 async def counted_models_call(request: Request, _: Caller) -> None:

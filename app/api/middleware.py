@@ -26,6 +26,8 @@ HEADERS_MAX = 100
 # slashes. Doubled slashes are served: see `app.api.paths`.
 _ODD_PATH = re.compile(rb"\\|;|\.\.|%(?:[01]|2e|2f|5c|7f)", re.IGNORECASE)
 _MODEL_PATH = re.compile(rb"(?:/v1)?/(?:models|organization/projects/[^/]+/rate_limits)/[^/]+\Z")
+# The token of an invitation is a secret as long as it was not used.
+_ONE_TIME_LINK = re.compile(rb"(/console/+invite/+)[^/]+")
 _CHECKED = (b"host", b"content-length", b"transfer-encoding")
 _HOST = re.compile(rb"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
@@ -88,7 +90,7 @@ class AccessLog:
             log.info(
                 "request",
                 method=scope["method"],
-                path=_raw_path(scope)[:512].decode("latin-1"),
+                path=_ONE_TIME_LINK.sub(rb"\1...", _raw_path(scope)[:512]).decode("latin-1"),
                 status=status,
                 ms=round((time.perf_counter() - started_s) * 1000, 1),
                 request_id=state.get("request_id"),

@@ -1,12 +1,16 @@
 """Health endpoints for load balancers and operators. They need no key and reveal no secrets."""
 
 from dataclasses import asdict
+from typing import Any
 
 from fastapi import APIRouter
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse
 
-from app.api.deps import Wired
+from app.api.deps import Wired, parts
+from app.api.paths import CONSOLE
 from app.api.schemas.images import HealthOut, IndexOut, ReadyOut
+from app.core.browsers import public_path
 
 router = APIRouter(tags=["Operation"])
 
@@ -21,9 +25,11 @@ ENDPOINTS = [
 ]
 
 
-@router.get("/")
-async def index() -> IndexOut:
-    """List the endpoints, for somebody who opens the address of the gateway."""
+@router.get("/", response_model=IndexOut)
+async def index(request: Request) -> Any:
+    """List the endpoints, for somebody who opens the address of the gateway with a program. Browsers are sent to the console."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(f"{public_path(parts(request).public_url)}{CONSOLE}/", 303, {"vary": "accept"})
     return IndexOut(endpoints=ENDPOINTS, documentation="/docs")
 
 

@@ -1,12 +1,13 @@
 """ASGI middleware in front of the routes: spellings of a path that clients send, HEAD, and browser programs (CORS)."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 V1 = "/v1"
+CONSOLE = "/console"
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 PREFLIGHT_S = 3600
 """Seconds for which a browser may remember the answer to a preflight."""
@@ -49,6 +50,38 @@ class ClientPaths:
             send = _without_body(send)
         method = "GET" if is_head else scope["method"]
         await self.app({**scope, "method": method, "path": path, "raw_path": raw_path}, receive, send)
+
+
+class PublicPath:
+    """Serve paths below the path of PUBLIC_URL as if they stood at the top, for a proxy that does not strip it. Other paths are
+    served as they are: a proxy stripped it, or a health check asks this process itself."""
+
+    def __init__(self, app: ASGIApp, path: str):
+        self.app = app
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._path and scope["type"] == "http" and f"{scope['path']}/".startswith(f"{self._path}/"):
+            raw: bytes = scope.get("raw_path") or scope["path"].encode()
+            cut = {"path": scope["path"][len(self._path) :] or "/", "raw_path": raw[len(self._path.encode()) :] or b"/"}
+            scope = {**scope, **cut}
+        await self.app(scope, receive, send)
+
+
+class ConsoleDoor:
+    """Send paths under /console to the console, which `make` makes at the first of them."""
+
+    def __init__(self, app: ASGIApp, make: Callable[[], ASGIApp]):
+        self.app = app
+        self._make = make
+        self._console: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{CONSOLE}/"):
+            await self.app(scope, receive, send)
+            return
+        self._console = self._console or self._make()
+        await self._console(scope, receive, send)
 
 
 def _without_body(send: Send) -> Send:

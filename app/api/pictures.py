@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import openapi
-from app.api.deps import Wired, caller, guard, links
+from app.api.deps import Wired, caller, guard, links, session_of_request
 from app.api.picture_response import ANY_PAGE, picture_response, thumbnail
 from app.errors import GatewayError
 from app.images.links import OpenPicture
@@ -42,12 +42,12 @@ async def retrieve_thumbnail(
     than 5 s, 404 where the picture cannot be decoded."""
     try:
         guard(request).count_picture(request)
-        if expires or signature or "authorization" not in request.headers:
+        viewer = None if expires or signature else await _viewer(request, gateway)
+        if viewer is None:
             *_, expires_at_ms = links(request).check(picture_id, expires, signature)
             record = await gateway.library.find(picture_id)
         else:
-            grant = await caller(request, gateway)
-            record = (await gateway.library.show(PictureViewer(grant.user_id, grant.project_id), picture_id)).record
+            record = (await gateway.library.show(viewer, picture_id)).record
             expires_at_ms = record.kept_until_ms
         spool = await gateway.library.thumbnails.open(record)
     except GatewayError as exc:
@@ -57,9 +57,17 @@ async def retrieve_thumbnail(
 
 
 async def _open(request: Request, gateway: Gateway, picture_id: str, expires: str, signature: str) -> OpenPicture:
-    """Open a picture by its signature or, without one, by the API key of somebody who may see it."""
-    if expires or signature or "authorization" not in request.headers:
+    """Open a picture by its signature or, without one, by the API key or the session of somebody who may see it."""
+    viewer = None if expires or signature else await _viewer(request, gateway)
+    if viewer is None:
         return await links(request).open(picture_id, expires, signature)
-    grant = await caller(request, gateway)
-    found = await gateway.library.show(PictureViewer(grant.user_id, grant.project_id), picture_id)
+    found = await gateway.library.show(viewer, picture_id)
     return await links(request).open_kept(found.record, found.record.kept_until_ms)
+
+
+async def _viewer(request: Request, gateway: Gateway) -> PictureViewer | None:
+    if "authorization" in request.headers:
+        grant = await caller(request, gateway)
+        return PictureViewer(grant.user_id, grant.project_id)
+    session = await session_of_request(request)
+    return None if session is None else PictureViewer(session.user_id)

@@ -25,6 +25,7 @@ from app.cli import (
     requests,
     serve,
     service_accounts,
+    sessions,
     usage,
     users_import,
 )
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(serve.app)
 app.add_typer(users_import.app, name="users")  # The group of app/cli/users.py, with the import.
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(projects.app, name="projects")
 app.add_typer(service_accounts.app, name="service-accounts")
 app.add_typer(keys.app, name="keys")

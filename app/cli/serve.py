@@ -81,7 +81,9 @@ def _locked(target: LocalTarget) -> Iterator[None]:
 
 
 async def _serve(target: LocalTarget, settings: "Settings") -> None:
+    from app.cli.welcome import address_of
     from app.control.pepper import load_pepper
+    from app.control.served_address import note_address
     from app.main import create_app
     from app.memory import keep_freed_memory, tune_garbage_collector
     from app.server import Server, allow_many_files, listen
@@ -97,6 +99,8 @@ async def _serve(target: LocalTarget, settings: "Settings") -> None:
             open_gateway(settings, target.database_url, target.data_dir, pepper, sandbox=target.sandbox) as gateway,
         ):
             catalog = await _catalog(gateway.control_data)
+
+            note_address(target.data_dir, address_of(*sock.getsockname()[:2]))
 
             def started() -> None:
                 tune_garbage_collector()

@@ -26,6 +26,7 @@ _USER = (
     Column("id"),
     Column("name"),
     Column("email"),
+    Column("access_role"),
     Column("added_at", "time", "created_at"),
     Column("user.banned_at", "time", "disabled_at"),
 )
@@ -51,6 +52,29 @@ async def create(
                 f"No limit holds for this user yet. {command(f'limits set --user {quoted} --spend 20 --spend-per month')}"
             )
         say(f"A key: {command(f'keys create --user {quoted}')}")
+
+
+@command(app, "invite")
+async def invite(
+    ctx: ApiContext,
+    mail: Annotated[str, typer.Argument(metavar="MAIL", help="Address to sign in with.")],
+    role: Annotated[
+        str | None,
+        typer.Option(metavar="R", help="owner, reader or member (sees their own); somebody new is a member."),
+    ] = None,
+) -> None:
+    """Print a link that lets a person set a password and sign in: once, within 72 hours. Mails it, too, where mail is set."""
+    invited = await ctx.client.post("invites", email=mail, role=role)
+    if ctx.out.is_json:
+        ctx.out.json(invited)
+        return
+    print(invited["url"])
+    if invited.get("mailed"):
+        say(f"The link was mailed to {mail}, too.")
+    elif invited.get("mailed") is False:
+        say("The mail server did not take the mail: hand the link over yourself.")
+    else:
+        say("Hand the link over yourself: whoever has it sets the password.")
 
 
 @command(app, "list")

@@ -40,7 +40,7 @@ _DONE = "{file}: {cost} {currency} spent, {left} left"
 
 def welcome(target: LocalTarget, host: str, port: int, first: FirstKey | None, catalog: Catalog) -> str:
     """Make the text for stdout. It holds a secret only when `first` is given, at the first start."""
-    url = f"http://{_reachable(host)}:{port}"
+    url = address_of(host, port)
     lines = [f"imagegate is ready at {url}", *_addresses(url, host, port), _money(target, catalog)]
     if first is not None:
         lines += ["", *_first_steps(target, url, first), "", *_models(target, catalog), ""]
@@ -55,6 +55,7 @@ def _addresses(url: str, host: str, port: int) -> list[str]:
     return [
         f"For the OpenAI SDKs: base_url={url}/v1",
         f"The whole API, to read and try: {url}/docs",
+        f"The console, for people: {url}/console/",
         f"Port {port} on {host}, which {_reach(host)}. Other ones: --port and --host, or IMAGEGATE_PORT and IMAGEGATE_HOST.",
     ]
 
@@ -93,6 +94,9 @@ def _first_steps(target: LocalTarget, url: str, first: FirstKey) -> list[str]:
         "minute. The key is shown only now:",
         f"  {first.key}",
         "",
+        "Sign in to the console as the owner. This link sets the password; it works once, within 72 hours:",
+        f"  {first.invitation.url(target.settings.public_url or url)}",
+        "",
         "A first picture: paste this into a second terminal. It says where the picture is and what it cost, or why there is none:",
         _curl(url, first.key),
     ]
@@ -121,6 +125,11 @@ def _curl(url: str, key: str) -> str:
             f"  | {shlex.quote(sys.executable)} -c {shlex.quote(save)}",
         ]
     )
+
+
+def address_of(host: str, port: int) -> str:
+    """Return the address for a client on this machine."""
+    return f"http://{_reachable(host)}:{port}"
 
 
 def _reachable(host: str) -> str:

@@ -3,17 +3,22 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control import admin_keys, keys
-from app.control.people import get_person, user_facts
+from app.control.names import quoted
+from app.control.people import LAST_OWNER, get_person, user_facts
+from app.errors import Conflict
 from app.store import admin_keys as stored_admin_keys
 from app.store import keys as stored_keys
-from app.store import limits, members, organization
+from app.store import limits, members, organization, sign_in
 from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
 from app.store.organization import User
 
 
 async def delete_user(database: Database, name_or_id: str) -> User:
-    """Delete a user for good, with the user's API keys and admin API keys; the name is free again. Raises NotFound."""
+    """Delete a user for good, with the user's API keys and admin API keys; the name is free again.
+
+    Raises NotFound, and Conflict for the last owner.
+    """
     now_ms = await database.now_ms()
     async with database.write() as connection:
         user = await get_person(connection, name_or_id)
@@ -31,7 +36,9 @@ async def delete_owner(connection: AsyncConnection, user: User, now_ms: int) -> 
         await members.remove(connection, project_id, user.id)
         if not user.is_service_account:
             await log_changes(connection, Change("user.deleted", user.id, {"role": role}, None, project_id))
-    await organization.update_user(connection, user.id, deleted_at_ms=now_ms)
+    if not await organization.update_user(connection, user.id, deleted_at_ms=now_ms):
+        raise Conflict(f"{quoted(user.name)} {LAST_OWNER}.", param="user")
+    await sign_in.forget_person(connection, user.id)  # After the guard, which looks whether they can sign in.
     await limits.apply_defaults(connection, user_id=user.id)
     event = "service_account.deleted" if user.is_service_account else "user.deleted"
     await log_changes(connection, Change(event, user.id, user_facts(user), None, user.project_id))

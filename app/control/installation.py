@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.control.invitations import NewInvitation, new_invitation
 from app.control.keys import KeyFacts, add_key
 from app.control.limits import LimitChange, apply_limits
 from app.control.people import add_user
@@ -24,11 +25,13 @@ FIRST_LIMITS = (
 
 @dataclass(frozen=True, slots=True)
 class FirstKey:
-    """First user and key. `key` is the secret. The user's limits are those of this module: 20.00 a month, 10 requests a minute."""
+    """First user and key. `key` is the secret. The user's limits are those of this module: 20.00 a month, 10 requests a minute.
+    `invitation` lets them sign in, as the owner of the installation."""
 
     user: str
     id: str
     key: str
+    invitation: NewInvitation
     spend_micros_per_month: int = FIRST_SPEND_MICROS
     requests_per_minute: int = FIRST_REQUESTS_PER_MINUTE
 
@@ -84,12 +87,13 @@ async def first_key(database: Database, pepper: bytes) -> FirstKey | None:
     async with database.write() as connection:
         if await organization.any_user(connection):
             return None
-        user = User(new_id("user-"), FIRST_USER, None, now_ms, role="owner")
+        user = User(new_id("user-"), FIRST_USER, None, now_ms, role="owner", access_role="owner")
         await add_user(connection, user)
         project = await get_project(connection, DEFAULT_PROJECT)
         created = await add_key(connection, pepper, user, project, KeyFacts("first key", None, now_ms, None))
         await apply_limits(connection, "user", user.id, None, FIRST_LIMITS)
-    return FirstKey(FIRST_USER, created.id, created.key)
+        invitation = await new_invitation(connection, user, now_ms)
+    return FirstKey(FIRST_USER, created.id, created.key, invitation)
 
 
 def _check_pepper(database: Database, found: BookBinding, pepper: bytes) -> None:

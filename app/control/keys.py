@@ -75,6 +75,7 @@ class KeyFilter:
     project: str | None = None
     status: KeyStatus | None = None
     unused_since_ms: int | None = None
+    words: str | None = None
 
 
 async def page_of_keys(database: Database, cursor: Cursor, wanted: KeyFilter = KeyFilter()) -> Page[KeyRecord]:
@@ -84,7 +85,7 @@ async def page_of_keys(database: Database, cursor: Cursor, wanted: KeyFilter = K
     async with database.read() as connection:
         user_ids = None if wanted.user is None else await user_ids_of(connection, wanted.user)
         project_id = None if wanted.project is None else (await get_project(connection, wanted.project)).id
-        conditions = KeyConditions(user_ids, project_id, wanted.status, wanted.unused_since_ms, now_ms)
+        conditions = KeyConditions(user_ids, project_id, wanted.status, wanted.unused_since_ms, now_ms, wanted.words)
         return await store.page_of_all_keys(connection, cursor, conditions)
 
 

@@ -18,6 +18,7 @@ from app.store import limits as store
 from app.store import prices
 from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
+from app.store.keys import KeyRecord
 from app.store.limits import LimitKey, LimitUsage
 
 AMOUNT_MAX = 1_000_000_000
@@ -138,6 +139,23 @@ async def show_limits(
                 limits += await store.limits_beside_defaults(connection, scope_id)
         wanted = [limit for limit in limits if model is None or limit.model == model]
         return await counter_states(connection, wanted, now_ms, zone)
+
+
+async def limits_of_keys(database: Database, zone: ZoneInfo, keys: Sequence[KeyRecord]) -> dict[str, list[LimitState]]:
+    """List by key id the limits that hold for each key: its own, its user's, its project's and the organization's."""
+    now_ms = await database.now_ms()
+    scopes: dict[str, list[tuple[LimitScope, str]]] = {
+        key.id: [("key", key.id), ("user", key.user_id), ("project", key.project_id), ("organization", "")]
+        for key in keys
+    }
+    async with database.read() as connection:
+        wanted = {pair for pairs in scopes.values() for pair in pairs}
+        limits = await store.limits_of_scopes(connection, sorted(wanted)) if wanted else []
+        states = await counter_states(connection, limits, now_ms, zone)
+    return {
+        id: [state for state in states if (state.limit.scope, state.limit.scope_id) in pairs]
+        for id, pairs in scopes.items()
+    }
 
 
 async def counter_states(

@@ -21,7 +21,7 @@ NO_ROLE = "none"
 async def add_member(
     database: Database, project_id: str, role: str, user: str | None = None, email: str | None = None
 ) -> Member:
-    """Add a person by name or id, by an e-mail address that only one person has, or by both. A member gets the new role.
+    """Add a person by name or id, by e-mail address, or by both. A member gets the new role.
 
     Raises InvalidValue; NotFound; Conflict for an archived project and a disabled user.
     """
@@ -50,6 +50,13 @@ async def page_of_members(database: Database, project_id: str, cursor: Cursor) -
     async with database.read() as connection:
         project = await get_project(connection, project_id)
         return await store.page(connection, project.id, cursor)
+
+
+async def active_projects_of(database: Database, user_id: str) -> list[tuple[str, str]]:
+    """List id and name of the projects a user is in, by name, without archived ones."""
+    async with database.read() as connection:
+        found = await store.projects_of(connection, user_id)
+        return [(id, name) for id, name, _ in found if (await get_project(connection, id)).archived_at_ms is None]
 
 
 async def show_member(database: Database, project_id: str, user_id: str) -> Member:
@@ -124,7 +131,6 @@ async def _person_at(connection: AsyncConnection, email: str | None) -> User:
     if email is None:
         raise InvalidValue("Name the user by user_id or email.", param="user_id")
     there = await organization.find_user_by_email(connection, email)
-    if len(there) != 1:
-        many = f"{len(there)} users have" if there else "No user has"
-        raise NotFound(f"{many} the e-mail address {quoted(email)}; give a user_id.", param="email")
-    return await get_active_user(connection, there[0].id)
+    if there is None:
+        raise NotFound(f"No user has the e-mail address {quoted(email)}; give a user_id.", param="email")
+    return await get_active_user(connection, there.id)

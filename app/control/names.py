@@ -38,7 +38,7 @@ def normalized(text: str) -> str:
 
 
 def checked_email(text: str | None) -> str | None:
-    """Return an e-mail address of a possible form. Raises InvalidValue."""
+    """Return an e-mail address of a possible form in lower case, as it is stored. Raises InvalidValue."""
     if text is None:
         return None
     name, at, host = text.partition("@")
@@ -48,7 +48,7 @@ def checked_email(text: str | None) -> str | None:
             f"The email {quoted(text)} is not an address like lin@example.com of at most {EMAIL_CHARS_MAX} characters.",
             param="email",
         )
-    return text
+    return text.lower()
 
 
 def quoted(text: str) -> str:

@@ -2,19 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.names import checked_email, checked_name, normalized, quoted
+from app.core.actors import AccessRole
 from app.core.ids import new_id
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, InvalidValue, NotFound
 from app.store import members
 from app.store import organization as store
 from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 from app.store.organization import User
 from app.store.pages import Cursor, Page
+
+ACCESS_ROLES: tuple[AccessRole, ...] = get_args(AccessRole)
+LAST_OWNER = (
+    "is the last owner who can sign in. Make somebody else an owner first: `imagegate users invite MAIL --role owner`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,7 @@ class UserChange:
     name: str | None = None
     email: str | None = None
     disabled: bool | None = None
+    access_role: str | None = None
 
 
 async def create_user(database: Database, name: str, email: str | None = None, role: str = "reader") -> User:
@@ -38,7 +46,8 @@ async def create_user(database: Database, name: str, email: str | None = None, r
 
 
 async def add_user(connection: AsyncConnection, user: User) -> None:
-    """Insert a user or service account in the caller's transaction. Raises Conflict when the name is taken."""
+    """Insert a user or service account in the caller's transaction. Raises Conflict when the name or address is taken."""
+    await _check_address(connection, user.id, user.email)
     try:
         await store.insert_user(connection, user)
     except IntegrityError:
@@ -84,13 +93,17 @@ def _values(change: UserChange) -> dict[str, object]:
         values["name"] = checked_name(change.name)
     if change.email is not None:
         values["email"] = checked_email(change.email)
+    if change.access_role is not None:
+        values["access_role"] = checked_access_role(change.access_role)
     return values
 
 
 async def change_user(connection: AsyncConnection, user: User, **values: object) -> User:
-    """Write fields of a user and log the change, if any. Raises Conflict for a taken name."""
+    """Write fields of a user and log the change, if any. Raises Conflict for a taken name or address, and for the last owner."""
+    await _check_address(connection, user.id, values.get("email"))
     try:
-        await store.update_user(connection, user.id, **values)
+        if not await store.update_user(connection, user.id, **values):
+            raise Conflict(f"{quoted(user.name)} {LAST_OWNER}.", param="access_role")
     except IntegrityError:
         raise Conflict(f"The name {quoted(str(values.get('name')))} is taken; choose another.", param="name") from None
     after = await store.find_user(connection, user.id)
@@ -126,12 +139,13 @@ async def get_active_user(connection: AsyncConnection, name_or_id: str) -> User:
 
 
 async def user_ids_of(connection: AsyncConnection, reference: str) -> list[str]:
-    """Find a user, service account or deleted user by id, people by name or e-mail address, or service accounts by name. Neither
-    addresses nor names of service accounts are unique. Raises NotFound."""
+    """Find a user, service account or deleted user by id, people by name or e-mail address, or service accounts by name, which is
+    unique in their project only. Raises NotFound."""
     if (user := await store.find_user(connection, normalized(reference))) is not None:
         return [user.id]
-    found = await store.find_user_by_email(connection, reference.strip())
-    if not (found := found or await store.find_service_accounts(connection, normalized(reference))):
+    if (user := await store.find_user_by_email(connection, reference.strip())) is not None:
+        return [user.id]
+    if not (found := await store.find_service_accounts(connection, normalized(reference))):
         raise NotFound(f"There is no user {quoted(reference)}. `imagegate users list` names them all.", param="user")
     return [user.id for user in found]
 
@@ -142,7 +156,23 @@ def checked_role(text: str) -> str:
     return checked_name(text, "role")
 
 
+def checked_access_role(text: str) -> AccessRole:
+    """Return the role of a person's sessions. Raises InvalidValue."""
+    for role in ACCESS_ROLES:
+        if role == text:
+            return role
+    raise InvalidValue(f"The role is {', '.join(ACCESS_ROLES)}; not {quoted(text)}.", param="access_role")
+
+
+async def _check_address(connection: AsyncConnection, user_id: str, email: object) -> None:
+    """Raise Conflict for the address of somebody else. Changes of people run one after another, so that this look is enough."""
+    there = await store.find_user_by_email(connection, email) if isinstance(email, str) else None
+    if there is not None and there.id != user_id:
+        raise Conflict(f"The user {quoted(there.name)} has the e-mail address {quoted(str(email))}.", param="email")
+
+
 def user_facts(user: User) -> Facts:
     """Return the fields of a user that the audit log keeps."""
-    own = {"project_id": user.project_id} if user.is_service_account else {"email": user.email, "role": user.role}
+    person = {"email": user.email, "role": user.role, "access_role": user.access_role}
+    own = {"project_id": user.project_id} if user.is_service_account else person
     return {"name": user.name, **own, "disabled": user.disabled_at_ms is not None}

@@ -101,19 +101,14 @@ class _Team:
 
     async def _user(self, line: PersonLine, now_ms: int, created: list[str], notes: list[str]) -> User:
         """Find the person, or create one. Raises Conflict for a name that somebody else has, and a disabled person."""
-        there = await organization.find_user_by_email(self._connection, line.email) if line.email else []
-        if len(there) > 1:
-            names = ", ".join(user.name for user in there)
-            raise Conflict(
-                f"{len(there)} users have the mail {quoted(line.email or '')} ({names}); leave the mail out."
-            )
-        found = there[0] if there else await organization.find_user(self._connection, line.name)
+        there = await organization.find_user_by_email(self._connection, line.email) if line.email else None
+        found = there or await organization.find_user(self._connection, line.name)
         if found is None:
             user = User(new_id("user-"), line.name, line.email, now_ms)
             await add_user(self._connection, user)
             created.append("user")
             return user
-        if not there and line.email is not None and found.email is not None:
+        if there is None and line.email is not None and found.email is not None:
             message = (
                 f"{quoted(line.name)} is somebody with the mail {quoted(found.email)}; write that one, or another name."
             )

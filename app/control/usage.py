@@ -28,9 +28,15 @@ class UsageReport:
 
 
 async def report(
-    database: Database, by: Sequence[str], since: str | None = None, until: str | None = None, zone: ZoneInfo = UTC
+    database: Database,
+    by: Sequence[str],
+    since: str | None = None,
+    until: str | None = None,
+    zone: ZoneInfo = UTC,
+    only: Mapping[Dimension, str] | None = None,
 ) -> UsageReport:
-    """Sum settled requests by dimensions; `since` is inclusive, `until` exclusive, days like `2026-12-01` in `zone`.
+    """Sum settled requests by dimensions; `since` is inclusive, `until` exclusive, days like `2026-12-01` in `zone`. `only` selects
+    values of dimensions (ids of projects, users and keys); such a report, also for an empty `only`, leaves duplicates out.
 
     Raises InvalidValue.
     """
@@ -41,8 +47,8 @@ async def report(
         message = f"Nothing lies between since {since} and until {until}: the day of until is not part of the report."
         raise InvalidValue(message, param="until")
     async with database.read() as connection:
-        rows = await store.report(connection, dimensions, since, until)
-        repeated = await duplicates_report(connection, dimensions, since_ms, until_ms, zone)
+        rows = await store.report(connection, dimensions, since, until, only or {})
+        repeated = await duplicates_report(connection, dimensions, since_ms, until_ms, zone) if only is None else {}
     total, duplicates = sum((row.sums for row in rows), Sums()), sum(repeated.values(), DuplicateSums())
     return UsageReport(dimensions, tuple(_merged(rows, repeated, dimensions)), total, duplicates)
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+AccessRole = Literal["owner", "reader", "member"]
+"""Permissions of a person's sessions: everything; a look at all money and metadata; a look at their own."""
 ActorKind = Literal["admin_api_key", "session", "cli", "gateway"]
 
 

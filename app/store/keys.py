@@ -33,13 +33,15 @@ KeyStatus = Literal["active", "revoked", "expired", "owner disabled", "owner not
 @dataclass(frozen=True, slots=True)
 class KeyConditions:
     """Conditions of a list of keys; None leaves one out. `status` is that at `now_ms`. `unused_since_ms` selects keys that were
-    there at this instant and have not been used since."""
+    there at this instant and have not been used since, `words` those with this text in their name, id, last four characters,
+    owner or owner's address."""
 
     user_ids: Sequence[str] | None = None
     project_id: str | None = None
     status: KeyStatus | None = None
     unused_since_ms: int | None = None
     now_ms: int = 0
+    words: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,9 @@ def _conditions(wanted: KeyConditions) -> list[sa.ColumnElement[bool]]:
             requests.c.api_key_id == api_keys.c.id, requests.c.reserved_at_ms >= wanted.unused_since_ms
         )
         conditions += [api_keys.c.created_at_ms <= wanted.unused_since_ms, ~used]
+    if wanted.words is not None:
+        columns = (api_keys.c.name, api_keys.c.id, api_keys.c.last_four, users.c.name, users.c.email)
+        conditions.append(sa.or_(*(column.icontains(wanted.words, autoescape=True) for column in columns)))
     return conditions
 
 

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.core.actors import AccessRole
 from app.store.limits import apply_defaults
 from app.store.pages import Cursor, Page, read_page
-from app.store.tables import organization, projects, users
+from app.store.tables import identities, organization, passwords, projects, users
 
 UserKind = Literal["person", "service_account"]
 
@@ -38,7 +39,8 @@ class Project:
 class User:
     """Person, or service account of one project. Deleted ones stay, because the book refers to their names.
 
-    `role` is owner, reader or any other text: no role of a user grants more than another.
+    `role` is OpenAI's: owner, reader or any other text, which grants nothing. `access_role` is what a session of theirs may do.
+    `email` is in lower case, and nobody else's.
     """
 
     id: str
@@ -52,6 +54,7 @@ class User:
     deleted_at_ms: int | None = None
     erased_at_ms: int | None = None
     erasure_ended_at_ms: int | None = None
+    access_role: AccessRole = "member"
 
     @property
     def is_service_account(self) -> bool:
@@ -102,9 +105,17 @@ async def insert_user(connection: AsyncConnection, user: User) -> None:
     await apply_defaults(connection, user_id=user.id)
 
 
-async def update_user(connection: AsyncConnection, user_id: str, **values: Any) -> None:
-    """Update columns of a user. Raises IntegrityError when the name is taken."""
-    await connection.execute(sa.update(users).where(users.c.id == user_id).values(values))
+async def update_user(connection: AsyncConnection, user_id: str, **values: Any) -> bool:
+    """Update columns of a user. False, and nothing is changed, where the last owner who can sign in would stop being one.
+
+    Raises IntegrityError when the name or address is taken.
+    """
+    update = sa.update(users).where(users.c.id == user_id)
+    if values.get("access_role", "owner") != "owner" or values.get("disabled_at_ms") or values.get("deleted_at_ms"):
+        update = update.where(
+            sa.or_(sa.not_(_is_owner(users)), sa.exists().where(_OTHERS.c.id != user_id, _is_owner(_OTHERS)))
+        )
+    return (await connection.execute(update.values(values))).rowcount > 0
 
 
 async def find_user(connection: AsyncConnection, reference: str) -> User | None:
@@ -115,10 +126,12 @@ async def find_user(connection: AsyncConnection, reference: str) -> User | None:
     return User(**row) if row else None
 
 
-async def find_user_by_email(connection: AsyncConnection, email: str) -> list[User]:
-    """List people with this address, which need not be unique."""
-    select = sa.select(users).where(_people(), sa.func.lower(users.c.email) == email.lower())
-    return [User(**row) for row in (await connection.execute(select)).mappings()]
+async def find_user_by_email(connection: AsyncConnection, email: str) -> User | None:
+    """Find a person by address, in any case of its letters."""
+    row = (
+        (await connection.execute(sa.select(users).where(_people(), users.c.email == email.lower()))).mappings().first()
+    )
+    return User(**row) if row else None
 
 
 async def find_service_accounts(connection: AsyncConnection, name: str) -> list[User]:
@@ -137,13 +150,29 @@ async def page_of_users(connection: AsyncConnection, cursor: Cursor, emails: Seq
     """Read a page of people by creation; with `emails` only people with those addresses."""
     select = sa.select(users).where(_people())
     if emails:
-        select = select.where(sa.func.lower(users.c.email).in_([email.lower() for email in emails]))
+        select = select.where(users.c.email.in_([email.lower() for email in emails]))
     order = (users.c.created_at_ms, users.c.id)
     return await read_page(connection, select, cursor, lambda row: User(**row), order)
 
 
 async def any_user(connection: AsyncConnection) -> bool:
     return (await connection.execute(sa.select(users.c.id).limit(1))).first() is not None
+
+
+async def any_owner(connection: AsyncConnection) -> bool:
+    """Return whether somebody has the access role owner, whether or not they signed in yet."""
+    select = sa.select(users.c.id).where(_people(), users.c.disabled_at_ms.is_(None), users.c.access_role == "owner")
+    return (await connection.execute(select.limit(1))).first() is not None
+
+
+_OTHERS = users.alias("others")
+
+
+def _is_owner(table: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Make the condition for an owner who can sign in."""
+    active = sa.and_(table.c.deleted_at_ms.is_(None), table.c.disabled_at_ms.is_(None), table.c.access_role == "owner")
+    proofs = (sa.exists().where(proof.c.user_id == table.c.id) for proof in (passwords, identities))
+    return sa.and_(active, sa.or_(*proofs))
 
 
 def _people() -> sa.ColumnElement[bool]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.pages import Cursor, Page, read_page
 from app.store.pictures import PictureRecord, Visibility
-from app.store.tables import pictures, projects, requests, users
+from app.store.tables import pictures, project_users, projects, requests, users
 
 SEARCHED_CHARS = 2_000
 """Characters at the beginning of a prompt that are searched for words: a search reads many prompts."""
@@ -34,18 +34,24 @@ class Viewer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PictureViewer:
-    """User in a project: sees own pictures there, and what others share with the project."""
+    """User in a project: sees own pictures there, and what others share with the project. Without `project_id`, as in a session,
+    it is every project of the user."""
 
     user_id: str
-    project_id: str
+    project_id: str | None = None
 
     def own(self) -> sa.ColumnElement[bool]:
         """Return the condition of pictures that the viewer may change."""
-        return sa.and_(pictures.c.user_id == self.user_id, pictures.c.project_id == self.project_id)
+        own = pictures.c.user_id == self.user_id
+        return own if self.project_id is None else sa.and_(own, pictures.c.project_id == self.project_id)
 
     def shared(self) -> sa.ColumnElement[bool]:
         """Return the condition of pictures that are shared with the project."""
-        return sa.and_(pictures.c.project_id == self.project_id, pictures.c.visibility == "project")
+        theirs = sa.select(project_users.c.project_id).where(project_users.c.user_id == self.user_id)
+        of_project = (
+            pictures.c.project_id.in_(theirs) if self.project_id is None else pictures.c.project_id == self.project_id
+        )
+        return sa.and_(of_project, pictures.c.visibility == "project")
 
     def listed(self, *, shared: bool) -> sa.ColumnElement[bool]:
         return self.shared() if shared else self.own()

@@ -1,7 +1,8 @@
 """Reports from the roll-up of settled requests, without reading the requests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import sqlalchemy as sa
@@ -49,9 +50,14 @@ class UsageRow:
 
 
 async def report(
-    connection: AsyncConnection, by: Sequence[Dimension], since: str | None, until: str | None
+    connection: AsyncConnection,
+    by: Sequence[Dimension],
+    since: str | None,
+    until: str | None,
+    only: Mapping[Dimension, str] = MappingProxyType({}),
 ) -> list[UsageRow]:
-    """Sum usage by dimensions; `since` (inclusive) and `until` (exclusive) are local days like `2026-11-21`.
+    """Sum usage by dimensions; `since` (inclusive) and `until` (exclusive) are local days like `2026-11-21`. `only` selects rows by
+    the values of dimensions, by id where there is one.
 
     Rows are sorted by day, if that is a dimension, then by cost, highest first.
     """
@@ -61,6 +67,8 @@ async def report(
         select = select.where(usage.c.day >= since)
     if until is not None:
         select = select.where(usage.c.day < until)
+    for name, value in only.items():
+        select = select.where(sa.func.coalesce(_COLUMNS[name][1], "") == value)
     rows = [tuple(row) for row in await connection.execute(select)]
     return [_row(row, len(by)) for row in rows if row[-len(_SUMS)] is not None]
 

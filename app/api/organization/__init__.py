@@ -18,6 +18,7 @@ from app.api.organization import (
     request_csv,
     requests,
     service_accounts,
+    sign_in,
     spend_alerts,
     spend_limits,
     usage,
@@ -30,6 +31,7 @@ PREFIX = "/organization"
 ROUTERS = (
     admin_api_keys.router,
     users.router,
+    sign_in.router,
     projects.router,
     service_accounts.router,
     api_keys.router,

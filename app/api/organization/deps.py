@@ -7,8 +7,8 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from app.administration import Administration
-from app.api.deps import authenticated, guard, parts
-from app.control import admin_keys
+from app.api.deps import authenticated, guard, parts, session_of_request
+from app.control import admin_keys, sessions
 from app.core.actors import Actor
 from app.errors import Conflict, PermissionDenied, StoreUnavailable
 from app.store.admin_keys import AdminKeyRecord
@@ -20,16 +20,20 @@ WRONG_KEY = (
 )
 
 
+MEMBERS_SESSION = "You are signed in as a member, who sees only their own. Ask an owner for another role."
+
+
 @dataclass(frozen=True, slots=True)
 class Administrator:
     """Caller of the administration API. `database` records the caller as author of its changes. `user_id` is the owner of the
-    caller's admin API key, None for a key without one and for the command line."""
+    caller's admin API key or session, None for a key without one and for the command line. `public_url` is the setting."""
 
     actor: Actor
     may_write: bool
     user_id: str | None
     gateway: Administration
     database: Database
+    public_url: str | None = None
 
     @property
     def pepper(self) -> bytes:
@@ -41,20 +45,27 @@ class Administrator:
 
 
 async def admin(request: Request) -> Administrator:
-    """Authenticate by the admin API key in `Authorization: Bearer ...`.
+    """Authenticate by the admin API key in `Authorization: Bearer ...` or, without that header, by the session of an owner or
+    reader.
 
     The command line calls an application in its own process whose `Parts.local_actor` is set: its caller is that actor, without a
     key. Only the code that builds an application can set it; no request can, and `imagegate serve` does not. Raises
-    InvalidApiKey, RateLimited, StoreUnavailable.
+    InvalidApiKey, PermissionDenied, RateLimited, StoreUnavailable.
     """
-    gateway, local_actor = parts(request).gateway, parts(request).local_actor
+    found = parts(request)
+    gateway, local_actor, public_url = found.gateway, found.local_actor, found.public_url
     if local_actor is not None:
-        return Administrator(local_actor, True, None, gateway, gateway.database.by(local_actor))
+        return Administrator(local_actor, True, None, gateway, gateway.database.by(local_actor), public_url)
     guard(request).count_admin_call(request)
+    if "authorization" not in request.headers and (session := await session_of_request(request)) is not None:
+        if session.access_role == "member":
+            raise PermissionDenied(MEMBERS_SESSION)
+        actor, may_write = sessions.actor_of(session), session.access_role == "owner"
+        return Administrator(actor, may_write, session.user_id, gateway, gateway.database.by(actor), public_url)
     key = await authenticated(request, lambda secret: _key(gateway, secret), WRONG_KEY)
     request.scope["state"]["key_id"] = key.id
     actor = Actor("admin_api_key", key.id, key.name, key.owner_email)
-    return Administrator(actor, key.role == "owner", key.user_id, gateway, gateway.database.by(actor))
+    return Administrator(actor, key.role == "owner", key.user_id, gateway, gateway.database.by(actor), public_url)
 
 
 Admin = Annotated[Administrator, Depends(admin)]
@@ -64,7 +75,7 @@ Admin = Annotated[Administrator, Depends(admin)]
 async def admin_writer(caller: Admin) -> Administrator:
     """Require a key that may write. Raises PermissionDenied for a reader's."""
     if not caller.may_write:
-        message = "This admin API key is a reader's: it may look at everything and change nothing."
+        message = "This is a reader's admin API key or session: it may look at everything and change nothing."
         raise PermissionDenied(message)
     return caller
 

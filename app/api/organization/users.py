@@ -82,9 +82,10 @@ async def retrieve_user(caller: Admin, user_id: str) -> UserOut:
 async def modify_user(
     caller: AdminWriter, user_id: str, body: Annotated[UserUpdate, Depends(JsonBody(UserUpdate))]
 ) -> UserOut:
-    """Change a user. `role` is owner, reader or any text; none grants anything here. Extensions: `name`, `email`, and `disabled`,
-    which stops all keys of the user until it is false. Of a service account only `disabled` can be changed."""
-    change = UserChange(body.role, body.name, body.email, body.disabled)
+    """Change a user. `role` is owner, reader or any text; none grants anything here. Extensions: `name`, `email`, `access_role`
+    (owner, reader or member of the console), and `disabled`, which stops all keys of the user until it is false. Of a service
+    account only `disabled` can be changed."""
+    change = UserChange(body.role, body.name, body.email, body.disabled, body.access_role)
     return UserOut.of(await people.modify_user(caller.database, user_id, change))
 
 

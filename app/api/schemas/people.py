@@ -7,6 +7,7 @@ from pydantic import Field
 from app.api.schemas.base import AnswerModel, Ignored, InputModel, NamedOut, absent, seconds
 from app.api.schemas.keys import ServiceAccountKeyCreated
 from app.control.erasure import ErasureReport
+from app.core.actors import AccessRole
 from app.store.organization import User
 from app.store.service_accounts import ServiceAccount
 
@@ -15,6 +16,7 @@ _USER = {
     "object": "organization.user",
     **_LIN,
     "role": "reader",
+    "access_role": "member",
     "added_at": 1795996800,
     "created": 1795996800,
     "is_default": False,
@@ -75,13 +77,15 @@ class UserProjects(AnswerModel):
 
 
 class UserOut(NamedOut, json_schema_extra={"example": _USER}):
-    """Person who may hold keys. Keys of a `disabled` user do not work. Lists leave out `projects`."""
+    """Person who may hold keys. Keys of a `disabled` user do not work. Lists leave out `projects`. `access_role` is what the
+    person may do in the console; `role` is OpenAI's and grants nothing."""
 
     object: Literal["organization.user"] = "organization.user"
     id: str
     name: str
     email: str | None
     role: str
+    access_role: AccessRole
     added_at: int
     created: int
     is_default: bool = False
@@ -205,6 +209,7 @@ class UserUpdate(InputModel, json_schema_extra={"example": {"role": "owner"}}):
     name: str | None = None
     email: str | None = None
     disabled: bool | None = None
+    access_role: str | None = None
 
 
 class ProjectUserCreate(InputModel, json_schema_extra={"example": {"email": "lin@example.com", "role": "member"}}):

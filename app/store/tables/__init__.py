@@ -29,6 +29,7 @@ from app.store.tables.people import (
     audit_logs,
     model_permissions,
     organization,
+    person_emails,
     person_names,
     project_users,
     projects,
@@ -48,3 +49,4 @@ from app.store.tables.reports import (
     usage_hours,
     usage_series,
 )
+from app.store.tables.sign_in import identities, invitations, passwords, sessions

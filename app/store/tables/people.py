@@ -51,6 +51,13 @@ users = Table(
     Column("deleted_at_ms", BigInteger, comment="for good; the row stays for the names in the book"),
     Column("erased_at_ms", BigInteger, comment="when the erasure of their data began; the row stays for the money"),
     Column("erasure_ended_at_ms", BigInteger, comment="NULL: what was under way then may still have to be erased"),
+    Column(
+        "access_role",
+        Text,
+        nullable=False,
+        server_default="member",
+        comment="owner, reader or member: what a session of theirs may do; not OpenAI's `role`",
+    ),
 )
 """Owners of keys: people and service accounts."""
 
@@ -62,6 +69,15 @@ person_names = Index(
     postgresql_where=and_(users.c.kind == "person", users.c.deleted_at_ms.is_(None)),
 )
 """Unique index of names. The name of a deleted person is free again."""
+
+person_emails = Index(
+    "uq_users_email",
+    users.c.email,
+    unique=True,
+    sqlite_where=and_(users.c.kind == "person", users.c.deleted_at_ms.is_(None)),
+    postgresql_where=and_(users.c.kind == "person", users.c.deleted_at_ms.is_(None)),
+)
+"""Unique index of e-mail addresses, which are stored in lower case."""
 
 service_account_names = Index(
     "uq_users_service_account",

@@ -27,6 +27,7 @@ LIN = Actor("cli", "cli:lin", "lin")
 OPENAIS = {
     *("api_key.created", "api_key.updated", "api_key.deleted"),
     "organization.updated",
+    *("invite.sent", "invite.accepted", "invite.deleted"),
     *("project.created", "project.updated", "project.archived", "project.deleted"),
     *("rate_limit.updated", "rate_limit.deleted"),
     *("service_account.created", "service_account.updated", "service_account.deleted"),

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from PIL import Image
 
+from app.control.invitations import accept_invitation, invite
 from app.main import create_app
 from app.store.tables import admin_api_keys, api_keys
 from tests.api.organization.conftest import Office
@@ -39,6 +40,8 @@ class World:
         path = NAME.sub(lambda name: (named | instead)[name[1]], row.path)
         key = self.keys[caller]
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        if key.startswith("session "):
+            headers = {"Cookie": f"imagegate={key.removeprefix('session ')}", "Origin": self.office.running.url}
         body = None if row.body is None else self._filled(row.body)
         return await self.office.http.request(row.method, path, headers=headers, params=row.query, json=body)
 
@@ -79,6 +82,55 @@ async def test_only_the_intended_cells_succeed(world: World) -> None:
     log = (await world.office.get("/audit_logs", limit=100))["data"]
     changes = [each for each in log if each["actor"]["kind"] == "admin_api_key" and each["event"] != "pictures.listed"]
     assert {each["actor"]["name"] for each in changes} == {"the owner's"}
+
+
+async def test_sessions_do_what_their_role_says(world: World) -> None:
+    signed_in = await _sessions(world)
+    world = World(world.office, signed_in, world.objects)
+    wrong = {}
+    for row in ROWS:
+        for caller in signed_in:
+            answer = await world.call(row, caller)
+            if answer.status_code != (status := expected_by_session(row, caller)):
+                wrong[row.method, row.path, caller] = (answer.status_code, status, answer.text[:200])
+
+    assert wrong == {}
+    log = (await world.office.get("/audit_logs", limit=100))["data"]
+    assert {each["actor"]["name"] for each in log if each["actor"]["kind"] == "session"} == {"olga"}
+
+
+def expected_by_session(row: Row, caller: str) -> int:
+    """What a cell of the matrix must answer to a session: buying takes an API key."""
+    if row.door == "public":
+        return row.status
+    if row.door == "linked":
+        return {"member": row.status, "ended": 403}.get(caller, 404)
+    if row.door != "admin" or caller == "ended":
+        return 401
+    if caller == "member" or (caller == "reader" and row.method != "GET"):
+        return 403
+    if caller == "reader" and row.reading is not None:
+        return row.reading
+    return row.status
+
+
+async def _sessions(world: World) -> dict[str, str]:
+    """A session of each role; that of a member is of whoever owns the pictures."""
+    database, found = world.office.running.database, {}
+    await world.office.post(f"/users/{world.objects['user_id']}", email="lin@example.com")
+    people = {
+        "ended": ("eva", "owner"),
+        "member": ("lin", "member"),
+        "reader": ("rita", "reader"),
+        "owner": ("olga", "owner"),
+    }
+    for caller, (name, role) in people.items():
+        new = await invite(database, f"{name}@example.com", role)
+        made = await accept_invitation(database, new.token, "a long password", "a browser")
+        found[caller] = f"session {made.token}"
+        if caller == "ended":
+            await world.office.delete(f"/sessions/{made.id}")
+    return found
 
 
 async def test_what_is_not_there_is_404_for_whoever_may_ask(world: World) -> None:
@@ -147,6 +199,9 @@ async def world(office: Office) -> World:
         "unwanted_picture": f"{await _bought(office, key_a['value'], 'gpt-image-1')}_0",
         "request_id": await _bought(office, key_a["value"]),
     }
+    invited = await invite(office.running.database, "ina@example.com")
+    signed_in = await accept_invitation(office.running.database, invited.token, "a long password", "a browser")
+    objects |= {"session_id": signed_in.id, "invite_id": invited.id}
     await office.running.gateway.taking.take_all()
     await _thumbnail(office, objects["picture_id"])
     await office.post(f"/projects/{red}/users", user_id=users["al"], role="member")

@@ -1,0 +1,1 @@
+"""Console: pages for people, rendered on the server. `application.py` serves them under /console."""

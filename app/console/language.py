@@ -1,0 +1,51 @@
+"""Languages of the console: English, which the code is written in, and Chinese, from `locales/zh.po`."""
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+from markupsafe import Markup, escape
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+CATALOG = Path(__file__).with_name("locales") / "zh.po"
+
+
+def marked(text: str) -> str:
+    """Return a text that a template translates later. Modules import this function as `_`, which the catalog's check looks for."""
+    return text
+
+
+def preferred_language(accepted: str) -> Language:
+    """Return the language to begin with, from an Accept-Language header: the first of ours that it names."""
+    for part in accepted.lower().split(","):
+        for language in LANGUAGES:
+            if part.strip().startswith(language):
+                return language
+    return "en"
+
+
+def translate(language: Language, text: str, **values: object) -> Markup:
+    """Return a text in a language, as HTML, with `values` in place of its {names}. Values are escaped."""
+    found = text if language == "en" else catalog().get(text, text)
+    return Markup(escape(found)).format(**values) if values else Markup(escape(found))
+
+
+@cache
+def catalog() -> dict[str, str]:
+    """Read the Chinese texts by their English: entries of `msgid` and `msgstr`, without plurals and contexts."""
+    texts: dict[str, str] = {}
+    entry = {"msgid": "", "msgstr": ""}
+    field = "msgid"
+    for line in [*CATALOG.read_text(encoding="utf-8").splitlines(), 'msgid ""']:
+        name, _, rest = line.partition(" ")
+        if name in entry:
+            if name == "msgid":
+                texts[entry["msgid"]] = entry["msgstr"]
+                entry = {"msgid": "", "msgstr": ""}
+            field, line = name, rest
+        if line.startswith('"'):
+            entry[field] += ast.literal_eval(line)
+    texts.pop("", None)  # The head of the file.
+    return texts

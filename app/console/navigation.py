@@ -1,0 +1,45 @@
+"""Pages in the navigation. A page that is added to the console is listed here, for the roles that may see it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.console.language import marked as _
+from app.core.actors import AccessRole
+
+if TYPE_CHECKING:
+    from app.console.visit import Visit
+
+EVERYBODY: tuple[AccessRole, ...] = ("owner", "reader", "member")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Entry of the navigation: path below /console, English label, and the name of its icon in `icons.html`."""
+
+    path: str
+    label: str
+    icon: str
+    roles: tuple[AccessRole, ...] = EVERYBODY
+    is_here: bool = False
+
+
+DESTINATIONS = (
+    Destination("/usage", _("Usage"), "usage"),
+    Destination("/keys", _("Keys"), "keys"),
+)
+
+
+def destinations(visit: "Visit") -> list[Destination]:
+    """List the entries for whoever is signed in; none for nobody."""
+    if visit.session is None:
+        return []
+    return [
+        Destination(each.path, each.label, each.icon, each.roles, visit.here.startswith(each.path))
+        for each in DESTINATIONS
+        if visit.role in each.roles
+    ]
+
+
+def landing(role: AccessRole) -> str:
+    """Return the page that a person of this role sees first."""
+    return next(each.path for each in DESTINATIONS if role in each.roles)

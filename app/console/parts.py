@@ -1,0 +1,28 @@
+"""Objects that the pages of the console work with."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.requests import Request
+
+from app.wiring import Gateway
+
+
+class SignInGuard(Protocol):
+    """Limits on attempts to sign in. Each method raises RateLimited."""
+
+    def count_sign_in(self, request: Request) -> None: ...
+
+    def check_account(self, email: str) -> None: ...
+
+    def count_failed_sign_in(self, email: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleParts:
+    """Gateway behind the console. `member_keys`: members may make, rotate and revoke keys of their own."""
+
+    gateway: Gateway
+    guard: SignInGuard
+    public_url: str | None
+    member_keys: bool

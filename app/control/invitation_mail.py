@@ -1,0 +1,26 @@
+"""Mail with the link of an invitation."""
+
+import structlog
+
+from app.core.alerts import Channel, Message
+from app.notify.notifier import NotDelivered, Notifier
+from app.store.sign_in import Invitation
+
+log = structlog.get_logger()
+
+
+async def mail_invitation(notifier: Notifier, invitation: Invitation, url: str) -> bool | None:
+    """Mail a link to its person. None without a mail server or address, False where the mail server did not take it."""
+    if notifier.mailbox.host is None or invitation.email is None:
+        return None
+    text = (
+        f"You can sign in to imagegate. This link works once, within 72 hours:\n\n{url}\n\n"
+        f"你可以登录 imagegate。此链接在 72 小时内有效，只能使用一次。\n"
+    )
+    channel = Channel("email", (invitation.email,))
+    try:
+        await notifier.send(channel, Message(invitation.id, "Sign in to imagegate", text, {}))
+    except NotDelivered as exc:
+        log.warning("invitation not mailed", invite_id=invitation.id, why=str(exc))
+        return False
+    return True

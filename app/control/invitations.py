@@ -1,0 +1,138 @@
+"""Invitations: one-time links with which people set their password and sign in for the first time, or again."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.control.members import ensure_member
+from app.control.names import checked_email, quoted
+from app.control.passwords import hash_password
+from app.control.people import add_user, change_user, checked_access_role, get_active_user
+from app.control.projects import DEFAULT_PROJECT, get_project
+from app.control.sessions import NewSession, new_token, start_session, token_hash
+from app.core.ids import new_id
+from app.errors import InvalidValue, NotFound
+from app.store import organization
+from app.store import sign_in as store
+from app.store.audit_logs import Change, log_changes
+from app.store.engine import Database
+from app.store.organization import User
+from app.store.pages import Cursor, Page
+from app.store.sign_in import Invitation
+
+LIFE_MS = 72 * 3_600_000
+PATH = "/console/invite/"
+GONE = "This link was used already, has expired, or was replaced by a newer one. Whoever runs this gateway can send another."
+
+
+@dataclass(frozen=True, slots=True)
+class NewInvitation:
+    """Link that was just made. Only the hash of its `token` is stored."""
+
+    id: str
+    token: str
+
+    def url(self, address: str) -> str:
+        """Return the link, below the address of the gateway."""
+        return f"{address.rstrip('/')}{PATH}{self.token}"
+
+
+async def invite(database: Database, email: str, role: str | None = None, name: str | None = None) -> NewInvitation:
+    """Make a link for a person by address; somebody new becomes a user in the project `default`. It replaces an unused one.
+
+    A role that is given is theirs at once, a new person without one is a member. Raises InvalidValue; Conflict for a disabled
+    person, a name that is taken, and the last owner who would be something else.
+    """
+    address, access_role = checked_email(email), None if role is None else checked_access_role(role)
+    assert address is not None
+    now_ms = await database.now_ms()
+    async with database.write() as connection:
+        user = await organization.find_user_by_email(connection, address)
+        if user is None:
+            free = name or await _free_name(connection, address.partition("@")[0])
+            user = User(new_id("user-"), free, address, now_ms, access_role=access_role or "member")
+            await add_user(connection, user)
+            await ensure_member(connection, await get_project(connection, DEFAULT_PROJECT), user, now_ms)
+        elif access_role not in (None, user.access_role):
+            user = await change_user(connection, user, access_role=access_role)
+        await get_active_user(connection, user.id)
+        return await new_invitation(connection, user, now_ms)
+
+
+async def new_invitation(connection: AsyncConnection, user: User, now_ms: int) -> NewInvitation:
+    """Make a link for a person in the caller's transaction."""
+    new = NewInvitation(new_id("invite-"), new_token())
+    await store.insert_invitation(connection, new.id, user.id, token_hash(new.token), now_ms, now_ms + LIFE_MS)
+    sent = {"user_id": user.id, "email": user.email, "access_role": user.access_role}
+    await log_changes(connection, Change("invite.sent", new.id, None, sent))
+    return new
+
+
+async def open_invitation(database: Database, token: str) -> Invitation:
+    """Return the invitation of a link that still works, without using it up. Raises NotFound."""
+    now_ms = await database.now_ms()
+    async with database.read() as connection:
+        found = await store.open_invitation(connection, token_hash(token), now_ms)
+    if found is None:
+        raise NotFound(GONE)
+    return found
+
+
+async def accept_invitation(
+    database: Database, token: str, password: str, browser: str, email: str | None = None
+) -> NewSession:
+    """Use up a link: set the password, end the person's sessions, and start one. `email` is for somebody without an address.
+
+    Raises NotFound for a link that works no more, InvalidValue, and Conflict for an address of somebody else.
+    """
+    await open_invitation(database, token)  # Before the costly hash.
+    hashed, now_ms = await hash_password(password), await database.now_ms()
+    async with database.write() as connection:
+        found = await store.open_invitation(connection, token_hash(token), now_ms)
+        if found is None or not await store.accept_invitation(connection, found.id, now_ms):
+            raise NotFound(GONE)
+        if found.email is None:
+            if (address := checked_email(email or None)) is None:
+                raise InvalidValue("Give the e-mail address that you will sign in with.", param="email")
+            await change_user(connection, await get_active_user(connection, found.user_id), email=address)
+        await store.set_password(connection, found.user_id, hashed, now_ms)
+        await store.revoke_sessions(connection, now_ms, user_id=found.user_id)
+        await log_changes(connection, Change("invite.accepted", found.id, {"accepted": False}, {"accepted": True}))
+        return await start_session(connection, found.user_id, browser, now_ms)
+
+
+async def page_of_invitations(database: Database, cursor: Cursor) -> Page[Invitation]:
+    """List invitations by creation. Raises InvalidValue for the cursor."""
+    async with database.read() as connection:
+        return await store.page_of_invitations(connection, cursor)
+
+
+async def show_invitation(database: Database, invitation_id: str) -> Invitation:
+    """Return an invitation. Raises NotFound."""
+    async with database.read() as connection:
+        return await _invitation(connection, invitation_id)
+
+
+async def delete_invitation(database: Database, invitation_id: str) -> Invitation:
+    """Delete an invitation; its link works no more. Raises NotFound."""
+    async with database.write() as connection:
+        found = await _invitation(connection, invitation_id)
+        await store.delete_invitation(connection, found.id)
+        await log_changes(connection, Change("invite.deleted", found.id, {"user_id": found.user_id}, None))
+    return found
+
+
+async def _invitation(connection: AsyncConnection, invitation_id: str) -> Invitation:
+    found = await store.find_invitation(connection, invitation_id)
+    if found is None:
+        raise NotFound(f"There is no invitation {quoted(invitation_id)}.", param="invite_id")
+    return found
+
+
+async def _free_name(connection: AsyncConnection, wanted: str) -> str:
+    """Return a name that nobody has, made of the part of an address before the @."""
+    for number in range(1, 1000):
+        name = wanted[:56] if number == 1 else f"{wanted[:56]} {number}"
+        if await organization.find_user(connection, name) is None:
+            return name
+    return new_id(f"{wanted[:40]} ", 8)

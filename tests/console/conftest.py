@@ -1,0 +1,115 @@
+"""Console of a gateway, with people of every role who are signed in, their keys, and usage of the last days."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from app.control.invitations import accept_invitation, invite
+from app.control.keys import CreatedKey
+from app.control.projects import create_project
+from app.control.sessions import revoke_session
+from app.core.intervals import DAY_MS
+from app.sandbox import RunningSandbox
+from app.store.engine import Database
+from tests.administration import create_key
+from tests.databases import insert_usage
+from tests.gateways import Running, running_gateway
+
+PASSWORD = "correct horse battery"
+PEOPLE = {"olga": "owner", "rita": "reader", "mia": "member", "max": "member"}
+NASTY = "<script>alert(1)</script>"
+"""A name that must stay text."""
+
+
+@dataclass
+class House:
+    """Gateway with a console. `tokens` are cookies of sessions, by name; `ended` is one that was revoked."""
+
+    running: Running
+    http: httpx2.AsyncClient
+    tokens: dict[str, str] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, CreatedKey] = field(default_factory=dict)
+
+    async def get(self, path: str, who: str = "", **headers: str) -> httpx2.Response:
+        return await self.http.get(f"/console{path}", headers=self._cookie(who) | headers)
+
+    async def post(self, path: str, who: str = "", *, origin: str | None = "", **fields: str) -> httpx2.Response:
+        """Send a form as a page of ours does; `origin` is another one, None none."""
+        headers = self._cookie(who)
+        if origin is not None:
+            headers["Origin"] = origin or self.running.url
+        return await self.http.post(f"/console{path}", data=fields, headers=headers)
+
+    def _cookie(self, who: str) -> dict[str, str]:
+        if who == "key":
+            return {"Authorization": f"Bearer {self.keys['mia'].key}"}
+        return {"Cookie": f"imagegate={self.tokens[who]}"} if who else {}
+
+
+async def furnish(house: House) -> None:
+    """Make people, keys and usage of the last 20 days."""
+    database = house.running.database
+    project = await create_project(database, "posters")
+    for name, role in PEOPLE.items():
+        session = await accept_invitation(
+            database, (await invite(database, f"{name}@example.com", role)).token, PASSWORD, "Firefox"
+        )
+        house.tokens[name], house.users[name] = session.token, session.user_id
+    ended = await accept_invitation(database, (await invite(database, "eva@example.com", "owner")).token, PASSWORD, "")
+    house.tokens["ended"] = ended.token
+    await revoke_session(database, ended.id)
+    for name, of, given in (
+        ("mia", "mia", {"name": "laptop", "expires_in_s": 90 * 86_400}),
+        ("max", "max", {"name": NASTY}),
+        ("posters", "mia", {"name": "website", "project": project.id, "models": ["seedream-3.0"]}),
+    ):
+        house.keys[name] = await create_key(database, house.users[of], **given)
+    await house.running.limit("user", house.users["mia"], "micros", "month", 50_000_000)
+    await _use(house, project.id)
+
+
+async def _use(house: House, project_id: str) -> None:
+    now_ms = await house.running.database.now_ms()
+    models = ("gpt-image-1", "seedream-3.0", "flux-kontext-max")
+    for number in range(40):
+        at = datetime.fromtimestamp((now_ms - (number * 7 % 20) * DAY_MS) / 1000, UTC) + timedelta(hours=8)
+        who = ("mia", "max", "posters")[number % 3]
+        await insert_usage(
+            house.running.database,
+            day=at.date().isoformat(),
+            hour_at_ms=number,
+            project_id=project_id if who == "posters" else "proj_default",
+            user_id=house.users["max" if who == "max" else "mia"],
+            api_key_id=house.keys[who].id,
+            model=models[number * 5 % 3],
+            size=("1024x1024", "1536x1024")[number % 2],
+            quality=("high", "low", "")[number % 3],
+            requests=1 + number % 4,
+            images=1 + number % 5,
+            cost_micros=830_001 * (1 + number % 7),
+        )
+
+
+@asynccontextmanager
+async def open_house(data_dir: Path, relay_url: str, **settings: Any) -> AsyncIterator[House]:
+    """Start a gateway and furnish it."""
+    async with (
+        running_gateway(data_dir, relay_url, **settings) as running,
+        httpx2.AsyncClient(base_url=running.url, timeout=30) as http,
+    ):
+        house = House(running, http)
+        await furnish(house)
+        yield house
+
+
+@pytest.fixture
+async def house(tmp_path: Path, relay: RunningSandbox, database: Database) -> AsyncIterator[House]:
+    async with open_house(tmp_path, relay.base_url, database_url=database.where.url or None) as opened:
+        yield opened

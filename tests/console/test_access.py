@@ -1,0 +1,154 @@
+"""Every page and action of the console x every kind of visitor, and forged posts of each action."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import httpx2
+import pytest
+
+from app.console.pages import ROUTES
+from app.control.invitations import invite
+from app.sandbox import RunningSandbox
+from tests.console.conftest import NASTY, PASSWORD, House, open_house
+
+Who = Literal["anybody", "people", "own", "changers"]
+"""Whoever opens it; people who are signed in; owners, readers, and members for what is their own; of those who may change it,
+owners and the member whose it is."""
+VISITORS = ("", "ended", "key", "max", "mia", "rita", "olga")
+"""Nobody, a session that ended, an API key, another member, the member whose things they are, a reader, an owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`status` is what whoever may is answered. `fields` are those of the form."""
+
+    method: str
+    path: str
+    who: Who = "people"
+    status: int = 200
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+PAGES = [
+    Page("GET", "", status=303),
+    Page("GET", "/search", status=303),
+    Page("POST", "/preferences", "anybody", 303, {"language": "zh", "next": "/keys"}),
+    Page("GET", "/sign-in", "anybody"),
+    Page("POST", "/sign-in", "anybody", 401, {"email": "mia@example.com", "password": "wrong"}),
+    Page("GET", "/invite/{token}", "anybody"),
+    Page("POST", "/invite/{token}", "anybody", 400, {"password": PASSWORD, "again": "another"}),
+    Page("GET", "/account"),
+    Page("POST", "/account/password", status=400, fields={"current": "wrong", "password": "x" * 10, "again": "x" * 10}),
+    Page("POST", "/account/sessions/{session_id}/end", status=404),
+    Page("GET", "/usage"),
+    Page("GET", "/usage.csv"),
+    Page("GET", "/keys"),
+    Page("GET", "/keys/new", "changers"),
+    Page("POST", "/keys", "changers", 200, {"name": "new", "project": "proj_default"}),
+    Page("GET", "/keys/{key_id}", "own"),
+    Page("POST", "/keys/{key_id}/rotate", "changers", 200, {"grace": "day"}),
+    Page("POST", "/keys/{key_id}/revoke", "changers", 303),
+    # Last, because it ends the session.
+    Page("POST", "/sign-out", status=303),
+]
+OF_ONE = {"/keys/{key_id}", "/keys/{key_id}/rotate", "/keys/{key_id}/revoke"}
+
+
+def expected(page: Page, who: str) -> tuple[int, bool]:
+    """Status of the answer, and whether it leads to the sign-in."""
+    signed_in = who in ("max", "mia", "rita", "olga")
+    if page.who == "anybody":
+        return (303, False) if signed_in and (page.method, page.path) == ("GET", "/sign-in") else (page.status, False)
+    if not signed_in:
+        return 303, True
+    if page.path in OF_ONE and who == "max":
+        return 404, False
+    if page.who == "changers" and who == "rita":
+        return 403, False
+    return page.status, page.path == "/sign-out"
+
+
+async def visit(house: House, page: Page, who: str, **more: str | None) -> httpx2.Response:
+    names = {"token": (await invite(house.running.database, "nils@example.com")).token, "session_id": "sess_nothing"}
+    path = page.path.format(key_id=house.keys["mia"].id, **names)
+    if page.method == "GET":
+        return await house.get(path, who)
+    return await house.post(path, who, **page.fields, **more)  # type: ignore[arg-type]  # `origin` may be None
+
+
+async def test_only_what_each_role_may_is_answered(house: House) -> None:
+    wrong = {}
+    for page in PAGES:
+        for who in VISITORS:
+            if page.path == "/keys/{key_id}/revoke" and who == "olga":
+                continue  # Revoked by its member before.
+            answer = await visit(house, page, who)
+            to_sign_in = "/console/sign-in" in answer.headers.get("location", "")
+            if (answer.status_code, to_sign_in) != (wanted := expected(page, who)):
+                wrong[page.method, page.path, who] = (answer.status_code, to_sign_in, wanted, answer.text[-900:-300])
+
+    assert wrong == {}
+
+
+def test_every_page_has_a_row() -> None:
+    assert {(page.method, page.path) for page in PAGES} == {(method, path) for method, path, _ in ROUTES}
+
+
+@pytest.mark.parametrize("origin", [None, "http://evil.example", "null", "http://127.0.0.1", "https://127.0.0.1:1"])
+async def test_a_form_of_another_site_changes_nothing(house: House, origin: str | None) -> None:
+    for page in PAGES:
+        if page.method == "POST":
+            answer = await visit(house, page, "mia", origin=origin)
+            assert (answer.status_code, "set-cookie" in answer.headers) == (403, False), page.path
+    assert (await house.get("/keys", "mia")).text.count("laptop") == 1  # Nothing was revoked, made or signed out.
+    assert ">new<" not in (await house.get("/keys?status=all", "mia")).text
+
+
+async def test_over_https_the_public_address_decides_and_the_cookie_is_bound_to_it(
+    tmp_path: Path, relay: RunningSandbox
+) -> None:
+    public = "https://images.example.com/gateway"
+    async with open_house(tmp_path, relay.base_url, public_url=public) as house:
+        fields = {"email": "mia@example.com", "password": PASSWORD}
+        for origin in (house.running.url, "http://images.example.com", None):
+            assert (await house.post("/sign-in", origin=origin, **fields)).status_code == 403
+
+        answer = await house.post("/sign-in", origin="https://images.example.com", **fields)
+
+        cookie = answer.headers["set-cookie"]
+        assert answer.headers["location"] == "/gateway/console"
+        assert cookie.startswith("__Host-imagegate=") and "; Path=/;" in cookie
+        assert {"Secure", "HttpOnly", "SameSite=lax"} <= set(cookie.split("; "))
+        signed_in = {"Cookie": cookie.partition(";")[0]}
+        stripped = await house.http.get("/console/keys", headers=signed_in)
+        kept = await house.http.get("/gateway/console/keys", headers=signed_in)
+        assert stripped.status_code == kept.status_code == 200
+        assert 'href="/gateway/console/usage"' in kept.text and 'href="/console/' not in kept.text
+        assert (await house.http.get("/gateway/healthz")).status_code == 200
+        assert (await house.http.get("/healthz")).status_code == 200
+
+
+async def test_what_people_name_stays_text(house: House) -> None:
+    for path in ("/keys", "/keys?q=" + NASTY, f"/keys/{house.keys['max'].id}", "/usage?by=key&model=" + NASTY):
+        text = (await house.get(path, "olga")).text
+        assert NASTY not in text and "&lt;script&gt;" in text, path
+
+
+async def test_answers_carry_the_rules_for_browsers(house: House) -> None:
+    for path, who in (("/keys", "mia"), ("/sign-in", ""), ("/nothing", ""), ("/keys/nothing", "mia")):
+        headers = (await house.get(path, who)).headers
+        policy = headers["content-security-policy"]
+        assert (
+            "default-src 'none'; script-src 'self'; style-src 'self'" in policy and "frame-ancestors 'none'" in policy
+        )
+        assert headers["referrer-policy"] == "same-origin"
+        assert headers["cache-control"] == "no-store"
+
+
+async def test_the_entrance_sends_browsers_to_the_console_and_tells_programs(house: House) -> None:
+    browser = await house.http.get("/", headers={"accept": "text/html,application/xhtml+xml"})
+    program = await house.http.get("/")
+
+    assert (browser.status_code, browser.headers["location"]) == (303, "/console/")
+    assert "POST /v1/images/generations" in program.json()["endpoints"]
