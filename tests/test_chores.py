@@ -41,7 +41,7 @@ async def test_a_chore_goes_on_after_whatever_it_raises_and_says_so(error: BaseE
         assert not await chores.run_once("work")
         failed = chores.errors()
         chores.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await work.worked.wait()
         await chores.stop()
 
@@ -65,7 +65,7 @@ async def test_a_chore_that_hangs_keeps_no_other_from_its_work() -> None:
     never, work = asyncio.Event(), Failing()
     chores = Chores([Chore("hangs", never.wait, every_s=0), Chore("work", work.turn, every_s=0.01)])
     chores.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await work.worked.wait()
     await chores.stop()
 
@@ -85,7 +85,7 @@ async def test_a_failing_chore_is_shown_and_only_degrades(running: Running) -> N
         await connection.exec_driver_sql("DROP TABLE alerts")
     assert not await running.gateway.chores.run_once("alerts")
 
-    async with httpx2.AsyncClient(base_url=running.url) as http:
+    async with httpx2.AsyncClient(base_url=running.url, timeout=60) as http:
         answer = await http.get("/readyz")
 
     shown = answer.json()
@@ -102,7 +102,7 @@ async def test_a_gateway_whose_beats_stopped_is_unready(running: Running) -> Non
     heartbeat = running.gateway.heartbeat
     heartbeat.monotonic_s = lambda: heartbeat.beat_at_s + 31
 
-    async with httpx2.AsyncClient(base_url=running.url) as http:
+    async with httpx2.AsyncClient(base_url=running.url, timeout=60) as http:
         answer = await http.get("/readyz")
 
     assert (answer.status_code, answer.json()["checks"]["heartbeat"]) == (503, "silent for 31 s")

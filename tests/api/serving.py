@@ -26,7 +26,7 @@ class Door:
     port: int = 0
     accepted: list[ImageRequest] = field(default_factory=list)
 
-    async def talk(self, *data: bytes, wait_s: float = 5.0) -> bytes:
+    async def talk(self, *data: bytes) -> bytes:
         """Write each piece as a packet of its own, and read until the server closes or has been silent after its answer."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
@@ -36,7 +36,7 @@ class Door:
                     await writer.drain()
             except ConnectionError:
                 pass  # The server may answer and close before it has everything.
-            return await _read_answer(reader, wait_s)
+            return await _read_answer(reader)
         finally:
             writer.close()
 
@@ -47,10 +47,10 @@ class Door:
         return await self.talk("\r\n".join(lines).encode() + b"\r\n\r\n", body)
 
 
-async def _read_answer(reader: asyncio.StreamReader, wait_s: float) -> bytes:
+async def _read_answer(reader: asyncio.StreamReader) -> bytes:
     answer = bytearray()
     try:
-        async with asyncio.timeout(wait_s):
+        async with asyncio.timeout(30):
             while piece := await reader.read(65536):
                 answer += piece
     except (TimeoutError, ConnectionError):

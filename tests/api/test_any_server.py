@@ -93,7 +93,7 @@ async def test_nothing_is_sent_for_a_client_that_hangs_up_on_another_server(tmp_
         plain_uvicorn(create_app(running.gateway)) as (host, port),
     ):
         key = (await running.key()).key
-        async with httpx2.AsyncClient(base_url=f"http://{host}:{port}") as client:
+        async with httpx2.AsyncClient(base_url=f"http://{host}:{port}", timeout=60) as client:
             await client.post(GENERATIONS, json=BODY, headers={"Authorization": f"Bearer {key}"})
         await hang_up_while_locked(running, tmp_path, host, port, key)
         rows = await running.rows()

@@ -22,7 +22,7 @@ async def running(tmp_path: Path, relay: RunningSandbox) -> AsyncIterator[Runnin
 async def ask(running: Running, path: str) -> httpx2.Response:
     key = await running.key("lin")
     async with httpx2.AsyncClient(
-        base_url=running.url, headers={"Authorization": f"Bearer {key.key}"}, verify=False
+        base_url=running.url, headers={"Authorization": f"Bearer {key.key}"}, verify=False, timeout=60
     ) as http:
         return await http.get(path)
 
@@ -61,7 +61,7 @@ async def test_wrong_keys_from_one_address_are_guarded_and_right_ones_still_pass
 ) -> None:
     async with running_gateway(tmp_path, relay.base_url, guard_bad_keys_per_minute=2) as running:
         async with httpx2.AsyncClient(
-            base_url=running.url, headers={"Authorization": "Bearer sk-wrong"}, verify=False
+            base_url=running.url, headers={"Authorization": "Bearer sk-wrong"}, verify=False, timeout=60
         ) as http:
             refused = [(await http.get("/v1/models")).status_code for _ in range(3)]
         right = await ask(running, "/v1/models")

@@ -53,7 +53,7 @@ async def ask(url: str, secret: str, body: dict[str, Any], **headers: str) -> ht
 
 
 async def ready(gateway: Running) -> dict[str, Any]:
-    async with httpx2.AsyncClient(base_url=gateway.url) as http:
+    async with httpx2.AsyncClient(base_url=gateway.url, timeout=60) as http:
         answer: dict[str, Any] = (await http.get("/readyz")).json()
         return answer
 

@@ -28,7 +28,10 @@ def test_a_team_of_twelve_is_set_up_in_five_commands_and_buys(empty_cli: Cli, mo
         keys = list(csv.DictReader(io.StringIO((empty_cli.folder / "keys.csv").read_text())))
         body = {"model": "seedream-3.0", "prompt": "a lighthouse"}
         bought = httpx2.post(
-            f"{targets.url}/v1/images/generations", json=body, headers={"Authorization": f"Bearer {keys[7]['key']}"}
+            f"{targets.url}/v1/images/generations",
+            json=body,
+            headers={"Authorization": f"Bearer {keys[7]['key']}"},
+            timeout=60,
         )
 
     assert bought.status_code == 200 and bought.headers["x-imagegate-spend-remaining"] == "19.92"

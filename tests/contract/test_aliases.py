@@ -30,7 +30,7 @@ async def http(stage: Stage, profile: str) -> AsyncIterator[httpx2.AsyncClient]:
     running.gateway.control_data.expire()
     key = await running.key("aliases")
     headers = {"Authorization": f"Bearer {key.key}"}
-    async with httpx2.AsyncClient(base_url=f"{running.url}/v1", headers=headers, verify=False) as client:
+    async with httpx2.AsyncClient(base_url=f"{running.url}/v1", headers=headers, verify=False, timeout=60) as client:
         yield client
 
 

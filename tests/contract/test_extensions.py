@@ -27,7 +27,10 @@ NO_IMAGES = re.compile("/usage/(?!images$)")
 @pytest.fixture
 async def calls(anyio_backend: str, tmp_path: Path) -> dict[Call, bool]:
     """Every call of ours, and whether it is marked as an extension."""
-    async with running_gateway(tmp_path, "http://127.0.0.1:9") as running, httpx2.AsyncClient(verify=False) as http:
+    async with (
+        running_gateway(tmp_path, "http://127.0.0.1:9") as running,
+        httpx2.AsyncClient(verify=False, timeout=60) as http,
+    ):
         document = (await http.get(f"{running.url}/openapi.json")).json()
     return {
         (method, _plain(path.removeprefix("/v1/organization"))): "x-extension" in operation

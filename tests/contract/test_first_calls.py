@@ -183,7 +183,7 @@ async def test_other_apis_are_told_what_is_served(wild: Wild, path: str) -> None
 async def preflight(wild: Wild, origin: str) -> httpx2.Response:
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-stainless-os"}
     asked["Access-Control-Request-Private-Network"] = "true"
-    async with httpx2.AsyncClient(base_url=wild.running.url) as http:
+    async with httpx2.AsyncClient(base_url=wild.running.url, timeout=60) as http:
         return await http.options(GENERATIONS, headers={"Origin": origin, **asked})
 
 
@@ -208,7 +208,7 @@ async def test_a_preflight_of_another_page_allows_nothing(wild: Wild) -> None:
 
 async def test_a_page_may_read_answers_and_refusals_with_their_headers(wild: Wild) -> None:
     for key in (wild.key, "sk-wrong"):
-        async with httpx2.AsyncClient(base_url=wild.running.url) as http:
+        async with httpx2.AsyncClient(base_url=wild.running.url, timeout=60) as http:
             headers = {"Origin": ORIGIN, "Authorization": f"Bearer {key}"}
             answer = await http.post(GENERATIONS, json={"prompt": "for a page"}, headers=headers)
         assert answer.headers["access-control-allow-origin"] == ORIGIN

@@ -57,7 +57,7 @@ async def client(stage: Stage, request: pytest.FixtureRequest) -> AsyncIterator[
     key = await stage.gateways[profile].key("others")
     headers = {"Authorization": f"Bearer {key.key}"}
     url = f"{stage.gateways[profile].url}/v1"
-    async with httpx2.AsyncClient(base_url=url, headers=headers, verify=False) as http:
+    async with httpx2.AsyncClient(base_url=url, headers=headers, verify=False, timeout=60) as http:
         yield Client(http, stage, profile, f"mark {uuid4()}")
 
 

@@ -163,7 +163,7 @@ def told(lines: str) -> Said:
 async def assert_picture(said: str) -> None:
     """Fetch what is an address, decode what is base64, and read all of the picture."""
     if said.startswith("http://"):
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(timeout=60) as http:
             content = (await http.get(said)).raise_for_status().content
     else:
         assert re.fullmatch(r"[\w+/]+=*", said), said

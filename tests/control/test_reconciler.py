@@ -63,7 +63,7 @@ async def test_a_request_a_gateway_lost_sight_of_comes_to_its_end(
     ):
         key = await running.key()
         await running.limit("user", "lin", "micros", "month", 10 * YUAN)
-        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key.key}"}) as client:
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key.key}"}, timeout=60) as client:
             for hints, model in (
                 ("reset=mid_body", "gpt-image-1"),
                 ("reset=before_headers charged=0", "flux-kontext-pro"),

@@ -29,8 +29,8 @@ class Door:
         assert (len(self.relay.sandbox.seen), len(await self.running.rows())) == (seen, rows)
         assert all(counter["held"] == 0 for counter in await self.running.counters())
 
-    async def talk(self, *pieces: bytes, wait_s: float = 5.0) -> bytes:
-        """Write piece by piece; what comes back until the gateway closes or `wait_s` has passed."""
+    async def talk(self, *pieces: bytes) -> bytes:
+        """Write piece by piece; what comes back until the gateway closes or 30 s have passed."""
         host, port = self.running.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         answer = bytearray()
@@ -38,7 +38,7 @@ class Door:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(30):
                 while data := await reader.read(65536):
                     answer += data
         except (TimeoutError, ConnectionError):

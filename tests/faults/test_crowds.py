@@ -68,7 +68,7 @@ async def test_the_bytes_of_unfinished_bodies_are_bounded(gateways: StartGateway
     running = await gateways(open_bodies_bytes_max=400_000, upload_bytes_max=100_000)
     mia = await running.key("mia")
     async with unfinished_bodies(running, mia, 2, b"x" * 90_000) as [_, (reader, _)]:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
 
     assert b" 429 " in head.splitlines()[0]
 
@@ -95,7 +95,7 @@ async def test_the_bytes_of_unfinished_bodies_of_many_keys_are_bounded_too(gatew
             begun = unfinished_bodies(running, await running.key(name), 1, b"x" * 90_000)
             [(reader, _)] = await stack.enter_async_context(begun)
             heads.append(asyncio.create_task(reader.readuntil(b"\r\n\r\n")))
-        answered, waiting = await asyncio.wait(heads, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        answered, waiting = await asyncio.wait(heads, timeout=30, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
 
@@ -126,6 +126,6 @@ async def unfinished_bodies(
 
 async def bought_in_the_end(client: Client) -> None:
     """Wait until the gateway has noticed that the other connections are closed."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await client.ask(SMALL)).status_code != 200:
             await asyncio.sleep(0.02)

@@ -36,7 +36,7 @@ async def test_without_inodes_it_is_unready_with_the_reason_and_ready_when_some_
     folder, _ = disk
     async with (
         running_gateway(folder, relay.base_url, disk_free_bytes_min=1) as running,
-        httpx2.AsyncClient(base_url=running.url) as client,
+        httpx2.AsyncClient(base_url=running.url, timeout=60) as client,
     ):
         probe, litter = running.gateway.readiness.disk, folder / "litter"
         litter.mkdir()

@@ -69,7 +69,7 @@ async def order(client: httpx2.AsyncClient) -> httpx2.Response:
 
 async def _is_dead(url: str) -> bool:
     try:
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=60) as client:
             await client.get(f"{url}/healthz")
     except httpx2.TransportError:
         return True

@@ -111,7 +111,7 @@ async def test_an_answer_whose_booking_hangs_when_the_process_ends_is_settled_by
         monkeypatch.setattr(type(first.gateway.ledger), "settle", settle)
         async with httpx2.AsyncClient(base_url=first.url, timeout=60) as http:
             asking = asyncio.create_task(Client(http, await first.key("lin"), relay, first).ask(SMALL))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await booking_began.wait()
             first.gateway.image_service.close()
             await asking
@@ -190,7 +190,7 @@ async def test_an_attached_retry_does_not_hold_up_the_end_of_a_drained_gateway(
     tmp_path: Path, relay: RunningSandbox
 ) -> None:
     """It waits for a request of another replica; its client has been let go."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         async with running_gateway(tmp_path, relay.base_url, drain_s=600) as gateway:
             service = gateway.gateway.image_service
             service.places.attach("lin")

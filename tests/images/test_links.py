@@ -162,7 +162,7 @@ async def test_a_link_works_when_its_answer_has_long_been_removed(client: Client
 async def test_links_live_as_long_as_is_set_rounded_up_to_the_hour(tmp_path: Path, relay: RunningSandbox) -> None:
     async with (
         running_gateway(tmp_path, relay.base_url, pictures_link_s=7 * 86_400) as running,
-        httpx2.AsyncClient(base_url=running.url, verify=False) as http,
+        httpx2.AsyncClient(base_url=running.url, verify=False, timeout=60) as http,
     ):
         link = await link_of(Client(http, await running.key(), relay, running))
         expires_s, now_s = int(link.partition("expires=")[2].partition("&")[0]), running.gateway.clock.now_ms() // 1000
@@ -174,7 +174,7 @@ async def test_links_live_as_long_as_is_set_rounded_up_to_the_hour(tmp_path: Pat
 async def test_without_kept_pictures_a_link_ends_with_its_answer(tmp_path: Path, relay: RunningSandbox) -> None:
     async with (
         running_gateway(tmp_path, relay.base_url, pictures_keep_days=0) as running,
-        httpx2.AsyncClient(base_url=running.url, verify=False) as http,
+        httpx2.AsyncClient(base_url=running.url, verify=False, timeout=60) as http,
     ):
         link = await link_of(Client(http, await running.key(), relay, running))
         assert (await http.get(link)).status_code == 200
@@ -198,7 +198,7 @@ async def test_links_begin_with_the_public_url_where_it_is_set(tmp_path: Path, r
     url = "https://images.example.com/team/"
     async with (
         running_gateway(tmp_path, relay.base_url, public_url=url) as running,
-        httpx2.AsyncClient(base_url=running.url, verify=False) as http,
+        httpx2.AsyncClient(base_url=running.url, verify=False, timeout=60) as http,
     ):
         link = await link_of(Client(http, await running.key(), relay, running))
 
@@ -235,7 +235,7 @@ async def test_a_head_makes_no_body(client: Client) -> None:
 async def test_pictures_are_counted_for_each_address(tmp_path: Path, relay: RunningSandbox) -> None:
     async with (
         running_gateway(tmp_path, relay.base_url, guard_pictures_per_minute=2) as running,
-        httpx2.AsyncClient(base_url=running.url) as http,
+        httpx2.AsyncClient(base_url=running.url, timeout=60) as http,
     ):
         link = await link_of(Client(http, await running.key(), relay, running))
         answers = [await http.head(link), await http.get(link[:-1]), await http.get(link)]

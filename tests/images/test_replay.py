@@ -144,7 +144,7 @@ async def test_an_answer_handed_over_is_noted_as_delivered(client: Client) -> No
     async def delivered() -> bool:
         return (await client.gateway.rows())[0]["delivered_at_ms"] is not None
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not await delivered():
             await asyncio.sleep(0.05)
 

@@ -148,7 +148,7 @@ async def test_of_a_prompt_as_much_is_kept_as_is_set(
 ) -> None:
     async with (
         running_gateway(tmp_path, relay.base_url, prompts=level) as running,
-        httpx2.AsyncClient(base_url=running.url) as http,
+        httpx2.AsyncClient(base_url=running.url, timeout=60) as http,
     ):
         client = Client(http, await running.key(), relay, running)
         [id] = await bought(client, "an unusual lighthouse")

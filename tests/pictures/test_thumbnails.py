@@ -178,7 +178,7 @@ async def test_a_thumbnail_of_a_picture_in_the_bucket_is_in_the_bucket(
     settings: Any = bucket.settings
     async with (
         running_gateway(tmp_path, relay.base_url, **settings) as running,
-        httpx2.AsyncClient(base_url=running.url) as http,
+        httpx2.AsyncClient(base_url=running.url, timeout=60) as http,
     ):
         client = Client(http, await running.key(), relay, running)
         await running.gateway.chores.stop()

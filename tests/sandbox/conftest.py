@@ -26,5 +26,5 @@ async def running(profile: str) -> AsyncIterator[RunningSandbox]:
 async def call(running: RunningSandbox) -> AsyncIterator[Caller]:
     headers = {"Authorization": f"Bearer {KEY}"}
     # verify=False spares the loading of a certificate store: it is plain HTTP.
-    async with httpx2.AsyncClient(base_url=running.base_url, headers=headers, verify=False) as client:
+    async with httpx2.AsyncClient(base_url=running.base_url, headers=headers, verify=False, timeout=60) as client:
         yield Caller(client)

@@ -137,7 +137,7 @@ async def process() -> AsyncIterator[asyncio.subprocess.Process]:
 async def test_it_runs_as_a_process_of_its_own(process: asyncio.subprocess.Process) -> None:
     assert process.stdout is not None
     base_url = (await process.stdout.readline()).decode().strip()
-    async with httpx2.AsyncClient(base_url=base_url) as client:
+    async with httpx2.AsyncClient(base_url=base_url, timeout=60) as client:
         answer = await client.get("/v1/models", headers={"Authorization": f"Bearer {KEY}"})
 
     assert answer.status_code == 200

@@ -133,7 +133,7 @@ async def test_a_system_without_another_thread_keeps_nobody_waiting(
     writing = writer.run(add("one"))  # It is locked, which is for the thread to wait for.
     asyncio.get_running_loop().call_later(0.05, other.execute, "COMMIT")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await writing
 
     assert names(path) == {"one"}

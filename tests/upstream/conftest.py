@@ -17,7 +17,7 @@ async def relay() -> AsyncIterator[RawServer]:
 @pytest.fixture
 async def upstream(relay: RawServer) -> AsyncIterator[HttpUpstream]:
     """A client of `relay` with short timeouts."""
-    client = HttpUpstream(relay.url + "/v1", "sk-secret", connect_timeout_s=2, read_timeout_s=0.3)
+    client = HttpUpstream(relay.url + "/v1", "sk-secret", connect_timeout_s=5, read_timeout_s=1)
     yield client
     await client.close()
 

@@ -46,7 +46,7 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[RunningSandbo
 
 @pytest.fixture
 async def client(sandbox: RunningSandbox) -> AsyncIterator[HttpUpstream]:
-    client = HttpUpstream(sandbox.base_url, KEY, read_timeout_s=1)
+    client = HttpUpstream(sandbox.base_url, KEY, read_timeout_s=30)
     yield client
     await client.close()
 

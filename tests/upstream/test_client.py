@@ -135,7 +135,7 @@ async def test_closing_before_the_end_closes_the_connection(relay: RawServer, up
     await answer.close()
     await answer.close()
 
-    await asyncio.wait_for(left.wait(), 2)
+    await asyncio.wait_for(left.wait(), 30)
 
 
 async def test_the_environment_chooses_no_proxy(

@@ -185,7 +185,7 @@ async def test_a_stream_without_an_end_loses_its_connection(relay: RawServer, up
     await anext(answer.chunks())
     await answer.close()
 
-    await asyncio.wait_for(gone.wait(), 5)
+    await asyncio.wait_for(gone.wait(), 30)
 
 
 async def test_an_answer_that_is_not_taken_is_held_back_at_the_socket(relay: RawServer, upstream: HttpUpstream) -> None:
@@ -262,7 +262,7 @@ async def test_an_idle_connection_is_closed_by_us(relay: RawServer, monkeypatch:
     relay.script = [ok_and_wait]
     assert await post(upstream) == b"ok"
 
-    await asyncio.wait_for(gone.wait(), 5)
+    await asyncio.wait_for(gone.wait(), 30)
     await upstream.close()
 
 
@@ -270,15 +270,16 @@ async def test_an_exchange_that_is_given_up_closes_its_connection(relay: RawServ
     gone = asyncio.Event()
 
     async def hang(request: Request) -> None:
+        asking.cancel()
         assert await request.reader.read() == b""
         gone.set()
 
     relay.script = [hang, ok]
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await post(upstream)
+    asking = asyncio.create_task(post(upstream))
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
-    await asyncio.wait_for(gone.wait(), 2)
+    await asyncio.wait_for(gone.wait(), 30)
     assert await post(upstream) == b"ok"
 
 

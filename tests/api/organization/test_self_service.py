@@ -199,7 +199,7 @@ async def test_only_an_api_key_that_works_is_answered(office: Office, path: str)
 async def test_the_guard_by_address_holds_for_each_of_them(tmp_path: Any, relay: RunningSandbox) -> None:
     async with running_gateway(tmp_path, relay.base_url, guard_own_per_minute=2) as running:
         headers = {"Authorization": f"Bearer {(await running.key()).key}"}
-        async with httpx2.AsyncClient(base_url=running.url, headers=headers, verify=False) as http:
+        async with httpx2.AsyncClient(base_url=running.url, headers=headers, verify=False, timeout=60) as http:
             calls = [("GET", path) for path in ("/v1/key", "/v1/usage/images?start_time=0", "/v1/costs?start_time=0")]
             for method, path in [*calls, ("POST", "/v1/images/quote")]:
                 body = BODY if method == "POST" else None
