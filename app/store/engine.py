@@ -224,7 +224,7 @@ def store_errors() -> Iterator[None]:
     """Raise StoreUnavailable or StorageFull where a driver says that the database is away, busy or full."""
     try:
         yield
-    except (DBAPIError, PoolTimeout, OSError) as exc:
+    except Exception as exc:
         if (error := unavailability(exc)) is None:
             raise
         raise error from exc
@@ -239,7 +239,9 @@ def unavailability(exc: BaseException) -> StoreUnavailable | StorageFull | None:
         is_lost = exc.connection_invalidated or _is_lost_connection(exc)
         cause: BaseException = exc.orig
     else:
-        is_lost, cause = isinstance(exc, (OSError, PoolTimeout)), exc
+        # SQLAlchemy does not wrap what asyncpg raises while a new connection is set up.
+        is_bare = type(exc).__module__.startswith("asyncpg.") and type(exc).__name__ == "InterfaceError"
+        is_lost, cause = is_bare or isinstance(exc, (OSError, PoolTimeout)), exc
     state, kind = str(getattr(cause, "sqlstate", None) or ""), sqlite_error_kind(cause)
     if state == _DISK_FULL_STATE or kind == sqlite3.SQLITE_FULL:
         return StorageFull(FULL)

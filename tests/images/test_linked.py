@@ -173,9 +173,10 @@ async def test_a_server_of_pictures_that_hangs_delays_only_its_own_request(opene
 
         relay.script = [answer, hang, base64_answer, answer, picture, base64_answer]
         await client.ask(SMALL, Prefer="respond-async")
-        while not hanging.is_set():  # As the chore does.
-            await taking._take_announced()
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while not hanging.is_set():  # As the chore does.
+                await taking._take_announced()
+                await asyncio.sleep(0.01)
 
         for _ in range(3):
             assert (await client.ask(SMALL)).status_code == 200

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from app.errors import StoreUnavailable
-from app.store.engine import DatabaseUrl, open_database
+from app.store.engine import DatabaseUrl, open_database, store_errors
 from app.store.postgresql import Pool
 from tests.servers import PostgresServer
 
@@ -105,3 +105,11 @@ async def test_a_connection_of_the_engine_that_reads_only_is_not_used_again(post
             assert shown.scalar_one() == "off"
     finally:
         await database.close()
+
+
+def test_a_connection_that_breaks_while_it_is_set_up_is_an_outage() -> None:
+    """SQLAlchemy sets a codec on each new connection and passes on what asyncpg raises there."""
+    with pytest.raises(StoreUnavailable), store_errors():
+        raise asyncpg.InterfaceError("connection is closed")
+    with pytest.raises(ZeroDivisionError), store_errors():
+        raise ZeroDivisionError

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from tests.storm.arrivals import marker_of
 from tests.storm.books import Snapshot, Violation
 from tests.storm.client import Try
 from tests.storm.plan import Call
@@ -15,15 +16,17 @@ def answer_violations(
 ) -> list[Violation]:
     """`key_ids` are those of the keys by the number that calls name them by."""
     found: list[Violation] = []
-    bodies: dict[str, set[str]] = {}
+    bodies: dict[tuple[str, ...], set[str]] = {}
     for call in calls:
         for one in tries.get(call.name, []):
             found += _violations(call, one, seen, key_ids[call.key])
             if one.status == 200 and one.whole and not call.stream and one.pictures:
-                bodies.setdefault(one.pictures[0].request_id, set()).add(one.sha256)
+                # A link of the relay is sent where this gateway or its database was in no state to fetch it.
+                of = (one.pictures[0].request_id, *(picture.form for picture in one.pictures))
+                bodies.setdefault(of, set()).add(one.sha256)
     found += [
         Violation(f"the picture of {id} was sent with {len(hashes)} different bodies", (id,))
-        for id, hashes in bodies.items()
+        for (id, *_), hashes in bodies.items()
         if len(hashes) > 1
     ]
     return found
@@ -38,8 +41,9 @@ def _violations(call: Call, one: Try, seen: Snapshot, key_id: str) -> list[Viola
         found.append(f"got a 200 that is {one.error}")
     for picture in one.pictures:
         row = seen.rows.get(picture.request_id)
-        if picture.marker != call.marker:
-            found.append(f"got the picture of {picture.marker}")
+        marker = picture.marker or ("" if row is None else marker_of(str(row["prompt"]).encode()))
+        if marker != call.marker:
+            found.append(f"got the picture of {marker}")
         if row is None or row["api_key_id"] != key_id:
             found.append("got a picture bought with another key")
         elif row["state"] != "settled" and one.whole and not call.stream:

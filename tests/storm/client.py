@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import random
+import re
 import struct
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ PAUSE_S = 0.1
 PAUSE_S_MAX = 0.4
 REACH_S = 2.0
 RETRIED = (408, 409, 429)
+SIGNED = re.compile(rb"expires=[0-9]+&signature=[0-9a-f]+")
+"""What differs between two answers with the same link."""
 PATHS = {"generation": "/v1/images/generations", "edit": "/v1/images/edits"}
 
 
@@ -99,7 +102,7 @@ class Client:
                 answer.headers.get("retry-after"),
             )
             body = await answer.read()
-        one.sha256 = hashlib.sha256(body).hexdigest()
+        one.sha256 = hashlib.sha256(SIGNED.sub(b"", body)).hexdigest()
         _take_in(one, body, streamed="event-stream" in answer.headers.get("content-type", ""))
         one.whole = True
 
@@ -140,7 +143,9 @@ def _take_in_events(one: Try, body: bytes) -> None:
 
 
 def _body(call: Call) -> dict[str, Any]:
-    fields = {"model": call.model, "prompt": f"a cat in a {call.marker} of roses", "n": call.n}
+    fields: dict[str, Any] = {"model": call.model, "prompt": f"a cat in a {call.marker} of roses", "n": call.n}
+    response_format = random.Random(f"{call.marker}/form").choice([None, None, "url", "b64_json"])
+    fields |= {} if response_format is None else {"response_format": response_format}
     if call.operation == "generation":
         return {"json": fields | ({"stream": True} if call.stream else {})}
     form = aiohttp.FormData()

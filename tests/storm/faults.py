@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.storm.pictures import BIG_BYTES, SIZES_BYTES, Asked, draw, url
+from tests.storm.pictures import BIG_BYTES, DEAD_URL, PATH, SIZES_BYTES, Asked, draw, picture_at, url
 
 HANG_S = 3.2
 """Longer than the gateways of the storm wait for an answer."""
@@ -87,8 +87,23 @@ async def good(wire: Wire, *, size_bytes: int | None = None, delay_s: float = 0.
     return await wire.answer_json(pictures(wire, wire.asked.n, size_bytes))
 
 
-async def by_url(wire: Wire) -> None:
-    await wire.answer_json({"created": 1, "data": [{"url": url(wire.asked, n)} for n in range(wire.asked.n)]})
+async def by_url(wire: Wire, *, is_dead: bool = False) -> None:
+    start = DEAD_URL if is_dead else f"http://127.0.0.1:{wire.port}{PATH}"
+    await wire.answer_json({"created": 1, "data": [{"url": url(wire.asked, n, start)} for n in range(wire.asked.n)]})
+
+
+async def serve_picture(path: str, chance: random.Random, writer: asyncio.StreamWriter) -> None:
+    """Answer a GET of a link, well or badly."""
+    content, luck = picture_at(path), chance.random()
+    if luck < 0.05:
+        return reset(writer)
+    status, body = ("404 Not Found", b"gone") if luck < 0.1 else ("200 OK", content)
+    writer.write(head(status, "image/png", f"Content-Length: {len(body)}\r\n") + body[: len(body) // 2])
+    await asyncio.sleep(PAUSE_S * 10 * chance.random())
+    if luck < 0.15:
+        return reset(writer)
+    writer.write(body[len(body) // 2 :])
+    return await writer.drain()
 
 
 async def short(wire: Wire) -> None:
@@ -243,7 +258,8 @@ FAULTS: dict[str, Fault] = {
     "good": Fault(34, True, good),
     "good_soon": Fault(14, True, partial(good, delay_s=0.6)),
     "good_big": Fault(3, True, partial(good, size_bytes=BIG_BYTES)),
-    "by_url": Fault(3, True, by_url),
+    "by_url": Fault(16, True, by_url),
+    "by_dead_url": Fault(2, True, partial(by_url, is_dead=True)),
     "short": Fault(4, True, short),
     "bad_payload": Fault(2, True, bad_payload),
     "cut_stream": Fault(4, True, cut_stream),

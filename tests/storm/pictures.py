@@ -3,13 +3,21 @@
 import base64
 import json
 import random
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 SIZES_BYTES = (200, 200, 200, 9_000, 60_000)
 BIG_BYTES = 1_000_000
-URL = "https://pictures.invalid/"
+DEAD_URL = "https://pictures.invalid/"
+"""Begin of links that lead nowhere."""
+PATH = "/pictures/"
+"""Begin of the path of links that the relay serves itself."""
+LINK_BYTES_MAX = 60_000
+_RELAY_LINK = re.compile(rf"(?:{DEAD_URL}|http://127\.0\.0\.1:[0-9]+{PATH})([^/]+)/([^/]+)/[0-9]+\.png")
+_OUR_LINK = re.compile(r"https?://[^/]+/v1/images/pictures/(req_[0-9a-f]{28})_[0-9]+/content\?")
+Form = Literal["base64", "link of the relay", "link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +35,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Content of a picture."""
+    """Content of a picture. `marker` is empty for a link of the gateway, which names the request only."""
 
     marker: str
     request_id: str
+    form: Form = "base64"
 
 
 def draw(asked: Asked, number: int, size_bytes: int, random_: random.Random) -> str:
@@ -39,15 +48,25 @@ def draw(asked: Asked, number: int, size_bytes: int, random_: random.Random) -> 
     return base64.b64encode(_PNG + told + b"\n" + random_.randbytes(size_bytes)).decode()
 
 
-def url(asked: Asked, number: int) -> str:
-    return f"{URL}{asked.marker}/{asked.request_id}/{number}.png"
+def url(asked: Asked, number: int, start: str) -> str:
+    return f"{start}{asked.marker}/{asked.request_id}/{number}.png"
+
+
+def picture_at(path: str) -> bytes:
+    """The picture that a link of the relay leads to, the same each time."""
+    marker, request_id, file = path.removeprefix(PATH).split("/")
+    told = json.dumps({"marker": marker, "request_id": request_id, "number": int(file.removesuffix(".png"))}).encode()
+    chance = random.Random(path)
+    return _PNG + told + b"\n" + chance.randbytes(chance.choice((200, LINK_BYTES_MAX)))
 
 
 def recognise(item: dict[str, Any]) -> Seen:
     """The other way round. Raises ValueError when it is no picture of ours."""
-    if isinstance(link := item.get("url"), str) and link.startswith(URL):
-        marker, request_id, _ = link.removeprefix(URL).split("/")
-        return Seen(marker, request_id)
+    link = str(item.get("url", ""))
+    if (ours := _OUR_LINK.match(link)) is not None:
+        return Seen("", ours[1], "link")
+    if (sent := _RELAY_LINK.fullmatch(link)) is not None:
+        return Seen(sent[1], sent[2], "link of the relay")
     return recognise_bytes(base64.b64decode(item.get("b64_json", ""), validate=True))
 
 

@@ -82,6 +82,9 @@ class Stage:
             "database_url": where.url,
             "redis_url": self.redis.url if self.redis else "",
             "log_json": "true",
+            "public_url": "http://storm.test",  # Replays of all gateways have equal links.
+            "pictures_fetch_networks": "127.0.0.0/8",
+            "pictures_fetch_s": "1",
         }
         return {f"IMAGEGATE_{name.upper()}": value for name, value in given.items() if value}
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.storm.arrivals import marker_of, read_request
-from tests.storm.faults import FAULTS, Wire, reset
+from tests.storm.faults import FAULTS, Wire, reset, serve_picture
 from tests.storm.pictures import Asked
 
 PRICES_MICROS = {"gpt-image-1": 1_000_000, "flux-kontext-pro": 200_000, "seedream-3.0": 80_000}
@@ -52,14 +52,20 @@ class Relay:
         return None
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = self._arrived(*await read_request(reader))
+        head, body = await read_request(reader)
+        if (got := re.match(rb"GET (/pictures/[^ ]+) ", head)) is not None:
+            path = got[1].decode()
+            self.arrivals[path] += 1
+            chance = random.Random(f"{self.seed}/{path}/{self.arrivals[path]}")
+            return await serve_picture(path, chance, writer)
+        asked = self._arrived(head, body)
         chance = random.Random(f"{self.seed}/{asked.marker}/{asked.arrival}")
         names = list(FAULTS)
         [name] = chance.choices(names, [FAULTS[name].weight for name in names])
         if self.calm:
             name = "good"
         self._write_down(asked, name)
-        await FAULTS[name].play(Wire(asked, chance, writer, self.port))
+        return await FAULTS[name].play(Wire(asked, chance, writer, self.port))
 
     def _arrived(self, head: bytes, body: bytes) -> Asked:
         headers = {name.lower(): value for name, value in re.findall(rb"(?m)^([\w-]+): *(.*?)\r?$", head)}
