@@ -107,10 +107,13 @@ class Thumbnails:
         await self._note()
 
     async def _make_next(self) -> None:
+        is_asked = bool(self._asked)
         digest = (self._asked or self._bought).popleft()
         outcome = self._outcomes.get(digest)
         try:
-            self._finished[digest] = await self._make(digest)
+            # Equal pictures share a thumbnail, so one that was just bought may have it.
+            known = None if is_asked else await self.rows.thumbnail_bytes(digest)
+            self._finished[digest] = await self._make(digest) if known is None else known
             _set(outcome, None)
         except NoThumbnail as exc:
             log.warning("a picture has no thumbnail", digest=digest, reason=str(exc))

@@ -213,13 +213,22 @@ class PictureRows:
 
     async def note_thumbnails(self, sizes: Mapping[str, int]) -> list[str]:
         """Note the bytes of thumbnails by the digests of their pictures; returns the digests that no picture has any more."""
-        gone = []
+        size = pictures.c.thumbnail_bytes
         async with self.database.transaction() as connection:
             for digest, size_bytes in sizes.items():
-                statement = sa.update(pictures).where(pictures.c.digest == digest).values(thumbnail_bytes=size_bytes)
-                if (await connection.execute(statement)).rowcount == 0:
-                    gone.append(digest)
-        return gone
+                another = sa.or_(size.is_(None), size != size_bytes)
+                statement = sa.update(pictures).where(pictures.c.digest == digest, another)
+                await connection.execute(statement.values(thumbnail_bytes=size_bytes))
+            there = sa.select(pictures.c.digest).where(pictures.c.digest.in_(sizes)).distinct()
+            found = set((await connection.execute(there)).scalars())
+        return [digest for digest in sizes if digest not in found]
+
+    async def thumbnail_bytes(self, digest: str) -> int | None:
+        """Return the bytes of the thumbnail that pictures with these bytes have; None while none is made."""
+        wanted = sa.select(sa.func.max(pictures.c.thumbnail_bytes)).where(pictures.c.digest == digest)
+        async with self.database.read() as connection:
+            found: int | None = (await connection.execute(wanted)).scalar_one()
+            return found
 
     async def forget(self, picture_ids: Sequence[str]) -> None:
         """Delete the rows of these pictures."""

@@ -1,0 +1,148 @@
+"""`bench thumbnails`: what requests for images take while thumbnails are made all the time, and while none is made.
+
+One gateway on SQLite, clients that buy pictures of 2 MiB one after another, and rounds in turn with and without clients
+that ask for thumbnails of large pictures that have none yet.
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx2
+import sqlalchemy as sa
+from blake3 import blake3
+from PIL import Image
+
+from app.core.intervals import DAY_MS
+from app.store.engine import DatabaseUrl, open_database
+from app.store.tables import api_keys, pictures
+from benchmarks.processes import running_upstream
+from benchmarks.rounds import say
+from benchmarks.scenarios import GENERATIONS, MIB, RelayBehaviour
+from benchmarks.table import aligned
+from benchmarks.targets import Imagegate
+
+BODY = {"model": "gpt-image-1", "prompt": "a lighthouse"}
+PICTURES = 3_000
+ASKING = 8
+"""Clients that ask for thumbnails at once: some wait always."""
+SIDE_PX = 1536
+WARM_S = 5.0
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python3 dev.py bench thumbnails", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="of each kind, in turn")
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each round")
+    parser.add_argument("--clients", type=int, default=4, help="that buy pictures at once")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="imagegate-bench-", ignore_cleanup_errors=True) as folder:
+        asyncio.run(_measure(given, Path(folder)))
+    return 0
+
+
+async def _measure(given: argparse.Namespace, folder: Path) -> None:
+    async with running_upstream() as upstream:
+        gateway = Imagegate("thumbnails", folder, upstream)
+        await gateway.set_up()
+        waiting = await _keep(folder / "0")
+        await gateway.start(tls=False)
+        await upstream.behave(RelayBehaviour(image_bytes=2 * MIB))
+        headers = {"authorization": f"Bearer {gateway.key}"}
+        limits = httpx2.Limits(max_connections=100)
+        rounds: dict[str, list[tuple[float, float, int, int]]] = {"idle": [], "full": []}
+        try:
+            async with httpx2.AsyncClient(
+                base_url=f"http://127.0.0.1:{gateway.ports[0]}", headers=headers, timeout=60, limits=limits
+            ) as http:
+                await _buy(http, given.clients, WARM_S)
+                for number in range(2 * given.rounds):
+                    name = ("idle", "full")[number % 2]
+                    made: list[str] = []
+                    asking = [asyncio.create_task(_ask(http, waiting, made)) for _ in range(ASKING * (name == "full"))]
+                    latencies_ms = await _buy(http, given.clients, given.seconds)
+                    for task in asking:
+                        task.cancel()
+                    await asyncio.gather(*asking, return_exceptions=True)
+                    rounds[name].append((_at(latencies_ms, 0.5), _at(latencies_ms, 0.95), len(latencies_ms), len(made)))
+                    say(
+                        f"{name}: p50 {rounds[name][-1][0]:.1f} ms, p95 {rounds[name][-1][1]:.1f} ms, {len(made)} thumbnails"
+                    )
+        finally:
+            await gateway.stop()
+    print(_table(rounds))
+
+
+async def _keep(data_dir: Path) -> list[str]:
+    """Keep large pictures, each with other bytes at its end, that have no thumbnails; returns their ids."""
+    png = data_dir / "picture.png"
+    Image.effect_noise((SIDE_PX, SIDE_PX), 60).convert("RGB").save(png)
+    data, names = png.read_bytes(), []
+    database = open_database(DatabaseUrl.of(None, data_dir))
+    async with database.read() as connection:
+        key = (await connection.execute(sa.select(api_keys))).mappings().one()
+    now_ms, rows = await database.now_ms(), []
+    (data_dir / "pictures").mkdir(mode=0o700, exist_ok=True)
+    for number in range(PICTURES):
+        own = b"%08d" % number
+        name = blake3(data + own).hexdigest()
+        names.append(name)
+        file = data_dir / "pictures" / name
+        if number == 0:
+            file.write_bytes(data)
+        else:  # Links to one file: the bytes are only read.
+            file.hardlink_to(data_dir / "pictures" / names[0])
+        rows.append(
+            {"id": f"req_{number:028d}_0", "request_id": f"req_{number:028d}", "index": 0, "user_id": key["user_id"],
+             "project_id": key["project_id"], "model": "gpt-image-1", "digest": name, "media_type": "image/png",
+             "bytes": len(data), "c2pa": 0, "visibility": "private", "created_at_ms": now_ms,
+             "kept_until_ms": now_ms + 30 * DAY_MS}
+        )  # fmt: skip
+    async with database.transaction() as connection:
+        await connection.execute(sa.insert(pictures), rows)
+    await database.close()
+    return [row["id"] for row in rows]
+
+
+async def _buy(http: httpx2.AsyncClient, clients: int, seconds: float) -> list[float]:
+    """Buy pictures; returns the time of each in ms."""
+    latencies_ms: list[float] = []
+    until = time.perf_counter() + seconds
+
+    async def one() -> None:
+        while time.perf_counter() < until:
+            began = time.perf_counter()
+            answer = await http.post(GENERATIONS, json=BODY)
+            assert answer.status_code == 200, answer.text
+            latencies_ms.append((time.perf_counter() - began) * 1000)
+            await asyncio.sleep(0.1)
+
+    await asyncio.gather(*(one() for _ in range(clients)))
+    return latencies_ms
+
+
+async def _ask(http: httpx2.AsyncClient, waiting: list[str], made: list[str]) -> None:
+    """Ask for one thumbnail after another, until it is cancelled; a link is not needed, as the key is the pictures' own."""
+    with suppress(IndexError):
+        while True:
+            id = waiting.pop()
+            while (await http.get(f"/v1/images/pictures/{id}/thumbnail")).status_code != 200:
+                pass
+            made.append(id)
+
+
+def _at(values: list[float], share: float) -> float:
+    return sorted(values)[int(len(values) * share)]
+
+
+def _table(rounds: dict[str, list[tuple[float, float, int, int]]]) -> str:
+    lines = [["worker", "p50 ms", "p95 ms", "requests", "thumbnails", ""]]
+    for name, found in rounds.items():
+        p50_ms, p95_ms = (statistics.median(values) for values in list(zip(*found, strict=True))[:2])
+        counts = [str(sum(values)) for values in list(zip(*found, strict=True))[2:]]
+        lines.append([name, f"{p50_ms:.1f}", f"{p95_ms:.1f}", *counts, ""])
+    return aligned(lines)
