@@ -12,6 +12,9 @@ import structlog
 FIRST_RETRY_S = 1.0
 STOP_S = 10.0
 """Longest time for the last turns of all chores at shutdown."""
+Turn = Callable[[], Awaitable[object]]
+WhenFit = Callable[[Turn], Turn]
+"""Function that lets a turn run only while the schema of the database fits this version."""
 T = TypeVar("T")
 log = structlog.get_logger()
 

@@ -264,12 +264,9 @@ def _database_chores(
     yield Chore("recovery", when_fit(recovery.turn), every_s=BEAT_S)
     yield Chore("pruning", when_fit(lambda: kept_answers.prune(clock.now_ms())), every_s=5.0)
     yield Chore("stray files", when_fit(lambda: kept_answers.tidy(clock.now_ms())), every_s=60.0)
-    tidy = partial(asyncio.to_thread, taking.files.tidy)
-    yield Chore("stray files of pictures", tidy, every_s=60.0, first_after_s=60.0)
     if taking.keep_ms:
         yield Chore("pictures", when_fit(taking.turn), every_s=0)
-    yield from library.thumbnails.chores(when_fit)
-    yield Chore("pruning of pictures", when_fit(library.turn), every_s=60.0, first_after_s=10.0)
+    yield from library.chores(when_fit)
     yield Chore("erasure of users", when_fit(erasure_from(kept_answers, library).turn), every_s=5.0)
     yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
     yield Chore("alerts", when_fit(alerting.fire_reached), every_s=3.0)

@@ -3,12 +3,14 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 from app.blobs.folder import BlobUnavailable
 from app.blobs.picture_files import PictureFiles
+from app.chores import Chore, WhenFit
 from app.core.intervals import DAY_MS
 from app.errors import InvalidValue, NotFound
 from app.pictures.thumbnails import Thumbnails
@@ -141,6 +143,13 @@ class PictureLibrary:
                     return RemovedPictures(count, file_bytes, has_more=True, failed=tuple(step))
                 count += len(step)
         return RemovedPictures(count, file_bytes)
+
+    def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
+        """Yield the background jobs of kept pictures and of their thumbnails."""
+        yield Chore("pruning of pictures", when_fit(self.turn), every_s=60.0, first_after_s=10.0)
+        tidy = partial(asyncio.to_thread, self.files.tidy)
+        yield Chore("stray files of pictures", tidy, every_s=60.0, first_after_s=60.0)
+        yield from self.thumbnails.chores(when_fit)
 
     async def turn(self) -> None:
         """Prune as a chore does. Raises StoreUnavailable, and BlobUnavailable while the bucket fails."""

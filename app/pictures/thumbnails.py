@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from app.blobs.picture_files import UNFINISHED, PictureFiles
-from app.chores import Chore
+from app.chores import Chore, WhenFit
 from app.core.intervals import DAY_MS
 from app.errors import GatewayError, NotFound, Overloaded
 from app.pictures.thumbnail_process import NoThumbnail, ProcessEnded, ThumbnailProcess
@@ -91,10 +91,8 @@ class Thumbnails:
         if len(self._finished) >= NOTED_AT_ONCE or not (self._asked or self._bought):
             await self._note()
 
-    def chores(
-        self, when_fit: Callable[[Callable[[], Awaitable[object]]], Callable[[], Awaitable[object]]]
-    ) -> Iterator[Chore]:
-        """Yield the background jobs of thumbnails; `when_fit` lets one run only while the schema of the database fits."""
+    def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
+        """Yield the background jobs of thumbnails."""
         yield Chore("thumbnails", when_fit(self.turn), every_s=0, last_turn=self.stop)
         yield Chore(
             "stray files of thumbnails", partial(asyncio.to_thread, self.files.tidy), every_s=60.0, first_after_s=60.0
