@@ -14,7 +14,7 @@ from app.console.language import marked as _
 from app.console.pages import ROUTES
 from app.console.parts import ConsoleParts
 from app.console.visit import PREFIX, Handler, Visit, open_visit
-from app.core.browsers import NOT_OURS, is_own_request
+from app.core.browsers import NOT_OURS, is_https, is_own_request
 from app.errors import BadRequest, GatewayError, InternalError, MethodNotAllowed, NotFound, PermissionDenied
 
 log = structlog.get_logger()
@@ -24,8 +24,9 @@ HEADERS = {
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
-    "cross-origin-opener-policy": "same-origin",
 }
+HTTPS_HEADERS = {"cross-origin-opener-policy": "same-origin"}
+"""Headers for pages over https. Browsers complain about them over plain http."""
 
 
 class ConsoleApplication:
@@ -40,9 +41,9 @@ class ConsoleApplication:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 given = {name for name, _ in message["headers"]}
-                missing = [
-                    (name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in given
-                ]
+                rules = HEADERS | (HTTPS_HEADERS if is_https(self.parts.public_url) else {})
+                pairs = [(name.encode(), value.encode()) for name, value in rules.items()]
+                missing = [(name, value) for name, value in pairs if name not in given]
                 message = {**message, "headers": [*message["headers"], *missing]}
             await send(message)
 
