@@ -19,17 +19,19 @@ from tests.faults.conftest import StartGateway, StartProcess
 from tests.faults.given import Books, limited_key, only_row
 from tests.money.books import ask, assert_books_agree, opened, until
 
+BASE64, LINKS = "three cats", "[[sandbox body=url]] three cats"
+SLOW = [(BASE64, crash) for crash in ("before_first_byte", "before_pictures", "after_picture", "after_picture:3")]
+SLOW += [(LINKS, crash) for crash in ("after_settle", "before_pictures", "after_picture:2", "after_pictures")]
+
 
 @pytest.mark.parametrize(
-    "crash",
+    ("prompt", "crash"),
     [
-        "after_settle",
-        "after_picture:2",
-        "after_pictures",
-        *(
-            pytest.param(crash, marks=pytest.mark.slow)
-            for crash in ("before_first_byte", "before_pictures", "after_picture", "after_picture:3")
-        ),
+        (BASE64, "after_settle"),
+        (BASE64, "after_picture:2"),
+        (BASE64, "after_pictures"),
+        (LINKS, "after_fetch"),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW),
     ],
 )
 async def test_a_gateway_killed_between_settle_and_the_last_picture_takes_them_at_the_next_start(
@@ -38,33 +40,34 @@ async def test_a_gateway_killed_between_settle_and_the_last_picture_takes_them_a
     relay: RunningSandbox,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    prompt: str,
     crash: str,
 ) -> None:
     monkeypatch.setenv(VARIABLE, crash)
-    process, database = await processes(), books()
+    process, database = await processes(pictures_fetch_networks="127.0.0.0/8"), books()
     monkeypatch.delenv(VARIABLE)
     key = await limited_key(database)
     async with opened(process.url, key) as client:
         with suppress(httpx2.TransportError):
-            await order(client)
+            await order(client, prompt)
         await until(lambda: _is_dead(process.url))
 
-    process = await processes()
+    process = await processes(pictures_fetch_networks="127.0.0.0/8")
     async with opened(process.url, key) as client:
         await until(lambda: are_taken(database, tmp_path, 3))
-        again = await order(client)
+        again = await order(client, prompt)
 
     row = await only_row(database)
-    assert (row["state"], row["images"], len(relay.sandbox.bill)) == ("settled", 3, 1)
+    assert (row["state"], row["images"], row["link_only"], len(relay.sandbox.bill)) == ("settled", 3, None, 1)
     sent = [base64.b64decode(item["b64_json"]) for item in again.json()["data"]]
     assert stored(tmp_path) == {blake3(each).hexdigest(): each for each in sent}
     assert not list((tmp_path / "results").glob("req_*"))
     await assert_books_agree(database)
 
 
-async def order(client: httpx2.AsyncClient) -> httpx2.Response:
+async def order(client: httpx2.AsyncClient, prompt: str = BASE64) -> httpx2.Response:
     client.headers["Idempotency-Key"] = "order-1"
-    return await ask(client, "three cats", n=3)
+    return await ask(client, prompt, n=3)
 
 
 async def _is_dead(url: str) -> bool:
