@@ -40,6 +40,12 @@ ALONE = {
 PYTHON = re.findall(r'^@client\("([\w-]+)"\)', (WILD / "python_clients.py").read_text(encoding="utf-8"), re.MULTILINE)
 NODE = re.findall(r"^  '([\w-]+)': ", (WILD / "node_clients.mjs").read_text(encoding="utf-8"), re.MULTILINE)
 GET_A_PICTURE = [name for name in PYTHON if name != "pydantic-ai"]
+MODELS = ("flux-kontext-pro", "seedream-3.0")
+READERS = {"langchain-python": "url", "crewai": "url", "haystack": "b64_json"}
+"""Clients that read one form only and ask for none: an administrator gives them a name of the model that answers in it."""
+RELAYS = {"url": "body=url", "base64": "body=empty_strings"}
+"""Form in which the relay answers, and the hint that has it do so."""
+ORDERS = [(client, model, relay) for client in READERS for model in MODELS for relay in RELAYS]
 BODY = '{"model": "gpt-image-1", "prompt": "A lighthouse, drawn for curl-http2"}'
 CURL = ("curl", "--silent", "--http2", "-H", "Content-Type: application/json", "--data", BODY)
 Said = Mapping[str, str]
@@ -79,10 +85,13 @@ async def outside(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("outside")
     async with (
         running_sandbox(SandboxOptions(RELAY_KEY, latency_scale=0)) as relay,
-        gateway_process(folder / "gateway", relay.base_url) as gateway,
+        gateway_process(folder / "gateway", relay.base_url, pictures_fetch_networks="127.0.0.0/8") as gateway,
         recording(gateway.url) as recorder,
     ):
         await gateway.cli("models", "alias", "gpt-image-*", "gpt-image-1")
+        for model in MODELS:
+            for form in ("url", "b64_json"):
+                await gateway.cli("models", "alias", f"{model}-{form}", model, "--response-format", form)
         await gateway.cli("users", "create", "lin")
         key = await gateway.cli("keys", "create", "--user", "lin")
         yield Outside(recorder, key["key"], folder)
@@ -98,6 +107,22 @@ async def of_python(outside: Outside, python: Path) -> Said:
     """What all clients in Python got, in one process."""
     command = ("env", f"PYTHONPATH={dev.ROOT}", python, "-m", "tests.contract.wild.python_clients")
     return told(await outside.run(command))
+
+
+@pytest.fixture(scope="module")
+async def of_readers(outside: Outside, python: Path) -> Said:
+    """What the clients that read one form only got from each model and relay, in one process."""
+    orders = [
+        {
+            "name": f"{client} {model} {relay}",
+            "client": client,
+            "model": f"{model}-{READERS[client]}",
+            "prompt": f"[[sandbox {RELAYS[relay]}]] A lighthouse for {client}",
+        }
+        for client, model, relay in ORDERS
+    ]
+    command = ("env", f"PYTHONPATH={dev.ROOT}", python, "-m", "tests.contract.wild.python_clients")
+    return told(await outside.run(command, "\n".join(map(json.dumps, orders)).encode()))
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +142,16 @@ async def test_a_client_of_the_responses_api_is_told_what_is_served(outside: Out
     assert of_python["pydantic-ai"].startswith("404 ")
     assert "POST /v1/images/generations" in of_python["pydantic-ai"]
     assert_recorded(outside, "pydantic-ai")
+
+
+@pytest.mark.parametrize(("client", "model", "relay"), ORDERS)
+async def test_a_client_gets_the_form_that_it_reads_whatever_the_relay_sends(
+    of_readers: Said, client: str, model: str, relay: str
+) -> None:
+    said = of_readers[f"{client} {model} {relay}"]
+
+    assert ("/v1/images/pictures/req_" in said) is (READERS[client] == "url"), said
+    await assert_picture(said)
 
 
 @pytest.mark.parametrize("name", NODE)
@@ -169,7 +204,7 @@ async def assert_picture(said: str) -> None:
         assert re.fullmatch(r"[\w+/]+=*", said), said
         content = base64.b64decode(said)
     with Image.open(io.BytesIO(content)) as picture:
-        assert picture.format == "PNG"
+        assert picture.format in ("PNG", "JPEG")
         picture.load()
 
 

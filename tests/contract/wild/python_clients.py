@@ -1,7 +1,8 @@
 """Python clients with their defaults, in an environment made from requirements-clients.lock.
 
 `python -m tests.contract.wild.python_clients` reads OPENAI_API_KEY and OPENAI_BASE_URL, and nothing else is told to the clients. It
-prints a JSON object a line: `client` and `said` (the picture as an address or in base64), or `failure` (a traceback).
+prints a JSON object a line: `client` and `said` (the picture as an address or in base64), or `failure` (a traceback). With lines of
+`name`, `client`, `model` and `prompt` in JSON on its standard input it runs those that can be told a model instead.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +117,37 @@ def pydantic_ai(prompt: str) -> Any:
         return f"{error.status_code} {error.body['message']}"
 
 
+def langchain_with(model: str, prompt: str) -> Any:
+    return load("langchain_community.utilities.dalle_image_generator.DallEAPIWrapper")(model=model).run(prompt)
+
+
+def crewai_with(model: str, prompt: str) -> Any:
+    tool = load("crewai_tools.DallETool")(model=model)
+    return json.loads(tool.run(image_description=prompt))["image_url"]
+
+
+def haystack_with(model: str, prompt: str) -> Any:
+    return load("haystack.components.generators.OpenAIImageGenerator")(model=model).run(prompt)["images"][0]
+
+
+TOLD_A_MODEL = {"langchain-python": langchain_with, "crewai": crewai_with, "haystack": haystack_with}
+
+
 def main() -> None:
-    for name, run in CLIENTS.items():
-        told: dict[str, Any]
-        try:
-            told = {"said": run(f"A lighthouse, drawn for {name}")}
-        except Exception:
-            told = {"failure": traceback.format_exc()}
-        print(json.dumps({"client": name, **told}), flush=True)
+    orders = [json.loads(line) for line in sys.stdin]
+    for order in orders:
+        say(order["name"], partial(TOLD_A_MODEL[order["client"]], order["model"], order["prompt"]))
+    for name, run in () if orders else CLIENTS.items():
+        say(name, partial(run, f"A lighthouse, drawn for {name}"))
+
+
+def say(name: str, run: Callable[[], Any]) -> None:
+    told: dict[str, Any]
+    try:
+        told = {"said": run()}
+    except Exception:
+        told = {"failure": traceback.format_exc()}
+    print(json.dumps({"client": name, **told}), flush=True)
 
 
 if __name__ == "__main__":
