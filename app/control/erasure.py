@@ -91,7 +91,8 @@ class Erasure:
                 f"Several deleted people were named {quoted(reference)}; name one by id: {ids}.", param="user"
             )
         if not found or found[0].is_service_account:
-            message = f"There is no person {quoted(reference)}, also among the deleted ones. `imagegate users list` names people."
+            message = f"There is no person {quoted(reference)}, also among the deleted ones. `imagegate users list` names people; "
+            message += "whoever was erased is found by id."
             raise NotFound(message, param="user")
         return found[0]
 

@@ -88,10 +88,11 @@ def _line(outcome: Outcome, database: str) -> str:
     booked = ", ".join(f"{states[name]} {name}" for name in sorted(states))
     charged = sum(line.charged for line in outcome.bill)
     good = sum(one.status == 200 and one.whole for tries in outcome.tries.values() for one in tries)
+    served = sum(one.served for tries in outcome.tries.values() for one in tries)
     verdict = "ok" if not outcome.violations else f"{len(outcome.violations)} VIOLATIONS"
     return (
         f"seed {outcome.seed} {database} {outcome.seconds:.1f} s: {len(outcome.plan.calls)} calls, {tries} tries, {good} good; "
-        f"{charged} charged; {booked}; {outcome.deaths} kills, {outcome.samples} samples: {verdict}"
+        f"{charged} charged, {served} served again; {booked}; {outcome.deaths} kills, {outcome.samples} samples: {verdict}"
     )
 
 

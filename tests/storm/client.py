@@ -38,6 +38,9 @@ class Try:
     code: str | None = None
     sha256: str = ""
     replayed: bool = False
+    served: bool = False
+    """True for pictures that were bought before, by another call."""
+    cost: str | None = None
     whole: bool = False
     pictures: list[Seen] = field(default_factory=list)
     seconds: float = 0.0
@@ -93,10 +96,14 @@ class Client:
         headers = {"Authorization": f"Bearer {self.keys[call.key]}", "x-stainless-retry-count": str(one.count)}
         if call.idempotency_key is not None:
             headers["Idempotency-Key"] = call.idempotency_key
+        if call.serves:
+            headers["x-imagegate-duplicate"] = "serve"
         url = one.gateway + PATHS[call.operation]
         async with self.session.post(url, headers=headers, **_body(call)) as answer:
             one.status, one.request_id = answer.status, answer.headers.get("x-request-id", "")
             one.replayed = answer.headers.get("idempotent-replayed") == "true"
+            one.served = answer.headers.get("x-imagegate-duplicate") == "served"
+            one.cost = answer.headers.get("x-imagegate-cost")
             one.should_retry, one.retry_after = (
                 answer.headers.get("x-should-retry"),
                 answer.headers.get("retry-after"),

@@ -12,7 +12,7 @@ EDITED = ("gpt-image-1", "flux-kontext-pro")
 REQUESTS_PER_S = 35
 LIFE_S = 0.5
 """Of the one gateway there is, between two kills: it takes part of that to start."""
-KINDS = {"sdk": 40, "keyed": 20, "twins": 8, "duplicates": 10, "reuse": 4, "once": 8, "leaver": 10}
+KINDS = {"sdk": 40, "keyed": 20, "twins": 8, "duplicates": 10, "reuse": 4, "once": 8, "leaver": 10, "again": 12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Call:
     timeout_s: float = 4.0
     leaves_s: float | None = None
     picture_bytes: int = 300
+    serves: bool = False
+    """It takes what was bought before where that is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,14 @@ class Plan:
     kills: tuple[Kill, ...]
     crashes: tuple[str | None, ...]
     seconds: float
+    erases_s: float
+    """When the administrator erases a user."""
 
     @property
     def charges_max(self) -> dict[str, int]:
         most: dict[str, int] = {}
         for call in self.calls:
-            most[call.marker] = most.get(call.marker, 0) + 1 if call.kind == "twins" else 1
+            most[call.marker] = most.get(call.marker, 0) + 1 if call.kind in ("twins", "again") else 1
         return most
 
 
@@ -76,7 +80,7 @@ def make_plan(seed: str, requests: int, kills: int, keys: int, victims: dict[Vic
         for number in range(kills + 20)
     )
     deaths = [_kill(chance, victims, (number + chance.random()) * seconds / kills) for number in range(kills)]
-    return Plan(seed, tuple(calls), tuple(deaths), crashes, seconds)
+    return Plan(seed, tuple(calls), tuple(deaths), crashes, seconds, (0.3 + 0.5 * chance.random()) * seconds)
 
 
 def _calls(chance: random.Random, seed: str, number: int, keys: int, seconds: float) -> list[Call]:
@@ -114,7 +118,17 @@ def _group(chance: random.Random, call: Call) -> list[Call]:
             replace(call, name=f"{call.name}{letter}", idempotency_key=known, at_s=_later(chance, call))
             for letter in "abcd"[: chance.randint(2, 4)]
         ]
+    if call.kind == "again":
+        again = [
+            replace(call, name=f"{call.name}{letter}", at_s=_much_later(chance, call), serves=chance.random() < 0.7)
+            for letter in "bcd"[: chance.randint(1, 3)]
+        ]
+        return [call, *again]
     return [call]
+
+
+def _much_later(chance: random.Random, call: Call) -> float:
+    return call.at_s + chance.choice([0.1, 0.8, 1.5, 2.5])
 
 
 def _later(chance: random.Random, call: Call) -> float:

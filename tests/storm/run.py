@@ -33,6 +33,7 @@ from tests.storm.books import (
 )
 from tests.storm.client import Client, Try
 from tests.storm.epilogue import lost_violations
+from tests.storm.erasing import erase, erasure_violations
 from tests.storm.fleet import Fleet, make_members
 from tests.storm.library import picture_violations
 from tests.storm.plan import Call, Kill, Plan, make_plan
@@ -129,8 +130,10 @@ class Storm:
                 sampling = asyncio.create_task(self._sample())
                 stack.push_async_callback(_cancel, sampling)
                 killing = asyncio.create_task(self._kill_all())
+                erasing = asyncio.create_task(self._erase())
                 await self._ask_all()
                 await killing
+                await erasing
                 await self.fleet.stop(gently=gently)
         finally:
             await self.fleet.stop(gently=False)
@@ -142,14 +145,17 @@ class Storm:
             if self.stage.kind == "postgresql":
                 await age_beats(self.database, gateway.recovery.processes.id)
             await resolve(gateway)
-            seen, lacking = await take(self.database), await picture_violations(gateway)
+            lacking = await picture_violations(gateway)
+            calls = [call for call in self.plan.calls if self.stage.keys[call.key].is_erased]
+            lacking += await erasure_violations(gateway, calls, self.folder)
+            seen = await take(self.database)
             differences = (await audit(self.database, gateway.zone)).differences
         bill, outcome = read_bill(self.folder / "bill"), self.outcome
         outcome.bill, outcome.book, outcome.deaths = bill, seen, self.fleet.deaths
         found = [*counter_violations(seen), *usage_violations(seen), *bill_violations(seen, bill), *lacking]
         if not self.options.without_replay:
             found += marker_violations(bill, self.plan.charges_max)
-        found += answer_violations(self.plan.calls, outcome.tries, seen, [key.id for key in self.stage.keys])
+        found += answer_violations(self.plan.calls, outcome.tries, seen, self.stage.keys)
         found += [Violation(f"the audit says: {difference}") for difference in differences]
         found += [Violation(words) for words in self.fleet.wrong]
         outcome.violations += found or await self._ask_again(seen, bill)
@@ -182,6 +188,12 @@ class Storm:
 
             async with asyncio.timeout(CALLS_S):
                 await asyncio.gather(*(make(call) for call in self.plan.calls))
+
+    async def _erase(self) -> None:
+        await asyncio.sleep(self.plan.erases_s)
+        async with _session() as session:
+            if last := await erase(session, self.fleet.urls, self.stage.admin_key):
+                self.outcome.violations.append(Violation(f"no gateway could erase a user; the last answer was {last}"))
 
     def _secrets(self) -> list[str]:
         return [key.secret for key in self.stage.keys]

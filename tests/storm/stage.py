@@ -13,6 +13,8 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from app.control.admin_keys import NewAdminKey, create_admin_key
+from app.control.keys import show_key
 from app.control.projects import create_project
 from app.settings import Settings
 from app.store.engine import SQLITE_FILE, Database, DatabaseUrl, open_database
@@ -21,10 +23,18 @@ from app.store.tables import processes
 from app.wiring import Gateway, open_gateway
 from tests.gateways import PEPPER, RELAY_KEY, new_key, prepare, set_limit
 from tests.servers import PostgresServer, RedisServer
+from tests.storm.erasing import ERASED_USER
 from tests.storm.fleet import Zygote, share, zygote
 
 Kind = Literal["sqlite", "postgresql"]
-KEYS = (("lin", "default"), ("mei", "default"), ("mei", "studio"), ("tom", "studio"))
+KEYS = (
+    ("lin", "default"),
+    ("mei", "default"),
+    ("mei", "studio"),
+    ("tom", "studio"),
+    ("lin", "default"),
+    (ERASED_USER, "default"),
+)
 CLIENT_DEADLINE_S = 1.5
 EXCHANGE_DEADLINE_S = 2.5
 
@@ -40,6 +50,9 @@ class StormPostgres(PostgresServer):
 class Key:
     id: str
     secret: str
+    user_id: str
+    project_id: str
+    is_erased: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,7 @@ class Stage:
     folder: Path
     template: DatabaseUrl
     keys: list[Key]
+    admin_key: str
     zygote: Zygote
     postgres: PostgresServer | None
     redis: RedisServer | None
@@ -104,8 +118,9 @@ async def set_stage(kind: Kind, folder: Path, limit: int) -> AsyncIterator[Stage
         await prepare(where)
         database = open_database(where)
         keys = await _furnish(database, limit)
+        admin_key = (await create_admin_key(database, PEPPER, NewAdminKey("storm", role="owner"))).key
         await database.close()
-        yield Stage(kind, folder, where, keys, await forks, postgres, redis)
+        yield Stage(kind, folder, where, keys, admin_key, await forks, postgres, redis)
 
 
 async def _furnish(database: Database, limit: int) -> list[Key]:
@@ -123,7 +138,11 @@ async def _furnish(database: Database, limit: int) -> list[Key]:
     await set_limit(database, "everyone", "", "images", "day", limit // 2)
     await set_limit(database, "key", made[0].id, "in_flight", "lifetime", 8)
     await set_limit(database, "key", made[3].id, "micros", "lifetime", money // 2)
-    return [Key(key.id, key.key) for key in made]
+    shown = [await show_key(database, key.id) for key in made]
+    return [
+        Key(key.id, key.key, record.user_id, record.project_id, user == ERASED_USER)
+        for key, record, (user, _) in zip(made, shown, KEYS, strict=True)
+    ]
 
 
 @asynccontextmanager

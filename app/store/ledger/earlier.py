@@ -20,13 +20,13 @@ def earlier_purchase_sql(markers: Iterator[str], *, whole: bool = False) -> str:
         FROM (
             SELECT id, n, images, reserved_at_ms FROM requests
             WHERE duplicate_digest = {digest} AND state = 'settled' AND coalesce(flag, '') <> 'bad_payload'
-            ORDER BY reserved_at_ms DESC LIMIT {CANDIDATES_MAX}
+            ORDER BY reserved_at_ms DESC, id DESC LIMIT {CANDIDATES_MAX}
         ) r
         LEFT JOIN pictures p ON p.request_id = r.id AND p.kept_until_ms > {kept_ms}
         LEFT JOIN results s ON s.request_id = r.id AND s.cuts IS NULL AND s.expires_at_ms > {stored_ms}
         GROUP BY r.id, r.n, r.reserved_at_ms
         HAVING count(p.id) >= {kept} OR {stored}count(s.request_id) > 0
-        ORDER BY r.reserved_at_ms DESC LIMIT 1
+        ORDER BY r.reserved_at_ms DESC, r.id DESC LIMIT 1
     """  # noqa: S608  (constants only)
 
 
