@@ -24,10 +24,12 @@ import structlog
 
 from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.core.intervals import DAY_MS
+from app.core.word_bits import word_bits
 from app.memory import tune_garbage_collector
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
 from app.store.tables import pictures, requests
+from app.store.tables.pictures import WORD_COLUMNS
 from benchmarks.ledger import MODELS, PEPPER, TEAM, Person, fill
 from benchmarks.results import about_this_run
 from benchmarks.rounds import say
@@ -142,7 +144,11 @@ async def _keep(database: Database, folder: Path, now_ms: int) -> None:
         async with database.transaction() as connection:
             texts = [{"of": row["id"], "text": _prompt(chance, number)} for number, row in batch]
             await connection.execute(prompt, texts)
-            await connection.execute(sa.insert(pictures), [_row(row, number, now_ms) for number, row in batch])
+            kept = [
+                _row(row, number, now_ms) | dict(zip(WORD_COLUMNS, word_bits(text["text"]), strict=True))
+                for (number, row), text in zip(batch, texts, strict=True)
+            ]
+            await connection.execute(sa.insert(pictures), kept)
         await asyncio.to_thread(_write, folder, [f"{number:064x}" for number, _ in batch])
     async with database.transaction() as connection:
         await connection.execute(sa.text("ANALYZE"))

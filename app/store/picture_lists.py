@@ -8,12 +8,11 @@ from typing import Protocol
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.core.word_bits import word_bits
 from app.store.pages import Cursor, Page, read_page
-from app.store.pictures import PictureRecord, Visibility
+from app.store.pictures import SEARCHED_CHARS, PictureRecord, Visibility
 from app.store.tables import pictures, project_users, projects, requests, users
-
-SEARCHED_CHARS = 2_000
-"""Characters at the beginning of a prompt that are searched for words: a search reads many prompts."""
+from app.store.tables.pictures import WORD_COLUMNS
 
 
 class Viewer(Protocol):
@@ -108,7 +107,15 @@ class PictureFilter:
         if self.until_ms is not None:
             yield columns.created_at_ms < self.until_ms
         for word in self.words:
+            yield _may_have(word)
             yield sa.func.substr(requests.c.prompt, 1, SEARCHED_CHARS, type_=sa.String).icontains(word, autoescape=True)
+
+
+def _may_have(word: str) -> sa.ColumnElement[bool]:
+    """Return the condition of pictures whose prompts may contain a word, so that the prompts of the others are not read."""
+    columns = [pictures.c[name] for name in WORD_COLUMNS]
+    has_all = [column.bitwise_and(bits) == bits for column, bits in zip(columns, word_bits(word), strict=True) if bits]
+    return sa.or_(columns[0].is_(None), sa.and_(sa.true(), *has_all))
 
 
 @dataclass(frozen=True, slots=True)

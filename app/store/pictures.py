@@ -5,14 +5,19 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.core.word_bits import word_bits
 from app.store.engine import Database, insert
 from app.store.ledger.columns import LINK_ONLY, Cut
 from app.store.requests import StoredRequest, select_stored, stored
 from app.store.results import PRUNE_MAX, newest_above
 from app.store.tables import is_untaken, pictures, requests, results, users
+from app.store.tables.pictures import WORD_COLUMNS
 
 _DISK_BYTES = pictures.c.bytes + sa.func.coalesce(pictures.c.thumbnail_bytes, 0)
+SEARCHED_CHARS = 2_000
+"""Characters at the beginning of a prompt that are searched for words."""
 Visibility = Literal["private", "project"]
 
 
@@ -76,6 +81,15 @@ class DuePictures:
 _ERASED = sa.select(users.c.id).where(users.c.erased_at_ms.is_not(None))
 
 
+_RECORD = tuple(pictures.c[name] for name in PictureRecord.__slots__)
+
+
+async def _words_of(connection: AsyncConnection, request_id: str) -> dict[str, int]:
+    """Make the columns of the words of a request's prompt; no bit where the prompt is not kept, because no word is found then."""
+    found = await connection.execute(sa.select(requests.c.prompt).where(requests.c.id == request_id))
+    return dict(zip(WORD_COLUMNS, word_bits((found.scalar_one_or_none() or "")[:SEARCHED_CHARS]), strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class PictureRows:
     """Table of kept pictures. Raises StoreUnavailable."""
@@ -128,7 +142,8 @@ class PictureRows:
                     of_request = requests.c.id == answer.request_id
                     await connection.execute(sa.update(requests).where(of_request).values(link_only=link_only))
                 if answer.pictures:
-                    rows = [asdict(picture) | {"c2pa": int(picture.c2pa)} for picture in answer.pictures]
+                    words = await _words_of(connection, answer.request_id)
+                    rows = [asdict(picture) | {"c2pa": int(picture.c2pa)} | words for picture in answer.pictures]
                     await connection.execute(insert(connection, pictures).on_conflict_do_nothing(), rows)
         return recorded
 
@@ -247,5 +262,5 @@ class PictureRows:
         limit: int | None = None,
     ) -> list[PictureRecord]:
         async with self.database.read() as connection:
-            rows = await connection.execute(sa.select(pictures).where(*where).order_by(*order).limit(limit))
+            rows = await connection.execute(sa.select(*_RECORD).where(*where).order_by(*order).limit(limit))
             return [PictureRecord(**(dict(row) | {"c2pa": bool(row["c2pa"])})) for row in rows.mappings()]

@@ -2,8 +2,11 @@
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
+from app.core.word_bits import NUMBERS
 from app.store.tables.base import metadata
 
+WORDS = "bits of the words of the prompt, see app/core/word_bits.py"
+WORD_COLUMNS = tuple(f"words_{number}" for number in range(NUMBERS))
 pictures = Table(
     "pictures",
     metadata,
@@ -23,10 +26,12 @@ pictures = Table(
     Column("created_at_ms", BigInteger, nullable=False, comment="when the request was settled"),
     Column("kept_until_ms", BigInteger, nullable=False),
     Column("thumbnail_bytes", Integer, comment="size of its thumbnail; NULL: none is made yet, 0: none can be made"),
+    *(Column(name, BigInteger, comment=f"{WORDS}; NULL: not known") for name in WORD_COLUMNS),
     Index(None, "request_id"),
     Index(None, "digest"),
     Index(None, "kept_until_ms"),
-    Index(None, "created_at_ms", "id"),
+    # A search of everybody's pictures reads only this index.
+    Index("ix_pictures_words", "created_at_ms", "id", *WORD_COLUMNS),
     Index(None, "user_id", "created_at_ms"),
     Index(None, "model", "created_at_ms"),
     Index(None, "user_id", "project_id", "created_at_ms"),
