@@ -6,9 +6,10 @@ import pytest
 
 from app.control.alerts import CHANNELS_MAX
 from tests.api.organization.conftest import Office
+from tests.databases import postgres_with_all
 
 # apprise looks for a module that Python 3.13 no longer has.
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+pytestmark = [postgres_with_all, pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")]
 MAIL = {"type": "email", "recipients": ["a@example.com"]}
 LOCAL = {"recipients": ["finance"]}
 SPEND: dict[str, Any] = {
@@ -59,7 +60,6 @@ async def test_a_projects_alerts_are_its_own(office: Office) -> None:
     assert (await office.refused("POST", "/projects/proj_none/spend_alerts", SPEND))[0] == 404
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -143,7 +143,6 @@ async def test_a_plain_alert_is_in_both_lists(office: Office) -> None:
     assert {**again, "id": "", "created_at": 0} == {**made, "id": "", "created_at": 0}
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "given",
     [

@@ -5,6 +5,10 @@ from typing import Any
 import pytest
 
 from tests.api.organization.conftest import Office
+from tests.databases import postgres_with_all
+
+pytestmark = postgres_with_all
+
 
 HEADER = "x-imagegate-ignored"
 

@@ -1,6 +1,9 @@
 """Who may call the administration API, and with what kind of body."""
 
 from tests.api.organization.conftest import ROOT, Office
+from tests.databases import postgres_with_all
+
+pytestmark = postgres_with_all
 
 
 async def test_only_an_admin_key_opens_it(office: Office) -> None:

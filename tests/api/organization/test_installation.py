@@ -2,6 +2,9 @@
 
 from app import __version__
 from tests.api.organization.conftest import Office
+from tests.databases import postgres_with_all
+
+pytestmark = postgres_with_all
 
 
 async def test_it_tells_version_currency_and_timezone(office: Office) -> None:

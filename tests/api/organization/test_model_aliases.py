@@ -6,6 +6,10 @@ from typing import Any
 import pytest
 
 from tests.api.organization.conftest import Office
+from tests.databases import postgres_with_all
+
+pytestmark = postgres_with_all
+
 
 PATH = "/model_aliases"
 DEFAULTS = {

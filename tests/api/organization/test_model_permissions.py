@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 
 from tests.api.organization.conftest import Office
+from tests.databases import postgres_with_all
+
+pytestmark = postgres_with_all
+
 
 PATH = "/projects/proj_default/model_permissions"
 

@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from tests.api.organization.conftest import ROOT, Office
+from tests.databases import postgres_with_all
+
+pytestmark = postgres_with_all
 
 
 async def send(office: Office, text: str, content_type: str, **query: Any) -> Any:
@@ -37,7 +40,6 @@ async def test_a_price_from_a_day_on_and_per_token(office: Office) -> None:
     assert new["starts_at"] == 4_099_737_600
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "given",
     [

@@ -3,6 +3,9 @@
 import pytest
 
 from tests.api.organization.conftest import Office
+from tests.databases import postgres_with_all
+
+pytestmark = postgres_with_all
 
 
 async def test_a_key_is_made_with_all_that_shall_hold_for_it(office: Office) -> None:

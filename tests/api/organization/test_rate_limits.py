@@ -5,6 +5,10 @@ from zoneinfo import ZoneInfo
 from app.control.prices import PriceEntry, set_price
 from app.core.pricing import PerImage
 from tests.api.organization.conftest import Office
+from tests.databases import postgres_with_all
+
+pytestmark = postgres_with_all
+
 
 PATH = "/projects/proj_default/rate_limits"
 UNLIMITED = 1_000_000_000

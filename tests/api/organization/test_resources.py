@@ -2,6 +2,9 @@
 
 from app.control import usage
 from tests.api.organization.conftest import Office
+from tests.databases import postgres_with_all
+
+pytestmark = postgres_with_all
 
 
 async def test_a_user_is_made_shown_changed_and_deleted(office: Office) -> None:
