@@ -18,6 +18,7 @@ from app.api.guard import Guard
 from app.api.middleware import SandboxMark, wrap
 from app.api.organization import PREFIX, ROUTERS
 from app.api.paths import V1, ClientPaths, ConsoleDoor, PublicPath
+from app.control.single_sign_on import SingleSignOn
 from app.core.actors import Actor
 from app.core.browsers import public_path
 from app.images.forms import AnswerForms
@@ -72,7 +73,16 @@ def _console(gateway: Gateway, guard: Guard) -> ASGIApp:
     from app.console.parts import ConsoleParts
 
     settings = gateway.settings
-    return ConsoleApplication(ConsoleParts(gateway, guard, settings.public_url, settings.member_keys))
+    sign_on = _sign_on(settings)
+    return ConsoleApplication(ConsoleParts(gateway, guard, settings.public_url, settings.member_keys, sign_on))
+
+
+def _sign_on(settings: Settings) -> SingleSignOn | None:
+    if settings.oidc_issuer is None:
+        return None
+    secret = settings.oidc_client_secret.get_secret_value() if settings.oidc_client_secret else ""
+    rules = (settings.sign_on_domains, settings.roles_by_group)
+    return SingleSignOn(settings.oidc_issuer, settings.oidc_client_id, secret, *rules)
 
 
 def create_administration_app(administration: Administration, actor: Actor) -> ASGIApp:

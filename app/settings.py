@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from app.errors import ConfigurationError
+from app.sign_on_settings import SignOnSettings
 
 MIB = 1024 * 1024
 Positive = Annotated[int, Field(gt=0)]
@@ -17,7 +18,7 @@ _ORIGIN = r"[a-z][a-z0-9+.-]*://[^\s,/?#*@]+/?"
 """Origin of a page: scheme, host and, if any, port."""
 
 
-class Settings(BaseSettings):
+class Settings(SignOnSettings):
     """Immutable settings of a process; `app/wiring.py` passes their values on."""
 
     model_config = SettingsConfigDict(

@@ -22,6 +22,7 @@ TITLES = {
     "smtp_host": "Alerts",
     "guard_models_per_minute": "Guard by client address",
     "sandbox_profile": "Sandbox and logs",
+    "oidc_issuer": "Single sign-on",
 }
 """The setting a group begins with: the order is that of app/settings.py."""
 
@@ -75,7 +76,8 @@ def env_example() -> str:
 
 def _groups() -> list[tuple[str, list[str]]]:
     groups: list[tuple[str, list[str]]] = []
-    for name in Settings.model_fields:
+    # Fields of a base class come first, and these are for few.
+    for name in sorted(Settings.model_fields, key=lambda name: name.startswith("oidc_")):
         if name in TITLES:
             groups.append((TITLES[name], []))
         groups[-1][1].append(name)

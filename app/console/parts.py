@@ -5,6 +5,7 @@ from typing import Protocol
 
 from starlette.requests import Request
 
+from app.control.single_sign_on import SingleSignOn
 from app.wiring import Gateway
 
 
@@ -20,9 +21,11 @@ class SignInGuard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConsoleParts:
-    """Gateway behind the console. `member_keys`: members may make, rotate and revoke keys of their own."""
+    """Gateway behind the console. `member_keys`: members may make, rotate and revoke keys of their own. `sign_on`: the provider
+    at which people sign in, too."""
 
     gateway: Gateway
     guard: SignInGuard
     public_url: str | None
     member_keys: bool
+    sign_on: SingleSignOn | None = None

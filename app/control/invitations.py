@@ -49,7 +49,7 @@ async def invite(database: Database, email: str, role: str | None = None, name: 
     async with database.write() as connection:
         user = await organization.find_user_by_email(connection, address)
         if user is None:
-            free = name or await _free_name(connection, address.partition("@")[0])
+            free = name or await free_name(connection, address.partition("@")[0])
             user = User(new_id("user-"), free, address, now_ms, access_role=access_role or "member")
             await add_user(connection, user)
             await ensure_member(connection, await get_project(connection, DEFAULT_PROJECT), user, now_ms)
@@ -129,8 +129,8 @@ async def _invitation(connection: AsyncConnection, invitation_id: str) -> Invita
     return found
 
 
-async def _free_name(connection: AsyncConnection, wanted: str) -> str:
-    """Return a name that nobody has, made of the part of an address before the @."""
+async def free_name(connection: AsyncConnection, wanted: str) -> str:
+    """Return a name that nobody has, made of `wanted`, the part of an address before the @."""
     for number in range(1, 1000):
         name = wanted[:56] if number == 1 else f"{wanted[:56]} {number}"
         if await organization.find_user(connection, name) is None:

@@ -36,6 +36,8 @@ PAGES = [
     Page("POST", "/preferences", "anybody", 303, {"language": "zh", "next": "/keys"}),
     Page("GET", "/sign-in", "anybody"),
     Page("POST", "/sign-in", "anybody", 401, {"email": "mia@example.com", "password": "wrong"}),
+    Page("GET", "/oidc/start", "anybody", 404),  # Where no provider is set; else tests/console/test_oidc.py.
+    Page("GET", "/oidc/callback", "anybody", 404),
     Page("GET", "/invite/{token}", "anybody"),
     Page("POST", "/invite/{token}", "anybody", 400, {"password": PASSWORD, "again": "another"}),
     Page("GET", "/account"),

@@ -1,5 +1,5 @@
 """Pages of the console. A page is a module here with `routes` (method, path below /console, handler), a template and a test."""
 
-from app.console.pages import account, home, invite, keys, sign_in, usage
+from app.console.pages import account, home, invite, keys, oidc, sign_in, usage
 
-ROUTES = (*home.routes, *sign_in.routes, *invite.routes, *account.routes, *usage.routes, *keys.routes)
+ROUTES = (*home.routes, *sign_in.routes, *oidc.routes, *invite.routes, *account.routes, *usage.routes, *keys.routes)
