@@ -99,6 +99,11 @@ pictures save req_x_0
 pictures delete req_x_0
 pictures prune --dry-run
 pictures prune
+sessions list
+sessions list --user nobody
+sessions revoke nothing
+users invite nobody
+users erase nobody
 usage
 usage --format csv
 usage --by day,project,user,key,model,operation,size,quality

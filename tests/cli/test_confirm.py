@@ -7,9 +7,12 @@ import pytest
 import typer.main
 
 from app.cli.root import app
+from app.control.invitations import accept_invitation, invite
+from app.store.engine import Database
 from tests.cli.conftest import Cli
+from tests.cli.test_pictures import FIRST, two_pictures
 
-DESTRUCTIVE = ("delete", "remove", "revoke", "archive", "disable", "rotate", "alias")
+DESTRUCTIVE = ("delete", "remove", "revoke", "archive", "disable", "rotate", "alias", "erase")
 LINES = (
     "models alias poster --remove",
     "prices remove price_5",
@@ -22,6 +25,9 @@ LINES = (
     "users disable lin",
     "users delete lin",
     "projects archive red",
+    "pictures delete {picture}",
+    "sessions revoke {session}",
+    "users erase ann",
 )
 
 
@@ -39,13 +45,24 @@ def types(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
 @pytest.fixture
 def lines(cli: Cli) -> list[str]:
     """The lines, with ids of what there is to destroy."""
+    key = cli("keys create --user lin --json").json["id"]
+    cli.database(two_pictures)
+    sessions: list[str] = []
+
+    async def sign_in(database: Database) -> None:
+        invitation = await invite(database, "ann@example.com", "reader", "ann")
+        sessions.append((await accept_invitation(database, invitation.token, "a long password", "Firefox")).id)
+
+    cli.database(sign_in)
     cli("prices set typo --per-image 99")
     cli("prices set typo --per-image 9")
     cli("models alias poster gpt-image-1")
     cli("projects create red")
     ids = {
         "alert": cli("alerts create --user lin --images 5 --webhook https://8.8.8.8/hook --json").json["id"],
-        "key": cli("keys create --user lin --json").json["id"],
+        "key": key,
+        "picture": FIRST,
+        "session": sessions[0],
         "admin_key": cli("admin-keys create --name office --json").json["id"],
         "account": cli("service-accounts create ci --json").json["id"],
     }
@@ -58,7 +75,8 @@ def test_no_leaves_everything_and_yes_does_it(cli: Cli, lines: list[str], monkey
         for answer in ("n\n", "\n", ""):
             types(monkeypatch, answer)
             refused = cli(line, code=1)
-            assert refused.out == "" and ("? [y/N] " in refused.err), (line, refused)
+            assert "? [y/N] " in refused.err, (line, refused)
+            assert refused.out == "" or line.startswith("users erase"), line  # It shows first what it would erase.
     assert cli("audit-log").out == before
 
     for line in lines:

@@ -27,13 +27,13 @@ def targets(empty_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Targets
     with both_targets(empty_cli, monkeypatch, "data", "http://127.0.0.1:9") as both:
         both.here("users create lin")
         both.here("keys create --user lin")
-        empty_cli.database(_two_pictures)
+        empty_cli.database(two_pictures)
         for data in (BYTES, BYTES[::-1]):
             (empty_cli.data / "pictures" / blake3(data).hexdigest()).write_bytes(data)
         yield both
 
 
-async def _two_pictures(database: Database) -> None:
+async def two_pictures(database: Database) -> None:
     [user] = await list_users(database)
     [key] = await list_keys(database)
     made_ms = await database.now_ms()

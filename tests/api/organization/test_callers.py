@@ -73,7 +73,7 @@ async def test_a_body_is_json_and_read_once(office: Office) -> None:
 
 
 async def test_what_openai_has_and_we_lack_is_an_unknown_url(office: Office) -> None:
-    for path in ("/invites", "/certificates", "/groups", "/roles", "/data_retention", "/projects/proj_default/groups"):
+    for path in ("/certificates", "/groups", "/roles", "/data_retention", "/projects/proj_default/groups"):
         status, code, _ = await office.refused("GET", path)
         assert (status, code) == (404, "unknown_url"), path
 
