@@ -2,7 +2,7 @@
 
 `bench micro` measures its pieces one by one, `bench reports` what usage and cost queries take over a long book,
 `bench crowds` what a user notices of others that misbehave, `bench pictures` what many kept pictures cost,
-`bench thumbnails` what making thumbnails costs requests.
+`bench thumbnails` what making thumbnails costs requests, `bench forms` what keeping and converting pictures costs them.
 Loopback only. No figure is asserted, but the books are: they are checked after every measurement, and the run fails where
 they do not agree.
 """
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def _main() -> int:
-    parts = {name: f"benchmarks.{name}" for name in ("micro", "reports", "crowds", "pictures", "thumbnails")}
+    parts = {name: f"benchmarks.{name}" for name in ("micro", "reports", "crowds", "pictures", "thumbnails", "forms")}
     if len(sys.argv) > 1 and sys.argv[1] in parts:
         from importlib import import_module
 

@@ -16,11 +16,14 @@ _PICTURES, _PICTURE_BYTES = 4, 2_500_000
 
 @dataclass(frozen=True, slots=True)
 class RelayBehaviour:
-    """Behaviour of the relay: after `delay_s` and in `drip_s`, an image of `image_bytes` as base64 (0: an address)."""
+    """Behaviour of the relay: after `delay_s` and in `drip_s`, an image of `image_bytes` as base64 (0: a very small one). `unique`:
+    another one each time. `linked`: by a link to this relay, which implies `unique`."""
 
     image_bytes: int = 0
     delay_s: float = 0.0
     drip_s: float = 0.0
+    unique: bool = False
+    linked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

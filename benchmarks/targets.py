@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +141,7 @@ class Imagegate:
         database_url: str | None = None,
         redis_url: str | None = None,
         processes: int = 1,
+        settings: Mapping[str, str] | None = None,
     ):
         self.name = name
         self.key = ""
@@ -157,6 +158,7 @@ class Imagegate:
             "database_url": database_url,
             "redis_url": redis_url,
             "log_json": "true",
+            **(settings or {}),
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith("IMAGEGATE_")}
         ours = {f"IMAGEGATE_{name.upper()}": value for name, value in given.items() if value is not None}

@@ -19,6 +19,10 @@ from benchmarks.http import Message
 from benchmarks.scenarios import RelayBehaviour, picture
 
 DRIPS_PER_S = 10
+SMALL_BYTES = 300
+_BEFORE = b'"b64_json": "'
+_HEADER_DIGITS = 64
+"""Digits of base64 that the header of a picture takes, and more."""
 _NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -40,8 +44,25 @@ class Relay:
     def behave(self, manner: RelayBehaviour) -> ReceivedRequests:
         """Set the behaviour; return the requests received until now."""
         self.manner, heard, self.heard = manner, self.heard, ReceivedRequests()
-        self.answer = memoryview(_answer(manner.image_bytes))
+        self.answer = memoryview(_response(image_answer(manner.image_bytes)))
+        self._picture = picture(manner.image_bytes or SMALL_BYTES, seed=0)
         return heard
+
+    def next_answer(self, port: int) -> memoryview:
+        """Return the answer to a request; links lead to `port` of this machine."""
+        if self.manner.linked:
+            item = {"url": f"http://127.0.0.1:{port}/pictures/{self.heard.calls}"}
+            return memoryview(_response(json.dumps({"created": 1_796_083_200, "data": [item]}).encode()))
+        if not self.manner.unique:
+            return self.answer
+        answer = bytearray(self.answer)
+        at = answer.index(_BEFORE) + len(_BEFORE) + _HEADER_DIGITS
+        answer[at : at + 8] = b"%08d" % self.heard.calls
+        return memoryview(answer)
+
+    def picture_at(self, path: bytes) -> bytes:
+        """Return the response with the picture that a link leads to: its last bytes are the end of its address."""
+        return _response(self._picture[:-8] + path[-8:].rjust(8), b"image/png")
 
 
 class Exchange(asyncio.Protocol):
@@ -61,6 +82,9 @@ class Exchange(asyncio.Protocol):
             self._respond(message)
 
     def _respond(self, message: Message) -> None:
+        if message.first_line.startswith(b"GET /pictures/"):
+            self._transport.write(self._relay.picture_at(message.first_line.split()[1]))
+            return
         if not message.first_line.startswith(b"POST "):
             self._transport.write(_NOT_FOUND)  # The gateway asks for the relay's log now and then.
             return
@@ -68,7 +92,7 @@ class Exchange(asyncio.Protocol):
         relay.heard.calls += 1
         relay.heard.body_bytes += message.body_bytes
         if not relay.manner.delay_s and not relay.manner.drip_s:
-            self._transport.write(relay.answer)
+            self._transport.write(relay.next_answer(self._transport.get_extra_info("sockname")[1]))
             return
         drips = max(1, round(relay.manner.drip_s * DRIPS_PER_S))
         width = -(-len(relay.answer) // drips)
@@ -83,16 +107,13 @@ class Exchange(asyncio.Protocol):
 
 
 def image_answer(image_bytes: int) -> bytes:
-    """The body of an answer with one image; with its address where `image_bytes` is 0."""
-    item = {"url": "https://relay.test/" + "x" * 120}
-    if image_bytes:
-        item = {"b64_json": base64.b64encode(picture(image_bytes, seed=0)).decode()}
+    """The body of an answer with one image, of SMALL_BYTES where `image_bytes` is 0."""
+    item = {"b64_json": base64.b64encode(picture(image_bytes or SMALL_BYTES, seed=0)).decode()}
     return json.dumps({"created": 1_796_083_200, "data": [item]}).encode()
 
 
-def _answer(image_bytes: int) -> bytes:
-    body = image_answer(image_bytes)
-    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+def _response(body: bytes, content_type: bytes = b"application/json") -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (content_type, len(body)) + body
 
 
 def _tls(certificate: Path) -> ssl.SSLContext:

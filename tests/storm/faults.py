@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.storm.pictures import BIG_BYTES, DEAD_URL, PATH, SIZES_BYTES, Asked, draw, picture_at, url
+from tests.storm.pictures import BIG_BYTES, DEAD_URL, PATH, SIZES_BYTES, Asked, draw, url
 
 HANG_S = 3.2
 """Longer than the gateways of the storm wait for an answer."""
@@ -90,20 +90,6 @@ async def good(wire: Wire, *, size_bytes: int | None = None, delay_s: float = 0.
 async def by_url(wire: Wire, *, is_dead: bool = False) -> None:
     start = DEAD_URL if is_dead else f"http://127.0.0.1:{wire.port}{PATH}"
     await wire.answer_json({"created": 1, "data": [{"url": url(wire.asked, n, start)} for n in range(wire.asked.n)]})
-
-
-async def serve_picture(path: str, chance: random.Random, writer: asyncio.StreamWriter) -> None:
-    """Answer a GET of a link, well or badly."""
-    content, luck = picture_at(path), chance.random()
-    if luck < 0.05:
-        return reset(writer)
-    status, body = ("404 Not Found", b"gone") if luck < 0.1 else ("200 OK", content)
-    writer.write(head(status, "image/png", f"Content-Length: {len(body)}\r\n") + body[: len(body) // 2])
-    await asyncio.sleep(PAUSE_S * 10 * chance.random())
-    if luck < 0.15:
-        return reset(writer)
-    writer.write(body[len(body) // 2 :])
-    return await writer.drain()
 
 
 async def short(wire: Wire) -> None:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.storm.arrivals import marker_of, read_request
-from tests.storm.faults import FAULTS, Wire, reset, serve_picture
-from tests.storm.pictures import Asked
+from tests.storm.faults import FAULTS, PAUSE_S, Wire, head, reset
+from tests.storm.pictures import Asked, picture_at
 
 PRICES_MICROS = {"gpt-image-1": 1_000_000, "flux-kontext-pro": 200_000, "seedream-3.0": 80_000}
 UNREAD_SHARE = 0.01
@@ -52,13 +52,13 @@ class Relay:
         return None
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head, body = await read_request(reader)
-        if (got := re.match(rb"GET (/pictures/[^ ]+) ", head)) is not None:
+        start, body = await read_request(reader)
+        if (got := re.match(rb"GET (/pictures/[^ ]+) ", start)) is not None:
             path = got[1].decode()
             self.arrivals[path] += 1
             chance = random.Random(f"{self.seed}/{path}/{self.arrivals[path]}")
-            return await serve_picture(path, chance, writer)
-        asked = self._arrived(head, body)
+            return await _serve_picture(path, chance, writer)
+        asked = self._arrived(start, body)
         chance = random.Random(f"{self.seed}/{asked.marker}/{asked.arrival}")
         names = list(FAULTS)
         [name] = chance.choices(names, [FAULTS[name].weight for name in names])
@@ -96,6 +96,20 @@ class Relay:
             "charged": charged,
         }
         os.write(self.bill, json.dumps(line).encode() + b"\n")
+
+
+async def _serve_picture(path: str, chance: random.Random, writer: asyncio.StreamWriter) -> None:
+    """Answer a GET of a link, well or badly."""
+    content, luck = picture_at(path), chance.random()
+    if luck < 0.05:
+        return reset(writer)
+    status, body = ("404 Not Found", b"gone") if luck < 0.1 else ("200 OK", content)
+    writer.write(head(status, "image/png", f"Content-Length: {len(body)}\r\n") + body[: len(body) // 2])
+    await asyncio.sleep(PAUSE_S * 10 * chance.random())
+    if luck < 0.15:
+        return reset(writer)
+    writer.write(body[len(body) // 2 :])
+    return await writer.drain()
 
 
 def _facts(body: bytes, content_type: bytes) -> dict[str, Any]:
