@@ -62,9 +62,13 @@ async def invite(
         str | None,
         typer.Option(metavar="R", help="owner, reader or member (sees their own); somebody new is a member."),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A user without an address, who gets this one; or the name of somebody new."),
+    ] = None,
 ) -> None:
     """Print a link that lets a person set a password and sign in: once, within 72 hours. Mails it, too, where mail is set."""
-    invited = await ctx.client.post("invites", email=mail, role=role)
+    invited = await ctx.client.post("invites", email=mail, role=role, name=name)
     if ctx.out.is_json:
         ctx.out.json(invited)
         return

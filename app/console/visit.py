@@ -1,5 +1,6 @@
 """Visit: one request of a browser to the console, with whoever is signed in, and the answers a page can give."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,13 @@ from app.console.parts import ConsoleParts
 from app.control import sessions
 from app.core.actors import AccessRole
 from app.core.browsers import is_https, public_path, session_cookie
-from app.errors import BodyTooLarge, NotFound, StoreUnavailable
+from app.errors import BadRequest, BodyTooLarge, NotFound, StoreUnavailable
 from app.store.engine import AWAY, Database
 from app.store.sign_in import Session
 
 PREFIX = "/console"
 FORM_BYTES_MAX = 64 * 1024
+FORM_TIMEOUT_S = 30.0
 LANGUAGE_COOKIE, THEME_COOKIE = "imagegate_language", "imagegate_theme"
 THEMES = ("auto", "light", "dark")
 PREFERENCE_S = 365 * 86_400
@@ -79,17 +81,29 @@ class Visit:
         given = {name: value for name, value in query.items() if value not in (None, "")}
         return f"{public_path(self.parts.public_url)}{PREFIX}{path}{'?' if given else ''}{urlencode(given)}"
 
+    @property
+    def address(self) -> str:
+        """Address of the gateway to show to this visitor: PUBLIC_URL, else the one the browser used. Not for links that are sent to
+        others."""
+        if self.parts.public_url is not None:
+            return self.parts.public_url.rstrip("/").removesuffix("/v1")
+        return f"{self.request.url.scheme}://{self.request.headers.get('host', '')}"
+
     async def form(self) -> dict[str, str]:
         """Read the fields of a form; of a name given twice the last. Raises BodyTooLarge."""
         return dict(await self.form_items())
 
     async def form_items(self) -> list[tuple[str, str]]:
-        """Read the fields of a form, names given twice included. Raises BodyTooLarge."""
+        """Read the fields of a form, names given twice included. Raises BodyTooLarge, and BadRequest for one that stalls."""
         read = bytearray()
-        async for piece in self.request.stream():
-            read += piece
-            if len(read) > FORM_BYTES_MAX:
-                raise BodyTooLarge(f"The form has more than {FORM_BYTES_MAX:,} bytes; send less.")
+        try:
+            async with asyncio.timeout(FORM_TIMEOUT_S):
+                async for piece in self.request.stream():
+                    read += piece
+                    if len(read) > FORM_BYTES_MAX:
+                        raise BodyTooLarge(f"The form has more than {FORM_BYTES_MAX:,} bytes; send less.")
+        except TimeoutError:
+            raise BadRequest("The form stalled; send it again.") from None
         text = bytes(read).decode("utf-8", "replace").replace("\0", "")
         return [(name, value.strip()) for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000)]
 

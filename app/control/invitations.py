@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.members import ensure_member
-from app.control.names import checked_email, quoted
+from app.control.names import checked_email, normalized, quoted
 from app.control.passwords import hash_password
 from app.control.people import add_user, change_user, checked_access_role, get_active_user
 from app.control.projects import DEFAULT_PROJECT, get_project
 from app.control.sessions import NewSession, new_token, start_session, token_hash
 from app.core.ids import new_id
-from app.errors import InvalidValue, NotFound
+from app.errors import Conflict, InvalidValue, NotFound
 from app.store import organization
 from app.store import sign_in as store
 from app.store.audit_logs import Change, log_changes
@@ -38,7 +38,8 @@ class NewInvitation:
 
 
 async def invite(database: Database, email: str, role: str | None = None, name: str | None = None) -> NewInvitation:
-    """Make a link for a person by address; somebody new becomes a user in the project `default`. It replaces an unused one.
+    """Make a link for a person by address; somebody new becomes a user in the project `default`. It replaces an unused one. With
+    `name` a person of that name who has no address yet gets this one, and somebody new that name.
 
     A role that is given is theirs at once, a new person without one is a member. Raises InvalidValue; Conflict for a disabled
     person, a name that is taken, and the last owner who would be something else.
@@ -48,6 +49,8 @@ async def invite(database: Database, email: str, role: str | None = None, name: 
     now_ms = await database.now_ms()
     async with database.write() as connection:
         user = await organization.find_user_by_email(connection, address)
+        if user is None and name is not None:
+            user = await _known_by_name(connection, name, address)
         if user is None:
             free = name or await free_name(connection, address.partition("@")[0])
             user = User(new_id("user-"), free, address, now_ms, access_role=access_role or "member")
@@ -57,6 +60,18 @@ async def invite(database: Database, email: str, role: str | None = None, name: 
             user = await change_user(connection, user, access_role=access_role)
         await get_active_user(connection, user.id)
         return await new_invitation(connection, user, now_ms)
+
+
+async def _known_by_name(connection: AsyncConnection, name: str, address: str) -> User | None:
+    """Give a person of this name the address to sign in with. Raises Conflict for one who has another."""
+    user = await organization.find_user(connection, normalized(name))
+    if user is None or user.is_service_account:
+        return None
+    if user.email is not None:
+        raise Conflict(
+            f"The user {quoted(user.name)} signs in as {quoted(user.email)}; invite that address.", param="name"
+        )
+    return await change_user(connection, user, email=address)
 
 
 async def new_invitation(connection: AsyncConnection, user: User, now_ms: int) -> NewInvitation:

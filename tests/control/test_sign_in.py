@@ -46,6 +46,19 @@ async def test_a_link_works_once_and_looking_does_not_use_it_up(database: Databa
         await invitations.open_invitation(database, link.token)
 
 
+async def test_a_person_without_an_address_is_invited_by_name(database: Database) -> None:
+    lin = await create_user(database, "lin")
+
+    link = await invite(database, MAIL, "owner", "lin")
+
+    found = await invitations.open_invitation(database, link.token)
+    assert (found.user_id, found.email, found.access_role) == (lin.id, MAIL, "owner")
+    with pytest.raises(Conflict, match="signs in as"):
+        await invite(database, "other@example.com", name="lin")
+    await invite(database, "bo@example.com", name="Bo")
+    assert (await show_user(database, "Bo"))[0].email == "bo@example.com"
+
+
 async def test_a_newer_link_a_deleted_one_and_an_old_one_end_it(database: Database) -> None:
     first = await invite(database, MAIL)
     second = await invite(database, MAIL)

@@ -61,7 +61,10 @@ class InviteCreate(InputModel, json_schema_extra={"example": {"email": "lin@exam
 
     email: str
     role: str | None = Field(None, description="owner, reader or member: what their sessions may do.")
-    name: str | None = Field(None, description="Name of somebody new; by default the address before its @.")
+    name: str | None = Field(
+        None,
+        description="Name of somebody who has no address yet, or of somebody new; by default the address before its @.",
+    )
 
 
 class SessionOut(

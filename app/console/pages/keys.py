@@ -12,7 +12,6 @@ from app.control import keys, members, models, projects
 from app.control.keys import CreatedKey, KeyFilter, page_of_keys, rotate_key
 from app.control.limits import limits_of_keys
 from app.control.project_keys import create_project_key, delete_project_key
-from app.control.served_address import served_address
 from app.errors import Conflict, GatewayError, NotFound, PermissionDenied
 from app.store.keys import KeyRecord, KeyStatus
 from app.store.pages import Cursor
@@ -121,9 +120,7 @@ async def _form_page(visit: Visit, form: KeyForm, error: GatewayError | None = N
 
 async def _secret_page(visit: Visit, created: CreatedKey, grace: str = "") -> Response:
     key = await keys.show_key(visit.database, created.id)
-    gateway = visit.parts.gateway
-    base_url = f"{served_address(visit.parts.public_url, gateway.data_dir)}/v1"
-    out = ApiKeyOut.at(key, gateway.clock.now_ms())
+    out, base_url = ApiKeyOut.at(key, visit.parts.gateway.clock.now_ms()), f"{visit.address}/v1"
     return visit.render("key_secret.html", secret=True, key=out, value=created.key, base_url=base_url, grace=grace)
 
 
