@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.word_bits import word_bits
+from app.store.engine import read_in_order
 from app.store.pages import Cursor, Page, read_page
 from app.store.pictures import SEARCHED_CHARS, PictureRecord, Visibility
 from app.store.tables import pictures, project_users, projects, requests, users
@@ -136,6 +137,8 @@ async def page_of_pictures(
 ) -> Page[PictureDetail]:
     """Read a page of pictures by the time they were bought. Raises InvalidValue for the cursor."""
     order = (pictures.c.created_at_ms, pictures.c.id)
+    if wanted.words:
+        await read_in_order(connection)
     return await read_page(
         connection, _SELECT.where(*wanted.where(viewer)), cursor, _detail, order, among=viewer.seen()
     )

@@ -32,8 +32,8 @@ pictures = Table(
     Index(None, "kept_until_ms"),
     # A search of everybody's pictures reads only this index.
     Index("ix_pictures_words", "created_at_ms", "id", *WORD_COLUMNS),
-    Index(None, "user_id", "created_at_ms"),
-    Index(None, "model", "created_at_ms"),
-    Index(None, "user_id", "project_id", "created_at_ms"),
-    Index(None, "project_id", "created_at_ms"),
+    Index(None, "user_id", "created_at_ms", "id"),
+    Index(None, "model", "created_at_ms", "id"),
+    Index(None, "user_id", "project_id", "created_at_ms", "id"),
+    Index(None, "project_id", "created_at_ms", "id"),
 )
