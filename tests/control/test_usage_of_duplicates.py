@@ -55,7 +55,9 @@ class Book:
 
     async def buy(self, user: str, what: int, cost: int, settles: bool) -> None:
         digest = f"{user}/{what}".encode()
-        order = await self.desk.order(user_id=user, duplicate_digest=digest, prompt=f"secret {user}", n=1)
+        at_ms = NOW_MS + len(self.bought)
+        facts: Any = {"user_id": user, "duplicate_digest": digest, "prompt": f"secret {user}"}
+        order = await self.desk.order(**facts, reserved_at_ms=at_ms)
         outcome = await self.desk.ledger.reserve(order)
         earlier = self.kept.get((user, what))
         assert outcome == Reserved(f"{earlier[-1]}_0" if earlier else None)
