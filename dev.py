@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = "stamp"
+MEMORY, MEMORY_MIN_BYTES = Path("/dev/shm"), 4 * 1024**3
 BIN = "Scripts" if os.name == "nt" else "bin"
 RUN_LOCK = ROOT / "requirements.lock"
 DEV_LOCK = ROOT / "requirements-dev.lock"
@@ -81,6 +82,8 @@ def test(options: list[str]) -> NoReturn:
     """
     check([])
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # Each gateway of a test would compile the application again.
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_MIN_BYTES:
+        os.environ.setdefault("TMPDIR", str(MEMORY))  # Thousands of small databases wait for no disk.
     selected = [] if "--all" in options else ["-m", "not slow"]
     given = [option for option in options if option != "--all"]
     say("pytest")

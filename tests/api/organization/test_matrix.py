@@ -127,13 +127,8 @@ async def _sessions(world: World) -> dict[str, str]:
     """A session of each role; that of a member is of whoever owns the pictures."""
     database, found = world.office.running.database, {}
     await world.office.post(f"/users/{world.objects['user_id']}", email="lin@example.com")
-    people = {
-        "ended": ("eva", "owner"),
-        "member": ("lin", "member"),
-        "reader": ("rita", "reader"),
-        "owner": ("olga", "owner"),
-    }
-    for caller, (name, role) in people.items():
+    for person in ("ended eva owner", "member lin member", "reader rita reader", "owner olga owner"):
+        caller, name, role = person.split()
         new = await invite(database, f"{name}@example.com", role)
         made = await accept_invitation(database, new.token, "a long password", "a browser")
         found[caller] = f"session {made.token}"
