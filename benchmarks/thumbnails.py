@@ -11,6 +11,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from PIL import Image
 
 from app.core.intervals import DAY_MS
 from app.store.engine import DatabaseUrl, open_database
-from app.store.tables import api_keys, pictures
+from app.store.tables import api_keys, pictures, requests
 from benchmarks.processes import running_upstream
 from benchmarks.rounds import say
 from benchmarks.scenarios import GENERATIONS, MIB, RelayBehaviour
@@ -96,16 +97,29 @@ async def _keep(data_dir: Path) -> list[str]:
             file.write_bytes(data)
         else:  # Links to one file: the bytes are only read.
             file.hardlink_to(data_dir / "pictures" / names[0])
-        rows.append(
-            {"id": f"req_{number:028d}_0", "request_id": f"req_{number:028d}", "index": 0, "user_id": key["user_id"],
-             "project_id": key["project_id"], "model": "gpt-image-1", "digest": name, "media_type": "image/png",
-             "bytes": len(data), "c2pa": 0, "visibility": "private", "created_at_ms": now_ms,
-             "kept_until_ms": now_ms + 30 * DAY_MS}
-        )  # fmt: skip
+        rows.append(_row(number, name, len(data), key, now_ms))
     async with database.transaction() as connection:
+        await connection.execute(sa.insert(requests), [_request(row, now_ms) for row in rows])
         await connection.execute(sa.insert(pictures), rows)
     await database.close()
     return [row["id"] for row in rows]
+
+
+def _row(number: int, digest: str, size_bytes: int, key: sa.RowMapping, now_ms: int) -> dict[str, Any]:
+    return {
+        "id": f"req_{number:028d}_0", "request_id": f"req_{number:028d}", "index": 0, "user_id": key["user_id"],
+        "project_id": key["project_id"], "model": "gpt-image-1", "digest": digest, "media_type": "image/png",
+        "bytes": size_bytes, "c2pa": 0, "visibility": "private", "created_at_ms": now_ms, "kept_until_ms": now_ms + 30 * DAY_MS,
+    }  # fmt: skip
+
+
+def _request(picture: dict[str, Any], now_ms: int) -> dict[str, Any]:
+    return {
+        "id": picture["request_id"], "state": "released", "owner": "proc_benchmark", "api_key_id": "key_benchmark",
+        "user_id": picture["user_id"], "project_id": picture["project_id"], "operation": "generation",
+        "model": "gpt-image-1", "n": 1, "stream": 0, "prompt_chars": 10, "counter_ids": [], "quote_micros": 0,
+        "reserved_at_ms": now_ms,
+    }  # fmt: skip
 
 
 async def _buy(http: httpx2.AsyncClient, clients: int, seconds: float) -> list[float]:
@@ -130,8 +144,9 @@ async def _ask(http: httpx2.AsyncClient, waiting: list[str], made: list[str]) ->
     with suppress(IndexError):
         while True:
             id = waiting.pop()
-            while (await http.get(f"/v1/images/pictures/{id}/thumbnail")).status_code != 200:
+            while (answer := await http.get(f"/v1/images/pictures/{id}/thumbnail")).status_code == 503:
                 pass
+            assert answer.status_code == 200, answer.text
             made.append(id)
 
 

@@ -107,24 +107,35 @@ class Thumbnails:
     async def _make_next(self) -> None:
         is_asked = bool(self._asked)
         digest = (self._asked or self._bought).popleft()
-        outcome = self._outcomes.get(digest)
+        error: GatewayError | None = Overloaded("The thumbnail could not be made now.", retry_after_s=RETRY_S)
         try:
             # Equal pictures share a thumbnail, so one that was just bought may have it.
             known = None if is_asked else await self.rows.thumbnail_bytes(digest)
             self._finished[digest] = await self._make(digest) if known is None else known
-            _set(outcome, None)
+            error = None
         except NoThumbnail as exc:
             log.warning("a picture has no thumbnail", digest=digest, reason=str(exc))
             self._finished[digest] = 0
-            _set(outcome, NotFound(NONE))
+            error = NotFound(NONE)
         except NotFound as exc:
-            _set(outcome, exc)
+            error = exc
         except GatewayError as exc:
-            _set(outcome, exc)
+            error = exc
             raise
         finally:
-            _set(outcome, Overloaded("The thumbnail could not be made now.", retry_after_s=RETRY_S))
-            self._outcomes.pop(digest, None)
+            self._tell(digest, error)
+
+    def _tell(self, digest: str, error: GatewayError | None) -> None:
+        """Tell the outcome to those who asked for a thumbnail, also while it was made."""
+        outcome = self._outcomes.pop(digest, None)
+        if outcome is None:
+            return
+        with suppress(ValueError):
+            self._asked.remove(digest)
+        if error is None:
+            outcome.set_result(None)
+        else:
+            outcome.set_exception(error)
 
     async def _note(self) -> None:
         """Note the sizes of finished thumbnails in one transaction, and remove those whose pictures were deleted meanwhile."""
@@ -188,12 +199,3 @@ class Thumbnails:
         finally:
             picture.close()
             copy.unlink(missing_ok=True)
-
-
-def _set(outcome: asyncio.Future[None] | None, error: Exception | None) -> None:
-    if outcome is None or outcome.done():
-        return
-    if error is None:
-        outcome.set_result(None)
-    else:
-        outcome.set_exception(error)

@@ -102,6 +102,23 @@ async def test_a_thumbnail_of_a_picture_that_was_bought_is_made_before_anybody_a
     await thumbnails(client).stop()
 
 
+async def test_whoever_asks_while_it_is_made_gets_it(client: Client) -> None:
+    await client.gateway.gateway.chores.stop()
+    [id] = await bought(client)
+    making = asyncio.create_task(thumbnails(client).turn())
+    while thumbnails(client)._bought:
+        await asyncio.sleep(0)
+
+    answer = await call(client, "GET", f"/{id}/thumbnail")
+    await making
+    again = await call(client, "GET", f"/{id}/thumbnail")
+
+    assert again.status_code == 200
+    assert answer.status_code == 200 or "is not made yet" in answer.text  # On a machine without time to spare.
+    assert not thumbnails(client)._asked
+    await thumbnails(client).stop()
+
+
 async def test_what_makes_thumbnails_has_the_lowest_priority(client: Client) -> None:
     [id] = await bought(client)
     assert (await until_made(client, f"/{id}/thumbnail")).status_code == 200
