@@ -105,7 +105,7 @@ class PictureTaking:
     async def take_now(self, request_id: str) -> None:
         """Take the pictures of an answer with links at once, if they are not taken yet, and wait until that has ended: for the
         deadline of a fetch and FETCH_SPARE_S at most. Never raises; the work goes on without its waiters."""
-        task = self._linked.get(request_id) or self._start(request_id)
+        task = self._start(request_id)
         await asyncio.wait({task}, timeout=self.fetcher.deadline_s + FETCH_SPARE_S)
 
     async def take_all(self) -> None:
@@ -127,7 +127,7 @@ class PictureTaking:
 
     async def _take_announced(self) -> None:
         again, self._again = self._again, {}
-        repeated = {self._linked.get(request_id) or self._start(request_id) for request_id in again}
+        repeated = {self._start(request_id) for request_id in again}
         while self._ended:
             batch = list(self._ended)[:BATCH]
             await self._take(await self.rows.untaken_of(batch))
@@ -183,7 +183,10 @@ class PictureTaking:
             self._start(next(iter(self._queued)))
 
     def _start(self, request_id: str) -> asyncio.Task[None]:
+        """Return the task that takes an answer with links, the running one where there is one."""
         self._queued.pop(request_id, None)
+        if (running := self._linked.get(request_id)) is not None:
+            return running
         task = self._linked[request_id] = asyncio.create_task(self._take_linked(request_id))
         task.add_done_callback(lambda done: self._linked_ended(request_id, done))
         return task

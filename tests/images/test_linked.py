@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from blake3 import blake3
 
 from app.errors import ConfigurationError, StorageFull
+from app.images.taking import LINKED_AT_ONCE
 from app.pictures.audit import audit_pictures
 from app.sandbox import RunningSandbox
 from app.settings import read_settings
@@ -188,6 +189,58 @@ async def test_a_server_of_pictures_that_hangs_delays_only_its_own_request(opene
         await taking.take_all()
         assert await untaken(client) == []
         assert [row["link_only"] for row in await client.gateway.rows()] == [None] * 4
+
+
+async def test_a_gateway_that_shuts_down_waits_for_answers_whose_links_are_fetched(opened: Opened) -> None:
+    async with linking_relay("{}/slow") as relay:
+        client = await opened(relay.url, **LOOPBACK)
+        service, fetching, released = client.gateway.gateway.image_service, asyncio.Event(), asyncio.Event()
+
+        async def wait(request: Request) -> None:
+            fetching.set()
+            await released.wait()
+            await picture(request)
+
+        relay.script.append(wait)
+        asked = asyncio.create_task(client.ask(SMALL))
+        await fetching.wait()
+        idle = asyncio.create_task(service.wait_until_idle())
+        await asyncio.sleep(0)
+
+        assert (service.in_flight, idle.done()) == (0, False)
+        released.set()
+        assert (await asked).status_code == 200
+        await idle
+
+
+async def test_more_answers_with_links_than_are_fetched_at_once_are_all_taken(opened: Opened) -> None:
+    async with linking_relay("{}/a.png") as relay:
+        client = await opened(relay.url, **LOOPBACK)
+        taking, answer, count = client.gateway.gateway.taking, relay.script[0], LINKED_AT_ONCE + 5
+        released = asyncio.Event()
+
+        async def wait(request: Request) -> None:
+            await released.wait()
+            await picture(request)
+
+        relay.script = [answer] * count + [wait] * count
+        for _ in range(count):
+            await client.ask(SMALL, Prefer="respond-async")
+        await service_idle(client)
+
+        await taking._take_announced()
+        started = len(taking._linked)
+        released.set()
+        await taking.take_all()
+
+        assert started == LINKED_AT_ONCE
+        assert await untaken(client) == []
+        assert [row["link_only"] for row in await client.gateway.rows()] == [None] * count
+
+
+async def service_idle(client: Client) -> None:
+    async with asyncio.timeout(30):
+        await client.gateway.gateway.image_service.wait_until_idle()
 
 
 async def untaken(client: Client) -> list[str]:
