@@ -225,7 +225,10 @@ class PictureTaking:
             if not taken:
                 return
             recorded = await self.rows.note_taken(taken)
-        self.on_taken([picture for each in taken for picture in each.pictures])
+            lost = [picture.digest for each in taken if each.request_id not in recorded for picture in each.pictures]
+            # Their answer is gone: its person was erased meanwhile, or another replica has recorded it.
+            await self.files.blobs.remove(await self.rows.unnamed(lost))
+        self.on_taken([picture for each in taken if each.request_id in recorded for picture in each.pictures])
         crash_point("after_pictures")
         shortened = {answer.request_id for answer in taken if answer.body is not None}
         await self._remove([request_id for request_id in recorded if request_id in shortened])

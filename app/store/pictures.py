@@ -216,6 +216,14 @@ class PictureRows:
             file_bytes = int((await connection.execute(freed)).scalar_one())
         return DuePictures(old, old_bytes, above, above_bytes, file_bytes)
 
+    async def unnamed(self, digests: Sequence[str]) -> list[str]:
+        """List those of these digests that no picture has."""
+        if not digests:
+            return []
+        named = sa.select(pictures.c.digest).where(pictures.c.digest.in_(digests)).distinct()
+        async with self.database.read() as connection:
+            return sorted(set(digests) - set((await connection.execute(named)).scalars()))
+
     async def only_files(self, picture_ids: Sequence[str]) -> dict[str, int]:
         """Return the digests that no other pictures than these have, with the bytes of their files, thumbnails included."""
         named = pictures.c.id.in_(picture_ids)

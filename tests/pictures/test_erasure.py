@@ -148,7 +148,7 @@ async def test_an_erasure_that_dies_is_finished_by_the_next_call_or_the_chore(ne
 
 async def test_what_is_under_way_then_is_sent_to_its_client_and_not_kept(new_client: NewClient) -> None:
     client = await new_client(NAME)
-    slow = asyncio.create_task(client.ask(LARGE | {"prompt": f"{PROMPT} [[sandbox delay=1.0]]"}))
+    slow = asyncio.create_task(client.ask(LARGE | {"prompt": f"{PROMPT} [[sandbox delay=5.0]]"}))
     while not [row for row in await client.gateway.rows() if row["state"] == "dispatched"]:
         await asyncio.sleep(0.01)
 
@@ -178,3 +178,30 @@ async def test_a_deleted_person_is_erased_and_nobody_else_is(new_client: NewClie
     assert b"zebedee" not in (await everything(client)).lower()
     with pytest.raises(NotFound, match="no person 'nobody'"):
         await erasure_of(client).preview("nobody")
+
+
+async def test_a_picture_that_is_being_taken_then_is_in_no_file(new_client: NewClient) -> None:
+    client, other = await new_client(NAME), await new_client("mia")
+    gateway = client.gateway.gateway
+    await gateway.chores.stop()
+    answers = [await each.ask(LARGE | {"prompt": PROMPT}) for each in (client, other)]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    read = [await gateway.taking._read(each) for each in await gateway.taking.rows.untaken_of(ids)]
+
+    await erasure_of(client).erase(NAME)
+    await gateway.taking._record([each for each in read if each is not None])
+
+    async with client.gateway.database.read() as connection:
+        kept = (await connection.execute(sa.select(pictures.c.request_id, pictures.c.digest))).all()
+    assert [row.request_id for row in kept] == [ids[1]]
+    assert [path.name for path in (gateway.data_dir / "pictures").iterdir() if path.is_file()] == [kept[0].digest]
+
+
+def test_every_table_with_an_owner_is_known_to_the_erasure() -> None:
+    """A new table with a column of users has to be erased, or to be without anything of a person; then it is named here."""
+    owned = {table.name for table in metadata.sorted_tables if {"user_id", "email", "recipient"} & set(table.c.keys())}
+
+    erased = {"users", "api_keys", "admin_api_keys", "requests", "refusal_log", "pictures"}
+    deleted_with_the_person = {"project_users", "sessions", "invitations", "identities", "passwords"}
+    only_ids = {"usage", "usage_series"}
+    assert owned == erased | deleted_with_the_person | only_ids
