@@ -184,7 +184,7 @@ async def test_a_picture_that_is_being_taken_then_is_in_no_file(new_client: NewC
     client, other = await new_client(NAME), await new_client("mia")
     gateway = client.gateway.gateway
     await gateway.chores.stop()
-    answers = [await each.ask(LARGE | {"prompt": PROMPT}) for each in (client, other)]
+    answers = [await client.ask(LARGE | {"prompt": PROMPT}), await other.ask(LARGE)]
     ids = [answer.headers["x-request-id"] for answer in answers]
     read = [await gateway.taking._read(each) for each in await gateway.taking.rows.untaken_of(ids)]
 
