@@ -43,6 +43,7 @@ _PICTURE = (
     Column("visibility"),
     Column("prompt"),
     Column("cost_micros", "money"),
+    Column("duplicate_of"),
 )
 _SAVED = (Column("id"), Column("file"), Column("bytes", "number"))
 _DUE = (

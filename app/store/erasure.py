@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store.engine import Database
+from app.store.engine import BUSY_TIMEOUT_S, Database
 from app.store.ledger.columns import OPEN
 from app.store.organization import User
 from app.store.tables import (
@@ -29,6 +29,7 @@ from app.store.tables import (
 
 STEP = 500
 """Rows that one transaction changes, so that requests never wait for long."""
+CHECKPOINT_WAIT_MS = 100
 ERASED = "erased"
 """Text in place of words that may quote a person."""
 _FACTS = ("prompt", "prompt_hmac", "fingerprint", "idempotency_key", "duplicate_digest", "upstream_message")
@@ -138,8 +139,12 @@ class ErasureRows:
             return True
         async with self.database.read() as connection:
             await connection.exec_driver_sql("COMMIT")  # A checkpoint cannot run inside a transaction.
-            row = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
-            await connection.exec_driver_sql("BEGIN")
+            try:  # Requests wait as long as the checkpoint waits for a reader.
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout={CHECKPOINT_WAIT_MS}")
+                row = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+            finally:
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+                await connection.exec_driver_sql("BEGIN")
             is_done: bool = row[0] == 0
             return is_done
 
