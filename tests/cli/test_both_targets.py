@@ -19,7 +19,6 @@ from tests.databases import insert_refusal, insert_request, insert_usage
 from tests.gateways import PEPPER, RELAY_KEY
 from tests.sandbox_thread import sandbox_in_a_thread
 
-FORMS = ("", "--json")
 SENT_AT_MS = 1_795_000_000_000
 
 
@@ -43,7 +42,8 @@ def targets(empty_cli: Cli, monkeypatch: pytest.MonkeyPatch, relay: str) -> Iter
         yield both
 
 
-def test_whatever_is_read_looks_the_same_from_another_machine(targets: Targets) -> None:
+@pytest.mark.parametrize("form", [pytest.param("", marks=pytest.mark.slow), "--json"])
+def test_whatever_is_read_looks_the_same_from_another_machine(targets: Targets, form: str) -> None:
     masks = Masks()
     for line in SEED.splitlines():
         done = targets.here(masks.filled(line))
@@ -51,11 +51,10 @@ def test_whatever_is_read_looks_the_same_from_another_machine(targets: Targets) 
     targets.cli.database(_book)
 
     for line in READS.splitlines():
-        for form in FORMS if "csv" not in line else FORMS[:1]:
-            command = masks.filled(f"{line} {form}")
-            here, there = targets.here(command, code=None), targets.there(command, code=None)
-            assert (there.code, there.out) == (here.code, here.out), command
-            assert _words(there) == _words(here), command
+        command = masks.filled(line if "csv" in line else f"{line} {form}")
+        here, there = targets.here(command, code=None), targets.there(command, code=None)
+        assert (there.code, there.out) == (here.code, here.out), command
+        assert _words(there) == _words(here), command
 
 
 async def _book(database: Database) -> None:
@@ -174,7 +173,7 @@ def test_long_lists_are_read_to_their_end(targets: Targets) -> None:
     for line in ("keys list", "service-accounts list"):
         here, there = (run(f"{line} --json").json["data"] for run in (targets.here, targets.there))
         assert here == there and len(here) == 101
-    for limit in (1, 100, 101, 205, 1000):
+    for limit in (1, 101, 1000):
         lines = [run(f"audit-log --json --limit {limit}").out for run in (targets.here, targets.there)]
         assert lines[0] == lines[1]
 
