@@ -151,7 +151,9 @@ async def test_an_answer_with_a_link_is_kept_as_long_as_the_link(client: Client)
 async def test_a_link_works_when_its_answer_has_long_been_removed(client: Client) -> None:
     link = await link_of(client)
     picture, gateway = await bought_picture(client), client.gateway.gateway
-    assert await gateway.kept_answers.prune(gateway.clock.now_ms() + 10**9) == 1
+    async with asyncio.timeout(30):  # The chore may be taking the picture, and until it has, the answer stays.
+        while not await gateway.kept_answers.prune(gateway.clock.now_ms() + 10**9):
+            await asyncio.sleep(0.02)
 
     found, part = await client.http.get(link), await client.http.get(link, headers={"Range": "bytes=7-300"})
 
