@@ -50,7 +50,10 @@ def main() -> int:
 
 
 def _main() -> int:
-    parts = {name: f"benchmarks.{name}" for name in ("micro", "reports", "crowds", "pictures", "thumbnails", "forms")}
+    parts = {
+        name: f"benchmarks.{name}"
+        for name in ("micro", "reports", "crowds", "pictures", "thumbnails", "forms", "console")
+    }
     if len(sys.argv) > 1 and sys.argv[1] in parts:
         from importlib import import_module
 

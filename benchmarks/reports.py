@@ -98,17 +98,17 @@ async def _measure(given: argparse.Namespace, folder: Path) -> list[Timing]:
 
 
 async def _measure_book(crowd: Crowd, given: argparse.Namespace, where: DatabaseUrl, home: Path) -> list[Timing]:
-    async with _book(crowd, given.rows, where) as (database, people, end_ms):
+    async with filled_book(crowd, given.rows, where) as (database, people, end_ms):
         timings = []
         for name, ask in _questions(database, end_ms).items():
-            timings.append(await _timed(ask, given.times, crowd.name, where.dialect, name))
+            timings.append(await timed(ask, given.times, crowd.name, where.dialect, name))
         say(f"{crowd.name}, {where.dialect}: {len(timings)} questions asked")
     timings.append(await _own_key(people[0], crowd, where, home))
     return timings
 
 
 @asynccontextmanager
-async def _book(crowd: Crowd, rows: int, where: DatabaseUrl) -> AsyncIterator[tuple[Database, list[Person], int]]:
+async def filled_book(crowd: Crowd, rows: int, where: DatabaseUrl) -> AsyncIterator[tuple[Database, list[Person], int]]:
     """Filled and audited; where the month ends, at a midnight of UTC."""
     database = open_database(where)
     try:
@@ -166,10 +166,10 @@ async def _own_key(person: Person, crowd: Crowd, where: DatabaseUrl, home: Path)
             assert answer.status_code == 200, answer.text
             return len(answer.content)
 
-        return await _timed(ask, 100, crowd.name, where.dialect, "GET /v1/key")
+        return await timed(ask, 100, crowd.name, where.dialect, "GET /v1/key")
 
 
-async def _timed(ask: Ask, times: int, book: str, database: str, question: str) -> Timing:
+async def timed(ask: Ask, times: int, book: str, database: str, question: str) -> Timing:
     size, taken_ms, worked_ms = await ask(), [], []
     for _ in range(times):
         began, worked = time.perf_counter(), time.process_time()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -61,40 +61,43 @@ async def report(
 
     Rows are sorted by day, if that is a dimension, then by cost, highest first.
     """
-    groups = [column for name in by for column in _COLUMNS[name]]
-    select = sa.select(*groups, *_SUMS).select_from(_JOINED).group_by(*groups).order_by(*_order(by))
+    ids = [usage.c[_IDS[name]] for name in by]
+    grouped = sa.select(*ids, *_SUMS).group_by(*ids)
     if since is not None:
-        select = select.where(usage.c.day >= since)
+        grouped = grouped.where(usage.c.day >= since)
     if until is not None:
-        select = select.where(usage.c.day < until)
-    for name, value in only.items():
-        select = select.where(sa.func.coalesce(_COLUMNS[name][1], "") == value)
-    rows = [tuple(row) for row in await connection.execute(select)]
+        grouped = grouped.where(usage.c.day < until)
+    sums = grouped.where(*(usage.c[_IDS[name]] == value for name, value in only.items())).subquery()
+    rows = [tuple(row) for row in await connection.execute(_named(sums, by))]
     return [_row(row, len(by)) for row in rows if row[-len(_SUMS)] is not None]
 
 
-_JOINED = (
-    usage.outerjoin(projects, projects.c.id == usage.c.project_id)
-    .outerjoin(users, users.c.id == usage.c.user_id)
-    .outerjoin(api_keys, api_keys.c.id == usage.c.api_key_id)
-)
-_COLUMNS: dict[Dimension, tuple[sa.ColumnElement[str], sa.ColumnElement[str]]] = {
-    "day": (usage.c.day, usage.c.day),
-    "project": (projects.c.name, usage.c.project_id),
-    "user": (users.c.name, usage.c.user_id),
-    "key": (api_keys.c.name, usage.c.api_key_id),
-    "model": (usage.c.model, usage.c.model),
-    "operation": (usage.c.operation, usage.c.operation),
-    "size": (usage.c.size, usage.c.size),
-    "quality": (usage.c.quality, usage.c.quality),
+def _named(sums: sa.Subquery, by: Sequence[Dimension]) -> sa.Select[Any]:
+    """Select groups with a name and an id for each dimension. Names are joined to the sums: there are far fewer than rows."""
+    source: sa.FromClause = sums
+    columns: list[sa.ColumnElement[str]] = []
+    for name in by:
+        id = sums.c[_IDS[name]]
+        table = _TABLES.get(name)
+        if table is not None:
+            source = source.outerjoin(table, table.c.id == id)
+        columns += [id if table is None else table.c.name, id]
+    days = [sums.c.day] if "day" in by else []
+    order = [*days, sums.c.sum_cost_micros.desc(), *(sums.c[_IDS[name]] for name in by if name != "day")]
+    amounts = [sums.c[f"sum_{name}"] for name in Sums.__slots__]
+    labelled = [column.label(f"column_{at}") for at, column in enumerate(columns)]
+    selected: list[sa.ColumnElement[Any]] = [*labelled, *amounts]
+    return sa.select(*selected).select_from(source).order_by(*order)
+
+
+_TABLES: dict[Dimension, sa.Table] = {"project": projects, "user": users, "key": api_keys}
+_IDS: dict[Dimension, str] = {
+    **{name: name for name in get_args(Dimension)},
+    **{"project": "project_id", "user": "user_id", "key": "api_key_id"},
 }
+"""Columns of the roll-up by dimension."""
 # PostgreSQL sums bigints to a decimal.
 _SUMS = [sa.cast(sa.func.sum(usage.c[name]), sa.BigInteger).label(f"sum_{name}") for name in Sums.__slots__]
-
-
-def _order(by: Sequence[Dimension]) -> list[sa.ColumnElement[str]]:
-    days = [usage.c.day] if "day" in by else []
-    return [*days, sa.desc("sum_cost_micros"), *(_COLUMNS[name][1] for name in by if name != "day")]
 
 
 def _row(row: tuple[object, ...], dimensions: int) -> UsageRow:
