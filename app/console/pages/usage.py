@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.console.charts import stacked
 from app.console.periods import PERIODS, ReportPeriod, period_of
 from app.console.visit import Visit, signed_in
-from app.control.usage import UsageReport, report
+from app.control.usage import UsageReport, regrouped, report
 from app.core.money import decimal_text
 from app.core.spreadsheet import csv_text, escape_formula
 from app.store.usage import Dimension
@@ -37,9 +37,9 @@ class UsageQuestion:
 async def show_usage(visit: Visit) -> Response:
     """Show usage of a period: members their own, readers and owners everybody's or whose they choose."""
     asked = _question(visit)
-    table = await _report(visit, asked, asked.by)
     series: Dimension = next((name for name in asked.by if name != "day"), "model")
-    daily = await _report(visit, asked, ("day", series))
+    found = await _report(visit, asked, tuple(dict.fromkeys(("day", *asked.by, series))))
+    table, daily = regrouped(found, asked.by), regrouped(found, ("day", series))
     chart = stacked(asked.period.days, {(row.names[0][0], row.names[1][0]): row.sums.cost_micros for row in daily.rows})
     return visit.render(
         "usage.html",
