@@ -186,7 +186,9 @@ class Settings(SignOnSettings):
         "on any port, too: `10.1.0.0/16`, several by comma. Public addresses need no entry; they are reached by https, port 443.",
     )
     pictures_fetch_s: PositiveSeconds = Field(
-        30.0, description="Longest time to fetch a picture from a link of the relay, in seconds. Each is tried once."
+        30.0,
+        description="Longest time to fetch a picture from a link of the relay, in seconds. Each is tried once, and its "
+        "answer waits for it.",
     )
     pictures_fetch_bytes_max: Positive = Field(
         64 * MIB, description="Largest picture that is fetched from a link of the relay, in bytes."
