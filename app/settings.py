@@ -187,8 +187,7 @@ class Settings(SignOnSettings):
     )
     pictures_fetch_s: PositiveSeconds = Field(
         30.0,
-        description="Longest time to fetch a picture from a link of the relay, in seconds. Each is tried once, and its "
-        "answer waits for it.",
+        description="Longest time to fetch a picture from a link of the relay, in seconds, which its answer waits for.",
     )
     pictures_fetch_bytes_max: Positive = Field(
         64 * MIB, description="Largest picture that is fetched from a link of the relay, in bytes."
