@@ -17,6 +17,7 @@ from app.store.pages import Cursor
 from app.store.picture_lists import PictureViewer
 
 ONLY_LOOKS = "This API key only looks: it may change nothing. Use another key of yours."
+NOT_OWN = "This picture is shared with your project by its owner, and only its owner makes links to it. Fetch it with your API key."
 NO_ADDRESS = "No link can be made without a Host header. Set IMAGEGATE_PUBLIC_URL, or send one."
 router = APIRouter(prefix="/images/pictures", tags=["Pictures (extension)"], dependencies=[Depends(counted_own_call)])
 
@@ -61,8 +62,10 @@ async def create_picture_link(
     picture_id: str,
     body: Annotated[LinkCreate, Depends(JsonBody(LinkCreate))],
 ) -> LinkOut:
-    """Make a link to a picture that needs no key, for exactly so many seconds, but never longer than the picture is kept."""
+    """Make a link to an own picture that needs no key, for exactly so many seconds, but never longer than the picture is kept."""
     found = await gateway.library.show(_changer(caller), picture_id)
+    if found.record.user_id != caller.user_id:
+        raise PermissionDenied(NOT_OWN)
     base_url = public_url(request)
     if base_url is None:
         raise BadRequest(NO_ADDRESS)

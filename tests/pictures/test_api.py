@@ -90,6 +90,8 @@ async def test_what_is_shared_is_seen_in_the_project_and_changed_by_its_owner_on
     assert (await call(bo, "GET", f"/{id}/content")).status_code == 200
     assert (await call(bo, "POST", f"/{id}", json={"visibility": "private"})).status_code == 404
     assert (await call(bo, "DELETE", f"/{id}")).status_code == 404
+    link = await call(bo, "POST", f"/{id}/link", json={})  # It would outlive the end of the sharing.
+    assert (link.status_code, link.json()["error"]["code"]) == (403, "permission_denied")
     assert (await call(bo, "GET", f"/{id}/content")).status_code == 200
     await call(lin, "POST", f"/{id}", json={"visibility": "private"})
     assert (await call(bo, "GET", f"/{id}")).status_code == 404
