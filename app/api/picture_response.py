@@ -1,5 +1,6 @@
 """Response with the bytes of a picture: whole, one Range of it, or only its head."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -79,6 +80,9 @@ def _range(header: str, size_bytes: int) -> range | None:
 async def _bytes(picture: OpenPicture, wanted: range) -> AsyncIterator[bytes]:
     try:
         for piece in picture.chunks(wanted):
-            yield piece
+            if piece:
+                yield piece
+            # A client that reads fast makes nobody wait, so that without this no other client would get a turn.
+            await asyncio.sleep(0)
     finally:
         picture.spool.close()

@@ -22,8 +22,7 @@ from app.store.clock import Clock
 from app.store.pictures import PictureRecord
 from app.store.requests import StoredRequests
 from app.upstream.images import image_format
-from app.upstream.pictures import decoded, decoded_bytes
-from app.upstream.skeleton import LongString
+from app.upstream.pictures import EncodedPicture, measure
 
 PURPOSE = b"imagegate links to pictures"
 """Text that the key of the signatures is derived with, so that no other use of the secret can make a signature."""
@@ -38,28 +37,21 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class OpenPicture:
-    """Picture that is being sent; the caller closes `spool`, which holds it, or its base64 at `b64`. `format` is png, jpeg, webp,
-    gif or svg, read from its first bytes; None for others. `expires_at_ms` is the end of its link, in Unix ms."""
+    """Picture that is being sent; the caller closes `spool`, which holds it, or its base64, `encoded`. `format` is png, jpeg,
+    webp, gif or svg, read from its first bytes; None for others. `expires_at_ms` is the end of its link, in Unix ms."""
 
     id: str
     spool: Spool
     size_bytes: int
     format: str | None
     expires_at_ms: int
-    b64: str | LongString | None = None
+    encoded: EncodedPicture | None = None
 
     def chunks(self, wanted: range) -> Iterator[bytes]:
-        """Yield the bytes of the picture in `wanted`."""
-        if self.b64 is None:
-            yield from self.spool.chunks(Slice(wanted.start, len(wanted)))
-            return
-        at = 0
-        for chunk in decoded(self.b64, self.spool):
-            if at >= wanted.stop:
-                return
-            if piece := chunk[max(wanted.start - at, 0) : wanted.stop - at]:
-                yield piece
-            at += len(chunk)
+        """Yield the bytes of the picture in `wanted`. Some chunks may be empty, as those of EncodedPicture."""
+        if self.encoded is None:
+            return self.spool.chunks(Slice(wanted.start, len(wanted)))
+        return self.encoded.chunks(wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +131,8 @@ class PictureLinks:
         if b64 is None:
             spool.close()
             raise NotFound(NO_PICTURE)
-        size_bytes = await asyncio.to_thread(decoded_bytes, b64, spool)
-        return OpenPicture(picture_id, spool, size_bytes, image_format(b64), expires_at_ms, b64)
+        encoded = await asyncio.to_thread(measure, b64, spool)
+        return OpenPicture(picture_id, spool, encoded.size_bytes, image_format(b64), expires_at_ms, encoded)
 
     def url(self, picture_id: str, expires_s: int, base_url: str) -> str:
         """Return the link to a picture that ends at `expires_s` (Unix s). `base_url` has no slash at its end."""

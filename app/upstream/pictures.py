@@ -2,6 +2,7 @@
 
 import binascii
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from app.spool import Spool
@@ -31,11 +32,36 @@ def decoded(b64: str | LongString, spool: Spool) -> Iterator[bytes]:
         yield binascii.a2b_base64(digits + _PADDING[len(digits)])
 
 
-def decoded_bytes(b64: str | LongString, spool: Spool) -> int:
-    """Return the length of a picture, in bytes, from the number of its digits and without decoding them. Raises EOFError as
+@dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """Picture as base64 in an answer; the string lies in `spool` when it is long. `size_bytes` is the length of the picture.
+    `is_plain`: the string holds nothing but digits and padding, so that a part of it can be decoded alone."""
+
+    b64: str | LongString
+    spool: Spool
+    size_bytes: int
+    is_plain: bool
+
+    def chunks(self, wanted: range) -> Iterator[bytes]:
+        """Yield the bytes of the picture in `wanted`, which is not empty. Where earlier bytes have to be decoded first, the chunks
+        are empty, so that the caller can let others run in between. Raises EOFError as `Spool.chunks` does."""
+        b64, at = self.b64, 0
+        if self.is_plain and isinstance(b64, LongString):
+            group, end = wanted.start // 3, min(-(-wanted.stop // 3) * 4, b64.length)
+            b64, at = replace(b64, offset=b64.offset + group * 4, length=end - group * 4), group * 3
+        for chunk in decoded(b64, self.spool):
+            if at >= wanted.stop:
+                return
+            yield chunk[max(wanted.start - at, 0) : wanted.stop - at]
+            at += len(chunk)
+
+
+def measure(b64: str | LongString, spool: Spool) -> EncodedPicture:
+    """Count the digits of a picture, without decoding them. Reads the whole string: call it in a thread. Raises EOFError as
     `Spool.chunks` does."""
     digits = sum(len(piece.translate(None, _NO_DIGITS)) for piece in _text(b64, spool))
-    return digits * 6 // 8
+    is_plain = isinstance(b64, LongString) and digits == b64.length - len(b64.tail) + len(b64.tail.rstrip(b"="))
+    return EncodedPicture(b64, spool, digits * 6 // 8, is_plain)
 
 
 def _text(b64: str | LongString, spool: Spool) -> Iterator[bytes]:

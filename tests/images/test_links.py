@@ -1,10 +1,8 @@
 """Links to pictures: made for a client that asks for `url`, and fetched without a key."""
 
 import asyncio
-import base64
 import hmac
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,11 +15,9 @@ from app.api.answers import format_header
 from app.images.booking import CompleteAnswer
 from app.main import create_app
 from app.sandbox import RunningSandbox
-from app.spool import Spool, whole
+from app.spool import Spool
 from app.store.tables import pictures
-from app.upstream.images import Images, image_format
-from app.upstream.pictures import decoded, decoded_bytes
-from app.upstream.skeleton import Skeleton
+from app.upstream.images import Images
 from tests.gateways import PEPPER, running_gateway
 from tests.images.client import LARGE, SMALL, Client
 
@@ -271,26 +267,3 @@ def test_a_url_for_a_client_that_asked_for_base64_is_told_in_a_header(tmp_path: 
 
     assert format_header(complete.booked(0, None, "b64_json")) == {"x-imagegate-response-format": "url"}
     assert format_header(complete.booked(0, None, "url")) == format_header(complete.booked(0, None, None)) == {}
-
-
-@pytest.mark.parametrize("text", ["{}", "{}\\n", "\\u0069{}"])
-def test_base64_is_decoded_in_pieces_whatever_its_escapes(tmp_path: Path, text: str) -> None:
-    picture = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 3000
-    digits = base64.b64encode(picture).decode()
-    wrapped = "\\n".join(cut(digits, 76)).replace("/", "\\/").replace("+", "\\u002b")
-    body = text.format(wrapped if text[0] == "{" else wrapped[1:])
-    spool, skeleton = Spool(tmp_path), Skeleton()
-    spool.write(f'{{"b64_json":"{body}"}}'.encode())
-    for chunk in whole(spool):
-        skeleton.feed(chunk)
-    b64 = skeleton.document()["b64_json"]
-
-    assert b"".join(decoded(b64, spool)) == picture
-    assert decoded_bytes(b64, spool) == len(picture)
-    assert [decoded_bytes(digits[:length], spool) for length in range(9)] == [0, 0, 1, 2, 3, 3, 4, 5, 6]
-    assert image_format(b64) == "png"
-    assert b"".join(decoded(digits, spool)) == picture
-
-
-def cut(text: str, length: int) -> Iterator[str]:
-    return (text[at : at + length] for at in range(0, len(text), length))
