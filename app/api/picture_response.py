@@ -43,7 +43,7 @@ def picture_response(request: Request, picture: OpenPicture, now_ms: int) -> Res
     return StreamingResponse(_bytes(picture, wanted), status, headers)
 
 
-def thumbnail(picture_id: str, spool: Spool, expires_at_ms: int) -> OpenPicture:
+def thumbnail(picture_id: str, spool: Spool, expires_at_ms: int | None) -> OpenPicture:
     """Make the thumbnail of a picture ready to be sent."""
     return OpenPicture(f"{picture_id}-thumbnail", spool, spool.size_bytes, "webp", expires_at_ms)
 
@@ -51,12 +51,15 @@ def thumbnail(picture_id: str, spool: Spool, expires_at_ms: int) -> OpenPicture:
 def _headers(picture: OpenPicture, now_ms: int) -> dict[str, str]:
     kind = picture.format
     place = "inline" if kind in INLINE else "attachment"
+    # Without a link a browser asks each time, so that what was deleted or is not shared any more is not shown from its cache.
+    end_ms = picture.expires_at_ms
+    freshness = "no-cache" if end_ms is None else f"max-age={max(end_ms - now_ms, 0) // 1000}"
     return ANY_PAGE | {
         "content-type": _MEDIA_TYPES.get(kind, f"image/{kind}"),
         "content-disposition": f'{place}; filename="{picture.id}.{kind or "bin"}"',
         "etag": f'"{picture.id}"',
         "accept-ranges": "bytes",
-        "cache-control": f"private, max-age={max(picture.expires_at_ms - now_ms, 0) // 1000}",
+        "cache-control": f"private, {freshness}",
         "content-security-policy": "default-src 'none'; sandbox",
         "cross-origin-resource-policy": "cross-origin",
         "x-content-type-options": "nosniff",

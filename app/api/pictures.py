@@ -43,12 +43,12 @@ async def retrieve_thumbnail(
     try:
         guard(request).count_picture(request)
         viewer = None if expires or signature else await _viewer(request, gateway)
+        expires_at_ms = None
         if viewer is None:
             *_, expires_at_ms = links(request).check(picture_id, expires, signature)
             record = await gateway.library.find(picture_id)
         else:
             record = (await gateway.library.show(viewer, picture_id)).record
-            expires_at_ms = record.kept_until_ms
         spool = await gateway.library.thumbnails.open(record)
     except GatewayError as exc:
         exc.headers = exc.headers | ANY_PAGE
@@ -62,7 +62,7 @@ async def _open(request: Request, gateway: Gateway, picture_id: str, expires: st
     if viewer is None:
         return await links(request).open(picture_id, expires, signature)
     found = await gateway.library.show(viewer, picture_id)
-    return await links(request).open_kept(found.record, found.record.kept_until_ms)
+    return await links(request).open_kept(found.record, None)
 
 
 async def _viewer(request: Request, gateway: Gateway) -> PictureViewer | None:

@@ -38,13 +38,14 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class OpenPicture:
     """Picture that is being sent; the caller closes `spool`, which holds it, or its base64, `encoded`. `format` is png, jpeg,
-    webp, gif or svg, read from its first bytes; None for others. `expires_at_ms` is the end of its link, in Unix ms."""
+    webp, gif or svg, read from its first bytes; None for others. `expires_at_ms` is the end of its link, in Unix ms; None for a
+    picture that is opened without a link."""
 
     id: str
     spool: Spool
     size_bytes: int
     format: str | None
-    expires_at_ms: int
+    expires_at_ms: int | None
     encoded: EncodedPicture | None = None
 
     def chunks(self, wanted: range) -> Iterator[bytes]:
@@ -103,7 +104,7 @@ class PictureLinks:
             return await self._from_answer(picture_id, request_id, index, expires_at_ms)
         return await self.open_kept(record, expires_at_ms)
 
-    async def open_kept(self, record: PictureRecord, expires_at_ms: int) -> OpenPicture:
+    async def open_kept(self, record: PictureRecord, expires_at_ms: int | None) -> OpenPicture:
         """Open a picture of the library. Raises NotFound when its file is gone, StoreUnavailable while it cannot be fetched."""
         spool = await self.kept_answers.picture_files.open(record.digest)
         if spool is None:

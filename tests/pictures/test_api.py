@@ -47,6 +47,7 @@ async def test_a_picture_is_shown_as_it_is_kept(client: Client) -> None:
     assert (found["media_type"], found["bytes"], found["c2pa"]) == ("image/png", len(content.content), False)
     assert found["kept_until"] - found["created_at"] == 30 * 86_400
     assert content.headers["content-type"] == "image/png"
+    assert content.headers["cache-control"] == "private, no-cache"
 
 
 async def test_a_list_is_read_in_pages_and_filtered(client: Client) -> None:

@@ -74,7 +74,7 @@ async def retrieve_any_picture(request: Request, caller: Admin, picture_id: str)
     found, spool = await _pictures(caller).open(picture_id)
     record = found.record
     format = record.media_type.removeprefix("image/")
-    picture = OpenPicture(record.id, spool, record.bytes, format, record.kept_until_ms)
+    picture = OpenPicture(record.id, spool, record.bytes, format, None)
     return picture_response(request, picture, caller.gateway.clock.now_ms())
 
 
@@ -83,7 +83,7 @@ async def retrieve_any_thumbnail(request: Request, caller: Admin, picture_id: st
     """Return a small copy of a picture of anybody, WebP of at most 320 pixels a side; who may open it and what is logged is as for
     its content."""
     found, spool = await _pictures(caller).open_thumbnail(picture_id)
-    picture = thumbnail(found.record.id, spool, found.record.kept_until_ms)
+    picture = thumbnail(found.record.id, spool, None)
     return picture_response(request, picture, caller.gateway.clock.now_ms())
 
 
