@@ -15,10 +15,11 @@ CHUNK_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Range of a spool: `length` bytes from `offset` on."""
+    """Range of a spool: `length` bytes from `offset` on. In a body they are sent as `bytes.translate` changes them by `table`."""
 
     offset: int
     length: int
+    table: bytes | None = None
 
 
 Segments = list[bytes | Slice]
@@ -34,7 +35,8 @@ def segments_chunks(segments: Segments, spool: "Spool") -> Iterator[bytes]:
     """Yield a body in chunks; those from the spool have at most CHUNK_BYTES. Raises EOFError as `Spool.chunks` does."""
     for segment in segments:
         if isinstance(segment, Slice):
-            yield from spool.chunks(segment)
+            chunks, table = spool.chunks(segment), segment.table
+            yield from chunks if table is None else (chunk.translate(table) for chunk in chunks)
         else:
             yield segment
 

@@ -49,7 +49,7 @@ class Event:
 
     def _located(self, piece: Slice) -> Slice:
         in_data, in_stream = next(line for line in reversed(self.lines) if line[0] <= piece.offset)
-        return Slice(in_stream + piece.offset - in_data, piece.length)
+        return replace(piece, offset=in_stream + piece.offset - in_data)
 
 
 class EventReader:

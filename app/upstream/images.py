@@ -9,12 +9,14 @@ from typing import Any, Final
 from app.core.pricing import Usage
 from app.upstream.classify import Verdict, unknown
 from app.upstream.refusal import error_text, read_error
-from app.upstream.skeleton import EDGE_BYTES, LongString
+from app.upstream.skeleton import EDGE_BYTES, STANDARD_DIGITS, LongString
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _ESCAPE: Final = re.compile(rb"\\(?:u00([0-9A-Fa-f]{2})|([/nrt])|.?[0-9A-Fa-fu]{0,5}$)")
 _DATA_URL: Final = re.compile(rb"data:[\w.+/\\-]{0,30}(?:;[\w-]{1,10}=[\w.-]{1,12})*;base64,\s?", re.IGNORECASE)
 _SHORT_TEXT_CHARS_MAX: Final = 64
+_STANDARD_DIGITS: Final = str.maketrans("-_", "+/")
+_PADDING_MAX: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def _checked_item(item: dict[str, Any]) -> dict[str, Any] | None:
     """Check the base64 of an item. Drop it when it is no image; return None when no `url` is left either."""
     if "b64_json" not in item:
         return item
-    b64 = _without_data_url_prefix(item["b64_json"])
+    b64 = _standard(_without_data_url_prefix(item["b64_json"]))
     if _looks_like_base64(b64) and image_format(b64) is not None:
         return item | {"b64_json": b64}
     return {key: value for key, value in item.items() if key != "b64_json"} if "url" in item else None
@@ -147,25 +149,47 @@ def _without_data_url_prefix(b64: str | LongString) -> str | LongString:
     if prefix is None:
         return b64
     cut = prefix.end()
-    return LongString(b64.offset + cut, b64.length - cut, b64.head[cut:], b64.tail, b64.escaped)
+    return replace(b64, offset=b64.offset + cut, length=b64.length - cut, head=b64.head[cut:])
+
+
+def _standard(b64: str | LongString) -> str | LongString:
+    """Return base64 in the form that clients can decode: with the digits `+` and `/`, and with its padding, which some relays leave
+    out. A last digit that holds no byte is dropped. Escaped base64 keeps the padding it has."""
+    if isinstance(b64, str):
+        digits = "".join(b64.split()).translate(_STANDARD_DIGITS).rstrip("=")
+        digits = digits[: _digits_with_bytes(len(digits))]
+        return digits + "=" * (-len(digits) % 4)
+    b64, tail = replace(b64, url_safe=b64.dashed), b64.tail.rstrip(b"=")
+    padding = len(b64.tail) - len(tail)
+    if b64.escaped or (b64.length % 4 == 0 and padding <= _PADDING_MAX):
+        return b64
+    length = _digits_with_bytes(b64.length - padding)
+    tail = tail[: len(tail) - (b64.length - padding - length)]
+    return replace(b64, length=length, tail=tail, padding=-length % 4)
+
+
+def _digits_with_bytes(digits: int) -> int:
+    """Return the number of digits without a last one that holds no byte."""
+    return digits - (digits % 4 == 1)
 
 
 def _looks_like_base64(b64: str | LongString) -> bool:
-    """Check the alphabet at both ends, and the length if there are no escapes. Checking the middle of a long string would cost
+    """Check the alphabet at both ends. Checking the middle of a long string would cost
     more than all other work on an answer."""
     if isinstance(b64, str):
-        return len(b64) % 4 == 0 and _BASE64.fullmatch(b64.encode(errors="replace")) is not None
+        return _BASE64.fullmatch(b64.encode(errors="replace")) is not None
+    head, tail = _first_bytes(b64), b64.tail.translate(STANDARD_DIGITS if b64.url_safe else None)
     if b64.escaped:
-        tail = re.sub(rb"[\\\s]", b"", unescaped(b64.tail))
-        return _BASE64.match(unescaped(b64.head)) is not None and _BASE64.fullmatch(tail) is not None
-    edges = re.fullmatch(rb"[A-Za-z0-9+/]+", b64.head) and _BASE64.fullmatch(b64.tail)
-    return b64.length % 4 == 0 and edges is not None
+        tail = re.sub(rb"[\\\s]", b"", unescaped(tail))
+        return _BASE64.match(head) is not None and _BASE64.fullmatch(tail) is not None
+    return re.fullmatch(rb"[A-Za-z0-9+/]+", head) is not None and _BASE64.fullmatch(tail) is not None
 
 
 def _first_bytes(b64: str | LongString) -> bytes:
     if isinstance(b64, str):
         return b64[:EDGE_BYTES].encode(errors="replace")
-    return unescaped(b64.head) if b64.escaped else b64.head
+    head = b64.head.translate(STANDARD_DIGITS if b64.url_safe else None)
+    return unescaped(head) if b64.escaped else head
 
 
 def unescaped(raw: bytes) -> bytes:

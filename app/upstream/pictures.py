@@ -7,9 +7,9 @@ from typing import Final
 
 from app.spool import Spool
 from app.upstream.images import unescaped
-from app.upstream.skeleton import LongString
+from app.upstream.skeleton import STANDARD_DIGITS, LongString
 
-_DIGITS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_DIGITS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _NO_DIGITS: Final = bytes(byte for byte in range(256) if byte not in _DIGITS)
 _PADDING: Final = (b"", b"===", b"==", b"=")
 """Padding by the number of digits in the last group; a single digit holds no byte and is dropped."""
@@ -19,12 +19,13 @@ _ESCAPE_BYTES_MAX: Final = 6
 def decoded(b64: str | LongString, spool: Spool) -> Iterator[bytes]:
     r"""Yield the bytes of a picture. The string lies in `spool` when it is long.
 
-    Padding, line breaks and other bytes that are no digits are skipped, because relays escape and wrap base64. Raises EOFError
+    Padding, line breaks and other bytes that are no digits are skipped, because relays escape and wrap base64; `-` and `_` are
+    digits as well as `+` and `/`. Raises EOFError
     as `Spool.chunks` does.
     """
     digits = b""
     for piece in _text(b64, spool):
-        digits += piece.translate(None, _NO_DIGITS)
+        digits += piece.translate(STANDARD_DIGITS, _NO_DIGITS)
         whole = len(digits) // 4 * 4
         yield binascii.a2b_base64(digits[:whole])
         digits = digits[whole:]

@@ -22,6 +22,8 @@ NESTING_MAX: Final = 64
 _COMPACT_OPTIONS: Final[dict[str, Any]] = {"ensure_ascii": False, "separators": (",", ":")}
 _COMPACT_ENCODER: Final = json.JSONEncoder(**_COMPACT_OPTIONS)
 _BACKSLASH: Final = 0x5C
+STANDARD_DIGITS: Final = bytes.maketrans(b"-_", b"+/")
+"""Table that turns base64 for URLs into standard base64."""
 # Only the class is possessive: Python before 3.11.5 matches possessive groups wrongly.
 _STRING_CONTENT: Final = re.compile(rb'(?:[^"\\]++|\\.)*', re.DOTALL)
 """Longest run of string content; slower than `find`, so used only after a backslash."""
@@ -36,7 +38,8 @@ class LongString:
     """Position of a string above SHORT_BYTES_MAX: the raw bytes between its quotes, escapes included.
 
     `offset` counts from the first byte fed. `head` and `tail` are its first and last EDGE_BYTES raw bytes; `escaped`: it
-    contains a backslash.
+    contains a backslash, `dashed`: a `-` or `_`. It is encoded with `padding` more `=` at its end and, where `url_safe`, with
+    the digits of standard base64.
     """
 
     offset: int
@@ -44,10 +47,13 @@ class LongString:
     head: bytes
     tail: bytes
     escaped: bool
+    dashed: bool = False
+    padding: int = 0
+    url_safe: bool = False
 
     @property
     def piece(self) -> Slice:
-        return Slice(self.offset, self.length)
+        return Slice(self.offset, self.length, STANDARD_DIGITS if self.url_safe else None)
 
 
 class Skeleton:
@@ -159,6 +165,7 @@ class _StringReader:
         self._tail = b""
         self._invalid = False
         self._has_escapes = False
+        self._has_dashes = False
         self._next_is_escaped = False
         self._decoder: codecs.IncrementalDecoder | None = None  # Created at the first piece that is not ASCII.
 
@@ -181,6 +188,7 @@ class _StringReader:
         self.length += end - at
         self._tail = (self._tail + data[max(at, end - EDGE_BYTES) : end])[-EDGE_BYTES:]
         self._has_escapes = self._has_escapes or data.find(b"\\", at, end) != -1
+        self._has_dashes = self._has_dashes or data.find(b"-", at, end) != -1 or data.find(b"_", at, end) != -1
         self._invalid = self._invalid or data.find(b"\n", at, end) != -1 or not self._continues_utf8(data[at:end])
 
     def is_invalid(self) -> bool:
@@ -188,7 +196,8 @@ class _StringReader:
         return self._invalid or not self._continues_utf8(b"", final=True)
 
     def to_long_string(self) -> LongString:
-        return LongString(self.offset, self.length, bytes(self.start[:EDGE_BYTES]), self._tail, self._has_escapes)
+        head = bytes(self.start[:EDGE_BYTES])
+        return LongString(self.offset, self.length, head, self._tail, self._has_escapes, self._has_dashes)
 
     def _continues_utf8(self, piece: bytes, *, final: bool = False) -> bool:
         if self._decoder is None:
@@ -221,7 +230,7 @@ def encode(document: Any) -> Segments:
     first, *others = text.split(nonce.encode())
     segments: Segments = [first]
     for string, after in zip(long_strings, others, strict=True):
-        segments += (string.piece, after)
+        segments += (string.piece, b"=" * string.padding + after)
     return segments
 
 
