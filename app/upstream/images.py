@@ -131,13 +131,18 @@ def _image_fields(item: Any) -> dict[str, Any] | None:
 
 
 def _checked_item(item: dict[str, Any]) -> dict[str, Any] | None:
-    """Check the base64 of an item. Drop it when it is no image; return None when no `url` is left either."""
-    if "b64_json" not in item:
-        return item
-    b64 = _standard(_without_data_url_prefix(item["b64_json"]))
-    if _looks_like_base64(b64) and image_format(b64) is not None:
-        return item | {"b64_json": b64}
-    return {key: value for key, value in item.items() if key != "b64_json"} if "url" in item else None
+    """Check the base64 of an item, which some relays send as a `data:` URL in `url`. Drop it when it is no image; return None when
+    no `url` is left either."""
+    url, rest = item.get("url"), {name: value for name, value in item.items() if name != "b64_json"}
+    from_url = None if url is None else _without_data_url_prefix(url)
+    is_data_url = from_url is not url
+    for sent in (item.get("b64_json"), from_url if is_data_url else None):
+        b64 = None if sent is None else _standard(_without_data_url_prefix(sent))
+        if b64 is not None and _looks_like_base64(b64) and image_format(b64) is not None:
+            if is_data_url:
+                del rest["url"]
+            return {"b64_json": b64} | rest
+    return rest if "url" in item else None
 
 
 def _without_data_url_prefix(b64: str | LongString) -> str | LongString:

@@ -195,6 +195,28 @@ def test_base64_without_padding_or_for_urls_reaches_the_client_in_the_one_form(
     assert b"".join(decoded(images.items[0]["b64_json"], spool)) == sent
 
 
+SHORT = "iVBORw0KGgo="
+
+
+@pytest.mark.parametrize("b64", [PNG_B64, SHORT])
+@pytest.mark.parametrize("more", [{}, {"b64_json": "no image"}, {"b64_json": ""}])
+def test_a_data_url_in_url_is_read_as_base64(b64: str, more: dict[str, str]) -> None:
+    body = json.dumps({"data": [{"url": f"data:image/png;base64,{b64}", "revised_prompt": "a"} | more]}).encode()
+    images = read_images(skeleton_of_bytes(body), 1)
+
+    assert isinstance(images, Images)
+    answer = json.loads(spliced(images_response(images, created_s=1), body))
+    assert answer["data"] == [{"b64_json": b64, "revised_prompt": "a"}]
+
+
+def test_a_data_url_beside_base64_is_left_out_and_one_of_no_image_stays() -> None:
+    other = {"url": "data:image/png;base64,aGVsbG8="}
+
+    assert images_of({"data": [{"b64_json": SHORT, "url": f"data:;base64,{SHORT}"}]}).items == [{"b64_json": SHORT}]
+    assert images_of({"data": [{"b64_json": SHORT, **other}]}).items == [{"b64_json": SHORT}]
+    assert images_of({"data": [other]}).items == [other]
+
+
 @pytest.mark.parametrize(
     ("usage", "read"),
     [
