@@ -59,6 +59,7 @@ _REQUEST = (
     Column("total_ms", "number"),
     Column("upstream_ms", "number"),
     Column("duplicate_of"),
+    Column("via"),
 )
 _CORRECTION = (
     Column("created_at", "time"),

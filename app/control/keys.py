@@ -113,6 +113,7 @@ async def rotate_key(database: Database, pepper: bytes, key_id: str, grace_s: in
     async with database.write() as connection:
         key = await get_key(connection, key_id)
         check_usable(key, now_ms)
+        check_has_secret(key, "rotated")
         new = secrets.new_key(key.id)
         hashed = secrets.secret_hmac(pepper, new.secret)
         await store.rotate(connection, key.id, hashed, new.last_four, now_ms + grace_s * 1000)
@@ -148,6 +149,16 @@ def check_usable(key: KeyRecord, now_ms: int) -> None:
     """Check that a key is neither revoked nor expired. Raises Conflict."""
     if (status := key.status_at(now_ms)) in ("revoked", "expired"):
         raise Conflict(f"The key {key.id} is {status}; make a new one.", param="key")
+
+
+def check_has_secret(key: KeyRecord, action: str) -> None:
+    """Check that a key is no Console key, which has no secret to give out. Raises Conflict."""
+    if not key.has_secret:
+        raise Conflict(
+            f"The key {key.id} stands for what {quoted(key.user)} buys in the console, and cannot be {action}. A limit bounds it, "
+            "and it ends with the person's place in the project.",
+            param="key",
+        )
 
 
 def expiry_in_ms(expires_in_s: int, now_ms: int) -> int:

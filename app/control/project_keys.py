@@ -11,6 +11,7 @@ from app.control.keys import (
     add_key,
     admit_owner,
     change_key,
+    check_has_secret,
     check_usable,
     expiry_in_ms,
     get_key,
@@ -113,6 +114,7 @@ async def move_project_key(
     async with database.write() as connection:
         key = await get_project_key(connection, project_id, key_id)
         check_usable(key, now_ms)
+        check_has_secret(key, "moved")
         project = await get_active_project(connection, to_project or key.project_id)
         user = await get_active_user(connection, to_user or key.user_id)
         await admit_owner(connection, user, project, now_ms)
@@ -151,6 +153,7 @@ async def delete_project_key(database: Database, project_id: str, key_id: str) -
     now_ms = await database.now_ms()
     async with database.write() as connection:
         key = await get_project_key(connection, project_id, key_id)
+        check_has_secret(key, "revoked")
         await revoke_with(connection, key, now_ms)
     return key
 

@@ -26,9 +26,10 @@ class ModelRule:
 class Grant:
     """API key with the permissions and limits of its requests, as of one `revision` of the control data.
 
-    `owner_disabled`: the owner is disabled, deleted, or no longer a member of the project.
-    `models` is None when the key may use every model of the catalog, `project_models` when its project may; a model must be
-    allowed by both. `limits` are those of the key, its user, its project and the organization, rates included.
+    `secret_hmac` is empty for a key without a secret. `owner_disabled`: the owner is disabled, deleted, or no longer a
+    member of the project. `models` is None when the key may use every model of the catalog, `project_models` when its
+    project may; a model must be allowed by both. `limits` are those of the key, its user, its project and the organization,
+    rates included.
     """
 
     key_id: str
@@ -49,6 +50,11 @@ class Grant:
     previous_until_ms: int | None = None
     """HMAC of the secret before the last rotation is `previous_hmac`; it is valid until this time (Unix ms)."""
     project_models: ModelRule | None = None
+
+    @property
+    def via(self) -> Literal["console"] | None:
+        """Way of its purchases: a key without a secret buys in the console only, for its owner's session."""
+        return None if self.secret_hmac else "console"
 
     def usable_at(self, now_ms: int) -> bool:
         """Return whether the key is neither revoked nor expired, and its owner and project are active."""

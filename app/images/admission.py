@@ -125,6 +125,7 @@ class Admission:
             asked_model=request.asked_model,
             prompt=prompt if kept == "text" and prompt else None,
             duplicate_digest=self.duplicates.digest(grant, request),
+            via=grant.via,
         )
 
     async def spend_rates(self, grant: Grant, model: str, *, images: int) -> tuple[RateState, ...]:

@@ -113,7 +113,7 @@ class ControlData:
         if len(self._grants) >= GRANTS_MAX:
             self._grants.clear()
         row = (await connection.execute(_GRANT, {"key_id": key_id})).mappings().one_or_none()
-        grant = None if row is None else await _grant(connection, row, self._revision)
+        grant = None if row is None else await grant_of_row(connection, row, self._revision)
         self._grants[key_id] = grant
         return grant
 
@@ -126,7 +126,8 @@ async def _revision(connection: AsyncConnection) -> int:
     return int((await connection.execute(sa.select(organization.c.revision))).scalar_one())
 
 
-async def _grant(connection: AsyncConnection, row: Any, revision: int) -> Grant:
+async def grant_of_row(connection: AsyncConnection, row: Any, revision: int) -> Grant:
+    """Make the grant of a key from its row, joined with its user and project, and read its limits."""
     return Grant(
         key_id=row["id"],
         key_name=row["name"],

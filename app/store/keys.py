@@ -84,6 +84,11 @@ class KeyRecord:
         return "project archived" if self.project_archived else "active"
 
     @property
+    def has_secret(self) -> bool:
+        """False for a Console key, with which only its owner buys, in the console."""
+        return bool(self.last_four)
+
+    @property
     def owner_has_access(self) -> bool:
         """True when the key's owner may act in its project now."""
         return not self.owner_disabled and self.owner_role is not None and not self.project_archived

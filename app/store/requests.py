@@ -57,6 +57,7 @@ class RequestRecord:
     upstream_ms: int | None
     duplicate_of: str | None
     link_only: int | None
+    via: str | None
 
     @property
     def error_message(self) -> str | None:

@@ -49,6 +49,7 @@ _REQUEST = {
     "total_ms": 21_000,
     "upstream_ms": 20_980,
     "duplicate_of": None,
+    "via": None,
 }
 _REFUSAL = {
     "object": "refusal",
@@ -130,6 +131,7 @@ class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     duplicate_of: str | None = Field(
         description="A kept picture that the same user bought by an equal request before; null for most requests."
     )
+    via: str | None = Field(description="`console` where a person bought it there; null for a request to the API.")
 
     @classmethod
     def of(cls, request: RequestRecord, **more: Any) -> Self:

@@ -99,7 +99,8 @@ async def _key_page(visit: Visit, key: KeyRecord, failed: str = "") -> Response:
         limits=[LimitOut.of(state) for state in limits],
         badges=badges(key, limits, now_ms),
         graces=GRACES,
-        may_change=_may_change(visit),
+        has_secret=key.has_secret,
+        may_change=_may_change(visit) and key.has_secret,
         failed=failed,
         done=visit.query.get("done", ""),
     )

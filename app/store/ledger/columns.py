@@ -77,6 +77,9 @@ class Reservation:
             comment="equal for requests of one user in one project that ask for the same; a release clears it",
         ),
     ] = None
+    via: Annotated[str | None, Column(Text, comment="`console` where a person bought it there; NULL for the API")] = (
+        None
+    )
 
     @property
     def looked_up_digest(self) -> bytes | None:
