@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from app.blobs.bucket import BucketAddress, BucketBlobs, open_bucket
+from app.blobs.bucket import BucketBlobs
 from app.blobs.folder import Blobs, FolderBlobs
+from app.blobs.objects import BucketAddress, open_bucket
 from app.blobs.picture_files import DIGEST_PATTERN, PictureFiles
 from app.control.doctor import Doctor
 from app.control.doctor_relay import RelayChecks
@@ -261,7 +263,13 @@ def duplicates_from(settings: Settings, kept_answers: KeptAnswers, clock: Clock,
 
 def erasure_from(kept_answers: KeptAnswers, library: PictureLibrary) -> Erasure:
     """Make the erasure of users. Its author is that of the database of `kept_answers`."""
-    return Erasure(kept_answers.picture_rows.database, kept_answers.rows, kept_answers.blobs, library.remove)
+    return Erasure(
+        kept_answers.picture_rows.database,
+        kept_answers.rows,
+        kept_answers.blobs,
+        library.remove,
+        partial(library.remove_strays, 0),
+    )
 
 
 def _blobs(settings: Settings, local: FolderBlobs, folder: str, clock: Clock) -> Blobs:

@@ -5,95 +5,28 @@ answers are settled all the same, and uploaded from their files later.
 """
 
 import asyncio
-import re
-import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Container, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import AsyncGenerator, Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from app.blobs.folder import LISTED_AT_ONCE, MEMORY_BYTES_MAX, YOUNG_MS, BlobUnavailable, FolderBlobs, StoredBlob
+from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, BlobUnavailable, FolderBlobs, StoredBlob
+from app.blobs.objects import CHECK_S, ObjectBucket, reason
 from app.blobs.upload_marks import UploadMarks
 from app.chores import Chore
-from app.errors import ConfigurationError
-from app.spool import CHUNK_BYTES, Spool
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Config, S3Store
+from app.spool import Spool
 
 SHARE_S = 10.0
 """Longest time that a client waits for an upload; then the answer is sent, and the upload is retried in the background."""
 UPLOAD_S = 300.0
-FETCH_S = 60.0
-REMOVE_S = 30.0
-CHECK_S = 5.0
-PART_BYTES = 5 * 1024 * 1024
-"""Smallest part of an upload that S3 accepts; an upload holds two of them in memory."""
-PARTS_AT_ONCE = 2
-UPLOADS_AT_ONCE = 8
-FETCHES_AT_ONCE = 16
+ASIDE = "removed"
+"""Folder of the objects that are set aside."""
 UNAVAILABLE = "the bucket does not work"
 """Text at /readyz, which is public; the reason is in the log."""
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class BucketAddress:
-    """Address and keys of a bucket. `url` is `s3://bucket/prefix`; obstore reads fields that are None from the `AWS_*` variables
-    of the environment, or from the machine's role."""
-
-    url: str
-    endpoint: str | None = None
-    region: str | None = None
-    access_key_id: str | None = None
-    secret_access_key: str | None = None
-
-
-class ObjectBucket:
-    """Objects in a bucket, by name. Raises FileNotFoundError for an absent one; other failures are any `Exception`."""
-
-    def __init__(self, store: "S3Store"):
-        self._store = store
-        self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
-        self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
-
-    async def upload(self, name: str, path: Path, timeout_s: float) -> None:
-        """Upload a file in parts; the object appears complete or not at all."""
-        async with asyncio.timeout(timeout_s), self._uploads:
-            await self._store.put_async(name, path, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
-
-    async def fetch(self, name: str, into: Spool) -> None:
-        async with asyncio.timeout(FETCH_S), self._fetches:
-            found = await self._store.get_async(name)
-            async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
-                into.write(memoryview(chunk))
-
-    async def listed(self) -> AsyncGenerator[StoredBlob, None]:
-        """Yield the objects by their names."""
-        async for batch in self._store.list(chunk_size=LISTED_AT_ONCE):
-            for each in batch:
-                yield StoredBlob(each["path"], each["size"], each["last_modified"].timestamp())
-
-    async def remove(self, names: Sequence[str]) -> None:
-        async with asyncio.timeout(REMOVE_S):
-            await self._store.delete_async(names)
-
-    async def check(self) -> str | None:
-        """Write, read and remove a small object; returns the reason of a failure, None after success."""
-        name = f"trial_{secrets.token_hex(8)}"
-        try:
-            async with asyncio.timeout(CHECK_S):
-                await self._store.put_async(name, b"imagegate")
-                await self._store.get_async(name)
-                await self._store.delete_async(name)
-        except Exception as exc:
-            return reason(exc)
-        return None
 
 
 class BucketBlobs:
@@ -174,13 +107,48 @@ class BucketBlobs:
         await self._local.remove(request_ids)
         for request_id in request_ids:
             self._marks.done(request_id)
+        with self._removing():
+            await self._bucket.remove(request_ids)
+
+    async def set_aside(self, names: Sequence[str]) -> None:
+        """Set objects aside, and remove the local copies: only the object can be put back."""
+        with self._removing():
+            await self._bucket.copy([(name, f"{ASIDE}/{name}") for name in names])
+            await self._bucket.remove(names)
+        await self._local.remove(names)
+        for name in names:
+            self._marks.done(name)
+
+    async def put_back(self, names: Sequence[str]) -> None:
+        with self._removing():
+            await self._bucket.copy([(f"{ASIDE}/{name}", name) for name in names])
+            await self._bucket.remove([f"{ASIDE}/{name}" for name in names])
+
+    async def remove_aside(self, names: Sequence[str]) -> None:
+        with self._removing():
+            await self._bucket.remove([f"{ASIDE}/{name}" for name in names])
+
+    async def left_aside(self, before_s: float) -> list[str]:
+        try:
+            found = [blob async for blob in self._bucket.listed(ASIDE) if blob.written_s < before_s]
+        except Exception as exc:  # The bucket may work and allow no lists.
+            raise BlobUnavailable(f"The folder {ASIDE} of the bucket cannot be listed: {reason(exc)}.") from exc
+        return [blob.name.removeprefix(f"{ASIDE}/") for blob in found]
+
+    async def has_all(self, names: Sequence[str]) -> bool:
+        with self._removing():
+            return await self._bucket.has_all(names)
+
+    @contextmanager
+    def _removing(self) -> Iterator[None]:
+        """Raise BlobUnavailable for every failure of the bucket, and at once after one."""
         if self.problem is not None:
             raise BlobUnavailable(self.problem)
         try:
-            await self._bucket.remove(request_ids)
+            yield
         except Exception as exc:
             self._note_failure(exc)
-            raise BlobUnavailable("The bucket does not let go of old answers.") from exc
+            raise BlobUnavailable("The bucket does not work now; try again later.") from exc
 
     def tidy(self, keep_s: float, spared: Container[str] = ()) -> int:
         """Remove local copies: the replica that prunes a row removes its object but not the copies of other replicas."""
@@ -241,44 +209,3 @@ class BucketBlobs:
         if self.problem is None:
             log.error("the bucket for results does not work; answers are uploaded later", reason=failure)
         self.problem = UNAVAILABLE
-
-
-def open_bucket(address: BucketAddress) -> ObjectBucket:
-    """Open a bucket; it connects at its first use. Raises ConfigurationError for a bad URL, or when obstore is not installed."""
-    try:
-        from obstore.exceptions import BaseError
-        from obstore.store import S3Store
-    except ImportError:
-        raise ConfigurationError(
-            'IMAGEGATE_RESULTS_URL needs a package that is not installed: pip install "imagegate[s3]".'
-        ) from None
-    fields = {
-        "endpoint": address.endpoint,
-        "region": address.region,
-        "access_key_id": address.access_key_id,
-        "secret_access_key": address.secret_access_key,
-    }
-    config = cast("S3Config", {name: value for name, value in fields.items() if value is not None})
-    # TLS is used when the endpoint is https.
-    options: ClientConfig = {"allow_http": True, "connect_timeout": "3s", "read_timeout": "5s", "timeout": "60s"}
-    try:
-        if not address.url.startswith("s3://"):
-            raise ValueError(address.url)
-        store = S3Store.from_url(
-            address.url,
-            config=config,
-            client_options=options,
-            retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=10)},
-        )
-    except (BaseError, ValueError):
-        raise ConfigurationError("IMAGEGATE_RESULTS_URL must be like s3://bucket/prefix.") from None
-    return ObjectBucket(store)
-
-
-def reason(exc: BaseException) -> str:
-    """Return the error code of the store's answer, else the first line of obstore's message; later lines are its internals."""
-    if isinstance(exc, TimeoutError):
-        return "no answer"
-    if code := re.search(r"<Code>(\w+)</Code>", str(exc)):
-        return f"the store says {code[1]}"
-    return (str(exc).strip().splitlines() or [type(exc).__name__])[0].strip()

@@ -17,6 +17,8 @@ MEMORY_BYTES_MAX = 32 * 1024
 YOUNG_MS = 15 * 60 * 1000
 """Age below which blobs are never removed, however many there are, because their client may still fetch them."""
 
+ASIDE = "removed-"
+"""Begin of the name of a file that is set aside."""
 LISTED_AT_ONCE = 1000
 COOL_S = 1.0
 """Shortest time that a written blob stays in the page cache, from where it is sent to the client."""
@@ -62,6 +64,26 @@ class Blobs(Protocol):
 
     async def remove(self, request_ids: Sequence[str]) -> None:
         """Remove blobs; absent ones are no error. Raises BlobUnavailable: then the caller removes the same names again later."""
+        ...
+
+    async def set_aside(self, names: Sequence[str]) -> None:
+        """Take blobs away without removing them; absent ones are no error. Raises BlobUnavailable: repeat it then."""
+        ...
+
+    async def put_back(self, names: Sequence[str]) -> None:
+        """Undo `set_aside` for blobs that are needed after all. Raises BlobUnavailable."""
+        ...
+
+    async def remove_aside(self, names: Sequence[str]) -> None:
+        """Remove blobs that were set aside. Raises BlobUnavailable."""
+        ...
+
+    async def left_aside(self, before_s: float) -> list[str]:
+        """List the blobs that were set aside before `before_s` (Unix s), by processes that died. Raises BlobUnavailable."""
+        ...
+
+    async def has_all(self, names: Sequence[str]) -> bool:
+        """Return whether all these blobs are there for every replica. Raises BlobUnavailable."""
         ...
 
     def adopt(self, file: Path, name: str) -> None:
@@ -121,6 +143,34 @@ class FolderBlobs:
 
     async def remove(self, request_ids: Sequence[str]) -> None:
         await asyncio.to_thread(self.drop, [self.path(request_id) for request_id in request_ids])
+
+    async def set_aside(self, names: Sequence[str]) -> None:
+        await asyncio.to_thread(self._move, [(self.path(name), self.path(f"{ASIDE}{name}")) for name in names])
+
+    async def put_back(self, names: Sequence[str]) -> None:
+        await asyncio.to_thread(self._move, [(self.path(f"{ASIDE}{name}"), self.path(name)) for name in names])
+
+    async def remove_aside(self, names: Sequence[str]) -> None:
+        await self.remove([f"{ASIDE}{name}" for name in names])
+
+    async def left_aside(self, before_s: float) -> list[str]:
+        return await asyncio.to_thread(self._left_aside, before_s)
+
+    async def has_all(self, names: Sequence[str]) -> bool:
+        return all(self.has(name) for name in names)
+
+    def _move(self, names: Iterable[tuple[Path, Path]]) -> None:
+        for source, target in names:
+            with suppress(FileNotFoundError):
+                source.rename(target)
+
+    def _left_aside(self, before_s: float) -> list[str]:
+        found = []
+        for path in self.directory.glob(f"{ASIDE}{self.pattern}"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_ctime < before_s:  # The rename sets it.
+                    found.append(path.name.removeprefix(ASIDE))
+        return found
 
     def adopt(self, file: Path, name: str) -> None:
         file.rename(self.path(name))

@@ -1,11 +1,10 @@
 """Files of pictures, named by the BLAKE3 of their bytes, so that equal pictures are one file: each as the relay sent it."""
 
-import asyncio
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from blake3 import blake3
 
@@ -22,6 +21,17 @@ UNFINISHED_S = 3600.0
 FULL = "The disk takes no pictures of stored answers; the answers keep them until it does."
 
 
+ASIDE_S = 600.0
+"""Longest time that a removal takes; a file set aside for longer was left by a process that died."""
+Unnamed = Callable[[Sequence[str]], Awaitable[Sequence[str]]]
+"""Query for those of some digests that no row names."""
+Forget = Callable[[], Awaitable[object]]
+
+
+async def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class PictureFile:
     """Picture that is stored. `digest` is its name: BLAKE3 in hex."""
@@ -36,8 +46,6 @@ class PictureFiles:
     """Pictures in the directory and the bucket of `blobs`."""
 
     blobs: Blobs
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Lock that whoever adds a row of a file holds, and whoever removes the files without rows."""
 
     def store(self, chunks: Iterable[bytes]) -> PictureFile | None:
         """Store a picture in the directory, fsynced, and return it. Return None for bytes that are no PNG, JPEG, WebP or GIF.
@@ -75,6 +83,38 @@ class PictureFiles:
     async def open(self, digest: str) -> Spool | None:
         """Open a picture; the caller closes it. Return None when it is gone. Raises BlobUnavailable."""
         return await self.blobs.open(digest)
+
+    async def remove(self, digests: Sequence[str], unnamed: Unnamed, forget: Forget = _nothing) -> None:
+        """Call `forget`, which ends the rows of these files, and remove the files that no row names then.
+
+        Another process may record a row of the same bytes meanwhile. So the files are set aside first, and put back for a row that
+        is there afterwards. Whoever records a row looks after that whether its file is there (`has_all`), and stores it again.
+        Raises StoreUnavailable, and BlobUnavailable while the bucket fails; the same call can be repeated.
+        """
+        await self.blobs.set_aside(digests)
+        await forget()
+        await self._end_aside(digests, unnamed)
+
+    async def end_left_aside(self, unnamed: Unnamed) -> None:
+        """Put back or remove the files that a process which died has set aside. Raises as `remove` does."""
+        left = await self.blobs.left_aside(time.time() - ASIDE_S)
+        await self._end_aside(left, unnamed)
+
+    def older_than(self, digests: Iterable[str], age_s: float) -> list[str]:
+        """Return those of these files in the directory that were written longer ago."""
+        old, before_s = [], time.time() - age_s
+        for digest in digests:
+            with suppress(FileNotFoundError):
+                if (self.blobs.directory / digest).stat().st_mtime <= before_s:
+                    old.append(digest)
+        return old
+
+    async def _end_aside(self, digests: Sequence[str], unnamed: Unnamed) -> None:
+        free = set(await unnamed(digests))
+        if named := [digest for digest in digests if digest not in free]:
+            await self.blobs.put_back(named)
+        if free:
+            await self.blobs.remove_aside(sorted(free))
 
     def open_local(self, digest: str) -> Spool:
         """Open a picture that was stored here just now. Raises OSError."""

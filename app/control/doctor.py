@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.blobs.bucket import BucketAddress, open_bucket
+from app.blobs.objects import BucketAddress, open_bucket
 from app.control.doctor_alerts import check_alerts
 from app.control.doctor_files import check_disk, check_modes, check_picture_room
 from app.control.doctor_relay import RelayChecks, check_prices

@@ -49,12 +49,13 @@ def pseudonym_of(user: User) -> str:
 @dataclass(frozen=True, slots=True)
 class Erasure:
     """Erasure of users, in steps that can be repeated: after a kill, the next call or chore goes on. `remove_pictures` removes
-    kept pictures with their files."""
+    kept pictures with their files, `remove_strays` the files that a process stored and did not record because it died."""
 
     database: Database
     answers: ResultRows
     blobs: Blobs
     remove_pictures: Callable[[Sequence[str]], Awaitable[object]]
+    remove_strays: Callable[[], Awaitable[object]]
 
     async def preview(self, name_or_id: str) -> ErasureReport:
         """Count what an erasure takes. Raises NotFound; Conflict for a name that several deleted people had."""
@@ -144,6 +145,7 @@ class Erasure:
             await self.remove_pictures(ids)
             if time.monotonic() >= until_s:
                 return False
+        await self.remove_strays()
         return True
 
     async def _rename(self, user: User) -> None:

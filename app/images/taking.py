@@ -43,6 +43,8 @@ AGAIN_S = 5.0
 """Longest wait in which a repeated taking shows whether it fails again."""
 LOST_MS = DAY_MS
 """Time after its expiry in which an answer without a file is waited for: its replica may come back."""
+TRIES = 3
+"""Times that a picture is stored whose file other processes remove."""
 EVER_MS = 2**62
 """Newest answer of the first sweep: the clock of the process that died may have been ahead."""
 T = TypeVar("T")
@@ -149,15 +151,30 @@ class PictureTaking:
             raise PicturesNotTaken(f"The pictures of {failed} stored answers could not be taken.")
 
     async def sweep(self, newest_ms: int) -> None:
-        """Take the pictures of all answers made at `newest_ms` (Unix ms) or before. The first sweep of a process also removes the
-        answers whose pictures were taken by one that died before it removed them."""
-        if self._swept_at_ms is None:
-            names = await asyncio.to_thread(self.kept_answers.blobs.names)
-            await self._remove(await self.kept_answers.rows.shortened(names))
+        """Take the pictures of all answers made at `newest_ms` (Unix ms) or before. It also removes the answers whose
+        pictures were taken, but which were not removed then, because the process died or the bucket failed."""
+        await self._remove_shortened()
         after = (0, "")
         while batch := await self.rows.untaken(newest_ms, BATCH, after=after):
             await self._take(batch)
             after = (batch[-1].created_at_ms, batch[-1].request.id)
+
+    async def _remove_shortened(self) -> None:
+        names = await asyncio.to_thread(self.kept_answers.blobs.names)
+        shortened = await self.kept_answers.rows.shortened(names)
+        for first in range(0, len(shortened), BATCH):
+            for answer in await self.rows.taken_of(shortened[first : first + BATCH]):
+                await self._remove_if_ensured(answer)
+
+    async def _remove_if_ensured(self, answer: UntakenAnswer) -> None:
+        if (spool := await self.kept_answers.open_incomplete(answer.request.id)) is None:
+            return
+        read = await self._parsed(answer, spool)
+        try:
+            if await self._ensured(read):
+                await self._remove([answer.request.id])
+        finally:
+            read.close()
 
     async def _take(self, answers: Sequence[UntakenAnswer]) -> None:
         """Take answers without links together, and have a task for each of the others."""
@@ -219,19 +236,32 @@ class PictureTaking:
 
     async def _record(self, read: Sequence[ReadAnswer]) -> None:
         """Store the pictures of these answers, record them, and remove the answers that they were cut out of."""
-        async with self.files.lock:
-            stored = [await self._or_none(each.answer, self.storing.store(each)) for each in read]
-            taken = [each for each in stored if each is not None]
-            if not taken:
-                return
-            recorded = await self.rows.note_taken(taken)
-            lost = [picture.digest for each in taken if each.request_id not in recorded for picture in each.pictures]
-            # Their answer is gone: its person was erased meanwhile, or another replica has recorded it.
-            await self.files.blobs.remove(await self.rows.unnamed(lost))
+        stored = [await self._or_none(each.answer, self.storing.store(each)) for each in read]
+        taken = [each for each in stored if each is not None]
+        if not taken:
+            return
+        recorded = await self.rows.note_taken(taken)
+        lost = [picture.digest for each in taken if each.request_id not in recorded for picture in each.pictures]
+        # Their answer is gone: its person was erased meanwhile, or another replica has recorded it.
+        await self.files.remove(await self.rows.unnamed(lost), self.rows.unnamed)
         self.on_taken([picture for each in taken if each.request_id in recorded for picture in each.pictures])
         crash_point("after_pictures")
         shortened = {answer.request_id for answer in taken if answer.body is not None}
-        await self._remove([request_id for request_id in recorded if request_id in shortened])
+        certain = [
+            each.answer.request.id for each in read if each.answer.request.id in recorded and await self._ensured(each)
+        ]
+        await self._remove([request_id for request_id in certain if request_id in shortened])
+
+    async def _ensured(self, read: ReadAnswer) -> bool:
+        """Return whether all kept pictures of an answer have their files. Those that another process removed while their rows were
+        recorded are stored again; only then the answer may go. Raises StorageFull, BlobUnavailable."""
+        digests = [picture.digest for picture in await self.rows.of_request(read.answer.request.id)]
+        for _ in range(TRIES):
+            if await self.files.blobs.has_all(digests):
+                return True
+            await self.storing.store(read)
+        log.error("a stored answer stays because its picture cannot be stored", request_id=read.answer.request.id)
+        return False
 
     async def _or_none(self, answer: UntakenAnswer, step: Awaitable[T]) -> T | None:
         """Await a step for an answer. Return None for an error of this program, because others must not wait for an answer that
@@ -252,6 +282,9 @@ class PictureTaking:
         if spool is None:
             is_lost = answer.expires_at_ms <= self.clock.now_ms() - LOST_MS
             return ReadAnswer(answer, Spool(self.kept_answers.directory), ()) if is_lost else None
+        return await self._parsed(answer, spool)
+
+    async def _parsed(self, answer: UntakenAnswer, spool: Spool) -> ReadAnswer:
         request = answer.request
         complete = await asyncio.to_thread(read_stored, spool, request_of(request), request.reserved_at_ms // 1000)
         if complete is None:

@@ -8,7 +8,7 @@ from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
-from app.blobs.folder import BlobUnavailable
+from app.blobs.folder import LISTED_AT_ONCE, BlobUnavailable
 from app.blobs.picture_files import PictureFiles
 from app.chores import Chore, WhenFit
 from app.core.intervals import DAY_MS
@@ -28,6 +28,8 @@ from app.store.picture_lists import (
 )
 from app.store.pictures import DuePictures, PictureRecord, PictureRows, Visibility
 
+STRAY_YOUNG_S = 60.0
+"""Age below which a file may be without a row: it is recorded in a moment."""
 KEEP_MS_MAX = 3652 * DAY_MS
 NO_PICTURE = "There is no such picture, or it is not yours. GET /v1/images/pictures lists those you may see."
 
@@ -115,12 +117,30 @@ class PictureLibrary:
         Raises StoreUnavailable, and BlobUnavailable while the bucket fails: then their rows stay, so that the same call can be
         repeated.
         """
-        async with self.files.lock:
-            files = await self.rows.only_files(picture_ids)
-            await self.thumbnails.files.blobs.remove(list(files))
-            await self.files.blobs.remove(list(files))
-            await self.rows.forget(picture_ids)
+        files = await self.rows.only_files(picture_ids)
+        await self.thumbnails.files.blobs.remove(list(files))
+        await self.files.remove(list(files), self.rows.unnamed, partial(self.rows.forget, picture_ids))
         return sum(files.values())
+
+    async def remove_strays(self, young_s: float = STRAY_YOUNG_S) -> None:
+        """Remove the files here that no row names, unless they are younger than `young_s`, with the objects of their names in a
+        bucket: pictures that were stored and not recorded, and copies of what another replica has removed.
+
+        It also ends the removals of processes that died. Raises StoreUnavailable, and BlobUnavailable while the bucket fails.
+        """
+        async for strays in self._strays(self.files, young_s):
+            await self.files.remove(strays, self.rows.unnamed)
+        async for strays in self._strays(self.thumbnails.files, young_s):
+            await self.thumbnails.files.blobs.remove(strays)
+        await self.files.end_left_aside(self.rows.unnamed)
+
+    async def _strays(self, files: PictureFiles, young_s: float) -> AsyncGenerator[list[str], None]:
+        await asyncio.to_thread(files.tidy)
+        names = await asyncio.to_thread(files.blobs.names)
+        for first in range(0, len(names), LISTED_AT_ONCE):
+            unnamed = await self.rows.unnamed(names[first : first + LISTED_AT_ONCE])
+            if strays := files.older_than(unnamed, young_s):
+                yield strays
 
     async def due(self) -> DuePictures:
         """Count what `prune` would remove now. Raises StoreUnavailable."""
@@ -147,8 +167,7 @@ class PictureLibrary:
     def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
         """Yield the background jobs of kept pictures and of their thumbnails."""
         yield Chore("pruning of pictures", when_fit(self.turn), every_s=60.0, first_after_s=10.0)
-        tidy = partial(asyncio.to_thread, self.files.tidy)
-        yield Chore("stray files of pictures", tidy, every_s=60.0, first_after_s=60.0)
+        yield Chore("stray files of pictures", when_fit(self.remove_strays), every_s=60.0, first_after_s=15.0)
         yield from self.thumbnails.chores(when_fit)
 
     async def turn(self) -> None:

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -94,9 +93,6 @@ class Thumbnails:
     def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
         """Yield the background jobs of thumbnails."""
         yield Chore("thumbnails", when_fit(self.turn), every_s=0, last_turn=self.stop)
-        yield Chore(
-            "stray files of thumbnails", partial(asyncio.to_thread, self.files.tidy), every_s=60.0, first_after_s=60.0
-        )
         yield from self.files.blobs.chores()
 
     async def stop(self) -> None:

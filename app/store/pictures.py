@@ -99,18 +99,22 @@ class PictureRows:
     async def untaken(self, newest_ms: int, limit: int, *, after: tuple[int, str] = (0, "")) -> list[UntakenAnswer]:
         """List stored answers made at `newest_ms` or before whose pictures are not kept yet, oldest first, after (time, id)."""
         made, id = results.c.created_at_ms, results.c.request_id
-        return await self._untaken(limit, made <= newest_ms, sa.tuple_(made, id) > sa.tuple_(*after))
+        return await self._answers(limit, is_untaken, made <= newest_ms, sa.tuple_(made, id) > sa.tuple_(*after))
 
     async def untaken_of(self, request_ids: Sequence[str]) -> list[UntakenAnswer]:
         """List the stored answers of these requests whose pictures are not kept yet, oldest first."""
-        return await self._untaken(len(request_ids), results.c.request_id.in_(request_ids))
+        return await self._answers(len(request_ids), is_untaken, results.c.request_id.in_(request_ids))
 
-    async def _untaken(self, limit: int, *where: sa.ColumnElement[bool]) -> list[UntakenAnswer]:
+    async def taken_of(self, request_ids: Sequence[str]) -> list[UntakenAnswer]:
+        """List the stored answers of these requests whose pictures are kept, oldest first."""
+        return await self._answers(len(request_ids), sa.not_(is_untaken), results.c.request_id.in_(request_ids))
+
+    async def _answers(self, limit: int, *where: sa.ColumnElement[bool]) -> list[UntakenAnswer]:
         made, id = results.c.created_at_ms, results.c.request_id
         wanted = (
             sa.select(id, made, results.c.expires_at_ms, requests.c.user_id, requests.c.project_id)
             .join(requests, requests.c.id == id)
-            .where(is_untaken, requests.c.user_id.not_in(_ERASED), *where)
+            .where(requests.c.user_id.not_in(_ERASED), *where)
             .order_by(made, id)
             .limit(limit)
         )

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.administration import bucket_of
-from app.blobs.bucket import BucketAddress, BucketBlobs, open_bucket
+from app.blobs.bucket import BucketBlobs
 from app.blobs.folder import BlobUnavailable, FolderBlobs
+from app.blobs.objects import BucketAddress, open_bucket
 from app.errors import ConfigurationError
 from app.settings import Settings
 from app.spool import whole

@@ -197,6 +197,28 @@ async def test_a_picture_that_is_being_taken_then_is_in_no_file(new_client: NewC
     assert [path.name for path in (gateway.data_dir / "pictures").iterdir() if path.is_file()] == [kept[0].digest]
 
 
+async def test_a_picture_that_was_stored_and_not_recorded_goes_too(new_client: NewClient) -> None:
+    client, other = await new_client(NAME), await new_client("mia")
+    gateway = client.gateway.gateway
+    await gateway.chores.stop()
+    for each in (client, other):
+        await each.ask(LARGE | {"prompt": f"{PROMPT} {each.key.id}"})
+    answers = await gateway.taking.rows.untaken(2**62, 10)
+    for answer in answers:  # As far as a process comes that is killed at `after_picture`.
+        read = await gateway.taking._read(answer)
+        assert read is not None
+        await gateway.taking.storing.store(read)
+        read.close()
+
+    await erasure_of(client).erase(NAME)
+    await gateway.taking.take_all()
+
+    async with client.gateway.database.read() as connection:
+        kept = list((await connection.execute(sa.select(pictures.c.digest))).scalars())
+    assert [path.name for path in (gateway.data_dir / "pictures").iterdir() if path.is_file()] == kept
+    assert len(kept) == 1
+
+
 def test_every_table_with_an_owner_is_known_to_the_erasure() -> None:
     """A new table with a column of users has to be erased, or to be without anything of a person; then it is named here."""
     owned = {table.name for table in metadata.sorted_tables if {"user_id", "email", "recipient"} & set(table.c.keys())}
