@@ -136,7 +136,10 @@ def _erasure(database: Database, folder: Any) -> Erasure:
         async with database.transaction() as connection:
             await connection.execute(sa.delete(pictures).where(pictures.c.id.in_(ids)))
 
-    return Erasure(database, ResultRows(database), FolderBlobs(folder), remove)
+    async def no_strays() -> None:
+        pass
+
+    return Erasure(database, ResultRows(database), FolderBlobs(folder), remove, no_strays)
 
 
 async def _empty(database: Database) -> None:
