@@ -45,7 +45,7 @@ async def retrieve_thumbnail(
         viewer = None if expires or signature else await _viewer(request, gateway)
         expires_at_ms = None
         if viewer is None:
-            *_, expires_at_ms = links(request).check(picture_id, expires, signature)
+            *_, expires_at_ms = await links(request).check(picture_id, expires, signature)
             record = await gateway.library.find(picture_id)
         else:
             record = (await gateway.library.show(viewer, picture_id)).record

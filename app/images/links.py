@@ -28,7 +28,8 @@ PURPOSE = b"imagegate links to pictures"
 """Text that the key of the signatures is derived with, so that no other use of the secret can make a signature."""
 _PICTURE_ID = re.compile(r"(req_[0-9a-f]{28})_([0-9]{1,2})")
 _EXPIRES = re.compile(r"[0-9]{1,11}")
-NEW_LINK = "GET /v1/images/requests/{}/result with your API key answers with a new link while the picture is kept."
+NEW_LINK = "POST /v1/images/pictures/{}/link with your API key makes a new one."
+GONE = "Its picture is not kept any more."
 TAMPERED = "The signature does not fit this address. Use the link whole and unchanged, as the answer held it."
 NO_PICTURE = "There is no such picture. Use the link whole and unchanged, as the answer held it."
 
@@ -82,9 +83,9 @@ class PictureLinks:
         # Kept pictures of an answer that is not stored any more are served as a duplicate.
         return min(hour_end_ms(now_ms + self.link_ms), *ends_ms) // 1000 if ends_ms else None
 
-    def check(self, picture_id: str, expires: str, signature: str) -> tuple[str, int, int]:
+    async def check(self, picture_id: str, expires: str, signature: str) -> tuple[str, int, int]:
         """Check a link; returns the request, the index of the picture and the end of the link (Unix ms). Raises PermissionDenied,
-        NotFound, ResultExpired."""
+        NotFound, ResultExpired, StoreUnavailable."""
         if not hmac.compare_digest(self._signature(picture_id, expires).encode(), signature.encode(errors="replace")):
             raise PermissionDenied(TAMPERED, param="signature")
         named = _PICTURE_ID.fullmatch(picture_id)
@@ -93,12 +94,14 @@ class PictureLinks:
         request_id, expires_at_ms = named[1], int(expires) * 1000
         if expires_at_ms <= self.clock.now_ms():
             ended = iso(expires_at_ms, self.zone)
-            raise ResultExpired(f"This link expired at {ended}. {NEW_LINK.format(request_id)}", param="expires")
+            is_kept = await self.kept_answers.picture_rows.find(picture_id) is not None
+            hint = NEW_LINK.format(picture_id) if is_kept else GONE
+            raise ResultExpired(f"This link expired at {ended}. {hint}", param="expires")
         return request_id, int(named[2]), expires_at_ms
 
     async def open(self, picture_id: str, expires: str, signature: str) -> OpenPicture:
         """Open the picture of a link. Raises PermissionDenied, NotFound, ResultExpired, StoreUnavailable."""
-        request_id, index, expires_at_ms = self.check(picture_id, expires, signature)
+        request_id, index, expires_at_ms = await self.check(picture_id, expires, signature)
         record = await self.kept_answers.picture_rows.find(picture_id)
         if record is None:
             return await self._from_answer(picture_id, request_id, index, expires_at_ms)

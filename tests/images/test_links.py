@@ -109,17 +109,18 @@ async def test_a_link_that_was_changed_or_has_expired_is_refused_with_what_to_do
 
     for changed in (link[:-1] + "g", link.replace("expires=", "expires=9"), link.replace("_0/", "_1/"), link[:-90]):
         assert (await refusal(changed))[:2] == (403, "permission_denied")
+    await client.gateway.gateway.taking.take_all()
     status, code, message = await refusal(signed(id, 1_700_000_000))
     assert (status, code) == (410, "result_expired")
-    assert f"/v1/images/requests/{id.removesuffix('_0')}/result" in message
+    assert f"POST /v1/images/pictures/{id}/link with your API key" in message
     later = 4_000_000_000
     assert (await client.http.get(signed(id, later))).status_code == 200
     assert (await refusal(signed(id.replace("_0", "_1"), later)))[:2] == (404, "not_found")
     assert (await refusal(signed(f"req_{'0' * 28}_0", later)))[:2] == (404, "not_found")
-    await client.gateway.gateway.taking.take_all()
     async with client.gateway.database.transaction() as connection:
         await connection.execute(sa.delete(pictures))
     assert (await refusal(link))[:2] == (404, "not_found")
+    assert (await refusal(signed(id, 1_700_000_000)))[2].endswith("Its picture is not kept any more.")
 
 
 async def test_a_replay_and_the_result_answer_with_a_link_too_and_buy_nothing(client: Client) -> None:
