@@ -47,15 +47,24 @@ class Duplicates:
 
     async def answer(self, earlier: EarlierPurchase, request: ImageRequest) -> BookedAnswer | None:
         """Make the answer to `request` of the pictures of an earlier purchase; it costs nothing. Return None when one of its `n`
-        pictures is gone. Raises StoreUnavailable."""
-        spool = await self._pictures(earlier) or await self.kept_answers.load(earlier.request_id, self.clock.now_ms())
+        pictures is gone. Raises StoreUnavailable.
+
+        Where no form was asked for, it is that of the stored answer or, when that is gone, links: what models that leave the form
+        open send by default.
+        """
+        form, stored = request.answer_format, None
+        if form is None and not request.stream:
+            stored = await self.kept_answers.load(earlier.request_id, self.clock.now_ms())
+            form = None if stored is not None else "url"
+        spool = stored or await self._pictures(earlier)
+        spool = spool or await self.kept_answers.load(earlier.request_id, self.clock.now_ms())
         if spool is None:
             return None
         answer = await asyncio.to_thread(read_stored, spool, request, earlier.reserved_at_ms // 1000)
         if answer is None or len(answer.images.items) < request.n:
             spool.close()
             return None
-        return answer.booked(0, None, request.answer_format or "b64_json")
+        return answer.booked(0, None, form)
 
     async def note_served(self, earlier: EarlierPurchase, api_key_id: str) -> None:
         """Count an answer that was served instead of being bought. Never raises: no money depends on it."""

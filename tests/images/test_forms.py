@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from app.sandbox import RunningSandbox
-from app.store.tables import pictures
+from app.store.tables import pictures, results
 from tests.gateways import running_gateway
 from tests.images.client import Client
 
@@ -110,6 +110,30 @@ async def test_the_form_asked_for_arrives_first_again_and_collected(
     await client.gateway.gateway.taking.take_all()
     async with client.gateway.database.read() as connection:
         assert (await connection.execute(sa.select(sa.func.sum(pictures.c.c2pa)))).scalar_one() == 2 * len(offers)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("body", ["url", "both", ""])
+async def test_a_duplicate_is_served_in_the_form_of_its_original(opened: Opened, body: str, stored: bool) -> None:
+    client, serve = await opened(), {"x-imagegate-duplicate": "serve"}
+    first = await send(client, GENERATION, "flux-kontext-pro", body, None)
+    await client.gateway.gateway.taking.take_all()
+    if not stored:  # The stored answer lives minutes, the pictures a month.
+        async with client.gateway.database.transaction() as connection:
+            await connection.execute(sa.delete(results))
+
+    again = await send(client, GENERATION, "flux-kontext-pro", body, None, **serve)
+    asked = await send(client, GENERATION, "flux-kontext-pro", body, "b64_json", **serve)
+
+    assert (again.headers["x-imagegate-duplicate"], client.charges) == ("served", 1)
+    items = again.json()["data"]
+    assert [item.keys() & FORM for item in items] == ([sent & FORM for sent in SENT[body]] if stored else [{"url"}] * 2)
+    assert [item.keys() & FORM for item in asked.json()["data"]] == [{"b64_json"}] * 2
+    forms = [name for name in ("url", "b64_json") if name in items[0]]
+    drawn = list(client.relay.sandbox.drawn_sha256)[-2:]
+    assert [await digests(client, items, form) for form in forms] == [drawn] * len(forms)
+    assert all(item["url"].startswith(client.gateway.url) for item in items if "url" in item)
+    assert first.status_code == 200
 
 
 @pytest.mark.parametrize(("asked", "told"), [("url", None), ("b64_json", "url"), (None, None)])
