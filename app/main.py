@@ -60,21 +60,21 @@ def create_app(gateway: Gateway) -> ASGIApp:
     forms = AnswerForms(gateway.kept_answers, gateway.taking, links)
     parts = Parts(gateway, guard, door, _body_caps(settings, gateway.data_dir), links, forms, settings.public_url)
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in PUBLIC for route in router.routes)
-    console = partial(_console, gateway, guard)
+    console = partial(_console, gateway, guard, links)
     app: ASGIApp = ClientPaths(ConsoleDoor(WithParts(_api(), parts), console), paths)
     app = PublicPath(app, public_path(settings.public_url))
     app = SandboxMark(app) if gateway.sandbox else app
     return wrap(app, is_draining=lambda: gateway.image_service.draining, cors_origins=settings.allowed_origins)
 
 
-def _console(gateway: Gateway, guard: Guard) -> ASGIApp:
+def _console(gateway: Gateway, guard: Guard, links: PictureLinks) -> ASGIApp:
     """Make the console. Its modules are loaded here, with the first visit: programs need none of them."""
     from app.console.application import ConsoleApplication
     from app.console.parts import ConsoleParts
 
     settings = gateway.settings
     sign_on = _sign_on(settings)
-    return ConsoleApplication(ConsoleParts(gateway, guard, settings.public_url, settings.member_keys, sign_on))
+    return ConsoleApplication(ConsoleParts(gateway, guard, settings.public_url, settings.member_keys, links, sign_on))
 
 
 def _sign_on(settings: Settings) -> SingleSignOn | None:

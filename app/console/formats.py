@@ -56,6 +56,10 @@ class Formats:
         at = datetime.fromtimestamp(at_s, UTC).astimezone(self.zone)
         return f"{self.day(at.date())} {at:%H:%M}"
 
+    def clock(self, at_s: int) -> str:
+        """Write the time of day of an instant (Unix seconds), to the minute."""
+        return f"{datetime.fromtimestamp(at_s, UTC).astimezone(self.zone):%H:%M}"
+
     def date(self, at_s: int) -> str:
         """Write the day of an instant (Unix seconds)."""
         return self.day(datetime.fromtimestamp(at_s, UTC).astimezone(self.zone).date())

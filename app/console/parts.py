@@ -6,6 +6,7 @@ from typing import Protocol
 from starlette.requests import Request
 
 from app.control.single_sign_on import SingleSignOn
+from app.images.links import PictureLinks
 from app.wiring import Gateway
 
 
@@ -28,4 +29,5 @@ class ConsoleParts:
     guard: SignInGuard
     public_url: str | None
     member_keys: bool
+    links: PictureLinks
     sign_on: SingleSignOn | None = None

@@ -24,6 +24,7 @@ from app.store.picture_lists import (
     Viewer,
     change_picture,
     find_picture,
+    find_pictures,
     page_of_pictures,
 )
 from app.store.pictures import DuePictures, PictureRecord, PictureRows, Visibility
@@ -69,6 +70,11 @@ class PictureLibrary:
         if found is None:
             raise NotFound(NO_PICTURE)
         return found
+
+    async def several(self, viewer: Viewer, picture_ids: Sequence[str]) -> list[PictureDetail]:
+        """Read those of these pictures that a viewer may see, newest first. Raises StoreUnavailable."""
+        async with self.rows.database.read() as connection:
+            return await find_pictures(connection, viewer, picture_ids)
 
     async def change(
         self,

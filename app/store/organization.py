@@ -140,6 +140,14 @@ async def find_service_accounts(connection: AsyncConnection, name: str) -> list[
     return [User(**row) for row in (await connection.execute(sa.select(users).where(own))).mappings()]
 
 
+async def user_ids_like(connection: AsyncConnection, words: str, limit: int) -> list[str]:
+    """List up to `limit` ids of people, service accounts and deleted users whose name or address contains a text, or whose id it
+    is."""
+    alike = (column.icontains(words, autoescape=True) for column in (users.c.name, users.c.email))
+    select = sa.select(users.c.id).where(sa.or_(users.c.id == words, *alike)).order_by(users.c.id).limit(limit)
+    return list((await connection.execute(select)).scalars())
+
+
 async def list_users(connection: AsyncConnection) -> list[User]:
     """List people by name, without deleted ones."""
     rows = await connection.execute(sa.select(users).where(_people()).order_by(users.c.name))

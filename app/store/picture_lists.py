@@ -121,8 +121,9 @@ def _may_have(word: str) -> sa.ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True)
 class PictureDetail:
-    """Picture with the prompt of its request, None where it is not kept, the request's cost, which all its pictures share, the
-    names of its user and its project, and the picture that an equal request had bought before."""
+    """Picture with the prompt of its request, None where it is not kept, the request's cost, which all its pictures share, and
+    their number, the names of its user and its project, the picture that an equal request had bought before, and the size and
+    quality that the request was charged for."""
 
     record: PictureRecord
     prompt: str | None
@@ -130,6 +131,9 @@ class PictureDetail:
     user: str
     project: str
     duplicate_of: str | None
+    images: int | None
+    size: str | None
+    quality: str | None
 
 
 async def page_of_pictures(
@@ -149,6 +153,13 @@ async def find_picture(connection: AsyncConnection, viewer: Viewer, picture_id: 
     found = await connection.execute(_SELECT.where(pictures.c.id == picture_id, viewer.seen()))
     row = found.mappings().one_or_none()
     return None if row is None else _detail(row)
+
+
+async def find_pictures(connection: AsyncConnection, viewer: Viewer, picture_ids: Sequence[str]) -> list[PictureDetail]:
+    """Read those of these pictures that the viewer may see, newest first."""
+    newest = (pictures.c.created_at_ms.desc(), pictures.c.id.desc())
+    found = await connection.execute(_SELECT.where(pictures.c.id.in_(picture_ids), viewer.seen()).order_by(*newest))
+    return [_detail(row) for row in found.mappings()]
 
 
 async def change_picture(
@@ -175,6 +186,9 @@ _SELECT = (
         requests.c.prompt,
         requests.c.cost_micros,
         requests.c.duplicate_of,
+        requests.c.images,
+        requests.c.size,
+        requests.c.quality,
         users.c.name.label("user"),
         projects.c.name.label("project"),
     )
@@ -189,5 +203,7 @@ def _detail(row: sa.RowMapping) -> PictureDetail:
     record = PictureRecord(
         **{name: row[name] for name in PictureRecord.__slots__ if name != "c2pa"}, c2pa=bool(row["c2pa"])
     )
-    about = (row[name] for name in ("prompt", "cost_micros", "user", "project", "duplicate_of"))
+    about = (
+        row[name] for name in ("prompt", "cost_micros", "user", "project", "duplicate_of", "images", "size", "quality")
+    )
     return PictureDetail(record, *about)

@@ -36,6 +36,8 @@ class House:
     tokens: dict[str, str] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
     keys: dict[str, CreatedKey] = field(default_factory=dict)
+    pictures: list[str] = field(default_factory=list)
+    """Ids of what was bought, oldest first."""
 
     async def get(self, path: str, who: str = "", **headers: str) -> httpx2.Response:
         return await self.http.get(f"/console{path}", headers=self._cookie(who) | headers)
@@ -46,6 +48,17 @@ class House:
         if origin is not None:
             headers["Origin"] = origin or self.running.url
         return await self.http.post(f"/console{path}", data=fields, headers=headers)
+
+    async def buy(self, who: str, prompt: str = "a lighthouse", **fields: object) -> list[str]:
+        """Buy pictures by API and have them kept; returns their ids."""
+        body = {"model": "gpt-image-1", "prompt": prompt, "size": "1024x1024", "quality": "low"} | fields
+        headers = {"Authorization": f"Bearer {self.keys[who].key}"}
+        answer = await self.http.post("/v1/images/generations", json=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        await self.running.gateway.taking.take_all()
+        ids = [f"{answer.headers['x-request-id']}_{index}" for index in range(len(answer.json()["data"]))]
+        self.pictures += ids
+        return ids
 
     def _cookie(self, who: str) -> dict[str, str]:
         if who == "key":

@@ -12,9 +12,10 @@ from app.control.invitations import invite
 from app.sandbox import RunningSandbox
 from tests.console.conftest import NASTY, PASSWORD, House, open_house
 
-Who = Literal["anybody", "people", "own", "changers"]
+Who = Literal["anybody", "people", "own", "changers", "buyer", "not readers"]
 """Whoever opens it; people who are signed in; owners, readers, and members for what is their own; of those who may change it,
-owners and the member whose it is."""
+owners and the member whose it is; only the member who bought the private picture; owners and
+members."""
 VISITORS = ("", "ended", "key", "max", "mia", "rita", "olga")
 """Nobody, a session that ended, an API key, another member, the member whose things they are, a reader, an owner."""
 
@@ -51,10 +52,17 @@ PAGES = [
     Page("GET", "/keys/{key_id}", "own"),
     Page("POST", "/keys/{key_id}/rotate", "changers", 200, {"grace": "day"}),
     Page("POST", "/keys/{key_id}/revoke", "changers", 303),
+    Page("GET", "/pictures"),
+    Page("POST", "/pictures", "not readers", 400, {"do": "share"}),  # Without pictures.
+    Page("GET", "/pictures.zip", status=400),
+    Page("GET", "/pictures/{picture_id}", "own"),
+    Page("GET", "/pictures/{picture_id}/thumbnail", "buyer"),
+    Page("GET", "/pictures/{picture_id}/content", "buyer"),
+    Page("POST", "/pictures/{picture_id}", "buyer", 303, {"do": "keep", "days": "30"}),
     # Last, because it ends the session.
     Page("POST", "/sign-out", status=303),
 ]
-OF_ONE = {"/keys/{key_id}", "/keys/{key_id}/rotate", "/keys/{key_id}/revoke"}
+OF_ONE = ("/keys/{key_id}", "/pictures/{picture_id}")
 
 
 def expected(page: Page, who: str) -> tuple[int, bool]:
@@ -64,22 +72,25 @@ def expected(page: Page, who: str) -> tuple[int, bool]:
         return (303, False) if signed_in and (page.method, page.path) == ("GET", "/sign-in") else (page.status, False)
     if not signed_in:
         return 303, True
-    if page.path in OF_ONE and who == "max":
+    if page.path.startswith(OF_ONE) and who == "max":
         return 404, False
-    if page.who == "changers" and who == "rita":
+    if page.who in ("changers", "not readers") and who == "rita":
+        return 403, False
+    if page.who == "buyer" and who in ("rita", "olga"):
         return 403, False
     return page.status, page.path == "/sign-out"
 
 
 async def visit(house: House, page: Page, who: str, **more: str | None) -> httpx2.Response:
     names = {"token": (await invite(house.running.database, "nils@example.com")).token, "session_id": "sess_nothing"}
-    path = page.path.format(key_id=house.keys["mia"].id, **names)
+    path = page.path.format(key_id=house.keys["mia"].id, picture_id=house.pictures[0], **names)
     if page.method == "GET":
         return await house.get(path, who)
     return await house.post(path, who, **page.fields, **more)  # type: ignore[arg-type]  # `origin` may be None
 
 
 async def test_only_what_each_role_may_is_answered(house: House) -> None:
+    await house.buy("mia")
     wrong = {}
     for page in PAGES:
         for who in VISITORS:
@@ -99,6 +110,7 @@ def test_every_page_has_a_row() -> None:
 
 @pytest.mark.parametrize("origin", [None, "http://evil.example", "null", "http://127.0.0.1", "https://127.0.0.1:1"])
 async def test_a_form_of_another_site_changes_nothing(house: House, origin: str | None) -> None:
+    await house.buy("mia")
     for page in PAGES:
         if page.method == "POST":
             answer = await visit(house, page, "mia", origin=origin)

@@ -18,7 +18,7 @@ FOLDER = Path(app.console.__file__).parent
 TEMPLATES = sorted(FOLDER.glob("templates/*.html"))
 ERRORS = {NOT_OURS, GONE, AWAY, TOO_MANY_SIGN_INS, ACCOUNT_GUARDED, NOT_INVITED, NOT_SIGNED_IN}
 """Messages of errors that other packages raise and the pages show."""
-NO_TEXT = {"English", "中文", "EN", "CSV", "curl", "Python", "Node", ".env"}
+NO_TEXT = {"English", "中文", "EN", "CSV", "curl", "Python", "Node", ".env", "KiB", "ZIP", "C2PA"}
 
 
 def texts() -> set[str]:

@@ -1,5 +1,14 @@
 """Pages of the console. A page is a module here with `routes` (method, path below /console, handler), a template and a test."""
 
-from app.console.pages import account, home, invite, keys, oidc, sign_in, usage
+from app.console.pages import account, home, invite, keys, oidc, pictures, sign_in, usage
 
-ROUTES = (*home.routes, *sign_in.routes, *oidc.routes, *invite.routes, *account.routes, *usage.routes, *keys.routes)
+ROUTES = (
+    *home.routes,
+    *sign_in.routes,
+    *oidc.routes,
+    *invite.routes,
+    *account.routes,
+    *pictures.routes,
+    *usage.routes,
+    *keys.routes,
+)

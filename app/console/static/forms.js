@@ -3,7 +3,9 @@
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (!(form instanceof HTMLFormElement) || form.method !== "post") return;
+  const button = event.submitter;
+  const method = (button instanceof HTMLButtonElement && button.getAttribute("formmethod")) || (form instanceof HTMLFormElement && form.method);
+  if (!(form instanceof HTMLFormElement) || method !== "post") return;
   if (form.dataset.sent) {
     event.preventDefault();
     return;

@@ -23,6 +23,7 @@ async function swap(address, isNew) {
     if (isNew) history.pushState(null, "", address);
     document.title = page.title;
     main.replaceWith(found);
+    document.dispatchEvent(new Event("swapped"));
     /** @type {HTMLElement | null} */ (document.querySelector(`[name="${focusName()}"]`))?.focus();
   } catch (error) {
     if (!(error instanceof DOMException && error.name === "AbortError")) location.assign(address);

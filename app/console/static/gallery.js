@@ -1,0 +1,40 @@
+// @ts-check
+// Pictures: keep what is ticked when the page is swapped, count it, and move with the arrow keys from picture to picture.
+
+/** @type {Set<string>} */
+const ticked = new Set();
+
+/** @returns {NodeListOf<HTMLInputElement>} */
+const boxes = () => document.querySelectorAll(".gallery input[name=id]");
+
+function count() {
+  const output = document.querySelector(".chosen output");
+  if (!(output instanceof HTMLElement)) return;
+  const number = [...boxes()].filter((box) => box.checked).length;
+  output.textContent = number === 1 ? output.dataset.one ?? "" : (output.dataset.several ?? "").replace("#", String(number));
+}
+
+document.addEventListener("change", (event) => {
+  const box = event.target;
+  if (!(box instanceof HTMLInputElement) || !box.matches(".gallery input[name=id]")) return;
+  if (box.checked) ticked.add(box.value);
+  else ticked.delete(box.value);
+  count();
+});
+
+document.addEventListener("swapped", () => {
+  for (const box of boxes()) box.checked = ticked.has(box.value);
+  document.querySelector(".tiles a[aria-current]")?.scrollIntoView({ block: "nearest" });
+  count();
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || (event.target instanceof Element && event.target.matches("input, select"))) return;
+  const named = { ArrowLeft: "[rel=prev]", ArrowRight: "[rel=next]", Escape: "[data-close]" }[event.key];
+  const link = named && document.querySelector(`.panel .bar ${named}`);
+  if (link instanceof HTMLElement) link.click();
+});
+
+for (const box of boxes()) if (box.checked) ticked.add(box.value);
+for (const field of document.querySelectorAll("input[data-select]")) if (field instanceof HTMLInputElement) field.select();
+count();
