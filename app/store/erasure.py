@@ -154,34 +154,46 @@ class ErasureRows:
 
 
 async def replace_everywhere(database: Database, user: User, pseudonym: str) -> None:
-    """Replace a person's name and address in the audit log, in corrections and in alerts, step by step."""
+    """Replace a person's names and addresses, also former ones, in the audit log, in corrections and in alerts, step by step. The
+    names of their keys, and the words that lists of their pictures were searched for, go as well."""
     async with database.read() as connection:
-        keys = set((await connection.execute(sa.select(api_keys.c.id).where(api_keys.c.user_id == user.id))).scalars())
-        admin = sa.select(admin_api_keys.c.id).where(admin_api_keys.c.user_id == user.id)
-        own = {user.id, *keys, *(await connection.execute(admin)).scalars()}
-    replacement = _Replacement(user.name, user.email, pseudonym)
-    texts = ("actor_name", "actor_email", "before", "after")
+        keys: set[str] = set()
+        for table in (api_keys, admin_api_keys):
+            keys |= set((await connection.execute(sa.select(table.c.id).where(table.c.user_id == user.id))).scalars())
+        replacement = await _replacement(connection, user, pseudonym)
 
     def of_line(row: sa.RowMapping) -> dict[str, Any]:
-        is_own = row["target_id"] in own or row["actor_id"] in own or user.id in str((row["before"], row["after"]))
-        return {name: replacement.in_value(row[name], is_own=is_own) for name in texts}
+        told = (row["before"], row["after"])
+        is_own = bool({row["target_id"], row["actor_id"]} & {user.id, *keys}) or user.id in str(told)
+        is_own = is_own or row["event"].startswith("request.")  # Its reason stands in a correction, too.
+        before, after = (replacement.in_value(facts, is_own=is_own) for facts in told)
+        if row["target_id"] in keys:
+            before, after = ({**facts, "name": pseudonym} if facts else facts for facts in (before, after))
+        if row["event"] == "pictures.listed" and after.get("user", pseudonym) in (pseudonym, user.id):
+            after = {**after, "words": ERASED} if "words" in after else after
+        actor = {name: replacement.in_value(row[name], is_own=is_own) for name in ("actor_name", "actor_email")}
+        return {"before": before, "after": after, **actor}
+
+    def of_other_line(row: sa.RowMapping) -> dict[str, Any]:
+        return {} if row["target_id"] == user.id else of_line(row)
 
     def of_alert(row: sa.RowMapping) -> dict[str, Any]:
-        channels = [_without(channel, user.email) for channel in row["channels"]]
+        channels = [replacement.without(channel) for channel in row["channels"]]
         return {"channels": [channel for channel in channels if channel.get("recipients") != []]}
 
     def of_delivery(row: sa.RowMapping) -> dict[str, Any]:
-        channel = _without(row["channel"], user.email)
+        channel = replacement.without(row["channel"])
         state = "dropped" if channel.get("recipients") == [] and row["state"] == "pending" else row["state"]
         return {"channel": channel, "state": state, "error": replacement.in_value(row["error"], is_own=False)}
 
     def of_correction(row: sa.RowMapping) -> dict[str, Any]:
         return {name: replacement.in_value(row[name], is_own=True) for name in ("reason", "actor")}
 
-    await _rewrite(database, audit_logs, audit_logs.c.number, of_line)
+    await _rewrite(database, audit_logs, audit_logs.c.number, of_other_line)
     await _rewrite(database, corrections, corrections.c.id, of_correction)
     await _rewrite(database, alerts, alerts.c.id, of_alert)
     await _rewrite(database, deliveries, deliveries.c.id, of_delivery)
+    await _rewrite(database, audit_logs, audit_logs.c.number, of_line)  # Last, because former names are read there.
 
 
 async def _rewrite(
@@ -207,17 +219,34 @@ def _differing(row: sa.RowMapping, values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != row[name]}
 
 
-class _Replacement:
-    """Replacement of a name and an address by a pseudonym, in texts and in the texts of JSON."""
+async def _replacement(connection: AsyncConnection, user: User, pseudonym: str) -> "_Replacement":
+    """Make the replacement of all names and addresses that a user had, without those that others have or had, too."""
+    lines = sa.select(audit_logs.c.before, audit_logs.c.after).where(audit_logs.c.target_id == user.id)
+    names, emails = {user.name}, {user.email} if user.email else set()
+    for row in await connection.execute(lines):
+        for facts in filter(None, row):
+            names.add(facts.get("name") or user.name)
+            emails |= {facts["email"]} if facts.get("email") else set()
+    others = list(await connection.execute(sa.select(users.c.name, users.c.email).where(users.c.id != user.id)))
+    foreign = {text.casefold() for other in others for text in other if text} - {user.name.casefold()}
+    if user.email:
+        foreign.discard(user.email.casefold())
+    names = {name for name in names if name.casefold() not in foreign}
+    return _Replacement(names, {email for email in emails if email.casefold() not in foreign}, pseudonym)
 
-    def __init__(self, name: str, email: str | None, pseudonym: str):
-        self._name = name.casefold()
+
+class _Replacement:
+    """Replacement of names and addresses by a pseudonym, in texts and in the texts of JSON."""
+
+    def __init__(self, names: set[str], emails: set[str], pseudonym: str):
+        self._names = {name.casefold() for name in names}
+        self._emails = {email.casefold() for email in emails}
         self._pseudonym = pseudonym
-        self._word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
-        self._email = None if not email else re.compile(re.escape(email), re.IGNORECASE)
+        self._word = re.compile(rf"(?<!\w)(?:{_any_of(names)})(?!\w)", re.IGNORECASE)
+        self._email = re.compile(_any_of(emails), re.IGNORECASE) if emails else None
 
     def in_value(self, value: Any, *, is_own: bool) -> Any:
-        """Return `value` with the address replaced wherever it stands, and the name where it is the whole text or, in what is the
+        """Return `value` with addresses replaced wherever they stand, and names where they are the whole text or, in what is the
         person's own, a word of it."""
         if isinstance(value, dict):
             return {key: self.in_value(each, is_own=is_own) for key, each in value.items()}
@@ -225,18 +254,23 @@ class _Replacement:
             return [self.in_value(each, is_own=is_own) for each in value]
         if not isinstance(value, str):
             return value
-        if value.casefold() == self._name:
+        if value.casefold() in self._names:
             return self._pseudonym
         text = value if self._email is None else self._email.sub(self._pseudonym, value)
         return self._word.sub(self._pseudonym, text) if is_own else text
 
+    def without(self, channel: dict[str, Any]) -> dict[str, Any]:
+        """Return a channel of an alert without the person's addresses."""
+        if "recipients" not in channel:
+            return channel
+        return {
+            **channel,
+            "recipients": [each for each in channel["recipients"] if each.casefold() not in self._emails],
+        }
 
-def _without(channel: dict[str, Any], email: str | None) -> dict[str, Any]:
-    """Return a channel without a recipient."""
-    if not email or "recipients" not in channel:
-        return channel
-    left = [each for each in channel["recipients"] if each.casefold() != email.casefold()]
-    return {**channel, "recipients": left}
+
+def _any_of(texts: set[str]) -> str:
+    return "|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True))
 
 
 def _has_facts() -> sa.ColumnElement[bool]:

@@ -15,13 +15,16 @@ from app.control.alerts import AlertFilter, NewAlert, create_alert, page_of_aler
 from app.control.audit import audit
 from app.control.deletion import delete_user
 from app.control.erasure import Erasure
-from app.control.keys import show_key
+from app.control.keys import change_key, get_key, show_key
 from app.control.limits import ScopeRef
 from app.control.people import UserChange, modify_user
 from app.core.actors import Actor
 from app.core.alerts import Channel
 from app.errors import NotFound
+from app.pictures.administration import PictureAdministration
+from app.store.audit_logs import Change, log_changes
 from app.store.pages import Cursor
+from app.store.picture_lists import OrganizationViewer, PictureFilter
 from app.store.tables import audit_logs, metadata, pictures, users
 from tests.images.client import LARGE, Client
 
@@ -53,7 +56,19 @@ async def use(client: Client) -> str:
     """Do what leaves traces of a person; returns one of their pictures in base64."""
     gateway = client.gateway.gateway
     mine = gateway.database.by(ADMIN)
-    await modify_user(mine, NAME, UserChange(email=MAIL))
+    await modify_user(mine, NAME, UserChange(email="old.zebedee@example.org", name="Young Zebedee"))
+    async with mine.write() as connection:
+        key = await get_key(connection, client.key.id)
+        await change_key(connection, await change_key(connection, key, name="my lighthouse laptop"), name=key.name)
+    await modify_user(mine, "Young Zebedee", UserChange(email=MAIL, name=NAME))
+    administration = PictureAdministration(gateway.library, mine, None, OrganizationViewer(may_open=True))
+    for asked in ({"words": "lighthouse of Zebedee"}, {"words": "secret Zebedee", "user": NAME}):
+        await administration.page(Cursor(limit=1), PictureFilter(), asked)
+    reason = Change("request.settle", "req_1", {"state": "unknown"}, {"reason": f"{NAME} showed me the picture"})
+    async with mine.transaction() as connection:
+        await log_changes(
+            connection, Change("pictures.listed", "pictures", None, {"words": "of mia", "user": "mia"}), reason
+        )
     await client.gateway.limit("user", NAME, "images", "day", 50)
     channels = (Channel("email", (MAIL, "other@example.org")), Channel("email", (MAIL,)))
     await create_alert(mine, gateway.notifier, NewAlert(ScopeRef("user", NAME), "micros", "day", 10_000, channels))
@@ -78,7 +93,8 @@ async def test_nothing_of_a_person_is_left_in_the_files_and_the_money_stays(new_
     picture = await use(client)
     kept = await other.ask(LARGE)
     await client.gateway.gateway.taking.take_all()
-    traces = [PROMPT.encode(), NAME.encode(), MAIL.encode(), b"Zebedee", b"the-key-of-zebedee"]
+    traces = [PROMPT.encode(), NAME.encode(), MAIL.encode(), b"Zebedee", b"the-key-of-zebedee", b"my lighthouse laptop"]
+    traces += [b"old.zebedee@example.org", b"Young Zebedee", b"lighthouse of Zebedee"]
     traces.append(base64.b64decode(picture)[:500])
     before = await everything(client)
     totals = (await usage.report(client.gateway.database, ["model", "day"])).rows
@@ -89,6 +105,7 @@ async def test_nothing_of_a_person_is_left_in_the_files_and_the_money_stays(new_
     assert [trace for trace in traces if trace not in before] == []
     after = await everything(client)
     assert [trace for trace in traces if trace.lower() in after.lower()] == []
+    assert b"of mia" in after and b"showed me the picture" in after
     left = report.left
     assert (left.requests, left.answers, left.pictures, left.keys, report.has_more) == (0, 0, 0, 0, False)
     assert (await usage.report(client.gateway.database, ["model", "day"])).rows == totals
