@@ -37,17 +37,19 @@ async def read_page(
     make: Callable[[sa.RowMapping], T],
     order: tuple[sa.ColumnElement[Any], sa.ColumnElement[str]],
     among: sa.ColumnElement[bool] | None = None,
+    removed: Callable[[str], sa.Select[Any]] | None = None,
 ) -> Page[T]:
     """Read a page of `select`, ordered by `order`: any column, and the id column that separates equal values.
 
     Rows added or removed between two pages do not skip or repeat another row. Raises InvalidValue when the row of the cursor
-    does not exist. `among` filters the search for that row, in tables where the id alone is not unique.
+    does not exist. `among` filters the search for that row, in tables where the id alone is not unique. `removed` selects the
+    position of a row that is not there any more, by its id.
     """
     backwards = cursor.after is None and cursor.before is not None
     descending = cursor.descending != backwards
     for name in ("after", "before"):
         if (id := getattr(cursor, name)) is not None:
-            position = await _position(connection, order, id, name, among)
+            position = await _position(connection, order, id, name, among, removed)
             select = select.where(_beyond(order, position, downwards=cursor.descending == (name == "after")))
     by = [column.desc() if descending else column.asc() for column in order]
     rows = (await connection.execute(select.order_by(*by).limit(cursor.limit + 1))).mappings().all()
@@ -61,10 +63,13 @@ async def _position(
     id: str,
     name: str,
     among: sa.ColumnElement[bool] | None,
+    removed: Callable[[str], sa.Select[Any]] | None,
 ) -> tuple[Any, str]:
     """Read the position of a row from the table: the row may no longer be in the list."""
     select = sa.select(order[0]).where(order[1] == id)
     row = (await connection.execute(select if among is None else select.where(among))).first()
+    if row is None and removed is not None:
+        row = (await connection.execute(removed(id))).first()
     if row is None:
         raise InvalidValue(f"There is nothing with the id that {name} names; give one out of the list.", param=name)
     return row[0], id

@@ -143,9 +143,15 @@ async def page_of_pictures(
     order = (pictures.c.created_at_ms, pictures.c.id)
     if wanted.words:
         await read_in_order(connection)
-    return await read_page(
-        connection, _SELECT.where(*wanted.where(viewer)), cursor, _detail, order, among=viewer.seen()
-    )
+    select = _SELECT.where(*wanted.where(viewer))
+    return await read_page(connection, select, cursor, _detail, order, among=viewer.seen(), removed=_time_of_purchase)
+
+
+def _time_of_purchase(picture_id: str) -> sa.Select[tuple[int]]:
+    """Select the time of a deleted picture from its request, which stays."""
+    is_its = sa.and_(requests.c.id == picture_id.rpartition("_")[0], requests.c.state == "settled")
+    is_kept = sa.exists().where(pictures.c.id == picture_id)  # Then the viewer may not see it.
+    return sa.select(requests.c.ended_at_ms).where(is_its, ~is_kept)
 
 
 async def find_picture(connection: AsyncConnection, viewer: Viewer, picture_id: str) -> PictureDetail | None:

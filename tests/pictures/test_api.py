@@ -76,6 +76,17 @@ async def test_a_list_is_read_in_pages_and_filtered(client: Client) -> None:
     assert await ids(client, since=6, model="gpt-image-1") == listed
 
 
+async def test_a_list_goes_on_after_a_picture_that_was_deleted_meanwhile(client: Client) -> None:
+    bought_ids = [id for _ in range(4) for id in await bought(client)]
+    page = (await call(client, "GET", params={"limit": 2})).json()
+    await call(client, "DELETE", f"/{page['last_id']}")
+
+    assert await ids(client, after=page["last_id"]) == bought_ids[1::-1]
+    for none in (f"req_{'0' * 28}_0", "7"):
+        refused = await call(client, "GET", params={"after": none})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "after")
+
+
 async def test_what_is_shared_is_seen_in_the_project_and_changed_by_its_owner_only(new_client: NewClient) -> None:
     lin, bo = await new_client("lin"), await new_client("bo")
     [id] = await bought(lin)
