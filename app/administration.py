@@ -216,7 +216,7 @@ def kept_answers_from(settings: Settings, data_dir: Path, database: Database, cl
     retention = RetentionPolicy(
         settings.result_keep_s, settings.result_keep_keyed_s, settings.result_bytes_max, settings.disk_free_bytes_min
     )
-    files = _blobs(settings, FolderBlobs(made_directory(data_dir / "results")), "", clock)
+    files = _answer_blobs(settings, data_dir, clock)
     rows = ResultRows(database, keeps_untaken=settings.pictures_keep_days > 0)
     for folder in (PICTURES, THUMBNAILS):
         made_directory(data_dir / folder)
@@ -231,12 +231,15 @@ def picture_files_from(settings: Settings, data_dir: Path, clock: Clock, folder:
 
 
 def library_from(
-    settings: Settings, data_dir: Path, database: Database, clock: Clock, files: PictureFiles | None = None
+    settings: Settings, data_dir: Path, database: Database, clock: Clock, kept_answers: KeptAnswers | None = None
 ) -> PictureLibrary:
-    """Make the library of the pictures that are kept, over `files` where there are some already. Raises ConfigurationError."""
-    rows, files = PictureRows(database), files or picture_files_from(settings, data_dir, clock)
+    """Make the library of the pictures that are kept, over the files of `kept_answers` where they are open already. Raises
+    ConfigurationError."""
+    rows = PictureRows(database)
+    files = kept_answers.picture_files if kept_answers else picture_files_from(settings, data_dir, clock)
+    answers = kept_answers.blobs if kept_answers else _answer_blobs(settings, data_dir, clock)
     thumbnails = Thumbnails(rows, files, picture_files_from(settings, data_dir, clock, THUMBNAILS))
-    return PictureLibrary(rows, files, thumbnails, clock, settings.pictures_bytes_max)
+    return PictureLibrary(rows, files, answers, thumbnails, clock, settings.pictures_bytes_max)
 
 
 def pictures_from(
@@ -249,7 +252,7 @@ def pictures_from(
         deadline_s=settings.pictures_fetch_s,
         bytes_max=settings.pictures_fetch_bytes_max,
     )
-    library = library_from(settings, kept_answers.directory.parent, rows.database, clock, files)
+    library = library_from(settings, kept_answers.directory.parent, rows.database, clock, kept_answers)
     storing = PictureStoring(files, settings.pictures_keep_days * DAY_MS)
     return PictureTaking(kept_answers, rows, storing, fetcher, clock, library.thumbnails.hear), library
 
@@ -270,6 +273,10 @@ def erasure_from(kept_answers: KeptAnswers, library: PictureLibrary) -> Erasure:
         library.remove,
         partial(library.remove_strays, 0),
     )
+
+
+def _answer_blobs(settings: Settings, data_dir: Path, clock: Clock) -> Blobs:
+    return _blobs(settings, FolderBlobs(made_directory(data_dir / "results")), "", clock)
 
 
 def _blobs(settings: Settings, local: FolderBlobs, folder: str, clock: Clock) -> Blobs:

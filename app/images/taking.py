@@ -152,7 +152,8 @@ class PictureTaking:
 
     async def sweep(self, newest_ms: int) -> None:
         """Take the pictures of all answers made at `newest_ms` (Unix ms) or before. It also removes the answers whose
-        pictures were taken, but which were not removed then, because the process died or the bucket failed."""
+        pictures were taken, but which were not removed then, because the process died or the bucket failed, and copies of answers
+        that another replica emptied or erased."""
         await self._remove_shortened()
         after = (0, "")
         while batch := await self.rows.untaken(newest_ms, BATCH, after=after):
@@ -161,6 +162,7 @@ class PictureTaking:
 
     async def _remove_shortened(self) -> None:
         names = await asyncio.to_thread(self.kept_answers.blobs.names)
+        await self._remove(await self.kept_answers.rows.of_erased_people(names))
         shortened = await self.kept_answers.rows.shortened(names)
         for first in range(0, len(shortened), BATCH):
             for answer in await self.rows.taken_of(shortened[first : first + BATCH]):

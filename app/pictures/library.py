@@ -8,7 +8,7 @@ from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
-from app.blobs.folder import LISTED_AT_ONCE, BlobUnavailable
+from app.blobs.folder import LISTED_AT_ONCE, Blobs, BlobUnavailable
 from app.blobs.picture_files import PictureFiles
 from app.chores import Chore, WhenFit
 from app.core.intervals import DAY_MS
@@ -52,6 +52,8 @@ class PictureLibrary:
 
     rows: PictureRows
     files: PictureFiles
+    answers: Blobs
+    """Stored answers, some of which hold a picture whole: its removal takes them as well."""
     thumbnails: Thumbnails
     clock: Clock
     bytes_max: int
@@ -117,13 +119,14 @@ class PictureLibrary:
         return record
 
     async def remove(self, picture_ids: Sequence[str]) -> int:
-        """Remove pictures, and the files and thumbnails that no other picture names; returns the bytes of those. Absent ones are no
-        error.
+        """Remove pictures, the stored answers that hold them, and the files and thumbnails that no other picture names; returns the
+        bytes of those files. Absent ones are no error.
 
         Raises StoreUnavailable, and BlobUnavailable while the bucket fails: then their rows stay, so that the same call can be
         repeated.
         """
         files = await self.rows.only_files(picture_ids)
+        await self.answers.remove(await self.rows.answers_in_files(picture_ids))
         await self.thumbnails.files.blobs.remove(list(files))
         await self.files.remove(list(files), self.rows.unnamed, partial(self.rows.forget, picture_ids))
         return sum(files.values())

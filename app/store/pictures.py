@@ -84,6 +84,10 @@ _ERASED = sa.select(users.c.id).where(users.c.erased_at_ms.is_not(None))
 _RECORD = tuple(pictures.c[name] for name in PictureRecord.__slots__)
 
 
+def _requests_of(picture_ids: Sequence[str]) -> sa.Select[tuple[str]]:
+    return sa.select(pictures.c.request_id).where(pictures.c.id.in_(picture_ids))
+
+
 async def _words_of(connection: AsyncConnection, request_id: str) -> dict[str, int]:
     """Make the columns of the words of a request's prompt; no bit where the prompt is not kept, because no word is found then."""
     found = await connection.execute(sa.select(requests.c.prompt).where(requests.c.id == request_id))
@@ -257,9 +261,19 @@ class PictureRows:
             found: int | None = (await connection.execute(wanted)).scalar_one()
             return found
 
+    async def answers_in_files(self, picture_ids: Sequence[str]) -> list[str]:
+        """List the requests of these pictures whose stored answer is a file, because it could not be shortened."""
+        wanted = sa.select(results.c.request_id).where(
+            results.c.body.is_(None), results.c.request_id.in_(_requests_of(picture_ids))
+        )
+        async with self.database.read() as connection:
+            return list((await connection.execute(wanted)).scalars())
+
     async def forget(self, picture_ids: Sequence[str]) -> None:
-        """Delete the rows of these pictures."""
+        """Delete the rows of these pictures, and what their stored answers hold: without a picture, an answer is not replayed."""
+        own = results.c.request_id.in_(_requests_of(picture_ids))
         async with self.database.transaction() as connection:
+            await connection.execute(sa.update(results).where(own, sa.not_(is_untaken)).values(body=b"", body_bytes=0))
             await connection.execute(sa.delete(pictures).where(pictures.c.id.in_(picture_ids)))
 
     async def _ids(self, order: sa.Column[int], where: sa.ColumnElement[bool]) -> list[str]:

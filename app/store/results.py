@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.store.engine import Database
-from app.store.ledger.columns import Cut, StoredResult
-from app.store.tables import is_untaken, results
+from app.store.ledger.columns import OPEN, Cut, StoredResult
+from app.store.tables import is_untaken, requests, results, users
 
 PRUNE_MAX = 500
 
@@ -45,6 +45,19 @@ class ResultRows:
                     named, results.c.cuts.is_not(None), results.c.body.is_not(None)
                 )
                 found += (await connection.execute(wanted)).scalars()
+        return found
+
+    async def of_erased_people(self, request_ids: Sequence[str]) -> list[str]:
+        """List those of these requests that have ended and whose person is erased."""
+        found: list[str] = []
+        erased = sa.select(users.c.id).where(users.c.erased_at_ms.is_not(None))
+        async with self.database.read() as connection:
+            for first in range(0, len(request_ids), PRUNE_MAX):
+                named = requests.c.id.in_(request_ids[first : first + PRUNE_MAX])
+                ended = sa.select(requests.c.id).where(
+                    named, requests.c.state.not_in(OPEN), requests.c.user_id.in_(erased)
+                )
+                found += (await connection.execute(ended)).scalars()
         return found
 
     async def expired(self, now_ms: int) -> list[str]:

@@ -185,3 +185,10 @@ async def test_pictures_whose_base64_is_escaped_are_kept_and_their_answer_stays_
     assert path.exists()
     again = await client.ask(LARGE, key="one")
     assert json.loads(again.content) == json.loads(first.content)
+
+    deleted = f"/v1/images/pictures/{first.headers['x-request-id']}_0"
+    assert (await client.http.delete(deleted, headers={"Authorization": f"Bearer {client.key.key}"})).status_code == 200
+    assert (path.exists(), files(client)) == (False, [])
+    assert [row["body_bytes"] for row in await rows(client, results)] == [0]
+    gone = await client.ask(LARGE, key="one")
+    assert (gone.status_code, gone.json()["error"]["code"], client.charges) == (410, "result_expired", 1)

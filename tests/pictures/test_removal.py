@@ -11,12 +11,15 @@ import httpx2
 import pytest
 
 from app.administration import library_from
+from app.core.actors import Actor
 from app.pictures.library import PictureLibrary
 from app.sandbox import RunningSandbox
 from app.store.pictures import PictureRows
 from tests.buckets import TestBucket
 from tests.gateways import running_gateway
 from tests.images.client import LARGE, Client
+
+ADMIN = Actor("admin_api_key", "key_admin", "the administrator", None)
 
 
 class HeldRows(PictureRows):
@@ -140,10 +143,14 @@ async def test_the_copies_of_another_replica_go_when_a_picture_is_removed(
         await b.ask(LARGE)
         await b.gateway.gateway.taking.take_all()
         [copy] = (tmp_path / "b" / "pictures").glob("[0-9a-f]*")
+        await b.ask(LARGE | {"prompt": "another"})
+        [answer] = (tmp_path / "b" / "results").glob("req_*")
         thumbnail = tmp_path / "b" / "thumbnails" / copy.name
         thumbnail.write_bytes(b"small")
 
         await a.gateway.gateway.library.remove([await first_picture(a)])
         await b.gateway.gateway.library.remove_strays(0)
+        await a.gateway.gateway.erasure(a.gateway.database.by(ADMIN)).erase("lin")
+        await b.gateway.gateway.taking.sweep(2**62)
 
-        assert (copy.exists(), thumbnail.exists()) == (False, False)
+        assert (copy.exists(), thumbnail.exists(), answer.exists()) == (False, False, False)
