@@ -94,8 +94,8 @@ async def save(
     ctx: ApiContext,
     pictures: PictureIds,
     to: Annotated[
-        Path, typer.Option("--to", metavar="P", help="A directory, or for one picture a file.", show_default=False)
-    ] = Path(),
+        str, typer.Option("--to", metavar="P", help="A directory, or for one picture a file.", show_default=False)
+    ] = ".",
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Save pictures as files, byte for byte as the relay sent them. Private ones leave a line in the audit log."""
@@ -109,13 +109,15 @@ async def save(
     ctx.out.rows(_SAVED, {"object": "list", "data": saved})
 
 
-def _place(to: Path, count: int, *, force: bool) -> tuple[Path, str | None]:
-    """Return the directory that pictures are saved in, and the name of the file where one picture has one. Raises InvalidValue."""
+def _place(given: str, count: int, *, force: bool) -> tuple[Path, str | None]:
+    """Return the directory that pictures are saved in, and the name of the file where one picture has one. A slash at the end of
+    the path names a directory. Raises InvalidValue."""
+    to = Path(given)
     if to.is_file() and count > 1:
         raise InvalidValue(f"{to} is a file, and {count} pictures need a directory.", param="to")
     if to.is_file() and not force:
         raise _exists(to)
-    folder, name = (to, None) if to.is_dir() or count > 1 else (to.parent, to.name)
+    folder, name = (to, None) if given.endswith(os.sep) or to.is_dir() or count > 1 else (to.parent, to.name)
     folder.mkdir(parents=True, exist_ok=True)
     return folder, name
 

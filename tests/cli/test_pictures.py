@@ -66,15 +66,18 @@ def test_pictures_are_found_and_saved_byte_for_byte(targets: Targets, side: str)
     listed = run("pictures list --user lin --words cat --json").json["data"]
     run(f"pictures save {FIRST} {SECOND} --to out/new")
     saved = run(f"pictures save {FIRST} --to one.png --json").json["data"]
+    in_folder = run(f"pictures save {FIRST} --to fresh/ --json").json["data"]
 
     assert [(each["id"], each["prompt"]) for each in listed] == [(SECOND, "a red cat"), (FIRST, "a red cat")]
     assert run(f"pictures show {FIRST} --json").json == listed[1]
     assert (folder / f"out/new/{FIRST}.png").read_bytes() == (folder / "one.png").read_bytes() == BYTES
     assert (folder / f"out/new/{SECOND}.png").read_bytes() == BYTES[::-1]
     assert (saved[0]["file"], saved[0]["bytes"]) == ("one.png", len(BYTES))
+    assert in_folder[0]["file"] == f"fresh/{FIRST}.png"
+    assert (folder / f"fresh/{FIRST}.png").read_bytes() == BYTES
     log = run("audit-log --event picture.opened --limit 100 --json").json["data"]
     parts = [each["after"]["part"] for each in log]
-    assert (parts.count("content"), parts.count("prompt")) == (3, 1)
+    assert (parts.count("content"), parts.count("prompt")) == (4, 1)
 
 
 @pytest.mark.parametrize("side", SIDES)
