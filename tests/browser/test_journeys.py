@@ -103,6 +103,50 @@ async def test_an_owner_rotates_a_key_that_leaked_and_follows_the_money(browser:
     assert secret != house.keys["mia"].key and secret.startswith("sk-ig-")
 
 
+@pytest.mark.parametrize(("locale", "scheme", "width"), [("en-GB", "light", 1280), ("zh-CN", "dark", 390)])
+async def test_a_member_finds_a_picture_hands_out_a_link_and_deletes_another(
+    browser: Browser, house: House, locale: str, scheme: str, width: int
+) -> None:
+    words = CHINESE if locale == "zh-CN" else ENGLISH
+    await house.buy("mia", "Lighthouse <b>, " + "with many words " * 20)
+    ids = await house.buy("mia", "harbour", n=3)
+    async with desk_of(browser, house.running.url, locale=locale, scheme=scheme, width=width) as desk:
+        await sign_in(desk, "mia", words)
+        await desk.page.click("nav a[href$='/pictures']")
+        await desk.page.wait_for_load_state("networkidle")
+        await desk.check()
+        await desk.page.check("input[name=id] >> nth=0")
+        await desk.page.check("input[name=id] >> nth=1")
+        await desk.check()
+        async with desk.page.expect_download() as download:
+            await desk.page.click("button:has-text('ZIP')")
+        assert (await (await download.value).path()).stat().st_size > 1000
+
+        await desk.page.fill("main [name=q]", "lighthouse")
+        await desk.page.press("main [name=q]", "Enter")
+        await desk.page.wait_for_url("**q=lighthouse**")
+        await desk.page.click(".tiles a")
+        await desk.page.wait_for_selector(".panel")
+        assert "Lighthouse <b>, with" in await desk.page.inner_text(".prompt")
+        await desk.page.click(".prompt summary")
+        await desk.check()
+        await desk.page.click("button[value=link]")
+        url = await desk.page.input_value("#link")
+        assert await desk.page.evaluate("getSelection().toString()") == url
+        await desk.check()
+        await desk.page.click("[data-close]")
+        await desk.page.wait_for_selector(".panel", state="detached")
+
+        await desk.open(f"/pictures/{ids[0]}")
+        await desk.page.click(".panel .do summary")
+        await desk.page.click("button[value=delete] >> visible=true")
+        await desk.page.wait_for_selector("[role=status]")
+        await desk.check()
+        await desk.open(f"/pictures/{ids[0]}")
+        desk.wrong = [told for told in desk.wrong if "404" not in told]
+        await desk.check()
+
+
 async def test_it_works_over_plain_http_under_the_name_of_a_host(browser: Browser, house: House) -> None:
     url = house.running.url.replace("127.0.0.1", LAN_HOST)
     async with desk_of(browser, url) as desk:

@@ -192,7 +192,7 @@ async def _page(
         may_change=gallery.may_change,
         longer=LONGER_DAYS,
         done=visit.query.get("done", ""),
-        done_counts=(visit.query.get("count", "1"), visit.query.get("others", "")),
+        done_counts=(_number(visit, "count"), _number(visit, "others")),
     )
 
 
@@ -242,6 +242,11 @@ async def _projects(visit: Visit) -> list[tuple[str, str]]:
         page = await projects.page_of_projects(visit.database, Cursor(limit=1000), include_archived=True)
         return [(project.id, project.name) for project in page.records]
     return await members.active_projects_of(visit.database, visit.user.user_id)
+
+
+def _number(visit: Visit, name: str) -> int:
+    text = visit.query.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
 
 
 def _left_s(visit: Visit, found: PictureDetail) -> int:

@@ -29,7 +29,7 @@ document.addEventListener("swapped", () => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || (event.target instanceof Element && event.target.matches("input, select"))) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || (event.target instanceof Element && event.target.matches("input, select, textarea"))) return;
   const named = { ArrowLeft: "[rel=prev]", ArrowRight: "[rel=next]", Escape: "[data-close]" }[event.key];
   const link = named && document.querySelector(`.panel .bar ${named}`);
   if (link instanceof HTMLElement) link.click();
