@@ -24,6 +24,7 @@ class Destination:
 
 
 DESTINATIONS = (
+    Destination("/create", _("Create"), "create", ("owner", "member")),
     Destination("/pictures", _("Pictures"), "pictures"),
     Destination("/usage", _("Usage"), "usage"),
     Destination("/keys", _("Keys"), "keys"),
@@ -43,4 +44,4 @@ def destinations(visit: "Visit") -> list[Destination]:
 
 def landing(role: AccessRole) -> str:
     """Return the page that a person of this role sees first."""
-    return next(each.path for each in DESTINATIONS if role in each.roles and each.path != "/pictures")
+    return "/create" if role == "member" else "/usage"

@@ -89,19 +89,19 @@ class Visit:
             return self.parts.public_url.rstrip("/").removesuffix("/v1")
         return f"{self.request.url.scheme}://{self.request.headers.get('host', '')}"
 
-    async def form(self) -> dict[str, str]:
+    async def form(self, bytes_max: int = FORM_BYTES_MAX) -> dict[str, str]:
         """Read the fields of a form; of a name given twice the last. Raises BodyTooLarge."""
-        return dict(await self.form_items())
+        return dict(await self.form_items(bytes_max))
 
-    async def form_items(self) -> list[tuple[str, str]]:
+    async def form_items(self, bytes_max: int = FORM_BYTES_MAX) -> list[tuple[str, str]]:
         """Read the fields of a form, names given twice included. Raises BodyTooLarge, and BadRequest for one that stalls."""
         read = bytearray()
         try:
             async with asyncio.timeout(FORM_TIMEOUT_S):
                 async for piece in self.request.stream():
                     read += piece
-                    if len(read) > FORM_BYTES_MAX:
-                        raise BodyTooLarge(f"The form has more than {FORM_BYTES_MAX:,} bytes; send less.")
+                    if len(read) > bytes_max:
+                        raise BodyTooLarge(f"The form has more than {bytes_max:,} bytes; send less.")
         except TimeoutError:
             raise BadRequest("The form stalled; send it again.") from None
         text = bytes(read).decode("utf-8", "replace").replace("\0", "")

@@ -59,9 +59,9 @@ async def test_a_member_is_invited_makes_a_key_and_revokes_it(
         await desk.press(words["set"])
         await desk.page.wait_for_selector("nav")
         await desk.check()
-        assert desk.page.url.endswith("/console/usage")
+        assert desk.page.url.endswith("/console/create")
 
-        await desk.page.click("nav a >> nth=1")
+        await desk.page.click("nav a[href$='/keys']")
         await desk.check()
         await desk.page.click("main a[href$='/keys/new'] >> nth=0")
         await desk.check()

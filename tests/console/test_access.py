@@ -12,10 +12,10 @@ from app.control.invitations import invite
 from app.sandbox import RunningSandbox
 from tests.console.conftest import NASTY, PASSWORD, House, open_house
 
-Who = Literal["anybody", "people", "own", "changers", "buyer", "not readers"]
+Who = Literal["anybody", "people", "own", "changers", "buyer", "not readers", "buyers"]
 """Whoever opens it; people who are signed in; owners, readers, and members for what is their own; of those who may change it,
 owners and the member whose it is; only the member who bought the private picture; owners and
-members."""
+members; those, where readers see no page."""
 VISITORS = ("", "ended", "key", "max", "mia", "rita", "olga")
 """Nobody, a session that ended, an API key, another member, the member whose things they are, a reader, an owner."""
 
@@ -31,6 +31,7 @@ class Page:
     fields: dict[str, str] = field(default_factory=dict)
 
 
+PICTURE = {"project": "proj_default", "model": "seedream-3.0", "prompt": "a fox", "token": "once"}
 PAGES = [
     Page("GET", "", status=303),
     Page("GET", "/search", status=303),
@@ -44,6 +45,10 @@ PAGES = [
     Page("GET", "/account"),
     Page("POST", "/account/password", status=400, fields={"current": "wrong", "password": "x" * 10, "again": "x" * 10}),
     Page("POST", "/account/sessions/{session_id}/end", status=404),
+    Page("GET", "/create", "buyers"),
+    Page("GET", "/create/jobs", "buyers"),
+    Page("POST", "/create/price", "buyers", fields=PICTURE),
+    Page("POST", "/create", "buyers", 303, PICTURE),
     Page("GET", "/usage"),
     Page("GET", "/usage.csv"),
     Page("GET", "/keys"),
@@ -78,6 +83,8 @@ def expected(page: Page, who: str) -> tuple[int, bool]:
         return 403, False
     if page.who == "buyer" and who in ("rita", "olga"):
         return 403, False
+    if page.who == "buyers" and who == "rita":
+        return 404, False
     return page.status, page.path == "/sign-out"
 
 

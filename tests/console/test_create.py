@@ -1,7 +1,10 @@
 """Purchases in the console: bought once, with the person's own key there, inside the same limits as by the API."""
 
 import asyncio
+import re
+from typing import Any
 
+import httpx2
 import pytest
 
 from app.control.console_keys import console_key, grant_in_project
@@ -9,9 +12,20 @@ from app.control.keys import rotate_key, show_key
 from app.control.project_keys import delete_project_key, move_project_key
 from app.errors import Conflict, NotFound
 from tests.administration import PEPPER
-from tests.console.conftest import House
+from tests.console.conftest import NASTY, House
 
 DEFAULT = "proj_default"
+FOX = {"project": DEFAULT, "model": "seedream-3.0", "prompt": "a fox in the snow", "n": "2", "token": "first"}
+
+
+async def buy(house: House, who: str = "mia", **changed: str) -> httpx2.Response:
+    return await house.post("/create", who, **FOX | changed)
+
+
+async def ended(house: House) -> list[dict[str, Any]]:
+    """The book, once every request in it has ended."""
+    await house.running.gateway.image_service.wait_until_idle()
+    return await house.running.rows()
 
 
 async def test_a_console_key_is_made_once_and_authenticates_nobody(house: House) -> None:
@@ -42,3 +56,90 @@ async def test_nobody_has_a_console_key_in_a_project_that_is_not_theirs(house: H
     for who, project in (("max", posters), ("mia", "proj_nothing")):
         with pytest.raises(NotFound, match="nothing was bought"):
             await console_key(database, house.users[who], project)
+
+
+async def test_a_form_that_is_sent_twice_buys_once(house: House) -> None:
+    answers = await asyncio.gather(*(buy(house) for _ in range(3)), buy(house))
+
+    assert {answer.status_code for answer in answers} == {303}
+    assert len({answer.headers["location"] for answer in answers}) == 1
+    (row,) = await ended(house)
+    assert (row["state"], row["via"], row["n"], row["user_id"]) == ("settled", "console", 2, house.users["mia"])
+    again = await buy(house)
+    assert again.headers["location"] == answers[0].headers["location"]
+    assert len(await ended(house)) == 1
+
+
+async def test_another_wish_with_an_old_form_buys_nothing_and_keeps_the_prompt(house: House) -> None:
+    await buy(house)
+
+    answer = await buy(house, prompt="a bear")
+
+    assert answer.status_code == 422 and "a bear</textarea>" in answer.text and "nothing was charged" in answer.text
+    assert len(await ended(house)) == 1
+    token = re.search(r'name="token" value="([^"]+)"', answer.text)
+    assert token is not None and (await buy(house, prompt="a bear", token=token[1])).status_code == 303
+    assert len(await ended(house)) == 2
+
+
+async def test_a_purchase_is_held_to_the_limits_and_told_before(house: House) -> None:
+    await house.running.limit("user", house.users["mia"], "images", "day", 3)
+
+    told = await house.post("/create/price", "mia", **FOX | {"n": "4"})
+    refused = await buy(house, n="4")
+
+    assert "would be refused by the limit of the person per day" in told.text
+    assert refused.status_code == 429 and "a fox in the snow</textarea>" in refused.text
+    assert await house.running.rows() == []
+    assert (await buy(house, n="3")).status_code == 303
+    await ended(house)
+    assert (await buy(house, n="1", token="second")).status_code == 429
+    assert len(await house.running.rows()) == 1
+
+
+async def test_a_member_buys_in_no_project_and_no_model_that_is_not_theirs(house: House) -> None:
+    posters = (await show_key(house.running.database, house.keys["posters"].id)).project_id
+    for changed in (
+        {"project": posters},
+        {"project": "proj_nothing"},
+        {"project": ""},
+        {"model": "nothing"},
+        {"n": "x"},
+    ):
+        assert (await buy(house, "max", **changed)).status_code in (400, 404), changed
+    assert (await buy(house, "max", token="")).status_code == 400
+    assert (await buy(house, "rita")).status_code == 404
+    assert (await house.post("/create", "mia", origin="http://evil.example", **FOX)).status_code == 403
+    assert await house.running.rows() == []
+
+
+async def test_the_price_on_the_page_is_the_one_that_is_booked(house: House) -> None:
+    told = (await house.post("/create/price", "mia", **FOX)).text
+    answer = await buy(house)
+    (row,) = await ended(house)
+
+    price = f"{row['cost_micros'] / 1_000_000:.2f} CNY"
+    assert f"<b>{price}</b> at most" in told
+    page = (await house.get(answer.headers["location"].removeprefix("/console"), "mia")).text
+    assert f"<b>{price}</b>" in page
+    spent = [each["spent"] for each in await house.running.counters() if each["spent"]]
+    assert row["cost_micros"] in spent
+    usage = (await house.get("/usage.csv?by=key&period=today", "mia")).text
+    assert f"Console,1,2,{price.removesuffix(' CNY')},CNY" in usage, usage
+    again = (await house.post("/create/price", "mia", **FOX)).text
+    assert "You made this 0 minutes ago." in again and f"/console/pictures/{row['id']}_0" in again
+
+
+async def test_a_job_is_its_row_for_its_buyer_only_and_words_stay_text(house: House) -> None:
+    answer = await buy(house, prompt=NASTY, model="gpt-image-1")
+    (row,) = await ended(house)
+    await house.running.gateway.taking.take_all()
+    job = answer.headers["location"].removeprefix("/console")
+
+    own, others = (await house.get(job, "mia")).text, (await house.get(job, "max")).text
+
+    assert NASTY not in own and "&lt;script&gt;" in own and row["id"] in own
+    assert "&lt;script&gt;" not in others
+    assert 'value="gpt-image-1" checked' in own
+    thumbnail = re.search(r'src="(/v1/images/pictures/[^"]+/thumbnail)"', own)
+    assert thumbnail is not None and thumbnail[1].split("/")[4] == f"{row['id']}_0"

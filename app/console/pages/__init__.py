@@ -1,6 +1,6 @@
 """Pages of the console. A page is a module here with `routes` (method, path below /console, handler), a template and a test."""
 
-from app.console.pages import account, home, invite, keys, oidc, pictures, sign_in, usage
+from app.console.pages import account, create, home, invite, keys, oidc, pictures, sign_in, usage
 
 ROUTES = (
     *home.routes,
@@ -8,6 +8,7 @@ ROUTES = (
     *oidc.routes,
     *invite.routes,
     *account.routes,
+    *create.routes,
     *pictures.routes,
     *usage.routes,
     *keys.routes,

@@ -1,0 +1,66 @@
+"""Form for a picture from text: what people choose, and the image request it makes."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from app.core import parameters
+from app.core.request import GPT_IMAGE, ImageRequest
+from app.core.retry import Retry
+from app.store.console_jobs import Job
+
+BACKGROUNDS = ("auto", "transparent", "opaque")
+OUTPUT_FORMATS = ("png", "jpeg", "webp")
+COUNTS = range(1, parameters.N_MAX + 1)
+FORM_BYTES_MAX = 16 * parameters.PROMPT_CHARS_MAX
+"""Most bytes of the form: a long prompt, of which each character may take 12 bytes, and its other fields."""
+NO_PROMPT = "-"
+"""Prompt of a quote before there is one. No price depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateForm:
+    """Fields of the form as they were sent; empty ones are left to the relay. `token` is its Idempotency-Key."""
+
+    prompt: str = ""
+    project: str = ""
+    model: str = ""
+    n: str = "1"
+    size: str = ""
+    quality: str = ""
+    background: str = ""
+    output_format: str = ""
+    token: str = ""
+
+    @classmethod
+    def from_fields(cls, given: Mapping[str, str]) -> "CreateForm":
+        """Make the form from what a browser sent or an address holds."""
+        known = {field.name: given[field.name] for field in fields(cls) if given.get(field.name)}
+        return cls(**known | {"prompt": given.get("prompt", "").replace("\r\n", "\n")})
+
+    @classmethod
+    def from_job(cls, job: Job) -> "CreateForm":
+        """Make the form that bought a job, as far as the book keeps it."""
+        facts = {"size": job.size or "", "quality": job.quality or "", "prompt": job.prompt or ""}
+        return cls(project=job.project_id, model=job.asked_model or job.model, n=str(job.n), **facts)
+
+    def renewed(self) -> "CreateForm":
+        """Return the form with a token of its own, so that sending it buys anew."""
+        return replace(self, token=secrets.token_urlsafe(18))
+
+    @property
+    def is_openai(self) -> bool:
+        """True for a model that knows `background` and `output_format`."""
+        return self.model.startswith(GPT_IMAGE)
+
+    def request(self, prompt: str = "") -> ImageRequest:
+        """Make the image request, with another prompt where one is given. Raises as `parameters.generation` does."""
+        names = ("model", "size", "quality", *(("background", "output_format") if self.is_openai else ()))
+        chosen: dict[str, Any] = {name: value for name in names if (value := getattr(self, name))}
+        count = int(self.n) if self.n.isascii() and self.n.isdigit() and len(self.n) < 4 else self.n
+        return parameters.generation({"prompt": prompt or self.prompt, "n": count, **chosen})
+
+    def retry(self) -> Retry:
+        """Return the retry headers that the form stands for. Raises InvalidValue for a token that no form of ours has."""
+        return Retry.from_headers({"idempotency-key": f"console-{self.token}" if self.token else ""})

@@ -1,0 +1,81 @@
+// @ts-check
+// On the page that makes pictures: follow the price while the form is filled in, and the jobs until they have ended. Both replace
+// parts of the page by those of a page that the server renders.
+
+const PAUSE_MS = 350;
+const FOLLOW_MS = 1500;
+
+/** @type {AbortController | null} */
+let asking = null;
+let timer = 0;
+
+/**
+ * Replace elements of this page, by id, by those of an answer.
+ * @param {Response} answer
+ * @param {string[]} ids
+ */
+async function replace(answer, ids) {
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const id of ids) {
+    const found = page.getElementById(id);
+    if (found !== null) document.getElementById(id)?.replaceWith(found);
+  }
+}
+
+/**
+ * @param {HTMLFormElement} form
+ * @param {string} changed  Name of the field that changed.
+ */
+async function price(form, changed) {
+  asking?.abort();
+  asking = new AbortController();
+  const body = new URLSearchParams();
+  for (const [name, value] of new FormData(form)) body.append(name, String(value));
+  const shown = document.getElementById("price");
+  shown?.classList.add("loading");
+  try {
+    const answer = await fetch(form.dataset.price ?? "", { method: "POST", body, signal: asking.signal });
+    if (!answer.ok || answer.redirected) throw new Error("no price");
+    await replace(answer, changed === "model" || changed === "project" ? ["options", "price"] : ["price"]);
+    if (changed === "model") /** @type {HTMLElement | null} */ (form.querySelector("[name=model]:checked"))?.focus();
+  } catch {
+    if (!asking.signal.aborted) shown?.classList.remove("loading");
+  }
+}
+
+document.addEventListener("input", (event) => {
+  const field = event.target;
+  if (!(field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement || field instanceof HTMLSelectElement)) return;
+  const form = field.form;
+  if (form?.dataset.price === undefined) return;
+  clearTimeout(timer);
+  timer = setTimeout(() => void price(form, field.name), field.name === "prompt" ? PAUSE_MS : 0);
+});
+
+async function follow() {
+  const address = document.getElementById("jobs")?.dataset.follow;
+  if (address !== undefined && !document.hidden) {
+    try {
+      const answer = await fetch(address);
+      if (answer.ok && !answer.redirected) await replace(answer, ["jobs"]);
+    } catch {
+      // The next turn tries again.
+    }
+  }
+  setTimeout(follow, FOLLOW_MS);
+}
+
+/** Count the seconds of jobs between two answers; `data-since` is in milliseconds. */
+function count() {
+  for (const element of document.querySelectorAll("[data-since]")) {
+    if (!(element instanceof HTMLElement)) continue;
+    const since = Number(element.dataset.since) + 1000;
+    element.dataset.since = String(since);
+    element.textContent = (element.textContent ?? "").replace(/\d+/, String(Math.floor(since / 1000)));
+  }
+}
+
+if (document.querySelector("form[data-price]") !== null) {
+  setTimeout(follow, FOLLOW_MS);
+  setInterval(count, 1000);
+}
