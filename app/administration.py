@@ -254,7 +254,8 @@ def pictures_from(
     )
     library = library_from(settings, kept_answers.directory.parent, rows.database, clock, kept_answers)
     storing = PictureStoring(files, settings.pictures_keep_days * DAY_MS)
-    return PictureTaking(kept_answers, rows, storing, fetcher, clock, library.thumbnails.hear), library
+    taking = PictureTaking(kept_answers, rows, storing, fetcher, clock, library.thumbnails.hear)
+    return taking, replace(library, take_now=taking.take_now if taking.keep_ms else None)
 
 
 def duplicates_from(settings: Settings, kept_answers: KeptAnswers, clock: Clock, pepper: bytes) -> Duplicates:

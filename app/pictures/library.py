@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -57,6 +57,8 @@ class PictureLibrary:
     thumbnails: Thumbnails
     clock: Clock
     bytes_max: int
+    take_now: Callable[[str], Awaitable[None]] | None = None
+    """Taking of the pictures of one request at once; None where that is another process's."""
     searching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Place of the one search for words that runs at a time: others wait without a connection to the database."""
 
@@ -67,11 +69,29 @@ class PictureLibrary:
 
     async def show(self, viewer: Viewer, picture_id: str) -> PictureDetail:
         """Read a picture that a viewer may see. Raises NotFound for any other, StoreUnavailable."""
-        async with self.rows.database.read() as connection:
-            found = await find_picture(connection, viewer, picture_id)
+        found = await self._found(viewer, picture_id)
+        if found is None and await self._taken_now(picture_id):
+            found = await self._found(viewer, picture_id)
         if found is None:
             raise NotFound(NO_PICTURE)
         return found
+
+    async def _found(self, viewer: Viewer, picture_id: str) -> PictureDetail | None:
+        async with self.rows.database.read() as connection:
+            return await find_picture(connection, viewer, picture_id)
+
+    async def _taken_now(self, picture_id: str) -> bool:
+        """Have the pictures of a stored answer kept at once, if they are not yet: an answer names its pictures a moment before.
+        Return False when there is nothing to keep. Raises BlobUnavailable when they cannot be kept now."""
+        request_id = picture_id.rpartition("_")[0]
+        if self.take_now is None or not await self.rows.untaken_of([request_id]):
+            return False
+        await self.take_now(request_id)
+        if await self.rows.untaken_of([request_id]):
+            raise BlobUnavailable(
+                "The pictures of this answer are not stored yet. Nothing is lost; try again in a moment."
+            )
+        return True
 
     async def several(self, viewer: Viewer, picture_ids: Sequence[str]) -> list[PictureDetail]:
         """Read those of these pictures that a viewer may see, newest first. Raises StoreUnavailable."""
@@ -91,6 +111,7 @@ class PictureLibrary:
         now_ms = self.clock.now_ms()
         if kept_until_ms is not None and not now_ms < kept_until_ms <= now_ms + KEEP_MS_MAX:
             raise InvalidValue("kept_until must be in the future, and within ten years.", param="kept_until")
+        await self.show(viewer, picture_id)
         async with self.rows.database.transaction() as connection:
             is_own = await change_picture(
                 connection, viewer, picture_id, visibility=visibility, kept_until_ms=kept_until_ms
@@ -114,6 +135,8 @@ class PictureLibrary:
     async def find(self, picture_id: str) -> PictureRecord:
         """Read a picture for whoever has a link to it. Raises NotFound, StoreUnavailable."""
         record = await self.rows.find(picture_id)
+        if record is None and await self._taken_now(picture_id):
+            record = await self.rows.find(picture_id)
         if record is None:
             raise NotFound(NO_PICTURE)
         return record

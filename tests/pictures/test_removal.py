@@ -1,6 +1,7 @@
 """Removal of a picture's file while another process records a picture of the same bytes: the paid bytes stay."""
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -154,3 +155,17 @@ async def test_the_copies_of_another_replica_go_when_a_picture_is_removed(
         await b.gateway.gateway.taking.sweep(2**62)
 
         assert (copy.exists(), thumbnail.exists(), answer.exists()) == (False, False, False)
+
+
+async def test_a_picture_that_was_bought_just_now_can_be_seen_and_deleted_before_its_chore(client: Client) -> None:
+    first, second = [await client.ask(LARGE | {"prompt": prompt}, key=prompt) for prompt in ("a", "b")]
+    one, two = (f"/v1/images/pictures/{answer.headers['x-request-id']}_0" for answer in (first, second))
+
+    deleted = await client.http.delete(one, headers={"Authorization": f"Bearer {client.key.key}"})
+    content, shown = await client.get(f"{two}/content"), await client.get(two)
+
+    assert [answer.status_code for answer in (deleted, content, shown)] == [200, 200, 200]
+    assert content.content == base64.b64decode(second.json()["data"][0]["b64_json"])
+    await client.gateway.gateway.taking.take_all()
+    gone = await client.get(one)
+    assert (gone.status_code, (await client.ask(LARGE | {"prompt": "a"}, key="a")).status_code) == (404, 410)
