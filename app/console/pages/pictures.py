@@ -167,7 +167,7 @@ async def _page(
     gallery, asked, after = Gallery(visit), PictureQuestion.of(visit), visit.query.get("after")
     try:
         page = await gallery.page(asked, after)
-    except InvalidValue:  # The picture that the page begins after was deleted.
+    except InvalidValue:  # The address begins after a picture that never was, or is somebody else's.
         page, after = await gallery.page(asked, None), None
     is_gone = "picture_id" in visit.request.path_params and found is None
     ids = [each.record.id for each in page.records]
