@@ -37,7 +37,12 @@ async def response_to(
         with gateway.image_service.places.converting():
             answer = await forms(request).as_asked(answer, pending.request_id, public_url(request))
         return ResultResponse(pending, answer, connection, gateway.currency)
-    events = pending.events()
+
+    async def convert(answer: BookedAnswer) -> BookedAnswer:
+        with gateway.image_service.places.converting():
+            return await forms(request).as_events(answer, pending.request_id)
+
+    events = pending.events(convert)
     return EventResponse(pending, await anext(events), events, connection)
 
 

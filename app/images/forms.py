@@ -13,11 +13,11 @@ from app.images.answers import KeptAnswers
 from app.images.booking import BookedAnswer
 from app.images.links import PictureLinks
 from app.images.taking import PictureTaking
-from app.spool import Slice
+from app.spool import Segments, Slice
 from app.store.pictures import PictureRecord
 from app.upstream.answer import images_response
 from app.upstream.images import Images
-from app.upstream.skeleton import LongString
+from app.upstream.skeleton import LongString, compact_json
 
 log = structlog.get_logger()
 
@@ -49,6 +49,25 @@ class AnswerForms:
             spool = ExtendedSpool(self.kept_answers.directory, spool, conversion.encoded)
         segments = images_response(images, created_s=images.created or 0)
         return replace(answer, images=images, segments=segments, spool=spool)
+
+    async def as_events(self, answer: BookedAnswer, request_id: str) -> BookedAnswer:
+        """Put base64 in place of the links in the events of a booked stream. Never raises: what cannot be fetched stays a link."""
+        images, segments = answer.images, answer.segments
+        if images is None or all("b64_json" in item for item in images.items):
+            return answer
+        conversion = _Conversion(request_id, "b64_json", None, answer.spool.size_bytes)
+        try:
+            await self._prepare(conversion, images)
+            for index, item in enumerate(images.items):
+                if "b64_json" not in item and (b64 := await self._encoded(conversion, index)) is not None:
+                    segments = _with_base64(segments, item["url"], b64)
+        except Exception as exc:
+            log.warning("a stream is sent as the relay sent it", request_id=request_id, exc_info=_if_bug(exc))
+            return answer
+        if not conversion.encoded:
+            return answer
+        spool = ExtendedSpool(self.kept_answers.directory, answer.spool, conversion.encoded)
+        return replace(answer, segments=segments, spool=spool)
 
     async def _prepare(self, conversion: "_Conversion", images: Images) -> None:
         """Have the links of the relay fetched, then read which pictures are kept and how long a link to them works."""
@@ -99,6 +118,16 @@ class _Conversion:
     kept: Mapping[int, PictureRecord] = field(default_factory=dict)
     expires_s: int | None = None
     encoded: list[CutPicture] = field(default_factory=list)
+
+
+def _with_base64(segments: Segments, url: str, b64: LongString) -> Segments:
+    """Put base64 in place of the first member `url` with this value. Its quotes are escaped in the strings of other members."""
+    member = compact_json({"url": url})[1:-1]
+    for number, segment in enumerate(segments):
+        if isinstance(segment, bytes) and member in segment:
+            before, _, after = segment.partition(member)
+            return [*segments[:number], before + b'"b64_json":"', b64.piece, b'"' + after, *segments[number + 1 :]]
+    return segments
 
 
 def _is_other(item: dict[str, Any], wanted: ResponseFormat | None, base_url: str | None) -> bool:

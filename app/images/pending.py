@@ -1,7 +1,7 @@
 """Pending answers: a client's view of an exchange, or of its replay, which goes on when the client leaves."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +72,9 @@ class PendingAnswer:
             raise self._with_rate_headers(error)
         return self._task.result()
 
-    async def events(self) -> AsyncGenerator[bytes]:
+    async def events(self, convert: Callable[[BookedAnswer], Awaitable[BookedAnswer]]) -> AsyncGenerator[bytes]:
         """Yield the chunks of a streamed answer, with a comment after each 15 s of silence, because proxies cut a silent stream.
-        Raises as `result` does, at any point."""
+        `convert` changes the form of what was held back until the booking. Raises as `result` does, at any point."""
         queue = self.queue
         assert queue is not None
         try:
@@ -86,7 +86,10 @@ class PendingAnswer:
                     break
                 if not await self._wait(queue):
                     yield KEEP_ALIVE
-            booked = await self.result()
+            conversion = asyncio.ensure_future(convert(await self.result()))
+            while not (await asyncio.wait({conversion}, timeout=KEEP_ALIVE_S))[0]:
+                yield KEEP_ALIVE
+            booked = conversion.result()
             try:
                 for chunk in segments_chunks(booked.segments, booked.spool):
                     yield chunk

@@ -85,7 +85,9 @@ class ReceivedAnswer:
     queue: EventQueue | None
     completed: list[ClientEvent] = field(default_factory=list)
     _held: Segments = field(default_factory=list, init=False)
-    """Frame of the last image, once there are as many as were asked for: it is sent when the request is booked."""
+    """Frames that are sent when the request is booked: that of the last image, once there are as many as were asked for, and all
+    from the first link on, because what links lead to is fetched then."""
+    _has_links: bool = field(default=False, init=False)
     _preamble: Preamble = field(default_factory=Preamble, init=False)
     _skeleton: Skeleton | None = field(default=None, init=False)
     _reader: EventReader = field(default_factory=EventReader, init=False)
@@ -200,7 +202,10 @@ class ReceivedAnswer:
             return self._complete_so_far() or event.verdict
         if event.images is not None:
             self.completed.append(event)
-        if len(self.completed) < self.request.n:
+            self._has_links = self._has_links or any("b64_json" not in item for item in event.images.items)
+        if self._has_links and event.images is not None:
+            self._held = [*self._held, *event.frame]
+        elif len(self.completed) < self.request.n:
             self._send(event.frame, droppable=event.kind == "partial")
         elif event.images is not None:  # A relay can send more images than were asked for.
             self._send(self._held)
