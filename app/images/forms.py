@@ -1,5 +1,6 @@
 """Forms of the pictures in an answer: base64 or links, as its client asked, whatever the relay sent."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +21,7 @@ from app.upstream.images import Images
 from app.upstream.skeleton import LongString, compact_json
 
 log = structlog.get_logger()
+_OUTPUT_FORMAT = re.compile(rb'"output_format":"[^"]*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class AnswerForms:
             await self._prepare(conversion, images)
             for index, item in enumerate(images.items):
                 if "b64_json" not in item and (b64 := await self._encoded(conversion, index)) is not None:
-                    segments = _with_base64(segments, item["url"], b64)
+                    kind = conversion.kept[index].media_type if images.output_format is None else None
+                    segments = _with_base64(segments, item["url"], b64, kind)
         except Exception as exc:
             log.warning("a stream is sent as the relay sent it", request_id=request_id, exc_info=_if_bug(exc))
             return answer
@@ -120,12 +123,16 @@ class _Conversion:
     encoded: list[CutPicture] = field(default_factory=list)
 
 
-def _with_base64(segments: Segments, url: str, b64: LongString) -> Segments:
-    """Put base64 in place of the first member `url` with this value. Its quotes are escaped in the strings of other members."""
+def _with_base64(segments: Segments, url: str, b64: LongString, media_type: str | None) -> Segments:
+    """Put base64 in place of the first member `url` with this value. Its quotes are escaped in the strings of other members.
+    `media_type` is that of the picture where the relay did not name it; the event names what was asked for, or PNG."""
     member = compact_json({"url": url})[1:-1]
     for number, segment in enumerate(segments):
         if isinstance(segment, bytes) and member in segment:
             before, _, after = segment.partition(member)
+            if media_type is not None:
+                format = media_type.removeprefix("image/").encode()
+                after = _OUTPUT_FORMAT.sub(b'"output_format":"%b"' % format, after, count=1)
             return [*segments[:number], before + b'"b64_json":"', b64.piece, b'"' + after, *segments[number + 1 :]]
     return segments
 

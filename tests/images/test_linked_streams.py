@@ -1,13 +1,28 @@
 """Streams whose pictures come as links of the relay: base64 for the client, as of every stream."""
 
 import base64
+import io
 import json
 
 import pytest
+from PIL import Image
 
 from tests.images.client import SMALL
 from tests.images.test_linked import LOOPBACK, PNG, Opened, gone, linking_relay, opened, picture  # noqa: F401  # a fixture
 from tests.upstream.raw_server import Request
+
+
+def jpeg() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "JPEG")
+    return file.getvalue()
+
+
+JPEG = jpeg()
+
+
+async def photograph(request: Request) -> None:
+    await request.answer(JPEG)
 
 
 @pytest.mark.parametrize("is_json", [False, True])
@@ -27,18 +42,19 @@ async def test_a_stream_of_links_is_base64_for_its_client_and_for_a_replay(
                 body, headers=f"Content-Type: {'application/json' if is_json else 'text/event-stream'}"
             )
 
-        answers = {"/one": picture, "/two": picture, "/gone": gone}
+        answers = {"/one": picture, "/two": photograph, "/gone": gone}
         relay.script = [step, *[lambda request: answers[request.line.split(" ")[1]](request)] * 3]
         first = await client.ask(SMALL | {"stream": True, "n": 3}, key="one")
         again = await client.ask(SMALL | {"stream": True, "n": 3}, key="one")
 
     sent = [json.loads(line[6:]) for line in first.text.splitlines() if line.startswith("data: ")]
     assert [each["type"] for each in sent] == ["image_generation.completed"] * 3
-    b64 = base64.b64encode(PNG).decode()
+    first_b64, last_b64 = base64.b64encode(PNG).decode(), base64.b64encode(JPEG).decode()
     assert [(each.get("b64_json"), each.get("url")) for each in sent] == [
-        (b64, None),
+        (first_b64, None),
         (None, items[1]["url"]),
-        (b64, None),
+        (last_b64, None),
     ]
+    assert [sent[0]["output_format"], sent[2]["output_format"]] == ["png", "jpeg"]
     assert again.text == first.text
     assert len(relay.requests) == 4
