@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import structlog
 
+from app.blobs.fetched import FetchedFiles
 from app.errors import GatewayError
 from app.spool import Spool
 from app.store.pictures import UntakenAnswer
@@ -38,19 +38,24 @@ class ReadAnswer:
             spool.close()
 
 
-async def fetch_links(fetcher: PictureFetcher, directory: Path, answer: ReadAnswer) -> None:
-    """Fetch what the links of an answer lead to into files without a name in `directory`. A failure is final, because links of
-    relays end within minutes; the log has its reason. Raises StorageFull."""
-    fetches = [_fetch(fetcher, directory, answer, index, url) for index, url in answer.links()]
+async def fetch_links(fetcher: PictureFetcher, files: FetchedFiles, answer: ReadAnswer) -> None:
+    """Fetch what the links of an answer lead to, unless that is in `files` already. A failure is final, because links of relays end
+    within minutes; the log has its reason. Raises StorageFull."""
+    fetches = [_fetch(fetcher, files, answer, index, url) for index, url in answer.links()]
     for outcome in await asyncio.gather(*fetches, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
 
 
-async def _fetch(fetcher: PictureFetcher, directory: Path, answer: ReadAnswer, index: int, url: str) -> None:
-    spool = Spool(directory)
+async def _fetch(fetcher: PictureFetcher, files: FetchedFiles, answer: ReadAnswer, index: int, url: str) -> None:
+    picture_id = f"{answer.answer.request.id}_{index}"
+    if (found := files.open(picture_id)) is not None:
+        answer.fetched[index] = found
+        return
+    spool, path = files.create(picture_id)
     try:
         await fetcher.fetch(url, spool)
+        files.finish(picture_id, path)
         answer.fetched[index] = spool
     except FetchFailed as exc:
         log_link_only(answer, index, str(exc))
@@ -61,6 +66,7 @@ async def _fetch(fetcher: PictureFetcher, directory: Path, answer: ReadAnswer, i
     finally:
         if index not in answer.fetched:
             spool.close()
+            path.unlink(missing_ok=True)
 
 
 def log_link_only(answer: ReadAnswer, index: int, reason: str) -> None:

@@ -14,15 +14,15 @@ from typing import TypeVar
 
 import structlog
 
-from app.blobs.folder import BlobUnavailable
+from app.blobs.fetched import FetchedFiles
 from app.blobs.picture_files import PictureFiles
 from app.core.endings import RequestEnded, RequestRefused
 from app.core.intervals import DAY_MS
 from app.errors import GatewayError
-from app.images.answers import KeptAnswers, read_stored
+from app.images.answer_removal import AnswerRemoval
+from app.images.answers import KeptAnswers
 from app.images.crash import crash_point
 from app.images.linked import ReadAnswer, fetch_links
-from app.images.replay import request_of
 from app.images.storing import PictureStoring
 from app.spool import Spool
 from app.store.clock import Clock
@@ -43,8 +43,6 @@ AGAIN_S = 5.0
 """Longest wait in which a repeated taking shows whether it fails again."""
 LOST_MS = DAY_MS
 """Time after its expiry in which an answer without a file is waited for: its replica may come back."""
-TRIES = 3
-"""Times that a picture is stored whose file other processes remove."""
 EVER_MS = 2**62
 """Newest answer of the first sweep: the clock of the process that died may have been ahead."""
 T = TypeVar("T")
@@ -82,6 +80,10 @@ class PictureTaking:
     def keep_ms(self) -> int:
         """Time that a picture is kept, in ms; 0 when none are."""
         return self.storing.keep_ms
+
+    @property
+    def removal(self) -> AnswerRemoval:
+        return AnswerRemoval(self.kept_answers, self.rows, self.storing)
 
     @property
     def files(self) -> PictureFiles:
@@ -154,29 +156,11 @@ class PictureTaking:
         """Take the pictures of all answers made at `newest_ms` (Unix ms) or before. It also removes the answers whose
         pictures were taken, but which were not removed then, because the process died or the bucket failed, and copies of answers
         that another replica emptied or erased."""
-        await self._remove_shortened()
+        await self.removal.remove_left()
         after = (0, "")
         while batch := await self.rows.untaken(newest_ms, BATCH, after=after):
             await self._take(batch)
             after = (batch[-1].created_at_ms, batch[-1].request.id)
-
-    async def _remove_shortened(self) -> None:
-        names = await asyncio.to_thread(self.kept_answers.blobs.names)
-        await self._remove(await self.kept_answers.rows.of_erased_people(names))
-        shortened = await self.kept_answers.rows.shortened(names)
-        for first in range(0, len(shortened), BATCH):
-            for answer in await self.rows.taken_of(shortened[first : first + BATCH]):
-                await self._remove_if_ensured(answer)
-
-    async def _remove_if_ensured(self, answer: UntakenAnswer) -> None:
-        if (spool := await self.kept_answers.open_incomplete(answer.request.id)) is None:
-            return
-        read = await self._parsed(answer, spool)
-        try:
-            if await self._ensured(read):
-                await self._remove([answer.request.id])
-        finally:
-            read.close()
 
     async def _take(self, answers: Sequence[UntakenAnswer]) -> None:
         """Take answers without links together, and have a task for each of the others."""
@@ -225,14 +209,16 @@ class PictureTaking:
 
     async def _take_linked(self, request_id: str) -> None:
         """Fetch the links of an answer and take its pictures, if they are not taken yet. Raises GatewayError."""
+        files = FetchedFiles(self.kept_answers.directory)
         for answer in await self.rows.untaken_of([request_id]):
             each = await self._or_none(answer, self._read(answer))
             if each is None:
                 continue
             try:
-                await fetch_links(self.fetcher, self.kept_answers.directory, each)
+                await fetch_links(self.fetcher, files, each)
                 crash_point("after_fetch")
                 await self._record([each])
+                files.remove(f"{request_id}_{index}" for index in each.fetched)
             finally:
                 each.close()
 
@@ -250,20 +236,11 @@ class PictureTaking:
         crash_point("after_pictures")
         shortened = {answer.request_id for answer in taken if answer.body is not None}
         certain = [
-            each.answer.request.id for each in read if each.answer.request.id in recorded and await self._ensured(each)
+            each.answer.request.id
+            for each in read
+            if each.answer.request.id in recorded and await self.removal.ensured(each)
         ]
-        await self._remove([request_id for request_id in certain if request_id in shortened])
-
-    async def _ensured(self, read: ReadAnswer) -> bool:
-        """Return whether all kept pictures of an answer have their files. Those that another process removed while their rows were
-        recorded are stored again; only then the answer may go. Raises StorageFull, BlobUnavailable."""
-        digests = [picture.digest for picture in await self.rows.of_request(read.answer.request.id)]
-        for _ in range(TRIES):
-            if await self.files.blobs.has_all(digests):
-                return True
-            await self.storing.store(read)
-        log.error("a stored answer stays because its picture cannot be stored", request_id=read.answer.request.id)
-        return False
+        await self.removal.remove([request_id for request_id in certain if request_id in shortened])
 
     async def _or_none(self, answer: UntakenAnswer, step: Awaitable[T]) -> T | None:
         """Await a step for an answer. Return None for an error of this program, because others must not wait for an answer that
@@ -284,17 +261,4 @@ class PictureTaking:
         if spool is None:
             is_lost = answer.expires_at_ms <= self.clock.now_ms() - LOST_MS
             return ReadAnswer(answer, Spool(self.kept_answers.directory), ()) if is_lost else None
-        return await self._parsed(answer, spool)
-
-    async def _parsed(self, answer: UntakenAnswer, spool: Spool) -> ReadAnswer:
-        request = answer.request
-        complete = await asyncio.to_thread(read_stored, spool, request_of(request), request.reserved_at_ms // 1000)
-        if complete is None:
-            log.error("a stored answer cannot be read again; its pictures are not kept", request_id=request.id)
-        return ReadAnswer(answer, spool, () if complete is None else complete.images.items)
-
-    async def _remove(self, request_ids: list[str]) -> None:
-        """Remove stored answers that their rows hold shortened. What a bucket does not remove now goes when the row is pruned."""
-        if request_ids:
-            with suppress(BlobUnavailable):
-                await self.kept_answers.blobs.remove(request_ids)
+        return await self.removal.parsed(answer, spool)

@@ -8,6 +8,7 @@ from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
+from app.blobs.fetched import FetchedFiles
 from app.blobs.folder import LISTED_AT_ONCE, Blobs, BlobUnavailable
 from app.blobs.picture_files import PictureFiles
 from app.chores import Chore, WhenFit
@@ -156,7 +157,7 @@ class PictureLibrary:
 
     async def remove_strays(self, young_s: float = STRAY_YOUNG_S) -> None:
         """Remove the files here that no row names, unless they are younger than `young_s`, with the objects of their names in a
-        bucket: pictures that were stored and not recorded, and copies of what another replica has removed.
+        bucket: pictures that were stored, or fetched, and not recorded, and copies of what another replica has removed.
 
         It also ends the removals of processes that died. Raises StoreUnavailable, and BlobUnavailable while the bucket fails.
         """
@@ -165,6 +166,10 @@ class PictureLibrary:
         async for strays in self._strays(self.thumbnails.files, young_s):
             await self.thumbnails.files.blobs.remove(strays)
         await self.files.end_left_aside(self.rows.unnamed)
+        fetched = await asyncio.to_thread((files := FetchedFiles(self.answers.directory)).by_request)
+        for answer in await self.rows.untaken_of(list(fetched)):
+            del fetched[answer.request.id]
+        files.remove(name for names in fetched.values() for name in names)
 
     async def _strays(self, files: PictureFiles, young_s: float) -> AsyncGenerator[list[str], None]:
         await asyncio.to_thread(files.tidy)

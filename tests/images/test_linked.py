@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from blake3 import blake3
 
+from app.blobs.folder import BlobUnavailable
 from app.errors import ConfigurationError, StorageFull
 from app.images.taking import LINKED_AT_ONCE
 from app.pictures.audit import audit_pictures
@@ -23,6 +24,7 @@ from app.settings import read_settings
 from app.store.engine import DatabaseUrl
 from app.store.ledger.columns import LINK_ONLY
 from app.store.tables import is_untaken, pictures, results
+from tests.buckets import TestBucket
 from tests.gateways import Running, running_gateway
 from tests.images.client import SMALL, Client
 from tests.upstream.raw_server import RawServer, Request, running_raw_server
@@ -95,6 +97,42 @@ async def link_only(client: Client) -> tuple[list[int | None], int]:
 
 def files(running: Running) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (running.gateway.data_dir / "pictures").iterdir()}
+
+
+async def test_a_link_is_fetched_once_however_long_the_bucket_is_away(opened: Opened, bucket: TestBucket) -> None:
+    async with linking_relay("{}/one") as relay:
+        client = await opened(relay.url, **LOOPBACK, **bucket.settings)
+        gateway = client.gateway.gateway
+        relay.script += [picture, gone, gone, gone]
+        bucket.server.kill()
+        await client.ask(SMALL, key="one")
+        for _ in range(2):
+            with pytest.raises(BlobUnavailable):
+                await gateway.taking.take_all()
+        fetched = [path.read_bytes() for path in (gateway.data_dir / "results" / "fetched").iterdir()]
+        bucket.server.start()
+        bucket.make()
+        assert await gateway.chores.run_once("uploads of pictures")
+        [row], _ = await taken(client)
+
+    assert [request.line.split(" ")[1] for request in relay.requests[1:]] == ["/one"]
+    assert (row["digest"], fetched) == (blake3(PNG).hexdigest(), [PNG])
+    assert list((gateway.data_dir / "results" / "fetched").iterdir()) == []
+    assert [name for name in await bucket.names() if row["digest"] in name] == [f"pictures/{row['digest']}"]
+
+
+async def test_what_was_fetched_of_an_erased_person_goes_with_their_pictures(opened: Opened) -> None:
+    client = await opened()
+    gateway = client.gateway.gateway
+    await client.ask(SMALL)
+    fetched = gateway.data_dir / "results" / "fetched"
+    fetched.mkdir(exist_ok=True)
+    for name in ("0", "1.0a0a0a0a"):
+        (fetched / f"{(await client.gateway.rows())[0]['id']}_{name}").write_bytes(PNG)
+
+    await gateway.erasure(client.gateway.database).erase("lin")
+
+    assert list(fetched.iterdir()) == []
 
 
 @pytest.mark.parametrize("given", [LOOPBACK, {"sandbox": True}])
