@@ -4,12 +4,13 @@ from functools import cache, partial
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from app import __version__
 from app.administration import Administration
 from app.api import collection, images, models, ops, picture_library, pictures, self_service
-from app.api.body import BodyCaps
+from app.api.body import BodyCaps, read_upload_form
 from app.api.deps import Parts, WithParts
 from app.api.documentation import install_documentation
 from app.api.door import Door
@@ -21,6 +22,7 @@ from app.api.paths import V1, ClientPaths, ConsoleDoor, PublicPath
 from app.control.single_sign_on import SingleSignOn
 from app.core.actors import Actor
 from app.core.browsers import public_path
+from app.core.uploads import UploadedForm
 from app.images.forms import AnswerForms
 from app.images.links import PictureLinks
 from app.settings import Settings
@@ -60,21 +62,27 @@ def create_app(gateway: Gateway) -> ASGIApp:
     forms = AnswerForms(gateway.kept_answers, gateway.taking, links)
     parts = Parts(gateway, guard, door, _body_caps(settings, gateway.data_dir), links, forms, settings.public_url)
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in PUBLIC for route in router.routes)
-    console = partial(_console, gateway, guard, links)
+    console = partial(_console, gateway, parts)
     app: ASGIApp = ClientPaths(ConsoleDoor(WithParts(_api(), parts), console), paths)
     app = PublicPath(app, public_path(settings.public_url))
     app = SandboxMark(app) if gateway.sandbox else app
     return wrap(app, is_draining=lambda: gateway.image_service.draining, cors_origins=settings.allowed_origins)
 
 
-def _console(gateway: Gateway, guard: Guard, links: PictureLinks) -> ASGIApp:
+def _console(gateway: Gateway, parts: Parts) -> ASGIApp:
     """Make the console. Its modules are loaded here, with the first visit: programs need none of them."""
     from app.console.application import ConsoleApplication
     from app.console.parts import ConsoleParts
 
-    settings = gateway.settings
-    sign_on = _sign_on(settings)
-    return ConsoleApplication(ConsoleParts(gateway, guard, settings.public_url, settings.member_keys, links, sign_on))
+    guard, door, links, settings = parts.guard, parts.door, parts.links, gateway.settings
+    assert guard is not None and door is not None and links is not None
+
+    async def read_form(request: Request, owner: str) -> UploadedForm:
+        with door.reading(request, owner) as counted:
+            return await read_upload_form(counted, parts.body_caps)
+
+    rules = (settings.public_url, settings.member_keys)
+    return ConsoleApplication(ConsoleParts(gateway, guard, *rules, read_form, links, _sign_on(settings)))
 
 
 def _sign_on(settings: Settings) -> SingleSignOn | None:

@@ -16,6 +16,7 @@ from app.api.data_urls import DataUrlReader
 from app.api.multipart import FormReader
 from app.core import parameters, strict_json
 from app.core.request import ImageRequest
+from app.core.uploads import UploadedForm
 from app.errors import BadRequest, BodyTooLarge, InvalidType, StorageFull, UnsupportedMediaType
 from app.spool import Spool
 
@@ -93,6 +94,17 @@ async def read_quote(request: Request, caps: BodyCaps) -> ImageRequest:
             return parameters.generation(document)
         fields, files = reader.extract_files(document)
         return parameters.edit_json(fields, files, spool, **read_files)
+
+
+async def read_upload_form(request: Request, caps: BodyCaps) -> UploadedForm:
+    """Read a multipart form, whatever its fields are. The caller closes its spool; after an error nothing is open. Raises as
+    `read_edit` does."""
+    boundary = _boundary(request)
+    if boundary is None:
+        raise _unsupported(request, MULTIPART)
+    with _new_spool(caps) as spool:
+        form = await _form(request, caps, spool, boundary)
+        return UploadedForm(form.fields, form.files, spool, caps.pixels_max)
 
 
 async def read_variation(request: Request, caps: BodyCaps) -> ImageRequest:

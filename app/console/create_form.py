@@ -45,6 +45,18 @@ class CreateForm:
         facts = {"size": job.size or "", "quality": job.quality or "", "prompt": job.prompt or ""}
         return cls(project=job.project_id, model=job.asked_model or job.model, n=str(job.n), **facts)
 
+    def texts(self) -> dict[str, str]:
+        """Return the fields of a request as the text of a form, without those that are left to the relay."""
+        names = (
+            "model",
+            "prompt",
+            "n",
+            "size",
+            "quality",
+            *(("background", "output_format") if self.is_openai else ()),
+        )
+        return {name: value for name in names if (value := getattr(self, name))}
+
     def renewed(self) -> "CreateForm":
         """Return the form with a token of its own, so that sending it buys anew."""
         return replace(self, token=secrets.token_urlsafe(18))

@@ -6,6 +6,7 @@ from typing import Protocol
 from starlette.requests import Request
 
 from app.control.single_sign_on import SingleSignOn
+from app.core.uploads import UploadedForm
 from app.images.links import PictureLinks
 from app.wiring import Gateway
 
@@ -20,6 +21,12 @@ class SignInGuard(Protocol):
     def count_failed_sign_in(self, email: str) -> None: ...
 
 
+class ReadForm(Protocol):
+    """Reader of a multipart form, within the bounds on bodies of the API; `owner` counts whose are open. Raises as the API does."""
+
+    async def __call__(self, request: Request, owner: str) -> UploadedForm: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ConsoleParts:
     """Gateway behind the console. `member_keys`: members may make, rotate and revoke keys of their own. `sign_on`: the provider
@@ -29,5 +36,6 @@ class ConsoleParts:
     guard: SignInGuard
     public_url: str | None
     member_keys: bool
+    read_form: ReadForm
     links: PictureLinks
     sign_on: SingleSignOn | None = None

@@ -36,6 +36,16 @@ class FilePart:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class UploadedForm:
+    """Multipart form before checks: texts, and files in `spool`, which the receiver closes. `pixels_max` bounds a picture."""
+
+    fields: dict[str, str | list[str]]
+    files: list[FilePart]
+    spool: Spool
+    pixels_max: int
+
+
 def upload_field(name: str) -> UploadField | None:
     """Return the kind of upload for a part's name (`image`, `image[]` and `image[0]` are the same); None for a text field."""
     if name in ("mask", "markup"):

@@ -49,6 +49,9 @@ PAGES = [
     Page("GET", "/create/jobs", "buyers"),
     Page("POST", "/create/price", "buyers", fields=PICTURE),
     Page("POST", "/create", "buyers", 303, PICTURE),
+    Page("GET", "/create/edit", "buyers"),
+    Page("POST", "/create/edit/price", "buyers", fields=PICTURE),
+    Page("POST", "/create/edit", "buyers", 415, PICTURE),  # No form with a file; else tests/console/test_create.py.
     Page("GET", "/usage"),
     Page("GET", "/usage.csv"),
     Page("GET", "/keys"),

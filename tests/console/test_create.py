@@ -1,11 +1,13 @@
 """Purchases in the console: bought once, with the person's own key there, inside the same limits as by the API."""
 
 import asyncio
+import io
 import re
 from typing import Any
 
 import httpx2
 import pytest
+from PIL import Image
 
 from app.control.console_keys import console_key, grant_in_project
 from app.control.keys import rotate_key, show_key
@@ -141,5 +143,52 @@ async def test_a_job_is_its_row_for_its_buyer_only_and_words_stay_text(house: Ho
     assert NASTY not in own and "&lt;script&gt;" in own and row["id"] in own
     assert "&lt;script&gt;" not in others
     assert 'value="gpt-image-1" checked' in own
-    thumbnail = re.search(r'src="(/v1/images/pictures/[^"]+/thumbnail)"', own)
-    assert thumbnail is not None and thumbnail[1].split("/")[4] == f"{row['id']}_0"
+    assert f'src="/console/pictures/{row["id"]}_0/thumbnail"' in own
+
+
+def png(size: tuple[int, int] = (64, 48)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGBA", size, (200, 80, 20, 255)).save(file, "PNG")
+    return file.getvalue()
+
+
+async def edit(
+    house: House, who: str = "mia", files: dict[str, bytes] | None = None, **changed: str
+) -> httpx2.Response:
+    given = FOX | {"model": "gpt-image-1", "n": "1"} | changed
+    parts = {name: (f"{name}.png", content, "image/png") for name, content in (files or {}).items()}
+    headers = {"Cookie": f"imagegate={house.tokens[who]}", "Origin": house.running.url}
+    sent = parts or {"image": ("", b"", "application/octet-stream")}
+    return await house.http.post("/console/create/edit", data=given, files=sent, headers=headers)
+
+
+async def test_an_edit_of_an_upload_with_a_mask_is_bought_once(house: House) -> None:
+    files = {"image": png(), "mask": png()}
+
+    answers = [await edit(house, files=files) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [303, 303]
+    (row,) = await ended(house)
+    assert (row["state"], row["operation"], row["via"]) == ("settled", "edit", "console")
+    assert answers[0].headers["location"] == answers[1].headers["location"] == f"/console/create/edit?job={row['id']}"
+
+
+async def test_an_own_picture_is_edited_and_nobody_elses(house: House) -> None:
+    await buy(house, model="gpt-image-1", n="1")
+    (row,) = await ended(house)
+    await house.running.gateway.taking.take_all()
+    picture = f"{row['id']}_0"
+
+    refused = await edit(house, "max", token="max", picture=picture)
+    assert refused.status_code == 404 and "a fox in the snow</textarea>" in refused.text
+    assert len(await ended(house)) == 1
+    assert (await edit(house, token="second", picture=picture)).status_code == 303
+    assert [each["state"] for each in await ended(house)] == ["settled", "settled"]
+
+
+async def test_what_is_no_picture_is_refused_before_anything_is_bought(house: House) -> None:
+    mpo = b"\xff\xd8\xff\xe2\x00\x08MPF\0\0\0" + b"\xff\xc0\x00\x0b\x08\x00\x10\x00\x10\x01\x01\x11\0\xff\xda"
+    for files in ({"image": b"GIF89a"}, {"image": mpo}, {"mask": png()}, {}):
+        answer = await edit(house, files=files)
+        assert answer.status_code == 400 and "a fox in the snow</textarea>" in answer.text, files
+    assert await house.running.rows() == []

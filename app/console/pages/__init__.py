@@ -1,6 +1,6 @@
 """Pages of the console. A page is a module here with `routes` (method, path below /console, handler), a template and a test."""
 
-from app.console.pages import account, create, home, invite, keys, oidc, pictures, sign_in, usage
+from app.console.pages import account, create, edit, home, invite, keys, oidc, pictures, sign_in, usage
 
 ROUTES = (
     *home.routes,
@@ -9,6 +9,7 @@ ROUTES = (
     *invite.routes,
     *account.routes,
     *create.routes,
+    *edit.routes,
     *pictures.routes,
     *usage.routes,
     *keys.routes,

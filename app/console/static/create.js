@@ -30,7 +30,7 @@ async function price(form, changed) {
   asking?.abort();
   asking = new AbortController();
   const body = new URLSearchParams();
-  for (const [name, value] of new FormData(form)) body.append(name, String(value));
+  for (const [name, value] of new FormData(form)) if (typeof value === "string") body.append(name, value);
   const shown = document.getElementById("price");
   shown?.classList.add("loading");
   try {
