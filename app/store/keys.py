@@ -95,6 +95,7 @@ class KeyRecord:
 
 
 async def insert_key(connection: AsyncConnection, key: StoredKey) -> None:
+    """Insert an API key as it is to be stored."""
     values = {field: getattr(key, field) for field in key.__slots__}
     values["models"] = sa.null() if key.models is None else list(key.models)
     await connection.execute(sa.insert(api_keys).values(values))
