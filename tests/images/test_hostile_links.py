@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from tests.gateways import Running, running_gateway
-from tests.images.test_linked import PNG, gone, page, picture
+from tests.images.linking_relay import PNG, gone, page, picture
 from tests.upstream.raw_server import RawServer, Request, Script, running_raw_server
 
 PUBLIC, PRIVATE = "127.0.0.1", "127.0.0.2"

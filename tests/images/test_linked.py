@@ -3,10 +3,9 @@
 import asyncio
 import base64
 import hashlib
-import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,9 @@ from app.store.tables import is_untaken, pictures, results
 from tests.buckets import TestBucket
 from tests.gateways import Running, running_gateway
 from tests.images.client import SMALL, Client
-from tests.upstream.raw_server import RawServer, Request, running_raw_server
+from tests.images.linking_relay import PNG, base64_answer, gone, linking_relay, page, picture
+from tests.upstream.raw_server import Request
 
-PNG = (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\0\0\0\x01\0\x08\x02\0\0\0" + bytes(range(256)) * 300)[:60_000]
 LOOPBACK = {"pictures_fetch_networks": "127.0.0.0/8"}
 Opened = Callable[..., Any]
 
@@ -47,35 +46,6 @@ async def opened(tmp_path: Path, database_where: DatabaseUrl, relay: RunningSand
             return Client(http, await running.key("lin"), relay, running)
 
         yield open_client
-
-
-@asynccontextmanager
-async def linking_relay(*items: str | dict[str, str]) -> AsyncIterator[RawServer]:
-    """A relay that answers with these links or items, where `{}` is its own address; then with what the test adds to its script."""
-    async with running_raw_server() as server:
-
-        async def step(request: Request) -> None:
-            data = [{"url": item} if isinstance(item, str) else item for item in items]
-            await request.answer(json.dumps({"created": 1, "data": data}).replace("{}", server.url).encode())
-
-        server.script = [step]
-        yield server
-
-
-async def picture(request: Request) -> None:
-    await request.answer(PNG, headers="Content-Type: text/html")
-
-
-async def page(request: Request) -> None:
-    await request.answer(b"<html>no picture</html>", headers="Content-Type: image/png")
-
-
-async def base64_answer(request: Request) -> None:
-    await request.answer_json({"created": 1, "data": [{"b64_json": base64.b64encode(PNG).decode()}]})
-
-
-async def gone(request: Request) -> None:
-    await request.answer(b"", "404 Not Found")
 
 
 async def taken(client: Client) -> tuple[list[dict[str, Any]], list[list[int]]]:

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.images.client import SMALL
-from tests.images.test_linked import LOOPBACK, PNG, Opened, gone, linking_relay, opened, picture  # noqa: F401  # a fixture
+from tests.images.linking_relay import PNG, gone, linking_relay, picture
+from tests.images.test_linked import LOOPBACK, Opened, opened  # noqa: F401  # a fixture
 from tests.upstream.raw_server import Request
 
 
