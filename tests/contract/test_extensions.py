@@ -17,7 +17,7 @@ Call = tuple[str, str]
 
 CALL = re.compile(r'self\._(get|post|delete|get_api_list)\(\s*(?:path_template\(\s*)?"/organization([^"]*)"')
 LACKING = re.compile(
-    "/(certificates|data_retention|external_keys|external_storage|groups|hosted_tool_permissions|invites|roles"
+    "/(certificates|data_retention|external_keys|external_storage|groups|hosted_tool_permissions|roles"
     "|service_tier_settings|workload_identity_providers)(/|$)"
 )
 """What this gateway says it lacks: 404 `unknown_url`."""

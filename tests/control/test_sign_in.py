@@ -157,8 +157,8 @@ async def test_an_address_is_one_persons(database: Database) -> None:
     assert (await modify_user(database, bo.id, UserChange(email=MAIL))).email == MAIL
 
 
-async def test_after_the_upgrade_everybody_is_a_member_and_has_an_address_alone(database_where: DatabaseUrl) -> None:
-    database = open_database(database_where)
+async def test_after_the_upgrade_everybody_is_a_member_and_has_an_address_alone(empty_where: DatabaseUrl) -> None:
+    database = open_database(empty_where)
     async with database.rebuild() as connection:
         await connection.run_sync(lambda sync: command.upgrade(migrations._config(connection=sync), "0023"))
     async with database.transaction() as connection:

@@ -24,6 +24,9 @@ async def test_usage_adds_up_by_what_is_asked_for_with_names_beside_ids(office: 
         "cost_micros": 1_314_567,
         "input_tokens": 0,
         "output_tokens": 9,
+        "duplicates": 0,
+        "duplicates_micros": 0,
+        "duplicates_served": 0,
     }
     assert [(row["model"], row["cost_micros"]) for row in only["data"]] == [("gpt-image-1", 80_000)]
 

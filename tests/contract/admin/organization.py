@@ -165,8 +165,17 @@ def audit_logs() -> None:
 
 
 @check
+def invites() -> None:
+    made = organization().invites.create(email="Nils@example.com", role="reader")
+    assert (made.email, made.role, made.status) == ("nils@example.com", "reader", "pending")
+    assert made.id in [each.id for each in organization().invites.list()]
+    assert organization().invites.retrieve(made.id).id == made.id
+    assert organization().invites.delete(made.id).deleted
+
+
+@check
 def what_openai_has_and_we_lack_is_an_unknown_url() -> None:
-    for call in (organization().invites.list, organization().certificates.list, organization().groups.list):
+    for call in (organization().certificates.list, organization().groups.list):
         raises("NotFoundError", "unknown_url", call)
 
 
