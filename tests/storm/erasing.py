@@ -80,7 +80,8 @@ async def erasure_violations(gateway: Gateway, calls: Iterable[Call], folder: Pa
 
 def _file_violations(folder: Path, markers: set[str]) -> list[Violation]:
     found = []
-    for path in [*(folder / "pictures").iterdir(), *(folder / "results").iterdir()]:
+    files = [*(folder / "pictures").rglob("*"), *(folder / "results").rglob("*")]
+    for path in (path for path in files if path.is_file()):
         content = path.read_bytes()
         found += [
             Violation(f"{path} still holds a picture of {marker}", (), (marker,))
