@@ -1,6 +1,7 @@
 """`bench pictures`: what lists, searches, prunes and starts take with many kept pictures.
 
-Lists are asked over HTTP of a gateway in this process, by a key and by an administrator. The prune removes rows and files.
+Lists are asked over HTTP of a gateway in this process, by a key, by an administrator and by an owner in the console. The prune
+removes rows and files.
 """
 
 import argparse
@@ -23,12 +24,13 @@ import sqlalchemy as sa
 import structlog
 
 from app.control.admin_keys import NewAdminKey, create_admin_key
+from app.control.sessions import start_session
 from app.core.intervals import DAY_MS
 from app.core.word_bits import word_bits
 from app.memory import tune_garbage_collector
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.migrations import upgrade
-from app.store.tables import pictures, requests
+from app.store.tables import pictures, requests, users
 from app.store.tables.pictures import WORD_COLUMNS
 from benchmarks.ledger import MODELS, PEPPER, TEAM, Person, fill
 from benchmarks.results import about_this_run
@@ -37,7 +39,7 @@ from benchmarks.table import aligned
 from tests.gateways import Running, running_gateway
 from tests.servers import PostgresServer
 
-OWN, ALL = "/v1/images/pictures", "/v1/organization/pictures"
+OWN, ALL, PAGE = "/v1/images/pictures", "/v1/organization/pictures", "/console/pictures"
 WORDS = [
     a + b
     for a in ("ka", "lo", "mi", "ne", "po", "ru", "sa", "ti", "vu", "ze")
@@ -185,10 +187,15 @@ def _write(folder: Path, names: list[str]) -> None:
 
 async def _lists(running: Running, person: Person, times: int, kind: str) -> list[PictureTiming]:
     admin = (await create_admin_key(running.database, PEPPER, NewAdminKey("bench"))).key
+    proofs = {
+        OWN: {"Authorization": f"Bearer {person.key}"},
+        ALL: {"Authorization": f"Bearer {admin}"},
+        PAGE: {"Cookie": f"imagegate={await _token(running.database, person)}"},
+    }
     timings = []
     async with httpx2.AsyncClient(base_url=running.url, timeout=60) as client:
         for name, path, query in _questions():
-            headers = {"Authorization": f"Bearer {person.key if path == OWN else admin}"}
+            headers = proofs[path]
             taken_ms, worked_ms, rows = [], [], 0
             for _ in range(times):
                 began, worked = time.perf_counter(), time.process_time()
@@ -196,9 +203,17 @@ async def _lists(running: Running, person: Person, times: int, kind: str) -> lis
                 taken_ms.append((time.perf_counter() - began) * 1000)
                 worked_ms.append((time.process_time() - worked) * 1000)
                 assert answer.status_code == 200, answer.text
-                rows = len(answer.json()["data"])
+                rows = answer.text.count('class="shot"') if path == PAGE else len(answer.json()["data"])
             timings.append(_timing(kind, name, taken_ms, worked_ms, rows))
     return timings
+
+
+async def _token(database: Database, person: Person) -> str:
+    """Sign a person in as an owner; returns the cookie's value."""
+    now_ms = await database.now_ms()
+    async with database.transaction() as connection:
+        await connection.execute(sa.update(users).where(users.c.id == person.user_id).values(access_role="owner"))
+        return (await start_session(connection, person.user_id, "bench", now_ms)).token
 
 
 def _questions() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -213,6 +228,12 @@ def _questions() -> Iterator[tuple[str, str, dict[str, Any]]]:
         yield f"{who}, two words", path, {"words": f"{WORDS[0]} {WORDS[1]}"}
         yield f"{who}, a rare word", path, {"words": RARE}
         yield f"{who}, an absent word", path, {"words": ABSENT}
+    for whose in ("mine", "shared", "all"):
+        yield f"page, {whose}", PAGE, {"of": whose}
+        yield f"page, {whose}, a rare word", PAGE, {"of": whose, "q": RARE}
+    for whose in ("shared", "all"):
+        yield f"page, {whose}, of a person", PAGE, {"of": whose, "person": "person 3"}
+        yield f"page, {whose}, of no model", PAGE, {"of": whose, "model": "none"}
     yield "all, of a user", ALL, {"user": "person 3"}
     yield "all, of a project", ALL, {"project": "default"}
     yield "all, of a user and a rare word", ALL, {"user": "person 3", "words": RARE}

@@ -177,15 +177,18 @@ async def test_without_scripts_everything_works_but_the_copying(browser: Browser
     await context.close()
 
 
-async def test_the_first_load_is_light(browser: Browser, house: House) -> None:
+@pytest.mark.parametrize(("path", "who"), [("/usage", "olga"), ("/pictures", "max")])
+async def test_the_first_load_is_light(browser: Browser, house: House, path: str, who: str) -> None:
+    for number in range(6 if path == "/pictures" else 0):
+        await house.buy("max", f"Poster {number} for the market in spring, seen from above", n=10)
     async with desk_of(browser, house.running.url) as desk:
-        await sign_in(desk, "olga", ENGLISH)
+        await sign_in(desk, who, ENGLISH)
         cookies = await desk.page.context.cookies()
     async with desk_of(browser, house.running.url) as desk:
         await desk.page.context.add_cookies([{**each} for each in cookies])  # type: ignore[typeddict-item]
-        await desk.open("/usage")
+        await desk.open(path)
         await desk.page.wait_for_load_state("networkidle")
-        sizes = [await answer.request.sizes() for answer in desk.loaded]
+        sizes = [await each.request.sizes() for each in desk.loaded if each.request.resource_type != "image"]
 
     weight = sum(size["responseBodySize"] + size["responseHeadersSize"] for size in sizes)
     assert len(sizes) == 3 and weight <= FIRST_LOAD_BYTES, weight
