@@ -62,6 +62,8 @@ class ConsoleApplication:
 
     async def _answer(self, request: Request, handler: Handler) -> Response:
         try:
+            if "\0" in request.url.path or "%00" in request.url.query:
+                raise _no_page()  # No address of ours holds the one character that PostgreSQL refuses in texts.
             if request.method != "GET" and not is_own_request(request.headers, self.parts.public_url):
                 raise PermissionDenied(NOT_OURS)
             return await handler(await open_visit(request, self.parts))

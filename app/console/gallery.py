@@ -104,7 +104,7 @@ class Gallery:
         wanted = PictureFilter(
             model=asked.model or None,
             project_id=asked.project or None,
-            words=tuple(asked.words.replace("\0", " ").split()[:WORDS_MAX]),
+            words=tuple(asked.words.split()[:WORDS_MAX]),
             shared=asked.whose == "shared",
             user_ids=await self._people(asked.person) if asked.person else None,
         )

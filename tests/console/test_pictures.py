@@ -192,6 +192,12 @@ async def test_script_in_prompts_and_addresses_stays_text(house: House) -> None:
     )
 
 
+async def test_addresses_that_name_nothing_are_no_errors_of_the_gateway(house: House) -> None:
+    assert await listed(house, "olga", "/pictures?of=nobody&done=open&count=-1&after=req_none_0") == []
+    for path in ("/pictures/%00", "/pictures/req_none_0", "/pictures?q=%00", "/pictures.zip?id=%00", "/keys?q=%00"):
+        assert (await house.get(path, "olga")).status_code == 404, path
+
+
 async def test_a_picture_without_a_thumbnail_has_a_calm_place(house: House) -> None:
     [id] = await house.buy("mia")
     found = await row(house, id)

@@ -3,6 +3,7 @@
 
 /** @type {Set<string>} */
 const ticked = new Set();
+let opened = document.querySelector(".tiles a[aria-current]")?.id ?? "";
 
 /** @returns {NodeListOf<HTMLInputElement>} */
 const boxes = () => document.querySelectorAll(".gallery input[name=id]");
@@ -24,7 +25,13 @@ document.addEventListener("change", (event) => {
 
 document.addEventListener("swapped", () => {
   for (const box of boxes()) box.checked = ticked.has(box.value);
-  document.querySelector(".tiles a[aria-current]")?.scrollIntoView({ block: "nearest" });
+  const panel = document.querySelector(".panel");
+  const tile = document.querySelector(".tiles a[aria-current]");
+  tile?.scrollIntoView({ block: "nearest" });
+  // The keyboard goes on in the panel, and where that was closed at the picture that was open.
+  const goal = panel ?? document.getElementById(opened);
+  if (goal instanceof HTMLElement) goal.focus({ preventScroll: true });
+  opened = tile?.id ?? "";
   count();
 });
 
