@@ -17,8 +17,9 @@ let timer = 0;
 async function replace(answer, ids) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const id of ids) {
-    const found = page.getElementById(id);
-    if (found !== null) document.getElementById(id)?.replaceWith(found);
+    const [old, found] = [document.getElementById(id), page.getElementById(id)];
+    // What has not changed stays, so that nothing is read out again.
+    if (found !== null && (found.dataset.state === undefined || found.dataset.state !== old?.dataset.state)) old?.replaceWith(found);
   }
 }
 
@@ -38,6 +39,7 @@ async function price(form, changed) {
     if (!answer.ok || answer.redirected) throw new Error("no price");
     await replace(answer, changed === "model" || changed === "project" ? ["options", "price"] : ["price"]);
     if (changed === "model") /** @type {HTMLElement | null} */ (form.querySelector("[name=model]:checked"))?.focus();
+    if (changed === "project") document.getElementById("project")?.focus();
   } catch {
     if (!asking.signal.aborted) shown?.classList.remove("loading");
   }
@@ -58,6 +60,9 @@ async function follow() {
     try {
       const answer = await fetch(address);
       if (answer.ok && !answer.redirected) await replace(answer, ["jobs"]);
+      const form = document.querySelector("form[data-price]");
+      const ended = document.getElementById("jobs")?.dataset.follow === undefined;
+      if (ended && form instanceof HTMLFormElement) await price(form, "jobs"); // What is left has changed.
     } catch {
       // The next turn tries again.
     }
