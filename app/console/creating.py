@@ -100,6 +100,7 @@ async def purchase_page(
     cards = [] if grant is None else await _cards(visit, grant, operation)
     chosen = next((card for card in cards if card.model.id == form.model), cards[0] if cards else None)
     form = _fitting(form, chosen).renewed()
+    seen = await jobs(visit)  # Before the price: a page whose jobs have ended shows what is left after them.
     price = Price() if grant is None or chosen is None else await _price(visit, grant, form, operation)
     return visit.render(
         "create.html",
@@ -116,7 +117,7 @@ async def purchase_page(
         backgrounds=BACKGROUNDS,
         output_formats=OUTPUT_FORMATS,
         **more,
-        **await jobs(visit),
+        **seen,
     )
 
 
