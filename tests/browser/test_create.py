@@ -55,7 +55,7 @@ async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
         await desk.page.wait_for_selector("#source [role=alert]:not([hidden])")
         await desk.page.set_input_files("#image", {"name": "a.png", "mimeType": "image/png", "buffer": source()})
         canvas = desk.page.locator("canvas")
-        await desk.page.wait_for_function(f"document.querySelector('canvas').width === {SIZE[0]}")
+        await desk.page.wait_for_selector(f"canvas[width='{SIZE[0]}']")
         await canvas.scroll_into_view_if_needed()
         box = await canvas.bounding_box()
         assert box is not None

@@ -49,7 +49,7 @@ document.addEventListener("input", (event) => {
   const field = event.target;
   if (!(field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement || field instanceof HTMLSelectElement)) return;
   const form = field.form;
-  if (form?.dataset.price === undefined) return;
+  if (form?.dataset.price === undefined || ["", "image", "picture"].includes(field.name)) return;
   clearTimeout(timer);
   timer = setTimeout(() => void price(form, field.name), field.name === "prompt" ? PAUSE_MS : 0);
 });
