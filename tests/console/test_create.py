@@ -192,3 +192,31 @@ async def test_what_is_no_picture_is_refused_before_anything_is_bought(house: Ho
         answer = await edit(house, files=files)
         assert answer.status_code == 400 and "a fox in the snow</textarea>" in answer.text, files
     assert await house.running.rows() == []
+
+
+async def test_what_was_refused_and_what_nobody_knows_is_said(house: House) -> None:
+    refused = await buy(house, prompt="a fox [[sandbox status=400 code=content_policy_violation]]")
+    unknown = await buy(house, prompt="a bear [[sandbox reset=before_headers]]", token="second")
+    states = {row["id"]: row["state"] for row in await ended(house)}
+
+    for answer, state, said in (
+        (refused, "released", "Refused; nothing was charged."),
+        (unknown, "unknown", "Nobody knows yet whether this was charged."),
+    ):
+        page = await house.get(answer.headers["location"].removeprefix("/console"), "mia")
+        assert states[answer.headers["location"].partition("job=")[2]] == state and said in page.text
+    text = (await house.get("/create", "mia")).text
+    assert "0.16 CNY stays held" in text and "data-follow" not in text
+
+
+async def test_a_refusal_by_a_limit_is_told_in_chinese(house: House) -> None:
+    await house.running.limit("user", house.users["mia"], "images", "day", 1)
+    headers = {"Cookie": f"imagegate={house.tokens['mia']}", "Origin": house.running.url, "Accept-Language": "zh"}
+
+    answer = await house.http.post("/console/create", data=FOX, headers=headers)
+
+    assert (
+        answer.status_code == 429
+        and "已拒绝；没有扣费。" in answer.text
+        and "上限（个人，每天）剩余 1 张，共 1 张" in answer.text
+    )
