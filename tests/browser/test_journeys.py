@@ -118,9 +118,17 @@ async def test_a_member_finds_a_picture_hands_out_a_link_and_deletes_another(
         await desk.page.check("input[name=id] >> nth=0")
         await desk.page.check("input[name=id] >> nth=1")
         await desk.check()
+        await desk.page.click(".tiles a >> nth=2")
+        await desk.page.wait_for_selector(".panel")
+        await desk.page.keyboard.press("Escape")
+        await desk.page.wait_for_selector(".panel", state="detached")
+        assert await desk.page.locator("input[name=id]:checked").count() == 2  # Still ticked.
         async with desk.page.expect_download() as download:
             await desk.page.click("button:has-text('ZIP')")
         assert (await (await download.value).path()).stat().st_size > 1000
+        await desk.page.click(".chosen button[value=share]")
+        await desk.page.wait_for_selector("[role=status]")
+        assert "2" in await desk.page.inner_text("[role=status]")
 
         await desk.page.fill("main [name=q]", "lighthouse")
         await desk.page.press("main [name=q]", "Enter")
