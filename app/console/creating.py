@@ -61,7 +61,7 @@ class JobCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class FormPrice:
     """Quote for a form, or the error that it would be refused with. `earlier_ms` is when its pictures were bought before (Unix
     ms)."""
 
@@ -101,7 +101,7 @@ async def purchase_page(
     chosen = next((card for card in cards if card.model.id == form.model), cards[0] if cards else None)
     form = _fitting(form, chosen).renewed()
     seen = await jobs(visit)  # Before the price: a page whose jobs have ended shows what is left after them.
-    price = Price() if grant is None or chosen is None else await _price(visit, grant, form, operation)
+    price = FormPrice() if grant is None or chosen is None else await _price(visit, grant, form, operation)
     return visit.render(
         "create.html",
         status=error.status if error else 200,
@@ -142,7 +142,7 @@ async def _cards(visit: Visit, grant: Grant, operation: Operation) -> list[Model
     return cards
 
 
-async def _price(visit: Visit, grant: Grant, form: CreateForm, operation: Operation) -> Price:
+async def _price(visit: Visit, grant: Grant, form: CreateForm, operation: Operation) -> FormPrice:
     """Quote a form. The error of one that cannot be bought is a part of the answer. An edit is quoted without its pictures, so that
     no earlier purchase is found for it."""
     gateway = visit.parts.gateway
@@ -153,10 +153,10 @@ async def _price(visit: Visit, grant: Grant, form: CreateForm, operation: Operat
         is_whole = bool(form.prompt) and operation == "generation"
         earlier = await gateway.image_service.duplicates.find(grant, quote.request) if is_whole else None
     except GatewayError as exc:
-        return Price(error=exc)
+        return FormPrice(error=exc)
     if earlier is None:
-        return Price(QuoteOut.of(quote, gateway.currency, None))
-    return Price(QuoteOut.of(quote, gateway.currency, earlier.picture_id), earlier.reserved_at_ms)
+        return FormPrice(QuoteOut.of(quote, gateway.currency, None))
+    return FormPrice(QuoteOut.of(quote, gateway.currency, earlier.picture_id), earlier.reserved_at_ms)
 
 
 async def named_job(visit: Visit) -> Job | None:

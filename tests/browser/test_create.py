@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.async_api import Browser
 
 from app.sandbox import RunningSandbox
-from tests.browser.conftest import desk_of
+from tests.browser.conftest import Desk, desk_of
 from tests.browser.test_journeys import CHINESE, ENGLISH, sign_in
 from tests.console.conftest import House
 
@@ -25,6 +25,19 @@ def source() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", SIZE, (30, 90, 150)).save(file, "PNG")
     return file.getvalue()
+
+
+async def paint(desk: Desk) -> None:
+    """Paint a short stroke in the middle of the picture."""
+    canvas = desk.page.locator("canvas")
+    await desk.page.wait_for_selector(f"canvas[width='{SIZE[0]}']")
+    await canvas.scroll_into_view_if_needed()
+    box = await canvas.bounding_box()
+    assert box is not None
+    await desk.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    await desk.page.mouse.down()
+    await desk.page.mouse.move(box["x"] + box["width"] / 2 + 5, box["y"] + box["height"] / 2)
+    await desk.page.mouse.up()
 
 
 @pytest.mark.parametrize(("locale", "scheme", "width"), [("en-GB", "light", 1280), ("zh-CN", "dark", 390)])
@@ -54,15 +67,7 @@ async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
         await desk.page.set_input_files("#image", {"name": "a.png", "mimeType": "image/png", "buffer": b"GIF89a"})
         await desk.page.wait_for_selector("#source [role=alert]:not([hidden])")
         await desk.page.set_input_files("#image", {"name": "a.png", "mimeType": "image/png", "buffer": source()})
-        canvas = desk.page.locator("canvas")
-        await desk.page.wait_for_selector(f"canvas[width='{SIZE[0]}']")
-        await canvas.scroll_into_view_if_needed()
-        box = await canvas.bounding_box()
-        assert box is not None
-        await desk.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        await desk.page.mouse.down()
-        await desk.page.mouse.move(box["x"] + box["width"] / 2 + 5, box["y"] + box["height"] / 2)
-        await desk.page.mouse.up()
+        await paint(desk)
         await desk.fill(prompt="make it snow")
         await desk.page.evaluate(KEEP_MASK)
         await desk.page.click(".buy button")
