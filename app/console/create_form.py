@@ -45,6 +45,16 @@ class CreateForm:
         facts = {"size": job.size or "", "quality": job.quality or "", "prompt": job.prompt or ""}
         return cls(project=job.project_id, model=job.asked_model or job.model, n=str(job.n), **facts)
 
+    @property
+    def kept(self) -> dict[str, str]:
+        """Choices that the address keeps after a purchase, because the book has size and quality of the answer instead."""
+        return {name: getattr(self, name) or "auto" for name in ("size", "quality", "background", "output_format")}
+
+    def chosen_by(self, query: Mapping[str, str]) -> "CreateForm":
+        """Return the form with the choices that an address keeps; `auto` is none."""
+        given = {name: query[name] for name in self.kept if name in query}
+        return replace(self, **{name: "" if value == "auto" else value for name, value in given.items()})
+
     def texts(self) -> dict[str, str]:
         """Return the fields of a request as the text of a form, without those that are left to the relay."""
         names = (

@@ -71,7 +71,7 @@ async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
         await desk.fill(prompt="make it snow")
         await desk.page.evaluate(KEEP_MASK)
         await desk.page.click(".buy button")
-        await desk.page.wait_for_url("**/create/edit?job=*")
+        await desk.page.wait_for_url("**/create/edit?*job=*")
         await desk.page.wait_for_selector(".job:first-of-type .made img")
         await desk.check()
         letters = await desk.page.evaluate("btoa(sessionStorage.getItem('mask'))")

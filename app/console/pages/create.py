@@ -11,7 +11,7 @@ from app.errors import GatewayError
 async def show_create(visit: Visit) -> Response:
     """Show the form; `job` in the address fills it with what that job asked for."""
     job = await named_job(visit)
-    form = CreateForm.from_fields(visit.query) if job is None else CreateForm.from_job(job)
+    form = CreateForm.from_fields(visit.query) if job is None else CreateForm.from_job(job).chosen_by(visit.query)
     return await purchase_page(visit, form, "generation")
 
 
@@ -33,7 +33,7 @@ async def buy(visit: Visit) -> Response:
         request_id = await purchase(visit, form, "generation", form.request)
     except GatewayError as exc:
         return await purchase_page(visit, form, "generation", exc)
-    return visit.redirect("/create", job=request_id)
+    return visit.redirect("/create", **form.kept, job=request_id)
 
 
 routes = (

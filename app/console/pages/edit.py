@@ -23,7 +23,7 @@ TOO_LARGE = _("This picture has more than 10 MB, and models take no larger ones.
 async def show_edit(visit: Visit) -> Response:
     """Show the form; `picture` in the address is one of the person's own to edit, `job` an edit to fill the form with."""
     job = await named_job(visit)
-    form = CreateForm.from_fields(visit.query) if job is None else CreateForm.from_job(job)
+    form = CreateForm.from_fields(visit.query) if job is None else CreateForm.from_job(job).chosen_by(visit.query)
     return await _page(visit, form, visit.query.get("picture", ""))
 
 
@@ -50,7 +50,7 @@ async def buy(visit: Visit) -> Response:
             raise
     except GatewayError as exc:
         return await _page(visit, form, picture_id, exc)
-    return visit.redirect("/create/edit", job=id)
+    return visit.redirect("/create/edit", **form.kept, job=id)
 
 
 async def _page(visit: Visit, form: CreateForm, picture_id: str, error: GatewayError | None = None) -> Response:
