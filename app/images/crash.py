@@ -24,6 +24,7 @@ Point = Literal[
     "after_fetch",
     "after_picture",
     "after_pictures",
+    "after_cuts",
 ]
 POINTS: Final[tuple[Point, ...]] = get_args(Point)
 VARIABLE: Final = "IMAGEGATE_CRASH_AT"

@@ -217,30 +217,35 @@ class PictureTaking:
             try:
                 await fetch_links(self.fetcher, files, each)
                 crash_point("after_fetch")
-                await self._record([each])
-                files.remove(f"{request_id}_{index}" for index in each.fetched)
+                if await self._record([each]):
+                    files.remove(f"{request_id}_{index}" for index in each.fetched)
             finally:
                 each.close()
 
-    async def _record(self, read: Sequence[ReadAnswer]) -> None:
-        """Store the pictures of these answers, record them, and remove the answers that they were cut out of."""
+    async def _record(self, read: Sequence[ReadAnswer]) -> list[str]:
+        """Store the pictures of these answers, record them, and remove the answers that they were cut out of; returns the requests
+        of which all that was done. An answer goes only once the files of its pictures are there although their rows are."""
         stored = [await self._or_none(each.answer, self.storing.store(each)) for each in read]
-        taken = [each for each in stored if each is not None]
+        taken = {each.request_id: each for each in stored if each is not None}
         if not taken:
-            return
-        recorded = await self.rows.note_taken(taken)
-        lost = [picture.digest for each in taken if each.request_id not in recorded for picture in each.pictures]
-        # Their answer is gone: its person was erased meanwhile, or another replica has recorded it.
-        await self.files.remove(await self.rows.unnamed(lost), self.rows.unnamed)
-        self.on_taken([picture for each in taken if each.request_id in recorded for picture in each.pictures])
+            return []
+        recorded = await self.rows.record(list(taken.values()))
         crash_point("after_pictures")
-        shortened = {answer.request_id for answer in taken if answer.body is not None}
         certain = [
-            each.answer.request.id
+            taken[each.answer.request.id]
             for each in read
             if each.answer.request.id in recorded and await self.removal.ensured(each)
         ]
-        await self.removal.remove([request_id for request_id in certain if request_id in shortened])
+        finished = await self.rows.finish(certain)
+        # Where nothing was finished, the answer has gone: its person was erased, or a picture deleted, or a replica was faster.
+        lost = [
+            picture.digest for each in taken.values() if each.request_id not in finished for picture in each.pictures
+        ]
+        await self.files.remove(await self.rows.unnamed(lost), self.rows.unnamed)
+        self.on_taken([picture for request_id in finished for picture in taken[request_id].pictures])
+        crash_point("after_cuts")
+        await self.removal.remove([request_id for request_id in finished if taken[request_id].body is not None])
+        return finished
 
     async def _or_none(self, answer: UntakenAnswer, step: Awaitable[T]) -> T | None:
         """Await a step for an answer. Return None for an error of this program, because others must not wait for an answer that

@@ -17,6 +17,7 @@ from app.errors import InvalidValue, NotFound
 from app.pictures.thumbnails import Thumbnails
 from app.spool import Spool
 from app.store.clock import Clock
+from app.store.due_pictures import DuePictures
 from app.store.pages import Cursor, Page
 from app.store.picture_lists import (
     PictureDetail,
@@ -28,7 +29,7 @@ from app.store.picture_lists import (
     find_pictures,
     page_of_pictures,
 )
-from app.store.pictures import DuePictures, PictureRecord, PictureRows, Visibility
+from app.store.pictures import PictureRecord, PictureRows, Visibility
 
 STRAYS_EVERY_S = 100.0
 """Time between two comparisons of all files with the rows, which take 1.6 s of one core for 100,000 files."""

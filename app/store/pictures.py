@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.word_bits import word_bits
+from app.store.due_pictures import DuePictures
 from app.store.engine import Database, insert
 from app.store.ledger.columns import LINK_ONLY, Cut
 from app.store.requests import StoredRequest, select_stored, stored
@@ -66,21 +67,7 @@ class TakenAnswer:
     body: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class DuePictures:
-    """Pictures that a prune would remove: those kept no longer, those above the cap, and the bytes of the files that go with them.
-    Equal pictures share a file."""
-
-    expired: int
-    expired_bytes: int
-    above: int
-    above_bytes: int
-    file_bytes: int
-
-
 _ERASED = sa.select(users.c.id).where(users.c.erased_at_ms.is_not(None))
-
-
 _RECORD = tuple(pictures.c[name] for name in PictureRecord.__slots__)
 
 
@@ -92,6 +79,13 @@ async def _words_of(connection: AsyncConnection, request_id: str) -> dict[str, i
     """Make the columns of the words of a request's prompt; no bit where the prompt is not kept, because no word is found then."""
     found = await connection.execute(sa.select(requests.c.prompt).where(requests.c.id == request_id))
     return dict(zip(WORD_COLUMNS, word_bits((found.scalar_one_or_none() or "")[:SEARCHED_CHARS]), strict=True))
+
+
+async def _update_untaken(connection: AsyncConnection, request_id: str, **values: Any) -> bool:
+    """Change the row of a stored answer whose pictures are still in it. Return False when there is none."""
+    of_request = (results.c.request_id == request_id, is_untaken)
+    changed = await connection.execute(sa.update(results).where(*of_request).values(**values))
+    return changed.rowcount == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +125,13 @@ class PictureRows:
             for id, row in rows.items()
         ]
 
-    async def note_taken(self, answers: Sequence[TakenAnswer]) -> list[str]:
-        """Record pictures whose blobs are stored, and what is left of their answers, in one transaction; returns the requests. An
-        answer that another process has recorded, or that is not stored any more, is left out."""
+    async def record(self, answers: Sequence[TakenAnswer]) -> list[str]:
+        """Record pictures whose files are stored, in one transaction; returns their requests. An answer that is not stored now,
+        or that another process has finished, is left out. Its row keeps the answer whole until `finish`."""
         recorded = []
         async with self.database.transaction() as connection:
             for answer in answers:
-                left = {} if answer.body is None else {"body": answer.body, "body_bytes": len(answer.body)}
-                changed = await connection.execute(
-                    sa.update(results)
-                    .where(results.c.request_id == answer.request_id, is_untaken)
-                    .values(cuts=list(answer.cuts), **left)
-                )
-                if changed.rowcount == 0:
+                if not await _update_untaken(connection, answer.request_id, created_at_ms=results.c.created_at_ms):
                     continue
                 recorded.append(answer.request_id)
                 if link_only := sum(cut.length == LINK_ONLY for cut in answer.cuts):
@@ -154,6 +142,17 @@ class PictureRows:
                     rows = [asdict(picture) | {"c2pa": int(picture.c2pa)} | words for picture in answer.pictures]
                     await connection.execute(insert(connection, pictures).on_conflict_do_nothing(), rows)
         return recorded
+
+    async def finish(self, answers: Sequence[TakenAnswer]) -> list[str]:
+        """Keep of these answers only what is left without their pictures, whose rows and files are there for certain; returns the
+        requests. Left out are the same as in `record`, and those of which a picture was deleted meanwhile."""
+        finished = []
+        async with self.database.transaction() as connection:
+            for answer in answers:
+                left = {} if answer.body is None else {"body": answer.body, "body_bytes": len(answer.body)}
+                if await _update_untaken(connection, answer.request_id, cuts=list(answer.cuts), **left):
+                    finished.append(answer.request_id)
+        return finished
 
     async def of_request(self, request_id: str) -> list[PictureRecord]:
         """List the kept pictures of a request by their index."""
@@ -271,9 +270,13 @@ class PictureRows:
 
     async def forget(self, picture_ids: Sequence[str]) -> None:
         """Delete the rows of these pictures, and what their stored answers hold: without a picture, an answer is not replayed."""
-        own = results.c.request_id.in_(_requests_of(picture_ids))
+        own, nothing = results.c.request_id.in_(_requests_of(picture_ids)), {"body": b"", "body_bytes": 0}
         async with self.database.transaction() as connection:
-            await connection.execute(sa.update(results).where(own, sa.not_(is_untaken)).values(body=b"", body_bytes=0))
+            await connection.execute(sa.update(results).where(own, sa.not_(is_untaken)).values(**nothing))
+            untaken = await connection.execute(sa.select(results.c.request_id).where(own, is_untaken))
+            for request_id in untaken.scalars().all():  # It must not bring its picture back.
+                gone = [Cut(0, 0, int(id.rpartition("_")[2])) for id in picture_ids if id.startswith(f"{request_id}_")]
+                await _update_untaken(connection, request_id, cuts=gone, **nothing)
             await connection.execute(sa.delete(pictures).where(pictures.c.id.in_(picture_ids)))
 
     async def _ids(self, order: sa.Column[int], where: sa.ColumnElement[bool]) -> list[str]:

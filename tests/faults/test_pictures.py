@@ -21,7 +21,9 @@ from tests.money.books import ask, assert_books_agree, opened, until
 
 BASE64, LINKS = "three cats", "[[sandbox body=url]] three cats"
 SLOW = [(BASE64, crash) for crash in ("before_first_byte", "before_pictures", "after_picture", "after_picture:3")]
-SLOW += [(LINKS, crash) for crash in ("after_settle", "before_pictures", "after_picture:2", "after_pictures")]
+SLOW += [
+    (LINKS, crash) for crash in ("after_settle", "before_pictures", "after_picture:2", "after_pictures", "after_cuts")
+]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,7 @@ SLOW += [(LINKS, crash) for crash in ("after_settle", "before_pictures", "after_
         (BASE64, "after_settle"),
         (BASE64, "after_picture:2"),
         (BASE64, "after_pictures"),
+        (BASE64, "after_cuts"),
         (LINKS, "after_fetch"),
         *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW),
     ],

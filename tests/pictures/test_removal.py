@@ -13,6 +13,7 @@ import pytest
 
 from app.administration import library_from
 from app.core.actors import Actor
+from app.images.taking import EVER_MS
 from app.pictures.library import PictureLibrary
 from app.sandbox import RunningSandbox
 from app.store.pictures import PictureRows
@@ -110,7 +111,7 @@ async def test_a_picture_whose_equal_bytes_are_removed_before_its_row_is_stored_
     second = await client.ask(LARGE, key="two")
     taking = client.gateway.gateway.taking
     taking.rows = held = HeldRows(client.gateway.database)
-    reached, go = held.hold("note_taken", before=before)
+    reached, go = held.hold("record", before=before)
     take = asyncio.create_task(taking.take_all())
     await reached.wait()
 
@@ -119,6 +120,45 @@ async def test_a_picture_whose_equal_bytes_are_removed_before_its_row_is_stored_
     await take
 
     await check_that_it_is_kept(client, second)
+
+
+async def test_the_next_process_stores_a_picture_again_whose_equal_bytes_were_removed_when_one_was_killed(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that its row holds goes as late as one in a file."""
+    monkeypatch.setattr("app.blobs.folder.MEMORY_BYTES_MAX", 2**24)
+    second = await client.ask(LARGE, key="two")
+    taking = client.gateway.gateway.taking
+    rows, taking.rows = taking.rows, (held := HeldRows(client.gateway.database))
+    reached, _ = held.hold("record")
+    killed = asyncio.create_task(taking.take_all())
+    await reached.wait()
+    await other_process(client)[0].remove([await first_picture(client)])
+    killed.cancel()
+    await asyncio.wait({killed})
+
+    taking.rows = rows
+    await taking.sweep(EVER_MS)
+
+    await check_that_it_is_kept(client, second)
+
+
+async def test_a_picture_that_is_deleted_before_its_answer_is_finished_does_not_come_back(client: Client) -> None:
+    second = await client.ask(LARGE, key="two")
+    taking = client.gateway.gateway.taking
+    rows, taking.rows = taking.rows, (held := HeldRows(client.gateway.database))
+    reached, go = held.hold("record")
+    take = asyncio.create_task(taking.take_all())
+    await reached.wait()
+    id = f"{second.headers['x-request-id']}_0"
+
+    await other_process(client)[0].remove([id])
+    go.set()
+    await take
+    await taking.sweep(EVER_MS)
+
+    assert await rows.find(id) is None
+    assert (await client.ask(LARGE, key="two")).status_code == 410
 
 
 async def test_what_a_process_that_died_has_set_aside_is_put_back_where_a_row_names_it(

@@ -47,8 +47,11 @@ async def test_an_answer_is_listed_until_its_pictures_are_recorded_and_they_are_
     first, second = await settled(desk, NOW_MS), await settled(desk, NOW_MS + 1)
 
     listed = await rows.untaken(NOW_MS + 1, 10)
-    await rows.note_taken([taken(first)])
-    await rows.note_taken([replace(taken(first), pictures=(replace(PICTURE, id="another", request_id=first),))])
+    assert await rows.record([taken(first)]) == [first]
+    whole = await kept_answers.find(first)
+    assert await rows.finish([taken(first)]) == [first]
+    another = replace(taken(first), pictures=(replace(PICTURE, id="another", request_id=first),))
+    assert (await rows.record([another]), await rows.finish([another])) == ([], [])
 
     assert [(each.request.id, each.user_id, each.project_id) for each in listed] == [
         (first, "user-1", "proj_1"),
@@ -59,15 +62,15 @@ async def test_an_answer_is_listed_until_its_pictures_are_recorded_and_they_are_
     assert await rows.of_request(first) == list(taken(first).pictures)
     assert await rows.find(f"{first}_1") == taken(first).pictures[1]
     kept = await kept_answers.find(first)
-    assert kept is not None
-    assert (kept.body, kept.body_bytes) == (b"rest", 4)
+    assert whole is not None and kept is not None
+    assert (whole.body, kept.body, kept.body_bytes) == (b"an answer", b"rest", 4)
 
 
 async def test_an_answer_without_pictures_is_left_as_it_is(desk: Desk) -> None:
     rows = PictureRows(desk.database)
     id = await settled(desk, NOW_MS)
 
-    await rows.note_taken([TakenAnswer(id, (), (), None)])
+    assert await rows.finish([TakenAnswer(id, (), (), None)]) == [id]
 
     assert await rows.untaken(NOW_MS, 10) == []
     kept = await ResultRows(desk.database).find(id)

@@ -6,8 +6,9 @@ from pydantic import Field
 
 from app.api.schemas.base import AnswerModel, InputModel, seconds
 from app.pictures.library import RemovedPictures
+from app.store.due_pictures import DuePictures
 from app.store.picture_lists import PictureDetail, PictureViewer
-from app.store.pictures import DuePictures, Visibility
+from app.store.pictures import Visibility
 
 LINK_S_MAX = 7 * 86_400
 _PICTURE = {
