@@ -129,15 +129,21 @@ async def test_the_next_process_stores_a_picture_again_whose_equal_bytes_were_re
     monkeypatch.setattr("app.blobs.folder.MEMORY_BYTES_MAX", 2**24)
     second = await client.ask(LARGE, key="two")
     taking = client.gateway.gateway.taking
-    rows, taking.rows = taking.rows, (held := HeldRows(client.gateway.database))
-    reached, _ = held.hold("record")
+    rows, held = taking.rows, HeldRows(client.gateway.database)
+    taking.rows = held
+    object.__setattr__(taking.removal, "rows", held)
+    reached, go = held.hold("record", before=True)
+    recorded, _ = held.hold("of_request")
     killed = asyncio.create_task(taking.take_all())
     await reached.wait()
     await other_process(client)[0].remove([await first_picture(client)])
+    go.set()
+    await recorded.wait()  # The next step would look for the file.
     killed.cancel()
     await asyncio.wait({killed})
 
     taking.rows = rows
+    object.__setattr__(taking.removal, "rows", rows)
     await taking.sweep(EVER_MS)
 
     await check_that_it_is_kept(client, second)
