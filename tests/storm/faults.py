@@ -97,7 +97,7 @@ async def short(wire: Wire) -> None:
 
 
 async def bad_payload(wire: Wire) -> None:
-    junk = wire.random.choice(["bm90IGFuIGltYWdl", "%%%%", "iVBORw0KGgo", "PCFET0NUWVBFIGh0bWw+"])
+    junk = wire.random.choice(["bm90IGFuIGltYWdl", "%%%%", "iVBORw0K", "PCFET0NUWVBFIGh0bWw+"])
     await wire.answer_json({"created": 1, "data": [{"b64_json": junk}] * wire.asked.n})
 
 
