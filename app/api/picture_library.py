@@ -69,8 +69,8 @@ async def create_picture_link(
     base_url = public_url(request)
     if base_url is None:
         raise BadRequest(NO_ADDRESS)
-    expires_s = min(gateway.clock.now_ms() // 1000 + body.seconds, found.record.kept_until_ms // 1000)
-    return LinkOut(url=links(request).url(picture_id, expires_s, base_url), expires_at=expires_s)
+    url, expires_s = links(request).link(found.record, body.seconds, base_url)
+    return LinkOut(url=url, expires_at=expires_s)
 
 
 @router.delete("/{picture_id}", openapi_extra=EXTENSION)

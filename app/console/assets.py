@@ -1,4 +1,4 @@
-"""One stylesheet and one script, put together from static/, compressed once, under names that change with their content."""
+"""Stylesheet and script of the console, put together from static/, compressed once, under names that change with their content."""
 
 import gzip
 import hashlib

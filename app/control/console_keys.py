@@ -33,9 +33,8 @@ async def console_key(database: Database, user_id: str, project_id: str) -> str:
     if found.key_id:
         return found.key_id
     now_ms = await database.now_ms()
-    async with (
-        database.write() as connection
-    ):  # Control writes run one after another, so that only one of two makes it.
+    async with database.write() as connection:
+        # Control writes run one after another, so that only one of two makes it.
         grant = await store.member_grant(connection, user_id, project_id)
         if grant is None or not grant.usable_at(now_ms):
             raise NotFound(NOT_IN_PROJECT, param="project")

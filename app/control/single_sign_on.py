@@ -39,8 +39,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One sign-in under way. `secret` stays in the browser's cookie; what the provider is sent follows from it, so that nothing
-    is stored here."""
+    """Sign-in under way. `secret` stays in the browser's cookie; what the provider is sent follows from it, so that nothing is
+    stored here."""
 
     secret: str
     callback_url: str

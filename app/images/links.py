@@ -138,6 +138,11 @@ class PictureLinks:
         encoded = await asyncio.to_thread(measure, b64, spool)
         return OpenPicture(picture_id, spool, encoded.size_bytes, image_format(b64), expires_at_ms, encoded)
 
+    def link(self, record: PictureRecord, seconds: int, base_url: str) -> tuple[str, int]:
+        """Make a link for `seconds`, but never longer than the picture is kept; returns it and its end (Unix s)."""
+        expires_s = min(self.clock.now_ms() // 1000 + seconds, record.kept_until_ms // 1000)
+        return self.url(record.id, expires_s, base_url), expires_s
+
     def url(self, picture_id: str, expires_s: int, base_url: str) -> str:
         """Return the link to a picture that ends at `expires_s` (Unix s). `base_url` has no slash at its end."""
         signature = self._signature(picture_id, str(expires_s))

@@ -241,7 +241,8 @@ class PictureTaking:
         lost = [
             picture.digest for each in taken.values() if each.request_id not in finished for picture in each.pictures
         ]
-        await self.files.remove(await self.rows.unnamed(lost), self.rows.unnamed)
+        if lost:
+            await self.files.remove(await self.rows.unnamed(lost), self.rows.unnamed)
         self.on_taken([picture for request_id in finished for picture in taken[request_id].pictures])
         crash_point("after_cuts")
         await self.removal.remove([request_id for request_id in finished if taken[request_id].body is not None])

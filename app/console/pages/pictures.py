@@ -106,10 +106,8 @@ async def show_thumbnail(visit: Visit) -> Response:
 
 async def show_content(visit: Visit) -> Response:
     """Answer with the bytes of a picture as the relay sent them; `download` gives them a name to be saved under."""
-    found, is_download = (
-        await Gallery(visit).lookable(visit.request.path_params["picture_id"]),
-        "download" in visit.query,
-    )
+    found = await Gallery(visit).lookable(visit.request.path_params["picture_id"])
+    is_download = "download" in visit.query
     try:
         spool = await visit.parts.gateway.library.open(found.record)
     except GatewayError:
@@ -155,9 +153,7 @@ async def _opened(visit: Visit, found: PictureDetail) -> Response:
 async def _with_link(visit: Visit, found: PictureDetail, lasts: str) -> Response:
     """Show a link to an own picture, which needs no sign-in. It ends when the picture is kept no longer."""
     Gallery(visit).check_own(found)
-    now_s = visit.parts.gateway.clock.now_ms() // 1000
-    expires_s = min(now_s + LINK_S.get(lasts, LINK_S["day"]), found.record.kept_until_ms // 1000)
-    url = visit.parts.links.url(found.record.id, expires_s, visit.address)
+    url, expires_s = visit.parts.links.link(found.record, LINK_S.get(lasts, LINK_S["day"]), visit.address)
     return await _page(visit, found, link={"url": url, "expires_at": expires_s})
 
 
