@@ -1,13 +1,15 @@
 """`bench thumbnails`: what requests for images take while thumbnails are made all the time, and while none is made.
 
-One gateway on SQLite, clients that buy pictures of 2 MiB one after another, and rounds in turn with and without clients
-that ask for thumbnails of large pictures that have none yet.
+One gateway on SQLite, clients that buy pictures of 2 MiB one after another, and others that ask for thumbnails of large pictures.
+In rounds in turn these have none yet ("full": the worker is never idle), or have one and are asked for as often ("idle").
 """
 
 import argparse
 import asyncio
+import itertools
 import tempfile
 import time
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,21 +61,33 @@ async def _measure(given: argparse.Namespace, folder: Path) -> None:
             async with httpx2.AsyncClient(
                 base_url=f"http://127.0.0.1:{gateway.ports[0]}", headers=headers, timeout=60, limits=limits
             ) as http:
-                await _buy(http, given.clients, WARM_S)
+                made: list[str] = []
+                await _round(http, given.clients, WARM_S, [_ask(http, waiting, made) for _ in range(ASKING)])
+                pause_s = ASKING * WARM_S / len(made)
                 for number in range(2 * given.rounds):
-                    name = ("idle", "full")[number % 2]
-                    made: list[str] = []
-                    asking = [asyncio.create_task(_ask(http, waiting, made)) for _ in range(ASKING * (name == "full"))]
-                    latencies_ms = await _buy(http, given.clients, given.seconds)
-                    for task in asking:
-                        task.cancel()
-                    await asyncio.gather(*asking, return_exceptions=True)
-                    rounds[name].append((latencies_ms, len(made)))
+                    name, made_now = ("idle", "full")[number % 2], list[str]()
+                    full = [_ask(http, waiting, made_now) for _ in range(ASKING)] if name == "full" else []
+                    idle = [_ask_again(http, made, pause_s) for _ in range(ASKING)] if name == "idle" else []
+                    latencies_ms = await _round(http, given.clients, given.seconds, full + idle)
+                    rounds[name].append((latencies_ms, len(made_now)))
+                    pause_s = ASKING * given.seconds / len(made_now) if made_now else pause_s
                     p50_ms, p95_ms = _at(latencies_ms, 0.5), _at(latencies_ms, 0.95)
-                    say(f"{name}: p50 {p50_ms:.1f} ms, p95 {p95_ms:.1f} ms, {len(made)} thumbnails")
+                    say(f"{name}: p50 {p50_ms:.1f} ms, p95 {p95_ms:.1f} ms, {len(made_now)} thumbnails")
         finally:
             await gateway.stop()
     print(_table(rounds))
+
+
+async def _round(
+    http: httpx2.AsyncClient, clients: int, seconds: float, asking: Sequence[Coroutine[Any, Any, None]]
+) -> list[float]:
+    """Buy pictures while others ask for thumbnails; returns the time of each purchase in ms."""
+    tasks = [asyncio.create_task(each) for each in asking]
+    latencies_ms = await _buy(http, clients, seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return latencies_ms
 
 
 async def _keep(data_dir: Path) -> list[str]:
@@ -146,6 +160,14 @@ async def _ask(http: httpx2.AsyncClient, waiting: list[str], made: list[str]) ->
                 pass
             assert answer.status_code == 200, answer.text
             made.append(id)
+
+
+async def _ask_again(http: httpx2.AsyncClient, made: Sequence[str], pause_s: float) -> None:
+    """Ask for thumbnails that are made, one in `pause_s`, until it is cancelled."""
+    for id in itertools.cycle(made):
+        answer = await http.get(f"/v1/images/pictures/{id}/thumbnail")
+        assert answer.status_code == 200, answer.text
+        await asyncio.sleep(pause_s)
 
 
 def _at(values: list[float], share: float) -> float:

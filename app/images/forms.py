@@ -1,21 +1,21 @@
 """Forms of the pictures in an answer: base64 or links, as its client asked, whatever the relay sent."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
 from app.blobs.rebuilt import CutPicture, ExtendedSpool, base64_bytes
+from app.core.images import HEAD_BYTES
+from app.core.picture_facts import media_type_of
 from app.core.request import ResponseFormat
 from app.errors import GatewayError
 from app.images.answers import KeptAnswers
 from app.images.booking import BookedAnswer
 from app.images.links import PictureLinks
 from app.images.taking import PictureTaking
-from app.spool import Segments, Slice
-from app.store.pictures import PictureRecord
+from app.spool import Segments, Slice, Spool
 from app.upstream.answer import images_response
 from app.upstream.images import Images
 from app.upstream.skeleton import LongString, compact_json
@@ -62,7 +62,7 @@ class AnswerForms:
             await self._prepare(conversion, images)
             for index, item in enumerate(images.items):
                 if "b64_json" not in item and (b64 := await self._encoded(conversion, index)) is not None:
-                    kind = conversion.kept[index].media_type if images.output_format is None else None
+                    kind = conversion.media_types[index] if images.output_format is None else None
                     segments = _with_base64(segments, item["url"], b64, kind)
         except Exception as exc:
             log.warning("a stream is sent as the relay sent it", request_id=request_id, exc_info=_if_bug(exc))
@@ -73,12 +73,19 @@ class AnswerForms:
         return replace(answer, segments=segments, spool=spool)
 
     async def _prepare(self, conversion: "_Conversion", images: Images) -> None:
-        """Have the links of the relay fetched, then read which pictures are kept and how long a link to them works."""
-        has_link = any("b64_json" not in item for item in images.items)
-        if has_link and self.taking.keep_ms:
-            await self.taking.take_now(conversion.request_id)
-            kept = await self.kept_answers.picture_rows.of_request(conversion.request_id)
-            conversion.kept = {picture.index: picture for picture in kept}
+        """Have the links of the relay followed, then find their pictures and how long a link to them works. Base64 is made of what
+        was fetched, because its client need not wait until that is kept."""
+        links = [index for index, item in enumerate(images.items) if "b64_json" not in item]
+        if links and self.taking.keep_ms:
+            if conversion.wanted == "b64_json":
+                files = await self.taking.fetch_now(conversion.request_id)
+                for index in links:
+                    conversion.add_fetched(index, files.open(f"{conversion.request_id}_{index}"))
+            if conversion.media_types.keys() < set(links):
+                await self.taking.take_now(conversion.request_id)
+                for picture in await self.kept_answers.picture_rows.of_request(conversion.request_id):
+                    conversion.digests[picture.index] = picture.digest
+                    conversion.media_types[picture.index] = picture.media_type
         if conversion.wanted != "b64_json" and (self.taking.keep_ms or conversion.wanted == "url"):
             conversion.expires_s = await self.links.expires_s(conversion.request_id)
 
@@ -89,7 +96,7 @@ class AnswerForms:
             return item if b64 is None else {"b64_json": b64} | rest
         if conversion.base_url is None or conversion.expires_s is None:
             return item
-        if "b64_json" not in item and index not in conversion.kept:
+        if "b64_json" not in item and index not in conversion.media_types:
             return item
         url = self.links.url(f"{conversion.request_id}_{index}", conversion.expires_s, conversion.base_url)
         if conversion.wanted == "url":
@@ -97,9 +104,10 @@ class AnswerForms:
         return item | {"url": url} if "url" in item else item
 
     async def _encoded(self, conversion: "_Conversion", index: int) -> LongString | None:
-        """Return the base64 of a kept picture, which is encoded from its file while it is sent; None when it is not kept."""
-        record = conversion.kept.get(index)
-        file = None if record is None else await self.kept_answers.picture_files.open(record.digest)
+        """Return the base64 of a fetched or kept picture, which is encoded from its file as it is sent; None if it is neither."""
+        file = conversion.fetched.pop(index, None)
+        if file is None and index in conversion.digests:
+            file = await self.kept_answers.picture_files.open(conversion.digests[index])
         if file is None:
             return None
         place = Slice(conversion.size_bytes, base64_bytes(file.size_bytes))
@@ -111,16 +119,28 @@ class AnswerForms:
 @dataclass(slots=True)
 class _Conversion:
     """Conversion of one answer. `size_bytes` is the length of the answer as the relay sent it and of the base64 that was encoded so
-    far, `kept` are its kept pictures by index, where the relay sent links, and `expires_s` (Unix s) is the end of new links; None
-    when none would work."""
+    far, and `expires_s` (Unix s) the end of new links; None when none would work. The others are about the pictures that the relay
+    sent as links, by index: `media_types` of those that were fetched or are kept, `fetched` files, and `digests` of kept ones."""
 
     request_id: str
     wanted: ResponseFormat | None
     base_url: str | None
     size_bytes: int
-    kept: Mapping[int, PictureRecord] = field(default_factory=dict)
+    media_types: dict[int, str] = field(default_factory=dict)
+    fetched: dict[int, Spool] = field(default_factory=dict)
+    digests: dict[int, str] = field(default_factory=dict)
     expires_s: int | None = None
     encoded: list[CutPicture] = field(default_factory=list)
+
+    def add_fetched(self, index: int, file: Spool | None) -> None:
+        """Add what a link led to, unless it led to nothing or to no picture."""
+        if file is None:
+            return
+        media_type = media_type_of(file.read(Slice(0, HEAD_BYTES)))
+        if media_type is None:
+            file.close()
+        else:
+            self.fetched[index], self.media_types[index] = file, media_type
 
 
 def _with_base64(segments: Segments, url: str, b64: LongString, media_type: str | None) -> Segments:

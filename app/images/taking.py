@@ -73,6 +73,8 @@ class PictureTaking:
     """Tasks that take answers with links, by request."""
     _queued: dict[str, None] = field(default_factory=dict, init=False)
     """Requests whose answers have links and wait for such a task."""
+    _fetched: dict[str, asyncio.Event] = field(default_factory=dict, init=False)
+    """Events of these tasks: their links have been followed, or they have ended."""
     _again: dict[str, GatewayError] = field(default_factory=dict, init=False)
     """Requests whose task failed and is repeated, with the reason."""
 
@@ -111,6 +113,15 @@ class PictureTaking:
         deadline of a fetch and FETCH_SPARE_S at most. Never raises; the work goes on without its waiters."""
         task = self._start(request_id)
         await asyncio.wait({task}, timeout=self.fetcher.deadline_s + FETCH_SPARE_S)
+
+    async def fetch_now(self, request_id: str) -> FetchedFiles:
+        """Follow the links of an answer at once, wait for that as long as `take_now` does, and return the files of what was
+        fetched. They are there until their pictures are kept, which goes on. Never raises."""
+        self._start(request_id)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.fetcher.deadline_s + FETCH_SPARE_S):
+                await self._fetched[request_id].wait()
+        return FetchedFiles(self.kept_answers.directory)
 
     async def take_all(self) -> None:
         """Take the pictures of all announced answers and, at its time, of those found by a sweep, and wait for their links. Raises
@@ -190,12 +201,14 @@ class PictureTaking:
         self._queued.pop(request_id, None)
         if (running := self._linked.get(request_id)) is not None:
             return running
+        self._fetched[request_id] = asyncio.Event()
         task = self._linked[request_id] = asyncio.create_task(self._take_linked(request_id))
         task.add_done_callback(lambda done: self._linked_ended(request_id, done))
         return task
 
     def _linked_ended(self, request_id: str, task: asyncio.Task[None]) -> None:
         del self._linked[request_id]
+        self._fetched.pop(request_id).set()
         if task.cancelled():
             return
         error = task.exception()
@@ -216,6 +229,7 @@ class PictureTaking:
                 continue
             try:
                 await fetch_links(self.fetcher, files, each)
+                self._fetched[request_id].set()
                 crash_point("after_fetch")
                 if await self._record([each]):
                     files.remove(f"{request_id}_{index}" for index in each.fetched)

@@ -30,6 +30,7 @@ from tests.images.linking_relay import PNG, base64_answer, gone, linking_relay, 
 from tests.upstream.raw_server import Request
 
 LOOPBACK = {"pictures_fetch_networks": "127.0.0.0/8"}
+AS_BASE64 = SMALL | {"response_format": "b64_json"}
 Opened = Callable[..., Any]
 
 
@@ -75,7 +76,7 @@ async def test_a_link_is_fetched_once_however_long_the_bucket_is_away(opened: Op
         gateway = client.gateway.gateway
         relay.script += [picture, gone, gone, gone]
         bucket.server.kill()
-        await client.ask(SMALL, key="one")
+        answers = [await client.ask(AS_BASE64, key="one") for _ in range(2)]
         for _ in range(2):
             with pytest.raises(BlobUnavailable):
                 await gateway.taking.take_all()
@@ -85,6 +86,7 @@ async def test_a_link_is_fetched_once_however_long_the_bucket_is_away(opened: Op
         assert await gateway.chores.run_once("uploads of pictures")
         [row], _ = await taken(client)
 
+    assert [base64.b64decode(answer.json()["data"][0]["b64_json"]) for answer in answers] == [PNG, PNG]
     assert [request.line.split(" ")[1] for request in relay.requests[1:]] == ["/one"]
     assert (row["digest"], fetched) == (blake3(PNG).hexdigest(), [PNG])
     assert list((gateway.data_dir / "results" / "fetched").iterdir()) == []
