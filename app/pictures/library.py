@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,7 +13,7 @@ from app.blobs.folder import LISTED_AT_ONCE, Blobs, BlobUnavailable
 from app.blobs.picture_files import PictureFiles
 from app.chores import Chore, WhenFit
 from app.core.intervals import DAY_MS
-from app.errors import InvalidValue, NotFound
+from app.errors import BadRequest, InvalidValue, NotFound, Overloaded
 from app.pictures.thumbnails import Thumbnails
 from app.spool import Spool
 from app.store.clock import Clock
@@ -30,12 +30,16 @@ from app.store.picture_lists import (
     page_of_pictures,
 )
 from app.store.pictures import PictureRecord, PictureRows, Visibility
+from app.store.time_limit import time_limit
 
 STRAYS_EVERY_S = 100.0
 """Time between two comparisons of all files with the rows, which take 1.6 s of one core for 100,000 files."""
 STRAY_YOUNG_S = 60.0
 """Age below which a file may be without a row: it is recorded in a moment."""
 KEEP_MS_MAX = 3652 * DAY_MS
+SEARCH_S = 3.0
+"""Longest time for a search for words, and before it for its place."""
+SEARCHES = "Other searches for words run now, one after another. Try again in a few seconds."
 NO_PICTURE = "There is no such picture, or it is not yours. GET /v1/images/pictures lists those you may see."
 
 
@@ -65,11 +69,31 @@ class PictureLibrary:
     """Taking of the pictures of one request at once; None where that is another process's."""
     searching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Place of the one search for words that runs at a time: others wait without a connection to the database."""
+    search_s: float = SEARCH_S
 
     async def page(self, viewer: Viewer, cursor: Cursor, wanted: PictureFilter) -> Page[PictureDetail]:
-        """Read a page of the pictures that a viewer may see. Raises InvalidValue for the cursor, StoreUnavailable."""
-        async with self.searching if wanted.words else nullcontext(), self.rows.database.read() as connection:
+        """Read a page of the pictures that a viewer may see. Raises InvalidValue for the cursor, StoreUnavailable, and for a
+        search that takes or waits too long BadRequest and Overloaded."""
+        if wanted.words:
+            return await self._search(viewer, cursor, wanted)
+        async with self.rows.database.read() as connection:
             return await page_of_pictures(connection, viewer, cursor, wanted)
+
+    async def _search(self, viewer: Viewer, cursor: Cursor, wanted: PictureFilter) -> Page[PictureDetail]:
+        try:
+            async with asyncio.timeout(self.search_s):
+                await self.searching.acquire()
+        except TimeoutError:
+            raise Overloaded(SEARCHES) from None
+        try:
+            message = (
+                f"The search for these words took longer than {self.search_s:g} s. Narrow it by model, person or time."
+            )
+            too_long = BadRequest(message, param="words")
+            async with self.rows.database.read() as connection, time_limit(connection, self.search_s, too_long):
+                return await page_of_pictures(connection, viewer, cursor, wanted)
+        finally:
+            self.searching.release()
 
     async def show(self, viewer: Viewer, picture_id: str) -> PictureDetail:
         """Read a picture that a viewer may see. Raises NotFound for any other, StoreUnavailable."""

@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -44,7 +45,8 @@ class PictureFetcher:
 
     Follows no redirect, keeps no cookie, sends no Authorization, uses no proxy and reads nothing from the environment. Global
     addresses are reached over https on `https_port` only; those in `networks` over http and on any port as well. `deadline_s`
-    covers everything from the lookup of the name to the last byte, `bytes_max` the decoded picture.
+    covers everything from the lookup of the name to the last byte, and the wait for a place before that has the same again.
+    `bytes_max` covers the decoded picture.
     """
 
     def __init__(
@@ -71,7 +73,13 @@ class PictureFetcher:
         address = _checked_url(url)
         host = address.host or ""
         host_places = self._host_places.setdefault(host, asyncio.Semaphore(FETCHES_OF_A_HOST))
-        async with host_places, self._places:
+        async with AsyncExitStack() as places:
+            try:
+                async with asyncio.timeout(self.deadline_s):
+                    await places.enter_async_context(host_places)
+                    await places.enter_async_context(self._places)
+            except TimeoutError:
+                raise FetchFailed(f"no place to fetch it was free within {self.deadline_s:g} seconds") from None
             try:
                 async with asyncio.timeout(self.deadline_s), self._get(address) as response:
                     await self._read(response, spool)

@@ -1,11 +1,16 @@
 """Removal of kept pictures: by age, by bytes, and never a file that another picture names."""
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from app.core.intervals import DAY_MS
+from app.errors import Overloaded
 from app.pictures.library import PictureLibrary
+from app.store.pages import Cursor
+from app.store.picture_lists import OrganizationViewer, PictureFilter
 from app.store.results import PRUNE_MAX
 from app.store.tables import pictures
 from tests.images.client import LARGE, Client
@@ -92,3 +97,15 @@ async def test_one_turn_removes_all_that_is_due_in_steps(client: Client) -> None
 
     assert [row["id"] for row in await rows(client)] == [id]
     assert len(files(client)) == 1
+
+
+async def test_a_search_that_waits_too_long_for_others_is_refused(client: Client) -> None:
+    await bought(client, 1)
+    hurried = replace(library(client), search_s=0.05)
+    viewer, wanted = OrganizationViewer(may_open=True), PictureFilter(words=("cat",))
+
+    async with hurried.searching:
+        with pytest.raises(Overloaded, match="Try again in a few seconds"):
+            await hurried.page(viewer, Cursor(limit=10), wanted)
+
+    assert len((await hurried.page(viewer, Cursor(limit=10), wanted)).records) == 1

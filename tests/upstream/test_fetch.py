@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.spool import Slice, Spool
-from app.upstream.fetch import FetchFailed, PictureFetcher, is_reachable
+from app.upstream.fetch import FETCHES_OF_A_HOST, FetchFailed, PictureFetcher, is_reachable
 from tests.upstream.raw_server import RawServer, Request
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2000
@@ -210,3 +210,18 @@ def test_a_network_that_is_listed_is_reached_by_every_spelling() -> None:
         assert is_reachable(host, networks, is_global_allowed=False)
     for host in ("11.1.2.3", "127.0.0.1", "fe80::1", "2001:0:a01:203::1"):
         assert not is_reachable(host, networks, is_global_allowed=False)
+
+
+async def test_a_fetch_waits_for_a_place_no_longer_than_it_may_take(relay: RawServer, tmp_path: Path) -> None:
+    async def hang(request: Request) -> None:
+        await asyncio.Event().wait()
+
+    relay.script = [hang] * 200
+    fetcher = PictureFetcher(networks=LOOPBACK, deadline_s=0.5, bytes_max=1000)
+    spools = [Spool(tmp_path) for _ in range(4 * FETCHES_OF_A_HOST)]
+
+    outcomes = await asyncio.gather(*(fetcher.fetch(relay.url, spool) for spool in spools), return_exceptions=True)
+
+    await fetcher.close()
+    assert {type(outcome) for outcome in outcomes} == {FetchFailed}
+    assert any("no place to fetch it was free" in str(outcome) for outcome in outcomes)
