@@ -253,7 +253,7 @@ def pictures_from(
         bytes_max=settings.pictures_fetch_bytes_max,
     )
     library = library_from(settings, kept_answers.directory.parent, rows.database, clock, kept_answers)
-    storing = PictureStoring(files, settings.pictures_keep_days * DAY_MS)
+    storing = PictureStoring(files, settings.pictures_keep_days * DAY_MS, settings.prompts == "text")
     taking = PictureTaking(kept_answers, rows, storing, fetcher, clock, library.thumbnails.hear)
     return taking, replace(library, take_now=taking.take_now if taking.keep_ms else None)
 

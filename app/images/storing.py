@@ -1,6 +1,7 @@
 """Storing of the pictures of an answer in files of their own, and of what is left of the answer without them."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,17 @@ from app.store.pictures import PictureRecord, TakenAnswer, UntakenAnswer
 from app.upstream.pictures import decoded
 from app.upstream.skeleton import LongString
 
+_REVISED_PROMPT = re.compile(rb'("revised_prompt"\s*:\s*")((?:[^"\\]|\\.)*)', re.DOTALL)
+
 
 @dataclass(frozen=True, slots=True)
 class PictureStoring:
-    """Files that pictures are stored in, and the time that a picture is kept, in ms."""
+    """Files that pictures are stored in, and the time that a picture is kept, in ms. `keeps_words`: prompts as the relay revised
+    them stay in what is left of an answer."""
 
     files: PictureFiles
     keep_ms: int
+    keeps_words: bool = True
 
     async def store(self, read: ReadAnswer) -> TakenAnswer:
         """Store the pictures of an answer and make them available to all replicas. Raises StorageFull, BlobUnavailable."""
@@ -50,6 +55,8 @@ class PictureStoring:
         body = rest_of(read.spool, cuts)
         if body is None:
             cuts = [Cut(0, 0, cut.picture) for cut in cuts]
+        elif not self.keeps_words:
+            body = without_words(body)
         pictures = tuple(self._record(read.answer, index, file) for index, _, file in stored)
         return TakenAnswer(read.answer.request.id, pictures, tuple(sorted([*cuts, *link_only])), body)
 
@@ -101,6 +108,11 @@ def rest_of(spool: Spool, cuts: Sequence[Cut]) -> bytes | None:
     if cut_bytes == 0 or spool.size_bytes - cut_bytes > MEMORY_BYTES_MAX:
         return None
     return b"".join(spool.read(piece) for piece in _between(spool, cuts))
+
+
+def without_words(rest: bytes) -> bytes:
+    """Blank the prompts as the relay revised them. The length stays, because cuts are places in the whole answer."""
+    return _REVISED_PROMPT.sub(lambda found: found[1] + b" " * len(found[2]), rest)
 
 
 def _between(spool: Spool, cuts: Sequence[Cut]) -> Iterator[Slice]:

@@ -243,4 +243,5 @@ def _short_text(value: Any) -> str | None:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, LongString) or (isinstance(value, str) and value != "")
+    """True for a text that says something: a revised prompt that is not kept is blank."""
+    return isinstance(value, LongString) or (isinstance(value, str) and value.strip() != "")

@@ -161,3 +161,18 @@ async def test_what_cannot_be_fetched_stays_in_the_form_there_is_and_is_charged_
         assert again.content == answer.content
     assert [row["state"] for row in await client.gateway.rows()] == ["settled"] * 2
     assert client.charges == 2
+
+
+async def test_a_revised_prompt_leaves_the_stored_answer_where_prompts_are_not_kept(opened: Opened) -> None:
+    client, key = await opened(prompts="none"), {"Idempotency-Key": "once"}
+    first = await send(client, GENERATION, "gpt-image-1", "mixed", "b64_json", **key)
+    await client.gateway.gateway.taking.take_all()
+
+    again = await send(client, GENERATION, "gpt-image-1", "mixed", "b64_json", **key)
+
+    assert "as drawn" in first.text and "revised_prompt" not in again.text
+    assert await digests(client, again.json()["data"], "b64_json") == await digests(
+        client, first.json()["data"], "b64_json"
+    )
+    async with client.gateway.database.read() as connection:
+        assert b"as drawn" not in (await connection.execute(sa.select(results.c.body))).scalar_one()
