@@ -107,6 +107,9 @@ def _refused(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return dict.fromkeys(statuses, refused)
 
 
+ONLY_OWNER = _refused(403)
+"""Responses of changes that only the owner of a picture makes, with a key that does more than look."""
+
 _ANSWER_HEADERS: dict[str, Any] = {
     "x-imagegate-duplicate-of": {
         "description": "Kept picture that you bought in this project by an equal request before.",

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
+from app.api import openapi
 from app.api.deps import Caller, Wired, counted_own_call, links
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit
 from app.api.picture_filter import FilterOfPictures
@@ -43,7 +44,7 @@ async def show_picture(caller: Caller, gateway: Wired, picture_id: str) -> Pictu
     return PictureOut.of(await gateway.library.show(viewer, picture_id), viewer)
 
 
-@router.post("/{picture_id}", openapi_extra=EXTENSION)
+@router.post("/{picture_id}", openapi_extra=EXTENSION, responses=openapi.ONLY_OWNER)
 async def change_picture(
     caller: Caller, gateway: Wired, picture_id: str, body: Annotated[PictureChange, Depends(JsonBody(PictureChange))]
 ) -> PictureOut:
@@ -54,7 +55,7 @@ async def change_picture(
     return PictureOut.of(changed, viewer)
 
 
-@router.post("/{picture_id}/link", openapi_extra=EXTENSION)
+@router.post("/{picture_id}/link", openapi_extra=EXTENSION, responses=openapi.ONLY_OWNER)
 async def create_picture_link(
     request: Request,
     caller: Caller,
@@ -73,7 +74,7 @@ async def create_picture_link(
     return LinkOut(url=url, expires_at=expires_s)
 
 
-@router.delete("/{picture_id}", openapi_extra=EXTENSION)
+@router.delete("/{picture_id}", openapi_extra=EXTENSION, responses=openapi.ONLY_OWNER)
 async def delete_picture(caller: Caller, gateway: Wired, picture_id: str) -> DeletedOut:
     """Delete an own picture for good. Its links are 404 from then on, and a replay of its answer is 410."""
     await gateway.library.delete(_changer(caller), picture_id)

@@ -78,6 +78,8 @@ async def test_every_operation_is_described_and_says_who_may_call_it_and_how_it_
             assert operation["security"] == [{"adminApiKey": []}], where
             assert answers.keys() >= KEYLESS_REFUSALS, where
             assert ("403" in answers) is (method != "get" or path in OWNERS), where
+        if path.startswith("/v1/images/pictures/{") and method != "get":
+            assert "403" in answers, where
         if "{" in path:
             assert "404" in answers, where
 
