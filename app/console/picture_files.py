@@ -3,10 +3,12 @@
 import io
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from zoneinfo import ZoneInfo
 
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.errors import GatewayError
@@ -18,19 +20,40 @@ PLACEHOLDER = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 160" fill="none" stroke="#7f8a94" stroke-width="2" opacity=".6">'
     b'<rect x="62" y="66" width="36" height="28" rx="3"/><path d="m63 91 12-13 10 12 5-5 7 7"/></svg>'
 )
-BROWSER_S = 86_400
-"""Longest time that a browser keeps a picture: whoever made it private again may hope that it is forgotten then."""
 
 
-def picture_answer(spool: Spool, media_type: str, name: str, for_s: int, *, download: bool) -> Response:
-    """Answer with the bytes of a picture or thumbnail, which a browser may keep for `for_s` seconds; closes the spool."""
-    headers = {
-        "content-length": str(spool.size_bytes),
-        "content-disposition": f'{"attachment" if download else "inline"}; filename="{name}"',
-        "cache-control": f"private, max-age={max(min(for_s, BROWSER_S), 0)}, immutable",
-        "content-security-policy": "default-src 'none'; sandbox",
-    }
-    return StreamingResponse(_closing(spool), 200, headers, media_type)
+@dataclass(frozen=True, slots=True)
+class BrowserPicture:
+    """File of a picture as browsers get it. They ask each time whether they still may show it, as with the API without a link, so
+    that nothing is shown from a cache that was deleted or made private again."""
+
+    id: str
+    name: str
+    media_type: str
+    is_download: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "etag": f'"{self.id}"',
+            "cache-control": "private, no-cache",
+            "content-disposition": f'{"attachment" if self.is_download else "inline"}; filename="{self.name}"',
+            "content-security-policy": "default-src 'none'; sandbox",
+        }
+
+    def is_known(self, request: Request) -> bool:
+        """True when the browser has this file."""
+        return self.headers["etag"] in request.headers.get("if-none-match", "")
+
+    def unchanged(self) -> Response:
+        """Answer that the browser has this file."""
+        return Response(None, 304, self.headers)
+
+    def answer(self, spool: Spool) -> Response:
+        """Answer with the bytes in a spool, which is closed then."""
+        return StreamingResponse(
+            _closing(spool), 200, self.headers | {"content-length": str(spool.size_bytes)}, self.media_type
+        )
 
 
 def placeholder() -> Response:

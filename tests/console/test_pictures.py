@@ -198,6 +198,16 @@ async def test_addresses_that_name_nothing_are_no_errors_of_the_gateway(house: H
         assert (await house.get(path, "olga")).status_code == 404, path
 
 
+async def test_a_browser_asks_whether_it_may_still_show_a_picture(house: House) -> None:
+    [id] = await house.buy("mia")
+    for part in ("thumbnail", "content"):
+        whole = await house.get(f"/pictures/{id}/{part}", "mia")
+        etag = {"If-None-Match": whole.headers["etag"]}
+        known = await house.get(f"/pictures/{id}/{part}", "mia", **etag)
+        assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", whole.headers["etag"])
+        assert (await house.get(f"/pictures/{id}/{part}", "max", **etag)).status_code == 404
+
+
 async def test_a_picture_without_a_thumbnail_has_a_calm_place(house: House) -> None:
     [id] = await house.buy("mia")
     found = await row(house, id)
@@ -208,7 +218,10 @@ async def test_a_picture_without_a_thumbnail_has_a_calm_place(house: House) -> N
     await house.running.gateway.library.files.blobs.remove([found["digest"]])
     missing, content = [await house.get(f"/pictures/{id}/{part}", "mia") for part in ("thumbnail", "content")]
 
-    assert (thumbnail.headers["content-type"], "private" in thumbnail.headers["cache-control"]) == ("image/webp", True)
+    assert (thumbnail.headers["content-type"], thumbnail.headers["cache-control"]) == (
+        "image/webp",
+        "private, no-cache",
+    )
     for answer in (missing, content):
         facts = (answer.status_code, answer.headers["content-type"], answer.headers["cache-control"])
         assert facts == (200, "image/svg+xml", "no-store")

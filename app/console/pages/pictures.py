@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from app.api.schemas.pictures import PictureOut, PictureWithOwnerOut
 from app.console.gallery import Gallery, PictureQuestion
 from app.console.language import marked as _
-from app.console.picture_files import file_name, picture_answer, placeholder, zipped
+from app.console.picture_files import BrowserPicture, file_name, placeholder, zipped
 from app.console.visit import Visit, signed_in
 from app.control import members, models, projects
 from app.core.browsers import public_path
@@ -96,26 +96,29 @@ async def download_several(visit: Visit) -> Response:
 
 async def show_thumbnail(visit: Visit) -> Response:
     """Answer with the thumbnail of a picture, or with a placeholder while there is none."""
-    found = await Gallery(visit).lookable(visit.request.path_params["picture_id"])
+    record = (await Gallery(visit).lookable(visit.request.path_params["picture_id"])).record
+    file = BrowserPicture(f"{record.id}-thumbnail", f"{record.id}.webp", "image/webp")
+    if file.is_known(visit.request):
+        return file.unchanged()
     try:
-        spool = await visit.parts.gateway.library.thumbnails.open(found.record)
+        return file.answer(await visit.parts.gateway.library.thumbnails.open(record))
     except GatewayError:
         return placeholder()
-    return picture_answer(spool, "image/webp", f"{found.record.id}.webp", _left_s(visit, found), download=False)
 
 
 async def show_content(visit: Visit) -> Response:
     """Answer with the bytes of a picture as the relay sent them; `download` gives them a name to be saved under."""
-    found = await Gallery(visit).lookable(visit.request.path_params["picture_id"])
-    is_download = "download" in visit.query
+    record = (await Gallery(visit).lookable(visit.request.path_params["picture_id"])).record
+    name, is_download = file_name(record, visit.parts.gateway.zone), "download" in visit.query
+    file = BrowserPicture(record.id, name, record.media_type, is_download)
+    if file.is_known(visit.request):
+        return file.unchanged()
     try:
-        spool = await visit.parts.gateway.library.open(found.record)
+        return file.answer(await visit.parts.gateway.library.open(record))
     except GatewayError:
         if is_download:
             raise
         return placeholder()
-    name = file_name(found.record, visit.parts.gateway.zone)
-    return picture_answer(spool, found.record.media_type, name, _left_s(visit, found), download=is_download)
 
 
 async def _find(visit: Visit) -> PictureDetail | None:
@@ -243,10 +246,6 @@ async def _projects(visit: Visit) -> list[tuple[str, str]]:
 def _number(visit: Visit, name: str) -> int:
     text = visit.query.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
-
-
-def _left_s(visit: Visit, found: PictureDetail) -> int:
-    return (found.record.kept_until_ms - visit.parts.gateway.clock.now_ms()) // 1000
 
 
 routes = (
