@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
-_PLACEHOLDER = re.compile(r"{(\w+)}")
+from app.core.translations import Translations
+
 _WIDE = "\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60"
 # A line may break around each wide character, but not before closing punctuation and not after opening brackets.
 _UNBREAKABLE = re.compile(rf"\s+|[（《“]*(?:[{_WIDE}]|[^\s{_WIDE}]+)[，。、；：？！）》”]*")
@@ -20,7 +21,7 @@ _UNBREAKABLE = re.compile(rf"\s+|[（《“]*(?:[{_WIDE}]|[^\s{_WIDE}]+)[，。�
 
 def translate(text: str) -> str:
     """Return `text` in the language of the locale. A text that the table does not have comes back unchanged."""
-    return _chinese(text) if is_chinese() else text
+    return _translations().translate(text) if is_chinese() else text
 
 
 def is_chinese() -> bool:
@@ -56,34 +57,9 @@ def table() -> Mapping[str, str]:
         return tomllib.load(file)
 
 
-def _chinese(text: str) -> str:
-    found = table().get(text)
-    if found is not None:
-        return found
-    for english, start in _templates():
-        if text.startswith(start) and (match := _pattern(english).fullmatch(text)):
-            return table()[english].format(**{name: _part(name, value) for name, value in match.groupdict().items()})
-    return text
-
-
-def _part(name: str, value: str) -> str:
-    """Translate what a sentence was filled with, but no name of a user or model: those have one word."""
-    return _chinese(value) if " " in value or name.startswith("word") else value
-
-
 @functools.cache
-def _templates() -> list[tuple[str, str]]:
-    """List the sentences with placeholders and the text before their first one, most literal text first."""
-    filled = [(english, _PLACEHOLDER.split(english)[::2]) for english in table() if _PLACEHOLDER.search(english)]
-    filled.sort(key=lambda each: -sum(map(len, each[1])))
-    return [(english, literals[0]) for english, literals in filled]
-
-
-@functools.cache
-def _pattern(english: str) -> re.Pattern[str]:
-    parts = _PLACEHOLDER.split(english)
-    literals = [re.escape(part) if index % 2 == 0 else f"(?P<{part}>.*?)" for index, part in enumerate(parts)]
-    return re.compile("".join(literals), re.DOTALL)
+def _translations() -> Translations:
+    return Translations(table())
 
 
 def _can_show(text: str, stream: object) -> bool:

@@ -1,4 +1,8 @@
-"""Languages of the console: English, which the code is written in, and Chinese, from `locales/zh.po`."""
+"""Languages of the console: English, which the code is written in, and Chinese, from `locales`.
+
+`zh.po` has the texts of the console, `zh-errors.po` the messages of errors that other packages raise. Those are found by their form
+when a page shows them, because the book and the log of refusals hold messages that are filled in already.
+"""
 
 import ast
 from functools import cache
@@ -7,9 +11,12 @@ from typing import Literal, get_args
 
 from markupsafe import Markup, escape
 
+from app.core.translations import Translations
+
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
-CATALOG = Path(__file__).with_name("locales") / "zh.po"
+LOCALES = Path(__file__).with_name("locales")
+CATALOG, ERRORS = LOCALES / "zh.po", LOCALES / "zh-errors.po"
 
 
 def marked(text: str) -> str:
@@ -28,17 +35,28 @@ def preferred_language(accepted: str) -> Language:
 
 def translate(language: Language, text: str, **values: object) -> Markup:
     """Return a text in a language, as HTML, with `values` in place of its {names}. Values are escaped."""
-    found = text if language == "en" else catalog().get(text, text)
+    found = text if language == "en" else catalog().get(text) or error_texts().translate(text)
     return Markup(escape(found)).format(**values) if values else Markup(escape(found))
 
 
 @cache
 def catalog() -> dict[str, str]:
-    """Read the Chinese texts by their English: entries of `msgid` and `msgstr`, without plurals and contexts."""
+    """Read the Chinese texts of the console by their English."""
+    return read_texts(CATALOG)
+
+
+@cache
+def error_texts() -> Translations:
+    """Read the Chinese messages of errors."""
+    return Translations(read_texts(ERRORS))
+
+
+def read_texts(file: Path) -> dict[str, str]:
+    """Read entries of `msgid` and `msgstr`, without plurals and contexts."""
     texts: dict[str, str] = {}
     entry = {"msgid": "", "msgstr": ""}
     field = "msgid"
-    for line in [*CATALOG.read_text(encoding="utf-8").splitlines(), 'msgid ""']:
+    for line in [*file.read_text(encoding="utf-8").splitlines(), 'msgid ""']:
         name, _, rest = line.partition(" ")
         if name in entry:
             if name == "msgid":
