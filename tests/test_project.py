@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 import dev
 
 LOCKS = sorted([*dev.ROOT.glob("requirements*.lock"), *dev.ROOT.glob("tests/contract/*.lock")])
-NPM_LOCKS = sorted(dev.ROOT.glob("tests/contract/*/package-lock.json"))
+NPM_LOCKS = sorted(dev.ROOT.glob("tests/*/*/package-lock.json"))
 PROJECT = tomllib.loads((dev.ROOT / "pyproject.toml").read_text())
 EXTRAS = [wanted for extra in PROJECT["project"]["optional-dependencies"].values() for wanted in extra]
 DECLARED = {
@@ -39,7 +39,7 @@ def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_there_is_a_lock_to_run_one_to_develop_and_one_for_each_sdk() -> None:
     assert set(LOCKS) == {dev.RUN_LOCK, dev.DEV_LOCK, *dev.SDK_LOCKS}
-    assert len(NPM_LOCKS) == 3
+    assert len(NPM_LOCKS) == 4
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

@@ -25,7 +25,7 @@ def python_with_clients() -> Path:
 
 def node_with_clients(programs: Path) -> Path:
     """Return a folder from which Node resolves the packages of node-clients, put there by the npm among `programs`."""
-    return _node_project("node-clients", programs / "npm", "")
+    return node_project(HERE / "node-clients", programs / "npm", "")
 
 
 def node_with_openai() -> Path | None:
@@ -40,11 +40,12 @@ def node_with_openai() -> Path | None:
     node_major = int(version.removeprefix("v").split(".")[0])
     if node_major < 20:
         return None
-    return _node_project("node-openai7" if node_major >= 22 else "node-openai6", Path(npm), version)
+    return node_project(HERE / ("node-openai7" if node_major >= 22 else "node-openai6"), Path(npm), version)
 
 
-def _node_project(name: str, npm: Path, version: str) -> Path:
-    source, folder = HERE / name, dev.ROOT / f".venv-{name}"
+def node_project(source: Path, npm: Path, version: str) -> Path:
+    """Return a git-ignored copy of a folder that has a package-lock.json, with its packages. `version` is Node's, or empty."""
+    folder = dev.ROOT / f".venv-{source.name}"
 
     def install() -> None:
         shutil.rmtree(folder, ignore_errors=True)
