@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from app.api.schemas.self_service import QuoteOut
-from app.console.create_form import BACKGROUNDS, COUNTS, NO_PROMPT, OUTPUT_FORMATS, CreateForm
+from app.console.create_form import BACKGROUNDS, CHOICES, COUNTS, NO_PROMPT, OUTPUT_FORMATS, CreateForm
 from app.console.visit import Visit
 from app.control.console_keys import console_key, grant_in_project
 from app.control.members import active_projects_of
@@ -25,6 +25,7 @@ from app.store.pictures import PictureRecord
 
 JOBS_MAX = 6
 RECENT_MAX = 8
+IDS_MAX = 6
 USUAL_SIZES = ("1024x1024", "1536x1024", "1024x1536")
 USUAL_QUALITIES = ("low", "medium", "high")
 """Choices for a model of which the catalog lists none, so that it takes any."""
@@ -34,11 +35,12 @@ TAKING_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Model to choose, with the least and the most that one picture costs (micros)."""
+    """Model to choose, with the least and the most that one picture costs (micros), and its usual time where that is known."""
 
     model: Model
     least_micros: int
     most_micros: int
+    usual_ms: int | None
 
     @property
     def sizes(self) -> list[str]:
@@ -53,11 +55,13 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class JobCard:
-    """Job with its kept pictures. `is_running`: it will change by itself."""
+    """Job with its kept pictures. `is_running`: it will change by itself. `usual_ms` is the usual time of its model, where that is
+    known."""
 
     job: Job
     pictures: Sequence[PictureRecord]
     is_running: bool
+    usual_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,8 @@ async def _cards(visit: Visit, grant: Grant, operation: Operation) -> list[Model
         request = replace(CreateForm(model=model.id).request(NO_PROMPT), operation=operation)
         amounts = model.prices.quotes_micros(request, now_ms)
         if amounts and operation in model.operations:
-            cards.append(ModelCard(model, min(amounts), max(amounts)))
+            usual_ms = await visit.parts.usual_times.of(visit.database, model.id, now_ms)
+            cards.append(ModelCard(model, min(amounts), max(amounts), usual_ms))
     return cards
 
 
@@ -173,15 +178,31 @@ async def jobs(visit: Visit) -> dict[str, Any]:
     named = await named_job(visit)
     if named is not None and named.id not in [job.id for job in found]:
         found = [*found, named]
-    cards = [await _card(visit, job, now_ms) for job in found]
+    left = ids_in(visit, "without")  # Jobs that the person waits for no longer.
+    cards = [await job_card(visit, job) for job in found if not (job.is_open and job.id in left)]
     newest = await gateway.library.page(
         PictureViewer(user_id), Cursor(limit=RECENT_MAX, descending=True), PictureFilter()
     )
-    return {"jobs": cards, "recent": newest.records, "now_ms": now_ms}
+    return {
+        "jobs": cards,
+        "without": ",".join(left),
+        "choices": {name: visit.query[name] for name in CHOICES if name in visit.query},
+        "recent": newest.records,
+        "now_ms": now_ms,
+    }
 
 
-async def _card(visit: Visit, job: Job, now_ms: int) -> JobCard:
-    pictures = [] if job.state != "settled" else await visit.parts.gateway.library.rows.of_request(job.id)
+def ids_in(visit: Visit, name: str) -> list[str]:
+    """Return the ids that a parameter of the address lists, parted by commas."""
+    return [id for id in visit.query.get(name, "").split(",") if id][:IDS_MAX]
+
+
+async def job_card(visit: Visit, job: Job) -> JobCard:
+    """Read the pictures and, of one that is being made, the usual time of a job."""
+    gateway = visit.parts.gateway
+    now_ms = gateway.clock.now_ms()
+    pictures = [] if job.state != "settled" else await gateway.library.rows.of_request(job.id)
     expected = job.state == "settled" and len(pictures) + (job.link_only or 0) < (job.images or 0)
     is_taking = expected and job.ended_at_ms is not None and now_ms - job.ended_at_ms < TAKING_MS
-    return JobCard(job, pictures, job.is_open or is_taking)
+    usual_ms = await visit.parts.usual_times.of(visit.database, job.model, now_ms) if job.is_open else None
+    return JobCard(job, pictures, job.is_open or is_taking, usual_ms)

@@ -42,6 +42,11 @@ def destinations(visit: "Visit") -> list[Destination]:
     ]
 
 
+def has_page(visit: "Visit", path: str) -> bool:
+    """Return whether there is such an entry for whoever is signed in."""
+    return any(each.path == path for each in destinations(visit))
+
+
 def landing(role: AccessRole) -> str:
     """Return the page that a person of this role sees first."""
     return "/create" if role == "member" else "/usage"

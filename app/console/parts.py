@@ -1,6 +1,6 @@
 """Objects that the pages of the console work with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from starlette.requests import Request
@@ -8,6 +8,7 @@ from starlette.requests import Request
 from app.control.single_sign_on import SingleSignOn
 from app.core.uploads import UploadedForm
 from app.images.links import PictureLinks
+from app.store.usual_times import UsualTimes
 from app.wiring import Gateway
 
 
@@ -39,3 +40,4 @@ class ConsoleParts:
     read_form: ReadForm
     links: PictureLinks
     sign_on: SingleSignOn | None = None
+    usual_times: UsualTimes = field(default_factory=UsualTimes)

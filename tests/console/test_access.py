@@ -47,6 +47,7 @@ PAGES = [
     Page("POST", "/account/sessions/{session_id}/end", status=404),
     Page("GET", "/create", "buyers"),
     Page("GET", "/create/jobs", "buyers"),
+    Page("GET", "/create/jobs/{job_id}", "buyers", 404),  # Of their own only: tests/console/test_jobs.py.
     Page("POST", "/create/price", "buyers", fields=PICTURE),
     Page("POST", "/create", "buyers", 303, PICTURE),
     Page("GET", "/create/edit", "buyers"),
@@ -93,6 +94,7 @@ def expected(page: Page, who: str) -> tuple[int, bool]:
 
 async def visit(house: House, page: Page, who: str, **more: str | None) -> httpx2.Response:
     names = {"token": (await invite(house.running.database, "nils@example.com")).token, "session_id": "sess_nothing"}
+    names["job_id"] = "req_nothing"
     path = page.path.format(key_id=house.keys["mia"].id, picture_id=house.pictures[0], **names)
     if page.method == "GET":
         return await house.get(path, who)

@@ -123,13 +123,13 @@ async def test_the_price_on_the_page_is_the_one_that_is_booked(house: House) -> 
     price = f"{row['cost_micros'] / 1_000_000:.2f} CNY"
     assert f"<b>{price}</b> at most" in told
     page = (await house.get(answer.headers["location"].removeprefix("/console"), "mia")).text
-    assert f"<b>{price}</b>" in page and "You made this 0 minutes ago." in page
+    assert f"<b>{price}</b>" in page and "You made this just now." in page
     spent = [each["spent"] for each in await house.running.counters() if each["spent"]]
     assert row["cost_micros"] in spent
     usage = (await house.get("/usage.csv?by=key&period=today", "mia")).text
     assert f"Console,1,2,{price.removesuffix(' CNY')},CNY" in usage, usage
     again = (await house.post("/create/price", "mia", **FOX)).text
-    assert "You made this 0 minutes ago." in again and f"/console/pictures/{row['id']}_0" in again
+    assert "You made this just now." in again and f"/console/pictures/{row['id']}_0" in again
 
 
 async def test_a_job_is_its_row_for_its_buyer_only_and_words_stay_text(house: House) -> None:

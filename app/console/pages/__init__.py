@@ -1,6 +1,6 @@
 """Pages of the console. A page is a module here with `routes` (method, path below /console, handler), a template and a test."""
 
-from app.console.pages import account, create, edit, home, invite, keys, oidc, pictures, sign_in, usage
+from app.console.pages import account, create, edit, home, invite, job, keys, oidc, pictures, sign_in, usage
 
 ROUTES = (
     *home.routes,
@@ -10,6 +10,7 @@ ROUTES = (
     *account.routes,
     *create.routes,
     *edit.routes,
+    *job.routes,
     *pictures.routes,
     *usage.routes,
     *keys.routes,

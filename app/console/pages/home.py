@@ -1,9 +1,11 @@
 """Entry of the console, the search in its frame, and the choice of language and theme."""
 
+import re
+
 from starlette.responses import Response
 
 from app.console.language import LANGUAGES
-from app.console.navigation import landing
+from app.console.navigation import has_page, landing
 from app.console.visit import (
     LANGUAGE_COOKIE,
     PREFERENCE_S,
@@ -13,6 +15,12 @@ from app.console.visit import (
     local_path,
     signed_in,
 )
+from app.store import organization
+
+_REQUEST = re.compile(r"req_[0-9a-f]{28}")
+_PICTURE = re.compile(r"req_[0-9a-f]{28}_\d{1,3}")
+_SECRET = re.compile(r"sk-ig-(?:([a-z0-9]{1,12})(?:-.*)?|\.\.\.(\w{4}))")
+"""Secret of a key, its beginning, or its form in lists."""
 
 
 async def enter(visit: Visit) -> Response:
@@ -21,8 +29,20 @@ async def enter(visit: Visit) -> Response:
 
 
 async def search(visit: Visit) -> Response:
-    """Lead to what was searched for: keys by id, ending, name or owner."""
-    return visit.redirect("/keys", q=visit.query.get("q", "").strip()[:200])
+    """Lead to what was searched for: a request or a picture by id, a key by secret, id, ending, name or owner, or a person."""
+    text = visit.query.get("q", "").strip()[:200]
+    if _PICTURE.fullmatch(text):
+        return visit.redirect(f"/pictures/{text}")
+    if _REQUEST.fullmatch(text):
+        return visit.redirect(f"/requests/{text}" if has_page(visit, "/requests") else f"/create/jobs/{text}")
+    if secret := _SECRET.fullmatch(text):  # Only its public part goes into an address.
+        return visit.redirect("/keys", q=f"key_{secret[1]}" if secret[1] else secret[2])
+    if text and has_page(visit, "/people") and not text.startswith("key_"):
+        async with visit.database.read() as connection:
+            found = await organization.user_ids_like(connection, text, limit=2)
+        if found:
+            return visit.redirect(f"/people/{found[0]}") if len(found) == 1 else visit.redirect("/people", q=text)
+    return visit.redirect("/keys", q=text)
 
 
 async def set_preferences(visit: Visit) -> Response:

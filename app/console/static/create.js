@@ -54,21 +54,33 @@ document.addEventListener("input", (event) => {
   timer = setTimeout(() => void price(form, field.name), field.name === "prompt" ? PAUSE_MS : 0);
 });
 
+/** @param {string} address  Page with the jobs only. */
+async function look(address) {
+  try {
+    const answer = await fetch(address);
+    if (answer.ok && !answer.redirected) await replace(answer, ["jobs"]);
+    const form = document.querySelector("form[data-price]");
+    const ended = document.getElementById("jobs")?.dataset.follow === undefined;
+    if (ended && form instanceof HTMLFormElement) await price(form, "jobs"); // What is left has changed.
+  } catch {
+    // The next turn tries again.
+  }
+}
+
 async function follow() {
   const address = document.getElementById("jobs")?.dataset.follow;
-  if (address !== undefined && !document.hidden) {
-    try {
-      const answer = await fetch(address);
-      if (answer.ok && !answer.redirected) await replace(answer, ["jobs"]);
-      const form = document.querySelector("form[data-price]");
-      const ended = document.getElementById("jobs")?.dataset.follow === undefined;
-      if (ended && form instanceof HTMLFormElement) await price(form, "jobs"); // What is left has changed.
-    } catch {
-      // The next turn tries again.
-    }
-  }
+  if (address !== undefined && !document.hidden) await look(address);
   setTimeout(follow, FOLLOW_MS);
 }
+
+// Wait for a job no longer, without losing what is written in the form.
+document.addEventListener("click", (event) => {
+  const link = event.target instanceof Element ? event.target.closest("a[data-stop]") : null;
+  if (!(link instanceof HTMLAnchorElement) || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  history.replaceState(null, "", link.href);
+  void look(link.dataset.stop ?? "");
+});
 
 /** Count the seconds of jobs between two answers; `data-since` is in milliseconds. */
 function count() {
@@ -77,6 +89,8 @@ function count() {
     const since = Number(element.dataset.since) + 1000;
     element.dataset.since = String(since);
     element.textContent = (element.textContent ?? "").replace(/\d+/, String(Math.floor(since / 1000)));
+    const progress = element.closest("article")?.querySelector("progress");
+    if (progress) progress.value = Math.min(since, progress.max);
   }
 }
 

@@ -1,8 +1,13 @@
 // @ts-check
-// Source of an edit: a file that is chosen, dropped or pasted, or one of one's pictures. It is checked before it travels. The form
-// is sent by a program, so that a refusal keeps the file.
+// Sources of an edit: files that are chosen, dropped or pasted, and pictures of one's own. Files are checked before they travel. The
+// form is sent by a program, so that a refusal keeps them.
 
 const HEAD_BYTES = 256 * 1024;
+
+/** @type {File[]} */
+const held = [];
+/** @type {File | string} */
+let shown = "";
 
 const source = () => document.getElementById("source");
 
@@ -20,61 +25,78 @@ function tell(message) {
  * @param {DOMStringMap} words
  */
 async function fault(file, words) {
-  if (file.size > Number(words.bytes)) return words.large ?? "";
+  const bytes = [...held, file].reduce((sum, each) => sum + each.size, 0);
+  if (bytes > Number(words.bytes)) return words.large ?? "";
   const head = new TextDecoder("latin1").decode(await file.slice(0, HEAD_BYTES).arrayBuffer());
   // "latin1" is read as windows-1252, where the byte 0x89 is U+2030.
   if (!/^(\u2030PNG\r\n|\u00ff\u00d8\u00ff|RIFF[^]{4}WEBP)/.test(head)) return words.type ?? "";
   return /\u00ff\u00e2[^]{2}MPF\0/.test(head) ? words.several ?? "" : "";
 }
 
+/** Open the first picture to paint on, unless it is open; `mask.js` listens. */
+function show() {
+  const chosen = source()?.querySelector("[name=picture]:checked");
+  const first = held[0] ?? (chosen instanceof HTMLInputElement ? chosen.dataset.content ?? "" : "");
+  if (first === shown) return;
+  shown = first;
+  const detail = typeof first === "string" ? first : URL.createObjectURL(first);
+  source()?.dispatchEvent(new CustomEvent("picture", { bubbles: true, detail }));
+}
+
 /**
- * Show a picture to paint on; `mask.js` listens.
- * @param {string} address
+ * @param {File} file
+ * @param {number} at
  */
-function show(address) {
-  source()?.dispatchEvent(new CustomEvent("picture", { bubbles: true, detail: address }));
+function tile(file, at) {
+  const [item, picture, button] = [document.createElement("li"), document.createElement("img"), document.createElement("button")];
+  picture.src = URL.createObjectURL(file);
+  picture.alt = file.name;
+  button.type = "button";
+  button.textContent = "✕";
+  button.title = `${source()?.dataset.remove ?? ""}: ${file.name}`;
+  button.addEventListener("click", () => {
+    held.splice(at, 1);
+    update();
+  });
+  item.append(picture, button);
+  return item;
 }
 
-/** @param {HTMLInputElement} input */
-async function take(input) {
-  const file = input.files?.[0];
-  const place = source();
-  if (file === undefined || place === null) return;
-  const wrong = await fault(file, place.dataset);
-  tell(wrong);
-  if (wrong !== "") {
-    input.value = "";
-    show("");
-    return;
-  }
-  for (const radio of place.querySelectorAll("[name=picture]")) /** @type {HTMLInputElement} */ (radio).checked = false;
-  show(URL.createObjectURL(file));
-}
-
-/** @param {DataTransfer | null} data */
-function give(data) {
-  const input = document.getElementById("image");
-  const file = [...(data?.files ?? [])][0];
-  if (!(input instanceof HTMLInputElement) || file === undefined) return false;
+/** Put the files that are held into the form and into the tray. */
+function update() {
+  const [input, tray] = [document.getElementById("image"), document.getElementById("tray")];
+  if (!(input instanceof HTMLInputElement) || tray === null) return;
   const moved = new DataTransfer();
-  moved.items.add(file);
+  for (const file of held) moved.items.add(file);
   input.files = moved.files;
-  void take(input);
-  return true;
+  tray.replaceChildren(...held.map(tile));
+  tray.hidden = held.length === 0;
+  show();
+}
+
+/** @param {Iterable<File>} files */
+async function take(files) {
+  let wrong = "";
+  for (const file of files) {
+    const found = await fault(file, source()?.dataset ?? {});
+    if (found === "") held.push(file);
+    else wrong = found;
+  }
+  tell(wrong);
+  update();
 }
 
 document.addEventListener("change", (event) => {
   const field = event.target;
   if (!(field instanceof HTMLInputElement) || source() === null) return;
-  if (field.id === "image") void take(field);
-  if (field.name !== "picture") return;
-  const input = document.getElementById("image");
-  if (input instanceof HTMLInputElement) input.value = "";
-  tell("");
-  show(field.dataset.content ?? "");
+  if (field.id === "image") void take([...(field.files ?? [])]);
+  if (field.name === "picture") show();
 });
 document.addEventListener("paste", (event) => {
-  if (source() !== null && give(event.clipboardData)) event.preventDefault();
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (source() === null || files.length === 0) return;
+  event.preventDefault();
+  void take(files);
 });
 document.addEventListener("dragover", (event) => {
   if (source() !== null) event.preventDefault();
@@ -82,7 +104,7 @@ document.addEventListener("dragover", (event) => {
 document.addEventListener("drop", (event) => {
   if (source() === null) return;
   event.preventDefault();
-  give(event.dataTransfer);
+  void take([...(event.dataTransfer?.files ?? [])]);
 });
 
 document.addEventListener("submit", (event) => {
@@ -114,5 +136,6 @@ async function send(form) {
   form.removeAttribute("data-sent");
 }
 
-const chosen = document.querySelector("[name=picture]:checked");
-if (chosen instanceof HTMLInputElement) setTimeout(() => show(chosen.dataset.content ?? ""));
+// Files that the browser kept over a reload are taken again.
+const kept = document.getElementById("image");
+if (kept instanceof HTMLInputElement) setTimeout(() => void take([...(kept.files ?? [])]));
