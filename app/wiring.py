@@ -22,6 +22,7 @@ from app.administration import (
 from app.chores import BackgroundTasks, Chore, Chores
 from app.control.alerting import Alerting
 from app.control.disk_probe import DiskProbe
+from app.control.limit_raises import end_raises
 from app.control.pepper import make_private
 from app.control.readiness import ReadinessProbe
 from app.control.reconciler import Reconciler
@@ -269,8 +270,8 @@ def _database_chores(
     yield from library.chores(when_fit)
     yield Chore("erasure of users", when_fit(erasure_from(kept_answers, library).turn), every_s=5.0)
     yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
-    yield Chore("alerts", when_fit(alerting.fire_reached), every_s=3.0)
-    yield Chore("alert messages", when_fit(alerting.deliver), every_s=3.0)
+    yield from alerting.chores(when_fit)
+    yield Chore("raised limits", when_fit(partial(end_raises, alerting.database)), every_s=5.0)
     yield Chore("refusals", when_fit(refusal_log.write), every_s=1.0, last_turn=refusal_log.write)
     yield Chore("pruning of refusals", when_fit(refusal_log.prune), every_s=60.0, first_after_s=10.0)
 

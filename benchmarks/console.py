@@ -32,6 +32,11 @@ PAGES = (
     "/usage.csv?by=key&and=day",
     "/keys",
     "/keys?q=person+7",
+    "/people",
+    "/people?q=user-7",
+    "/projects",
+    "/limits",
+    "/limits?scope=user",
     "/account",
     "/sign-in",
 )
@@ -88,6 +93,7 @@ async def _pages(where: DatabaseUrl, home: Path, times: int) -> list[Timing]:
     """Time each page over HTTP, as an owner's browser asks for it."""
     timings = []
     async with running_gateway(home, "http://127.0.0.1:9", database_url=where.url or None, pepper=PEPPER) as running:
+        await running.limit("everyone", "", "micros", "month", 100_000_000)
         link = await invite(running.database, "owner@example.com", "owner")
         session = await accept_invitation(running.database, link.token, "a long password", "a browser")
         headers = {"Cookie": f"imagegate={session.token}", "Accept-Encoding": "gzip"}

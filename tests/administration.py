@@ -1,8 +1,12 @@
 """Users and keys made and changed by tests, with the functions that the administration API calls."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from app.control.keys import CreatedKey, page_of_keys
+from app.control.limit_increases import ask_for_more
+from app.control.limits import LimitChange, ScopeRef, set_limits
+from app.control.models import list_models
 from app.control.people import UserChange, modify_user
 from app.control.project_keys import NewProjectKey, create_project_key, delete_project_key
 from app.control.projects import DEFAULT_PROJECT
@@ -11,6 +15,7 @@ from app.store.keys import KeyRecord
 from app.store.organization import User
 from app.store.pages import Cursor
 
+UTC = ZoneInfo("UTC")
 PEPPER = b"a pepper for the tests, long enough"
 
 DOCTOR_CHECKS = (
@@ -54,3 +59,13 @@ async def disable_user(database: Database, name_or_id: str) -> User:
 
 async def enable_user(database: Database, name_or_id: str) -> User:
     return await modify_user(database, name_or_id, UserChange(disabled=False))
+
+
+async def ask_for_images(database: Database, user_id: str) -> dict[str, str]:
+    """Give a user limits for models and let them ask for more; returns the ids of the two requests by name."""
+    asked = {}
+    for name, row in zip(("increase_id", "spare_increase"), await list_models(database), strict=False):
+        change = LimitChange("images", "day", 1000)
+        [state] = await set_limits(database, UTC, ScopeRef("user", user_id), row.model, [change])
+        asked[name] = (await ask_for_more(database, user_id, state.limit.id, 10, "")).id
+    return asked

@@ -28,6 +28,8 @@ DESTINATIONS = (
     Destination("/pictures", _("Pictures"), "pictures"),
     Destination("/usage", _("Usage"), "usage"),
     Destination("/keys", _("Keys"), "keys"),
+    Destination("/people", _("People"), "people", ("owner", "reader")),
+    Destination("/limits", _("Limits"), "limits", ("owner", "reader")),
 )
 
 

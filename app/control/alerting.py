@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.chores import Chore, WhenFit
 from app.core.alerts import Alert, message
 from app.core.intervals import local_day
 from app.notify.notifier import NotDelivered, Notifier
@@ -36,6 +37,11 @@ class Alerting:
     currency: str
     _older: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict, init=False)
     """Sum of the days before yesterday and the instant (ms) it expires, by alert, first day and day after the last."""
+
+    def chores(self, when_fit: WhenFit) -> tuple[Chore, ...]:
+        """Make the chores, which run while `when_fit` lets them."""
+        fire, deliver = when_fit(self.fire_reached), when_fit(self.deliver)
+        return Chore("alerts", fire, every_s=3.0), Chore("alert messages", deliver, every_s=3.0)
 
     async def fire_reached(self) -> int:
         """Fire every alert whose threshold is reached; returns how many. Raises GatewayError."""

@@ -19,6 +19,7 @@ from app.store import prices
 from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
 from app.store.keys import KeyRecord
+from app.store.limit_increases import end_increases_of
 from app.store.limits import LimitKey, LimitUsage
 
 AMOUNT_MAX = 1_000_000_000
@@ -96,6 +97,7 @@ async def apply_limits(
         check_change(change)
         key = LimitKey(scope, scope_id, model or "", change.unit, change.interval)
         before = await store.amount(connection, key)
+        await end_increases_of(connection, key)
         if change.amount is None:
             await store.remove(connection, key)
         else:
@@ -104,11 +106,12 @@ async def apply_limits(
             await store.apply_defaults(connection, like=key)
         elif scope == "user" and change.amount is None:
             await store.apply_defaults(connection, user_id=scope_id, like=key)
-        await log_changes(connection, _logged(key, before, change.amount))
+        await log_changes(connection, limit_change_of(key, before, change.amount))
 
 
-def _logged(key: LimitKey, before: int | None, after: int | None) -> Change:
-    """Make the audit log entry: OpenAI's event for the rates of a project, `limit.*` for everything else."""
+def limit_change_of(key: LimitKey, before: int | None, after: int | None) -> Change:
+    """Make the audit log entry of a limit whose amount changes; None stands for no limit. Rates of a project have OpenAI's event,
+    others `limit.*`."""
     kind = "rate_limit" if key.scope == "project" and key.interval == "minute" else "limit"
     facts = {name: getattr(key, name) for name in LimitKey.__slots__}
     return Change(

@@ -11,7 +11,7 @@ from app.control.names import checked_email, checked_name, normalized, quoted
 from app.core.actors import AccessRole
 from app.core.ids import new_id
 from app.errors import Conflict, InvalidValue, NotFound
-from app.store import members
+from app.store import members, sign_in
 from app.store import organization as store
 from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
@@ -76,12 +76,14 @@ async def show_user(database: Database, name_or_id: str) -> tuple[User, list[tup
 
 
 async def modify_user(database: Database, name_or_id: str, change: UserChange) -> User:
-    """Change a user. Raises NotFound; InvalidValue; Conflict when the name is taken."""
+    """Change a user. Whoever is disabled is signed out, too. Raises NotFound; InvalidValue; Conflict when the name is taken."""
     now_ms, values = await database.now_ms(), _values(change)
     async with database.write() as connection:
         user = await (get_person if values or change.disabled is None else get_user)(connection, name_or_id)
         if change.disabled is not None and change.disabled != (user.disabled_at_ms is not None):
             values["disabled_at_ms"] = now_ms if change.disabled else None
+        if values.get("disabled_at_ms"):
+            await sign_in.revoke_sessions(connection, now_ms, user_id=user.id)
         return await change_user(connection, user, **values) if values else user
 
 

@@ -1,7 +1,8 @@
-"""File of people as CSV: a line for each person and project, as `imagegate users import` takes it."""
+"""File of people as CSV: a line for each person and project, as `imagegate users import` and the console take it."""
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from app.control.limits import LimitChange, check_change
 from app.control.members import checked_project_role
 from app.control.names import checked_email, checked_name, quoted
 from app.control.projects import DEFAULT_PROJECT
+from app.core.actors import AccessRole
 from app.core.limit_words import parse_limits
 from app.errors import GatewayError, InvalidValue
 
@@ -19,11 +21,15 @@ SHOWN_MAX = 10
 """Broken lines that one error names."""
 COLUMNS = ("name", "mail", "project", "role", "limits")
 HEAD = "name,mail,project,role,limits"
+_ALIASES = {"email": "mail", "e-mail": "mail", "limit": "limits"}
+_AMOUNT = re.compile(r"\d+(\.\d+)?", re.ASCII)
+"""Limit without its unit and interval, which is the most that a person may spend per month."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonLine:
-    """Person in a project, from the line `number` of a file, whose head is line 1. `limits` are those of the person."""
+    """Person in a project, from the line `number` of a file, whose head is line 1; 0 is no file. `limits` are those of the person.
+    An empty name stands for one made of the address. `access_role` is None where it stays, or is that of a member."""
 
     number: int
     name: str
@@ -31,6 +37,7 @@ class PersonLine:
     project: str
     role: str
     limits: tuple[LimitChange, ...]
+    access_role: AccessRole | None = None
 
 
 def read_people(text: str) -> list[PersonLine]:
@@ -69,8 +76,8 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _columns(head: Sequence[str]) -> list[str]:
-    """Return the names of the columns, with `mail` for `email`. Raises InvalidValue."""
-    columns = [{"email": "mail", "e-mail": "mail"}.get(name.lower(), name.lower()) for name in head]
+    """Return the names of the columns, with `mail` for `email` and `limits` for `limit`. Raises InvalidValue."""
+    columns = [_ALIASES.get(name.lower(), name.lower()) for name in head]
     unknown = [name for name in columns if name not in COLUMNS or columns.count(name) > 1]
     if unknown or "name" not in columns:
         wrong = (
@@ -85,17 +92,20 @@ def _person(number: int, columns: Sequence[str], cells: Sequence[str]) -> Person
         message = f"it has {len(cells)} cells and line 1 names {len(columns)} columns; put quotes around a cell with a separator."
         raise InvalidValue(message)
     given = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
-    changes = [
-        LimitChange(unit, interval, amount)
-        for (unit, interval), amount in parse_limits(given.get("limits", "")).items()
-    ]
-    for change in changes:
-        check_change(change)
     return PersonLine(
         number,
         checked_name(given.get("name", "")),
         checked_email(given.get("mail")),
         given.get("project", DEFAULT_PROJECT),
         checked_project_role(given.get("role", "member")),
-        tuple(changes),
+        limits_of_text(given.get("limits", "")),
     )
+
+
+def limits_of_text(text: str) -> tuple[LimitChange, ...]:
+    """Parse limits like `spend/month=10.00 images/day=20`; a plain amount is for spending per month. Raises InvalidValue."""
+    words = f"spend/month={text}" if _AMOUNT.fullmatch(text) else text
+    changes = [LimitChange(unit, interval, amount) for (unit, interval), amount in parse_limits(words).items()]
+    for change in changes:
+        check_change(change)
+    return tuple(changes)

@@ -1,4 +1,4 @@
-"""Import of a team in one write: people, projects, memberships, limits and keys, all or none."""
+"""Import of a team in one write: people, projects, memberships, limits, and keys or links to sign in with, all or none."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.control.invitations import NewInvitation, free_name, new_invitation
 from app.control.keys import CreatedKey, KeyFacts, add_key
 from app.control.limits import LimitChange, apply_limits
 from app.control.members import ensure_member
@@ -18,7 +19,7 @@ from app.core.money import decimal_text
 from app.errors import Conflict, GatewayError, InvalidValue
 from app.store import keys as stored_keys
 from app.store import limits as stored_limits
-from app.store import organization
+from app.store import organization, sign_in
 from app.store.engine import Database
 from app.store.limits import LimitKey
 from app.store.organization import Project, User
@@ -26,8 +27,9 @@ from app.store.organization import Project, User
 
 @dataclass(frozen=True, slots=True)
 class ImportedPerson:
-    """Result of one line. `created` names what it made: of user, project, member, limits and key. `notes` tell where something
-    that exists is kept although the line says otherwise. `key` is None when the person has a key in the project already."""
+    """Result of one line. `created` names what it made: of user, project, member, limits, key and link. `notes` tell where
+    something that exists is kept although the line says otherwise. `key` is None when the person has a key in the project already,
+    and `invitation` when they can sign in already or have no address."""
 
     line: PersonLine
     user: User
@@ -36,6 +38,7 @@ class ImportedPerson:
     key: CreatedKey | None
     created: tuple[str, ...]
     notes: tuple[str, ...]
+    invitation: NewInvitation | None = None
 
 
 async def import_people(
@@ -45,16 +48,18 @@ async def import_people(
     *,
     create_projects: bool = False,
     dry_run: bool = False,
+    with_links: bool = False,
 ) -> list[ImportedPerson]:
     """Make what is missing of each line, in one write, which `dry_run` rolls back. Whatever exists stays as it is: a person is
-    known by the e-mail address, or else by the name, and keeps a working key.
+    known by the e-mail address, or else by the name, and keeps a working key. `with_links` makes one-time links to sign in with
+    instead of keys, for whoever has an address and never signed in.
 
     Raises InvalidValue, NotFound and Conflict, whose message begins with the line's number.
     """
     now_ms = await database.now_ms()
     async with database.write() as connection:
         await _check_projects(connection, lines, create_projects)
-        team = _Team(connection, pepper)
+        team = _Team(connection, None if with_links else pepper)
         for position, line in enumerate(lines):
             with _at_line(line):
                 # One millisecond apart, so that lists by creation keep the order of the file.
@@ -65,9 +70,9 @@ async def import_people(
 
 
 class _Team:
-    """People of one import so far."""
+    """People of one import so far. With a `pepper` they get keys, without one links to sign in with."""
 
-    def __init__(self, connection: AsyncConnection, pepper: bytes):
+    def __init__(self, connection: AsyncConnection, pepper: bytes | None):
         self._connection = connection
         self._pepper = pepper
         self._limits: dict[tuple[str, str, str], tuple[int, LimitChange]] = {}
@@ -89,9 +94,11 @@ class _Team:
             notes.append(f"the role stays {role}")
         if await self._set_limits(line, user, notes):
             created.append("limits")
-        key = await self._key(user, project, now_ms)
-        created += ["key"] if key else []
-        self.people.append(ImportedPerson(line, user, project, role or line.role, key, tuple(created), tuple(notes)))
+        key = None if self._pepper is None else await self._key(self._pepper, user, project, now_ms)
+        link = await self._link(user, now_ms) if self._pepper is None else None
+        created += [name for name, made in (("key", key), ("link", link)) if made]
+        made = (role or line.role, key, tuple(created), tuple(notes), link)
+        self.people.append(ImportedPerson(line, user, project, *made))
 
     async def _project(self, line: PersonLine, now_ms: int, created: list[str]) -> Project:
         if await organization.find_project(self._connection, normalized(line.project)) is not None:
@@ -102,9 +109,10 @@ class _Team:
     async def _user(self, line: PersonLine, now_ms: int, created: list[str], notes: list[str]) -> User:
         """Find the person, or create one. Raises Conflict for a name that somebody else has, and a disabled person."""
         there = await organization.find_user_by_email(self._connection, line.email) if line.email else None
-        found = there or await organization.find_user(self._connection, line.name)
+        found = there or (await organization.find_user(self._connection, line.name) if line.name else None)
         if found is None:
-            user = User(new_id("user-"), line.name, line.email, now_ms)
+            name = line.name or await free_name(self._connection, (line.email or "").partition("@")[0])
+            user = User(new_id("user-"), name, line.email, now_ms, access_role=line.access_role or "member")
             await add_user(self._connection, user)
             created.append("user")
             return user
@@ -113,8 +121,10 @@ class _Team:
                 f"{quoted(line.name)} is somebody with the mail {quoted(found.email)}; write that one, or another name."
             )
             raise Conflict(message, param="file")
-        if found.name != line.name:
+        if line.name and found.name != line.name:
             notes.append(f"the name stays {found.name}")
+        if line.access_role not in (None, found.access_role):
+            notes.append(f"the access role stays {found.access_role}")
         if line.email is not None and found.email is None:
             notes.append("the mail is not written: this user has none")
         return await get_active_user(self._connection, found.id)
@@ -143,12 +153,18 @@ class _Team:
             notes.append(f"the limit of {change.unit} per {change.interval} stays {amount}")
         return there is None
 
-    async def _key(self, user: User, project: Project, now_ms: int) -> CreatedKey | None:
+    async def _link(self, user: User, now_ms: int) -> NewInvitation | None:
+        has_one = any(other.user.id == user.id and other.invitation is not None for other in self.people)
+        if user.email is None or has_one or await sign_in.can_sign_in(self._connection, user.id):
+            return None
+        return await new_invitation(self._connection, user, now_ms)
+
+    async def _key(self, pepper: bytes, user: User, project: Project, now_ms: int) -> CreatedKey | None:
         for key in await stored_keys.keys_of_user(self._connection, user.id):
             if key.project_id == project.id and key.status_at(now_ms) == "active":
                 return None
         facts = KeyFacts(user.name, None, now_ms, None)
-        return await add_key(self._connection, self._pepper, user, project, facts)
+        return await add_key(self._connection, pepper, user, project, facts)
 
 
 async def _check_projects(connection: AsyncConnection, lines: Sequence[PersonLine], create: bool) -> None:
@@ -167,10 +183,12 @@ async def _check_projects(connection: AsyncConnection, lines: Sequence[PersonLin
 
 @contextmanager
 def _at_line(line: PersonLine) -> Iterator[None]:
-    """Name the line in errors."""
+    """Name the line in errors, unless it is of no file."""
     try:
         yield
     except GatewayError as exc:
+        if not line.number:
+            raise
         exc.message = f"Line {line.number}: {exc.message} Nothing is changed."
         exc.args = (exc.message,)
         raise

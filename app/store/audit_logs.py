@@ -9,16 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.actors import Actor
 from app.core.ids import new_id
+from app.store.engine import NOW_MS
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import audit_logs, projects
 
 Facts = Mapping[str, Any]
 """JSON fields of an object before or after a change. Never a secret."""
-
-_NOW_MS = {
-    "sqlite": "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
-    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,7 @@ async def log_changes(connection: AsyncConnection, *changes: Change) -> None:
     actor: Actor = sync.get_execution_options()["imagegate_actor"]
     rows = [_row(change, actor) for change in changes if change.before != change.after]
     for row in rows:
-        now_ms: sa.ColumnElement[int] = sa.literal_column(_NOW_MS[connection.dialect.name])
+        now_ms: sa.ColumnElement[int] = sa.literal_column(NOW_MS[connection.dialect.name])
         await connection.execute(sa.insert(audit_logs).values(**row, at_ms=now_ms))
 
 

@@ -149,7 +149,9 @@ class Database:
         """Read the database's clock (ms) and the monotonic clock (s) just before. Connecting does not count between the two."""
         async with self.read() as connection:
             asked_s = time.monotonic()
-            return int((await connection.execute(sa.text(_NOW_MS[self.where.dialect]))).scalar_one()), asked_s
+            return int(
+                (await connection.execute(sa.text(f"SELECT {NOW_MS[self.where.dialect]}"))).scalar_one()
+            ), asked_s
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -174,10 +176,11 @@ async def read_in_order(connection: AsyncConnection) -> None:
 
 
 _READ: dict[str, dict[str, Any]] = {"sqlite": {}, "postgresql": {"isolation_level": "REPEATABLE READ"}}
-_NOW_MS = {
-    "sqlite": "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
-    "postgresql": "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+NOW_MS = {
+    "sqlite": "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
+    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
 }
+"""Expressions of the database's clock in milliseconds, by dialect."""
 
 
 def open_database(where: DatabaseUrl, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> Database:

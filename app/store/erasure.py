@@ -19,6 +19,7 @@ from app.store.tables import (
     corrections,
     deliveries,
     is_unresolved,
+    limit_increases,
     pictures,
     refusal_log,
     refusals,
@@ -120,13 +121,15 @@ class ErasureRows:
         return await self._ids(sa.select(pictures.c.id).where(pictures.c.user_id == self.user_id).limit(STEP))
 
     async def refusals(self) -> None:
-        """Erase the words of refusals, and what retries look up."""
+        """Erase the words of refusals and of requests for more, and what retries look up."""
         keys = sa.select(api_keys.c.id).where(api_keys.c.user_id == self.user_id)
         own = sa.and_(refusal_log.c.user_id == self.user_id, refusal_log.c.message != ERASED)
         erased = {"message": ERASED, "limit": None, "model": None}
+        asked = sa.update(limit_increases).where(limit_increases.c.user_id == self.user_id)
         async with self.database.transaction() as connection:
             await connection.execute(sa.delete(refusals).where(refusals.c.api_key_id.in_(keys)))
             await connection.execute(sa.update(refusal_log).where(own).values(erased))
+            await connection.execute(asked.values(reason="", answer=""))
 
     async def has_open(self) -> bool:
         """Return whether a request of the user may still get an answer or an error."""
@@ -186,11 +189,15 @@ async def replace_everywhere(database: Database, user: User, pseudonym: str) -> 
         state = "dropped" if channel.get("recipients") == [] and row["state"] == "pending" else row["state"]
         return {"channel": channel, "state": state, "error": replacement.in_value(row["error"], is_own=False)}
 
+    def of_increase(row: sa.RowMapping) -> dict[str, Any]:
+        return {"decided_by": replacement.in_value(row["decided_by"], is_own=False)}
+
     def of_correction(row: sa.RowMapping) -> dict[str, Any]:
         return {name: replacement.in_value(row[name], is_own=True) for name in ("reason", "actor")}
 
     await _rewrite(database, audit_logs, audit_logs.c.number, of_other_line)
     await _rewrite(database, corrections, corrections.c.id, of_correction)
+    await _rewrite(database, limit_increases, limit_increases.c.id, of_increase)
     await _rewrite(database, alerts, alerts.c.id, of_alert)
     await _rewrite(database, deliveries, deliveries.c.id, of_delivery)
     await _rewrite(database, audit_logs, audit_logs.c.number, of_line)  # Last, because former names are read there.

@@ -53,6 +53,21 @@ async def remove(connection: AsyncConnection, key: LimitKey) -> bool:
     return result.rowcount > 0
 
 
+async def raise_amount(connection: AsyncConnection, limit_id: int, by: int, most: int) -> bool:
+    """Put an amount on top of a limit, which is the person's own from then on where it came from a default. False, and nothing is
+    changed, where the limit was removed or would exceed `most`."""
+    own = (limits.c.id == limit_id, limits.c.amount.is_not(None), limits.c.amount <= most - by)
+    update = sa.update(limits).where(*own).values(amount=limits.c.amount + by, default_of=None)
+    return (await connection.execute(update)).rowcount > 0
+
+
+async def lower_amount(connection: AsyncConnection, limit_id: int, by: int) -> bool:
+    """Take an amount off a limit, down to 0; False where it was removed or comes from a default."""
+    own = (limits.c.id == limit_id, limits.c.amount.is_not(None), limits.c.default_of.is_(None))
+    lower = sa.case((limits.c.amount > by, limits.c.amount - by), else_=0)
+    return (await connection.execute(sa.update(limits).where(*own).values(amount=lower))).rowcount > 0
+
+
 async def apply_defaults(
     connection: AsyncConnection, *, user_id: str | None = None, like: LimitKey | None = None
 ) -> None:
@@ -89,6 +104,16 @@ async def limits_of_scopes(connection: AsyncConnection, scopes: Iterable[tuple[s
     """List the limits in force at these pairs of scope and scope id."""
     matches = [sa.and_(limits.c.scope == scope, limits.c.scope_id == scope_id) for scope, scope_id in scopes]
     return await _limits(connection, _IN_FORCE.where(sa.or_(*matches)))
+
+
+async def limits_of_all(connection: AsyncConnection) -> list[Limit]:
+    """List the limits of the organization, and the defaults of it and of each project."""
+    return await _limits(connection, _IN_FORCE.where(limits.c.scope.in_(("organization", "everyone"))))
+
+
+async def limits_by_id(connection: AsyncConnection, ids: Collection[int]) -> list[Limit]:
+    """List those of these limits that are in force."""
+    return await _limits(connection, _IN_FORCE.where(limits.c.id.in_(ids))) if ids else []
 
 
 async def limits_beside_defaults(connection: AsyncConnection, scope_id: str) -> list[Limit]:

@@ -173,6 +173,12 @@ async def any_owner(connection: AsyncConnection) -> bool:
     return (await connection.execute(select.limit(1))).first() is not None
 
 
+async def owner_emails(connection: AsyncConnection) -> list[str]:
+    """List the addresses of the owners who are not disabled."""
+    is_owner = (_people(), users.c.disabled_at_ms.is_(None), users.c.access_role == "owner", users.c.email.is_not(None))
+    return list((await connection.execute(sa.select(users.c.email).where(*is_owner).order_by(users.c.email))).scalars())
+
+
 _OTHERS = users.alias("others")
 
 

@@ -110,6 +110,12 @@ async def password_of_user(connection: AsyncConnection, user_id: str) -> str | N
     return found
 
 
+async def can_sign_in(connection: AsyncConnection, user_id: str) -> bool:
+    """Return whether a person has a password or an identity at a provider."""
+    proofs = [sa.select(proof.c.user_id).where(proof.c.user_id == user_id) for proof in (passwords, identities)]
+    return (await connection.execute(sa.union_all(*proofs).limit(1))).first() is not None
+
+
 async def insert_session(
     connection: AsyncConnection, id: str, user_id: str, token_hash: bytes, browser: str, now_ms: int
 ) -> None:

@@ -38,6 +38,9 @@ class House:
     keys: dict[str, CreatedKey] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
     """Ids of what was bought, oldest first."""
+    project_id: str = ""
+    """Project `posters`, in which Mia has a key."""
+    increase_id: str = "incr_nothing"
 
     async def get(self, path: str, who: str = "", **headers: str) -> httpx2.Response:
         return await self.http.get(f"/console{path}", headers=self._cookie(who) | headers)
@@ -76,7 +79,7 @@ async def furnish(house: House) -> None:
         )
         house.tokens[name], house.users[name] = session.token, session.user_id
     ended = await accept_invitation(database, (await invite(database, "eva@example.com", "owner")).token, PASSWORD, "")
-    house.tokens["ended"] = ended.token
+    house.tokens["ended"], house.users["eva"], house.project_id = ended.token, ended.user_id, project.id
     await revoke_session(database, ended.id)
     for name, of, given in (
         ("mia", "mia", {"name": "laptop", "expires_in_s": 90 * 86_400}),

@@ -3,19 +3,26 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
 
 from app.console.pages import ROUTES
 from app.control.invitations import invite
+from app.control.limit_increases import ask_for_more, limits_to_raise
+from app.control.limits import LimitChange, ScopeRef, set_limits
+from app.control.people import UserChange, modify_user
+from app.control.projects import rename_project
 from app.sandbox import RunningSandbox
 from tests.console.conftest import NASTY, PASSWORD, House, open_house
 
-Who = Literal["anybody", "people", "own", "changers", "buyer", "not readers", "buyers"]
+Who = Literal[
+    "anybody", "people", "own", "changers", "buyer", "not readers", "buyers", "overseers", "owners", "members"
+]
 """Whoever opens it; people who are signed in; owners, readers, and members for what is their own; of those who may change it,
 owners and the member whose it is; only the member who bought the private picture; owners and
-members; those, where readers see no page."""
+members; those, where readers see no page; owners and readers; only owners; only members."""
 VISITORS = ("", "ended", "key", "max", "mia", "rita", "olga")
 """Nobody, a session that ended, an API key, another member, the member whose things they are, a reader, an owner."""
 
@@ -31,6 +38,8 @@ class Page:
     fields: dict[str, str] = field(default_factory=dict)
 
 
+ZONE = ZoneInfo("Asia/Shanghai")
+DAILY = LimitChange("images", "day", 9)
 PICTURE = {"project": "proj_default", "model": "seedream-3.0", "prompt": "a fox", "token": "once"}
 PAGES = [
     Page("GET", "", status=303),
@@ -68,10 +77,39 @@ PAGES = [
     Page("GET", "/pictures/{picture_id}/thumbnail", "buyer"),
     Page("GET", "/pictures/{picture_id}/content", "buyer"),
     Page("POST", "/pictures/{picture_id}", "buyer", 303, {"do": "keep", "days": "30"}),
+    Page("GET", "/people", "overseers"),
+    Page("GET", "/people/invite", "owners"),
+    Page("POST", "/people/invite", "owners", 200, {"email": "nora@example.com", "project": "default"}),
+    Page("GET", "/people/list", "owners"),
+    Page("POST", "/people/list", "owners", 200, {"people": "name,mail\nnick,nick@example.com", "do": "preview"}),
+    Page("GET", "/people/{user_id}", "overseers"),
+    Page("POST", "/people/{user_id}/role", "owners", 303, {"role": "reader"}),
+    Page("POST", "/people/{user_id}/link", "owners"),
+    Page("GET", "/people/{user_id}/leaving", "owners"),
+    Page("POST", "/people/{user_id}/leaving", "owners", 303),
+    Page("POST", "/people/{user_id}/return", "owners", 303),
+    Page("GET", "/projects", "overseers"),
+    Page("POST", "/projects", "owners", 303, {"name": "fresh"}),
+    Page("GET", "/projects/{project_id}", "overseers"),
+    Page("POST", "/projects/{project_id}/members", "owners", 303, {"person": "eva"}),
+    Page("POST", "/projects/{project_id}/members/{user_id}/remove", "owners", 303),
+    Page("GET", "/limits"),
+    Page(
+        "POST", "/limits", "owners", 303, {"scope": "everyone", "unit": "images", "interval": "day", "amount": "1000"}
+    ),
+    Page("POST", "/limits/asks", "members", 400, {"limit": "limit_0", "amount": "5"}),  # Nobody has this limit.
+    Page("POST", "/limits/asks/{increase_id}", "owners", 303, {"do": "decline"}),
     # Last, because it ends the session.
     Page("POST", "/sign-out", status=303),
 ]
 OF_ONE = ("/keys/{key_id}", "/pictures/{picture_id}")
+_ONLY: dict[str, tuple[str, ...]] = {
+    "buyers": ("max", "mia", "olga"),
+    "overseers": ("rita", "olga"),
+    "owners": ("olga",),
+    "members": ("max", "mia"),
+}
+"""Those for whom a page is there, for pages that are not there for others."""
 
 
 def expected(page: Page, who: str) -> tuple[int, bool]:
@@ -87,13 +125,20 @@ def expected(page: Page, who: str) -> tuple[int, bool]:
         return 403, False
     if page.who == "buyer" and who in ("rita", "olga"):
         return 403, False
-    if page.who == "buyers" and who == "rita":
+    if page.who in _ONLY and who not in _ONLY[page.who]:
         return 404, False
     return page.status, page.path == "/sign-out"
 
 
+async def limit_of(house: House, who: str) -> int:
+    """Return the id of the one limit that holds for a member."""
+    [state] = await limits_to_raise(house.running.database, ZONE, house.users[who])
+    return state.limit.id
+
+
 async def visit(house: House, page: Page, who: str, **more: str | None) -> httpx2.Response:
     names = {"token": (await invite(house.running.database, "nils@example.com")).token, "session_id": "sess_nothing"}
+    names |= {"user_id": house.users["eva"], "project_id": house.project_id, "increase_id": house.increase_id}
     names["job_id"] = "req_nothing"
     path = page.path.format(key_id=house.keys["mia"].id, picture_id=house.pictures[0], **names)
     if page.method == "GET":
@@ -103,6 +148,8 @@ async def visit(house: House, page: Page, who: str, **more: str | None) -> httpx
 
 async def test_only_what_each_role_may_is_answered(house: House) -> None:
     await house.buy("mia")
+    mia, limit_id = house.users["mia"], await limit_of(house, "mia")
+    house.increase_id = (await ask_for_more(house.running.database, mia, limit_id, 10_000_000, "posters")).id
     wrong = {}
     for page in PAGES:
         for who in VISITORS:
@@ -156,7 +203,19 @@ async def test_over_https_the_public_address_decides_and_the_cookie_is_bound_to_
 
 
 async def test_what_people_name_stays_text(house: House) -> None:
-    for path in ("/keys", "/keys?q=" + NASTY, f"/keys/{house.keys['max'].id}", "/usage?by=key&model=" + NASTY):
+    await set_limits(database := house.running.database, ZONE, ScopeRef("key", house.keys["max"].id), None, [DAILY])
+    await modify_user(database, house.users["max"], UserChange(name=NASTY))
+    await rename_project(database, house.project_id, NASTY)
+    await ask_for_more(database, house.users["mia"], await limit_of(house, "mia"), 10_000_000, NASTY)
+    pages = ["/keys", "/keys?q=" + NASTY, f"/keys/{house.keys['max'].id}", "/usage?by=key&model=" + NASTY]
+    pages += ["/people", f"/people/{house.users['max']}", f"/people/{house.users['max']}/leaving", "/projects"]
+    pages += [
+        f"/projects/{house.project_id}",
+        "/limits",
+        "/limits?scope=key",
+        "/limits?scope=user&new=1&scope_id=" + NASTY,
+    ]
+    for path in pages:
         text = (await house.get(path, "olga")).text
         assert NASTY not in text and "&lt;script&gt;" in text, path
 

@@ -16,6 +16,7 @@ OWN_EVENTS = {
     (
         *("alert.created", "alert.updated", "alert.deleted", "alert.tested"),
         *("limit.updated", "limit.deleted"),
+        *("limit_increase.requested", "limit_increase.approved", "limit_increase.declined"),
         *("model.created", "model.updated", "model.deleted"),
         *("model_alias.created", "model_alias.updated", "model_alias.deleted"),
         *("model_permissions.updated", "model_permissions.deleted"),

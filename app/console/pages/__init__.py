@@ -1,6 +1,22 @@
 """Pages of the console. A page is a module here with `routes` (method, path below /console, handler), a template and a test."""
 
-from app.console.pages import account, create, edit, home, invite, job, keys, oidc, pictures, sign_in, usage
+from app.console.pages import (
+    account,
+    create,
+    edit,
+    home,
+    invite,
+    job,
+    keys,
+    limits,
+    oidc,
+    people,
+    people_invite,
+    pictures,
+    projects,
+    sign_in,
+    usage,
+)
 
 ROUTES = (
     *home.routes,
@@ -14,4 +30,8 @@ ROUTES = (
     *pictures.routes,
     *usage.routes,
     *keys.routes,
+    *people_invite.routes,
+    *people.routes,
+    *projects.routes,
+    *limits.routes,
 )

@@ -7,7 +7,7 @@ document.addEventListener("click", async (event) => {
   if (!(button instanceof HTMLButtonElement)) return;
   const source = document.getElementById(button.dataset.copy ?? "");
   if (source === null) return;
-  const text = source instanceof HTMLInputElement ? source.value : source.textContent ?? "";
+  const text = isField(source) ? source.value : source.textContent ?? "";
   const label = button.querySelector("span") ?? button;
   try {
     await navigator.clipboard.writeText(text);
@@ -20,9 +20,17 @@ document.addEventListener("click", async (event) => {
 
 /** @param {HTMLElement} source */
 function select(source) {
-  if (source instanceof HTMLInputElement) {
+  if (isField(source)) {
     source.select();
     return;
   }
   getSelection()?.selectAllChildren(source);
+}
+
+/**
+ * @param {HTMLElement} element
+ * @returns {element is HTMLInputElement | HTMLTextAreaElement}
+ */
+function isField(element) {
+  return element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement;
 }

@@ -22,7 +22,16 @@ from app.store.tables.book import (
     unresolved,
     untaken,
 )
-from app.store.tables.control import counters, limits, model_aliases, models, prices
+from app.store.tables.control import (
+    counters,
+    is_open_increase,
+    is_temporary,
+    limit_increases,
+    limits,
+    model_aliases,
+    models,
+    prices,
+)
 from app.store.tables.people import (
     admin_api_keys,
     api_keys,

@@ -1,8 +1,9 @@
-"""Tables of limits and their counters, models, prices."""
+"""Tables of limits with their counters and increases, models, prices."""
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, and_
 
 from app.store.tables.base import Serial, metadata
+from app.store.tables.people import users
 
 limits = Table(
     "limits",
@@ -29,6 +30,53 @@ counters = Table(
     Column("spent", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
     UniqueConstraint("limit_id", "starts_at_ms"),
+)
+
+limit_increases = Table(
+    "limit_increases",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("limit_id", Serial, ForeignKey(limits.c.id), nullable=False),
+    Column(
+        "user_id",
+        Text,
+        ForeignKey(users.c.id),
+        index=True,
+        comment="who asked for it; NULL: an owner raised the limit unasked",
+    ),
+    Column("asked", BigInteger, nullable=False, comment="on top of the limit, in its unit"),
+    Column("reason", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="open, approved or declined"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("granted", BigInteger, comment="what was put on top; NULL: nothing"),
+    Column("answer", Text, nullable=False, comment="words of whoever decided; may be empty"),
+    Column("decided_by", Text, comment="name of whoever decided"),
+    Column("decided_at_ms", BigInteger),
+    Column("until_ms", BigInteger, comment="when the limit goes back; NULL: for good"),
+    Column("from_default", Integer, nullable=False, comment="1: the limit goes back to the default it came from"),
+    Column("ended_at_ms", BigInteger, comment="when the limit went back, or was set by hand before"),
+)
+"""Requests for more of a limit, and raises of limits that end at a date."""
+
+is_open_increase = limit_increases.c.state == "open"
+
+open_increases = Index(
+    "uq_limit_increases_open",
+    limit_increases.c.user_id,
+    limit_increases.c.limit_id,
+    unique=True,
+    sqlite_where=is_open_increase,
+    postgresql_where=is_open_increase,
+)
+"""Unique index: a person has one open request for each limit."""
+
+is_temporary = and_(limit_increases.c.until_ms.is_not(None), limit_increases.c.ended_at_ms.is_(None))
+
+temporary_increases = Index(
+    "ix_limit_increases_temporary",
+    limit_increases.c.until_ms,
+    sqlite_where=is_temporary,
+    postgresql_where=is_temporary,
 )
 
 models = Table(

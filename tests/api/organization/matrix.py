@@ -182,5 +182,8 @@ ROWS = [
     Row("GET", f"{ROOT}/api_keys/{{api_key_id}}", at={"api_key_id": "own_key"}),
     Row("GET", f"{ROOT}/service_accounts"),
     Row("GET", f"{ROOT}/limits"),
+    Row("GET", f"{ROOT}/limit_increases"),
+    Row("POST", f"{ROOT}/limit_increases/{{increase_id}}/approve", body={}),
+    Row("POST", f"{ROOT}/limit_increases/{{increase_id}}/decline", body={}, at={"increase_id": "spare_increase"}),
     Row("POST", f"{ROOT}/limits", body={"limits": [{"unit": "images", "interval": "day", "amount": 1000}]}),
 ]

@@ -17,6 +17,7 @@ from PIL import Image
 from app.control.invitations import accept_invitation, invite
 from app.main import create_app
 from app.store.tables import admin_api_keys, api_keys
+from tests.administration import ask_for_images
 from tests.api.organization.conftest import Office
 from tests.api.organization.matrix import ROWS, Row
 from tests.databases import postgres_with_all
@@ -209,7 +210,7 @@ async def world(office: Office) -> World:
     await office.running.gateway.taking.take_all()
     await _thumbnail(office, objects["picture_id"])
     await office.post(f"/projects/{red}/users", user_id=users["al"], role="member")
-    objects |= await _alerts(office, red)
+    objects |= await _alerts(office, red) | await ask_for_images(office.running.database, users["al"])
     looks = await office.post(f"/projects/{red}/api_keys", user_id=users["lin"], scopes=["api.all.read"])
     working = {
         "read-only": looks["value"],
