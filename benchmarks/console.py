@@ -15,17 +15,29 @@ import structlog
 
 from app.console.assets import script, stylesheet
 from app.control.invitations import accept_invitation, invite
-from app.store.engine import DatabaseUrl
-from benchmarks.ledger import PEPPER, STRESS
+from app.store.engine import Database, DatabaseUrl
+from app.store.tables import refusal_log
+from benchmarks.ledger import PEPPER, STRESS, Person
 from benchmarks.reports import Timing, filled_book, timed
 from benchmarks.results import about_this_run
 from benchmarks.rounds import say
 from benchmarks.table import aligned
+from tests.databases import insert
 from tests.gateways import running_gateway
 from tests.servers import PostgresServer
 
 FIRST_LOAD_BYTES = 20 * 1024
+REFUSALS = 100_000
 PAGES = (
+    "/overview",
+    "/requests",
+    "/requests?outcome=unknown",
+    "/requests?outcome=booked&model=imagen4&period=7d",
+    "/requests?user=user-000000000000000000000007",
+    "/requests?person=person+1",
+    "/requests?code=rate_limit_exceeded&cost=1000",
+    "/requests?outcome=refused&q=nobody+wrote+this",
+    "/requests?size=256x256",
     "/usage",
     "/usage?by=user&and=model",
     "/usage?by=key&and=day",
@@ -84,9 +96,34 @@ async def _measure(given: argparse.Namespace, folder: Path) -> list[Timing]:
             home = folder / kind
             home.mkdir()
             where = DatabaseUrl.of(url, home)
-            async with filled_book(STRESS, given.rows, where):
+            async with filled_book(STRESS, given.rows, where) as (database, people, end_ms):
+                await _refuse(database, people, end_ms)
                 timings += await _pages(where, home, given.times)
     return timings
+
+
+async def _refuse(database: Database, people: list[Person], end_ms: int) -> None:
+    """Write refusals of a month, one every half minute."""
+    rows = [
+        {
+            "id": f"req_refused{number:016d}",
+            "at_ms": end_ms - number * 26_000,
+            "last_at_ms": end_ms - number * 26_000,
+            "count": 1,
+            "api_key_id": (person := people[number * 7 % len(people)]).key_id,
+            "user_id": person.user_id,
+            "project_id": "proj_default",
+            "operation": "generation",
+            "model": person.models[0],
+            "http_status": 429,
+            "error_code": "insufficient_quota",
+            "limit": f"monthly spend limit of user {person.user_id}",
+            "message": f"The monthly spend limit of user {person.user_id} has 0.00 CNY left of 20.00 CNY.",
+        }
+        for number in range(REFUSALS)
+    ]
+    for start in range(0, REFUSALS, 20_000):
+        await insert(database, refusal_log, *rows[start : start + 20_000])
 
 
 async def _pages(where: DatabaseUrl, home: Path, times: int) -> list[Timing]:

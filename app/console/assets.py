@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 FOLDER = Path(__file__).with_name("static")
 STYLES = ("tokens.css", "base.css", "pages.css")
-SCRIPTS = ("swap.js", "forms.js", "copy.js", "create.js", "edit.js", "mask.js", "gallery.js")
+SCRIPTS = ("swap.js", "forms.js", "copy.js", "create.js", "edit.js", "mask.js", "gallery.js", "live.js")
 FOREVER = "public, max-age=31536000, immutable"
 
 

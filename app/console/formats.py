@@ -60,6 +60,11 @@ class Formats:
         """Write the time of day of an instant (Unix seconds), to the minute."""
         return f"{datetime.fromtimestamp(at_s, UTC).astimezone(self.zone):%H:%M}"
 
+    def instant(self, at_ms: int) -> str:
+        """Write the time of day of an instant (Unix ms), to the millisecond."""
+        at = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(self.zone)
+        return f"{at:%H:%M:%S}.{at_ms % 1000:03d}"
+
     def date(self, at_s: int) -> str:
         """Write the day of an instant (Unix seconds)."""
         return self.day(datetime.fromtimestamp(at_s, UTC).astimezone(self.zone).date())

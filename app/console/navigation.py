@@ -9,6 +9,7 @@ from app.core.actors import AccessRole
 if TYPE_CHECKING:
     from app.console.visit import Visit
 
+STAFF: tuple[AccessRole, ...] = ("owner", "reader")
 EVERYBODY: tuple[AccessRole, ...] = ("owner", "reader", "member")
 
 
@@ -24,8 +25,10 @@ class Destination:
 
 
 DESTINATIONS = (
+    Destination("/overview", _("Overview"), "overview", STAFF),
     Destination("/create", _("Create"), "create", ("owner", "member")),
     Destination("/pictures", _("Pictures"), "pictures"),
+    Destination("/requests", _("Requests"), "requests", STAFF),
     Destination("/usage", _("Usage"), "usage"),
     Destination("/keys", _("Keys"), "keys"),
     Destination("/people", _("People"), "people", ("owner", "reader")),
@@ -51,4 +54,4 @@ def has_page(visit: "Visit", path: str) -> bool:
 
 def landing(role: AccessRole) -> str:
     """Return the page that a person of this role sees first."""
-    return "/create" if role == "member" else "/usage"
+    return {"owner": "/overview", "reader": "/usage", "member": "/create"}[role]

@@ -76,6 +76,7 @@ class KeyFilter:
     status: KeyStatus | None = None
     unused_since_ms: int | None = None
     words: str | None = None
+    without_limit: bool = False
 
 
 async def page_of_keys(database: Database, cursor: Cursor, wanted: KeyFilter = KeyFilter()) -> Page[KeyRecord]:
@@ -85,7 +86,9 @@ async def page_of_keys(database: Database, cursor: Cursor, wanted: KeyFilter = K
     async with database.read() as connection:
         user_ids = None if wanted.user is None else await user_ids_of(connection, wanted.user)
         project_id = None if wanted.project is None else (await get_project(connection, wanted.project)).id
-        conditions = KeyConditions(user_ids, project_id, wanted.status, wanted.unused_since_ms, now_ms, wanted.words)
+        conditions = KeyConditions(
+            user_ids, project_id, wanted.status, wanted.unused_since_ms, now_ms, wanted.words, wanted.without_limit
+        )
         return await store.page_of_all_keys(connection, cursor, conditions)
 
 

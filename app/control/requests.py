@@ -1,20 +1,27 @@
-"""Requests of the book and the log of refusals: pages, and one of them with its corrections."""
+"""Requests of the book and the log of refusals: pages, a search of both, and one of them with its corrections and its price."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.names import quoted
 from app.control.people import user_ids_of
 from app.control.projects import get_project
+from app.core.pricing import Facts, PerImage, explicit
+from app.core.request import Operation
 from app.errors import NotFound
-from app.store import refusals
+from app.store import prices, refusals, request_details, request_search
 from app.store import requests as store
 from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.corrections import CorrectionRecord
 from app.store.pages import Cursor, Page
+from app.store.pictures import PictureRecord
 from app.store.refusals import RefusalRecord
+from app.store.request_details import RequestNotes
+from app.store.request_search import FoundRequests, Position, RequestSearch
 from app.store.requests import RequestConditions, RequestRecord
 
 
@@ -73,3 +80,84 @@ async def corrections_of(database: Database, request_id: str) -> list[Correction
     """List the corrections and decisions of a request, oldest first."""
     async with database.read() as connection:
         return await corrections.of_request(connection, request_id)
+
+
+async def search_requests(
+    database: Database, wanted: RequestSearch, after: Position | None, limit: int, reader_id: str
+) -> FoundRequests:
+    """Find requests and refusals, newest first. Prompts are searched as far as the user `reader_id` may read them."""
+    with_prompt = None
+    if wanted.words:
+        async with database.read() as connection:
+            with_prompt = await request_search.requests_with_words(connection, wanted, reader_id)
+    async with database.read() as connection:
+        return await request_search.search(connection, wanted, after, limit, with_prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRequest:
+    """Request or refusal in a list. `key` is the name of its key, `corrected_micros` what corrections added to its cost, `source`
+    the picture that an edit began with, where its reader has it."""
+
+    record: RequestRecord | RefusalRecord
+    key: str
+    corrected_micros: int
+    pictures: tuple[PictureRecord, ...]
+    source: PictureRecord | None = None
+
+
+async def listed(
+    database: Database, records: Sequence[RequestRecord | RefusalRecord], reader_id: str
+) -> list[ListedRequest]:
+    """Add to requests and refusals what a list for the user `reader_id` shows of each."""
+    ids = [each.id for each in records]
+    async with database.read() as connection:
+        keys = await request_details.key_names(connection, {each.api_key_id for each in records})
+        corrected = await request_details.corrected_micros(connection, ids)
+        kept = await request_details.pictures_of(connection, ids)
+        edits = [each.id for each in records if each.operation == "edit"]
+        sources = await request_details.sources_of(connection, edits, reader_id)
+    return [
+        ListedRequest(
+            each,
+            keys.get(each.api_key_id, ""),
+            corrected.get(each.id, 0),
+            tuple(kept.get(each.id, ())),
+            sources.get(each.id),
+        )
+        for each in records
+    ]
+
+
+async def notes_of(database: Database, request_id: str) -> RequestNotes:
+    """Return the tries, times and prompt of a request that there is."""
+    async with database.read() as connection:
+        return await request_details.notes_of(connection, request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Calculation:
+    """Cost, or what is held, as a number of images at a price (micros), and the instant from which that price holds (Unix ms)."""
+
+    images: int
+    unit_micros: int
+    from_ms: int
+
+
+async def calculation_of(database: Database, request: RequestRecord) -> Calculation | None:
+    """Find the price per image that makes up a request's cost, or what is held for it. None where it is by tokens, or where no
+    price per image of that time comes to the amount."""
+    async with database.read() as connection:
+        model = (await prices.catalog(connection)).known.get(request.model)
+    if model is None:
+        return None
+    images = request.n if request.cost_micros is None else max(request.images or 0, request.n)
+    amount_micros = request.quote_micros if request.cost_micros is None else request.cost_micros
+    facts = Facts(cast(Operation, request.operation), explicit(request.size), explicit(request.quality))
+    named = model.prices.price_of(facts, request.reserved_at_ms)
+    # The dearest that could apply is held, and booked where the answer leaves it open.
+    others = (row for row in model.prices.at(request.reserved_at_ms) if row.operation in (None, request.operation))
+    for price in (named, *others):
+        if price is not None and isinstance(price.amount, PerImage) and price.amount.micros * images == amount_micros:
+            return Calculation(images, price.amount.micros, price.from_ms)
+    return None

@@ -142,7 +142,7 @@ class PriceBook:
 
     def cost_micros(self, facts: Facts, instant_ms: int, images: int, usage: Usage | None) -> int | None:
         """Return the cost of an answer with `images` images, in micros; None when no price covers it."""
-        row = self._price_of(facts, instant_ms)
+        row = self.price_of(facts, instant_ms)
         return row.amount.cost_micros(images, usage) if row else None
 
     def leaves_open(self, request: ImageRequest, answered: Facts, instant_ms: int) -> bool:
@@ -152,7 +152,8 @@ class PriceBook:
             answered.quality is None and len(_possible_qualities(rows, request)) > 1
         )
 
-    def _price_of(self, facts: Facts, instant_ms: int) -> Price | None:
+    def price_of(self, facts: Facts, instant_ms: int) -> Price | None:
+        """Return the price of such an answer at an instant (Unix ms); None when none covers it."""
         return _matching_price(self._of_operation(facts.operation, instant_ms), facts.size, facts.quality)
 
     def _of_operation(self, operation: Operation, instant_ms: int) -> tuple[Price, ...]:
@@ -160,7 +161,7 @@ class PriceBook:
 
     def is_by_tokens(self, facts: Facts, instant_ms: int) -> bool:
         """Return whether such an answer is priced by its tokens."""
-        row = self._price_of(facts, instant_ms)
+        row = self.price_of(facts, instant_ms)
         return row is not None and isinstance(row.amount, PerToken)
 
 

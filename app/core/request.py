@@ -64,6 +64,11 @@ class ImageRequest:
         is_openai = self.model.startswith(GPT_IMAGE) or (self.asked_model or "").startswith(GPT_IMAGE)
         return self.response_format or ("b64_json" if is_openai else None)
 
+    @property
+    def source_digest(self) -> str | None:
+        """Digest of the first picture to edit; None without one."""
+        return next((upload.digest for upload in self.uploads if upload.field == "image"), None)
+
     def close(self) -> None:
         """Close the spool with the files. Idempotent."""
         if self.spool is not None:

@@ -126,6 +126,7 @@ class Admission:
             prompt=prompt if kept == "text" and prompt else None,
             duplicate_digest=self.duplicates.digest(grant, request),
             via=grant.via,
+            source_digest=None if kept == "none" else request.source_digest,
         )
 
     async def spend_rates(self, grant: Grant, model: str, *, images: int) -> tuple[RateState, ...]:

@@ -33,7 +33,15 @@ STEP = 500
 CHECKPOINT_WAIT_MS = 100
 ERASED = "erased"
 """Text in place of words that may quote a person."""
-_FACTS = ("prompt", "prompt_hmac", "fingerprint", "idempotency_key", "duplicate_digest", "upstream_message")
+_FACTS = (
+    "prompt",
+    "prompt_hmac",
+    "fingerprint",
+    "idempotency_key",
+    "duplicate_digest",
+    "source_digest",
+    "upstream_message",
+)
 """Columns of a request that hold or tell a prompt, or that its client chose freely."""
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.organization import UserKind
 from app.store.pages import Cursor, Page, read_page
-from app.store.tables import api_keys, project_users, projects, requests, users
+from app.store.tables import api_keys, limits, project_users, projects, requests, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ KeyStatus = Literal["active", "revoked", "expired", "owner disabled", "owner not
 class KeyConditions:
     """Conditions of a list of keys; None leaves one out. `status` is that at `now_ms`. `unused_since_ms` selects keys that were
     there at this instant and have not been used since, `words` those with this text in their name, id, last four characters,
-    owner or owner's address."""
+    owner or owner's address. `without_limit` selects those for which no limit of money or images holds, their own or a wider
+    one."""
 
     user_ids: Sequence[str] | None = None
     project_id: str | None = None
@@ -42,6 +43,7 @@ class KeyConditions:
     unused_since_ms: int | None = None
     now_ms: int = 0
     words: str | None = None
+    without_limit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,15 @@ def _conditions(wanted: KeyConditions) -> list[sa.ColumnElement[bool]]:
     if wanted.words is not None:
         columns = (api_keys.c.name, api_keys.c.id, api_keys.c.last_four, users.c.name, users.c.email)
         conditions.append(sa.or_(*(column.icontains(wanted.words, autoescape=True) for column in columns)))
+    if wanted.without_limit:
+        conditions.append(~_IS_LIMITED)
     return conditions
+
+
+async def count_keys(connection: AsyncConnection, wanted: KeyConditions) -> int:
+    """Count the keys of every project that meet the conditions."""
+    select = sa.select(sa.func.count()).select_from(_OWNED).where(*_conditions(wanted))
+    return int((await connection.execute(select)).scalar_one())
 
 
 async def page_of_keys(
@@ -199,6 +209,17 @@ _OTHERWISE = (
 )
 """Statuses of a key that is neither revoked nor expired, the first that is true."""
 _HAS_ACCESS = sa.and_(sa.not_(_DISABLED), project_users.c.role.is_not(None), projects.c.archived_at_ms.is_(None))
+_IS_LIMITED = sa.exists().where(
+    limits.c.amount.is_not(None),
+    limits.c.unit.in_(("micros", "images")),
+    limits.c.interval != "minute",
+    sa.or_(
+        limits.c.scope == "organization",
+        sa.and_(limits.c.scope == "project", limits.c.scope_id == api_keys.c.project_id),
+        sa.and_(limits.c.scope == "user", limits.c.scope_id == api_keys.c.user_id),
+        sa.and_(limits.c.scope == "key", limits.c.scope_id == api_keys.c.id),
+    ),
+)
 _LAST_USED = (
     sa.select(sa.func.max(requests.c.reserved_at_ms)).where(requests.c.api_key_id == api_keys.c.id).scalar_subquery()
 )

@@ -93,6 +93,11 @@ async def find_refusal(connection: AsyncConnection, request_id: str) -> RefusalR
     return None if row is None else _record(row)
 
 
+async def refusals_by_id(connection: AsyncConnection, ids: Sequence[str]) -> list[RefusalRecord]:
+    """Read those of these refusals that there are, in no order."""
+    return [_record(row) for row in (await connection.execute(_SELECT.where(refusal_log.c.id.in_(ids)))).mappings()]
+
+
 _SELECT = (
     sa.select(refusal_log, users.c.name.label("user"), projects.c.name.label("project"))
     .join(users, users.c.id == refusal_log.c.user_id)

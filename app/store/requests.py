@@ -188,6 +188,11 @@ async def find_request(connection: AsyncConnection, request_id: str) -> RequestR
     return found[0] if found else None
 
 
+async def requests_by_id(connection: AsyncConnection, request_ids: Sequence[str]) -> list[RequestRecord]:
+    """Read those of these requests that there are, in no order."""
+    return await _records(connection, _SELECT.where(requests.c.id.in_(request_ids)))
+
+
 _COLUMNS = [name for name in RequestRecord.__slots__ if name not in ("user", "project")]
 _SELECT = (
     sa.select(*(requests.c[name] for name in _COLUMNS), users.c.name.label("user"), projects.c.name.label("project"))

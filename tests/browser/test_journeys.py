@@ -83,6 +83,7 @@ async def test_a_member_is_invited_makes_a_key_and_revokes_it(
 async def test_an_owner_rotates_a_key_that_leaked_and_follows_the_money(browser: Browser, house: House) -> None:
     async with desk_of(browser, house.running.url) as desk:
         await sign_in(desk, "olga", ENGLISH)
+        await desk.page.click("nav a[href$='/usage']")
         await desk.page.select_option("[name=and]", "user")
         await desk.page.wait_for_url("**/usage?*and=user*")  # Swapped, and the address follows.
         await desk.check()

@@ -18,11 +18,22 @@ from app.sandbox import RunningSandbox
 from tests.console.conftest import NASTY, PASSWORD, House, open_house
 
 Who = Literal[
-    "anybody", "people", "own", "changers", "buyer", "not readers", "buyers", "overseers", "owners", "members"
+    "anybody",
+    "people",
+    "own",
+    "changers",
+    "buyer",
+    "not readers",
+    "buyers",
+    "overseers",
+    "owners",
+    "members",
+    "deciders",
 ]
 """Whoever opens it; people who are signed in; owners, readers, and members for what is their own; of those who may change it,
 owners and the member whose it is; only the member who bought the private picture; owners and
-members; those, where readers see no page; owners and readers; only owners; only members."""
+members; those, where readers see no page; owners and readers; only owners; only members; owners, where others who see the page
+may not."""
 VISITORS = ("", "ended", "key", "max", "mia", "rita", "olga")
 """Nobody, a session that ended, an API key, another member, the member whose things they are, a reader, an owner."""
 
@@ -62,6 +73,11 @@ PAGES = [
     Page("GET", "/create/edit", "buyers"),
     Page("POST", "/create/edit/price", "buyers", fields=PICTURE),
     Page("POST", "/create/edit", "buyers", 415, PICTURE),  # No form with a file; else tests/console/test_create.py.
+    Page("GET", "/overview", "overseers"),
+    Page("GET", "/requests"),
+    Page("GET", "/requests.csv"),
+    Page("GET", "/requests/{request_id}", "own"),
+    Page("POST", "/requests/{request_id}", "deciders", 409, {"do": "release", "reason": "a reason"}),  # It is settled.
     Page("GET", "/usage"),
     Page("GET", "/usage.csv"),
     Page("GET", "/keys"),
@@ -102,7 +118,7 @@ PAGES = [
     # Last, because it ends the session.
     Page("POST", "/sign-out", status=303),
 ]
-OF_ONE = ("/keys/{key_id}", "/pictures/{picture_id}")
+OF_ONE = ("/keys/{key_id}", "/pictures/{picture_id}", "/requests/{request_id}")
 _ONLY: dict[str, tuple[str, ...]] = {
     "buyers": ("max", "mia", "olga"),
     "overseers": ("rita", "olga"),
@@ -125,6 +141,8 @@ def expected(page: Page, who: str) -> tuple[int, bool]:
         return 403, False
     if page.who == "buyer" and who in ("rita", "olga"):
         return 403, False
+    if page.who == "deciders" and who != "olga":
+        return 403, False
     if page.who in _ONLY and who not in _ONLY[page.who]:
         return 404, False
     return page.status, page.path == "/sign-out"
@@ -139,7 +157,7 @@ async def limit_of(house: House, who: str) -> int:
 async def visit(house: House, page: Page, who: str, **more: str | None) -> httpx2.Response:
     names = {"token": (await invite(house.running.database, "nils@example.com")).token, "session_id": "sess_nothing"}
     names |= {"user_id": house.users["eva"], "project_id": house.project_id, "increase_id": house.increase_id}
-    names["job_id"] = "req_nothing"
+    names |= {"job_id": "req_nothing", "request_id": house.pictures[0].rpartition("_")[0]}
     path = page.path.format(key_id=house.keys["mia"].id, picture_id=house.pictures[0], **names)
     if page.method == "GET":
         return await house.get(path, who)

@@ -1,6 +1,6 @@
 """Requests and refusals as CSV for spreadsheets, without pages: plain decimals, times in UTC, and no cell that is a formula."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -9,17 +9,14 @@ from starlette.responses import Response, StreamingResponse
 
 from app.api.organization.deps import Admin
 from app.api.organization.request_filters import BookFilter, Filter
-from app.api.schemas.base import AnswerModel
 from app.api.schemas.requests import RefusalOut, RequestOut
 from app.control import requests
-from app.core.money import decimal_text
-from app.core.spreadsheet import csv_text, escape_formula, utc_time
+from app.control.request_csv import BOM, PAGE_ROWS, csv_cells, csv_head
+from app.core.spreadsheet import csv_text
 from app.errors import InvalidValue
 from app.store.pages import Cursor, Page
 
 router = APIRouter(tags=["Requests (extension)"])
-PAGE_ROWS = 1000
-BOM = "\ufeff"
 Bom = Annotated[bool, QueryField(description="Begin with a byte order mark, which Excel needs to read UTF-8.")]
 _EXAMPLE = "id,created_at,user,http_status,error_code\r\n"
 _CSV_ANSWER: dict[int | str, dict[str, Any]] = {
@@ -59,14 +56,13 @@ async def _csv_answer(
     `currency` is None where there is no money.
     """
     fields = [field for field in model.model_fields if field != "object"]
-    head = [field.removesuffix("_micros") for field in fields] + ([] if currency is None else ["currency"])
     page = await read(Cursor(None, PAGE_ROWS, descending=True))
 
     async def lines() -> AsyncIterator[str]:
         nonlocal page
-        yield (BOM if bom else "") + csv_text([head])
+        yield (BOM if bom else "") + csv_text([csv_head(fields, currency)])
         while page.records:
-            yield csv_text(_cells(model.of(record), fields, currency) for record in page.records)
+            yield csv_text(csv_cells(model.of(record), fields, currency) for record in page.records)
             if not page.has_more:
                 return
             try:
@@ -76,18 +72,3 @@ async def _csv_answer(
 
     disposition = {"content-disposition": f'attachment; filename="{name}.csv"'}
     return StreamingResponse(lines(), headers=disposition, media_type="text/csv; charset=utf-8")
-
-
-def _cells(answer: AnswerModel, fields: Sequence[str], currency: str | None) -> list[str]:
-    cells = [_cell(field, getattr(answer, field)) for field in fields]
-    return cells if currency is None else [*cells, currency]
-
-
-def _cell(field: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if field.endswith("_micros"):
-        return decimal_text(value)
-    if field.endswith("_at"):
-        return utc_time(value)
-    return str(value).lower() if isinstance(value, bool) else escape_formula(str(value))

@@ -25,7 +25,9 @@ async def list_keys(visit: Visit) -> Response:
     chosen = visit.query.get("status", "active")
     status, words = STATUSES.get(chosen, "active"), visit.query.get("q", "").strip()[:200] or None
     user = visit.query.get("user") if visit.sees_all else visit.user.user_id
-    wanted = KeyFilter(user=user or None, project=visit.query.get("project") or None, status=status, words=words)
+    limit = "none" if visit.query.get("limit") == "none" else None
+    project = visit.query.get("project") or None
+    wanted = KeyFilter(user=user or None, project=project, status=status, words=words, without_limit=limit is not None)
     cursor = Cursor(after=visit.query.get("after"), limit=PAGE_ROWS, descending=True)
     page = await page_of_keys(visit.database, cursor, wanted)
     now_ms = visit.parts.gateway.clock.now_ms()
@@ -38,7 +40,7 @@ async def list_keys(visit: Visit) -> Response:
         }
         for key in page.records
     ]
-    filters = {"q": words, "status": chosen, "project": visit.query.get("project"), "user": visit.query.get("user")}
+    filters = {"q": words, "status": chosen, "project": project, "user": visit.query.get("user"), "limit": limit}
     more = page.records[-1].id if page.has_more else None
     return visit.render("keys.html", rows=rows, filters=filters, more=more, may_create=_may_change(visit))
 

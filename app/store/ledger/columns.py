@@ -80,6 +80,10 @@ class Reservation:
     via: Annotated[str | None, Column(Text, comment="`console` where a person bought it there; NULL for the API")] = (
         None
     )
+    source_digest: Annotated[
+        str | None,
+        Column(Text, comment="BLAKE3 of the first picture that was sent to be edited, in hex; as prompt_hmac"),
+    ] = None
 
     @property
     def looked_up_digest(self) -> bytes | None:

@@ -1,0 +1,50 @@
+"""Overview for owners and readers: this month against the limit, what needs them, spend by day and model, and who spends most."""
+
+from datetime import UTC, datetime, timedelta
+
+from starlette.responses import Response
+
+from app.console.charts import stacked
+from app.console.navigation import DESTINATIONS
+from app.console.pace import RECENT_DAYS, pace_of, recent_micros, shown_limit
+from app.console.periods import PERIODS, period_of
+from app.console.visit import Visit, signed_in
+from app.control.attention import attention
+from app.control.limits import ScopeRef, show_limits
+from app.control.usage import report
+
+PEOPLE_MAX = 8
+
+
+async def show_overview(visit: Visit) -> Response:
+    """Show what an owner wants to know first. All sums are of the roll-up and the counters."""
+    gateway, database = visit.parts.gateway, visit.database
+    zone, now_ms = gateway.zone, gateway.clock.now_ms()
+    today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone).date()
+    period, month = period_of(visit.query, today), period_of({"period": "month"}, today)
+    since = min(month.first, today - timedelta(days=RECENT_DAYS - 1)).isoformat()
+    newest = {
+        row.names[0][0]: row.sums.cost_micros for row in (await report(database, ["day"], since, None, zone, {})).rows
+    }
+    daily = await report(database, ["day", "model"], period.since, period.until, zone, {})
+    people = await report(database, ["user"], period.since, period.until, zone, {})
+    state = shown_limit(await show_limits(database, zone, ScopeRef("organization")))
+    values = {(row.names[0][0], row.names[1][0]): row.sums.cost_micros for row in daily.rows}
+    return visit.render(
+        "overview.html",
+        period=period,
+        periods=PERIODS,
+        month=month,
+        spent_micros=sum(cost for day, cost in newest.items() if day >= month.since),
+        interval=None if state is None else state.limit.interval,
+        pace=None if state is None else pace_of(state, recent_micros(newest, today), now_ms, zone),
+        needs=await attention(database, zone, gateway.reconciliation),
+        total=daily.total,
+        chart=stacked(period.days, values),
+        people=people.rows[:PEOPLE_MAX],
+        more_people=len(people.rows) - PEOPLE_MAX,
+        pages={each.path for each in DESTINATIONS if visit.role in each.roles},
+    )
+
+
+routes = (("GET", "/overview", signed_in(show_overview, "owner", "reader")),)

@@ -1,0 +1,54 @@
+"""Findings that an owner should look at: unknown requests, keys without a limit, models without a price, drift, lost alerts."""
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from app.control import drift
+from app.control.drift import DriftDay
+from app.control.models import list_models
+from app.control.reconciliation import Reconciliation
+from app.core.intervals import DAY_MS
+from app.store import attention as store
+from app.store import reconciliation as reconciliation_store
+from app.store.engine import Database
+from app.store.keys import KeyConditions, count_keys
+
+UNDELIVERED_MS = 7 * DAY_MS
+"""Age beyond which an alert that was not delivered is no longer told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Findings, each empty where all is well. `unknown_micros` are held for the unknown requests. `drift` are the closed days on
+    which book and bill are more than a hundredth apart, newest first."""
+
+    unknown: int
+    unknown_micros: int
+    keys_without_limit: int
+    unpriced: tuple[str, ...]
+    drift: tuple[DriftDay, ...]
+    undelivered: int
+
+    @property
+    def is_needed(self) -> bool:
+        return bool(self.unknown or self.keys_without_limit or self.unpriced or self.drift or self.undelivered)
+
+
+async def attention(database: Database, zone: ZoneInfo, reconciliation: Reconciliation) -> Attention:
+    """Look for what an owner should look at. Raises StoreUnavailable."""
+    now_ms = await database.now_ms()
+    models = await list_models(database)
+    async with database.read() as connection:
+        unknown, unknown_micros = await store.unknown_requests(connection)
+        keys = await count_keys(connection, KeyConditions(status="active", without_limit=True, now_ms=now_ms))
+        rows = await reconciliation_store.drift_rows(connection, reconciliation.relay, drift.DAYS)
+        undelivered = await store.undelivered(connection, now_ms - UNDELIVERED_MS)
+    days = drift.by_day(rows, zone, reconciliation.rules, now_ms)
+    return Attention(
+        unknown=unknown,
+        unknown_micros=unknown_micros,
+        keys_without_limit=keys,
+        unpriced=tuple(row.model for row in models if not row.priced),
+        drift=tuple(day for day in days if day.closed and day.is_over),
+        undelivered=undelivered,
+    )
