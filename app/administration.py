@@ -1,6 +1,6 @@
 """Parts of the gateway that administration needs, made from the settings: for the API, for commands, and for `wiring.py`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +17,7 @@ from app.control.erasure import Erasure
 from app.control.findings import Finding
 from app.control.installation import check_binding, pepper_here
 from app.control.matching import MatchingRules
+from app.control.pepper import Peppers
 from app.control.reconciliation import Reconciliation
 from app.control.schema_gate import SchemaGate, check_schema
 from app.core.intervals import DAY_MS
@@ -31,6 +32,7 @@ from app.settings import Settings
 from app.store.clock import Clock
 from app.store.duplicates import PurchaseRows
 from app.store.engine import Database, DatabaseUrl, open_database
+from app.store.journal import Journal
 from app.store.ledger.opening import open_book
 from app.store.ledger.types import Ledger
 from app.store.pictures import PictureRows
@@ -56,8 +58,8 @@ class Administration:
     zone: ZoneInfo
     """Timezone of the intervals of limits."""
     data_dir: Path
-    pepper: bytes
-    """Secret for the HMACs of API keys. Empty in a command that has no access to it: no keys can be made then."""
+    peppers: Peppers
+    """Secrets for the HMACs of API keys. Empty in a command that has no access to them: no keys can be made then."""
     sandbox: bool
     notifier: Notifier
     database: Database
@@ -67,6 +69,11 @@ class Administration:
     upstream: HttpUpstream
     reconciliation: Reconciliation
     doctor: Doctor
+
+    @property
+    def pepper(self) -> bytes:
+        """Secret that new keys are hashed with."""
+        return self.peppers.current
 
     def pictures(self) -> PictureLibrary:
         """Return the library of pictures. Raises ConfigurationError for a bucket that cannot be used."""
@@ -86,30 +93,27 @@ async def open_administration(
 
     Raises ConfigurationError for a database that is not up to date or bound to another currency or timezone, StoreUnavailable.
     """
-    database, ledger, upstream = (
-        open_database(database_url),
-        open_book(database_url, connections_max=1).ledger,
-        upstream_from(settings),
-    )
+    database = replace(open_database(database_url), journal=Journal.of(data_dir, settings.backup_dir))
+    ledger, upstream = open_book(database_url, connections_max=1).ledger, upstream_from(settings)
     try:
         check_schema(await schema_state(database))
         await check_binding(database, settings.currency, settings.timezone)
-        pepper = await pepper_here(database, settings, settings.currency, settings.timezone)
+        peppers = Peppers(await pepper_here(database, settings, settings.currency, settings.timezone))
         yield Administration(
             settings=settings,
             currency=settings.currency,
             zone=settings.zone,
             data_dir=data_dir,
-            pepper=pepper,
+            peppers=peppers,
             sandbox=sandbox,
             notifier=notifier_from(settings),
             database=database,
             clock=Clock(),
-            schema_gate=SchemaGate(database, pepper, settings.currency, settings.timezone),
+            schema_gate=SchemaGate(database, peppers, settings.currency, settings.timezone),
             ledger=ledger,
             upstream=upstream,
             reconciliation=reconciliation_from(settings, database, ledger, upstream),
-            doctor=doctor_from(settings, database, pepper, data_dir, SANDBOX_RELAY if sandbox else upstream),
+            doctor=doctor_from(settings, database, peppers, data_dir, SANDBOX_RELAY if sandbox else upstream),
         )
     finally:
         await upstream.close()
@@ -130,26 +134,26 @@ _NO_RELAY_KEY = Finding(
 def doctor_from(
     settings: Settings,
     database: Database | None,
-    pepper: bytes | None,
+    peppers: Peppers | None,
     data_dir: Path,
     relay: HttpUpstream | Finding,
 ) -> Doctor:
-    """Make the checks of `imagegate doctor`; `database` and `pepper` are None when there is none yet."""
+    """Make the checks of `imagegate doctor`; `database` and `peppers` are None when there is none yet."""
+    known = relay if isinstance(relay, Finding) or relay_key(settings) else _NO_RELAY_KEY
     return Doctor(
         database=database,
         currency=settings.currency,
         zone=settings.zone,
         data_dir=data_dir,
-        pepper=pepper,
+        peppers=peppers,
         secret_is_set=settings.secret_key is not None,
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
         bucket=bucket_of(settings),
         disk_free_bytes_min=settings.disk_free_bytes_min,
         pictures_bytes_max=settings.pictures_bytes_max if settings.pictures_keep_days else 0,
-        relay=RelayChecks(
-            relay if isinstance(relay, Finding) or relay_key(settings) else _NO_RELAY_KEY, _url_key(settings)
-        ),
+        relay=RelayChecks(known, url_key(settings)),
         notifier=notifier_from(settings),
+        backup_dir=settings.backup_dir,
     )
 
 
@@ -158,7 +162,7 @@ def reconciliation_from(
 ) -> Reconciliation:
     """Make the comparison of the book with the accounts of the relay."""
     rules = MatchingRules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
-    return Reconciliation(database, ledger, upstream, _url_key(settings), settings.zone, rules)
+    return Reconciliation(database, ledger, upstream, url_key(settings), settings.zone, rules)
 
 
 def upstream_from(settings: Settings) -> HttpUpstream:
@@ -207,7 +211,8 @@ def notifier_from(settings: Settings) -> Notifier:
     return Notifier(WebhookRules(settings.webhook_allow_http, settings.webhook_allow_private), mailbox)
 
 
-def _url_key(settings: Settings) -> str | None:
+def url_key(settings: Settings) -> str | None:
+    """Return the key of the relay where it may be sent in an address, else None."""
     return relay_key(settings) if settings.upstream_log_key_in_url else None
 
 
@@ -258,11 +263,11 @@ def pictures_from(
     return taking, replace(library, take_now=taking.take_now if taking.keep_ms else None)
 
 
-def duplicates_from(settings: Settings, kept_answers: KeptAnswers, clock: Clock, pepper: bytes) -> Duplicates:
+def duplicates_from(settings: Settings, kept: KeptAnswers, clock: Clock, key: Callable[[], bytes]) -> Duplicates:
     """Make the recognition of duplicates, which needs kept pictures and digests of prompts."""
-    rows = PurchaseRows(kept_answers.picture_rows.database)
+    rows = PurchaseRows(kept.picture_rows.database)
     is_on = settings.pictures_keep_days > 0 and settings.prompts != "none"
-    return Duplicates(rows, kept_answers, clock, pepper, is_on)
+    return Duplicates(rows, kept, clock, key, is_on)
 
 
 def erasure_from(kept_answers: KeptAnswers, library: PictureLibrary) -> Erasure:

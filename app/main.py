@@ -58,7 +58,9 @@ def create_app(gateway: Gateway) -> ASGIApp:
     )
     originals = gateway.image_service.replay.originals
     lives_ms = (int(settings.pictures_link_s * 1000), gateway.taking.keep_ms)
-    links = PictureLinks(gateway.pepper, gateway.kept_answers, originals, gateway.clock, gateway.zone, *lives_ms)
+    links = PictureLinks(
+        gateway.peppers.every(), gateway.kept_answers, originals, gateway.clock, gateway.zone, *lives_ms
+    )
     forms = AnswerForms(gateway.kept_answers, gateway.taking, links)
     parts = Parts(gateway, guard, door, _body_caps(settings, gateway.data_dir), links, forms, settings.public_url)
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in PUBLIC for route in router.routes)

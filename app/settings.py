@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from app.errors import ConfigurationError
+from app.operation_settings import OperationSettings
 from app.sign_on_settings import SignOnSettings
 
 MIB = 1024 * 1024
@@ -18,7 +19,7 @@ _ORIGIN = r"[a-z][a-z0-9+.-]*://[^\s,/?#*@]+/?"
 """Origin of a page: scheme, host and, if any, port."""
 
 
-class Settings(SignOnSettings):
+class Settings(SignOnSettings, OperationSettings):
     """Immutable settings of a process; `app/wiring.py` passes their values on."""
 
     model_config = SettingsConfigDict(
@@ -41,7 +42,7 @@ class Settings(SignOnSettings):
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Pepper of all API keys, at least 32 characters, the same on every replica, never changed. "
+        description="Pepper of all API keys, at least 32 characters, the same on every replica. To change it: SECRET_KEY_OLD. "
         "Without it: DATA_DIR/secret_key, which the first start makes.",
     )
 
@@ -154,9 +155,7 @@ class Settings(SignOnSettings):
         None, description="`https://host:port` of a store that is not Amazon's; `http://` works, too."
     )
     results_region: str | None = Field(None, description="Region of the bucket; us-east-1 without it.")
-    results_access_key_id: str | None = Field(
-        None, description="Access key with permission to read, write and delete there."
-    )
+    results_access_key_id: str | None = Field(None, description="Access key that may read, write and delete there.")
     results_secret_access_key: SecretStr | None = Field(None, description="Secret of that access key.")
 
     prompts: Literal["text", "hash", "none"] = Field(

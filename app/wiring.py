@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from app.administration import (
     Administration,
@@ -21,12 +22,12 @@ from app.administration import (
 )
 from app.chores import BackgroundTasks, Chore, Chores
 from app.control.alerting import Alerting
-from app.control.disk_probe import DiskProbe
 from app.control.limit_raises import end_raises
-from app.control.pepper import make_private
+from app.control.pepper import make_private, with_former
 from app.control.readiness import ReadinessProbe
 from app.control.reconciler import Reconciler
 from app.control.schema_gate import SchemaGate
+from app.control.secret_change import KeyMover
 from app.core.grants import Grant
 from app.core.ids import new_id
 from app.errors import ConfigurationError, GatewayError, StoreUnavailable
@@ -41,16 +42,18 @@ from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
 from app.images.taking import PictureTaking
 from app.memory import return_freed_memory
+from app.operation import Backups, backups_from, readiness_from
 from app.pictures.library import PictureLibrary
 from app.rates import Rates, open_rates
 from app.settings import Settings
 from app.store.clock import Clock
 from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
+from app.store.journal import Journal
 from app.store.ledger.opening import open_book
 from app.store.ledger.types import Ledger
 from app.store.lock import ProcessLocks
-from app.store.processes import BEAT_S, Processes, count_other_processes
+from app.store.processes import BEAT_S, Processes
 from app.store.refusals import RefusalRows
 from app.store.requests import StoredRequests
 from app.upstream.client import HttpUpstream
@@ -75,6 +78,7 @@ class Gateway(Administration):
     recovery: Recovery
     chores: Chores
     readiness: ReadinessProbe
+    key_mover: KeyMover
 
     def pictures(self) -> PictureLibrary:
         return self.library
@@ -125,46 +129,45 @@ async def _close(gateway: Gateway) -> None:
 
 
 def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
-    database, clock, background, rates = open_database(url), Clock(), BackgroundTasks(), _rates(settings)
+    clock, background, rates, peppers = Clock(), BackgroundTasks(), _rates(settings), with_former(pepper, settings)
+    database = replace(open_database(url), journal=Journal.of(data_dir, settings.backup_dir))
     ledger, retries = open_book(url, settings.database_connections_max)
-    schema_gate = SchemaGate(database, pepper, settings.currency, settings.timezone)
+    gate = SchemaGate(database, peppers, settings.currency, settings.timezone)
     upstream, kept_answers = upstream_from(settings), kept_answers_from(settings, data_dir, database, clock)
     processes, control_data, zone = Processes(database, new_id("proc_")), ControlData(database), settings.zone
     process_locks = ProcessLocks(made_directory(data_dir / "processes"), processes.id)
     (taking, library), notes = pictures_from(settings, kept_answers, clock, sandbox), DeliveryNotes(retries, clock)
     refusal_log, listeners = _listeners(database, clock, taking)
-    admission = _admission(settings, control_data, rates, ledger, background, processes.id, kept_answers, clock, pepper)
+    admission = _admission(settings, control_data, rates, ledger, background, processes.id, kept_answers, clock, gate)
     context = _exchange_context(settings, upstream, database, ledger, kept_answers, background, listeners, clock)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = _image_service(settings, admission, context, replay, notes)
-    notifier, heartbeat = notifier_from(settings), Heartbeat(processes, clock, schema_gate.ensure)
+    notifier, heartbeat = notifier_from(settings), Heartbeat(processes, clock, gate.ensure)
     alerting = Alerting(database, notifier, zone, settings.currency)
     recovery = Recovery(
         processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, listeners, replay.running
     )
     reconciliation = reconciliation_from(settings, database, ledger, upstream)
-    chores = _chores(
-        heartbeat, notes, schema_gate, recovery, Reconciler(reconciliation), alerting, refusal_log, taking, library
-    )
-    readiness = _readiness(settings, service, database, schema_gate, rates, chores, recovery, data_dir)
+    backups = backups_from(settings, data_dir, database)
+    reconciler = Reconciler(reconciliation)
+    chores = _chores(heartbeat, notes, gate, recovery, reconciler, alerting, refusal_log, taking, library, backups)
+    own: dict[str, Any] = {"settings": settings, "currency": settings.currency, "zone": zone, "data_dir": data_dir}
     return Gateway(
-        settings=settings,
-        currency=settings.currency,
-        zone=zone,
-        data_dir=data_dir,
-        pepper=pepper,
+        **own,
+        peppers=peppers,
+        key_mover=KeyMover(database, peppers, background, control_data.forget),
         sandbox=sandbox,
         notifier=notifier,
         database=database,
         control_data=control_data,
         rates=rates,
         clock=clock,
-        schema_gate=schema_gate,
+        schema_gate=gate,
         image_service=service,
         ledger=ledger,
         upstream=upstream,
         reconciliation=reconciliation,
-        doctor=doctor_from(settings, database, pepper, data_dir, upstream),
+        doctor=doctor_from(settings, database, peppers, data_dir, upstream),
         background=background,
         kept_answers=kept_answers,
         taking=taking,
@@ -172,7 +175,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         heartbeat=heartbeat,
         recovery=recovery,
         chores=chores,
-        readiness=readiness,
+        readiness=readiness_from(settings, service, gate, rates, chores, recovery, data_dir, backups),
     )
 
 
@@ -190,9 +193,9 @@ def _admission(
     process_id: str,
     kept_answers: KeptAnswers,
     clock: Clock,
-    pepper: bytes,
+    schema_gate: SchemaGate,
 ) -> Admission:
-    duplicates = duplicates_from(settings, kept_answers, clock, pepper)
+    duplicates = duplicates_from(settings, kept_answers, clock, lambda: schema_gate.digest_key)
     own = (clock, settings.zone, settings.currency, process_id, settings.prompts, duplicates)
     return Admission(control_data, rates, ledger, background, *own)
 
@@ -234,9 +237,10 @@ def _chores(
     refusal_log: RefusalLog,
     taking: PictureTaking,
     library: PictureLibrary,
+    backups: Backups,
 ) -> Chores:
     beats = Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, retry_s_max=2.0)
-    on_database = _database_chores(schema_gate, recovery, reconciler, alerting, refusal_log, taking, library)
+    on_database = _database_chores(schema_gate, recovery, reconciler, alerting, refusal_log, taking, library, backups)
     delivery_notes = Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write)
     on_blobs = (*recovery.kept_answers.blobs.chores(), *taking.files.blobs.chores())
     memory = Chore("freed memory", partial(asyncio.to_thread, return_freed_memory), every_s=20.0, first_after_s=20.0)
@@ -251,6 +255,7 @@ def _database_chores(
     refusal_log: RefusalLog,
     taking: PictureTaking,
     library: PictureLibrary,
+    backups: Backups,
 ) -> Iterator[Chore]:
     """Yield the chores that use the database. They fail while its schema does not fit this version."""
     kept_answers, clock = recovery.kept_answers, recovery.clock
@@ -274,27 +279,4 @@ def _database_chores(
     yield Chore("raised limits", when_fit(partial(end_raises, alerting.database)), every_s=5.0)
     yield Chore("refusals", when_fit(refusal_log.write), every_s=1.0, last_turn=refusal_log.write)
     yield Chore("pruning of refusals", when_fit(refusal_log.prune), every_s=60.0, first_after_s=10.0)
-
-
-def _readiness(
-    settings: Settings,
-    service: ImageService,
-    database: Database,
-    schema_gate: SchemaGate,
-    rates: Rates,
-    chores: Chores,
-    recovery: Recovery,
-    data_dir: Path,
-) -> ReadinessProbe:
-    disk = DiskProbe(data_dir, settings.disk_free_bytes_min)
-    sharing = partial(_sharing_state, settings, database, recovery.kept_answers, recovery.process_locks)
-    probed = (database, schema_gate, rates, chores, disk, recovery.heartbeat.age_s)
-    return ReadinessProbe(*probed, is_draining=lambda: service.draining, shared_answers=sharing)
-
-
-async def _sharing_state(settings: Settings, database: Database, kept_answers: KeptAnswers, locks: ProcessLocks) -> str:
-    """Describe whether other replicas can replay the answers of this one: `ok`, or the reason why not."""
-    if settings.results_url is not None:
-        return kept_answers.blobs.problem or "ok"
-    others = await count_other_processes(database, locks.seen_ids())
-    return f"not shared with {others} other replica{'s' * (others > 1)}" if others else "ok"
+    yield from backups.chores(when_fit)

@@ -2,7 +2,8 @@
 
 `bench micro` measures its pieces one by one, `bench reports` what usage and cost queries take over a long book,
 `bench crowds` what a user notices of others that misbehave, `bench pictures` what many kept pictures cost,
-`bench thumbnails` what making thumbnails costs requests, `bench forms` what keeping and converting pictures costs them.
+`bench thumbnails` what making thumbnails costs requests, `bench forms` what keeping and converting pictures costs them,
+`bench backup` what an upgrade and a backup of a long book take, and what requests notice of a backup.
 Loopback only. No figure is asserted, but the books are: they are checked after every measurement, and the run fails where
 they do not agree.
 """
@@ -52,7 +53,7 @@ def main() -> int:
 def _main() -> int:
     parts = {
         name: f"benchmarks.{name}"
-        for name in ("micro", "reports", "crowds", "pictures", "thumbnails", "forms", "console")
+        for name in ("micro", "reports", "crowds", "pictures", "thumbnails", "forms", "console", "backup")
     }
     if len(sys.argv) > 1 and sys.argv[1] in parts:
         from importlib import import_module

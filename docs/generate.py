@@ -23,6 +23,8 @@ TITLES = {
     "guard_models_per_minute": "Guard by client address",
     "sandbox_profile": "Sandbox and logs",
     "oidc_issuer": "Single sign-on",
+    "backup_dir": "Backups",
+    "secret_key_old": "Change of the secret",
 }
 """The setting a group begins with: the order is that of app/settings.py."""
 
@@ -77,7 +79,7 @@ def env_example() -> str:
 def _groups() -> list[tuple[str, list[str]]]:
     groups: list[tuple[str, list[str]]] = []
     # Fields of a base class come first, and these are for few.
-    for name in sorted(Settings.model_fields, key=lambda name: name.startswith("oidc_")):
+    for name in sorted(Settings.model_fields, key=lambda name: name.startswith(("oidc_", "backup_", "secret_key_"))):
         if name in TITLES:
             groups.append((TITLES[name], []))
         groups[-1][1].append(name)

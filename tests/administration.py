@@ -26,6 +26,7 @@ DOCTOR_CHECKS = (
     "prices",
     "models",
     "limits",
+    "backups",
     "results",
     "pictures",
     "alerts",

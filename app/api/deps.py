@@ -168,5 +168,9 @@ async def _grant(gateway: Gateway, secret: str) -> Grant | None:
     grant = await gateway.grant(key_id)
     now_ms = gateway.clock.now_ms()
     hmacs = grant.hmacs_at(now_ms) if grant else [_NO_HMAC]
-    is_right = any(keys.matches(gateway.pepper, secret, hmac) for hmac in hmacs)
-    return grant if is_right and grant and grant.usable_at(now_ms) else None
+    under = gateway.peppers.under(secret, hmacs)
+    if under is None or grant is None or not grant.usable_at(now_ms):
+        return None
+    if under != gateway.peppers.current:
+        gateway.key_mover.start(key_id, secret)
+    return grant

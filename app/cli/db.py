@@ -23,15 +23,14 @@ MIGRATION_TIMEOUT_S = 600.0
 
 @local_command(app, "upgrade")
 async def upgrade(ctx: LocalContext) -> None:
-    """Bring the schema to this program's version; on SQLite, make the database where there is none."""
-    from app.control.schema_gate import check_not_newer
-    from app.store import migrations
-    from app.store.schema import schema_state
+    """Bring the schema to this program's version; on SQLite, copy the database before, and make it where there is none."""
+    from app.control.upgrade import upgrade_with_copy
 
     with only_process(ctx.target):
         async with _open(ctx.target.database_url) as database:
-            check_not_newer(await schema_state(database))
-            state = await migrations.upgrade(database)
+            state, copy = await upgrade_with_copy(database)
+    if copy is not None:
+        say(f"imagegate: the database as it was is in {copy}.")
     _print(ctx, state)
 
 

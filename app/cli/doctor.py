@@ -43,17 +43,15 @@ async def examine(target: "LocalTarget") -> "DoctorOut":
 
     from app.administration import doctor_from
     from app.api.schemas.reports import DoctorOut
-    from app.control.pepper import FILE, load_pepper
+    from app.control.pepper import existing_peppers
     from app.store.engine import open_database
 
     settings, relay = target.settings, _relay(target)
-    # Loading the pepper would make one.
-    has_pepper = settings.secret_key is not None or (target.data_dir / FILE).exists()
-    pepper = load_pepper(settings) if has_pepper else None
+    peppers = existing_peppers(settings)
     database = open_database(target.database_url) if target.has_database else None
     try:
         with capture_logs():  # A finding says what the parts would log.
-            found = await doctor_from(settings, database, pepper, target.data_dir, relay).examine()
+            found = await doctor_from(settings, database, peppers, target.data_dir, relay).examine()
     finally:
         for part in (database, relay):
             if part is not None and hasattr(part, "close"):

@@ -29,10 +29,10 @@ async def open_application(target: LocalTarget) -> AsyncIterator[ASGIApp]:
         async with open_administration(
             target.settings, target.database_url, target.data_dir, sandbox=target.sandbox
         ) as administration:
-            yield create_administration_app(administration, _actor())
+            yield create_administration_app(administration, current_actor())
 
 
-def _actor() -> Actor:
+def current_actor() -> Actor:
     """Return the current system account as actor: everybody who can run commands here may do everything."""
     try:
         name = getpass.getuser()

@@ -13,6 +13,7 @@ from app.cli import (
     alerts,
     audit,
     audit_log,
+    backup,
     db,
     doctor,
     keys,
@@ -58,6 +59,7 @@ app.add_typer(pictures.app, name="pictures")
 app.add_typer(reconcile.app)
 app.add_typer(audit.app)
 app.add_typer(audit_log.app)
+app.add_typer(backup.app)
 app.add_typer(db.app, name="db")
 app.add_typer(doctor.app)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.command import LocalContext, local_command
+from app.cli.output import say
 from app.cli.targets import LocalTarget
 from app.errors import ConfigurationError, StoreUnavailable
 
@@ -125,6 +126,7 @@ async def _first_start(target: LocalTarget, pepper: bytes) -> "FirstKey | None":
     if target.database_url.dialect != "sqlite":
         return None
     from app.control.installation import claim, first_key
+    from app.control.pepper import with_former
     from app.control.schema_gate import check_not_newer
     from app.store.engine import open_database
     from app.store.schema import schema_state
@@ -134,10 +136,13 @@ async def _first_start(target: LocalTarget, pepper: bytes) -> "FirstKey | None":
         state = await schema_state(database)
         check_not_newer(state)
         if not state.up_to_date:
-            from app.store.migrations import upgrade
+            from app.control.upgrade import upgrade_with_copy
 
-            await upgrade(database)
-        await claim(database, pepper, target.settings.currency, target.settings.timezone)
+            _, copy = await upgrade_with_copy(database)
+            if copy is not None:
+                say(f"imagegate: the database as it was is in {copy}.")
+        peppers = with_former(pepper, target.settings)
+        await claim(database, peppers, target.settings.currency, target.settings.timezone)
         return await first_key(database, pepper)
     finally:
         await database.close()

@@ -100,7 +100,8 @@ def local_target(*, sandbox: bool, data_dir: str | None) -> LocalTarget:
     if sandbox:
         folder = folder / SANDBOX_FOLDER
         # Toy money never meets real limits, nor real keys, nor what the environment says about the real ones.
-        real = ("database_url", "redis_url", "results_url", "secret_key", "upstream_api_key")
+        real = ["database_url", "redis_url", "results_url", "secret_key", "upstream_api_key"]
+        real += ["secret_key_old", "backup_dir"]
         settings = settings.model_copy(update=dict.fromkeys(real))
     settings = settings.model_copy(update={"data_dir": folder})
     url = settings.database_url.get_secret_value() if settings.database_url else None

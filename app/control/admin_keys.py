@@ -8,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.control.keys import CreatedKey, expiry_in_ms
 from app.control.names import checked_name, quoted
 from app.control.people import get_active_user
+from app.control.pepper import Peppers, fingerprint
+from app.control.secret_change import move_secret
 from app.core import keys as secrets
 from app.errors import InvalidValue, NotFound
 from app.store import admin_keys as store
@@ -15,6 +17,7 @@ from app.store.admin_keys import AdminKeyRecord, AdminRole, StoredAdminKey
 from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 from app.store.pages import Cursor, Page
+from app.store.tables import admin_api_keys
 
 ROLES: tuple[AdminRole, ...] = get_args(AdminRole)
 _NO_HMAC = b"\0" * 32
@@ -31,7 +34,7 @@ class NewAdminKey:
     expires_in_s: int | None = None
 
 
-async def authenticate(database: Database, pepper: bytes, secret: str, now_ms: int) -> AdminKeyRecord | None:
+async def authenticate(database: Database, peppers: Peppers, secret: str, now_ms: int) -> AdminKeyRecord | None:
     """Return the admin key with this secret, or None. It is read each time, so that a revoked key is refused at once."""
     key_id = secrets.admin_key_id(secret)
     if key_id is None:
@@ -39,8 +42,12 @@ async def authenticate(database: Database, pepper: bytes, secret: str, now_ms: i
     async with database.read() as connection:
         stored = await store.secret_hmac(connection, key_id)
         key = await store.find_admin_key(connection, key_id)
-    right = secrets.matches(pepper, secret, stored or _NO_HMAC)
-    return key if right and key is not None and key.usable_at(now_ms) else None
+    under = peppers.under(secret, [stored or _NO_HMAC])
+    if under is None or key is None or not key.usable_at(now_ms):
+        return None
+    if under != peppers.current:
+        await move_secret(database, admin_api_keys, key_id, peppers, secret)
+    return key
 
 
 async def create_admin_key(database: Database, pepper: bytes, wanted: NewAdminKey) -> CreatedKey:
@@ -51,7 +58,8 @@ async def create_admin_key(database: Database, pepper: bytes, wanted: NewAdminKe
     async with database.write() as connection:
         user_id = None if wanted.user is None else (await get_active_user(connection, wanted.user)).id
         hmac = secrets.secret_hmac(pepper, new.secret)
-        stored = StoredAdminKey(new.id, name, hmac, new.last_four, role, user_id, now_ms, expires_at_ms)
+        facts = (new.last_four, role, user_id, now_ms, expires_at_ms, fingerprint(pepper))
+        stored = StoredAdminKey(new.id, name, hmac, *facts)
         await store.insert_admin_key(connection, stored)
         key = await get_admin_key(connection, new.id)
         await log_changes(connection, Change("admin_api_key.created", key.id, None, _facts(key)))

@@ -105,14 +105,14 @@ class Assessor:
         until_ms = group[-1].dispatched_at_ms + 2 * self._longest_ms
         async with self.database.read() as connection:
             near = await store.around(connection, self.relay, from_ms, until_ms, self._longest_ms)
-        sent = [_sent(each, catalog) for each in near]
+        sent = [sent_request(each, catalog) for each in near]
         rows = [row for row in log.rows if from_ms - self._longest_ms <= row.at_ms <= until_ms + self._longest_ms]
         matches = await asyncio.to_thread(match, sent, rows, self.rules)
         for each in group:
             if (row := matches.found.get(each.id)) is not None:
                 assessment.charged.append(ChargedRequest(each, row))
             elif each.state == "unknown":
-                request = _sent(each, catalog)
+                request = sent_request(each, catalog)
                 why = why_not_released(request, log, matches, sent, catalog.known, self.rules)
                 if why is None:
                     assessment.uncharged.append(each)
@@ -143,7 +143,8 @@ def _recorded_charge(request: Dispatched) -> LogRow:
     return LogRow(request.proof or "", request.dispatched_at_ms, request.model, request.proof_points or 0, "")
 
 
-def _sent(request: Dispatched, catalog: Catalog) -> SentRequest:
+def sent_request(request: Dispatched, catalog: Catalog) -> SentRequest:
+    """Return what a stored request is matched by."""
     return SentRequest(
         id=request.id,
         state=request.state,

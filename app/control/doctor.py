@@ -13,13 +13,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.blobs.objects import BucketAddress, open_bucket
 from app.control.doctor_alerts import check_alerts
+from app.control.doctor_backups import check_backups
 from app.control.doctor_files import check_disk, check_modes, check_picture_room
 from app.control.doctor_relay import RelayChecks, check_prices
+from app.control.doctor_secret import check_secret_change
 from app.control.findings import Finding
 from app.control.installation import check_binding
 from app.control.limits import show_limits
 from app.control.people import list_users
-from app.control.pepper import FILE, fingerprint
+from app.control.pepper import FILE, Peppers
 from app.control.schema_gate import check_schema
 from app.errors import ConfigurationError, GatewayError
 from app.notify.notifier import Notifier
@@ -40,7 +42,7 @@ CLOCK_MS_MAX = 2_000
 class Doctor:
     """Examines the parts of a gateway.
 
-    `database` is None before the first start, `pepper` is None where none is set or made. `secret_is_set`: the pepper is from the
+    `database` is None before the first start, `peppers` is None where none is set or made. `secret_is_set`: the pepper is from the
     environment, not from a file. `pictures_bytes_max` is 0 where no pictures are kept.
     """
 
@@ -48,7 +50,7 @@ class Doctor:
     currency: str
     zone: ZoneInfo
     data_dir: Path
-    pepper: bytes | None
+    peppers: Peppers | None
     secret_is_set: bool
     redis_url: str | None
     bucket: BucketAddress | None
@@ -56,6 +58,8 @@ class Doctor:
     pictures_bytes_max: int
     relay: RelayChecks
     notifier: Notifier
+    backup_dir: Path | None
+    """Folder of the nightly backups; None where there are none."""
 
     async def examine(self) -> list[Finding]:
         """Run every check, each after those it depends on. Problems become findings, not exceptions."""
@@ -84,6 +88,7 @@ class Doctor:
             "prices": check_prices(database, offered),
             "models": self.relay.check_models(database, offered),
             "limits": self._limits(database),
+            "backups": check_backups(database, self.backup_dir),
         }
         if self.bucket is None:
             checks["results"] = self._results(database)
@@ -103,11 +108,11 @@ class Doctor:
         async with database.read() as connection:
             known = (await organization.book_binding(connection)).pepper_fingerprint
         path = self.data_dir / FILE
-        if self.pepper is None and known is None:
+        if self.peppers is None and known is None:
             return Finding("secret key", "ok", f"None is needed yet; the first start makes {path}.")
-        if self.pepper is None:
+        if self.peppers is None:
             return Finding("secret key", "failed", f"{path} is gone, and no API key works without it. Put it back.")
-        if known not in (None, fingerprint(self.pepper)):
+        if known is not None and self.peppers.of(known) is None:
             message = (
                 "It is not the one the API keys were made with: none of them works. Put the old one back "
                 f"({path} or IMAGEGATE_SECRET_KEY)."
@@ -115,7 +120,7 @@ class Doctor:
             return Finding("secret key", "failed", message)
         if not self.secret_is_set and path.exists() and path.stat().st_mode & 0o077:
             return Finding("secret key", "warning", f"Others can read {path}. Run: chmod 600 {shlex.quote(str(path))}")
-        return Finding("secret key", "ok", "The one the API keys depend on. Keep a copy apart from the database.")
+        return await check_secret_change(database, self.peppers)
 
     async def _limits(self, database: Database) -> Finding:
         users = [user for user in await list_users(database) if user.disabled_at_ms is None]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.blobs.folder import Blobs
 from app.control.deletion import delete_owner
@@ -44,6 +45,23 @@ class ErasureReport:
 def pseudonym_of(user: User) -> str:
     """Return the name under which the money of a user stays."""
     return f"erased-{user.id[-8:]}"
+
+
+async def begin_erasure(connection: AsyncConnection, user_id: str, now_ms: int) -> User:
+    """Delete a user for good and note that their data is to be erased, in the caller's transaction. Idempotent.
+
+    Raises Conflict for the last owner.
+    """
+    current = await find_user(connection, user_id)
+    assert current is not None
+    if current.erased_at_ms is None:
+        if current.deleted_at_ms is None:
+            await delete_owner(connection, current, now_ms)
+        await update_user(connection, user_id, erased_at_ms=now_ms)
+        await log_changes(connection, Change("user.erased", user_id, None, {"name": pseudonym_of(current)}))
+    found = await find_user(connection, user_id)
+    assert found is not None
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +120,7 @@ class Erasure:
         now_ms = await self.database.now_ms()
         async with self.database.write() as connection:
             await block_reservations(connection)
-            current = await find_user(connection, user.id)
-            assert current is not None
-            if current.erased_at_ms is None:
-                if current.deleted_at_ms is None:
-                    await delete_owner(connection, current, now_ms)
-                await update_user(connection, user.id, erased_at_ms=now_ms)
-                await log_changes(connection, Change("user.erased", user.id, None, {"name": pseudonym_of(user)}))
-            found = await find_user(connection, user.id)
-            assert found is not None
-            return found
+            return await begin_erasure(connection, user.id, now_ms)
 
     async def _pass(self, user: User, until_s: float) -> bool:
         """Erase all that is there now. Return False when the time was over before; else note the end, once nothing is under way."""

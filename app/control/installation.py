@@ -6,8 +6,9 @@ from app.control.invitations import NewInvitation, new_invitation
 from app.control.keys import KeyFacts, add_key
 from app.control.limits import LimitChange, apply_limits
 from app.control.people import add_user
-from app.control.pepper import FILE, PepperSettings, fingerprint, load_pepper
+from app.control.pepper import FILE, Peppers, PepperSettings, fingerprint, load_pepper, load_peppers
 from app.control.projects import DEFAULT_PROJECT, get_project
+from app.control.secret_change import digest_key, is_settled, settle
 from app.core.ids import new_id
 from app.errors import ConfigurationError
 from app.store import organization
@@ -36,24 +37,31 @@ class FirstKey:
     requests_per_minute: int = FIRST_REQUESTS_PER_MINUTE
 
 
-async def claim(database: Database, pepper: bytes, currency: str, timezone: str) -> None:
-    """Bind a new database to its pepper, currency and timezone, or compare them with what it is bound to.
+async def claim(database: Database, peppers: Peppers, currency: str, timezone: str) -> bytes:
+    """Bind a new database to its pepper, currency and timezone, or compare them with what it is bound to; returns the key of the
+    digests of prompts. A database that is bound to the former pepper is bound to the current one.
 
-    Raises ConfigurationError, naming the cure, where they differ. Writes only the first time.
+    Raises ConfigurationError, naming the cure, where they differ. Writes only the first time, and when the secret changes.
     """
     async with database.read() as connection:
         found = await organization.book_binding(connection)
-    if None in (found.pepper_fingerprint, found.currency, found.timezone):
+    if found.pepper_fingerprint is not None:
+        _check_pepper(database, found, peppers)
+    is_bound = None not in (found.pepper_fingerprint, found.currency, found.timezone)
+    if not is_bound or not is_settled(found, peppers):
         async with database.write() as connection:
-            await organization.bind_book(connection, fingerprint(pepper), currency, timezone)
+            await organization.bind_book(connection, fingerprint(peppers.current), currency, timezone)
+            await settle(connection, await organization.book_binding(connection), peppers)
             found = await organization.book_binding(connection)
-    _check_pepper(database, found, pepper)
+    _check_pepper(database, found, peppers)
     _check_currency(database, found, currency)
     _check_timezone(database, found, timezone)
+    return digest_key(found, peppers)
 
 
 async def pepper_here(database: Database, settings: PepperSettings, currency: str, timezone: str) -> bytes:
-    """Return the pepper of a database; empty where it is not on this machine. A database without one is bound to a new one.
+    """Return the pepper that a database is bound to; empty where it is not on this machine. A database without one is bound to a
+    new one.
 
     Raises ConfigurationError for a secret that is short or a placeholder.
     """
@@ -66,8 +74,7 @@ async def pepper_here(database: Database, settings: PepperSettings, currency: st
         return pepper
     if settings.secret_key is None and not (settings.data_dir.absolute() / FILE).exists():
         return b""
-    pepper = load_pepper(settings)
-    return pepper if fingerprint(pepper) == found.pepper_fingerprint else b""
+    return load_peppers(settings).of(found.pepper_fingerprint) or b""
 
 
 async def check_binding(database: Database, currency: str, timezone: str) -> None:
@@ -96,11 +103,12 @@ async def first_key(database: Database, pepper: bytes) -> FirstKey | None:
     return FirstKey(FIRST_USER, created.id, created.key, invitation)
 
 
-def _check_pepper(database: Database, found: BookBinding, pepper: bytes) -> None:
-    if found.pepper_fingerprint != fingerprint(pepper):
+def _check_pepper(database: Database, found: BookBinding, peppers: Peppers) -> None:
+    if peppers.of(found.pepper_fingerprint) is None:
         raise ConfigurationError(
             f"The secret is not the one the keys of {database.where.public} were made with: none of them would work. Put "
-            "back the IMAGEGATE_SECRET_KEY or the file secret_key that belongs to this database."
+            "back the IMAGEGATE_SECRET_KEY or the file secret_key that belongs to this database; to change it, put that one into "
+            "IMAGEGATE_SECRET_KEY_OLD."
         )
 
 

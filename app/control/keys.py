@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.control.members import ensure_member
 from app.control.names import quoted
 from app.control.people import user_ids_of
+from app.control.pepper import fingerprint
 from app.control.projects import get_project
 from app.core import keys as secrets
 from app.errors import Conflict, InvalidValue, NotFound
@@ -59,6 +60,7 @@ async def add_key(
         models=facts.models,
         created_at_ms=facts.created_at_ms,
         expires_at_ms=facts.expires_at_ms,
+        pepper_fingerprint=fingerprint(pepper),
     )
     await store.insert_key(connection, stored)
     key = await get_key(connection, new.id)
@@ -119,7 +121,8 @@ async def rotate_key(database: Database, pepper: bytes, key_id: str, grace_s: in
         check_has_secret(key, "rotated")
         new = secrets.new_key(key.id)
         hashed = secrets.secret_hmac(pepper, new.secret)
-        await store.rotate(connection, key.id, hashed, new.last_four, now_ms + grace_s * 1000)
+        until_ms = now_ms + grace_s * 1000
+        await store.rotate(connection, key.id, hashed, new.last_four, until_ms, fingerprint(pepper))
         await _log_update(connection, key)
     return CreatedKey(new.id, new.secret)
 

@@ -2,13 +2,15 @@
 
 import os
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import SecretStr
 
-from app.core.keys import PEPPER_BYTES_MIN, keyed_digest
+from app.core.keys import PEPPER_BYTES_MIN, keyed_digest, matches
 from app.errors import ConfigurationError
 
 FILE = "secret_key"
@@ -33,7 +35,31 @@ class PepperSettings(Protocol):
     def secret_key(self) -> SecretStr | None: ...
 
     @property
+    def secret_key_old(self) -> SecretStr | None: ...
+
+    @property
     def data_dir(self) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Peppers:
+    """Secret that keys and links are made with, and the other one that they are accepted with while it is being changed."""
+
+    current: bytes
+    former: bytes | None = None
+
+    def every(self) -> tuple[bytes, ...]:
+        """Return both, or the only one."""
+        return (self.current,) if self.former is None else (self.current, self.former)
+
+    def under(self, secret: str, stored: Sequence[bytes]) -> bytes | None:
+        """Return the one under which a key's secret has one of these HMACs; None when it has none of them under either."""
+        found = [pepper for pepper in self.every() if any(matches(pepper, secret, hmac) for hmac in stored)]
+        return found[0] if found else None
+
+    def of(self, known: str | None) -> bytes | None:
+        """Return the one with this fingerprint."""
+        return next((pepper for pepper in self.every() if fingerprint(pepper) == known), None)
 
 
 def load_pepper(settings: PepperSettings) -> bytes:
@@ -55,6 +81,24 @@ def load_pepper(settings: PepperSettings) -> bytes:
             "set IMAGEGATE_SECRET_KEY."
         ) from exc
     return _checked(text, str(path))
+
+
+def load_peppers(settings: PepperSettings) -> Peppers:
+    """Load the pepper as `load_pepper` does, and the other one from SECRET_KEY_OLD. Raises ConfigurationError."""
+    return with_former(load_pepper(settings), settings)
+
+
+def with_former(pepper: bytes, settings: PepperSettings) -> Peppers:
+    """Return a pepper with the other one of SECRET_KEY_OLD, if that is set. Raises ConfigurationError."""
+    former = settings.secret_key_old
+    return Peppers(pepper, None if former is None else _checked(former.get_secret_value(), "IMAGEGATE_SECRET_KEY_OLD"))
+
+
+def existing_peppers(settings: PepperSettings) -> Peppers | None:
+    """Load the peppers as `load_peppers` does, but make none: None where there is none yet."""
+    if settings.secret_key is None and not (settings.data_dir.absolute() / FILE).exists():
+        return None
+    return load_peppers(settings)
 
 
 def fingerprint(pepper: bytes) -> str:

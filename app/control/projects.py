@@ -67,9 +67,14 @@ async def archive_project(database: Database, name_or_id: str) -> Project:
             return project
         if project.id == DEFAULT_PROJECT_ID:
             raise Conflict("The default project cannot be archived.", param="project")
-        archived = await _change(connection, "project.archived", project, archived_at_ms=now_ms)
-        await limits.apply_defaults(connection)  # Those of the project hold no longer.
-        return archived
+        return await archive_with(connection, project, now_ms)
+
+
+async def archive_with(connection: AsyncConnection, project: Project, now_ms: int) -> Project:
+    """Archive a project in the caller's transaction."""
+    archived = await _change(connection, "project.archived", project, archived_at_ms=now_ms)
+    await limits.apply_defaults(connection)  # Those of the project hold no longer.
+    return archived
 
 
 async def get_project(connection: AsyncConnection, name_or_id: str) -> Project:

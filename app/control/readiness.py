@@ -11,6 +11,7 @@ from app.control.disk_probe import DiskProbe
 from app.control.schema_gate import SchemaGate
 from app.errors import GatewayError
 from app.rates import Rates
+from app.store.backups import BackupRows
 from app.store.engine import Database
 from app.store.processes import SILENT_MS
 
@@ -33,6 +34,8 @@ class Readiness:
     status: Literal["ready", "degraded", "unready"]
     checks: dict[str, str]
     chores: dict[str, ChoreReport]
+    last_backup_s_ago: int | None = None
+    """Seconds since the last backup that succeeded began; None before the first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +51,29 @@ class ReadinessProbe:
     is_draining: Callable[[], bool]
     shared_answers: Callable[[], Awaitable[str]]
     """Returns `ok` when other replicas can replay the answers of this one, else the problem."""
+    backups: BackupRows
+    backup_problem: Callable[[], Awaitable[str | None]] | None
+    """Returns what is wrong with the nightly backups; None where there are none."""
 
     async def check(self) -> Readiness:
         """Check every part within PROBE_TIMEOUT_S each. Never raises."""
         vital = {"database": await self._database(), "heartbeat": self._heartbeat(), "disk": await self.disk.check()}
         rates = await self.rates.check()
-        others = {"results": await self._results()} if vital["database"] == "ok" else {}
+        others, backup_s_ago = dict[str, str](), None
+        if vital["database"] == "ok":
+            others["results"], backup_s_ago = await self._results(), await self._backup_s_ago()
+            if self.backup_problem is not None:
+                others["backup"] = await self._answer(self.backup_problem) or "ok"
         failing = self.chores.errors()
         others["chores"] = ", ".join(f"{name}: {error}" for name, error in failing.items()) or "ok"
         checks = vital | others | {"rates": rates}
         reports = {name: _report(state) for name, state in self.chores.states.items()}
         if self.is_draining():
-            return Readiness("unready", checks | {"shutdown": "draining"}, reports)
+            return Readiness("unready", checks | {"shutdown": "draining"}, reports, backup_s_ago)
         if any(found != "ok" for found in vital.values()):
-            return Readiness("unready", checks, reports)
+            return Readiness("unready", checks, reports, backup_s_ago)
         is_well = rates in ("memory", "redis") and all(found == "ok" for found in others.values())
-        return Readiness("ready" if is_well else "degraded", checks, reports)
+        return Readiness("ready" if is_well else "degraded", checks, reports, backup_s_ago)
 
     async def _database(self) -> str:
         if self.schema_gate.problem is not None:
@@ -80,11 +90,22 @@ class ReadinessProbe:
         return "ok" if age_s < SILENT_MS / 1000 else f"silent for {age_s:.0f} s"
 
     async def _results(self) -> str:
+        return await self._answer(self.shared_answers) or "ok"
+
+    async def _answer(self, check: Callable[[], Awaitable[str | None]]) -> str | None:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                return await self.shared_answers()
+                return await check()
         except (GatewayError, TimeoutError):
             return "unknown"
+
+    async def _backup_s_ago(self) -> int | None:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                at_ms = (await self.backups.last()).at_ms
+                return None if at_ms is None else max(0, (await self.database.now_ms() - at_ms) // 1000)
+        except (GatewayError, TimeoutError):
+            return None
 
 
 def _report(state: ChoreState) -> ChoreReport:

@@ -1,17 +1,20 @@
 """Check before a database is used: its schema is this program's, and it is bound to this pepper, currency and timezone."""
 
 from app.control.installation import claim
+from app.control.pepper import Peppers
 from app.errors import ConfigurationError, StoreUnavailable
 from app.store.engine import Database
 from app.store.schema import SchemaState, schema_state
 
 
 class SchemaGate:
-    """Checks a database until it passes once. `problem` is the reason it may not be used, None after it passed."""
+    """Checks a database until it passes once. `problem` is the reason it may not be used, None after it passed; `digest_key` is the
+    key of the digests of prompts, known from then on."""
 
-    def __init__(self, database: Database, pepper: bytes, currency: str, timezone: str):
+    def __init__(self, database: Database, peppers: Peppers, currency: str, timezone: str):
         self._database = database
-        self._pepper = pepper
+        self._peppers = peppers
+        self.digest_key = b""
         self._currency = currency
         self._timezone = timezone
         self.problem: str | None = "The database has not answered yet."
@@ -22,7 +25,7 @@ class SchemaGate:
             return
         try:
             check_schema(await schema_state(self._database))
-            await claim(self._database, self._pepper, self._currency, self._timezone)
+            self.digest_key = await claim(self._database, self._peppers, self._currency, self._timezone)
         except (ConfigurationError, StoreUnavailable) as exc:
             self.problem = str(exc)
             raise

@@ -113,7 +113,7 @@ class Admission:
             quality=request.quality,
             stream=request.stream,
             prompt_chars=request.prompt_chars,
-            prompt_hmac=None if kept == "none" else keys.keyed_digest(self.duplicates.pepper, prompt.encode()),
+            prompt_hmac=None if kept == "none" else keys.keyed_digest(self.duplicates.digest_key(), prompt.encode()),
             quote_micros=model.quote_micros(request, now_ms),
             reserved_at_ms=now_ms,
             revision=grant.revision,

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -32,12 +32,13 @@ class Duplicates:
     rows: PurchaseRows
     kept_answers: KeptAnswers
     clock: Clock
-    pepper: bytes
+    digest_key: Callable[[], bytes]
+    """Returns the key of the digests of prompts."""
     is_on: bool
 
     def digest(self, grant: Grant, request: ImageRequest) -> bytes | None:
         """Compute the digest of a request whose alias is resolved; None where duplicates are not recognized."""
-        return duplicate_digest(self.pepper, grant.user_id, grant.project_id, request) if self.is_on else None
+        return duplicate_digest(self.digest_key(), grant.user_id, grant.project_id, request) if self.is_on else None
 
     async def find(self, grant: Grant, request: ImageRequest, *, whole: bool = False) -> EarlierPurchase | None:
         """Find the newest purchase that `request` would repeat; with `whole` one of which all pictures are kept. The alias of

@@ -16,6 +16,7 @@ from app.core.intervals import DAY_MS
 from app.errors import BadRequest, InvalidValue, NotFound, Overloaded
 from app.pictures.thumbnails import Thumbnails
 from app.spool import Spool
+from app.store.backups import BackupRows
 from app.store.clock import Clock
 from app.store.due_pictures import DuePictures
 from app.store.pages import Cursor, Page
@@ -173,8 +174,8 @@ class PictureLibrary:
         """Remove pictures, the stored answers that hold them, and the files and thumbnails that no other picture names; returns the
         bytes of those files. Absent ones are no error.
 
-        Raises StoreUnavailable, and BlobUnavailable while the bucket fails: then their rows stay, so that the same call can be
-        repeated.
+        While a backup runs only the rows go, and the files when it has ended. Raises StoreUnavailable, and BlobUnavailable while
+        the bucket fails: then their rows stay, so that the same call can be repeated.
         """
         files = await self.rows.only_files(picture_ids)
         await self.answers.remove(await self.rows.answers_in_files(picture_ids))
@@ -186,8 +187,13 @@ class PictureLibrary:
         """Remove the files here that no row names, unless they are younger than `young_s`, with the objects of their names in a
         bucket: pictures that were stored, or fetched, and not recorded, and copies of what another replica has removed.
 
-        It also ends the removals of processes that died. Raises StoreUnavailable, and BlobUnavailable while the bucket fails.
+        It also ends the removals of processes that died. Raises StoreUnavailable, and BlobUnavailable while the bucket fails or a
+        backup copies the files.
         """
+        if await self._is_copied():
+            raise BlobUnavailable(
+                "A backup copies the files of pictures; what no row names is removed when it has ended."
+            )
         async for strays in self._strays(self.files, young_s):
             await self.files.remove(strays, self.rows.unnamed)
         async for strays in self._strays(self.thumbnails.files, young_s):
@@ -231,8 +237,17 @@ class PictureLibrary:
     def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
         """Yield the background jobs of kept pictures and of their thumbnails."""
         yield Chore("pruning of pictures", when_fit(self.turn), every_s=60.0, first_after_s=10.0)
-        yield Chore("stray files of pictures", when_fit(self.remove_strays), every_s=STRAYS_EVERY_S, first_after_s=15.0)
+        yield Chore(
+            "stray files of pictures", when_fit(self._remove_strays), every_s=STRAYS_EVERY_S, first_after_s=15.0
+        )
         yield from self.thumbnails.chores(when_fit)
+
+    async def _is_copied(self) -> bool:
+        return await BackupRows(self.rows.database).is_running()
+
+    async def _remove_strays(self) -> None:
+        if not await self._is_copied():
+            await self.remove_strays()
 
     async def turn(self) -> None:
         """Prune as a chore does. Raises StoreUnavailable, and BlobUnavailable while the bucket fails."""

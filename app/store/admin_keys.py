@@ -24,6 +24,7 @@ class StoredAdminKey:
     user_id: str | None
     created_at_ms: int
     expires_at_ms: int | None
+    pepper_fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.actors import Actor
 from app.core.ids import new_id
 from app.store.engine import NOW_MS
+from app.store.journal import revocation_of
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import audit_logs, projects
 
@@ -34,8 +35,14 @@ async def log_changes(connection: AsyncConnection, *changes: Change) -> None:
     on them. Both know the actor. Skips a change without a difference."""
     sync = connection.sync_connection
     assert sync is not None
-    actor: Actor = sync.get_execution_options()["imagegate_actor"]
-    rows = [_row(change, actor) for change in changes if change.before != change.after]
+    options = sync.get_execution_options()
+    actor: Actor = options["imagegate_actor"]
+    changes = tuple(change for change in changes if change.before != change.after)
+    rows = [_row(change, actor) for change in changes]
+    revocations = (
+        revocation_of(each.event, each.target_id, each.before, each.after, each.project_id) for each in changes
+    )
+    options["imagegate_revocations"].extend(each for each in revocations if each is not None)
     for row in rows:
         now_ms: sa.ColumnElement[int] = sa.literal_column(NOW_MS[connection.dialect.name])
         await connection.execute(sa.insert(audit_logs).values(**row, at_ms=now_ms))

@@ -67,6 +67,10 @@ class ControlData:
             cached = self._catalog
             return cached if cached is not None else await self._load(self._load_catalog)
 
+    def forget(self, key_id: str) -> None:
+        """Read the grant of a key again before the next answer."""
+        self._grants.pop(key_id, None)
+
     def expire(self) -> None:
         """Read the revision again before the next answer."""
         self._checked_s = float("-inf")

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from app.core.actors import GATEWAY, Actor
 from app.errors import ConfigurationError, StorageFull, StoreUnavailable
+from app.store.journal import Journal, Revocation
 from app.store.tables import organization
 
 BUSY_TIMEOUT_S = 5.0
@@ -94,6 +95,8 @@ class Database:
     engine: AsyncEngine
     actor: Actor = GATEWAY
     """Author of the changes in the audit log."""
+    journal: Journal | None = None
+    """File outside the database that revocations are appended to, just before they are committed."""
 
     def by(self, actor: Actor) -> "Database":
         """Return the same database with another author in the audit log."""
@@ -116,9 +119,13 @@ class Database:
         """Open a transaction, which is committed at the end of the block."""
         with store_errors():
             async with self.engine.connect() as raw:
-                connection = await raw.execution_options(imagegate_write=True, imagegate_actor=self.actor)
+                revocations: list[Revocation] = []
+                options = {"imagegate_actor": self.actor, "imagegate_revocations": revocations}
+                connection = await raw.execution_options(imagegate_write=True, **options)
                 async with connection.begin():
                     yield connection
+                    if self.journal is not None:
+                        await self.journal.append(revocations)
 
     @asynccontextmanager
     async def rebuild(self) -> AsyncIterator[AsyncConnection]:

@@ -25,6 +25,8 @@ class StoredKey:
     models: tuple[str, ...] | None
     created_at_ms: int
     expires_at_ms: int | None
+    pepper_fingerprint: str | None = None
+    """Fingerprint of the secret that the HMAC was made with; None for a key without a secret."""
 
 
 KeyStatus = Literal["active", "revoked", "expired", "owner disabled", "owner not in project", "project archived"]
@@ -172,7 +174,12 @@ async def update_key(connection: AsyncConnection, key_id: str, **values: Any) ->
 
 
 async def rotate(
-    connection: AsyncConnection, key_id: str, secret_hmac: bytes, last_four: str, previous_until_ms: int
+    connection: AsyncConnection,
+    key_id: str,
+    secret_hmac: bytes,
+    last_four: str,
+    previous_until_ms: int,
+    pepper_fingerprint: str,
 ) -> None:
     """Replace the secret. The current one works until `previous_until_ms`; one before it stops working now."""
     values = {
@@ -180,6 +187,7 @@ async def rotate(
         "previous_until_ms": previous_until_ms,
         "secret_hmac": secret_hmac,
         "last_four": last_four,
+        "pepper_fingerprint": pepper_fingerprint,
     }
     await update_key(connection, key_id, **values)
 

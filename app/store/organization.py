@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.actors import AccessRole
 from app.store.limits import apply_defaults
 from app.store.pages import Cursor, Page, read_page
-from app.store.tables import identities, organization, passwords, projects, users
+from app.store.tables import identities, organization, passwords, projects, requests, users
 
 UserKind = Literal["person", "service_account"]
 
@@ -23,6 +23,8 @@ class BookBinding:
     pepper_fingerprint: str | None
     currency: str | None
     timezone: str | None
+    digest_key: bytes | None
+    """Encrypted key of the digests of prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,17 @@ async def bind_book(connection: AsyncConnection, pepper_fingerprint: str, curren
     given = {"pepper_fingerprint": pepper_fingerprint, "currency": currency, "timezone": timezone}
     values = {name: sa.func.coalesce(organization.c[name], value) for name, value in given.items()}
     await connection.execute(sa.update(organization).values(values))
+
+
+async def set_secret(connection: AsyncConnection, pepper_fingerprint: str, digest_key: bytes) -> None:
+    """Bind the book to a secret, with the digest key as it is encrypted under it."""
+    values = {"pepper_fingerprint": pepper_fingerprint, "digest_key": digest_key}
+    await connection.execute(sa.update(organization).values(values))
+
+
+async def any_request(connection: AsyncConnection) -> bool:
+    """Return whether the book has a request."""
+    return (await connection.execute(sa.select(requests.c.id).limit(1))).first() is not None
 
 
 async def insert_project(connection: AsyncConnection, project: Project) -> None:

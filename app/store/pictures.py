@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.word_bits import word_bits
+from app.store.backups import BackupRows
 from app.store.due_pictures import DuePictures
 from app.store.engine import Database, insert
 from app.store.ledger.columns import LINK_ONLY, Cut
@@ -224,8 +225,9 @@ class PictureRows:
         return DuePictures(old, old_bytes, above, above_bytes, file_bytes)
 
     async def unnamed(self, digests: Sequence[str]) -> list[str]:
-        """List those of these digests that no picture has."""
-        if not digests:
+        """List those of these digests that no picture has. None is listed while a backup copies the files of pictures: it may name
+        each of them."""
+        if not digests or await BackupRows(self.database).is_running():
             return []
         named = sa.select(pictures.c.digest).where(pictures.c.digest.in_(digests)).distinct()
         async with self.database.read() as connection:

@@ -129,7 +129,7 @@ async def around(
         _went_to(relay),
         requests.c.reserved_at_ms.between(from_ms - reserved_before_ms, until_ms),
         requests.c.dispatched_at_ms.between(from_ms, until_ms),
-        sa.or_(requests.c.state != "released", _RELEASED_BY_HAND.is_not(None)),
+        sa.or_(requests.c.state != "released", _MAY_BE_CHARGED.is_not(None)),
     )
     return await _dispatched(connection, select)
 
@@ -183,9 +183,9 @@ async def drift_rows(connection: AsyncConnection, relay: str, days: int = 31) ->
     return [DriftRow(**row) for row in (await connection.execute(select)).mappings()]
 
 
-_RELEASED_BY_HAND = (
+_MAY_BE_CHARGED = (
     sa.select(sa.func.max(corrections.c.kind))
-    .where(corrections.c.request_id == requests.c.id, corrections.c.kind == "release")
+    .where(corrections.c.request_id == requests.c.id, corrections.c.kind.in_(("release", "restored")))
     .scalar_subquery()
 )
 _DISPATCHED = (

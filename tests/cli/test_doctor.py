@@ -13,10 +13,12 @@ from app.cli.targets import LocalTarget
 from app.control.findings import Finding
 from app.control.installation import claim
 from app.control.people import create_user
+from app.control.pepper import Peppers
 from app.control.prices import PriceEntry, set_price
 from app.core.pricing import PerImage
 from app.sandbox import RunningSandbox
 from app.settings import Settings
+from app.store.backups import BackupRows, LastBackup
 from app.store.engine import Database, DatabaseUrl
 from app.store.processes import Processes
 from app.store.tables import models, prices
@@ -50,10 +52,11 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 async def test_a_gateway_without_a_fault_is_told_so(
     database: Database, tmp_path: Path, relay: RunningSandbox, redis_url: str, alone: None
 ) -> None:
-    await claim(database, PEPPER, "CNY", "Asia/Shanghai")
+    await claim(database, Peppers(PEPPER), "CNY", "Asia/Shanghai")
     await set_price(database, Settings(_env_file=None).zone, PriceEntry("imagen4", PerImage(200_000)))
     await create_user(database, "lin")
     await set_limit(database, "user", "lin", "micros", "month", 20_000_000)
+    await BackupRows(database).end(LastBackup(await database.now_ms(), "book.db"))
 
     relay_settings = {"upstream_base_url": f"{relay.base_url}/v1", "upstream_api_key": RELAY_KEY}
     given = {"redis_url": redis_url, "upstream_log_key_in_url": True, **relay_settings}
@@ -128,13 +131,13 @@ async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_book_in_another_currency_fails(database: Database, tmp_path: Path) -> None:
-    await claim(database, PEPPER, "CNY", "Asia/Shanghai")
+    await claim(database, Peppers(PEPPER), "CNY", "Asia/Shanghai")
 
     assert (await found(database.where, tmp_path, currency="USD"))["database"].status == "failed"
 
 
 async def test_another_secret_key_fails(database: Database, tmp_path: Path) -> None:
-    await claim(database, PEPPER, "CNY", "Asia/Shanghai")
+    await claim(database, Peppers(PEPPER), "CNY", "Asia/Shanghai")
 
     secret = (await found(database.where, tmp_path, secret_key=OTHER_PEPPER))["secret key"]
 
@@ -143,7 +146,7 @@ async def test_another_secret_key_fails(database: Database, tmp_path: Path) -> N
 
 
 async def test_a_secret_key_that_is_gone_fails_and_no_other_is_made(database: Database, tmp_path: Path) -> None:
-    await claim(database, PEPPER, "CNY", "Asia/Shanghai")
+    await claim(database, Peppers(PEPPER), "CNY", "Asia/Shanghai")
 
     secret = (await found(database.where, tmp_path, secret_key=None))["secret key"]
 
@@ -152,7 +155,7 @@ async def test_a_secret_key_that_is_gone_fails_and_no_other_is_made(database: Da
 
 
 async def test_a_secret_key_that_others_can_read_is_named(database: Database, tmp_path: Path) -> None:
-    await claim(database, PEPPER, "CNY", "Asia/Shanghai")
+    await claim(database, Peppers(PEPPER), "CNY", "Asia/Shanghai")
     (tmp_path / "secret_key").write_bytes(PEPPER)
     (tmp_path / "secret_key").chmod(0o644)
 

@@ -28,7 +28,7 @@ async def test_a_claim_stays_whatever_comes_later(database: Database) -> None:
 
     async with database.read() as connection:
         found = await organization.book_binding(connection)
-    assert found == BookBinding(revision=3, pepper_fingerprint="first", currency="CNY", timezone="UTC")
+    assert found == BookBinding(3, pepper_fingerprint="first", currency="CNY", timezone="UTC", digest_key=None)
 
 
 async def test_a_user_is_found_by_id_and_by_name(database: Database) -> None:

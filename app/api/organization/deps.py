@@ -87,4 +87,4 @@ AdminWriter = Annotated[Administrator, Depends(admin_writer)]
 async def _key(gateway: Administration, secret: str) -> AdminKeyRecord | None:
     if gateway.schema_gate.problem is not None:
         raise StoreUnavailable(AWAY)
-    return await admin_keys.authenticate(gateway.database, gateway.pepper, secret, gateway.clock.now_ms())
+    return await admin_keys.authenticate(gateway.database, gateway.peppers, secret, gateway.clock.now_ms())

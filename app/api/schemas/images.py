@@ -38,6 +38,7 @@ _READY = {
     "status": "ready",
     "checks": {"database": "ok", "heartbeat": "ok", "disk": "ok", "results": "ok", "chores": "ok", "rates": "memory"},
     "chores": {"heartbeat": {"succeeded_s_ago": 4.2, "error": None}},
+    "last_backup_s_ago": 36_000,
     "sandbox": False,
 }
 
@@ -137,4 +138,7 @@ class ReadyOut(AnswerModel, json_schema_extra={"example": _READY}):
     status: Literal["ready", "degraded", "unready"]
     checks: dict[str, str]
     chores: dict[str, ChoreReport] = Field(description="Background tasks by name.")
+    last_backup_s_ago: int | None = Field(
+        description="Seconds since the last backup that succeeded began; null before the first one."
+    )
     sandbox: bool

@@ -13,7 +13,7 @@ from app.store.engine import Database, insert
 from app.store.ledger.columns import State
 from app.store.tables import corrections, counters, limits, requests, usage
 
-Kind = Literal["short", "late", "settle", "release", "write_off"]
+Kind = Literal["short", "late", "settle", "release", "write_off", "restored"]
 ENDED: tuple[State, ...] = ("settled", "released")
 
 

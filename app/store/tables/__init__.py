@@ -32,6 +32,7 @@ from app.store.tables.control import (
     models,
     prices,
 )
+from app.store.tables.operation import backups
 from app.store.tables.people import (
     admin_api_keys,
     api_keys,

@@ -25,6 +25,11 @@ organization = Table(
     Column("currency", Text, comment="of the whole book; set by the first start, never converted"),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("timezone", Text, comment="where days, weeks and months of the book begin"),
+    Column(
+        "digest_key",
+        LargeBinary,
+        comment="encrypted key of the digests of prompts, which outlives a change of the secret",
+    ),
     CheckConstraint("id = 1", name="one"),
 )
 
@@ -113,6 +118,9 @@ api_keys = Table(
     Column("revoked_at_ms", BigInteger),
     Column("previous_hmac", LargeBinary, comment="of the secret before the last rotation"),
     Column("previous_until_ms", BigInteger, comment="until then that one works too"),
+    Column(
+        "pepper_fingerprint", Text, comment="of the secret that secret_hmac was made with; NULL: none was bound yet"
+    ),
 )
 
 model_permissions = Table(
@@ -136,6 +144,9 @@ admin_api_keys = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger),
     Column("revoked_at_ms", BigInteger),
+    Column(
+        "pepper_fingerprint", Text, comment="of the secret that secret_hmac was made with; NULL: none was bound yet"
+    ),
 )
 
 audit_logs = Table(

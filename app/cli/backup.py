@@ -1,0 +1,157 @@
+"""imagegate backup and restore: copies of the database and its pictures, made while the gateway runs."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.command import LocalContext, Yes, confirm, local_command
+from app.cli.db import only_process
+from app.cli.language import translate
+from app.cli.local import current_actor
+from app.cli.output import Column, say
+from app.cli.prices import micros_of
+from app.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from app.cli.targets import LocalTarget
+    from app.control.manifest import Manifest
+    from app.control.restore import Restored
+    from app.upstream.billing import ChargeLog
+
+app = typer.Typer()
+_MADE = (
+    Column("file"),
+    Column("schema"),
+    Column("requests", "number", value=lambda made: made["totals"]["requests"]),
+    Column("booked", "money", value=lambda made: made["totals"]["booked_micros"] + made["totals"]["corrected_micros"]),
+    Column("pictures", "number", value=lambda made: made["picture_files"]),
+    Column("missing pictures", "number", value=lambda made: len(made["missing"])),
+)
+_RESTORED = (
+    *_MADE[:5],
+    Column("missing pictures", "number", value=lambda done: len(done["missing_pictures"])),
+    Column("sessions ended", "number", value=lambda done: done["sessions"]),
+    Column("revocations applied", "number", value=lambda done: done["revocations"]),
+    Column("charges booked since", "number", value=lambda done: len(done["charges"])),
+    Column("spent since", "money", value=lambda done: sum(charge["cost_micros"] for charge in done["charges"])),
+)
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup; its manifest and pictures are beside it.")]
+
+
+@local_command(app, "backup")
+async def backup(ctx: LocalContext, file: File) -> None:
+    """Copy the database and the pictures it names into a new file and its folder, while the gateway runs, and check the copy. The
+    secret key is not in it: keep that apart."""
+    from app.control.schema_gate import check_schema
+    from app.operation import BACKUP_TIMEOUT_S, backup_from
+    from app.store.engine import open_database
+    from app.store.schema import schema_state
+
+    target = ctx.target
+    if not target.has_database:
+        raise ConfigurationError(f"There is no database in {target.data_dir} yet.")
+    database = open_database(target.database_url, BACKUP_TIMEOUT_S)
+    try:
+        check_schema(await schema_state(database))
+        made = await backup_from(target.settings, target.data_dir, database).make(file.absolute(), _show)
+    finally:
+        await database.close()
+    _end_line()
+    ctx.out.one(_MADE, _record(made, file))
+    if made.missing and not ctx.out.is_json:
+        say("imagegate: missing pictures were gone before; `imagegate audit` names them.")
+
+
+@local_command(app, "restore")
+async def restore(
+    ctx: LocalContext,
+    file: File,
+    spent: Annotated[
+        str | None,
+        typer.Option("--spent", metavar="AMOUNT", help="Spent at the relay since, where its log cannot be read."),
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Put a backup in the place of the database, which is kept beside it, with its pictures. The gateway must not run. What was
+    revoked or erased since is so again, and what the relay charged since is booked to the organization."""
+    from app.administration import PICTURES, made_directory
+    from app.control.pepper import existing_peppers, make_private_folder
+    from app.operation import restore_from
+
+    target, file = ctx.target, file.absolute()
+    with only_process(target):
+        if target.database_url.path is not None and target.has_database:
+            confirm(f"Replace the database of {target.data_dir}? It is kept beside the restored one.", yes=yes)
+        make_private_folder(target.data_dir)
+        made_directory(target.data_dir / PICTURES)
+        known = await _spent_since(target, file, spent)
+        peppers = existing_peppers(target.settings)
+        work = restore_from(
+            target.settings, target.data_dir, target.database_url, file, peppers, known, current_actor()
+        )
+        done = await work.run(_show)
+    _end_line()
+    _print(ctx, done, file)
+
+
+async def _spent_since(target: "LocalTarget", file: Path, spent: str | None) -> "ChargeLog | int":
+    """Return the relay's log, or the amount given in its place (micros). Raises ConfigurationError where neither is there."""
+    from app.administration import upstream_from, url_key
+    from app.control.manifest import Manifest
+    from app.control.spent_since import why_incomplete
+    from app.core.intervals import iso
+    from app.upstream.billing import read_accounts
+
+    if spent is not None:
+        return micros_of(spent, "spent")
+    if target.sandbox:  # Its relay lives in `imagegate serve`, and took toy money.
+        return 0
+    since_ms = Manifest.read(file).made_at_ms
+    upstream = upstream_from(target.settings)
+    try:
+        accounts = await read_accounts(upstream, url_key(target.settings))
+    finally:
+        await upstream.close()
+    if (why := why_incomplete(accounts.log, since_ms)) is None and accounts.log is not None:
+        return accounts.log
+    reasons = "; ".join((str(why), *accounts.missing[:1]))
+    raise ConfigurationError(
+        f"Nothing is changed: {reasons}. What was spent since the backup would be missing in the book, and could be spent "
+        f"again. Look at the relay what this gateway has spent since {iso(since_ms, target.settings.zone)}, and say it: "
+        "--spent AMOUNT, 0 for nothing."
+    )
+
+
+def _record(made: "Manifest", file: Path) -> dict[str, Any]:
+    return {"file": str(file)} | asdict(made)
+
+
+def _print(ctx: LocalContext, done: "Restored", file: Path) -> None:
+    record = asdict(done) | {"missing_pictures": done.missing, "replaced": done.replaced and str(done.replaced)}
+    del record["manifest"], record["missing"]
+    ctx.out.one(_RESTORED, _record(done.manifest, file) | record)
+    if ctx.out.is_json:
+        return
+    if done.replaced is not None:
+        say(f"imagegate: the database that was here is in {done.replaced}; remove it when all is well.")
+    for each in done.not_applied:
+        say(
+            f"imagegate: {each.event} of {each.target_id} could not be applied again: nobody else is an owner. Do it by hand."
+        )
+    if done.missing:
+        say("imagegate: missing pictures are not in the backup; `imagegate audit` names them.")
+    say("imagegate: people sign in anew, and open invitations have ended. Start the gateway now.")
+
+
+def _show(part: str, done: int, whole: int) -> None:
+    """Show on a terminal how far it is."""
+    if sys.stderr.isatty() and whole:
+        print(f"\r{translate(part)} {min(done * 100 // whole, 100)} %  ", end="", file=sys.stderr, flush=True)
+
+
+def _end_line() -> None:
+    if sys.stderr.isatty():
+        print(file=sys.stderr)

@@ -1,0 +1,110 @@
+"""Charges since a backup: read in the relay's log, and booked to the organization when the backup is restored."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from app.control.assessment import sent_request
+from app.control.deletion import delete_owner
+from app.control.keys import get_key
+from app.control.matching import LATE_MS, SLACK_MS, MatchingRules, SentRequest
+from app.control.people import add_user
+from app.control.projects import DEFAULT_PROJECT, get_project
+from app.core import keys as secrets
+from app.core.ids import new_id
+from app.core.request import DEFAULT_RELAY
+from app.store import console_keys, prices, reconciliation
+from app.store.engine import Database
+from app.store.keys import StoredKey, insert_key
+from app.store.organization import User
+from app.store.spent_since import BookedOwner, LostCharge, book_lost_charges
+from app.upstream.billing import ChargeLog, LogRow
+
+OWNER = "restored backup"
+UNKNOWN_MODEL = "unknown"
+SECOND_MS = 1000
+"""The relay's log tells times to the second, so that a charge may seem to be from just before the backup."""
+
+
+def why_incomplete(log: ChargeLog | None, since_ms: int) -> str | None:
+    """Return why a log does not show all charges since then (Unix ms); None when it does."""
+    if log is None:
+        return "the relay's log cannot be read"
+    if log.is_truncated and (log.oldest_at_ms or 0) > since_ms - SLACK_MS:
+        return "the relay's log does not reach back to it"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class SpentSince:
+    """Finds and books the charges since a backup that was made at `since_ms` (Unix ms, by the database's clock)."""
+
+    database: Database
+    rules: MatchingRules
+    zone: ZoneInfo
+    since_ms: int
+
+    async def lost(self, log: ChargeLog) -> list[LostCharge]:
+        """Return the charges in the log that no request of the restored database can have. Changes nothing.
+
+        Near the backup, charges are told apart by the relay's ids or, without them, by model, amount and time: as exactly as the
+        clocks of the relay and the database agree. An open request keeps a charge that may be its own, for reconciliation.
+        """
+        longest_ms = self.rules.deadline_ms + LATE_MS + SLACK_MS
+        from_ms, until_ms = self.since_ms - 2 * longest_ms, self.since_ms + SLACK_MS
+        async with self.database.read() as connection:
+            catalog = await prices.catalog(connection)
+            near = await reconciliation.around(connection, DEFAULT_RELAY, from_ms, until_ms, longest_ms)
+        sent = [sent_request(each, catalog) for each in near]
+        sent = [each for each in sent if each.state != "settled" or _end_ms(each) >= self.since_ms - 3 * SLACK_MS]
+        known = {each.proof for each in sent}
+        rows = [
+            row
+            for row in log.rows
+            if row.points > 0 and row.proof not in known and row.at_ms >= self.since_ms - 2 * SLACK_MS
+        ]
+        free = _without_booked(sent, rows, self.rules)
+        return [self._lost(row) for row in free if row.at_ms >= self.since_ms - SECOND_MS]
+
+    async def book(self, charges: Sequence[LostCharge]) -> None:
+        """Book charges under the name of a deleted service account. Raises StoreUnavailable."""
+        if not charges:
+            return
+        now_ms = await self.database.now_ms()
+        async with self.database.write() as connection:
+            project = await get_project(connection, DEFAULT_PROJECT)
+            user = User(new_id("user-"), OWNER, None, now_ms, kind="service_account", project_id=project.id)
+            await add_user(connection, user)
+            id = secrets.new_key().id
+            key = StoredKey(id, user.id, project.id, OWNER, console_keys.NO_SECRET, "", None, now_ms, None)
+            await insert_key(connection, key)
+            owner = BookedOwner((await get_key(connection, id)).id, user.id, project.id)
+            await book_lost_charges(connection, owner, charges, self.zone, now_ms)
+            await delete_owner(connection, user, now_ms)
+
+    def _lost(self, row: LogRow) -> LostCharge:
+        cost_micros = self.rules.micros(row)
+        return LostCharge(row.model, cost_micros, row.at_ms, row.proof, row.points, row.request_id or None)
+
+
+def _without_booked(sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRules) -> list[LogRow]:
+    """Take from the rows one for each request that has or may have been charged: by id, else the nearest in time that fits."""
+    free = {row.proof: row for row in rows}
+    by_id = {row.request_id: row for row in free.values() if row.request_id}
+    left = []
+    for each in sent:
+        own = by_id.get(each.upstream_request_id or "")
+        if own is not None:
+            free.pop(own.proof, None)
+        elif each.proof is None:
+            left.append(each)
+    # Those that ended last come first: what was charged after the backup begins where they end.
+    for each in sorted(left, key=lambda each: (each.state != "settled", -_end_ms(each))):
+        fitting = [row for row in free.values() if rules.fits(each, row)]
+        if fitting:
+            free.pop(min(fitting, key=lambda row: abs(row.at_ms - _end_ms(each))).proof)
+    return list(free.values())
+
+
+def _end_ms(sent: SentRequest) -> int:
+    return sent.dispatched_at_ms + (sent.upstream_ms or 0)

@@ -1,0 +1,27 @@
+"""Settings of backups and of a rotation of the secret, a part of those in `app/settings.py`."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
+
+
+class OperationSettings(BaseSettings):
+    """Settings for whoever operates a gateway."""
+
+    backup_dir: Path | None = Field(
+        None,
+        description="Folder on another disk for a backup each night, which the gateway makes itself: one of the replicas, where "
+        "there are several. Without it: none.",
+    )
+    backup_at: str = Field(
+        "03:30",
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d$",
+        description="Time of the nightly backup in TIMEZONE. A missed one is made as soon as possible.",
+    )
+    backup_keep: int = Field(7, ge=1, description="Nightly backups that are kept; older ones are removed.")
+    secret_key_old: SecretStr | None = Field(
+        None,
+        description="The other secret while SECRET_KEY is being changed: keys and links made with it work as well. "
+        "Take it away when `imagegate doctor` counts no key under it any more.",
+    )
