@@ -22,6 +22,8 @@ class Destination:
     icon: str
     roles: tuple[AccessRole, ...] = EVERYBODY
     is_here: bool = False
+    also: str = "-"
+    """Path of pages that belong to this one."""
 
 
 DESTINATIONS = (
@@ -31,7 +33,7 @@ DESTINATIONS = (
     Destination("/requests", _("Requests"), "requests", STAFF),
     Destination("/usage", _("Usage"), "usage"),
     Destination("/keys", _("Keys"), "keys"),
-    Destination("/people", _("People"), "people", ("owner", "reader")),
+    Destination("/people", _("People"), "people", ("owner", "reader"), also="/projects"),
     Destination("/limits", _("Limits"), "limits", ("owner", "reader")),
 )
 
@@ -41,7 +43,7 @@ def destinations(visit: "Visit") -> list[Destination]:
     if visit.session is None:
         return []
     return [
-        Destination(each.path, each.label, each.icon, each.roles, visit.here.startswith(each.path))
+        Destination(each.path, each.label, each.icon, each.roles, visit.here.startswith((each.path, each.also)))
         for each in DESTINATIONS
         if visit.role in each.roles
     ]

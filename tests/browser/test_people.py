@@ -61,6 +61,8 @@ async def test_an_owner_invites_a_list_and_a_member_asks_for_more(
         await member.page.click("main button.main")
         await member.page.wait_for_selector("nav")
         await member.fill(prompt="A poster for the market")
+        await member.page.wait_for_selector("#price a[href*='/limits?ask=']")
+        await member.check()
         await member.page.click("#price a[href*='/limits?ask=']")
         await member.check()
         await member.fill(amount="20", reason="Posters <b> for spring")

@@ -87,7 +87,7 @@ async def test_limits_are_set_in_place_and_their_state_is_told(house: House) -> 
     found = await show_limits(database, house.running.gateway.zone, ScopeRef("user", "max"))
     await insert_counter(database, found[0].limit.id, 0, spent=7, held=1)
     over = (await house.get("/limits?scope=user&q=max", "olga")).text
-    assert "over by 3 images: lowered below what is spent" in over and ">mia</a>" not in over
+    assert "over by 3 images: more is spent than it allows now" in over and ">mia</a>" not in over
     edit = (await house.get(f"/limits?scope=user&edit=limit_{found[0].limit.id}", "olga")).text
     assert '<form class="inline" method="post" action="/console/limits">' in edit and "comes from a default" in edit
     assert 'action="/console/limits"' not in (await house.get(f"/limits?edit=limit_{found[0].limit.id}", "rita")).text

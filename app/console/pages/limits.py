@@ -21,6 +21,8 @@ from app.store.pages import Cursor
 PAGE_ROWS = 50
 DECIDED_MAX = 20
 OPEN_MAX = 50
+_NEAREST: tuple[LimitScope, ...] = ("user", "project", "organization")
+"""Order of a member's limits: their own first."""
 TABS: tuple[OwnedScope, ...] = get_args(OwnedScope)
 
 
@@ -149,7 +151,7 @@ async def _own_page(visit: Visit, asked: dict[str, str] | None = None, error: Ga
     return visit.render(
         "my_limits.html",
         status=error.status if error else 200,
-        limits=[LimitOut.of(state) for state in states],
+        limits=[LimitOut.of(each) for each in sorted(states, key=lambda each: _NEAREST.index(each.limit.scope))],
         increases=[LimitIncreaseOut.of(each) for each in page.records],
         asked=asked or {"limit": visit.query.get("ask", ""), "amount": "", "reason": ""},
         error=error,
