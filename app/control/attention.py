@@ -1,4 +1,4 @@
-"""Findings that an owner should look at: unknown requests, keys without a limit, models without a price, drift, lost alerts."""
+"""Findings for an owner: unknown requests, requests for more, keys without a limit, models without a price, drift, lost alerts."""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from app.store import attention as store
 from app.store import reconciliation as reconciliation_store
 from app.store.engine import Database
 from app.store.keys import KeyConditions, count_keys
+from app.store.limit_increases import count_open
 
 UNDELIVERED_MS = 7 * DAY_MS
 """Age beyond which an alert that was not delivered is no longer told."""
@@ -24,6 +25,8 @@ class Attention:
 
     unknown: int
     unknown_micros: int
+    increases: int
+    """Requests of members for more of a limit that nobody has decided yet."""
     keys_without_limit: int
     unpriced: tuple[str, ...]
     drift: tuple[DriftDay, ...]
@@ -31,7 +34,8 @@ class Attention:
 
     @property
     def is_needed(self) -> bool:
-        return bool(self.unknown or self.keys_without_limit or self.unpriced or self.drift or self.undelivered)
+        counts = (self.unknown, self.increases, self.keys_without_limit, self.undelivered)
+        return any(counts) or bool(self.unpriced or self.drift)
 
 
 async def attention(database: Database, zone: ZoneInfo, reconciliation: Reconciliation) -> Attention:
@@ -40,6 +44,7 @@ async def attention(database: Database, zone: ZoneInfo, reconciliation: Reconcil
     models = await list_models(database)
     async with database.read() as connection:
         unknown, unknown_micros = await store.unknown_requests(connection)
+        increases = await count_open(connection)
         keys = await count_keys(connection, KeyConditions(status="active", without_limit=True, now_ms=now_ms))
         rows = await reconciliation_store.drift_rows(connection, reconciliation.relay, drift.DAYS)
         undelivered = await store.undelivered(connection, now_ms - UNDELIVERED_MS)
@@ -47,6 +52,7 @@ async def attention(database: Database, zone: ZoneInfo, reconciliation: Reconcil
     return Attention(
         unknown=unknown,
         unknown_micros=unknown_micros,
+        increases=increases,
         keys_without_limit=keys,
         unpriced=tuple(row.model for row in models if not row.priced),
         drift=tuple(day for day in days if day.closed and day.is_over),
