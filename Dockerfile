@@ -1,4 +1,7 @@
-FROM python:3.13-slim AS build
+# Any Debian with Python 3.11 or newer and its venv: `python3 dev.py container` builds on one of its own.
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
@@ -7,7 +10,7 @@ WORKDIR /src
 
 # The dependencies have a layer of their own: it is built anew only when the lock changes.
 COPY requirements.lock ./
-RUN python -m venv "$VIRTUAL_ENV" \
+RUN python3 -m venv "$VIRTUAL_ENV" \
     && "$VIRTUAL_ENV/bin/pip" install --require-hashes --requirement requirements.lock
 
 COPY pyproject.toml LICENSE README.md ./
@@ -16,7 +19,7 @@ COPY app ./app
 RUN "$VIRTUAL_ENV/bin/pip" install --no-deps --no-build-isolation .
 
 
-FROM python:3.13-slim
+FROM ${BASE}
 
 ENV PATH=/opt/imagegate/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -34,7 +37,7 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8000
 
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"IMAGEGATE_PORT\"]}/healthz', timeout=4)"]
 
 ENTRYPOINT ["imagegate"]

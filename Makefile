@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 
-.PHONY: help run setup check test storm bench lock
+.PHONY: help run setup check test storm bench lock sbom
 
 help:   ## Print this
 	@sed -n 's/^\([a-z]*\): *## /make \1	/p' $(MAKEFILE_LIST)
@@ -27,3 +27,6 @@ bench:  ## CPU, time and memory of the gateway beside nginx
 
 lock:   ## Write the lock files (needs uv)
 	@$(PYTHON) dev.py lock
+
+sbom:   ## Write sbom.json and docs/licences.md: what is installed, under which licences
+	@$(PYTHON) dev.py sbom

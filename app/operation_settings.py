@@ -1,4 +1,4 @@
-"""Settings of backups and of a rotation of the secret, a part of those in `app/settings.py`."""
+"""Settings of backups, of a rotation of the secret and of metrics, a part of those in `app/settings.py`."""
 
 from pathlib import Path
 
@@ -24,4 +24,15 @@ class OperationSettings(BaseSettings):
         None,
         description="The other secret while SECRET_KEY is being changed: keys and links made with it work as well. "
         "Take it away when `imagegate doctor` counts no key under it any more.",
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Secret with which Prometheus reads `/metrics` (`Authorization: Bearer ...`), at least 16 characters.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port of HOST on which `/metrics` is served without a secret, for a network that only Prometheus reaches.",
     )

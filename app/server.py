@@ -1,11 +1,14 @@
 """uvicorn server with limits on request heads, pipelined requests and slow readers, and a drain before the exit."""
 
 import asyncio
+import os
 import resource
 import socket
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -34,6 +37,10 @@ KEEP_ALIVE_S = 75
 """Longest idle time of a connection. It exceeds that of clients and proxies (the SDKs: 5 s, nginx: 60 s), so that the server does
 not close a connection while a client sends a request on it."""
 BACKLOG = 2048
+UNIX_CLIENT = "unix"
+"""Address of a client at a Unix socket, a proxy on this machine, whose X-Forwarded-For is believed."""
+UNIX_MODE = 0o660
+"""Mode of a Unix socket: members of its group may connect."""
 OPEN_FILES = 65_536
 log = structlog.get_logger()
 
@@ -70,6 +77,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
+        self.client = self.client or (UNIX_CLIENT, 0)
         # Writing is paused until the kernel has nearly all of a piece, so that the reader's timer covers the last piece, too.
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
         self._start_head_timer()
@@ -186,6 +194,7 @@ class Server(uvicorn.Server):
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
+            forwarded_allow_ips=_trusted_proxies(),
         )
         super().__init__(config)
         self._image_service = image_service
@@ -217,6 +226,12 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def _trusted_proxies() -> str:
+    """Return whose X-Forwarded-For is believed: uvicorn's own variable, and proxies at a Unix socket."""
+    given = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1").strip()
+    return given if given == "*" else f"{given},{UNIX_CLIENT}"
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Open a listening socket. Raises ConfigurationError when the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -228,6 +243,34 @@ def listen(host: str, port: int) -> socket.socket:
         ) from exc
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
+
+
+def listen_at(path: Path) -> socket.socket:
+    """Open a listening Unix socket. A socket that a dead gateway left is replaced. Raises ConfigurationError for a path that cannot
+    be used, or that is another program's."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and _is_left(path):
+            path.unlink()
+        sock.bind(str(path))
+        path.chmod(UNIX_MODE)
+        sock.listen(BACKLOG)
+    except OSError as exc:
+        sock.close()
+        raise ConfigurationError(
+            f"Cannot listen on {path}: {exc.strerror or exc}. Use another --uds, or stop what listens there."
+        ) from exc
+    return sock
+
+
+def _is_left(path: Path) -> bool:
+    """Return whether nobody listens at a socket any more."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+    return False
 
 
 def allow_many_files() -> None:

@@ -1,18 +1,16 @@
 """Composition root: the only place that chooses implementations and connects them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.administration import (
     Administration,
     doctor_from,
     duplicates_from,
-    erasure_from,
     kept_answers_from,
     made_directory,
     notifier_from,
@@ -20,17 +18,18 @@ from app.administration import (
     reconciliation_from,
     upstream_from,
 )
-from app.chores import BackgroundTasks, Chore, Chores
+from app.background import chores_of
+from app.chores import BackgroundTasks, Chores
 from app.control.alerting import Alerting
-from app.control.limit_raises import end_raises
 from app.control.pepper import make_private, with_former
 from app.control.readiness import ReadinessProbe
 from app.control.reconciler import Reconciler
+from app.control.reconciliation import Reconciliation
 from app.control.schema_gate import SchemaGate
 from app.control.secret_change import KeyMover
 from app.core.grants import Grant
 from app.core.ids import new_id
-from app.errors import ConfigurationError, GatewayError, StoreUnavailable
+from app.errors import StoreUnavailable
 from app.images.admission import Admission
 from app.images.answers import KeptAnswers
 from app.images.booking import Listeners, log_event
@@ -41,8 +40,8 @@ from app.images.refusal_log import RefusalLog
 from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
 from app.images.taking import PictureTaking
-from app.memory import return_freed_memory
-from app.operation import Backups, backups_from, readiness_from
+from app.metrics import open_metrics
+from app.operation import backups_from, readiness_from
 from app.pictures.library import PictureLibrary
 from app.rates import Rates, open_rates
 from app.settings import Settings
@@ -53,10 +52,13 @@ from app.store.journal import Journal
 from app.store.ledger.opening import open_book
 from app.store.ledger.types import Ledger
 from app.store.lock import ProcessLocks
-from app.store.processes import BEAT_S, Processes
+from app.store.processes import Processes
 from app.store.refusals import RefusalRows
 from app.store.requests import StoredRequests
 from app.upstream.client import HttpUpstream
+
+if TYPE_CHECKING:
+    from app.metrics.exporter import MetricsExporter
 
 CLOSE_TIMEOUT_S = 3.0
 LOST_S = 120.0
@@ -79,6 +81,8 @@ class Gateway(Administration):
     chores: Chores
     readiness: ReadinessProbe
     key_mover: KeyMover
+    metrics: "MetricsExporter | None"
+    """None where metrics are off."""
 
     def pictures(self) -> PictureLibrary:
         return self.library
@@ -106,6 +110,9 @@ async def open_gateway(
             await gateway.schema_gate.ensure()
         if await gateway.chores.run_once("heartbeat"):
             await gateway.chores.run_once("recovery")
+        if gateway.metrics is not None:
+            _watch(gateway, gateway.metrics)
+            gateway.metrics.open()
         gateway.chores.start()
         yield gateway
     finally:
@@ -121,6 +128,8 @@ async def _close(gateway: Gateway) -> None:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await gateway.recovery.processes.deregister()
     gateway.recovery.process_locks.release()
+    if gateway.metrics is not None:
+        await gateway.metrics.close()
     await gateway.upstream.close()
     await gateway.taking.close()
     await gateway.rates.close()
@@ -137,20 +146,23 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     processes, control_data, zone = Processes(database, new_id("proc_")), ControlData(database), settings.zone
     process_locks = ProcessLocks(made_directory(data_dir / "processes"), processes.id)
     (taking, library), notes = pictures_from(settings, kept_answers, clock, sandbox), DeliveryNotes(retries, clock)
-    refusal_log, listeners = _listeners(database, clock, taking)
+    reconciliation = reconciliation_from(settings, database, ledger, upstream)
+    metrics = _metrics(settings, reconciliation)
+    refusal_log, listeners = _listeners(database, clock, taking, metrics)
     admission = _admission(settings, control_data, rates, ledger, background, processes.id, kept_answers, clock, gate)
     context = _exchange_context(settings, upstream, database, ledger, kept_answers, background, listeners, clock)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = _image_service(settings, admission, context, replay, notes)
     notifier, heartbeat = notifier_from(settings), Heartbeat(processes, clock, gate.ensure)
-    alerting = Alerting(database, notifier, zone, settings.currency)
+    alerting, backups = (
+        Alerting(database, notifier, zone, settings.currency),
+        backups_from(settings, data_dir, database),
+    )
     recovery = Recovery(
         processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, listeners, replay.running
     )
-    reconciliation = reconciliation_from(settings, database, ledger, upstream)
-    backups = backups_from(settings, data_dir, database)
-    reconciler = Reconciler(reconciliation)
-    chores = _chores(heartbeat, notes, gate, recovery, reconciler, alerting, refusal_log, taking, library, backups)
+    working = (Reconciler(reconciliation), alerting, refusal_log, taking, library, backups, metrics)
+    chores = chores_of(heartbeat, notes, gate, recovery, *working)
     own: dict[str, Any] = {"settings": settings, "currency": settings.currency, "zone": zone, "data_dir": data_dir}
     return Gateway(
         **own,
@@ -176,12 +188,28 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         recovery=recovery,
         chores=chores,
         readiness=readiness_from(settings, service, gate, rates, chores, recovery, data_dir, backups),
+        metrics=metrics,
     )
 
 
-def _listeners(database: Database, clock: Clock, taking: PictureTaking) -> tuple[RefusalLog, Listeners]:
+def _metrics(settings: Settings, reconciliation: Reconciliation) -> "MetricsExporter | None":
+    token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
+    address = (settings.host, settings.metrics_port) if settings.metrics_port else None
+    return open_metrics(token, address, reconciliation)
+
+
+def _watch(gateway: Gateway, metrics: "MetricsExporter") -> None:
+    parts = (gateway.image_service, gateway.chores, gateway.library.thumbnails, gateway.readiness, gateway.data_dir)
+    metrics.watch(*parts, {"currency": gateway.currency, "sandbox": str(gateway.sandbox).lower()})
+
+
+def _listeners(
+    database: Database, clock: Clock, taking: PictureTaking, metrics: "MetricsExporter | None"
+) -> tuple[RefusalLog, Listeners]:
+    """Make the listeners of each end and each refusal of a request."""
     refusal_log = RefusalLog(RefusalRows(database), clock)
-    return refusal_log, Listeners((log_event, refusal_log.hear, *([taking.hear] if taking.keep_ms else [])))
+    others = [*([taking.hear] if taking.keep_ms else []), *([metrics.hear] if metrics else [])]
+    return refusal_log, Listeners((log_event, refusal_log.hear, *others))
 
 
 def _admission(
@@ -225,58 +253,3 @@ def _image_service(
 
 def _rates(settings: Settings) -> Rates:
     return open_rates(settings.redis_url.get_secret_value() if settings.redis_url else None)
-
-
-def _chores(
-    heartbeat: Heartbeat,
-    notes: DeliveryNotes,
-    schema_gate: SchemaGate,
-    recovery: Recovery,
-    reconciler: Reconciler,
-    alerting: Alerting,
-    refusal_log: RefusalLog,
-    taking: PictureTaking,
-    library: PictureLibrary,
-    backups: Backups,
-) -> Chores:
-    beats = Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, retry_s_max=2.0)
-    on_database = _database_chores(schema_gate, recovery, reconciler, alerting, refusal_log, taking, library, backups)
-    delivery_notes = Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write)
-    on_blobs = (*recovery.kept_answers.blobs.chores(), *taking.files.blobs.chores())
-    memory = Chore("freed memory", partial(asyncio.to_thread, return_freed_memory), every_s=20.0, first_after_s=20.0)
-    return Chores((beats, *on_database, delivery_notes, *on_blobs, memory), (GatewayError, ConfigurationError))
-
-
-def _database_chores(
-    schema_gate: SchemaGate,
-    recovery: Recovery,
-    reconciler: Reconciler,
-    alerting: Alerting,
-    refusal_log: RefusalLog,
-    taking: PictureTaking,
-    library: PictureLibrary,
-    backups: Backups,
-) -> Iterator[Chore]:
-    """Yield the chores that use the database. They fail while its schema does not fit this version."""
-    kept_answers, clock = recovery.kept_answers, recovery.clock
-
-    def when_fit(turn: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
-        async def run() -> None:
-            await schema_gate.ensure()
-            await turn()
-
-        return run
-
-    yield Chore("recovery", when_fit(recovery.turn), every_s=BEAT_S)
-    yield Chore("pruning", when_fit(lambda: kept_answers.prune(clock.now_ms())), every_s=5.0)
-    yield Chore("stray files", when_fit(lambda: kept_answers.tidy(clock.now_ms())), every_s=60.0)
-    if taking.keep_ms:
-        yield Chore("pictures", when_fit(taking.turn), every_s=0)
-    yield from library.chores(when_fit)
-    yield Chore("erasure of users", when_fit(erasure_from(kept_answers, library).turn), every_s=5.0)
-    yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
-    yield from alerting.chores(when_fit)
-    yield Chore("raised limits", when_fit(partial(end_raises, alerting.database)), every_s=5.0)
-    yield Chore("refusals", when_fit(refusal_log.write), every_s=1.0, last_turn=refusal_log.write)
-    yield Chore("pruning of refusals", when_fit(refusal_log.prune), every_s=60.0, first_after_s=10.0)
-    yield from backups.chores(when_fit)

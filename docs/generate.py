@@ -25,6 +25,7 @@ TITLES = {
     "oidc_issuer": "Single sign-on",
     "backup_dir": "Backups",
     "secret_key_old": "Change of the secret",
+    "metrics_token": "Metrics",
 }
 """The setting a group begins with: the order is that of app/settings.py."""
 
@@ -79,7 +80,7 @@ def env_example() -> str:
 def _groups() -> list[tuple[str, list[str]]]:
     groups: list[tuple[str, list[str]]] = []
     # Fields of a base class come first, and these are for few.
-    for name in sorted(Settings.model_fields, key=lambda name: name.startswith(("oidc_", "backup_", "secret_key_"))):
+    for name in sorted(Settings.model_fields, key=lambda name: name not in Settings.__annotations__):
         if name in TITLES:
             groups.append((TITLES[name], []))
         groups[-1][1].append(name)

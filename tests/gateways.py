@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,10 +179,12 @@ class GatewayProcess:
 
 
 @asynccontextmanager
-async def gateway_process(data_dir: Path, upstream_url: str, **settings: Any) -> AsyncIterator[GatewayProcess]:
-    """Started; killed at the end where the test has not stopped it."""
+async def gateway_process(
+    data_dir: Path, upstream_url: str, *, arguments: Sequence[str] = (), **settings: Any
+) -> AsyncIterator[GatewayProcess]:
+    """Started with these further arguments; killed at the end where the test has not stopped it."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    process = await GatewayProcess(data_dir, upstream_url, **settings).start()
+    process = await GatewayProcess(data_dir, upstream_url, **settings).start(*arguments)
     try:
         yield process
     finally:

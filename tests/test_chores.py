@@ -97,15 +97,24 @@ async def test_a_failing_chore_is_shown_and_only_degrades(running: Running) -> N
     }
 
 
-async def test_a_gateway_whose_beats_stopped_is_unready(running: Running) -> None:
+async def test_a_gateway_whose_beats_stopped_is_unready_and_says_so_once(running: Running) -> None:
     await running.gateway.chores.stop()
     heartbeat = running.gateway.heartbeat
     heartbeat.monotonic_s = lambda: heartbeat.beat_at_s + 31
 
-    async with httpx2.AsyncClient(base_url=running.url, timeout=60) as http:
-        answer = await http.get("/readyz")
+    with capture_logs() as lines:
+        async with httpx2.AsyncClient(base_url=running.url, timeout=60) as http:
+            answer, again = await http.get("/readyz"), await http.get("/readyz")
 
     assert (answer.status_code, answer.json()["checks"]["heartbeat"]) == (503, "silent for 31 s")
+    assert again.status_code == 503
+    [changed] = [line for line in lines if line["event"] == "readiness changed"]
+    assert (changed["was"], changed["status"], changed["failing"]) == (
+        "ready",
+        "unready",
+        {"heartbeat": "silent for 31 s"},
+    )
+    assert [line["client"] for line in lines if line["event"] == "request"] == ["127.0.0.1", "127.0.0.1"]
 
 
 async def test_a_cancelled_turn_ends() -> None:

@@ -120,3 +120,13 @@ def test_make_alone_prints_help_and_every_command_is_a_target() -> None:
     for command in dev.COMMANDS:
         assert f"dev.py {command}\n" in makefile
         assert f"python3 dev.py {command} " in str(dev.__doc__)
+
+
+def test_the_list_of_licences_has_every_package_of_the_lock() -> None:
+    listed = set(
+        re.findall(r"(?m)^\| ([\w.-]+) \| \w", (dev.ROOT / "docs" / "licences.md").read_text(encoding="utf-8"))
+    )
+    locked = [Requirement(line.partition(" --hash")[0]) for line in entries(dev.RUN_LOCK)]
+    here = {each.name for each in locked if each.marker is None or each.marker.evaluate()}
+
+    assert here - listed == set(), "run: python3 dev.py sbom"

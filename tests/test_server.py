@@ -4,10 +4,12 @@ import asyncio
 import json
 import resource
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -15,7 +17,8 @@ import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import server as server_module
-from app.server import HEAD_BYTES_MAX, PIPELINED_MAX, Protocol
+from app.errors import ConfigurationError
+from app.server import HEAD_BYTES_MAX, PIPELINED_MAX, UNIX_MODE, Protocol, listen_at
 
 SCRIPT = """
 import resource
@@ -238,3 +241,26 @@ def test_an_offer_to_upgrade_is_ignored(offer: bytes) -> None:
             return first + second
 
     assert uvloop.run(ask_twice()).count(b"HTTP/1.1 200 OK\r\n") == 2
+
+
+def test_a_unix_socket_is_for_its_group_and_replaces_one_that_a_dead_gateway_left(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.sock"
+    listen_at(path).close()
+
+    with listen_at(path) as listening:
+        assert stat.S_IMODE(path.stat().st_mode) == UNIX_MODE
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+        with pytest.raises(ConfigurationError, match="Use another --uds"):
+            listen_at(path)
+        assert listening.fileno() >= 0
+
+
+def test_a_file_of_somebody_else_is_not_replaced_by_a_socket(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("keep me")
+
+    with pytest.raises(ConfigurationError):
+        listen_at(path)
+
+    assert path.read_text() == "keep me"

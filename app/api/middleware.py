@@ -65,7 +65,7 @@ class RequestId:
 
 
 class AccessLog:
-    """Log one line at the end of each request, without query, headers, prompt and key."""
+    """Log one line at the end of each request, with the client's address, without query, headers, prompt and key."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -93,6 +93,7 @@ class AccessLog:
                 path=_ONE_TIME_LINK.sub(rb"\1...", _raw_path(scope)[:512]).decode("latin-1"),
                 status=status,
                 ms=round((time.perf_counter() - started_s) * 1000, 1),
+                client=(scope.get("client") or ("unknown",))[0],
                 request_id=state.get("request_id"),
                 key_id=state.get("key_id"),
             )

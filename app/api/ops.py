@@ -5,14 +5,17 @@ from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from app.api.deps import Wired, parts
+from app.api.deps import Wired, authenticated, parts
 from app.api.paths import CONSOLE
 from app.api.schemas.images import HealthOut, IndexOut, ReadyOut
 from app.core.browsers import public_path
+from app.errors import UnknownUrl
 
 router = APIRouter(tags=["Operation"])
+NO_METRICS = "Unknown request URL: GET /metrics. Set IMAGEGATE_METRICS_TOKEN to open it."
+WRONG_TOKEN = "Incorrect token. /metrics takes IMAGEGATE_METRICS_TOKEN, as: Authorization: Bearer TOKEN"
 
 ENDPOINTS = [
     "POST /v1/images/generations",
@@ -47,3 +50,14 @@ async def readyz(gateway: Wired) -> JSONResponse:
     readiness = await gateway.readiness.check()
     body = asdict(readiness) | {"sandbox": gateway.sandbox}
     return JSONResponse(body, 503 if readiness.status == "unready" else 200)
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(request: Request, gateway: Wired) -> Response:
+    """Show the metrics to Prometheus, which sends `IMAGEGATE_METRICS_TOKEN` as a bearer token; 404 where none is set."""
+    exporter = gateway.metrics
+    if exporter is None or not exporter.has_route:
+        raise UnknownUrl(NO_METRICS)
+    await authenticated(request, exporter.is_token, WRONG_TOKEN)
+    body, media_type = await exporter.render(request.headers.get("accept", ""))
+    return Response(body, media_type=media_type)

@@ -6,9 +6,9 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,6 +37,9 @@ def serve(
     port: Annotated[
         int | None, typer.Option("--port", metavar="P", help="Instead of PORT; 0 picks a free one.")
     ] = None,
+    uds: Annotated[
+        Path | None, typer.Option("--uds", metavar="PATH", help="Listen on this Unix socket instead of HOST and PORT.")
+    ] = None,
 ) -> None:
     """Start the gateway. With --sandbox it buys from a built-in relay that draws pictures for toy money."""
     import uvloop
@@ -51,7 +54,7 @@ def serve(
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_up_logs(as_json=settings.log_json)
     with _locked(ctx.target), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(ctx.target, settings))
+        runner.run(_serve(ctx.target, settings, uds))
 
 
 def _check_relay_key(target: LocalTarget) -> None:
@@ -81,31 +84,32 @@ def _locked(target: LocalTarget) -> Iterator[None]:
         yield
 
 
-async def _serve(target: LocalTarget, settings: "Settings") -> None:
+async def _serve(target: LocalTarget, settings: "Settings", uds: Path | None) -> None:
     from app.cli.welcome import address_of
     from app.control.pepper import load_pepper
     from app.control.served_address import note_address
     from app.main import create_app
     from app.memory import keep_freed_memory, tune_garbage_collector
-    from app.server import Server, allow_many_files, listen
+    from app.server import Server, allow_many_files, listen, listen_at
     from app.wiring import open_gateway
 
     allow_many_files()
     keep_freed_memory()
     pepper = load_pepper(settings)
     first = await _first_start(target, pepper)
-    with contextlib.closing(listen(settings.host, settings.port)) as sock:
+    with contextlib.closing(listen_at(uds) if uds else listen(settings.host, settings.port)) as sock:
         async with (
             _with_relay(target, settings) as settings,
             open_gateway(settings, target.database_url, target.data_dir, pepper, sandbox=target.sandbox) as gateway,
         ):
             catalog = await _catalog(gateway.control_data)
 
-            note_address(target.data_dir, address_of(*sock.getsockname()[:2]))
+            if uds is None:
+                note_address(target.data_dir, address_of(*sock.getsockname()[:2]))
 
             def started() -> None:
                 tune_garbage_collector()
-                _print_welcome(target, sock, first, catalog)
+                _print_welcome(target, uds or sock.getsockname()[:2], first, catalog)
 
             server = Server(create_app(gateway), gateway.image_service, settings.drain_s, started)
             await server.serve([sock])
@@ -165,8 +169,9 @@ async def _with_relay(target: LocalTarget, settings: "Settings") -> "AsyncIterat
         yield settings.model_copy(update=update)
 
 
-def _print_welcome(target: LocalTarget, sock: socket.socket, first: "FirstKey | None", catalog: "Catalog") -> None:
+def _print_welcome(
+    target: LocalTarget, where: Path | tuple[str, int], first: "FirstKey | None", catalog: "Catalog"
+) -> None:
     from app.cli.welcome import welcome
 
-    host, port = sock.getsockname()[:2]
-    print(welcome(target, host, port, first, catalog), flush=True)
+    print(welcome(target, where, first, catalog), flush=True)

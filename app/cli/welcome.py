@@ -35,13 +35,20 @@ open(file, "wb").write(picture)
 header = email.message_from_bytes(head.partition(b"\\r\\n")[2])
 cost, currency, left = (header["x-imagegate-" + name] for name in ("cost", "currency", "spend-remaining"))
 print(f"{done}")"""
+_SOCKET_HOST = "localhost"
 _DONE = "{file}: {cost} {currency} spent, {left} left"
 
 
-def welcome(target: LocalTarget, host: str, port: int, first: FirstKey | None, catalog: Catalog) -> str:
-    """Make the text for stdout. It holds a secret only when `first` is given, at the first start."""
-    url = address_of(host, port)
-    lines = [f"imagegate is ready at {url}", *_addresses(url, host, port), _money(target, catalog)]
+def welcome(target: LocalTarget, where: Path | tuple[str, int], first: FirstKey | None, catalog: Catalog) -> str:
+    """Make the text for stdout. `where` is host and port, or the path of a Unix socket. The text holds a secret only when `first`
+    is given, at the first start."""
+    if isinstance(where, Path):
+        url = (target.settings.public_url or f"http://{_SOCKET_HOST}").rstrip("/").removesuffix("/v1")
+        lines = [f"imagegate is ready at {where}", f"For programs and people, through a proxy: {url}"]
+    else:
+        url = address_of(*where)
+        lines = [f"imagegate is ready at {url}", *_addresses(url, *where)]
+    lines.append(_money(target, catalog))
     if first is not None:
         lines += ["", *_first_steps(target, url, first), "", *_models(target, catalog), ""]
     else:

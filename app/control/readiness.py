@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+import structlog
 
 from app.chores import Chores, ChoreState
 from app.control.disk_probe import DiskProbe
@@ -16,6 +18,8 @@ from app.store.engine import Database
 from app.store.processes import SILENT_MS
 
 PROBE_TIMEOUT_S = 3.0
+Status = Literal["ready", "degraded", "unready"]
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +35,17 @@ class ChoreReport:
 class Readiness:
     """Result of the checks: `ok` or the problem of each part. A degraded gateway serves requests, an unready one does not."""
 
-    status: Literal["ready", "degraded", "unready"]
+    status: Status
     checks: dict[str, str]
     chores: dict[str, ChoreReport]
     last_backup_s_ago: int | None = None
     """Seconds since the last backup that succeeded began; None before the first one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadinessProbe:
-    """Checks every part. A failure of heartbeat, database or disk makes the gateway unready, any other one degraded."""
+    """Checks every part. A failure of heartbeat, database or disk makes the gateway unready, any other one degraded. Whoever asks,
+    a change since the last check is logged."""
 
     database: Database
     schema_gate: SchemaGate
@@ -54,9 +59,21 @@ class ReadinessProbe:
     backups: BackupRows
     backup_problem: Callable[[], Awaitable[str | None]] | None
     """Returns what is wrong with the nightly backups; None where there are none."""
+    _status: Status = field(default="ready", init=False)
 
     async def check(self) -> Readiness:
         """Check every part within PROBE_TIMEOUT_S each. Never raises."""
+        found = await self._check()
+        if found.status != self._status:
+            well = ("ok", "memory", "redis")
+            failing = {name: problem for name, problem in found.checks.items() if problem not in well}
+            (log.info if found.status == "ready" else log.warning)(
+                "readiness changed", status=found.status, was=self._status, failing=failing
+            )
+            self._status = found.status
+        return found
+
+    async def _check(self) -> Readiness:
         vital = {"database": await self._database(), "heartbeat": self._heartbeat(), "disk": await self.disk.check()}
         rates = await self.rates.check()
         others, backup_s_ago = dict[str, str](), None

@@ -61,6 +61,11 @@ class Thumbnails:
                 self._bought.append(record.digest)
                 self._wake.set()
 
+    @property
+    def waiting(self) -> int:
+        """Number of pictures whose thumbnails are to be made."""
+        return len(self._asked) + len(self._bought)
+
     async def open(self, record: PictureRecord) -> Spool:
         """Open the thumbnail of a picture; the caller closes it. One that is missing is made, which takes ASK_S at most. Raises
         NotFound for a picture that cannot be decoded or is gone, Overloaded, StoreUnavailable, StorageFull."""

@@ -89,12 +89,13 @@ async def read_accounts(upstream: RelayReader, url_key: str | None, timeout_s: f
     """
     reader = _Reader(upstream, timeout_s, [])
     log = await _read_log(reader, url_key)
-    token = await reader.account(TOKEN, token_account)
-    if token is None:
-        used = await reader.account(USAGE, used_points)
-        limit = await reader.account(SUBSCRIPTION, limit_points)
-        token = _billed_account(used, limit)
-    return RelayBilling(log, token, tuple(reader.missing))
+    account = await _read_account(reader)
+    return RelayBilling(log, account, tuple(reader.missing))
+
+
+async def read_account(upstream: RelayReader, timeout_s: float = TIMEOUT_S) -> KeyAccount:
+    """Read the account of our key alone, in one to three requests. Never raises for what the relay does."""
+    return await _read_account(_Reader(upstream, timeout_s, []))
 
 
 def read_log(document: Any) -> ChargeLog:
@@ -224,6 +225,14 @@ async def _read_log(reader: _Reader, url_key: str | None) -> ChargeLog | None:
     except RelayDataError as exc:
         reader.missing.append(f"{LOG} {exc}")
         return None
+
+
+async def _read_account(reader: _Reader) -> KeyAccount:
+    token: KeyAccount | None = await reader.account(TOKEN, token_account)
+    if token is not None:
+        return token
+    used = await reader.account(USAGE, used_points)
+    return _billed_account(used, await reader.account(SUBSCRIPTION, limit_points))
 
 
 def _billed_account(used: int | None, limit: int | None) -> KeyAccount:

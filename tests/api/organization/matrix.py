@@ -68,6 +68,7 @@ ROWS = [
     Row("GET", "/", "public"),
     Row("GET", "/healthz", "public"),
     Row("GET", "/readyz", "public"),
+    Row("GET", "/metrics", "public", status=404),
     Row("GET", "/openapi.json", "public"),
     Row("GET", "/docs", "public"),
     Row("GET", "/v1/models", "own"),

@@ -1,0 +1,188 @@
+"""Gauges of the book, of the relay and of this process.
+
+Chores read the book and ask the relay at intervals, so that a scrape reads memory only, however often it comes.
+"""
+
+import asyncio
+import math
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, Info
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from app import __version__
+from app.chores import Chore, Chores, WhenFit
+from app.control import drift
+from app.control.readiness import Readiness
+from app.control.reconciliation import Reconciliation
+from app.errors import GatewayError
+from app.images.service import ImageService
+from app.pictures.thumbnails import Thumbnails
+from app.store.ledger.columns import UNRESOLVED
+from app.store.open_requests import sum_open_requests
+from app.store.pictures import PictureRows
+from app.store.reconciliation import drift_rows
+from app.store.schema import schema_state
+from app.upstream.billing import points_to_micros, read_account
+from app.upstream.probe import models
+
+BOOK_EVERY_S = 15.0
+RELAY_EVERY_S = 60.0
+SLOW_EVERY_S = 300.0
+"""Time between two readings of the balance, of the schema, and of the sum of all pictures, which reads every row."""
+DELAY_PROBE_S = 0.5
+DELAY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+GOOD_RATES = ("memory", "redis")
+
+
+class GatewayMetrics:
+    """Gauges that `chores` refresh, and after `watch` those of the parts of this process."""
+
+    def __init__(self, registry: CollectorRegistry, reconciliation: Reconciliation):
+        self._registry, self._reconciliation = registry, reconciliation
+        self._readiness: Callable[[], Awaitable[Readiness]] | None = None
+        self._relays = {reconciliation.relay}
+        self._open = self._gauge("open_requests", "Requests that are not settled or released.", "relay", "state")
+        self._held = self._gauge("open_held_micros", "Money that these requests hold.", "relay", "state")
+        self._oldest = self._gauge("open_oldest_seconds", "Age of the oldest of these requests.", "relay", "state")
+        day = "on the newest day that both have whole."
+        self._booked = self._gauge("drift_booked_micros", f"Cost in the book {day}", "relay")
+        self._billed = self._gauge("drift_billed_micros", f"Cost in the relay's log {day}", "relay")
+        self._up = self._gauge("relay_up", "1 when the relay listed its models to our key last time.", "relay")
+        self._balance = self._gauge(
+            "relay_balance_micros", "Money left to our key; NaN where the relay does not say.", "relay"
+        )
+        self._check = self._gauge("check_ok", "1 for each check of /readyz that is well.", "check")
+        self._backup_age = self._gauge(
+            "backup_age_seconds", "Time since the last good backup began; NaN before the first one."
+        )
+        self._pictures = self._gauge("pictures", "Kept pictures.")
+        self._picture_bytes = self._gauge("pictures_bytes", "Bytes of kept pictures and their thumbnails.")
+        self._schema = self._gauge("schema_version", "Version of the database's schema.")
+        self._newest_schema = self._gauge("schema_version_newest", "Newest schema that this program knows.")
+        self._delay = Histogram(
+            "imagegate_event_loop_delay_seconds",
+            "Time by which the event loop woke up late.",
+            buckets=DELAY_BUCKETS_S,
+            registry=registry,
+        )
+        for gauge, value in ((self._booked, 0), (self._billed, 0), (self._up, 0), (self._balance, math.nan)):
+            gauge.labels(reconciliation.relay).set(value)
+
+    def watch(
+        self,
+        service: ImageService,
+        chores: Chores,
+        thumbnails: Thumbnails,
+        readiness: Callable[[], Awaitable[Readiness]],
+        data_dir: Path,
+        facts: dict[str, str],
+    ) -> None:
+        """Take the gauges of these parts at each scrape. `facts` are labels of `imagegate_build_info`."""
+        self._readiness = readiness
+        self._gauge("in_flight", "Image requests that this process works on.").set_function(lambda: service.in_flight)
+        self._gauge("thumbnails_waiting", "Pictures whose thumbnails are to be made.").set_function(
+            lambda: thumbnails.waiting
+        )
+        self._gauge("disk_free_bytes", "Free bytes on the disk of DATA_DIR.").set_function(
+            lambda: shutil.disk_usage(data_dir).free
+        )
+        Info("imagegate_build", "This program.", registry=self._registry).info({"version": __version__, **facts})
+        self._registry.register(ChoreCollector(chores))
+
+    def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
+        """Yield the background jobs that refresh the gauges."""
+        yield Chore("metrics of the book", when_fit(self.read_book), BOOK_EVERY_S)
+        yield Chore("metrics of the checks", self.read_checks, BOOK_EVERY_S)
+        yield Chore("metrics of the relay", self.ask_relay, RELAY_EVERY_S)
+        yield Chore("metrics of the balance", self.ask_balance, SLOW_EVERY_S)
+        yield Chore("metrics of pictures and schema", when_fit(self.read_slow), SLOW_EVERY_S, first_after_s=2.0)
+        yield Chore("metrics of the event loop", self.measure_delay, DELAY_PROBE_S)
+
+    async def read_book(self) -> None:
+        """Read the open requests and the drift. Raises StoreUnavailable."""
+        its, database = self._reconciliation, self._reconciliation.database
+        now_ms = await database.now_ms()
+        sums = {(found.relay, found.state): found for found in await sum_open_requests(database)}
+        self._relays |= {relay for relay, _ in sums}
+        for relay in self._relays:
+            for state in UNRESOLVED:
+                found = sums.get((relay, state))
+                self._open.labels(relay, state).set(found.requests if found else 0)  # What is gone now is 0.
+                self._held.labels(relay, state).set(found.held_micros if found else 0)
+                self._oldest.labels(relay, state).set((now_ms - found.oldest_at_ms) / 1000 if found else 0)
+        async with database.read() as connection:
+            days = drift.by_day(await drift_rows(connection, its.relay, drift.DAYS), its.zone, its.rules, now_ms)
+        if closed := next((day for day in days if day.closed), None):
+            self._booked.labels(its.relay).set(closed.booked_micros)
+            self._billed.labels(its.relay).set(closed.billed_micros)
+
+    async def read_checks(self) -> None:
+        """Take the checks of /readyz."""
+        assert self._readiness is not None
+        readiness = await self._readiness()
+        for name, found in readiness.checks.items():
+            self._check.labels(name).set(found == "ok" or (name == "rates" and found in GOOD_RATES))
+        ago_s = readiness.last_backup_s_ago
+        self._backup_age.set(math.nan if ago_s is None else ago_s)
+
+    async def ask_relay(self) -> None:
+        """Ask the relay for its models, which is free."""
+        up = self._up.labels(self._reconciliation.relay)
+        try:
+            await models(self._reconciliation.upstream)
+            up.set(1)
+        except GatewayError:
+            up.set(0)
+
+    async def ask_balance(self) -> None:
+        """Ask the relay what is left to our key."""
+        its = self._reconciliation
+        left_points = (await read_account(its.upstream)).left_points
+        left = math.nan if left_points is None else points_to_micros(left_points, its.rules.micros_per_dollar)
+        self._balance.labels(its.relay).set(left)
+
+    async def read_slow(self) -> None:
+        """Read the version of the schema and the sums over all pictures. Raises StoreUnavailable."""
+        database = self._reconciliation.database
+        rows, schema = PictureRows(database), await schema_state(database)
+        self._schema.set(int(schema.current or 0))
+        self._newest_schema.set(int(schema.newest))
+        self._pictures.set(await rows.count())
+        self._picture_bytes.set(await rows.total_bytes())
+
+    async def measure_delay(self) -> None:
+        started_s = time.perf_counter()
+        await asyncio.sleep(DELAY_PROBE_S)
+        self._delay.observe(max(0.0, time.perf_counter() - started_s - DELAY_PROBE_S))
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(f"imagegate_{name}", help_text, labels, registry=self._registry)
+
+
+class ChoreCollector(Collector):
+    """Collector of the states of background jobs, taken at each scrape."""
+
+    def __init__(self, chores: Chores):
+        self._chores = chores
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the time of the last success (Unix seconds), and whether the last turn failed."""
+        succeeded = GaugeMetricFamily(
+            "imagegate_chore_last_success_timestamp_seconds",
+            "End of the last successful turn of a background job. Jobs that wait for work end none meanwhile.",
+            labels=["chore"],
+        )
+        failing = GaugeMetricFamily(
+            "imagegate_chore_failing", "1 when the last turn of a background job failed.", labels=["chore"]
+        )
+        for name, state in self._chores.states.items():
+            if state.succeeded_at_s is not None:
+                succeeded.add_metric([name], time.time() - (time.monotonic() - state.succeeded_at_s))
+            failing.add_metric([name], state.error is not None)
+        yield succeeded
+        yield failing

@@ -1,0 +1,52 @@
+"""A gateway with metrics, and what a scrape of it says."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from app.control.keys import CreatedKey
+from tests.gateways import Running
+
+TOKEN = "a-token-for-prometheus-of-the-tests"
+REFRESHING = ("book", "checks", "relay", "balance", "pictures and schema", "event loop")
+"""Names of the chores behind the gauges, without `metrics of the`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    running: Running
+    http: httpx2.AsyncClient
+    key: CreatedKey
+
+    async def buy(self, prompt: str = "a lighthouse", model: str = "gpt-image-1") -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {self.key.key}"}
+        return await self.http.post("/v1/images/generations", json={"model": model, "prompt": prompt}, headers=headers)
+
+    async def refresh(self) -> None:
+        """Let the chores read what they read at intervals."""
+        for name in REFRESHING:
+            prefix = "metrics of " if name.startswith("pictures") else "metrics of the "
+            assert await self.running.gateway.chores.run_once(prefix + name)
+
+    async def scrape(self) -> str:
+        answer = await self.http.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, "text/plain")
+        return answer.text
+
+    async def value(self, name: str, **labels: str) -> float:
+        """The sum over the samples of this name with these labels. Raises AssertionError where there is none."""
+        found = [
+            sample.value
+            for sample in samples(await self.scrape())
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        assert found, (name, labels)
+        return sum(found)
+
+
+def samples(exposition: str) -> Iterator[Sample]:
+    for family in text_string_to_metric_families(exposition):
+        yield from family.samples
