@@ -23,6 +23,24 @@ class Formats:
     def number(self, count: int) -> str:
         return f"{count:,}"
 
+    def percent(self, percent: float) -> str:
+        """Write a part of a hundred with one decimal place; 100 only for all of it."""
+        shown = min(round(percent, 1), 99.9) if percent < 100 else 100
+        return f"{shown:g}%"
+
+    def seconds(self, ms: int) -> str:
+        """Write a duration in milliseconds as seconds with one decimal place: `12.3 s`."""
+        return f"{ms / 1000:.1f} {'秒' if self.language == 'zh' else 's'}"
+
+    def bytes(self, count: int) -> str:
+        """Write a number of bytes: `20.1 GiB`."""
+        size, unit = float(count), "bytes"
+        for bigger in ("KiB", "MiB", "GiB", "TiB"):
+            if size < 1024:
+                break
+            size, unit = size / 1024, bigger
+        return f"{size:.1f} {unit}" if unit != "bytes" else f"{count} bytes"
+
     def amount(self, micros: int, places: int = 2) -> str:
         """Write money without its currency, to the last micro that is not zero, and with so many decimal places at least."""
         whole, _, rest = decimal_text(micros).partition(".")

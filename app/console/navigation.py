@@ -33,8 +33,13 @@ DESTINATIONS = (
     Destination("/requests", _("Requests"), "requests", STAFF),
     Destination("/usage", _("Usage"), "usage"),
     Destination("/keys", _("Keys"), "keys"),
-    Destination("/people", _("People"), "people", ("owner", "reader"), also="/projects"),
-    Destination("/limits", _("Limits"), "limits", ("owner", "reader")),
+    Destination("/people", _("People"), "people", STAFF, also="/projects"),
+    Destination("/limits", _("Limits"), "limits", STAFF),
+    Destination("/models", _("Models"), "models", STAFF),
+    Destination("/relays", _("Relays"), "relays", STAFF),
+    Destination("/alerts", _("Alerts"), "alerts", STAFF),
+    Destination("/audit", _("Audit"), "audit", STAFF),
+    Destination("/settings", _("Settings"), "settings", STAFF),
 )
 
 

@@ -152,6 +152,12 @@ async def firings(database: Database, alert_id: str) -> list[FiringRecord]:
         return await deliveries.firings_of(connection, alert_id, FIRINGS_SHOWN)
 
 
+async def last_firings(database: Database, listed: Sequence[Alert]) -> dict[str, FiringRecord]:
+    """Return the last firing of each alert that has fired, by the alert's id."""
+    async with database.read() as connection:
+        return await deliveries.last_firings(connection, [alert.id for alert in listed])
+
+
 async def _get_alert(connection: AsyncConnection, alert_id: str, among: AlertFilter | None) -> Alert:
     alert, wanted = await store.find_alert(connection, alert_id), among or AlertFilter()
     if (

@@ -37,6 +37,12 @@ async def list_models(database: Database, project: str | None = None) -> list[Mo
     return _rows(catalog, now_ms, rule, named=True)
 
 
+async def read_catalog(database: Database) -> Catalog:
+    """Read the models with all their prices, and their aliases."""
+    async with database.read() as connection:
+        return await prices.catalog(connection)
+
+
 async def show_rule(database: Database, project: str) -> ModelRule | None:
     """Return the rule of a project; None where it may use every model. Raises NotFound."""
     async with database.read() as connection:

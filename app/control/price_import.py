@@ -59,6 +59,14 @@ async def import_prices(
     return found
 
 
+async def compare_with_book(database: Database, zone: ZoneInfo, entries: Sequence[PriceEntry]) -> PriceImport:
+    """Compare entries with the book, and change nothing. Unlike a dry run it does not check that each can be set. Raises
+    InvalidValue."""
+    now_ms = await database.now_ms()
+    async with database.read() as connection:
+        return compare(entries, (await store.catalog(connection)).models, now_ms, zone)
+
+
 def compare(entries: Iterable[PriceEntry], models: Mapping[str, Model], now_ms: int, zone: ZoneInfo) -> PriceImport:
     """Compare entries with the book. Raises InvalidValue for two prices with the same names and start."""
     by_names: dict[Names, dict[int, PriceEntry]] = defaultdict(dict)

@@ -77,7 +77,7 @@ class Reconciliation:
         now_ms = await self.database.now_ms()
         assessment = await Assessor(self.database, self.relay, self.rules).assess(accounts.log, now_ms)
         steps, left = await self._act(assessment, dry_run)
-        days_before = await self._drift_by_day(now_ms)
+        days_before = await self.drift_by_day(now_ms)
         if accounts.log is not None and not dry_run:
             rows = await drift.measure(
                 self.database,
@@ -97,7 +97,8 @@ class Reconciliation:
             dry_run, accounts, tuple(steps), tuple(left), tuple(days), tuple(measured), tuple(alarms)
         )
 
-    async def _drift_by_day(self, now_ms: int) -> list[DriftDay]:
+    async def drift_by_day(self, now_ms: int) -> list[DriftDay]:
+        """Read the drift of the newest measured days, newest first."""
         async with self.database.read() as connection:
             return drift.by_day(await store.drift_rows(connection, self.relay), self.zone, self.rules, now_ms)
 

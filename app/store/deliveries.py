@@ -1,5 +1,6 @@
 """Firings of alerts and their messages. A replica claims a message before sending it; each is sent at least once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,6 +45,7 @@ class FiringRecord:
     """Firing of an alert with its deliveries."""
 
     id: str
+    alert_id: str
     starts_at_ms: int
     threshold: int
     used: int
@@ -113,10 +115,23 @@ async def firings_of(connection: AsyncConnection, alert_id: str, limit: int) -> 
     """List the firings of an alert, newest first, with the state of their messages."""
     select = sa.select(firings).where(firings.c.alert_id == alert_id)
     newest = select.order_by(firings.c.fired_at_ms.desc(), firings.c.id.desc()).limit(limit)
-    found = (await connection.execute(newest)).mappings().all()
+    return await _records(connection, newest)
+
+
+async def last_firings(connection: AsyncConnection, alert_ids: Sequence[str]) -> dict[str, FiringRecord]:
+    """Return the last firing of each alert that has fired, by the alert's id, with the state of its messages."""
+    its = firings.c.alert_id.in_(alert_ids)
+    latest = sa.select(firings.c.alert_id, sa.func.max(firings.c.fired_at_ms)).where(its).group_by(firings.c.alert_id)
+    select = sa.select(firings).where(sa.tuple_(firings.c.alert_id, firings.c.fired_at_ms).in_(latest))
+    found = await _records(connection, select.order_by(firings.c.id))
+    return {record.alert_id: record for record in found}
+
+
+async def _records(connection: AsyncConnection, select: sa.Select[Any]) -> list[FiringRecord]:
+    found = (await connection.execute(select)).mappings().all()
     select_deliveries = sa.select(deliveries).where(deliveries.c.firing_id.in_([row["id"] for row in found]))
     rows = (await connection.execute(select_deliveries.order_by(deliveries.c.id))).mappings().all()
-    names = ("id", "starts_at_ms", "threshold", "used", "fired_at_ms")
+    names = ("id", "alert_id", "starts_at_ms", "threshold", "used", "fired_at_ms")
     return [
         FiringRecord(
             **{name: row[name] for name in names},

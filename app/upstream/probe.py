@@ -14,6 +14,10 @@ PROBE_TIMEOUT_S: Final = 10.0
 _LIST_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
+class NotARelay(UpstreamMisconfigured):
+    """Answer that no relay gives, such as a page for browsers."""
+
+
 async def models(upstream: RelayReader, timeout_s: float = PROBE_TIMEOUT_S) -> list[str]:
     """Return the sorted ids of the models that the relay offers to our key.
 
@@ -68,5 +72,5 @@ def _refusal(answer: Answer, body: bytes) -> GatewayError:
     return _not_a_relay()
 
 
-def _not_a_relay() -> UpstreamMisconfigured:
-    return UpstreamMisconfigured("What answers there is no relay: check IMAGEGATE_UPSTREAM_BASE_URL.")
+def _not_a_relay() -> NotARelay:
+    return NotARelay("What answers there is no relay: check IMAGEGATE_UPSTREAM_BASE_URL.")

@@ -10,10 +10,13 @@ from typing import Any
 import httpx2
 import pytest
 
+from app.control.alerts import NewAlert, create_alert
 from app.control.invitations import accept_invitation, invite
 from app.control.keys import CreatedKey
+from app.control.limits import ScopeRef
 from app.control.projects import create_project
 from app.control.sessions import revoke_session
+from app.core.alerts import Channel
 from app.core.intervals import DAY_MS
 from app.sandbox import RunningSandbox
 from app.store.engine import Database
@@ -36,6 +39,8 @@ class House:
     tokens: dict[str, str] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
     keys: dict[str, CreatedKey] = field(default_factory=dict)
+    alert: str = ""
+    """Id of an alert of everything that is spent in a month."""
     pictures: list[str] = field(default_factory=list)
     """Ids of what was bought, oldest first."""
     project_id: str = ""
@@ -88,6 +93,10 @@ async def furnish(house: House) -> None:
     ):
         house.keys[name] = await create_key(database, house.users[of], **given)
     await house.running.limit("user", house.users["mia"], "micros", "month", 50_000_000)
+    spend = NewAlert(
+        ScopeRef("organization"), "micros", "month", 800_000_000, (Channel("email", ("rita@example.com",)),)
+    )
+    house.alert = (await create_alert(database, house.running.gateway.notifier, spend)).id
     await _use(house, project.id)
 
 

@@ -115,6 +115,26 @@ PAGES = [
     ),
     Page("POST", "/limits/asks", "members", 400, {"limit": "limit_0", "amount": "5"}),  # Nobody has this limit.
     Page("POST", "/limits/asks/{increase_id}", "owners", 303, {"do": "decline"}),
+    Page("GET", "/models", "overseers"),
+    Page("GET", "/models/prices", "overseers"),
+    Page("POST", "/models/prices", "owners", 303, {"model": "imagen4", "per_image": "0.20"}),
+    Page("POST", "/models/prices/end", "owners", 303, {"model": "gpt-image-1", "price": "price_1"}),
+    Page("POST", "/models/remove", "owners", 303, {"model": "imagen4"}),
+    Page("POST", "/models/aliases", "owners", 303, {"name": "dall-e-9", "model": "gpt-image-1"}),
+    Page("POST", "/models/aliases/remove", "owners", 303, {"name": "dall-e-9"}),
+    Page("GET", "/models/sync", "overseers"),
+    Page("POST", "/models/sync", "owners", 409, {"seen": "another difference"}),
+    Page("GET", "/relays", "overseers"),
+    Page("GET", "/alerts", "overseers"),
+    Page("GET", "/alerts/new", "owners"),
+    Page("POST", "/alerts", "owners", fields={"amount": "5", "mail": "finance@example.com"}),
+    Page("GET", "/alerts/{alert_id}", "overseers"),
+    Page("POST", "/alerts/{alert_id}/test", "owners"),
+    Page("POST", "/alerts/{alert_id}/delete", "owners", 303),
+    Page("GET", "/audit", "overseers"),
+    Page("GET", "/settings", "overseers"),
+    Page("GET", "/welcome", "overseers"),
+    Page("POST", "/welcome/leave", "owners", 303),
     # Last, because it ends the session.
     Page("POST", "/sign-out", status=303),
 ]
@@ -158,7 +178,7 @@ async def visit(house: House, page: Page, who: str, **more: str | None) -> httpx
     names = {"token": (await invite(house.running.database, "nils@example.com")).token, "session_id": "sess_nothing"}
     names |= {"user_id": house.users["eva"], "project_id": house.project_id, "increase_id": house.increase_id}
     names |= {"job_id": "req_nothing", "request_id": house.pictures[0].rpartition("_")[0]}
-    path = page.path.format(key_id=house.keys["mia"].id, picture_id=house.pictures[0], **names)
+    path = page.path.format(key_id=house.keys["mia"].id, picture_id=house.pictures[0], alert_id=house.alert, **names)
     if page.method == "GET":
         return await house.get(path, who)
     return await house.post(path, who, **page.fields, **more)  # type: ignore[arg-type]  # `origin` may be None

@@ -11,7 +11,7 @@ from app.console.language import CATALOG, catalog, preferred_language, translate
 
 FOLDER = Path(app.console.__file__).parent
 TEMPLATES = sorted(FOLDER.glob("templates/*.html"))
-NO_TEXT = {"English", "中文", "EN", "CSV", "curl", "Python", "Node", ".env", "KiB", "ZIP", "C2PA"}
+NO_TEXT = {"English", "Open WebUI", "中文", "EN", "CSV", "curl", "Python", "Node", ".env", "KiB", "ZIP", "C2PA"}
 
 
 def texts() -> set[str]:

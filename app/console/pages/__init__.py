@@ -2,6 +2,8 @@
 
 from app.console.pages import (
     account,
+    alerts,
+    audit,
     create,
     edit,
     home,
@@ -9,15 +11,19 @@ from app.console.pages import (
     job,
     keys,
     limits,
+    models,
     oidc,
     overview,
     people,
     people_invite,
     pictures,
     projects,
+    relays,
     requests,
+    settings,
     sign_in,
     usage,
+    welcome,
 )
 
 ROUTES = (
@@ -38,4 +44,10 @@ ROUTES = (
     *people.routes,
     *projects.routes,
     *limits.routes,
+    *models.routes,
+    *relays.routes,
+    *alerts.routes,
+    *audit.routes,
+    *settings.routes,
+    *welcome.routes,
 )

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from app.console.language import LANGUAGES
 from app.console.navigation import has_page, landing
+from app.console.pages.welcome import wants_welcome
 from app.console.visit import (
     LANGUAGE_COOKIE,
     PREFERENCE_S,
@@ -24,7 +25,9 @@ _SECRET = re.compile(r"sk-ig-(?:([a-z0-9]{1,12})(?:-.*)?|\.\.\.(\w{4}))")
 
 
 async def enter(visit: Visit) -> Response:
-    """Lead a person to the page that their role begins with."""
+    """Lead a person to the page that their role begins with, and the owner of a new installation to the first steps."""
+    if await wants_welcome(visit):
+        return visit.redirect("/welcome")
     return visit.redirect(landing(visit.role))
 
 

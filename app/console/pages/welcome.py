@@ -1,0 +1,59 @@
+"""Page for the owner of a new installation: oneself, the relay's key, prices, the first key. Can be left and resumed."""
+
+from starlette.responses import Response
+
+from app.console.navigation import landing
+from app.console.price_grid import price_grids
+from app.console.visit import PREFERENCE_S, Visit, signed_in
+from app.control import models
+from app.control.onboarding import first_steps, is_new
+from app.upstream.billing import points_to_micros
+
+LEFT_COOKIE = "imagegate_welcome"
+"""Cookie of a browser in which an owner has left the page, so that signing in leads elsewhere again."""
+
+
+async def show_welcome(visit: Visit) -> Response:
+    """Show the four steps. `test` in the address asks the relay, which takes up to half a minute."""
+    gateway, watch = visit.parts.gateway, visit.parts.relay
+    if gateway.sandbox:
+        return visit.redirect(landing(visit.role))
+    state = await watch.ask() if "test" in visit.query else await watch.look()
+    account, now_ms = state.account if state is not None else None, gateway.clock.now_ms()
+    rate = gateway.reconciliation.rules.micros_per_dollar
+    left = None if account is None or account.left_points is None else points_to_micros(account.left_points, rate)
+    catalog = await models.read_catalog(visit.database)
+    offered = state.offered if state is not None else None
+    return visit.render(
+        "welcome.html",
+        state=state,
+        left_micros=left,
+        has_relay_key=gateway.settings.upstream_api_key is not None,
+        address=gateway.upstream.base_url,
+        listed=[
+            (model, price_grids(model, now_ms), offered is None or model.id in offered)
+            for model in catalog.models.values()
+        ],
+        steps=await first_steps(visit.database, visit.user.user_id),
+        base_url=f"{visit.address}/v1",
+    )
+
+
+async def leave(visit: Visit) -> Response:
+    """Lead elsewhere from now on. The page stays where it is."""
+    answer = visit.redirect(landing(visit.role))
+    visit.set_cookie(answer, LEFT_COOKIE, "left", PREFERENCE_S)
+    return answer
+
+
+async def wants_welcome(visit: Visit) -> bool:
+    """True for an owner of a new installation who has not left the page."""
+    if visit.role != "owner" or visit.parts.gateway.sandbox or LEFT_COOKIE in visit.request.cookies:
+        return False
+    return await is_new(visit.database)
+
+
+routes = (
+    ("GET", "/welcome", signed_in(show_welcome, "owner", "reader")),
+    ("POST", "/welcome/leave", signed_in(leave, "owner")),
+)
