@@ -149,7 +149,7 @@ async def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 async with (
                     running_sandbox(SandboxOptions(RELAY_KEY, latency_scale=0.5)) as relay,
-                    running_gateway(Path(folder), relay.base_url) as running,
+                    running_gateway(Path(folder), relay.base_url, pictures_fetch_networks="127.0.0.0/8") as running,
                     httpx2.AsyncClient(base_url=running.url, timeout=60) as http,
                 ):
                     scene = Scene(running, http, {}, {})

@@ -60,6 +60,11 @@ async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
         await desk.page.wait_for_selector(".made img")
         await desk.page.wait_for_selector("#price .good a")  # Bought before: open it, free.
         await desk.check()
+        await desk.page.click(".job .links a[href*='/create/jobs/'] >> nth=0")
+        await desk.page.wait_for_selector(".compare img")
+        await desk.page.click(".zoom summary")
+        await desk.check()
+        await desk.page.go_back()
 
         await desk.page.click("a[href*='picture=']")
         await desk.page.wait_for_selector("#mask:not([hidden])")
@@ -77,9 +82,10 @@ async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
         letters = await desk.page.evaluate("btoa(sessionStorage.getItem('mask'))")
 
     sent = base64.b64decode(letters)
-    files = {file.field: file.sha256 for file in relay.sandbox.seen[-1].files}
-    assert files["mask"] == hashlib.sha256(sent).hexdigest()
-    assert hashlib.sha256(source()).hexdigest() in files.values()
+    files = [(file.field, file.sha256) for file in relay.sandbox.seen[-1].files]
+    assert ("mask", hashlib.sha256(sent).hexdigest()) in files
+    images = [digest for field, digest in files if field.startswith("image")]
+    assert images[0] == hashlib.sha256(source()).hexdigest() and len(images) == 2  # And the picture as a reference.
     mask = Image.open(io.BytesIO(sent))
     alpha = mask.getchannel("A")
     assert (mask.size, alpha.getpixel((0, 0)), alpha.getpixel((SIZE[0] // 2, SIZE[1] // 2))) == (SIZE, 255, 0)
