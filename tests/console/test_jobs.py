@@ -137,3 +137,11 @@ async def test_the_search_of_the_frame_finds_requests_keys_and_pictures(house: H
         answer = await house.get(f"/search?{httpx2.QueryParams({'q': text})}", "mia")
         assert (answer.status_code, answer.headers["location"]) == (303, f"/console{path}"), text
     assert key.id in (await house.get(f"/keys?q={key.id[:10]}", "mia")).text
+    people = {
+        "mia": f"/people/{house.users['mia']}",
+        "example.com": "/people?q=example.com&status=all",
+        "laptop": "/keys?q=laptop",
+    }
+    for text, path in people.items():
+        answer = await house.get(f"/search?q={text}", "olga")
+        assert (answer.headers["location"], (await house.get(path, "olga")).status_code) == (f"/console{path}", 200)

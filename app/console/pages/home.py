@@ -16,7 +16,9 @@ from app.console.visit import (
     local_path,
     signed_in,
 )
-from app.store import organization
+from app.control.people_lists import page_of_people
+from app.store.pages import Cursor
+from app.store.people_lists import PeopleFilter
 
 _REQUEST = re.compile(r"req_[0-9a-f]{28}")
 _PICTURE = re.compile(r"req_[0-9a-f]{28}_\d{1,3}")
@@ -41,10 +43,13 @@ async def search(visit: Visit) -> Response:
     if secret := _SECRET.fullmatch(text):  # Only its public part goes into an address.
         return visit.redirect("/keys", q=f"key_{secret[1]}" if secret[1] else secret[2])
     if text and has_page(visit, "/people") and not text.startswith("key_"):
-        async with visit.database.read() as connection:
-            found = await organization.user_ids_like(connection, text, limit=2)
-        if found:
-            return visit.redirect(f"/people/{found[0]}") if len(found) == 1 else visit.redirect("/people", q=text)
+        found = await page_of_people(
+            visit.database, visit.parts.gateway.zone, Cursor(limit=2), PeopleFilter(text, None)
+        )
+        if len(found.records) == 1:
+            return visit.redirect(f"/people/{found.records[0].user.id}")
+        if found.records:
+            return visit.redirect("/people", q=text, status="all")
     return visit.redirect("/keys", q=text)
 
 
