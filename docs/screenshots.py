@@ -7,8 +7,9 @@ import asyncio
 import io
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import httpx2  # noqa: E402  (a checkout need not be installed)
+import sqlalchemy as sa  # noqa: E402
 from PIL import Image  # noqa: E402
 from playwright.async_api import Browser, async_playwright  # noqa: E402
 
@@ -23,6 +25,7 @@ from app.console.pages import ROUTES  # noqa: E402
 from app.control.invitations import accept_invitation, invite  # noqa: E402
 from app.core.intervals import DAY_MS  # noqa: E402
 from app.sandbox import SandboxOptions, running_sandbox  # noqa: E402
+from app.store.tables import counters, limits  # noqa: E402
 from tests.browser.conftest import CHROMIUM  # noqa: E402
 from tests.databases import insert_usage  # noqa: E402
 from tests.gateways import RELAY_KEY, Running, running_gateway  # noqa: E402
@@ -72,6 +75,10 @@ class Scene:
     users: dict[str, str]
     newest: str = ""
     """Address below /console that the last purchase led to."""
+    bought: list[str] = field(default_factory=list)
+    """First pictures of what Lin bought."""
+    spent: Counter[str] = field(default_factory=Counter)
+    """Micros of this month that were never bought here, by person."""
 
     async def furnish(self, prompts: Sequence[str]) -> None:
         for name in PEOPLE:
@@ -79,13 +86,15 @@ class Scene:
             session = await accept_invitation(self.running.database, link.token, "correct horse battery", "Firefox")
             self.cookies[name], self.users[name] = session.token, session.user_id
         await self.running.limit("organization", "", "micros", "month", 400_000_000)
-        await self.running.limit("user", self.users["lin"], "micros", "month", 60_000_000)
+        await self.running.limit("user", self.users["lin"], "micros", "month", 150_000_000)
         await self.running.limit("user", self.users["noor"], "images", "day", 2)
         await self._past()
         for number, (prompt, shape) in enumerate(zip(prompts, SHAPES, strict=True)):
             await self._buy("noor" if number in (1, 3) else "lin", prompt, *shape)
-        await self.running.gateway.image_service.wait_until_idle()
         await self.running.gateway.taking.take_all()
+        await self._count_past()
+        headers = {"Cookie": f"imagegate={self.cookies['lin']}", "Origin": self.running.url}
+        await self.http.post("/console/pictures", data={"do": "share", "id": self.bought[::2]}, headers=headers)
 
     async def _buy(self, who: str, prompt: str, model: str, size: str, quality: str, n: int) -> None:
         fields = {"prompt": prompt, "model": model, "size": size, "quality": quality, "n": str(n)}
@@ -94,6 +103,8 @@ class Scene:
         answer = await self.http.post("/console/create", data=fields, headers=headers)
         if answer.status_code == 303:
             self.newest = answer.headers["location"].removeprefix("/console")
+            if who == "lin":
+                self.bought.append(f"{self.newest.partition('job=')[2]}_0")
             await self.running.gateway.image_service.wait_until_idle()
 
     async def _past(self) -> None:
@@ -106,6 +117,7 @@ class Scene:
                 ("lin", "noor")[number % 2],
                 ("gpt-image-1", "seedream-3.0", "flux-kontext-max")[number * 5 % 3],
             )
+            cost_micros = (400_000 + 310_000 * (number * 7 % 9)) * (1 + number % 3)
             await insert_usage(
                 self.running.database,
                 day=at.date().isoformat(),
@@ -118,8 +130,19 @@ class Scene:
                 quality="high" if model == "gpt-image-1" else "",
                 requests=1 + number % 3,
                 images=1 + number % 4,
-                cost_micros=(400_000 + 310_000 * (number * 7 % 9)) * (1 + number % 3),
+                cost_micros=cost_micros,
             )
+            if at.month == datetime.fromtimestamp(now_ms / 1000, UTC).month:
+                self.spent[who] += cost_micros
+
+    async def _count_past(self) -> None:
+        """Count that usage on the limits of money, as if it had been bought."""
+        past = {("organization", ""): self.spent.total(), ("user", self.users["lin"]): self.spent["lin"]}
+        for (scope, id), micros in past.items():
+            is_of = limits.c.scope == scope, limits.c.scope_id == id, limits.c.unit == "micros"
+            async with self.running.database.transaction() as connection:
+                change = sa.update(counters).where(counters.c.limit_id.in_(sa.select(limits.c.id).where(*is_of)))
+                await connection.execute(change.values(spent=counters.c.spent + micros))
 
 
 async def take(browser: Browser, scene: Scene, language: str) -> None:

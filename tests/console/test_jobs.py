@@ -125,7 +125,7 @@ async def test_the_search_of_the_frame_finds_requests_keys_and_pictures(house: H
     id = job_of(await made(house))
     key = house.keys["mia"]
     wanted = {
-        id: f"/create/jobs/{id}",
+        id: f"/requests/{id}",
         f"{id}_0": f"/pictures/{id}_0",
         key.key: f"/keys?q={key.id}",
         key.key[:12]: f"/keys?q={key.id[:10]}",

@@ -39,7 +39,7 @@ async def search(visit: Visit) -> Response:
     if _PICTURE.fullmatch(text):
         return visit.redirect(f"/pictures/{text}")
     if _REQUEST.fullmatch(text):
-        return visit.redirect(f"/requests/{text}" if has_page(visit, "/requests") else f"/create/jobs/{text}")
+        return visit.redirect(f"/requests/{text}")
     if secret := _SECRET.fullmatch(text):  # Only its public part goes into an address.
         return visit.redirect("/keys", q=f"key_{secret[1]}" if secret[1] else secret[2])
     if text and has_page(visit, "/people") and not text.startswith("key_"):
