@@ -154,13 +154,10 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = _image_service(settings, admission, context, replay, notes)
     notifier, heartbeat = notifier_from(settings), Heartbeat(processes, clock, gate.ensure)
-    alerting, backups = (
-        Alerting(database, notifier, zone, settings.currency),
-        backups_from(settings, data_dir, database),
-    )
-    recovery = Recovery(
-        processes, ledger, kept_answers, control_data, clock, zone, process_locks, heartbeat, listeners, replay.running
-    )
+    alerting = Alerting(database, notifier, zone, settings.currency)
+    alive = (clock, zone, process_locks, heartbeat, listeners, replay.running)
+    recovery = Recovery(processes, ledger, kept_answers, control_data, *alive)
+    backups = backups_from(settings, data_dir, database)
     working = (Reconciler(reconciliation), alerting, refusal_log, taking, library, backups, metrics)
     chores = chores_of(heartbeat, notes, gate, recovery, *working)
     own: dict[str, Any] = {"settings": settings, "currency": settings.currency, "zone": zone, "data_dir": data_dir}
