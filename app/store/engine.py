@@ -17,14 +17,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.core.actors import GATEWAY, Actor
 from app.errors import ConfigurationError, StorageFull, StoreUnavailable
 from app.store.journal import Journal, Revocation
+from app.store.sqlite import create_sqlite_engine
 from app.store.tables import organization
 
-BUSY_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 5.0
 SQLITE_FILE = "imagegate.db"
 
@@ -197,42 +197,13 @@ def open_database(where: DatabaseUrl, statement_timeout_s: float = STATEMENT_TIM
         from app.store.postgresql import create_engine  # asyncpg takes 5 MiB, which SQLite does not need.
 
         return Database(where, create_engine(where, statement_timeout_s))
-    url = sa.URL.create("sqlite+aiosqlite", database=str(where.path))
-    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-    sa.event.listen(engine.sync_engine, "connect", _sqlite_connected)
-    sa.event.listen(engine.sync_engine, "begin", _sqlite_begin)
-    return Database(where, engine)
+    assert where.path is not None
+    return Database(where, create_sqlite_engine(where.path))
 
 
 def insert(connection: AsyncConnection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """Make an INSERT with `on_conflict_do_...`, which SQLAlchemy has in each dialect only."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
-
-
-def _sqlite_connected(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # The driver would begin deferred transactions by itself.
-    cursor = connection.cursor()
-    for pragma in SQLITE_PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-SQLITE_PRAGMAS = (
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    "foreign_keys=ON",
-    "secure_delete=ON",  # What is deleted or replaced is overwritten, so that an erased prompt is in no free page.
-    f"busy_timeout={int(BUSY_TIMEOUT_S * 1000)}",
-)
-
-
-def _sqlite_begin(connection: sa.Connection) -> None:
-    """Begin a transaction; with writes an immediate one, because a deferred one fails with BUSY at its first write."""
-    options = connection.get_execution_options()
-    if options.get("imagegate_rebuild"):
-        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # Inside a transaction it does nothing.
-    writes = options.get("imagegate_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 AWAY = "The database of the gateway does not answer; nothing was bought. Try again in a few seconds."

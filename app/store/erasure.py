@@ -8,9 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store.engine import BUSY_TIMEOUT_S, Database
+from app.store.engine import Database
 from app.store.ledger.columns import OPEN
 from app.store.organization import User
+from app.store.sqlite import BUSY_TIMEOUT_S
 from app.store.tables import (
     admin_api_keys,
     alerts,

@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 import structlog
 
 from app.errors import StoreUnavailable
-from app.store.engine import AWAY, SQLITE_PRAGMAS, sqlite_error_kind, unavailability
+from app.store.engine import AWAY, sqlite_error_kind, unavailability
+from app.store.sqlite import SQLITE_PRAGMAS
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -1,5 +1,7 @@
-"""Errors of the drivers, told apart by code or class."""
+"""Errors of the drivers, told apart by code or class, and what a cancelled reader leaves."""
 
+import asyncio
+import gc
 import shutil
 import sqlite3
 from pathlib import Path
@@ -10,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.errors import StorageFull, StoreUnavailable
 from app.store.engine import Database, DatabaseUrl, open_database
+from app.store.erasure import ErasureRows
 from app.store.writer import Writer
 
 
@@ -55,4 +58,30 @@ async def test_the_path_of_a_database_may_hold_what_means_something_in_a_url(
             assert (await connection.execute(sa.text("SELECT revision FROM organization"))).scalar_one() == 7
     finally:
         await writer.close()
+        await database.close()
+
+
+async def test_a_reader_that_is_cancelled_leaves_no_snapshot_that_keeps_the_log(tmp_path: Path) -> None:
+    database = open_database(DatabaseUrl.of(None, tmp_path))
+    async with database.transaction() as connection:
+        await connection.execute(sa.text("CREATE TABLE numbers (number INTEGER)"))
+        await connection.execute(sa.text("INSERT INTO numbers VALUES (1)"))
+
+    async def read() -> None:
+        async with database.read() as connection:
+            for _ in range(3):
+                await connection.execute(sa.text("SELECT number FROM numbers"))
+
+    gc.disable()  # A collection would end the snapshots of lost cursors.
+    try:
+        for number in range(60):
+            reader = asyncio.create_task(read())
+            await asyncio.sleep(number / 10_000)
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            async with database.transaction() as connection:
+                await connection.execute(sa.text("UPDATE numbers SET number = number + 1"))
+            assert await ErasureRows(database, "nobody").overwrite()
+    finally:
+        gc.enable()
         await database.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import StoreUnavailable
-from app.store.engine import BUSY_TIMEOUT_S
+from app.store.sqlite import BUSY_TIMEOUT_S
 from app.store.writer import BATCH_MAX, Writer
 
 
