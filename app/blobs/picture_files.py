@@ -17,11 +17,12 @@ DIGEST_PATTERN = "[0-9a-f]" * 64
 """Pattern of the names of pictures."""
 UNFINISHED = "unfinished-"
 """Begin of the name of a file that is being written; a crash can leave one behind."""
-UNFINISHED_S = 3600.0
+UNFINISHED_S = 180.0
+"""Longest time in which a file is written; an older one was left by a process that died."""
 FULL = "The disk takes no pictures of stored answers; the answers keep them until it does."
 
 
-ASIDE_S = 600.0
+ASIDE_S = 180.0
 """Longest time that a removal takes; a file set aside for longer was left by a process that died."""
 Unnamed = Callable[[Sequence[str]], Awaitable[Sequence[str]]]
 """Query for those of some digests that no row names."""

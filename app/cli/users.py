@@ -115,7 +115,7 @@ async def erase(ctx: ApiContext, name: Name, yes: Yes = False) -> None:
             say(f"imagegate: {gone['requests']} requests and {gone['pictures']} pictures are left.")
     ctx.out.one(_ERASED, gone)
     if gone["status"] == "begun" and not ctx.out.is_json:
-        say("A running gateway erases within two minutes what was under way; after that the status is `ended`.")
+        say("A running gateway erases within six minutes what was under way; after that the status is `ended`.")
 
 
 @command(app, "delete")

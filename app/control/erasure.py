@@ -28,8 +28,9 @@ from app.store.organization import User, find_user, update_user
 from app.store.results import ResultRows
 from app.store.tables import admin_api_keys, api_keys
 
-GRACE_MS = MINUTE_MS
-"""Time in which the gateways write what they still have in memory, like refusals."""
+GRACE_MS = 5 * MINUTE_MS
+"""Time in which the gateways write what they still have in memory, like refusals, and after which files that a process which died
+has left unfinished or set aside are old enough to be removed (`app/blobs/picture_files.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,9 +135,6 @@ class PictureRows:
                 if not await _update_untaken(connection, answer.request_id, created_at_ms=results.c.created_at_ms):
                     continue
                 recorded.append(answer.request_id)
-                if link_only := sum(cut.length == LINK_ONLY for cut in answer.cuts):
-                    of_request = requests.c.id == answer.request_id
-                    await connection.execute(sa.update(requests).where(of_request).values(link_only=link_only))
                 if answer.pictures:
                     words = await _words_of(connection, answer.request_id)
                     rows = [asdict(picture) | {"c2pa": int(picture.c2pa)} | words for picture in answer.pictures]
@@ -146,13 +143,20 @@ class PictureRows:
 
     async def finish(self, answers: Sequence[TakenAnswer]) -> list[str]:
         """Keep of these answers only what is left without their pictures, whose rows and files are there for certain; returns the
-        requests. Left out are the same as in `record`, and those of which a picture was deleted meanwhile."""
+        requests. Left out are the same as in `record`, and those of which a picture was deleted meanwhile. A picture that an
+        earlier try has recorded is kept, though its link leads to nothing now."""
         finished = []
         async with self.database.transaction() as connection:
             for answer in answers:
                 left = {} if answer.body is None else {"body": answer.body, "body_bytes": len(answer.body)}
-                if await _update_untaken(connection, answer.request_id, cuts=list(answer.cuts), **left):
+                of_request = sa.select(pictures.c.index).where(pictures.c.request_id == answer.request_id)
+                kept = set((await connection.execute(of_request)).scalars())
+                cuts = [Cut(0, 0, c.picture) if c.length == LINK_ONLY and c.picture in kept else c for c in answer.cuts]
+                if await _update_untaken(connection, answer.request_id, cuts=cuts, **left):
                     finished.append(answer.request_id)
+                    if link_only := sum(cut.length == LINK_ONLY for cut in cuts):
+                        request = requests.c.id == answer.request_id
+                        await connection.execute(sa.update(requests).where(request).values(link_only=link_only))
         return finished
 
     async def of_request(self, request_id: str) -> list[PictureRecord]:
@@ -165,8 +169,7 @@ class PictureRows:
 
     async def count(self) -> int:
         async with self.database.read() as connection:
-            count: int = (await connection.execute(sa.select(sa.func.count()).select_from(pictures))).scalar_one()
-            return count
+            return int((await connection.execute(sa.select(sa.func.count()).select_from(pictures))).scalar_one())
 
     async def count_link_only(self) -> int:
         """Count the pictures of all requests that are not kept, because the relay's link was all there was. Reads all requests."""

@@ -14,7 +14,7 @@ from app.control import usage
 from app.control.alerts import AlertFilter, NewAlert, create_alert, page_of_alerts
 from app.control.audit import audit
 from app.control.deletion import delete_user
-from app.control.erasure import Erasure
+from app.control.erasure import GRACE_MS, Erasure
 from app.control.keys import change_key, get_key, show_key
 from app.control.limits import ScopeRef
 from app.control.people import UserChange, modify_user
@@ -150,7 +150,7 @@ async def test_an_erasure_that_dies_is_finished_by_the_next_call_or_the_chore(ne
         begun_ms = (
             await connection.execute(sa.select(users.c.erased_at_ms).where(users.c.id == halfway.user.id))
         ).scalar_one()
-        before = sa.update(users).where(users.c.id == halfway.user.id).values(erased_at_ms=begun_ms - 60_000)
+        before = sa.update(users).where(users.c.id == halfway.user.id).values(erased_at_ms=begun_ms - GRACE_MS)
         await connection.execute(before)
     early = await erasure.preview(halfway.user.id)
     await erasure.turn()

@@ -26,7 +26,9 @@ def answer_violations(
                 # A link of the relay is sent where this gateway or its database was in no state to fetch it.
                 forms = (picture.form for picture in one.pictures)
                 of = (one.pictures[0].request_id, "served" if one.served else "bought", *forms)
-                bodies.setdefault(of, set()).add(one.sha256)
+                # What is served is made of the stored answer or, once they are kept, of the pictures alone.
+                shown = " ".join(picture.sha256 for picture in one.pictures) if one.served else one.sha256
+                bodies.setdefault(of, set()).add(shown)
     found += [
         Violation(f"the picture of {id} was sent with {len(hashes)} different bodies", (id,))
         for (id, *_), hashes in bodies.items()
@@ -38,7 +40,7 @@ def answer_violations(
 def _violations(call: Call, one: Try, seen: Snapshot, key: Key) -> list[Violation]:
     about = (f"try {one.count} of {call.name}", tuple({picture.request_id for picture in one.pictures}))
     found = []
-    allowed = (ALLOWED_KEYED if call.idempotency_key else ALLOWED) | ({401} if key.is_erased else set())
+    allowed = (ALLOWED_KEYED if call.idempotency_key else ALLOWED) | ({401, 410} if key.is_erased else set())
     if one.status and one.status not in allowed:
         found.append(f"was answered {one.status} ({one.code})")
     if one.status == 200 and one.error.startswith("unreadable"):

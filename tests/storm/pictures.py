@@ -1,6 +1,7 @@
 """Pictures of the storm's relay; each names the request it was made for."""
 
 import base64
+import hashlib
 import json
 import random
 import re
@@ -35,11 +36,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Content of a picture. `marker` is empty for a link of the gateway, which names the request only."""
+    """Content of a picture. `marker` is empty for a link of the gateway, which names the request only; so is `sha256`."""
 
     marker: str
     request_id: str
     form: Form = "base64"
+    sha256: str = ""
 
 
 def draw(asked: Asked, number: int, size_bytes: int, random_: random.Random) -> str:
@@ -75,4 +77,4 @@ def recognise_bytes(picture: bytes) -> Seen:
     if not picture.startswith(_PNG):
         raise ValueError("not a picture")
     told = json.loads(picture[len(_PNG) :].split(b"\n", 1)[0])
-    return Seen(told["marker"], told["request_id"])
+    return Seen(told["marker"], told["request_id"], sha256=hashlib.sha256(picture).hexdigest())

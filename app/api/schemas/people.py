@@ -122,7 +122,7 @@ class UserErasureOut(AnswerModel, json_schema_extra={"example": _ERASURE}):
     name: str = Field(description="The name, and the pseudonym once it took its place.")
     pseudonym: str = Field(description="Name under which the money stays.")
     status: Literal["none", "begun", "ended"] = Field(
-        description="`begun`: the gateway still erases what was under way; it ends after a minute at the earliest."
+        description="`begun`: the gateway still erases what was under way; it ends after five minutes at the earliest."
     )
     has_more: bool = Field(description="Not all was gone through yet.")
     requests: int
