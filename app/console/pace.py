@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from app.control.limits import LimitState
 from app.core.intervals import DAY_MS, bounds_ms
+from app.core.money import HUNDREDTH_MICROS
 
 RECENT_DAYS = 7
 
@@ -42,11 +43,16 @@ def pace_of(state: LimitState, recent_micros: int, now_ms: int, zone: ZoneInfo) 
     return Pace(
         amount,
         used,
-        fair_micros=amount * (now_ms - starts_ms) // whole_ms,
-        per_day_micros=amount * DAY_MS // whole_ms,
+        fair_micros=_hundredths(amount * (now_ms - starts_ms) // whole_ms),
+        per_day_micros=_hundredths(amount * DAY_MS // whole_ms),
         used_up_ms=None if lasts else used_up_ms,
         resets_ms=ends_ms,
     )
+
+
+def _hundredths(amount_micros: int) -> int:
+    """Round down to hundredths of the currency: what is only a guide needs no more."""
+    return amount_micros - amount_micros % HUNDREDTH_MICROS
 
 
 def recent_micros(costs: Mapping[str, int], today: date) -> int:

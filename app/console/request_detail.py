@@ -109,7 +109,7 @@ def timeline(found: RequestRecord, notes: RequestNotes) -> list[Moment]:
         ("stored", notes.stored_at_ms),
         (found.state, found.ended_at_ms),
         ("delivered", notes.delivered_at_ms),
-        ("tried", notes.tried_at_ms),
+        ("tried", notes.tried_at_ms if notes.tries > 1 else None),
     ]
     known = sorted(((name, at_ms) for name, at_ms in times if at_ms is not None), key=lambda each: each[1])
     before = [None, *(at_ms for _, at_ms in known)]

@@ -15,7 +15,7 @@ from tests.console.conftest import House
 from tests.console.test_requests import add_unknown
 from tests.databases import insert
 
-UTC = ZoneInfo("UTC")
+UTC, UNIT = ZoneInfo("UTC"), 1_000_000
 NOON_MS = 1_794_960_000_000 + DAY_MS // 2
 """Noon of 18 November 2026: 17.5 days of the month have passed, and 12.5 are to come."""
 
@@ -66,7 +66,7 @@ def state(amount: int, spent: int, interval: Interval = "month", unit: str = "mi
 def test_a_limit_is_used_up_where_the_pace_leads(
     amount: int, spent: int, per_day: int, days_left: float | None
 ) -> None:
-    pace = pace_of(state(amount, spent), per_day, NOON_MS, UTC)
+    pace = pace_of(state(amount * UNIT, spent * UNIT), per_day * UNIT, NOON_MS, UTC)
 
     if spent == 175:  # Exactly at its end.
         assert pace.used_up_ms is None
@@ -74,7 +74,7 @@ def test_a_limit_is_used_up_where_the_pace_leads(
         assert (pace.used_up_ms is not None) == (spent == 176)
     else:
         assert pace.used_up_ms == NOON_MS
-    assert pace.fair_micros == 175 and pace.per_day_micros == 10
+    assert pace.fair_micros == 175 * UNIT and pace.per_day_micros == 10 * UNIT
 
 
 def test_a_lifetime_has_no_fair_pace_but_an_end() -> None:

@@ -8,6 +8,8 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
+from app.control.prices import PriceEntry, set_price
+from app.core.pricing import PerImage
 from app.store.ledger import corrections
 from app.store.ledger.corrections import late
 from app.store.tables import requests
@@ -96,13 +98,13 @@ async def test_an_edit_shows_the_picture_that_it_began_with_to_whoever_has_it(ho
 
 
 async def test_one_request_tells_its_arithmetic_and_its_times(house: House) -> None:
+    price = PriceEntry("gpt-image-1", PerImage(830_000), "generation", "1024x1024", "high")
+    await set_price(house.running.database, house.running.gateway.zone, price)
     id = await request_id_of(house, "mia", n=2, quality="high")
-    [row] = [row for row in await house.running.rows() if row["id"] == id]
 
     text = (await house.get(f"/requests/{id}", "rita")).text
 
-    unit = Decimal(row["cost_micros"]) / 2 / 1_000_000
-    assert f"2 × 1024x1024 high × {unit:.2f} = {2 * unit:.2f} CNY" in text and "price of " in text
+    assert "2 × 1024x1024 high × 0.83 = 1.66 CNY" in text and "price of " in text
     for moment in ("Arrived", "Price held", "Sent to the relay", "Answer stored", "Settled"):
         assert moment in text, moment
 
@@ -136,17 +138,26 @@ async def test_lists_are_paged_and_stay_text(house: House) -> None:
         await insert_request(house.running.database, house.users["max"], house.keys["max"].id, **sent, model=NASTY)
     told = {"at_ms": now_ms - 60, "message": NASTY, "limit": NASTY, "id": "req_r", "model": NASTY, "error_code": NASTY}
     await insert_refusal(house.running.database, house.users["max"], house.keys["max"].id, **told)
+    unread = {"id": "req_s", "limit": None, "model": None, "operation": None, "error_code": "model_not_found"}
+    await insert_refusal(house.running.database, house.users["max"], house.keys["max"].id, **told | unread)
 
     first = (await house.get("/requests", "olga")).text
     assert "50 of at least 51" in first and NASTY not in first
     after = first.partition("after=")[2].partition("&")[0].partition('"')[0]
     rest = (await house.get(f"/requests?after={after}", "olga")).text
 
-    assert "req_50" in rest and "req_r" in rest and '/requests/req_49"' not in rest and NASTY not in rest
+    assert (
+        "req_50" in rest
+        and "req_r" in rest
+        and "req_s" in rest
+        and '/requests/req_49"' not in rest
+        and NASTY not in rest
+    )
     assert (await house.get("/requests?after=%00", "olga")).status_code == 404
     for after in ("x", "1.", "9" * 30 + ".req", "-1.req"):
         assert (await house.get(f"/requests?after={after}&cost=x&seconds=²&since=x&until=9", "olga")).status_code == 200
     assert NASTY not in (await house.get("/requests/req_r", "olga")).text
+    assert "There is no model of that name here." in (await house.get("/requests/req_s", "olga")).text
 
 
 @pytest.mark.parametrize(

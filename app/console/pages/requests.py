@@ -27,7 +27,7 @@ from app.store.refusals import RefusalRecord
 from app.store.request_details import key_names
 
 ROWS = 50
-SHOTS_MAX = 4
+SHOTS_MAX = 3
 CODES = ("insufficient_quota", "rate_limit_exceeded", "model_not_allowed", "content_policy_violation")
 """Error codes that the form suggests."""
 OWNERS_DECIDE = _("Owners decide about unknown requests. Ask one of them.")
