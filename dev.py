@@ -77,7 +77,8 @@ def check(_options: list[str]) -> None:
 
 
 def test(options: list[str]) -> NoReturn:
-    """Run the checks, then the tests: on all cores unless options for pytest are given.
+    """Run the checks, then the tests: in a process more than there are cores, as each waits a fifth of its time, unless options for
+    pytest are given.
 
     Tests marked `slow` run with `--all` only. The tests of a file stay in one process, because they share servers.
     """
@@ -88,7 +89,11 @@ def test(options: list[str]) -> NoReturn:
     selected = [] if "--all" in options else ["-m", "not slow"]
     given = [option for option in options if option != "--all"]
     say("pytest")
-    become("pytest", *selected, *(given or ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]))
+    become(
+        "pytest",
+        *selected,
+        *(given or ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder"]),
+    )
 
 
 def storm(options: list[str]) -> NoReturn:

@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -56,8 +57,20 @@ structlog.configure(
 )
 
 
+TESTS = Path(__file__).parent
+TWINS = ("api", "cli", "console")
+"""Folders whose tests run on PostgreSQL with `--all` only: those of `control` and `store` run the same statements there always."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: one that begins when all others are done keeps a single core busy."""
+    """Mark twins on PostgreSQL as slow. Files with slow tests come first: one that begins when all others are done keeps a single
+    core busy."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in TWINS and callspec is not None and callspec.params.get("database_kind") == "postgres":
+            item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
