@@ -11,6 +11,7 @@ from app.console.visit import Visit, signed_in
 from app.control.relay_health import ROWS_MAX, relay_health
 from app.control.relay_watch import RelayState
 from app.control.usage import report
+from app.store.backups import BackupRows
 from app.store.schema import schema_state
 from app.upstream.billing import points_to_micros
 
@@ -42,6 +43,8 @@ async def show_relays(visit: Visit) -> Response:
         disk=disk,
         schema=(await schema_state(visit.database)).current,
         rows_max=ROWS_MAX,
+        backup_ms=(await BackupRows(visit.database).last()).at_ms,
+        now_ms=now_ms,
     )
 
 
