@@ -154,7 +154,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = _image_service(settings, admission, context, replay, notes)
     notifier, heartbeat = notifier_from(settings), Heartbeat(processes, clock, gate.ensure)
-    alerting = Alerting(database, notifier, zone, settings.currency)
+    alerting = Alerting(database, notifier, zone, settings.currency, settings.public_url)
     alive = (clock, zone, process_locks, heartbeat, listeners, replay.running)
     recovery = Recovery(processes, ledger, kept_answers, control_data, *alive)
     backups = backups_from(settings, data_dir, database)

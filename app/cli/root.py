@@ -27,6 +27,7 @@ from app.cli import (
     serve,
     service_accounts,
     sessions,
+    statements,
     usage,
     users_import,
 )
@@ -54,6 +55,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(price_book.app, name="prices")  # The same group, with what works on the whole book.
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(usage.app)
+app.add_typer(statements.app, name="statements")
 app.add_typer(requests.app, name="requests")
 app.add_typer(pictures.app, name="pictures")
 app.add_typer(reconcile.app)

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-SERIES_MAX = 6
+from app.control.usage import SERIES_MAX
+
 HEIGHT = 100.0
 WIDTH_SHARE = 0.72
 """Part of a day's width that its bar takes."""
@@ -41,21 +42,24 @@ class Chart:
     top: int
 
 
-def stacked(days: Sequence[str], values: Mapping[tuple[str, str], int]) -> Chart:
-    """Make a chart of values by (day, name). Negative sums of a day, which corrections can leave, have no bar."""
+def stacked(days: Sequence[str], values: Mapping[tuple[str, str], int], rest: Mapping[str, int] | None = None) -> Chart:
+    """Make a chart of values by (day, name); `rest` has by day what belongs to no name. Negative sums of a day, which corrections
+    can leave, have no bar."""
     by_name: defaultdict[str, int] = defaultdict(int)
     for (_, name), value in values.items():
         by_name[name] += value
     ranked = sorted(by_name, key=lambda name: (-by_name[name], name))
-    few = ranked if len(ranked) <= SERIES_MAX else ranked[: SERIES_MAX - 1]
+    few = ranked if len(ranked) + bool(rest) <= SERIES_MAX else ranked[: SERIES_MAX - 1]
+    has_rest = bool(rest) or len(few) < len(ranked)
     place = {name: few.index(name) if name in few else len(few) for name in ranked}
-    cells: dict[str, list[int]] = {day: [0] * (len(few) + (len(few) < len(ranked))) for day in days}
+    cells: dict[str, list[int]] = {day: [0] * (len(few) + has_rest) for day in days}
     for (day, name), value in values.items():
         cells[day][place[name]] += value
+    for day, value in (rest or {}).items():
+        cells[day][-1] += value
     top = _round_up(max((sum(max(value, 0) for value in row) for row in cells.values()), default=0))
     bars = tuple(_bar(day, at, row, top) for at, (day, row) in enumerate(cells.items()))
-    rest = len(few) < len(ranked)
-    names = (*few, "") if rest else tuple(few)
+    names = (*few, "") if has_rest else tuple(few)
     sums = tuple(sum(row[at] for row in cells.values()) for at in range(len(names)))
     return Chart(names, sums, bars, top)
 

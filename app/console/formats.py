@@ -57,6 +57,19 @@ class Formats:
             return f"{sign}{_SIGNS[self.currency]}{self.amount(abs(micros))}"
         return f"{self.amount(micros)} {self.currency}"
 
+    def signed(self, micros: int, places: int = 2) -> str:
+        """Write a difference, with its sign, without its currency."""
+        return f"{'+' if micros > 0 else ''}{self.amount(micros, places)}"
+
+    def signed_money(self, micros: int) -> str:
+        """Write a difference, with its sign and its currency."""
+        return f"{'+' if micros > 0 else ''}{self.money(micros)}"
+
+    def month(self, month: str) -> str:
+        """Write a month like `2026-11`: `Nov 2026`, and in Chinese `2026年11月`."""
+        year, number = month.split("-")
+        return f"{int(year)}年{int(number)}月" if self.language == "zh" else f"{_MONTHS[int(number) - 1]} {year}"
+
     def day(self, day: str | date) -> str:
         """Write a day: `29 Nov 2026`, and in Chinese `2026年11月29日`."""
         found = date.fromisoformat(day) if isinstance(day, str) else day

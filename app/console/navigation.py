@@ -31,7 +31,7 @@ DESTINATIONS = (
     Destination("/create", _("Create"), "create", ("owner", "member")),
     Destination("/pictures", _("Pictures"), "pictures"),
     Destination("/requests", _("Requests"), "requests", STAFF),
-    Destination("/usage", _("Usage"), "usage"),
+    Destination("/usage", _("Usage"), "usage", also="/statement"),
     Destination("/keys", _("Keys"), "keys"),
     Destination("/people", _("People"), "people", STAFF, also="/projects"),
     Destination("/limits", _("Limits"), "limits", STAFF),

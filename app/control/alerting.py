@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.chores import Chore, WhenFit
+from app.control.weekly_notes import WeeklyNotes
 from app.core.alerts import Alert, message
 from app.core.intervals import local_day
 from app.notify.notifier import NotDelivered, Notifier
@@ -29,19 +30,25 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Alerting:
-    """Two chores: `fire_reached` fires alerts, `deliver` sends their messages. A turn without alerts costs one query."""
+    """Chores that write to people: `fire_reached` fires alerts, `deliver` sends their messages, and weekly notes have one of their
+    own. A turn without alerts costs one query. `public_url` is the setting, for links."""
 
     database: Database
     notifier: Notifier
     zone: ZoneInfo
     currency: str
+    public_url: str | None
     _older: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict, init=False)
     """Sum of the days before yesterday and the instant (ms) it expires, by alert, first day and day after the last."""
 
     def chores(self, when_fit: WhenFit) -> tuple[Chore, ...]:
         """Make the chores, which run while `when_fit` lets them."""
-        fire, deliver = when_fit(self.fire_reached), when_fit(self.deliver)
-        return Chore("alerts", fire, every_s=3.0), Chore("alert messages", deliver, every_s=3.0)
+        notes = WeeklyNotes(self.database, self.notifier, self.zone, self.currency, self.public_url)
+        return (
+            Chore("alerts", when_fit(self.fire_reached), every_s=3.0),
+            Chore("alert messages", when_fit(self.deliver), every_s=3.0),
+            Chore("weekly notes", when_fit(notes.turn), every_s=60.0, first_after_s=30.0),
+        )
 
     async def fire_reached(self) -> int:
         """Fire every alert whose threshold is reached; returns how many. Raises GatewayError."""

@@ -80,7 +80,8 @@ def _of_rows(differing: list[UsageDifference], zone: ZoneInfo) -> list[Differenc
 def _row_name(key: dict[str, Any], zone: ZoneInfo) -> str:
     starts, *names = key
     named = ", ".join(str(key[name]) for name in names if key[name])
-    return f"{starts.removesuffix('_at_ms')} {iso(key[starts], zone)}, {named}"
+    when = key[starts] if starts == "day" else iso(key[starts], zone)
+    return f"{starts.removesuffix('_at_ms')} {when}, {named}"
 
 
 def _of_days(days: list[tuple[int, str]], zone: ZoneInfo) -> list[Difference]:

@@ -112,7 +112,7 @@ async def _spent_micros(
     connection: AsyncConnection, by: Dimension, now_ms: int, zone: ZoneInfo, only: Mapping[Dimension, str] | None = None
 ) -> dict[str, int]:
     first = local_day(bounds_ms("month", now_ms, zone)[0], zone)
-    rows = await usage.report(connection, [by], first, None, only or {})
+    rows = await usage.report(connection, [by], usage.UsageSpan(first, None, only or {}))
     return {row.names[0][1]: row.sums.cost_micros for row in rows}
 
 

@@ -1,9 +1,13 @@
 """Usage reports: requests, images, tokens and cost by any dimensions."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import get_args
 from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.dates import day, start_of_day_ms
 from app.control.names import quoted
@@ -11,10 +15,12 @@ from app.errors import InvalidValue
 from app.store import usage as store
 from app.store.duplicates import Names, duplicates_report
 from app.store.engine import Database
-from app.store.usage import Dimension, DuplicateSums, Sums, UsageRow
+from app.store.usage import Dimension, DuplicateSums, Sums, UsageRow, UsageSpan
 
 UTC = ZoneInfo("UTC")
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
+SERIES_MAX = 6
+"""Most series of a chart, with the one of all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,22 @@ class UsageReport:
     rows: tuple[UsageRow, ...]
     total: Sums
     duplicates: DuplicateSums
+
+
+@dataclass(frozen=True, slots=True)
+class UsageOverview:
+    """Usage of a period for a page: the first rows of a table by dimensions (`is_cut`: there are more), the total of all, and the
+    cost of each day. `series` has name and id of the dearest values of `series_dimension`; an entry of `days` is a local day, the
+    cost of all in micros, and that of each of the series. `chosen` names the values of the filter."""
+
+    by: tuple[Dimension, ...]
+    rows: tuple[UsageRow, ...]
+    is_cut: bool
+    total: Sums
+    series_dimension: Dimension
+    series: tuple[tuple[str, str], ...]
+    days: tuple[tuple[str, int, tuple[int, ...]], ...]
+    chosen: Mapping[Dimension, str]
 
 
 async def report(
@@ -47,10 +69,10 @@ async def report(
         message = f"Nothing lies between since {since} and until {until}: the day of until is not part of the report."
         raise InvalidValue(message, param="until")
     async with database.read() as connection:
-        rows = await store.report(connection, dimensions, since, until, only or {})
+        rows = await store.report(connection, dimensions, UsageSpan(since, until, only or {}))
         repeated = await duplicates_report(connection, dimensions, since_ms, until_ms, zone) if only is None else {}
-    total, duplicates = sum((row.sums for row in rows), Sums()), sum(repeated.values(), DuplicateSums())
-    return UsageReport(dimensions, tuple(_merged(rows, repeated, dimensions)), total, duplicates)
+    duplicates = sum(repeated.values(), DuplicateSums())
+    return UsageReport(dimensions, tuple(_merged(rows, repeated, dimensions)), total_of(rows), duplicates)
 
 
 def _bound(text: str | None, field: str, zone: ZoneInfo) -> tuple[str | None, int | None]:
@@ -70,18 +92,50 @@ def _merged(
     return merged
 
 
-def regrouped(found: UsageReport, by: Sequence[Dimension]) -> UsageReport:
-    """Sum a report by some of its dimensions, without reading the roll-up again. Duplicates are left out. Rows are sorted as those
-    of `report`."""
-    places = [found.by.index(name) for name in by]
-    sums: dict[Names, Sums] = {}
-    for row in found.rows:
-        names = tuple(row.names[place] for place in places)
-        sums[names] = sums.get(names, Sums()) + row.sums
-    days = [list(by).index("day")] if "day" in by else []
-    rows = [UsageRow(names, total) for names, total in sums.items()]
-    rows.sort(key=lambda row: ([row.names[at] for at in days], -row.sums.cost_micros, [id for _, id in row.names]))
-    return UsageReport(tuple(by), tuple(rows), found.total, DuplicateSums())
+async def overview(database: Database, by: Sequence[Dimension], span: UsageSpan, rows_max: int) -> UsageOverview:
+    """Read what a page about a period shows, in one snapshot. `span` has both bounds.
+
+    Days are read apart from the other dimensions: a month of 1,000 people has a hundred thousand groups by day and a few thousand
+    without it.
+    """
+    groups = tuple(name for name in by if name != "day") or ("model",)
+    async with database.read() as connection:
+        found = await store.report(connection, groups, span)
+        series = _dearest(found)
+        days = await store.daily_costs(connection, groups[0], [id for _, id in series], span)
+        rows = await _first_days(connection, by, span, rows_max) if "day" in by else found
+        # Only where there is usage: a member learns no name of what they never used.
+        chosen = await store.names_of(connection, span.only) if found else span.only
+    shown, is_cut = tuple(rows[:rows_max]), len(rows) > rows_max
+    return UsageOverview(tuple(by), shown, is_cut, total_of(found), groups[0], series, tuple(days), chosen)
+
+
+def total_of(rows: Sequence[UsageRow]) -> Sums:
+    return Sums(*(sum(getattr(row.sums, name) for row in rows) for name in Sums.__slots__))
+
+
+def _dearest(rows: Sequence[UsageRow]) -> tuple[tuple[str, str], ...]:
+    """Return name and id of the values of the first dimension that cost most: all of them if they are few."""
+    costs: dict[tuple[str, str], int] = defaultdict(int)
+    for row in rows:
+        costs[row.names[0]] += row.sums.cost_micros
+    ranked = sorted(costs, key=lambda name: (-costs[name], name))
+    return tuple(ranked if len(ranked) <= SERIES_MAX else ranked[: SERIES_MAX - 1])
+
+
+async def _first_days(
+    connection: AsyncConnection, by: Sequence[Dimension], span: UsageSpan, rows_max: int
+) -> list[UsageRow]:
+    """Read the rows of the first days, as many as it takes for more than `rows_max` rows."""
+    assert span.since is not None and span.until is not None
+    rows: list[UsageRow] = []
+    start, end, width = date.fromisoformat(span.since), date.fromisoformat(span.until), 1
+    while start < end and len(rows) <= rows_max:
+        following = min(start + timedelta(days=width), end)
+        part = replace(span, since=start.isoformat(), until=following.isoformat())
+        rows += await store.report(connection, by, part)
+        start, width = following, width * 2
+    return rows
 
 
 def _dimensions(by: Sequence[str]) -> tuple[Dimension, ...]:

@@ -19,6 +19,7 @@ from app.store.tables import (
     usage,
     usage_days,
     usage_hours,
+    usage_local_days,
     usage_series,
     users,
 )
@@ -86,18 +87,22 @@ async def usage_differences(connection: AsyncConnection) -> list[UsageDifference
 
 
 async def rolled_up_differences(connection: AsyncConnection) -> list[UsageDifference]:
-    """List rows of the roll-ups by UTC hour and UTC day that differ from the sum of the first roll-up."""
-    by_hour = await _rolled_up(connection, usage_hours, "hour_at_ms", HOUR_MS)
-    return [*by_hour, *await _rolled_up(connection, usage_days, "day_at_ms", DAY_MS)]
+    """List rows of the roll-ups by UTC hour, UTC day and local day that differ from the sum of the first roll-up."""
+    at_ms = usage.c.hour_at_ms
+    return [
+        *await _rolled_up(connection, usage_hours, (at_ms - at_ms % HOUR_MS).label("hour_at_ms")),
+        *await _rolled_up(connection, usage_days, (at_ms - at_ms % DAY_MS).label("day_at_ms")),
+        *await _rolled_up(connection, usage_local_days, usage.c.day, usage.c.quality),
+    ]
 
 
-async def _rolled_up(connection: AsyncConnection, table: sa.Table, starts: str, width_ms: int) -> list[UsageDifference]:
-    at_ms, names = usage.c.hour_at_ms, (starts, *_SERIES)
-    key = [(at_ms - at_ms % width_ms).label(starts), *usage.c[_SERIES]]
+async def _rolled_up(connection: AsyncConnection, table: sa.Table, starts: Any, *more: Any) -> list[UsageDifference]:
+    own = tuple(str(column.name) for column in (starts, *more))
+    key, names = [starts, *more, *usage.c[_SERIES]], (*own, *_SERIES)
     expected = sa.select(*key, *_sides("expected", [sa.func.sum(usage.c[name]) for name in SUMS])).group_by(*key)
     # An outer join: a row with an unknown series has no key, and so differs.
     joined = table.outerjoin(usage_series, usage_series.c.id == table.c.series_id)
-    columns = [table.c[starts], *usage_series.c[_SERIES], *_sides("found", [table.c[name] for name in SUMS])]
+    columns = [*table.c[own], *usage_series.c[_SERIES], *_sides("found", [table.c[name] for name in SUMS])]
     return await _differing(connection, names, expected, sa.select(*columns).select_from(joined))
 
 

@@ -26,7 +26,9 @@ from app.store.tables import (
     refusals,
     requests,
     results,
+    statements,
     users,
+    weekly_notes,
 )
 
 STEP = 500
@@ -130,15 +132,15 @@ class ErasureRows:
         return await self._ids(sa.select(pictures.c.id).where(pictures.c.user_id == self.user_id).limit(STEP))
 
     async def refusals(self) -> None:
-        """Erase the words of refusals and of requests for more, and what retries look up."""
+        """Erase the words of refusals and of requests for more, what retries look up, and where the weekly note goes."""
         keys = sa.select(api_keys.c.id).where(api_keys.c.user_id == self.user_id)
         own = sa.and_(refusal_log.c.user_id == self.user_id, refusal_log.c.message != ERASED)
-        erased = {"message": ERASED, "limit": None, "model": None}
         asked = sa.update(limit_increases).where(limit_increases.c.user_id == self.user_id)
         async with self.database.transaction() as connection:
             await connection.execute(sa.delete(refusals).where(refusals.c.api_key_id.in_(keys)))
-            await connection.execute(sa.update(refusal_log).where(own).values(erased))
+            await connection.execute(sa.update(refusal_log).where(own).values(message=ERASED, limit=None, model=None))
             await connection.execute(asked.values(reason="", answer=""))
+            await connection.execute(sa.delete(weekly_notes).where(weekly_notes.c.user_id == self.user_id))
 
     async def has_open(self) -> bool:
         """Return whether a request of the user may still get an answer or an error."""
@@ -157,8 +159,7 @@ class ErasureRows:
             finally:
                 await connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
                 await connection.exec_driver_sql("BEGIN")
-            is_done: bool = row[0] == 0
-            return is_done
+            return bool(row[0] == 0)
 
     async def _ids(self, wanted: sa.Select[Any]) -> list[str]:
         async with self.database.read() as connection:
@@ -166,8 +167,8 @@ class ErasureRows:
 
 
 async def replace_everywhere(database: Database, user: User, pseudonym: str) -> None:
-    """Replace a person's names and addresses, also former ones, in the audit log, in corrections and in alerts, step by step. The
-    names of their keys, and the words that lists of their pictures were searched for, go as well."""
+    """Replace a person's names and addresses, also former ones, in the audit log, in corrections, statements and alerts, step by
+    step. The names of their keys, and the words that lists of their pictures were searched for, go as well."""
     async with database.read() as connection:
         keys: set[str] = set()
         for table in (api_keys, admin_api_keys):
@@ -204,11 +205,15 @@ async def replace_everywhere(database: Database, user: User, pseudonym: str) -> 
     def of_correction(row: sa.RowMapping) -> dict[str, Any]:
         return {name: replacement.in_value(row[name], is_own=True) for name in ("reason", "actor")}
 
+    def of_statement(row: sa.RowMapping) -> dict[str, Any]:
+        return {"closed_by": replacement.in_value(row["closed_by"], is_own=False)}
+
     await _rewrite(database, audit_logs, audit_logs.c.number, of_other_line)
     await _rewrite(database, corrections, corrections.c.id, of_correction)
     await _rewrite(database, limit_increases, limit_increases.c.id, of_increase)
     await _rewrite(database, alerts, alerts.c.id, of_alert)
     await _rewrite(database, deliveries, deliveries.c.id, of_delivery)
+    await _rewrite(database, statements, statements.c.id, of_statement)
     await _rewrite(database, audit_logs, audit_logs.c.number, of_line)  # Last, because former names are read there.
 
 

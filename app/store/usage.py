@@ -1,14 +1,13 @@
-"""Reports from the roll-up of settled requests, without reading the requests."""
+"""Reports from the roll-up by local day, without reading the requests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store.tables import api_keys, projects, usage, users
+from app.store.tables import api_keys, projects, usage_local_days, usage_series, users
 
 Dimension = Literal["day", "project", "user", "key", "model", "operation", "size", "quality"]
 
@@ -25,6 +24,9 @@ class Sums:
 
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(*(getattr(self, name) + getattr(other, name) for name in Sums.__slots__))
+
+    def __sub__(self, other: "Sums") -> "Sums":
+        return Sums(*(getattr(self, name) - getattr(other, name) for name in Sums.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +51,84 @@ class UsageRow:
     duplicates: DuplicateSums = DuplicateSums()
 
 
-async def report(
-    connection: AsyncConnection,
-    by: Sequence[Dimension],
-    since: str | None,
-    until: str | None,
-    only: Mapping[Dimension, str] = MappingProxyType({}),
-) -> list[UsageRow]:
-    """Sum usage by dimensions; `since` (inclusive) and `until` (exclusive) are local days like `2026-11-21`. `only` selects rows by
-    the values of dimensions, by id where there is one.
+@dataclass(frozen=True, slots=True)
+class UsageSpan:
+    """Usage to sum: local days like `2026-11-21` from `since` (inclusive) to `until` (exclusive), None for no bound, and `only`
+    the values of some dimensions, by id where there is one."""
 
-    Rows are sorted by day, if that is a dimension, then by cost, highest first.
-    """
-    ids = [usage.c[_IDS[name]] for name in by]
-    grouped = sa.select(*ids, *_SUMS).group_by(*ids)
-    if since is not None:
-        grouped = grouped.where(usage.c.day >= since)
-    if until is not None:
-        grouped = grouped.where(usage.c.day < until)
-    sums = grouped.where(*(usage.c[_IDS[name]] == value for name, value in only.items())).subquery()
-    rows = [tuple(row) for row in await connection.execute(_named(sums, by))]
+    since: str | None = None
+    until: str | None = None
+    only: Mapping[Dimension, str] = field(default_factory=dict)
+
+
+async def report(connection: AsyncConnection, by: Sequence[Dimension], span: UsageSpan = UsageSpan()) -> list[UsageRow]:
+    """Sum usage by dimensions. Rows are sorted by day, if that is a dimension, then by cost, highest first."""
+    rows = [tuple(row) for row in await connection.execute(_named(_grouped(by, span), by))]
     return [_row(row, len(by)) for row in rows if row[-len(_SUMS)] is not None]
+
+
+async def daily_costs(
+    connection: AsyncConnection, dimension: Dimension, values: Sequence[str], span: UsageSpan
+) -> list[tuple[str, int, tuple[int, ...]]]:
+    """Sum the cost of each local day, in micros: of all usage, and of each of some `values` of a dimension. Sorted by day."""
+    cost_micros = usage_local_days.c.cost_micros
+    parts = [sa.case((_COLUMNS[dimension] == value, cost_micros), else_=0) for value in values]
+    sums = [sa.cast(sa.func.sum(amount), sa.BigInteger) for amount in (cost_micros, *parts)]
+    day = usage_local_days.c.day
+    select = sa.select(day, *sums).select_from(_with_series((dimension, *span.only))).where(*_filters(span))
+    rows = await connection.execute(select.group_by(day).order_by(day))
+    return [(day, total, tuple(amounts)) for day, total, *amounts in rows]
+
+
+async def names_of(connection: AsyncConnection, only: Mapping[Dimension, str]) -> dict[Dimension, str]:
+    """Return the names of values of dimensions, by dimension; an id that is not known is its own name."""
+    names = dict(only)
+    for dimension, table in _TABLES.items():
+        if dimension in only:
+            found = await connection.execute(sa.select(table.c.name).where(table.c.id == only[dimension]))
+            names[dimension] = found.scalar_one_or_none() or only[dimension]
+    return names
+
+
+_COLUMNS: dict[Dimension, sa.ColumnElement[str]] = {
+    **{"day": usage_local_days.c.day, "quality": usage_local_days.c.quality},
+    **{"project": usage_series.c.project_id, "user": usage_series.c.user_id, "key": usage_series.c.api_key_id},
+    **{"model": usage_series.c.model, "operation": usage_series.c.operation, "size": usage_series.c.size},
+}
+_OF_DAY: tuple[Dimension, ...] = ("day", "quality")
+"""Dimensions in the roll-up itself; the others are those of its series."""
+_TABLES: dict[Dimension, sa.Table] = {"project": projects, "user": users, "key": api_keys}
+# PostgreSQL sums bigints to a decimal.
+_SUMS = [sa.cast(sa.func.sum(usage_local_days.c[name]), sa.BigInteger).label(f"sum_{name}") for name in Sums.__slots__]
+
+
+def _filters(span: UsageSpan) -> list[sa.ColumnElement[bool]]:
+    day = usage_local_days.c.day
+    bounds = [] if span.since is None else [day >= span.since]
+    bounds += [] if span.until is None else [day < span.until]
+    return [*bounds, *(_COLUMNS[name] == value for name, value in span.only.items())]
+
+
+def _with_series(names: Sequence[Dimension]) -> sa.FromClause:
+    """Return the roll-up, with the series where one of the dimensions is of them."""
+    if all(name in _OF_DAY for name in names):
+        return usage_local_days
+    return usage_local_days.join(usage_series, usage_series.c.id == usage_local_days.c.series_id)
+
+
+def _grouped(by: Sequence[Dimension], span: UsageSpan) -> sa.Subquery:
+    """Select sums with the values of each dimension. First by series: grouping rows by numbers takes half the time of texts."""
+    of_series = any(name not in _OF_DAY for name in by)
+    key = [
+        usage_local_days.c[name] for name in ("series_id",) * of_series + tuple(name for name in _OF_DAY if name in by)
+    ]
+    by_series = sa.select(*key, *_SUMS).select_from(_with_series(tuple(span.only))).where(*_filters(span))
+    inner = by_series.group_by(*key).subquery()
+    columns = {**_COLUMNS, **{name: inner.c[name] for name in _OF_DAY if name in by}}
+    ids = [columns[name].label(f"id_{name}") for name in by]
+    sums = [sa.cast(sa.func.sum(inner.c[column.name]), sa.BigInteger).label(column.name) for column in _SUMS]
+    joined = inner.join(usage_series, usage_series.c.id == inner.c.series_id) if of_series else inner
+    return sa.select(*ids, *sums).select_from(joined).group_by(*(columns[name] for name in by)).subquery()
 
 
 def _named(sums: sa.Subquery, by: Sequence[Dimension]) -> sa.Select[Any]:
@@ -77,30 +136,19 @@ def _named(sums: sa.Subquery, by: Sequence[Dimension]) -> sa.Select[Any]:
     source: sa.FromClause = sums
     columns: list[sa.ColumnElement[str]] = []
     for name in by:
-        id = sums.c[_IDS[name]]
+        id = sums.c[f"id_{name}"]
         table = _TABLES.get(name)
         if table is not None:
             source = source.outerjoin(table, table.c.id == id)
         columns += [id if table is None else table.c.name, id]
-    days = [sums.c.day] if "day" in by else []
-    order = [*days, sums.c.sum_cost_micros.desc(), *(sums.c[_IDS[name]] for name in by if name != "day")]
-    amounts = [sums.c[f"sum_{name}"] for name in Sums.__slots__]
-    labelled = [column.label(f"column_{at}") for at, column in enumerate(columns)]
-    selected: list[sa.ColumnElement[Any]] = [*labelled, *amounts]
-    return sa.select(*selected).select_from(source).order_by(*order)
+    days = [sums.c.id_day] if "day" in by else []
+    order = [*days, sums.c.sum_cost_micros.desc(), *(sums.c[f"id_{name}"] for name in by if name != "day")]
+    labelled: list[sa.ColumnElement[Any]] = [column.label(f"column_{at}") for at, column in enumerate(columns)]
+    labelled += [sums.c[column.name] for column in _SUMS]
+    return sa.select(*labelled).select_from(source).order_by(*order)
 
 
-_TABLES: dict[Dimension, sa.Table] = {"project": projects, "user": users, "key": api_keys}
-_IDS: dict[Dimension, str] = {
-    **{name: name for name in get_args(Dimension)},
-    **{"project": "project_id", "user": "user_id", "key": "api_key_id"},
-}
-"""Columns of the roll-up by dimension."""
-# PostgreSQL sums bigints to a decimal.
-_SUMS = [sa.cast(sa.func.sum(usage.c[name]), sa.BigInteger).label(f"sum_{name}") for name in Sums.__slots__]
-
-
-def _row(row: tuple[object, ...], dimensions: int) -> UsageRow:
-    texts = [str(value if value is not None else "") for value in row[: 2 * dimensions]]
+def _row(row: tuple[Any, ...], dimensions: int) -> UsageRow:
+    texts = [value or "" for value in row[: 2 * dimensions]]
     names = tuple((texts[at] or texts[at + 1], texts[at + 1]) for at in range(0, 2 * dimensions, 2))
-    return UsageRow(names, Sums(*(int(str(value)) for value in row[2 * dimensions :])))
+    return UsageRow(names, Sums(*row[2 * dimensions :]))

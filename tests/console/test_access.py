@@ -64,6 +64,7 @@ PAGES = [
     Page("POST", "/invite/{token}", "anybody", 400, {"password": PASSWORD, "again": "another"}),
     Page("GET", "/account"),
     Page("POST", "/account/password", status=400, fields={"current": "wrong", "password": "x" * 10, "again": "x" * 10}),
+    Page("POST", "/account/note", status=303, fields={"way": "off"}),
     Page("POST", "/account/sessions/{session_id}/end", status=404),
     Page("GET", "/create", "buyers"),
     Page("GET", "/create/jobs", "buyers"),
@@ -80,6 +81,9 @@ PAGES = [
     Page("POST", "/requests/{request_id}", "deciders", 409, {"do": "release", "reason": "a reason"}),  # It is settled.
     Page("GET", "/usage"),
     Page("GET", "/usage.csv"),
+    Page("GET", "/statement", "overseers"),
+    Page("GET", "/statement.csv", "overseers"),
+    Page("POST", "/statement/close", "owners", 303, {"month": "2026-01"}),
     Page("GET", "/keys"),
     Page("GET", "/keys/new", "changers"),
     Page("POST", "/keys", "changers", 200, {"name": "new", "project": "proj_default"}),

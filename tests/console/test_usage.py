@@ -88,12 +88,13 @@ def test_a_period_is_read_from_the_address(query: dict[str, str], first: str, la
         some.tuples(some.sampled_from(["2026-02-27", "2026-02-28"]), some.text(max_size=2)),
         some.integers(-5, 10**12),
         max_size=30,
-    )
+    ),
+    some.dictionaries(some.sampled_from(["2026-02-27", "2026-02-28"]), some.integers(-5, 10**12)),
 )
-def test_a_chart_adds_up_and_stays_within_its_frame(values: dict[tuple[str, str], int]) -> None:
-    chart = stacked(["2026-02-27", "2026-02-28"], values)
+def test_a_chart_adds_up_and_stays_within_its_frame(values: dict[tuple[str, str], int], rest: dict[str, int]) -> None:
+    chart = stacked(["2026-02-27", "2026-02-28"], values, rest)
 
-    assert sum(chart.sums) == sum(bar.total for bar in chart.bars) == sum(values.values())
+    assert sum(chart.sums) == sum(bar.total for bar in chart.bars) == sum(values.values()) + sum(rest.values())
     assert len(chart.names) <= 6
     for bar in chart.bars:
         assert all(part.y >= -0.01 and part.y + part.height <= 100.01 for part in bar.segments)

@@ -91,5 +91,5 @@ async def _mails(mail: MailServer, count: int) -> None:
 async def _turn(replica: Running) -> tuple[int, int]:
     """What a replica finds to do once more."""
     gateway = replica.gateway
-    work = Alerting(gateway.database, gateway.notifier, gateway.zone, gateway.currency)
+    work = Alerting(gateway.database, gateway.notifier, gateway.zone, gateway.currency, None)
     return await work.fire_reached(), await work.deliver()

@@ -39,7 +39,7 @@ async def test_every_channel_gets_a_marked_message_and_the_alert_fires_all_the_s
             for table in (firings, deliveries):
                 assert (await connection.execute(sa.select(sa.func.count()).select_from(table))).scalar_one() == 0
         await insert_usage(database, day="2099-01-01", images=3)
-        assert await Alerting(database, notifier, ZONE, "CNY").fire_reached() == 1
+        assert await Alerting(database, notifier, ZONE, "CNY", None).fire_reached() == 1
 
     document = received.verified(made.channels[0].secret)
     assert (document["type"], document["data"]["threshold"], document["data"]["used"]) == ("alert.test", "3", None)

@@ -50,7 +50,7 @@ class Noting(Notifier):
 
 
 def alerting(database: Database, notifier: Notifier) -> Alerting:
-    return Alerting(database, notifier, ZONE, "CNY")
+    return Alerting(database, notifier, ZONE, "CNY", None)
 
 
 async def alert(database: Database, threshold: int | None, *channels: Channel, **given: Any) -> Alert:

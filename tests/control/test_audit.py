@@ -11,7 +11,7 @@ from app.core.intervals import hour_start_ms, local_day
 from app.core.limits import Limit
 from app.core.request import DEFAULT_RELAY
 from app.store.engine import Database
-from app.store.tables import counters, limits, requests, usage, usage_days, usage_hours, usage_series
+from app.store.tables import counters, limits, requests, usage, usage_days, usage_hours, usage_local_days, usage_series
 from tests.store.purchasing import ENDING, NOW_MS, Desk, open_ledger, settlement
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -108,7 +108,7 @@ async def test_a_roll_up_that_is_off_is_named_with_its_row(database: Database, l
     assert "gpt-image-1" in found.where and "1024x1024" in found.where
 
 
-@pytest.mark.parametrize(("table", "width"), [(usage_hours, "hour"), (usage_days, "day")])
+@pytest.mark.parametrize(("table", "width"), [(usage_hours, "hour"), (usage_days, "day"), (usage_local_days, "day")])
 async def test_a_roll_up_for_reports_that_is_not_what_the_roll_up_adds_up_to_is_named(
     database: Database, limit: Limit, table: sa.Table, width: str
 ) -> None:
@@ -128,7 +128,7 @@ async def test_a_number_of_a_roll_up_that_nobody_knows_is_found(database: Databa
     assert {(each.expected, each.found) for each in found if each.what == "images"} == {(2, 0), (0, 2)}
 
 
-@pytest.mark.parametrize("table", [usage_hours, usage_days])
+@pytest.mark.parametrize("table", [usage_hours, usage_days, usage_local_days])
 async def test_whatever_happens_to_the_roll_up_happens_to_those_for_reports(
     database: Database, limit: Limit, table: sa.Table
 ) -> None:
@@ -156,9 +156,10 @@ async def test_what_only_one_side_has_is_found(database: Database, limit: Limit,
 async def test_a_row_under_a_day_that_its_hour_is_never_part_of_is_named(database: Database, limit: Limit) -> None:
     await change(database, sa.update(usage).values(day="2026-01-01"))
 
-    [found] = (await audit(database, ZONE)).differences
+    *of_days, found = (await audit(database, ZONE)).differences
 
     assert "2026-01-01" in found.what
+    assert {each.where.partition(",")[0] for each in of_days} == {"day 2026-01-01", f"day {local_day(NOW_MS, ZONE)}"}
 
 
 async def test_a_changed_timezone_is_no_difference(database: Database, limit: Limit) -> None:

@@ -63,13 +63,3 @@ async def test_what_is_unknown_is_not_found(database: Database) -> None:
         await requests.show_request(database, "req_\n1")
     with pytest.raises(NotFound):
         await requests.page_of_requests(database, Cursor(), RequestFilter(user="nobody"))
-
-
-async def test_a_report_is_regrouped_as_if_it_had_been_read_so(database: Database) -> None:
-    for number in range(12):
-        given = {"model": "ab"[number % 2], "day": f"2026-11-2{number % 3}", "size": ("", "1x1")[number % 4 == 0]}
-        await insert_usage(database, hour_at_ms=number, cost_micros=number * 7, **given)
-    whole = await usage.report(database, ["day", "size", "model"], only={})
-
-    for by in (["model"], ["size", "day"], ["model", "size"], ["day"], []):
-        assert usage.regrouped(whole, by) == await usage.report(database, by, only={}), by  # type: ignore[arg-type]

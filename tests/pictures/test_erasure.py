@@ -240,7 +240,16 @@ def test_every_table_with_an_owner_is_known_to_the_erasure() -> None:
     """A new table with a column of users has to be erased, or to be without anything of a person; then it is named here."""
     owned = {table.name for table in metadata.sorted_tables if {"user_id", "email", "recipient"} & set(table.c.keys())}
 
-    erased = {"users", "api_keys", "admin_api_keys", "requests", "refusal_log", "pictures"}
+    erased = {
+        "users",
+        "api_keys",
+        "admin_api_keys",
+        "requests",
+        "refusal_log",
+        "pictures",
+        "limit_increases",
+        "weekly_notes",
+    }
     deleted_with_the_person = {"project_users", "sessions", "invitations", "identities", "passwords"}
     only_ids = {"usage", "usage_series"}
     assert owned == erased | deleted_with_the_person | only_ids

@@ -1,9 +1,9 @@
-"""Reports over the roll-up."""
+"""Reports over the roll-up by local day."""
 
 from app.store import organization, usage
 from app.store.engine import Database
 from app.store.organization import User
-from app.store.usage import Sums, UsageRow
+from app.store.usage import Sums, UsageRow, UsageSpan
 from tests.databases import insert_usage
 
 
@@ -11,7 +11,7 @@ async def report(
     database: Database, *by: usage.Dimension, since: str | None = None, until: str | None = None
 ) -> list[UsageRow]:
     async with database.read() as connection:
-        return await usage.report(connection, by, since, until)
+        return await usage.report(connection, by, UsageSpan(since, until))
 
 
 async def test_the_dearest_come_first(database: Database) -> None:

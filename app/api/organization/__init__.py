@@ -22,6 +22,7 @@ from app.api.organization import (
     sign_in,
     spend_alerts,
     spend_limits,
+    statements,
     usage,
     users,
 )
@@ -44,6 +45,7 @@ ROUTERS = (
     model_aliases.router,
     prices.router,
     usage.router,
+    statements.router,
     request_csv.router,
     requests.router,
     refusals.router,

@@ -22,6 +22,7 @@ from app.console.pages import (
     requests,
     settings,
     sign_in,
+    statement,
     usage,
     welcome,
 )
@@ -39,6 +40,7 @@ ROUTES = (
     *overview.routes,
     *requests.routes,
     *usage.routes,
+    *statement.routes,
     *keys.routes,
     *people_invite.routes,
     *people.routes,

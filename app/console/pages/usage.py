@@ -1,17 +1,21 @@
 """Page of usage and cost: by day as a chart, and by any two dimensions as a table and as CSV. All sums are the ledger's."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from starlette.responses import Response
 
-from app.console.charts import stacked
+from app.console.charts import Chart, stacked
+from app.console.exports import csv_response
 from app.console.periods import PERIODS, ReportPeriod, period_of
+from app.console.usage_beside import UsageBeside, beside_usage
 from app.console.visit import Visit, signed_in
-from app.control.usage import UsageReport, regrouped, report
+from app.control.statements import bill_and_closing
+from app.control.usage import UsageOverview, overview, report
 from app.core.money import decimal_text
-from app.core.spreadsheet import csv_text, escape_formula
-from app.store.usage import Dimension
+from app.core.spreadsheet import escape_formula
+from app.store.usage import Dimension, UsageSpan
 
 DIMENSIONS: tuple[Dimension, ...] = ("model", "project", "user", "key", "size", "quality", "day")
 FILTERS: tuple[Dimension, ...] = ("model", "project", "user", "key", "size", "quality")
@@ -37,36 +41,42 @@ class UsageQuestion:
 async def show_usage(visit: Visit) -> Response:
     """Show usage of a period: members their own, readers and owners everybody's or whose they choose."""
     asked = _question(visit)
-    series: Dimension = next((name for name in asked.by if name != "day"), "model")
-    found = await _report(visit, asked, tuple(dict.fromkeys(("day", *asked.by, series))))
-    table, daily = regrouped(found, asked.by), regrouped(found, ("day", series))
-    chart = stacked(asked.period.days, {(row.names[0][0], row.names[1][0]): row.sums.cost_micros for row in daily.rows})
+    span = UsageSpan(asked.period.since, asked.period.until, _only(visit, asked))
+    found = await overview(visit.database, asked.by, span, ROWS_MAX)
+    beside = await _beside(visit, asked, found) if visit.sees_all else None
+    shown = [*found.rows, *(beside.more_rows if beside and not found.is_cut else ())]
     return visit.render(
         "usage.html",
         asked=asked,
-        table=table,
-        rows=table.rows[:ROWS_MAX],
-        chart=chart,
-        series=series,
+        table=found,
+        rows=[(row, tuple(id for _, id in row.names)) for row in shown],
+        beside=beside,
+        chart=_chart(asked, found),
         periods=PERIODS,
         dimensions=[name for name in DIMENSIONS if visit.sees_all or name != "user"],
-        named=await _names(visit, asked),
     )
+
+
+def _chart(asked: UsageQuestion, found: UsageOverview) -> Chart:
+    values: dict[tuple[str, str], int] = defaultdict(int)
+    for day, _, parts in found.days:
+        for (name, _), micros in zip(found.series, parts, strict=True):
+            values[day, name] += micros
+    rest = {day: total - sum(parts) for day, total, parts in found.days}
+    return stacked(asked.period.days, values, rest if any(rest.values()) else None)
 
 
 async def export_usage(visit: Visit) -> Response:
     """Answer with the table as CSV: exactly the rows and sums of the page, without its bound on rows."""
     asked = _question(visit)
-    found = await _report(visit, asked, asked.by)
+    since, until, zone = asked.period.since, asked.period.until, visit.parts.gateway.zone
+    found = await report(visit.database, asked.by, since, until, zone, _only(visit, asked))
     lines = [[*found.by, "requests", "images", "cost", "currency"]]
     for row in found.rows:
         names = [escape_formula(name) for name, _ in row.names]
         counts = (str(row.sums.requests), str(row.sums.images), decimal_text(row.sums.cost_micros))
         lines.append([*names, *counts, visit.parts.gateway.currency])
-    name = f"usage-{asked.period.since}-{asked.period.last.isoformat()}.csv"
-    headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
-    # With the mark at its beginning spreadsheets read it as UTF-8.
-    return Response(b"\xef\xbb\xbf" + csv_text(lines).encode(), 200, headers, "text/csv")
+    return csv_response(f"usage-{asked.period.since}-{asked.period.last.isoformat()}.csv", lines)
 
 
 def _question(visit: Visit) -> UsageQuestion:
@@ -80,20 +90,15 @@ def _question(visit: Visit) -> UsageQuestion:
     return UsageQuestion(period_of(visit.query, today.date(), usual), tuple(by), only)
 
 
-async def _report(visit: Visit, asked: UsageQuestion, by: tuple[Dimension, ...]) -> UsageReport:
-    """Read a report. A member's is of their own requests, whatever the address says."""
-    only = asked.only if visit.sees_all else {**asked.only, "user": visit.user.user_id}
-    return await report(visit.database, by, asked.period.since, asked.period.until, visit.parts.gateway.zone, only)
+async def _beside(visit: Visit, asked: UsageQuestion, found: UsageOverview) -> UsageBeside:
+    since, until = asked.period.since, asked.period.until
+    known = await bill_and_closing(visit.database, since, until, asked.only)
+    return beside_usage(known, found)
 
 
-async def _names(visit: Visit, asked: UsageQuestion) -> dict[Dimension, str]:
-    """Return the names of the chosen values, by dimension."""
-    if not asked.only:
-        return {}
-    chosen = tuple(asked.only)
-    found = await _report(visit, asked, chosen)
-    names = {name: found.rows[0].names[at][0] for at, name in enumerate(chosen)} if found.rows else {}
-    return {**asked.only, **names}
+def _only(visit: Visit, asked: UsageQuestion) -> dict[Dimension, str]:
+    """Return the filter of a report. A member's is of their own requests, whatever the address says."""
+    return asked.only if visit.sees_all else {**asked.only, "user": visit.user.user_id}
 
 
 routes = (

@@ -275,7 +275,8 @@ def _by_unit(amounts: Mapping[Unit, str | None], request: str, unit: str) -> str
 def roll_up_sql(source: str, hour_at_ms: str, day: str) -> str:
     """Return the statement that adds a settled row of `source` to the hourly roll-up `usage`.
 
-    Triggers of the database (migration 0008) then add the same sums to `usage_hours` and `usage_days`: see `roll_up_usage`.
+    Triggers of the database (migrations 0008 and 0032) then add the same sums to `usage_hours`, `usage_days` and
+    `usage_local_days`.
     """
     key = "project_id, user_id, api_key_id, model, operation"
     sums = ("requests", "images", "cost_micros", "input_tokens", "output_tokens")

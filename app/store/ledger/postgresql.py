@@ -178,7 +178,7 @@ _END = f"""
                 + {held_sql("ended", "ended.state", "locked.unit")}
         FROM locked, ended WHERE c.id = locked.id
         RETURNING locked.unit, locked.amount - c.spent - c.held AS room
-    ), rolled_up AS (  -- triggers on `usage` add the same sums to `usage_hours` and `usage_days` (migration 0008)
+    ), rolled_up AS (  -- triggers on `usage` add the same sums to the other roll-ups (migrations 0008 and 0032)
         {roll_up_sql("ended, (SELECT count(*) FROM moved) AS counters_first WHERE state = 'settled'", "$6::bigint", "$7::text")}
     ), kept AS (
         INSERT INTO results (request_id, body, body_bytes, created_at_ms, expires_at_ms)

@@ -158,7 +158,7 @@ _FREE_KEYS = """
         duplicate_digest = NULL
     WHERE id = ?
 """
-# Triggers on `usage` add the same sums to `usage_hours` and `usage_days` (migration 0008).
+# Triggers on `usage` add the same sums to the other roll-ups (migrations 0008 and 0032).
 _ROLL_UP = roll_up_sql("requests WHERE id = ?", "?", "?")
 _KEEP_RESULT = """
     INSERT INTO results (request_id, body, body_bytes, created_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?)

@@ -57,6 +57,9 @@ from app.store.tables.reports import (
     usage,
     usage_days,
     usage_hours,
+    usage_local_days,
     usage_series,
 )
 from app.store.tables.sign_in import identities, invitations, passwords, sessions
+from app.store.tables.statements import statement_bills, statement_lines, statements
+from app.store.tables.weekly_notes import weekly_notes

@@ -25,7 +25,7 @@ usage = Table(
     Index(None, "day"),
     sqlite_with_rowid=False,
 )
-"""Roll-up of settled requests. SQLite stores rows in the order of the key, so that a report reads a contiguous range."""
+"""Roll-up of settled requests, which the ledger writes. The other roll-ups follow from it."""
 
 usage_series = Table(
     "usage_series",
@@ -42,20 +42,33 @@ usage_series = Table(
 """Ids of the combinations of columns that the usage API groups by: some ten for each key."""
 
 
+_SUMS = ("requests", "images", "cost_micros", "input_tokens", "output_tokens")
+
+
 def _by_number(width: str) -> Table:
-    sums = ("requests", "images", "cost_micros", "input_tokens", "output_tokens")
     return Table(
         f"usage_{width}s",
         metadata,
         Column(f"{width}_at_ms", BigInteger, primary_key=True, comment=f"start of the UTC {width}"),
         Column("series_id", BigInteger, primary_key=True),
-        *(Column(name, BigInteger, nullable=False) for name in sums),
+        *(Column(name, BigInteger, nullable=False) for name in _SUMS),
         sqlite_with_rowid=False,
     )
 
 
 usage_hours, usage_days = _by_number("hour"), _by_number("day")
 """Roll-ups by UTC hour and day, with numbers only. Only triggers of the database write them."""
+
+usage_local_days = Table(
+    "usage_local_days",
+    metadata,
+    Column("day", Text, primary_key=True, comment="as `usage` has it"),
+    Column("series_id", BigInteger, primary_key=True),
+    Column("quality", Text, primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in _SUMS),
+    sqlite_with_rowid=False,
+)
+"""Roll-up by local day for reports, with everything that they group by. Only triggers of the database write it."""
 
 processes = Table(
     "processes",

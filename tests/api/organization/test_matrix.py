@@ -197,6 +197,7 @@ async def world(office: Office) -> World:
         "key_id": (await office.post("/admin_api_keys", name="spare"))["id"],
         "rate_limit_id": "rl-seedream-3.0",
         "model": "seedream-3.0",
+        "month": "2026-01",
         "picture": _picture(),
         "price_id": (await office.post("/prices", model="imagen4", per_image_micros=1))["id"],
         "picture_id": f"{await _bought(office, key_a['value'], 'gpt-image-1')}_0",
