@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.images.client import LARGE, SMALL, Client, until
 
@@ -192,3 +194,20 @@ async def test_the_picture_of_a_client_that_left_can_be_collected(client: Client
     assert row["state"] == "settled"
     assert result.json()["data"][0]["b64_json"]
     assert client.charges == 1
+
+
+async def test_twenty_who_wait_for_a_request_of_another_replica_read_the_database_as_one(client: Client) -> None:
+    replay, reads = client.gateway.gateway.image_service.replay, list[str]()
+    slow = asyncio.create_task(client.ask(LARGE | {"prompt": "slow [[sandbox delay=1.0]]"}))
+    await until(lambda: replay.running)
+    [request_id] = replay.running
+    engine = client.gateway.gateway.database.engine.sync_engine
+    sa.event.listen(engine, "before_cursor_execute", lambda *call: reads.append(str(call[2])))
+    there = replace(replay, running={})
+
+    answers = await asyncio.gather(*(there.answer(request_id) for _ in range(20)))
+    asked = [statement for statement in reads if "FROM requests" in statement]
+    await slow
+
+    assert {answer.cost_micros for answer in answers} == {answers[0].cost_micros}
+    assert 1 < len(asked) < 20
