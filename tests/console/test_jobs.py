@@ -43,7 +43,7 @@ def programs(page: httpx2.Response) -> dict[str, str]:
 async def test_who_stops_waiting_sees_the_job_no_longer_but_is_charged(house: House) -> None:
     for number in range(3):  # So that the usual time of the model is known.
         await made(house, token=f"before-{number}", prompt=f"a bear {number}")
-    answer = await buy(house, prompt="a fox [[sandbox delay=1]]", model="gpt-image-1")
+    answer = await buy(house, prompt="a fox [[sandbox delay=4]]", model="gpt-image-1")
     address = answer.headers["location"].removeprefix("/console")
     id = job_of(address)
 
