@@ -100,7 +100,8 @@ async def _beside_requests(
     async with open_ledger(database) as ledger:
         desk = Desk(database, ledger)
         spend = await desk.limit("micros", 10**15)
-        driving = asyncio.create_task(_drive(desk, spend, given.rate, times))
+        ended = asyncio.Event()
+        driving = asyncio.create_task(_drive(desk, spend, given.rate, times, ended))
         await asyncio.sleep(given.seconds)
         alone = times.copy()
         times.clear()
@@ -112,22 +113,20 @@ async def _beside_requests(
         if await backup.wait():
             sys.exit("the backup failed")
         backup_s = time.monotonic() - started_s
-        driving.cancel()
+        ended.set()
+        await driving
     shutil.rmtree(folder / "pictures")
     return alone, times, backup_s
 
 
-async def _drive(desk: Desk, spend: Any, rate: float, times: list[float]) -> None:
-    running: set[asyncio.Task[None]] = set()
-    next_s = time.monotonic()
-    number = 0
-    while True:
-        number += 1
-        task = asyncio.create_task(_buy(desk, spend, f"req_bench{number:019d}", times))
-        running.add(task)
-        task.add_done_callback(running.discard)
-        next_s += 1 / rate
-        await asyncio.sleep(max(0.0, next_s - time.monotonic()))
+async def _drive(desk: Desk, spend: Any, rate: float, times: list[float], ended: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as running:
+        next_s, number = time.monotonic(), 0
+        while not ended.is_set():
+            number += 1
+            running.create_task(_buy(desk, spend, f"req_bench{number:019d}", times))
+            next_s += 1 / rate
+            await asyncio.sleep(max(0.0, next_s - time.monotonic()))
 
 
 async def _buy(desk: Desk, spend: Any, request_id: str, times: list[float]) -> None:
