@@ -1,7 +1,8 @@
 """Lists of people and of projects with what they spent this month, what is left, their keys and when they were seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +18,7 @@ from app.store.keys import count_active_keys
 from app.store.organization import Project, User
 from app.store.pages import Cursor, Page
 from app.store.people_lists import PeopleFilter
-from app.store.usage import Dimension
+from app.store.usage import UsageSpan
 
 EVERYBODY = PeopleFilter()
 
@@ -56,7 +57,7 @@ async def page_of_people(
         page = await store.people_by_name(connection, cursor, wanted)
         ids = [user.id for user in page.records]
         projects = await store.projects_of_users(connection, ids)
-        spent = await _spent_micros(connection, "user", now_ms, zone)
+        spent = await store.spent_micros(connection, ids, _days_of_month(now_ms, zone))
         limits = await _spend_limits(connection, "user", ids, now_ms, zone)
         keys = await count_active_keys(connection, now_ms, "user_id", ids)
         seen_ms = await store.last_seen_ms(connection, ids)
@@ -87,7 +88,8 @@ async def page_of_project_summaries(
         page = await store.projects_by_name(connection, cursor, words)
         ids = [project.id for project in page.records]
         members = await store.count_members(connection, ids)
-        spent = await _spent_micros(connection, "project", now_ms, zone)
+        span = UsageSpan(_days_of_month(now_ms, zone)[0])
+        spent = {row.names[0][1]: row.sums.cost_micros for row in await usage.report(connection, ["project"], span)}
         limits = await _spend_limits(connection, "project", ids, now_ms, zone)
         keys = await count_active_keys(connection, now_ms, "project_id", ids)
     return Page(
@@ -101,19 +103,11 @@ async def page_of_project_summaries(
     )
 
 
-async def spent_this_month_micros(database: Database, zone: ZoneInfo, by: Dimension, id: str) -> int:
-    """Return what a user (`by` "user") or a project spent this month, in micros."""
-    now_ms = await database.now_ms()
-    async with database.read() as connection:
-        return (await _spent_micros(connection, by, now_ms, zone, {by: id})).get(id, 0)
-
-
-async def _spent_micros(
-    connection: AsyncConnection, by: Dimension, now_ms: int, zone: ZoneInfo, only: Mapping[Dimension, str] | None = None
-) -> dict[str, int]:
-    first = local_day(bounds_ms("month", now_ms, zone)[0], zone)
-    rows = await usage.report(connection, [by], usage.UsageSpan(first, None, only or {}))
-    return {row.names[0][1]: row.sums.cost_micros for row in rows}
+def _days_of_month(now_ms: int, zone: ZoneInfo) -> list[str]:
+    """List the local days of the month that contains an instant."""
+    start_ms, end_ms = bounds_ms("month", now_ms, zone)
+    first, last = (date.fromisoformat(local_day(at_ms, zone)) for at_ms in (start_ms, (end_ms or 0) - 1))
+    return [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
 
 
 async def _spend_limits(

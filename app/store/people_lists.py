@@ -20,6 +20,8 @@ from app.store.tables import (
     projects,
     requests,
     sessions,
+    usage_local_days,
+    usage_series,
     users,
 )
 
@@ -79,6 +81,16 @@ async def count_members(connection: AsyncConnection, project_ids: Sequence[str])
     people = (users.c.kind == "person", users.c.deleted_at_ms.is_(None), project_users.c.project_id.in_(project_ids))
     rows = await connection.execute(joined.where(*people).group_by(project_users.c.project_id))
     return {row[0]: row[1] for row in rows}
+
+
+async def spent_micros(connection: AsyncConnection, user_ids: Sequence[str], days: Sequence[str]) -> dict[str, int]:
+    """Sum what each user spent on these local days, which are listed so that the roll-up is read by its key."""
+    cost_micros = sa.cast(sa.func.sum(usage_local_days.c.cost_micros), sa.BigInteger)
+    joined = sa.select(usage_series.c.user_id, cost_micros).join_from(
+        usage_series, usage_local_days, usage_local_days.c.series_id == usage_series.c.id
+    )
+    own = joined.where(usage_series.c.user_id.in_(user_ids), usage_local_days.c.day.in_(days))
+    return {row[0]: row[1] for row in await connection.execute(own.group_by(usage_series.c.user_id))}
 
 
 async def last_seen_ms(connection: AsyncConnection, user_ids: Sequence[str]) -> dict[str, int]:
