@@ -5,6 +5,7 @@ import io
 import re
 from datetime import date, timedelta
 from decimal import Decimal
+from html import unescape
 
 import pytest
 from playwright.async_api import Browser
@@ -60,7 +61,7 @@ async def test_a_reader_reads_last_month_and_its_statement(
     month, database = await use_last_month(house), house.running.database
 
     def words(text: str, **values: object) -> str:
-        return str(translate("zh" if locale == "zh-CN" else "en", text, **values))
+        return unescape(translate("zh" if locale == "zh-CN" else "en", text, **values))
 
     async with desk_of(browser, house.running.url, locale=locale, scheme=scheme, width=width) as desk:
         await desk.open("/sign-in")
