@@ -1,0 +1,77 @@
+"""Charges that a restored book does not know: found in the relay's log, and booked to the organization once."""
+
+import pytest
+
+from app.control.audit import audit
+from app.control.matching import SLACK_MS
+from app.control.spent_since import SpentSince, why_incomplete
+from app.store.engine import Database
+from app.upstream.billing import ChargeLog, LogRow, read_accounts
+from tests.control.scene import MINUTE, RULES, YUAN, ZONE, Scene
+from tests.gateways import RELAY_KEY
+from tests.money.books import limited
+
+
+async def log_of(scene: Scene) -> ChargeLog:
+    log = (await read_accounts(scene.reconciliation.upstream, RELAY_KEY)).log
+    assert log is not None
+    return log
+
+
+def since(scene: Scene, at: int) -> SpentSince:
+    return SpentSince(scene.desk.database, RULES, ZONE, scene.start_ms + at)
+
+
+async def test_charges_after_the_backup_are_lost_and_those_of_booked_requests_are_not(scene: Scene) -> None:
+    for number in range(3):
+        await scene.settled(number * 1000)
+        scene.charge(number * 1000 + 10_000)
+    scene.charge(20_000)
+    scene.charge(MINUTE, micros=2 * YUAN, model="flux-kontext-max")
+
+    found = await since(scene, 13_000).lost(await log_of(scene))
+
+    assert [(each.model, each.cost_micros) for each in found] == [("gpt-image-1", YUAN), ("flux-kontext-max", 2 * YUAN)]
+
+
+async def test_an_open_request_keeps_a_charge_that_may_be_its_own(scene: Scene) -> None:
+    lost = await scene.unknown(0)
+    scene.charge(20_000)
+    scene.charge(30_000)
+
+    spent = since(scene, 10_000)
+    charges = await spent.lost(await log_of(scene))
+    await spent.book(charges)
+
+    assert [each.cost_micros for each in charges] == [YUAN]
+    report = await scene.run()
+    assert [(step.request_id, step.action) for step in report.steps] == [(lost, "settle")]
+    assert await spent.lost(await log_of(scene)) == [], "they would be booked twice"
+
+
+async def test_they_count_in_the_limits_of_the_organization_only(scene: Scene) -> None:
+    for unit, interval, model in (("micros", "month", ""), ("requests", "day", ""), ("micros", "day", "imagen4")):
+        await scene.desk.limit(unit, 100 * YUAN, "organization", interval, model)
+    scene.charge(20_000)
+    scene.charge(25_000)
+
+    spent = since(scene, 10_000)
+    await spent.book(await spent.lost(await log_of(scene)))
+
+    database: Database = scene.desk.database
+    counted = [(each["scope"], each["unit"], each["spent"]) for each in await limited(database) if each["spent"]]
+    assert sorted(counted) == [("organization", "micros", 2 * YUAN), ("organization", "requests", 2)]
+    assert (await audit(database, ZONE)).differences == ()
+
+
+@pytest.mark.parametrize(
+    ("oldest", "truncated", "complete"), [(0, True, True), (-2 * SLACK_MS, True, True), (5, False, True)]
+)
+def test_a_log_that_reaches_back_is_complete(oldest: int, truncated: bool, complete: bool) -> None:
+    row = LogRow("proof", 10**12 + oldest, "m", 1, "")
+    log = ChargeLog((row,), 10**12 + oldest, truncated)
+    since_ms = 10**12 + (SLACK_MS + 1 if oldest == 0 else 0)
+
+    assert (why_incomplete(log, since_ms) is None) is complete
+    assert why_incomplete(None, since_ms) == "the relay's log cannot be read"
+    assert why_incomplete(ChargeLog((row,), since_ms, True), since_ms) == "the relay's log does not reach back to it"
