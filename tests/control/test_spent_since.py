@@ -50,8 +50,9 @@ async def test_an_open_request_keeps_a_charge_that_may_be_its_own(scene: Scene) 
 
 
 async def test_they_count_in_the_limits_of_the_organization_only(scene: Scene) -> None:
-    for unit, interval, model in (("micros", "month", ""), ("requests", "day", ""), ("micros", "day", "imagen4")):
-        await scene.desk.limit(unit, 100 * YUAN, "organization", interval, model)
+    await scene.desk.limit("micros", 100 * YUAN, "organization", "month")
+    await scene.desk.limit("requests", 100, "organization", "day")
+    await scene.desk.limit("micros", 100 * YUAN, "organization", "day", "imagen4")
     scene.charge(20_000)
     scene.charge(25_000)
 
