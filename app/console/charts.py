@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.control.usage import SERIES_MAX
+from app.control.usage import SERIES_MAX, UsageOverview
 
 HEIGHT = 100.0
 WIDTH_SHARE = 0.72
@@ -62,6 +62,16 @@ def stacked(days: Sequence[str], values: Mapping[tuple[str, str], int], rest: Ma
     names = (*few, "") if has_rest else tuple(few)
     sums = tuple(sum(row[at] for row in cells.values()) for at in range(len(names)))
     return Chart(names, sums, bars, top)
+
+
+def daily_chart(days: Sequence[str], found: UsageOverview) -> Chart:
+    """Make a chart of usage by local day, with a series for each of the dearest values and one for all others."""
+    values: dict[tuple[str, str], int] = defaultdict(int)
+    for day, _, parts in found.days:
+        for (name, _), micros in zip(found.series, parts, strict=True):
+            values[day, name] += micros
+    rest = {day: total - sum(parts) for day, total, parts in found.days}
+    return stacked(days, values, rest if any(rest.values()) else None)
 
 
 def _bar(day: str, at: int, row: Sequence[int], top: int) -> Bar:

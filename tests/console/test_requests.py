@@ -2,8 +2,10 @@
 
 import csv
 import io
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from html import unescape
 
 import pytest
 import sqlalchemy as sa
@@ -56,6 +58,12 @@ async def test_rows_add_up_to_the_usage_also_after_a_correction(house: House) ->
         rows = await rows_of_csv(house, "rita", f"/requests.csv?period=today&outcome=booked&key={key}{filters}")
         cost = sum(Decimal(row["cost"] or 0) + Decimal(row["corrected"] or 0) for row in rows)
         assert [(int(row["requests"]), Decimal(row["cost"])) for row in usage] == [(len(rows), cost)], filters
+    page = (await house.get(f"/usage?period=today&by=quality&and=day&key={key}", "rita")).text
+    links = [
+        unescape(link) for link in re.findall(r'<td class="number wide"><a href="/console(/requests\?[^"]*)">', page)
+    ]
+    counts = [len(await rows_of_csv(house, "rita", link.replace("/requests?", "/requests.csv?"))) for link in links]
+    assert sorted(counts) == [1, 1, 2], links  # High, late without a quality, low.
 
 
 async def test_a_member_sees_their_own_whatever_the_address_says(house: House) -> None:

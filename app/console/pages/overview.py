@@ -4,14 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 from starlette.responses import Response
 
-from app.console.charts import stacked
+from app.console.charts import daily_chart
 from app.console.navigation import DESTINATIONS
 from app.console.pace import RECENT_DAYS, pace_of, recent_micros, shown_limit
 from app.console.periods import PERIODS, period_of
 from app.console.visit import Visit, signed_in
 from app.control.attention import attention
 from app.control.limits import ScopeRef, show_limits
-from app.control.usage import report
+from app.control.usage import overview, report
+from app.store.usage import UsageSpan
 
 PEOPLE_MAX = 8
 
@@ -23,13 +24,13 @@ async def show_overview(visit: Visit) -> Response:
     today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone).date()
     period, month = period_of(visit.query, today), period_of({"period": "month"}, today)
     since = min(month.first, today - timedelta(days=RECENT_DAYS - 1)).isoformat()
-    newest = {
-        row.names[0][0]: row.sums.cost_micros for row in (await report(database, ["day"], since, None, zone, {})).rows
-    }
-    daily = await report(database, ["day", "model"], period.since, period.until, zone, {})
-    people = await report(database, ["user"], period.since, period.until, zone, {})
+    found = await overview(database, ("model",), UsageSpan(period.since, period.until), 1)
+    people = (await report(database, ["user"], period.since, period.until, zone, {})).rows
+    newest = {day: total for day, total, _ in found.days}
+    if since < period.since or period.last < today:  # The period does not hold the month.
+        rows = (await report(database, ["day"], since, None, zone, {})).rows
+        newest = {row.names[0][0]: row.sums.cost_micros for row in rows}
     state = shown_limit(await show_limits(database, zone, ScopeRef("organization")))
-    values = {(row.names[0][0], row.names[1][0]): row.sums.cost_micros for row in daily.rows}
     return visit.render(
         "overview.html",
         period=period,
@@ -39,10 +40,10 @@ async def show_overview(visit: Visit) -> Response:
         interval=None if state is None else state.limit.interval,
         pace=None if state is None else pace_of(state, recent_micros(newest, today), now_ms, zone),
         needs=await attention(database, zone, gateway.reconciliation),
-        total=daily.total,
-        chart=stacked(period.days, values),
-        people=people.rows[:PEOPLE_MAX],
-        more_people=len(people.rows) - PEOPLE_MAX,
+        total=found.total,
+        chart=daily_chart(period.days, found),
+        people=people[:PEOPLE_MAX],
+        more_people=len(people) - PEOPLE_MAX,
         pages={each.path for each in DESTINATIONS if visit.role in each.roles},
     )
 

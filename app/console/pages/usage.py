@@ -1,14 +1,15 @@
 """Page of usage and cost: by day as a chart, and by any two dimensions as a table and as CSV. All sums are the ledger's."""
 
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from starlette.responses import Response
 
-from app.console.charts import Chart, stacked
+from app.console.charts import daily_chart
 from app.console.exports import csv_response
 from app.console.periods import PERIODS, ReportPeriod, period_of
+from app.console.request_list import NONE
 from app.console.usage_beside import UsageBeside, beside_usage
 from app.console.visit import Visit, signed_in
 from app.control.statements import bill_and_closing
@@ -37,6 +38,17 @@ class UsageQuestion:
         chosen: dict[str, str | None] = {str(name): value for name, value in self.only.items()}
         return {**self.period.query, "by": self.by[0], "and": second} | chosen | more
 
+    def requests(self, names: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
+        """Return the parameters of the list of the requests behind a row with these names and ids, or behind the total."""
+        only = {str(name): value for name, value in self.only.items()}
+        query: dict[str, str] = {**self.period.query, **only, "outcome": "booked"}
+        for dimension, (_, id) in zip(self.by, names, strict=False):
+            if dimension == "day":
+                query = {**query, "period": "", "since": id, "until": id}
+            else:
+                query[dimension] = id or NONE
+        return query
+
 
 async def show_usage(visit: Visit) -> Response:
     """Show usage of a period: members their own, readers and owners everybody's or whose they choose."""
@@ -51,19 +63,10 @@ async def show_usage(visit: Visit) -> Response:
         table=found,
         rows=[(row, tuple(id for _, id in row.names)) for row in shown],
         beside=beside,
-        chart=_chart(asked, found),
+        chart=daily_chart(asked.period.days, found),
         periods=PERIODS,
         dimensions=[name for name in DIMENSIONS if visit.sees_all or name != "user"],
     )
-
-
-def _chart(asked: UsageQuestion, found: UsageOverview) -> Chart:
-    values: dict[tuple[str, str], int] = defaultdict(int)
-    for day, _, parts in found.days:
-        for (name, _), micros in zip(found.series, parts, strict=True):
-            values[day, name] += micros
-    rest = {day: total - sum(parts) for day, total, parts in found.days}
-    return stacked(asked.period.days, values, rest if any(rest.values()) else None)
 
 
 async def export_usage(visit: Visit) -> Response:
