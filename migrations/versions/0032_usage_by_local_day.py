@@ -1,4 +1,8 @@
-"""Sums by local day and quality, which the reports read; kept by the database itself, as those by UTC hour and day are."""
+"""Sums by local day and quality, which the reports read; kept by the database itself, as those by UTC hour and day are.
+
+A book of 1 million requests of 1,000 keys (620,000 rows of `usage`, 120,000 of the new table) takes 2 s of CPU on SQLite, and 7 s
+on a PostgreSQL that was busy with others. Settlements wait meanwhile.
+"""
 
 import sqlalchemy as sa
 from alembic import op
