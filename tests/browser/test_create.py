@@ -40,6 +40,15 @@ async def paint(desk: Desk) -> None:
     await desk.page.mouse.up()
 
 
+async def look_closer(desk: Desk) -> None:
+    """Open the page of the newest job, and come back."""
+    await desk.page.click(".job .links a[href*='/create/jobs/'] >> nth=0")
+    await desk.page.wait_for_selector(".compare img")
+    await desk.page.click(".zoom summary")
+    await desk.check()
+    await desk.page.go_back()
+
+
 @pytest.mark.parametrize(("locale", "scheme", "width"), [("en-GB", "light", 1280), ("zh-CN", "dark", 390)])
 async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
     browser: Browser, house: House, relay: RunningSandbox, locale: str, scheme: str, width: int
@@ -60,11 +69,7 @@ async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
         await desk.page.wait_for_selector(".made img")
         await desk.page.wait_for_selector("#price .good a")  # Bought before: open it, free.
         await desk.check()
-        await desk.page.click(".job .links a[href*='/create/jobs/'] >> nth=0")
-        await desk.page.wait_for_selector(".compare img")
-        await desk.page.click(".zoom summary")
-        await desk.check()
-        await desk.page.go_back()
+        await look_closer(desk)
 
         await desk.page.click("a[href*='picture=']")
         await desk.page.wait_for_selector("#mask:not([hidden])")
