@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 
-.PHONY: help run setup check test storm bench lock sbom
+.PHONY: help run setup check test storm bench lock container sbom
 
 help:   ## Print this
 	@sed -n 's/^\([a-z]*\): *## /make \1	/p' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ bench:  ## CPU, time and memory of the gateway beside nginx
 
 lock:   ## Write the lock files (needs uv)
 	@$(PYTHON) dev.py lock
+
+container: ## Build the image with buildah and run it as the compose file does
+	@$(PYTHON) dev.py container
 
 sbom:   ## Write sbom.json and docs/licences.md: what is installed, under which licences
 	@$(PYTHON) dev.py sbom

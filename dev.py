@@ -9,6 +9,7 @@
     python3 dev.py storm [options]     random requests, faults and kills against a running gateway; see --help
     python3 dev.py bench [options]     CPU, time and memory of the gateway beside nginx; see --help
     python3 dev.py lock [options]      write the lock files with uv; --upgrade takes the newest versions
+    python3 dev.py container [options] build the image with buildah and run it as the compose file does; see --help
     python3 dev.py sbom                write sbom.json and docs/licences.md: what is installed, under which licences
 
 Dependencies are installed into .venv from a lock file with hashes, by uv where it is on the PATH and by pip otherwise.
@@ -118,6 +119,11 @@ def lock(options: list[str]) -> None:
         execute([*compiling, str(sdk_lock.with_suffix(".in").relative_to(ROOT)), "--output-file", str(sdk_lock)])
 
 
+def container(options: list[str]) -> NoReturn:
+    prepare_project(DEV_LOCK)
+    become("python", "-m", "deploy.container", *options)
+
+
 def sbom(options: list[str]) -> NoReturn:
     prepare_project(DEV_LOCK)
     become("python", "-m", "deploy.sbom", *options)
@@ -131,6 +137,7 @@ COMMANDS = {
     "storm": storm,
     "bench": bench,
     "lock": lock,
+    "container": container,
     "sbom": sbom,
 }
 
