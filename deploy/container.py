@@ -30,7 +30,7 @@ BASE = "localhost/imagegate-base"
 PACKAGES = "ca-certificates,python3,python3-venv"
 NEEDED = ("buildah", "debootstrap", "unshare")
 UID = "10001"
-VERSION = "import sys; print('{}.{}'.format(*sys.version_info))"
+CERTIFICATES = Path("/etc/ssl/certs")
 READY_S = 60
 RELAY_KEY = "sk-the-relay-key-of-the-container-0123456789abcdef"
 ENTER = """
@@ -73,18 +73,26 @@ def make_base() -> str:
 
 
 def build(base: str) -> None:
-    """Build the image. This machine fetches the packages, from where it is set up to, and the build installs those."""
-    version = run(
-        "buildah", "run", "--isolation", "chroot", probe := run("buildah", "from", base), "python3", "-c", VERSION
-    )
-    run("buildah", "rm", probe)
-    with tempfile.TemporaryDirectory() as folder:
-        wheels, settings = Path(folder) / "wheels", Path(folder) / "pip.conf"
-        fetching = ("-m", "pip", "download", "--quiet", "--require-hashes", "--only-binary=:all:", "--dest", wheels)
-        run(sys.base_prefix + "/bin/python3", *fetching, "--python-version", version, "--requirement", dev.RUN_LOCK)
-        settings.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
-        mounts = ("--volume", f"{wheels}:/wheels:ro", "--volume", f"{settings}:/etc/pip.conf:ro")
-        run("buildah", "bud", "--isolation", "chroot", "--build-arg", f"BASE={base}", "--tag", IMAGE, *mounts, ".")
+    """Build the image. Its pip installs from where that of this machine does."""
+    options = [
+        "--isolation",
+        "chroot",
+        "--network",
+        "host",
+        "--format",
+        "docker",
+        "--build-arg",
+        f"BASE={base}",
+        "--tag",
+        IMAGE,
+    ]
+    settings = [Path("/etc/pip.conf"), Path.home() / ".config" / "pip" / "pip.conf", Path.home() / ".pip" / "pip.conf"]
+    mounted = [(file, "/etc/pip.conf") for file in settings if file.is_file()][:1]
+    if CERTIFICATES.is_dir():
+        mounted.append((CERTIFICATES, str(CERTIFICATES)))
+    for source, target in mounted:
+        options += ["--volume", f"{source}:{target}:ro"]
+    run("buildah", "bud", *options, ".")
 
 
 class Container:
@@ -99,7 +107,7 @@ class Container:
     async def start(self, *words: str) -> asyncio.subprocess.Process:
         """Start `imagegate` with these words in it."""
         environment = {**self._settings, "ROOT": self._root, "DATA": str(self._data), "PATH": os.environ["PATH"]}
-        entry = ("unshare", "--mount", "--kill-child", "sh", "-c", ENTER, "sh", *words)
+        entry = ("unshare", "--mount", "sh", "-c", ENTER, "sh", *words)
         return await asyncio.create_subprocess_exec(*entry, env=environment, stdout=subprocess.PIPE)
 
     async def call(self, *words: str) -> str:
