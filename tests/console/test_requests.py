@@ -193,7 +193,8 @@ async def test_an_owner_decides_about_an_unknown_request(
         row = (await connection.execute(sa.select(requests).where(requests.c.id == id))).mappings().one()
     assert (row["state"], row["cost_micros"]) == (state, cost_micros)
     text = (await house.get(f"/requests/{id}", "mia")).text
-    assert "on the bill" in text and "olga" in text
+    assert "on the bill" in text and "olga" in text and "None" not in text
+    assert (await house.get(f"/requests/{id}", "mia", **{"accept-language": "zh"})).status_code == 200
 
 
 async def test_times_of_one_day_are_searched_by_the_day_of_the_zone(house: House) -> None:
