@@ -163,7 +163,7 @@ async def close_statement(database: Database, month: StatementMonth, project: st
         )
         if draft.closed is not None or not await store.insert_statement(connection, new, draft.lines, draft.bill):
             of = f"of project {quoted(draft.project)}" if draft.project else "of all projects"
-            raise Conflict(f"{month.name} {of} is closed already; it is closed once.", param="month")
+            raise Conflict(f"{month.name} {of} is closed already. Its statement tells what came later.", param="month")
         after = {"month": month.name, "cost_micros": draft.total.cost_micros}
         change = Change("statement.closed", new.id, None, after, draft.project_id or None)
         await log_changes(connection, change)
