@@ -1,7 +1,8 @@
 """Language of the words for people: English, or Chinese where the locale is Chinese.
 
-English is written where it is said, and `chinese.toml` holds its translations. Texts are translated when they are printed, not when
-they are made, so the same error stays English in JSON, in logs and in the API. What an f-string made is recognised by its form.
+English is written where it is said, and `chinese.toml` holds its translations; those of doctor are beside its findings in
+`control/findings.toml`. Texts are translated when they are printed, not when they are made, so the same error stays English in
+JSON, in logs and in the API. What an f-string made is recognised by its form.
 """
 
 import functools
@@ -53,8 +54,10 @@ def table() -> Mapping[str, str]:
     """Load the translations, from English to Chinese. Names in braces stand for what the text is filled with."""
     import tomllib
 
+    from app.control.findings import chinese_findings
+
     with (Path(__file__).parent / "chinese.toml").open("rb") as file:
-        return tomllib.load(file)
+        return {**chinese_findings(), **tomllib.load(file)}
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from markupsafe import Markup, escape
 
+from app.control.findings import chinese_findings
 from app.core.translations import Translations
 
 Language = Literal["en", "zh"]
@@ -39,6 +40,11 @@ def translate(language: Language, text: str, **values: object) -> Markup:
     return Markup(escape(found)).format(**values) if values else Markup(escape(found))
 
 
+def translate_finding(language: Language, text: str) -> str:
+    """Return the name or the message of a finding of the doctor in a language."""
+    return text if language == "en" else _finding_texts().translate(text)
+
+
 @cache
 def catalog() -> dict[str, str]:
     """Read the Chinese texts of the console by their English."""
@@ -49,6 +55,12 @@ def catalog() -> dict[str, str]:
 def error_texts() -> Translations:
     """Read the Chinese messages of errors."""
     return Translations(read_texts(ERRORS))
+
+
+@cache
+def _finding_texts() -> Translations:
+    """Make the table of findings. Some have the message of an error."""
+    return Translations({**error_texts().table, **chinese_findings()})
 
 
 def read_texts(file: Path) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """Results of the checks of `imagegate doctor`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 Status = Literal["ok", "warning", "failed"]
@@ -14,3 +17,11 @@ class Finding:
     check: str
     status: Status
     message: str
+
+
+@cache
+def chinese_findings() -> Mapping[str, str]:
+    """Load the Chinese names and messages of findings, by their English: a table for `Translations`."""
+    import tomllib
+
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))

@@ -3,12 +3,14 @@
 import asyncio
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 from starlette.responses import Response
 
+from app.console.language import translate_finding
 from app.console.visit import Visit, signed_in
 from app.store.pictures import PictureRows
 from app.store.schema import schema_state
@@ -37,6 +39,7 @@ async def show_settings(visit: Visit) -> Response:
         "settings.html",
         rows=setting_rows(settings),
         findings=findings,
+        finding_text=partial(translate_finding, visit.language),
         disk=await asyncio.to_thread(shutil.disk_usage, gateway.data_dir),
         pictures_bytes=await PictureRows(visit.database).total_bytes(),
         settings=settings,
