@@ -113,9 +113,9 @@ class Visit:
 
         return page(self, template, status, values, compress=not secret)
 
-    def redirect(self, path: str = "", **query: object) -> RedirectResponse:
-        """Answer a change with the page to see next."""
-        return RedirectResponse(self.url(path, **query), 303)
+    def redirect(self, path: str = "", part: str = "", /, **query: object) -> RedirectResponse:
+        """Answer a change with the page to see next; `part` is the id of the element to bring into sight."""
+        return RedirectResponse(self.url(path, **query) + (f"#{part}" if part else ""), 303)
 
     def set_cookie(self, answer: Response, name: str, value: str, max_age_s: int, *, readable: bool = False) -> None:
         """Set a cookie for all of this host, Secure where browsers come over https."""

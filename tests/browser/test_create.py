@@ -18,6 +18,7 @@ KEEP_MASK = """() => { const send = window.fetch; window.fetch = async (address,
   if (mask !== null) sessionStorage.setItem("mask", String.fromCharCode(...new Uint8Array(await mask.arrayBuffer())));
   return send(address, given); } }"""
 """Remembers what the browser sends as the mask, byte by byte."""
+IN_SIGHT = "(found) => found.getBoundingClientRect().top >= 0 && found.getBoundingClientRect().top < innerHeight / 2"
 SIZE = (201, 103)
 
 
@@ -67,6 +68,8 @@ async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
         await desk.page.wait_for_selector("#price p:not(.bad)")
         await desk.page.click(".buy button")
         await desk.page.wait_for_selector(".made img")
+        assert desk.page.url.endswith("#jobs") and await desk.page.locator(".job").first.evaluate(IN_SIGHT)
+        await desk.page.wait_for_selector("#bought a")
         await desk.page.wait_for_selector("#price .good a")  # Bought before: open it, free.
         await desk.check()
         await look_closer(desk)
@@ -81,7 +84,7 @@ async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
         await desk.fill(prompt="make it snow")
         await desk.page.evaluate(KEEP_MASK)
         await desk.page.click(".buy button")
-        await desk.page.wait_for_url("**/create/edit?*job=*")
+        await desk.page.wait_for_url("**/create/edit?*job=*#jobs")
         await desk.page.wait_for_selector(".job:first-of-type .made img")
         await desk.check()
         letters = await desk.page.evaluate("btoa(sessionStorage.getItem('mask'))")

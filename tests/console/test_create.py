@@ -4,6 +4,7 @@ import asyncio
 import io
 import re
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
@@ -22,6 +23,11 @@ FOX = {"project": DEFAULT, "model": "seedream-3.0", "prompt": "a fox in the snow
 
 async def buy(house: House, who: str = "mia", **changed: str) -> httpx2.Response:
     return await house.post("/create", who, **FOX | changed)
+
+
+def job_of(answer: httpx2.Response) -> str:
+    """Id of the job that a purchase leads to."""
+    return parse_qs(urlsplit(answer.headers["location"]).query)["job"][0]
 
 
 async def ended(house: House) -> list[dict[str, Any]]:
@@ -123,7 +129,9 @@ async def test_the_price_on_the_page_is_the_one_that_is_booked(house: House) -> 
     price = f"{row['cost_micros'] / 1_000_000:.2f} CNY"
     assert f"<b>{price}</b> at most" in told
     page = (await house.get(answer.headers["location"].removeprefix("/console"), "mia")).text
-    assert f"<b>{price}</b>" in page and "You made this just now." in page
+    assert f"<b>{price}</b>" in page and "You made this just now." in page and f"Made: {price}</a>" in page
+    assert answer.headers["location"].endswith("#jobs")
+    assert "Made: " not in (await house.get(f"/create?job={row['id']}", "mia")).text  # Nothing was bought there.
     spent = [each["spent"] for each in await house.running.counters() if each["spent"]]
     assert row["cost_micros"] in spent
     usage = (await house.get("/usage.csv?by=key&period=today", "mia")).text
@@ -171,7 +179,7 @@ async def test_an_edit_of_an_upload_with_a_mask_is_bought_once(house: House) -> 
     (row,) = await ended(house)
     assert (row["state"], row["operation"], row["via"]) == ("settled", "edit", "console")
     assert answers[0].headers["location"] == answers[1].headers["location"]
-    assert answers[0].headers["location"].endswith(f"&job={row['id']}")
+    assert answers[0].headers["location"].endswith(f"&job={row['id']}#jobs")
 
 
 async def test_an_own_picture_is_edited_and_nobody_elses(house: House) -> None:
@@ -205,7 +213,7 @@ async def test_what_was_refused_and_what_nobody_knows_is_said(house: House) -> N
         (unknown, "unknown", "Nobody knows yet whether this was charged."),
     ):
         page = await house.get(answer.headers["location"].removeprefix("/console"), "mia")
-        assert states[answer.headers["location"].partition("job=")[2]] == state and said in page.text
+        assert states[job_of(answer)] == state and page.text.count(said) == 2  # Beside the button, and in the job.
     text = (await house.get("/create", "mia")).text
     assert "0.16 CNY stays held" in text and "data-follow" not in text
 

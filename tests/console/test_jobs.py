@@ -22,7 +22,7 @@ async def made(house: House, **changed: str) -> str:
     assert answer.status_code == 303, answer.text
     await ended(house)
     await house.running.gateway.taking.take_all()
-    return answer.headers["location"].removeprefix("/console")
+    return answer.headers["location"].removeprefix("/console").removesuffix("#jobs")
 
 
 def job_of(address: str) -> str:
@@ -44,12 +44,13 @@ async def test_who_stops_waiting_sees_the_job_no_longer_but_is_charged(house: Ho
     for number in range(3):  # So that the usual time of the model is known.
         await made(house, token=f"before-{number}", prompt=f"a bear {number}")
     answer = await buy(house, prompt="a fox [[sandbox delay=4]]", model="gpt-image-1")
-    address = answer.headers["location"].removeprefix("/console")
+    address = answer.headers["location"].removeprefix("/console").removesuffix("#jobs")
     id = job_of(address)
 
     running = (await house.get(address, "mia")).text
     left = (await house.get(f"{address}&without={id}", "mia")).text
 
+    assert "Being made: 2.00 CNY held</a>" in running and "done=bought" in running
     assert "Being made" in running and "<progress" in running and "usually" in running
     assert "It is made and charged all the same" in running and f"without={id}" in running
     assert "Being made" not in left and "a fox [[" in left  # The form keeps what was asked.
@@ -98,7 +99,7 @@ async def test_the_program_of_an_edit_reads_its_picture_from_a_file(house: House
     answer = await edit(house, files={"image": png()}, prompt=QUOTED)
     await ended(house)
 
-    code = programs(await job_page(house, answer.headers["location"].removeprefix("/console")))
+    code = programs(await job_page(house, answer.headers["location"].removeprefix("/console").removesuffix("#jobs")))
 
     command = shlex.split(code["curl"])
     assert command[2].endswith("/v1/images/edits") and "image=@picture.png" in command and f"prompt={QUOTED}" in command

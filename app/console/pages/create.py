@@ -21,8 +21,8 @@ async def show_price(visit: Visit) -> Response:
 
 
 async def show_jobs(visit: Visit) -> Response:
-    """Show the jobs only, for a page that follows them."""
-    return visit.render("create_jobs.html", **await jobs(visit))
+    """Show the jobs and the line about the purchase only, for a page that follows them."""
+    return visit.render("create_followed.html", **await jobs(visit))
 
 
 async def buy(visit: Visit) -> Response:
@@ -33,7 +33,7 @@ async def buy(visit: Visit) -> Response:
         request_id = await purchase(visit, form, "generation", form.request)
     except GatewayError as exc:
         return await purchase_page(visit, form, "generation", exc)
-    return visit.redirect("/create", **form.kept, job=request_id)
+    return visit.redirect("/create", "jobs", **form.kept, done="bought", job=request_id)
 
 
 routes = (

@@ -54,7 +54,7 @@ async def buy(visit: Visit) -> Response:
             raise
     except GatewayError as exc:
         return await _page(visit, form, picture_ids, exc)
-    return visit.redirect("/create/edit", **form.kept, job=id)
+    return visit.redirect("/create/edit", "jobs", **form.kept, done="bought", job=id)
 
 
 async def _page(

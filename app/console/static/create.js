@@ -58,7 +58,7 @@ document.addEventListener("input", (event) => {
 async function look(address) {
   try {
     const answer = await fetch(address);
-    if (answer.ok && !answer.redirected) await replace(answer, ["jobs"]);
+    if (answer.ok && !answer.redirected) await replace(answer, ["bought", "jobs"]);
     const form = document.querySelector("form[data-price]");
     const ended = document.getElementById("jobs")?.dataset.follow === undefined;
     if (ended && form instanceof HTMLFormElement) await price(form, "jobs"); // What is left has changed.

@@ -120,7 +120,7 @@ async function send(form) {
   try {
     const answer = await fetch(form.action, { method: "POST", body: new FormData(form) });
     if (answer.redirected) {
-      location.assign(answer.url);
+      location.assign(`${answer.url}#jobs`); // The address of an answer has lost its fragment.
       return;
     }
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
