@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.administration import picture_files_from
 from app.chores import Chore, Chores, WhenFit
@@ -14,7 +15,6 @@ from app.control.matching import MatchingRules
 from app.control.nightly import NightlyBackup
 from app.control.pepper import Peppers
 from app.control.readiness import ReadinessProbe
-from app.control.restore import Restore
 from app.control.schema_gate import SchemaGate
 from app.core.actors import Actor
 from app.images.answers import KeptAnswers
@@ -29,6 +29,9 @@ from app.store.journal import Journal
 from app.store.lock import ProcessLocks
 from app.store.processes import count_other_processes
 from app.upstream.billing import ChargeLog
+
+if TYPE_CHECKING:
+    from app.control.restore import Restore
 
 BACKUP_TIMEOUT_S = 3600.0
 """Longest statement of a backup on PostgreSQL, which counts the rows of the book."""
@@ -102,8 +105,10 @@ def restore_from(
     peppers: Peppers | None,
     spent: ChargeLog | int,
     actor: Actor,
-) -> Restore:
+) -> "Restore":
     """Make the restore of a backup. Raises ConfigurationError for a bucket that cannot be used."""
+    from app.control.restore import Restore  # with the migrations, which a server does without
+
     return Restore(
         file=file,
         manifest=Manifest.read(file),

@@ -10,7 +10,6 @@ import typer
 from app.cli.command import LocalContext, Yes, confirm, local_command
 from app.cli.db import only_process
 from app.cli.language import translate
-from app.cli.local import current_actor
 from app.cli.output import Column, say
 from app.cli.prices import micros_of
 from app.errors import ConfigurationError
@@ -78,6 +77,7 @@ async def restore(
     """Put a backup in the place of the database, which is kept beside it, with its pictures. The gateway must not run. What was
     revoked or erased since is so again, and what the relay charged since is booked to the organization."""
     from app.administration import PICTURES, made_directory
+    from app.cli.local import current_actor
     from app.control.pepper import existing_peppers, make_private_folder
     from app.operation import restore_from
 

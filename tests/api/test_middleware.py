@@ -194,7 +194,7 @@ async def test_the_access_log_has_one_line_without_secrets(door: Door) -> None:
 
     (line,) = lines
     assert (line["method"], line["path"], line["status"]) == ("POST", "/v1/images/generations", 200)
-    assert line.keys() == {"event", "log_level", "method", "path", "status", "ms", "request_id", "key_id"}
+    assert line.keys() == {"event", "log_level", "method", "path", "status", "ms", "request_id", "key_id", "client"}
     assert "canary" not in repr(line)
     assert "a cat" not in repr(line)
 

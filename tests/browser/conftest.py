@@ -20,11 +20,16 @@ LAN_HOST = "gw.lan"
 """Name of a host in an office, which Chromium here resolves to this machine. To browsers it is plain http, not this machine."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, and skip them where there is no Chromium."""
+    """Mark the tests of this folder, and skip them where there is no Chromium. Both languages, schemes and widths are seen in two
+    of their mixtures; the others run with `--all`."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            seen = getattr(getattr(item, "callspec", None), "params", {})
+            if "scheme" in seen and (seen["locale"] == "en-GB") != (seen["scheme"] == "light"):
+                item.add_marker(pytest.mark.slow)
             if CHROMIUM is None:
                 item.add_marker(pytest.mark.skip(reason="no Chromium here: the console is NOT tested in a browser"))
 

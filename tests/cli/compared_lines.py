@@ -50,6 +50,9 @@ prices set by-tokens --operation generation --per-million-input-text 5 --per-mil
 --per-million-output 40 --ceiling-per-image 1.50
 """
 READS = """\
+statements list
+statements show 2025-01
+statements show 2025-13
 users list
 projects list
 service-accounts list
@@ -237,6 +240,9 @@ admin-keys create --name office --user lin
 admin-keys create --name office --role king
 admin-keys revoke {key_4}
 admin-keys revoke {key_4}
+statements close 2025-01 --yes
+statements close 2025-01 --yes
+statements list
 usage --by planet
 usage --since yesterday
 """

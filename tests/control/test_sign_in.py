@@ -90,6 +90,9 @@ async def test_a_session_ends_when_it_is_idle_old_revoked_or_its_person_disabled
     assert await sessions.session_of(database, other.token, now_ms) is None
     assert await sessions.sign_in(database, MAIL, PASSWORD, "another") is None
     await modify_user(database, "lin", UserChange(disabled=False))
+    assert await sessions.session_of(database, other.token, now_ms) is None
+    other = await sessions.sign_in(database, MAIL, PASSWORD, "another")
+    assert other is not None
     await sessions.revoke_session(database, other.id)
     assert await sessions.session_of(database, other.token, now_ms) is None
     with pytest.raises(NotFound):

@@ -112,6 +112,7 @@ async def test_a_frozen_redis_costs_one_wait_and_not_one_per_request(
     assert await rates.check() == "redis"
 
 
+@pytest.mark.slow  # The time in which a call counts as broken is short: other tests beside it break it.
 async def test_a_herd_of_our_own_does_not_pass_for_a_broken_redis(rates: RedisRates) -> None:
     herd = [RateCharge(requests(10_000, f"lim:{number}"), 1) for number in range(4)]
 
