@@ -19,7 +19,8 @@ class UsageBeside:
 
     `difference` is the bill minus the cost, of rows whose days are all in the bill. The totals of the bill are those of
     `days_billed` of the `days_used`; None where it is not known at all. `more_rows` are those that only the bill or the closed
-    month has.
+    month has. `read_at_ms` is when the bill was read last, where a day was not over then: the total compares the bill of that day
+    with what was booked then.
     """
 
     billed: Mapping[RowKey, int] | None
@@ -32,6 +33,7 @@ class UsageBeside:
     later: Mapping[RowKey, int] | None
     later_total: int
     more_rows: tuple[UsageRow, ...]
+    read_at_ms: int | None
 
 
 def beside_usage(known: BillAndClosing, found: UsageOverview) -> UsageBeside:
@@ -39,9 +41,11 @@ def beside_usage(known: BillAndClosing, found: UsageOverview) -> UsageBeside:
     costs = {tuple(id for _, id in row.names): row.sums.cost_micros for row in found.rows}
     days = {day: cost for day, cost, _ in found.days if cost}
     billed_days = {day for day, _ in known.bill}
+    whole_days = billed_days - {day for day, _ in known.partial}
+    compared = sum(cost for day, cost in days.items() if day in whole_days) + sum(known.partial.values())
     billed = _billed(known.bill, found.by)
-    rows_known = {key for key in {*costs, *(billed or {})} if _day(key, found.by) in billed_days}
-    if "day" not in found.by and days.keys() <= billed_days:
+    rows_known = {key for key in {*costs, *(billed or {})} if _day(key, found.by) in whole_days}
+    if "day" not in found.by and days.keys() <= whole_days:
         rows_known = {*costs, *(billed or {})}
     if billed is not None:  # What the bill of a known day does not name was not billed.
         billed |= dict.fromkeys(rows_known - billed.keys(), 0)
@@ -51,13 +55,14 @@ def beside_usage(known: BillAndClosing, found: UsageOverview) -> UsageBeside:
         billed=billed,
         difference={key: billed[key] - costs.get(key, 0) for key in rows_known} if billed is not None else {},
         billed_total=sum(known.bill.values()) if known.bill else None,
-        difference_total=sum(known.bill.values()) - sum(cost for day, cost in days.items() if day in billed_days),
+        difference_total=sum(known.bill.values()) - compared,
         days_billed=len(days.keys() & billed_days),
         days_used=len(days),
         closed=known.closed,
         later=None if frozen is None else {key: costs.get(key, 0) - frozen.get(key, 0) for key in {*costs, *frozen}},
         later_total=found.total.cost_micros - sum(line.cost_micros for line in known.lines),
         more_rows=tuple(UsageRow(tuple((id, id) for id in key), Sums()) for key in more),
+        read_at_ms=known.read_at_ms,
     )
 
 

@@ -7,7 +7,7 @@ told apart as *later*: the difference between the book now and the frozen lines.
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -124,9 +124,15 @@ class BillAndClosing:
     bill: Mapping[BillKey, int]
     closed: StatementRecord | None
     lines: tuple[StatementLine, ...]
+    partial: Mapping[BillKey, int] = field(default_factory=dict)
+    """What the book had when the bill was read last, in micros, of days that were not over then."""
+    read_at_ms: int | None = None
+    """When that was; None where no day is partial."""
 
 
-async def bill_and_closing(database: Database, since: str, until: str, only: Mapping[Dimension, str]) -> BillAndClosing:
+async def bill_and_closing(
+    database: Database, since: str, until: str, only: Mapping[Dimension, str], zone: ZoneInfo
+) -> BillAndClosing:
     """Read what stands beside a report of local days from `since` to before `until`. A report of some users, keys, sizes or
     qualities has nothing beside it; one of a project has the lines of that project, without the bill."""
     if not set(only) <= {"project", "model"}:
@@ -135,13 +141,17 @@ async def bill_and_closing(database: Database, since: str, until: str, only: Map
     is_month = StatementMonth.of(month) == StatementMonth(month, since, until)
     async with database.read() as connection:
         bill = {} if project_id else await store.current_bill(connection, since, until)
+        measured = await store.measured_days(connection, since, until) if bill else []
         closed = await store.find_statement(connection, month, project_id) if is_month else None
         if closed is None and is_month and project_id:
             closed = await store.find_statement(connection, month, "")
         lines = await store.lines_of(connection, closed.id) if closed is not None else []
     own = {key: micros for key, micros in bill.items() if model in (None, key[1])}
     frozen = [line for line in lines if model in (None, line.model) and project_id in ("", line.project_id)]
-    return BillAndClosing(own, closed, tuple(frozen))
+    days = [(day, name, micros, at_ms) for day, name, micros, at_ms in measured if local_day(at_ms, zone) == day]
+    partial = {(day, name): micros for day, name, micros, _ in days if model in (None, name)}
+    read_at_ms = max((at_ms for *_, at_ms in days), default=None)
+    return BillAndClosing(own, closed, tuple(frozen), partial, read_at_ms)
 
 
 async def read_statement(database: Database, month: StatementMonth, project: str | None, zone: ZoneInfo) -> Statement:

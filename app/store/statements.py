@@ -111,6 +111,15 @@ async def current_bill(connection: AsyncConnection, since: str, until: str) -> d
     return {(day, model): micros for day, model, micros in found}
 
 
+async def measured_days(connection: AsyncConnection, since: str, until: str) -> list[tuple[str, str, int, int]]:
+    """List days and models of the same bill with what the book had when reconciliation measured them, in micros, and when that was
+    (Unix ms)."""
+    booked = sa.cast(sa.func.sum(drift.c.booked_micros), sa.BigInteger)
+    select = sa.select(drift.c.day, drift.c.model, booked, sa.func.max(drift.c.measured_at_ms))
+    chosen = select.where(drift.c.day >= since, drift.c.day < until).group_by(drift.c.day, drift.c.model)
+    return [(day, model, micros, at_ms) for day, model, micros, at_ms in await connection.execute(chosen)]
+
+
 async def count_unknown(connection: AsyncConnection, since_ms: int, until_ms: int, project_id: str) -> int:
     """Count requests of unknown outcome reserved from `since_ms` to before `until_ms`, of one project or of all."""
     at_ms = requests.c.reserved_at_ms

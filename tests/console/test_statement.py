@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from app.core.intervals import local_day
 from app.store.reconciliation import DriftRow, save_drift
 from tests.console.conftest import NASTY, House
 from tests.databases import insert_usage
@@ -87,6 +88,21 @@ async def test_every_csv_adds_up_to_usage_with_the_bill_and_the_difference_of_it
     assert row and "3.75" in row[0] and "1.30" in row[0] and "-2.45" in row[0]
     for who, path in (("mia", "/usage?period=last-month&by=day"), ("rita", "/usage?period=last-month&by=user")):
         assert ("Relay" in (await house.get(path, who)).text) == (who == "rita")
+
+
+async def test_the_bill_of_today_is_compared_with_what_was_booked_when_it_was_read(house: House) -> None:
+    database, now_ms = house.running.database, await house.running.database.now_ms()
+    day = local_day(now_ms, house.running.gateway.zone)
+    before = await csv_of(house, "/usage.csv?period=today&by=model")
+    await insert_usage(database, day=day, user_id=house.users["mia"], cost_micros=1_040_000)
+    await save_drift(database, [DriftRow("default", day, "gpt-image-1", 520_000, 530_000, 0, now_ms)])
+
+    page = (await house.get("/usage?period=today", "rita")).text
+
+    assert total(await csv_of(house, "/usage.csv?period=today&by=model"), "cost") == total(before, "cost") + Decimal(
+        "1.04"
+    )
+    assert "Relay&#39;s bill up to" in page and "bill is known up to" in page and "+0.01 CNY" in page
 
 
 async def test_the_statement_of_a_project_is_its_own(house: House, month: str) -> None:

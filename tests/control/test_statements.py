@@ -168,7 +168,7 @@ async def test_a_report_of_exactly_a_closed_month_has_its_lines_beside_it(databa
     closed = (await close_statement(database, FEBRUARY, None, ZONE)).closed
 
     async def costs(since: str, until: str, **only: str) -> list[int] | None:
-        found = await bill_and_closing(database, since, until, only)  # type: ignore[arg-type]
+        found = await bill_and_closing(database, since, until, only, ZONE)  # type: ignore[arg-type]
         assert found.closed in (None, closed)
         return None if found.closed is None else [line.cost_micros for line in found.lines]
 

@@ -95,7 +95,7 @@ def _question(visit: Visit) -> UsageQuestion:
 
 async def _beside(visit: Visit, asked: UsageQuestion, found: UsageOverview) -> UsageBeside:
     since, until = asked.period.since, asked.period.until
-    known = await bill_and_closing(visit.database, since, until, asked.only)
+    known = await bill_and_closing(visit.database, since, until, asked.only, visit.parts.gateway.zone)
     return beside_usage(known, found)
 
 
