@@ -1,6 +1,7 @@
 """Purchases in the console: bought once, with the person's own key there, inside the same limits as by the API."""
 
 import asyncio
+import html
 import io
 import re
 from typing import Any
@@ -17,6 +18,7 @@ from app.errors import Conflict, NotFound
 from tests.administration import PEPPER
 from tests.console.conftest import NASTY, House
 
+CHOSEN = re.compile(r'name="picture" value="([^"]+)"[^>]* checked>')
 DEFAULT = "proj_default"
 FOX = {"project": DEFAULT, "model": "seedream-3.0", "prompt": "a fox in the snow", "n": "2", "token": "first"}
 
@@ -191,14 +193,24 @@ async def test_an_own_picture_is_edited_and_nobody_elses(house: House) -> None:
     refused = await edit(house, "max", token="max", picture=picture)
     assert refused.status_code == 404 and "a fox in the snow</textarea>" in refused.text
     assert len(await ended(house)) == 1
-    assert (await edit(house, token="second", picture=picture)).status_code == 303
-    assert [each["state"] for each in await ended(house)] == ["settled", "settled"]
+    answer = await edit(house, token="second", picture=picture)
+    assert answer.status_code == 303 and [each["state"] for each in await ended(house)] == ["settled", "settled"]
+    address = answer.headers["location"].removeprefix("/console")
+    assert "Use the prompt again" in (await house.get(address, "mia")).text
+    await house.running.gateway.taking.take_all()
+    page = (await house.get(address, "mia")).text
+    assert CHOSEN.findall(page) == [picture]  # It stays chosen.
+    again = re.search(r'href="/console(/create/edit[^"]*)">Edit again<', page)
+    assert again is not None
+    page = (await house.get(html.unescape(again[1]), "mia")).text
+    assert CHOSEN.findall(page) == [f"{job_of(answer)}_0"] and "a fox in the snow</textarea>" in page
 
 
 async def test_what_is_no_picture_is_refused_before_anything_is_bought(house: House) -> None:
     mpo = b"\xff\xd8\xff\xe2\x00\x08MPF\0\0\0" + b"\xff\xc0\x00\x0b\x08\x00\x10\x00\x10\x01\x01\x11\0\xff\xda"
     for files in ({"image": b"GIF89a"}, {"image": mpo}, {"mask": png()}, {}):
         answer = await edit(house, files=files)
+        assert ("Choose a picture to edit" in answer.text) == ("image" not in files)
         assert answer.status_code == 400 and "a fox in the snow</textarea>" in answer.text, files
     assert await house.running.rows() == []
 

@@ -57,6 +57,8 @@ async def test_members_see_their_own_and_what_is_shared_with_them(house: House) 
     assert await listed(house, "mia", "/pictures?of=shared&person=olga") == []
     shown = (await house.get(f"/pictures/{of_max}?of=shared", "mia")).text
     assert "a blue harbour" in shown and ">max<" in shown
+    edit = f'href="/console/create/edit?picture={of_max}">Edit<'
+    assert edit in shown and edit not in (await house.get(f"/pictures/{of_max}?of=all", "rita")).text
     assert "CNY" not in shown and "1.00 CNY" in (await house.get(f"/pictures/{of_max}", "max")).text
     assert 'value="keep"' not in shown.partition("<aside")[2]
     for action in ("private", "keep", "link", "delete"):

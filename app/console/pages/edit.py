@@ -14,11 +14,12 @@ from app.console.visit import Visit, signed_in
 from app.core import parameters
 from app.core.request import ImageRequest
 from app.core.uploads import IMAGES_MAX, FilePart, UploadedForm
-from app.errors import BodyTooLarge, GatewayError
+from app.errors import BodyTooLarge, GatewayError, MissingParameter
 from app.spool import Slice
 from app.store.picture_lists import PictureViewer
 
 SOURCE_BYTES_MAX = 10_000_000
+NO_PICTURE = _("Choose a picture to edit: a file, or one of your last pictures.")
 TOO_LARGE = _("These pictures have more than 10 MB, and models take no more. Scale them down.")
 
 
@@ -54,7 +55,7 @@ async def buy(visit: Visit) -> Response:
             raise
     except GatewayError as exc:
         return await _page(visit, form, picture_ids, exc)
-    return visit.redirect("/create/edit", "jobs", **form.kept, done="bought", job=id)
+    return visit.redirect("/create/edit", "jobs", **form.kept, done="bought", picture=",".join(picture_ids), job=id)
 
 
 async def _page(
@@ -65,6 +66,8 @@ async def _page(
 
 def _request(form: CreateForm, uploaded: UploadedForm) -> ImageRequest:
     """Make the edit, which owns the spool then. Raises as `parameters.edit` does."""
+    if all(file.name == "mask" for file in uploaded.files):
+        raise MissingParameter(NO_PICTURE, param="image")
     fields: dict[str, str | list[str]] = {**form.texts()}
     return parameters.edit(fields, uploaded.files, uploaded.spool, pixels_max=uploaded.pixels_max)
 
