@@ -82,6 +82,8 @@ async def test_limits_are_set_in_place_and_their_state_is_told(house: House) -> 
     made = await house.post("/limits", "olga", **default)
     assert (wrong.status_code, made.status_code) == (400, 303)
     assert "Everyone, by default" in (await house.get("/limits", "rita")).text
+    assert "counts from now on" in (await house.get("/limits?new=1", "olga")).text
+    assert "counts from when it was set" in (await house.get(f"/people/{house.users['mia']}", "olga")).text
     people = (await house.get("/limits?scope=user", "olga")).text
     assert people.count("by default") == 5 and ">mia</a>" in people
 

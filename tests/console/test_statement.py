@@ -48,7 +48,11 @@ async def test_a_reader_reads_a_draft_and_an_owner_closes_it_once(house: House, 
     assert "draft" in draft and "An owner can close the month" in draft and "/statement/close" not in draft
     assert NASTY not in draft and "7.50 CNY" in draft
 
-    assert "/statement/close" in (await house.get("/statement", "olga")).text
+    assert (
+        "/statement/close" not in (await house.get("/statement?month=2020-01&close=1", "olga")).text
+    )  # Nothing was bought.
+    assert "?close=1" in (await house.get("/statement", "olga")).text
+    assert "It cannot be opened again" in (await house.get("/statement?close=1", "olga")).text
     answer = await house.post("/statement/close", "olga", month=month, project="")
     assert answer.status_code == 303 and answer.headers["location"].endswith(f"month={month}&done=closed")
     assert (await house.post("/statement/close", "olga", month=month)).status_code == 409

@@ -37,7 +37,8 @@ class StatementRows:
 
 
 async def show_statement(visit: Visit) -> Response:
-    """Show a month: frozen if it is closed, else as the book has it now."""
+    """Show a month: frozen if it is closed, else as the book has it now. With `close` in the address an owner is asked whether to
+    close it."""
     found = await _statement(visit)
     projects = (await page_of_projects(visit.database, Cursor(limit=1000), include_archived=True)).records
     return visit.render(
@@ -49,6 +50,7 @@ async def show_statement(visit: Visit) -> Response:
         closed=await list_statements(visit.database),
         query={"month": found.month.name, "project": found.project_id or None},
         last=_day_before(found.month.until),
+        is_asked="close" in visit.query,
         done=visit.query.get("done", ""),
     )
 
