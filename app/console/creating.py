@@ -26,6 +26,8 @@ from app.store.pictures import PictureRecord
 JOBS_MAX = 6
 RECENT_MAX = 8
 IDS_MAX = 6
+MODEL_FIRST = "gpt-image-1"
+"""Model that is chosen to begin with, where the project may use it."""
 USUAL_SIZES = ("1024x1024", "1536x1024", "1024x1536")
 USUAL_QUALITIES = ("low", "medium", "high")
 """Choices for a model of which the catalog lists none, so that it takes any."""
@@ -102,7 +104,8 @@ async def purchase_page(
         form = replace(form, project=next((id for id, _ in projects), ""))
     grant = await grant_in_project(visit.database, visit.user.user_id, form.project) if projects else None
     cards = [] if grant is None else await _cards(visit, grant, operation)
-    chosen = next((card for card in cards if card.model.id == form.model), cards[0] if cards else None)
+    by_id = {card.model.id: card for card in cards}
+    chosen = by_id.get(form.model) or by_id.get(MODEL_FIRST) or next(iter(cards), None)
     form = _fitting(form, chosen).renewed()
     seen = await jobs(visit)  # Before the price: a page whose jobs have ended shows what is left after them.
     price = FormPrice() if grant is None or chosen is None else await _price(visit, grant, form, operation)

@@ -108,6 +108,7 @@ async def test_a_purchase_is_held_to_the_limits_and_told_before(house: House) ->
 
 
 async def test_a_member_buys_in_no_project_and_no_model_that_is_not_theirs(house: House) -> None:
+    assert 'value="gpt-image-1" checked' in (await house.get("/create", "max")).text
     posters = (await show_key(house.running.database, house.keys["posters"].id)).project_id
     for changed in (
         {"project": posters},

@@ -27,6 +27,7 @@ async def test_it_shows_the_sums_of_the_book_and_leads_to_their_rows(house: Hous
         total = (await connection.execute(sa.select(sa.func.sum(usage.c.cost_micros)))).scalar_one()
     assert f"{int(total) / 1_000_000:,.6f}".rstrip("0") + " CNY" in text
     assert 'href="/console/requests?outcome=booked&amp;period=30d"' in text
+    assert 'class="part" width="100.0"' in text  # Who spends most.
     assert f'href="/console/requests?outcome=booked&amp;user={house.users["mia"]}&amp;period=30d"' in text
 
 
