@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.console.formats import Formats
+from app.console.language import translate
+from app.core.limits import Limit
 from app.store.audit_logs import LoggedChange
 
 VALUE_CHARS_MAX = 300
@@ -21,12 +23,30 @@ class ChangedField:
     after: str | None
 
 
-def changed_fields(change: LoggedChange, format: Formats) -> list[ChangedField]:
-    """List the fields that a change set, removed or altered."""
-    before, after = change.before or {}, change.after or {}
+def changed_fields(
+    change: LoggedChange, format: Formats, limits: Mapping[int, Limit], people: Mapping[str, str]
+) -> list[ChangedField]:
+    """List the fields that a change set, removed or altered, with names of limits and people in place of their ids."""
+    before, after = (_named(facts or {}, format, limits, people) for facts in (change.before, change.after))
     differing = [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
     fields = [ChangedField(name, _text(name, before, format), _text(name, after, format)) for name in differing]
     return [field for field in fields if (field.before, field.after) != (None, None)]
+
+
+def _named(
+    facts: Mapping[str, Any], format: Formats, limits: Mapping[int, Limit], people: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return facts with names; the amounts of an increase are in the unit of its limit."""
+    named = {
+        name: people.get(value, value) if name in ("user_id", "scope_id") else value for name, value in facts.items()
+    }
+    if (limit := limits.get(facts.get("limit_id", 0))) is None:
+        return named
+    label = str(translate(format.language, limit.label).unescape())
+    amounts = {
+        name: format.money(named[name]) for name in ("asked", "granted") if limit.unit == "micros" and named.get(name)
+    }
+    return {**named, "limit_id": label, **amounts}
 
 
 def _text(name: str, facts: Mapping[str, Any], format: Formats) -> str | None:

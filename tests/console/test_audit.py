@@ -19,6 +19,9 @@ async def test_a_change_stands_with_its_author_and_both_values(house: House) -> 
     olgas = rows((await house.get("/audit?actor=olga@example.com", "rita")).text)
     mias = rows((await house.get(f"/audit?target={house.users['mia']}&event=limit", "rita")).text)
 
+    chosen = (await house.get("/audit", "rita", **{"Accept-Language": "zh"})).text
+    assert chosen.count(">图片</option>") == 1 and ">计量</span>" in chosen and "money" not in chosen.lower()
+    assert "Limit: set" in mias[1] and "Limit: changed" in mias[0] and "<ins>Money</ins>" in mias[1]
     assert "50.00 CNY" in newest[0] and "70.00 CNY" in newest[0]
     assert len(prices) == 1 and "0.25 CNY" in prices[0] and ">olga</a>" in prices[0]
     assert ["Alias" in row for row in olgas] == [True, False]

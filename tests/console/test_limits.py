@@ -50,6 +50,9 @@ async def test_a_member_asks_an_owner_approves_and_the_member_sees_it(house: Hou
     late = await house.post(f"/limits/asks/{asked_id(page)}", "olga", **fields | {"do": "decline"})
 
     assert (unsaid.status_code, decided.status_code, late.status_code) == (400, 303, 409)
+    audit = (await house.get("/audit?event=limit_increase", "rita")).text
+    assert "More of a limit: approved" in audit and "<ins>15.00 CNY</ins>" in audit
+    assert "monthly spend limit of user mia" in audit and "<ins>mia</ins>" in audit and "limit_id" not in audit
     own = (await house.get("/limits", "mia")).text
     assert words in own and "use it well" in own and "65.00 CNY" in own
     assert (await amount_of(house), await count_open_increases(house.running.database)) == (65_000_000, 0)

@@ -8,7 +8,7 @@ from app.api.schemas.audit_logs import OWN_EVENTS, AuditLogOut
 from app.console.changes import changed_fields
 from app.console.formats import Formats
 from app.console.visit import Visit, signed_in
-from app.control.audit_trail import page_of_changes
+from app.control.audit_trail import limits_and_people, page_of_changes
 from app.control.dates import start_of_day_ms
 from app.errors import InvalidValue
 from app.store.audit_logs import AuditLogFilter
@@ -19,6 +19,7 @@ _EVENTS = sorted(
     {
         *("api_key.created", "api_key.updated", "api_key.deleted"),
         *("invite.sent", "invite.accepted", "invite.deleted"),
+        *("rate_limit.updated", "rate_limit.deleted", "statement.closed", "organization.updated"),
         *("project.created", "project.updated", "project.archived"),
         *("service_account.created", "service_account.updated", "service_account.deleted"),
         *("user.added", "user.updated", "user.deleted"),
@@ -26,7 +27,16 @@ _EVENTS = sorted(
     }
 )
 """Names of events: those that OpenAI has, too, and our own. The part before the dot is the kind of what was changed."""
-KINDS = tuple(dict.fromkeys(event.partition(".")[0] for event in _EVENTS))
+_ALSO = {"pictures": "picture", "rate_limit": "limit"}
+"""Kinds that the filter has under the name of another."""
+
+
+def _kind(event: str) -> str:
+    kind = event.partition(".")[0]
+    return _ALSO.get(kind, kind)
+
+
+KINDS = tuple(dict.fromkeys(_kind(event) for event in _EVENTS))
 FILTERS = ("event", "actor", "target", "project", "since", "until")
 
 
@@ -40,8 +50,9 @@ async def show_changes(visit: Visit) -> Response:
     except InvalidValue:  # The address begins after a change that never was.
         page = await page_of_changes(visit.database, Cursor(limit=PAGE_ROWS, descending=True), wanted)
     format = Formats(visit.language, visit.parts.gateway.zone, visit.parts.gateway.currency)
+    known = await limits_and_people(visit.database, page.records)
     rows = [
-        {"change": AuditLogOut.of(each), "target": each.target_id, "fields": changed_fields(each, format)}
+        {"change": AuditLogOut.of(each), "target": each.target_id, "fields": changed_fields(each, format, *known)}
         for each in page.records
     ]
     more = page.records[-1].id if page.has_more else None
@@ -66,7 +77,7 @@ def _filter(visit: Visit, asked: dict[str, str]) -> AuditLogFilter:
 
 def _events(asked: str) -> list[str]:
     """Return the events of a kind, or the one event that is named."""
-    found = [event for event in _EVENTS if event.partition(".")[0] == asked]
+    found = [event for event in _EVENTS if _kind(event) == asked]
     return found or ([asked] if asked else [])
 
 
