@@ -34,7 +34,7 @@ DESTINATIONS = (
     Destination("/usage", _("Usage"), "usage", also="/statement"),
     Destination("/keys", _("Keys"), "keys"),
     Destination("/people", _("People"), "people", STAFF, also="/projects"),
-    Destination("/limits", _("Limits"), "limits", STAFF),
+    Destination("/limits", _("Limits"), "limits"),
     Destination("/models", _("Models"), "models", STAFF),
     Destination("/relays", _("Relays"), "relays", STAFF),
     Destination("/alerts", _("Alerts"), "alerts", STAFF),

@@ -125,6 +125,9 @@ async def test_a_member_buys_in_no_project_and_no_model_that_is_not_theirs(house
 
 
 async def test_the_price_on_the_page_is_the_one_that_is_booked(house: House) -> None:
+    headers = {"Cookie": f"imagegate={house.tokens['mia']}", "Origin": house.running.url, "Accept-Language": "zh"}
+    chinese = (await house.http.post("/console/create/price", data=FOX, headers=headers)).text
+    assert re.search(r"最多 <b>¥[\d.]+</b>", chinese)
     told = (await house.post("/create/price", "mia", **FOX)).text
     answer = await buy(house)
     (row,) = await ended(house)

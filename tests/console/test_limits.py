@@ -38,7 +38,8 @@ async def test_a_member_asks_an_owner_approves_and_the_member_sees_it(house: Hou
     asked = await house.post("/limits/asks", "mia", limit=await limit_id(house), amount="20", reason=NASTY)
     again = await house.post("/limits/asks", "mia", limit=await limit_id(house), amount="20", reason="more")
     assert (asked.headers["location"], again.status_code) == ("/console/limits?done=asked", 409)
-    assert "waits for an owner" in (await house.get("/limits", "mia")).text
+    waiting = (await house.get("/limits", "mia")).text
+    assert "waits for an owner" in waiting and '<a href="/console/limits" aria-current="page">' in waiting
     page = (await house.get("/limits", "olga")).text
     assert "mia asks for 20.00 CNY more" in page and NASTY not in page and "&lt;script&gt;" in page
     assert "/limits/asks/" not in (await house.get("/limits", "rita")).text

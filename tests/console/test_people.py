@@ -85,7 +85,7 @@ async def test_a_list_is_shown_before_it_is_applied_and_its_links_once(house: Ho
     assert "12.50 CNY" in (await house.get("/limits", "nora")).text
     again = await house.post("/people/list", "olga", people=LIST, do="apply")
     assert "nora@example.com," not in again.text and "nils@example.com" in again.text  # Nils never signed in.
-    assert "no address" in made.text
+    assert "no address" in made.text and "Pass the other links on yourself." in made.text
 
 
 async def test_one_person_is_invited_with_a_role_a_project_and_a_limit(house: House) -> None:
@@ -96,13 +96,18 @@ async def test_one_person_is_invited_with_a_role_a_project_and_a_limit(house: Ho
     [user] = [user for user in await list_users(house.running.database) if user.email == "nils@example.com"]
     assert (wrong.status_code, made.status_code, user.access_role) == (400, 200, "reader")
     assert 'value="nils@example.com"' in wrong.text
+    assert "<h1>Link to sign in</h1>" in made.text and "not mailed: the mail server did not take it" in made.text
+    assert "Pass the link on to nils@example.com yourself." in made.text
     page = (await house.get(f"/people/{user.id}", "olga")).text
     assert "7.50 CNY" in page and ">posters</a>" in page and "never signed in" in page
 
 
 async def test_the_last_owner_stays_one_and_is_told_why_in_both_languages(house: House) -> None:
     olga = house.users["olga"]
-    await house.post(f"/people/{house.users['eva']}/role", "olga", role="member")
+    made = await house.post(f"/people/{house.users['eva']}/role", "olga", role="member")
+    again = await house.post(f"/people/{house.users['eva']}/role", "olga", role="member")
+    person = f"/console/people/{house.users['eva']}"
+    assert [each.headers["location"] for each in (made, again)] == [f"{person}?done=role", person]
 
     for path, fields in ((f"/people/{olga}/role", {"role": "member"}), (f"/people/{olga}/leaving", {})):
         english = await house.post(path, "olga", **fields)

@@ -14,6 +14,7 @@ async def test_a_password_signs_in_and_leads_on(house: House) -> None:
     asked = await house.get("/keys?status=all")
     assert asked.headers["location"] == "/console/sign-in?next=%2Fkeys%3Fstatus%3Dall"
 
+    assert "An owner can make you a new link" in (await house.get("/sign-in")).text
     answer = await house.post("/sign-in", email="MIA@example.com", password=PASSWORD, next="/keys?status=all")
 
     cookie = answer.headers["set-cookie"]

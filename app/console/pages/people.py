@@ -41,13 +41,14 @@ async def show_person(visit: Visit) -> Response:
 
 
 async def set_role(visit: Visit) -> Response:
-    """Give a person another role. The last owner stays one."""
+    """Give a person another role. The last owner stays one. The role that they have changes nothing."""
     user, form = await _user(visit), await visit.form()
     try:
         await people.modify_user(visit.database, user.id, UserChange(access_role=form.get("role", "")))
     except (InvalidValue, Conflict) as exc:
         return await _page(visit, user, exc)
-    return visit.redirect(f"/people/{user.id}", done="role")
+    is_changed = form.get("role") != user.access_role
+    return visit.redirect(f"/people/{user.id}", done="role" if is_changed else None)
 
 
 async def make_link(visit: Visit) -> Response:
