@@ -86,6 +86,10 @@ async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
         await desk.page.click(".buy button")
         await desk.page.wait_for_url("**/create/edit?*job=*#jobs")
         await desk.page.wait_for_selector(".job:first-of-type .made img")
+        await desk.page.wait_for_selector(
+            "#choices label:nth-child(2)"
+        )  # The new picture, without loading the page again.
+        assert await desk.page.locator("#choices :checked").count() == 1
         await desk.check()
         letters = await desk.page.evaluate("btoa(sessionStorage.getItem('mask'))")
 

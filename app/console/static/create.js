@@ -37,7 +37,8 @@ async function price(form, changed) {
   try {
     const answer = await fetch(form.dataset.price ?? "", { method: "POST", body, signal: asking.signal });
     if (!answer.ok || answer.redirected) throw new Error("no price");
-    await replace(answer, changed === "model" || changed === "project" ? ["options", "price"] : ["price"]);
+    const beside = changed === "model" || changed === "project" ? ["options"] : changed === "jobs" ? ["choices"] : [];
+    await replace(answer, [...beside, "price"]);
     if (changed === "model") /** @type {HTMLElement | null} */ (form.querySelector("[name=model]:checked"))?.focus();
     if (changed === "project") document.getElementById("project")?.focus();
   } catch {
@@ -61,7 +62,7 @@ async function look(address) {
     if (answer.ok && !answer.redirected) await replace(answer, ["bought", "jobs"]);
     const form = document.querySelector("form[data-price]");
     const ended = document.getElementById("jobs")?.dataset.follow === undefined;
-    if (ended && form instanceof HTMLFormElement) await price(form, "jobs"); // What is left has changed.
+    if (ended && form instanceof HTMLFormElement) await price(form, "jobs"); // What is left has changed, and one's last pictures.
   } catch {
     // The next turn tries again.
   }
