@@ -41,6 +41,24 @@ async def paint(desk: Desk) -> None:
     await desk.page.mouse.up()
 
 
+async def make(desk: Desk) -> None:
+    """Make a picture, and look at its price before and at its job after."""
+    await desk.fill(prompt="a fox <b> in the snow")
+    await desk.page.click("label:has([value='gpt-image-1'])")
+    await desk.page.wait_for_selector("#background")
+    await desk.page.select_option("#n", "4")
+    await desk.page.wait_for_selector("#price .bad")  # More than the limit of the day has left.
+    await desk.check()
+    await desk.page.select_option("#n", "1")
+    await desk.page.wait_for_selector("#price p:not(.bad)")
+    await desk.page.click(".buy button")
+    await desk.page.wait_for_selector(".made img")
+    assert desk.page.url.endswith("#jobs") and await desk.page.locator(".job").first.evaluate(IN_SIGHT)
+    await desk.page.wait_for_selector("#bought a")
+    await desk.page.wait_for_selector("#price .good a")  # Bought before: open it, free.
+    await desk.check()
+
+
 async def look_closer(desk: Desk) -> None:
     """Open the page of the newest job, and come back."""
     await desk.page.click(".job .links a[href*='/create/jobs/'] >> nth=0")
@@ -58,20 +76,7 @@ async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
     await house.running.limit("user", house.users["mia"], "images", "day", 3)
     async with desk_of(browser, house.running.url, locale=locale, scheme=scheme, width=width) as desk:
         await sign_in(desk, "mia", words)
-        await desk.fill(prompt="a fox <b> in the snow")
-        await desk.page.click("label:has([value='gpt-image-1'])")
-        await desk.page.wait_for_selector("#background")
-        await desk.page.select_option("#n", "4")
-        await desk.page.wait_for_selector("#price .bad")  # More than the limit of the day has left.
-        await desk.check()
-        await desk.page.select_option("#n", "1")
-        await desk.page.wait_for_selector("#price p:not(.bad)")
-        await desk.page.click(".buy button")
-        await desk.page.wait_for_selector(".made img")
-        assert desk.page.url.endswith("#jobs") and await desk.page.locator(".job").first.evaluate(IN_SIGHT)
-        await desk.page.wait_for_selector("#bought a")
-        await desk.page.wait_for_selector("#price .good a")  # Bought before: open it, free.
-        await desk.check()
+        await make(desk)
         await look_closer(desk)
 
         await desk.page.click("a[href*='picture=']")
@@ -86,9 +91,7 @@ async def test_a_member_makes_a_picture_and_edits_it_with_a_mask(
         await desk.page.click(".buy button")
         await desk.page.wait_for_url("**/create/edit?*job=*#jobs")
         await desk.page.wait_for_selector(".job:first-of-type .made img")
-        await desk.page.wait_for_selector(
-            "#choices label:nth-child(2)"
-        )  # The new picture, without loading the page again.
+        await desk.page.wait_for_selector("#choices label:nth-child(2)")  # The new picture, offered at once.
         assert await desk.page.locator("#choices :checked").count() == 1
         await desk.check()
         letters = await desk.page.evaluate("btoa(sessionStorage.getItem('mask'))")
