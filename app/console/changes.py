@@ -27,18 +27,21 @@ def changed_fields(
     change: LoggedChange, format: Formats, limits: Mapping[int, Limit], people: Mapping[str, str]
 ) -> list[ChangedField]:
     """List the fields that a change set, removed or altered, with names of limits and people in place of their ids."""
-    before, after = (_named(facts or {}, format, limits, people) for facts in (change.before, change.after))
+    projects = {change.project_id: change.project} if change.project_id and change.project else {}
+    names = {**people, **projects}
+    before, after = (_named(facts or {}, format, limits, names) for facts in (change.before, change.after))
     differing = [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
     fields = [ChangedField(name, _text(name, before, format), _text(name, after, format)) for name in differing]
     return [field for field in fields if (field.before, field.after) != (None, None)]
 
 
 def _named(
-    facts: Mapping[str, Any], format: Formats, limits: Mapping[int, Limit], people: Mapping[str, str]
+    facts: Mapping[str, Any], format: Formats, limits: Mapping[int, Limit], names: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return facts with names; the amounts of an increase are in the unit of its limit."""
     named = {
-        name: people.get(value, value) if name in ("user_id", "scope_id") else value for name, value in facts.items()
+        name: names.get(value, value) if name in ("user_id", "scope_id", "project_id") else value
+        for name, value in facts.items()
     }
     if (limit := limits.get(facts.get("limit_id", 0))) is None:
         return named
@@ -58,6 +61,8 @@ def _text(name: str, facts: Mapping[str, Any], format: Formats) -> str | None:
         return format.time(value // 1000)
     if is_number and (name in _MONEY or name.endswith("_micros") or _is_spend(name, facts)):
         return format.money(value)
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = ", ".join(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= VALUE_CHARS_MAX else f"{text[:VALUE_CHARS_MAX]}…"
 

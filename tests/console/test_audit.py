@@ -45,4 +45,9 @@ async def test_a_long_log_comes_in_pages(house: House) -> None:
 
 async def test_what_was_named_stays_text(house: House) -> None:
     text = (await house.get("/audit?event=api_key", "rita")).text
+    assert (
+        "<ins>seedream-3.0</ins>" in text
+        and "<ins>posters</ins>" in text
+        and "proj_" not in text.partition("<tbody>")[2]
+    )
     assert NASTY not in text and "&lt;script&gt;" in text
