@@ -102,7 +102,7 @@ class Scene:
         headers = {"Cookie": f"imagegate={self.cookies[who]}", "Origin": self.running.url}
         answer = await self.http.post("/console/create", data=fields, headers=headers)
         if answer.status_code == 303:
-            self.newest = answer.headers["location"].removeprefix("/console")
+            self.newest = answer.headers["location"].removeprefix("/console").removesuffix("#jobs")
             if who == "lin":
                 self.bought.append(f"{self.newest.partition('job=')[2]}_0")
             await self.running.gateway.image_service.wait_until_idle()
