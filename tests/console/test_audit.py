@@ -22,6 +22,8 @@ async def test_a_change_stands_with_its_author_and_both_values(house: House) -> 
     chosen = (await house.get("/audit", "rita", **{"Accept-Language": "zh"})).text
     assert chosen.count(">图片</option>") == 1 and ">计量</span>" in chosen and "money" not in chosen.lower()
     assert "Limit: set" in mias[1] and "Limit: changed" in mias[0] and "<ins>Money</ins>" in mias[1]
+    people = (await house.get("/audit?event=user", "rita")).text
+    assert "Role in the console" in people and "<ins>Owner</ins>" in people and "<ins>no</ins>" in people
     assert "50.00 CNY" in newest[0] and "70.00 CNY" in newest[0]
     assert len(prices) == 1 and "0.25 CNY" in prices[0] and ">olga</a>" in prices[0]
     assert ["Alias" in row for row in olgas] == [True, False]
