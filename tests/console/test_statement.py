@@ -102,10 +102,12 @@ async def test_the_bill_of_today_is_compared_with_what_was_booked_when_it_was_re
     await save_drift(database, [DriftRow("default", day, "gpt-image-1", 520_000, 530_000, 0, now_ms)])
 
     page = (await house.get("/usage?period=today", "rita")).text
+    draft = (await house.get(f"/statement?month={day[:7]}", "rita")).text
 
     assert total(await csv_of(house, "/usage.csv?period=today&by=model"), "cost") == total(before, "cost") + Decimal(
         "1.04"
     )
+    assert "bill of today follows the book" in draft
     assert "Relay&#39;s bill up to" in page and "bill is known up to" in page and "+0.01 CNY" in page
 
 
