@@ -114,6 +114,15 @@ def total_of(rows: Sequence[UsageRow]) -> Sums:
     return Sums(*(sum(getattr(row.sums, name) for row in rows) for name in Sums.__slots__))
 
 
+def sums_of(rows: Sequence[UsageRow], at: int) -> list[UsageRow]:
+    """Sum rows by their dimension number `at` alone, the dearest first; without duplicates."""
+    sums: dict[tuple[str, str], Sums] = defaultdict(Sums)
+    for row in rows:
+        sums[row.names[at]] += row.sums
+    ranked = sorted(sums.items(), key=lambda item: (-item[1].cost_micros, item[0]))
+    return [UsageRow((name,), found) for name, found in ranked]
+
+
 def _dearest(rows: Sequence[UsageRow]) -> tuple[tuple[str, str], ...]:
     """Return name and id of the values of the first dimension that cost most: all of them if they are few."""
     costs: dict[tuple[str, str], int] = defaultdict(int)

@@ -11,10 +11,12 @@ from app.console.periods import PERIODS, period_of
 from app.console.visit import Visit, signed_in
 from app.control.attention import attention
 from app.control.limits import ScopeRef, show_limits
-from app.control.usage import overview, report
+from app.control.usage import overview, report, sums_of
 from app.store.usage import UsageSpan
 
 PEOPLE_MAX = 8
+ROWS_MAX = 1_000_000
+"""More than there are people and models."""
 
 
 async def show_overview(visit: Visit) -> Response:
@@ -24,8 +26,9 @@ async def show_overview(visit: Visit) -> Response:
     today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone).date()
     period, month = period_of(visit.query, today), period_of({"period": "month"}, today)
     since = min(month.first, today - timedelta(days=RECENT_DAYS - 1)).isoformat()
-    found = await overview(database, ("model",), UsageSpan(period.since, period.until), 1)
-    people = (await report(database, ["user"], period.since, period.until, zone, {})).rows
+    # One look at the roll-up for both: it has a row for each person, model and day.
+    found = await overview(database, ("model", "user"), UsageSpan(period.since, period.until), ROWS_MAX)
+    people = sums_of(found.rows, 1)
     newest = {day: total for day, total, _ in found.days}
     if since < period.since or period.last < today:  # The period does not hold the month.
         rows = (await report(database, ["day"], since, None, zone, {})).rows
