@@ -15,6 +15,7 @@ from app.control.sessions import start_session
 from app.sandbox import RunningSandbox
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.tables import users
+from tests.databases import postgres_with_all
 from tests.faults.conftest import StartProcess
 from tests.gateways import GatewayProcess, book, gateway_process, new_key, prepare, set_limit
 from tests.money.books import ask, limited, opened, until
@@ -133,6 +134,7 @@ async def all_pictures_kept(lost: Lost, count: int) -> bool:
         return int(found.scalar_one()) == count
 
 
+@postgres_with_all
 async def test_a_restore_is_refused_while_a_server_runs_and_with_another_secret(lost: Lost, tmp_path: Path) -> None:
     file = tmp_path / "book.backup"
     await lost.process.cli("backup", str(file))
@@ -149,6 +151,7 @@ async def test_a_restore_is_refused_while_a_server_runs_and_with_another_secret(
         assert not (other / "imagegate.db").exists()
 
 
+@postgres_with_all
 async def test_a_restore_without_the_relays_log_asks_what_was_spent(lost: Lost, tmp_path: Path) -> None:
     if lost.database_url is not None:
         pytest.skip("the same on both databases")
