@@ -10,6 +10,8 @@ NUMBERS = 8
 """Numbers that the bits stand in."""
 BITS = 63
 """Bits of each; a signed 64-bit column holds them."""
+SEARCHED_CHARS = 2_000
+"""Characters at the beginning of a prompt that are searched for words."""
 
 
 def word_bits(text: str) -> tuple[int, ...]:

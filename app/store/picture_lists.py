@@ -8,10 +8,10 @@ from typing import Protocol
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.word_bits import word_bits
+from app.core.word_bits import SEARCHED_CHARS, word_bits
 from app.store.engine import read_in_order
 from app.store.pages import Cursor, Page, read_page
-from app.store.pictures import SEARCHED_CHARS, PictureRecord, Visibility
+from app.store.pictures import PictureRecord, Visibility
 from app.store.tables import pictures, project_users, projects, requests, users
 from app.store.tables.pictures import WORD_COLUMNS
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.word_bits import word_bits
+from app.core.word_bits import SEARCHED_CHARS, word_bits
 from app.store.backups import BackupRows
 from app.store.due_pictures import DuePictures
 from app.store.engine import Database, insert
@@ -18,8 +18,6 @@ from app.store.tables import is_untaken, pictures, requests, results, users
 from app.store.tables.pictures import WORD_COLUMNS
 
 _DISK_BYTES = pictures.c.bytes + sa.func.coalesce(pictures.c.thumbnail_bytes, 0)
-SEARCHED_CHARS = 2_000
-"""Characters at the beginning of a prompt that are searched for words."""
 Visibility = Literal["private", "project"]
 
 
@@ -84,9 +82,8 @@ async def _words_of(connection: AsyncConnection, request_id: str) -> dict[str, i
 
 async def _update_untaken(connection: AsyncConnection, request_id: str, **values: Any) -> bool:
     """Change the row of a stored answer whose pictures are still in it. Return False when there is none."""
-    of_request = (results.c.request_id == request_id, is_untaken)
-    changed = await connection.execute(sa.update(results).where(*of_request).values(**values))
-    return changed.rowcount == 1
+    untaken = sa.update(results).where(results.c.request_id == request_id, is_untaken)
+    return (await connection.execute(untaken.values(**values))).rowcount == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,20 +140,23 @@ class PictureRows:
 
     async def finish(self, answers: Sequence[TakenAnswer]) -> list[str]:
         """Keep of these answers only what is left without their pictures, whose rows and files are there for certain; returns the
-        requests. Left out are the same as in `record`, and those of which a picture was deleted meanwhile. A picture that an
-        earlier try has recorded is kept, though its link leads to nothing now."""
+        requests. Left out are the same as in `record`, and those of which a picture was deleted meanwhile. A picture that another
+        try has recorded is kept, though its link led to nothing here."""
         finished = []
         async with self.database.transaction() as connection:
             for answer in answers:
-                left = {} if answer.body is None else {"body": answer.body, "body_bytes": len(answer.body)}
-                of_request = sa.select(pictures.c.index).where(pictures.c.request_id == answer.request_id)
-                kept = set((await connection.execute(of_request)).scalars())
+                # Locked before it is looked at which pictures are recorded: another replica may be recording them.
+                if not await _update_untaken(connection, answer.request_id, created_at_ms=results.c.created_at_ms):
+                    continue
+                finished.append(answer.request_id)
+                recorded = sa.select(pictures.c.index).where(pictures.c.request_id == answer.request_id)
+                kept = set((await connection.execute(recorded)).scalars())
                 cuts = [Cut(0, 0, c.picture) if c.length == LINK_ONLY and c.picture in kept else c for c in answer.cuts]
-                if await _update_untaken(connection, answer.request_id, cuts=cuts, **left):
-                    finished.append(answer.request_id)
-                    if link_only := sum(cut.length == LINK_ONLY for cut in cuts):
-                        request = requests.c.id == answer.request_id
-                        await connection.execute(sa.update(requests).where(request).values(link_only=link_only))
+                body = {} if answer.body is None else {"body": answer.body, "body_bytes": len(answer.body)}
+                await _update_untaken(connection, answer.request_id, cuts=cuts, **body)
+                if link_only := sum(cut.length == LINK_ONLY for cut in cuts):
+                    book = sa.update(requests).where(requests.c.id == answer.request_id).values(link_only=link_only)
+                    await connection.execute(book)
         return finished
 
     async def of_request(self, request_id: str) -> list[PictureRecord]:
