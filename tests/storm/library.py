@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from blake3 import blake3
 
-from app.store.tables import pictures, requests, results
+from app.store.tables import pictures, requests, results, users
 from app.wiring import Gateway
 from tests.storm.books import Violation
 from tests.storm.pictures import recognise_bytes
@@ -23,12 +23,13 @@ async def picture_violations(gateway: Gateway) -> list[Violation]:
     await gateway.taking.take_all()
     async with gateway.database.read() as connection:
         kept = [dict(row) for row in (await connection.execute(sa.select(pictures))).mappings()]
+        erased = sa.select(users.c.id).where(users.c.erased_at_ms.is_not(None))  # Their answers go with the erasure.
         good = sa.select(requests.c.id).where(requests.c.flag.is_distinct_from("bad_payload"))
         columns = (*results.c, requests.c.images, requests.c.link_only, requests.c.flag, requests.c.n)
         wanted = (
             sa.select(*columns)
             .join(requests, requests.c.id == results.c.request_id)
-            .where(results.c.request_id.in_(good))
+            .where(results.c.request_id.in_(good), requests.c.user_id.not_in(erased))
         )
         answers = [dict(row) for row in (await connection.execute(wanted)).mappings()]
     folder = gateway.data_dir / "pictures"
