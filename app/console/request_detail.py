@@ -1,4 +1,4 @@
-"""One request as its page shows it: what it cost and why, its times, its pictures, and whether a person may see its prompt."""
+"""Detail of a request for its page: what it cost and why, its times, its pictures, and whether a person may see its prompt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -125,10 +125,7 @@ def sums_of(rows: Sequence[UsageRow], at: int) -> list[UsageRow]:
 
 def _dearest(rows: Sequence[UsageRow]) -> tuple[tuple[str, str], ...]:
     """Return name and id of the values of the first dimension that cost most: all of them if they are few."""
-    costs: dict[tuple[str, str], int] = defaultdict(int)
-    for row in rows:
-        costs[row.names[0]] += row.sums.cost_micros
-    ranked = sorted(costs, key=lambda name: (-costs[name], name))
+    ranked = [row.names[0] for row in sums_of(rows, 0)]
     return tuple(ranked if len(ranked) <= SERIES_MAX else ranked[: SERIES_MAX - 1])
 
 
