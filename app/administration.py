@@ -11,6 +11,7 @@ from app.blobs.bucket import BucketBlobs
 from app.blobs.folder import Blobs, FolderBlobs
 from app.blobs.objects import BucketAddress, open_bucket
 from app.blobs.picture_files import DIGEST_PATTERN, PictureFiles
+from app.connections import relay_key, relays_from, url_key
 from app.control.doctor import Doctor
 from app.control.doctor_relay import RelayChecks
 from app.control.erasure import Erasure
@@ -38,9 +39,9 @@ from app.store.ledger.types import Ledger
 from app.store.pictures import PictureRows
 from app.store.results import ResultRows
 from app.store.schema import schema_state
-from app.upstream.addresses import proxy_address
 from app.upstream.client import HttpUpstream
 from app.upstream.fetch import PictureFetcher
+from app.upstream.pool import RelayPool
 
 PICTURES = "pictures"
 THUMBNAILS = "thumbnails"
@@ -66,7 +67,7 @@ class Administration:
     clock: Clock
     schema_gate: SchemaGate
     ledger: Ledger
-    upstream: HttpUpstream
+    relays: RelayPool
     reconciliation: Reconciliation
     doctor: Doctor
 
@@ -74,6 +75,11 @@ class Administration:
     def pepper(self) -> bytes:
         """Secret that new keys are hashed with."""
         return self.peppers.current
+
+    @property
+    def upstream(self) -> HttpUpstream:
+        """Relay that the settings describe."""
+        return self.relays.default
 
     def pictures(self) -> PictureLibrary:
         """Return the library of pictures. Raises ConfigurationError for a bucket that cannot be used."""
@@ -94,31 +100,47 @@ async def open_administration(
     Raises ConfigurationError for a database that is not up to date or bound to another currency or timezone, StoreUnavailable.
     """
     database = replace(open_database(database_url), journal=Journal.of(data_dir, settings.backup_dir))
-    ledger, upstream = open_book(database_url, connections_max=1).ledger, upstream_from(settings)
+    ledger = open_book(database_url, connections_max=1).ledger
     try:
         check_schema(await schema_state(database))
         await check_binding(database, settings.currency, settings.timezone)
         peppers = Peppers(await pepper_here(database, settings, settings.currency, settings.timezone))
-        yield Administration(
-            settings=settings,
-            currency=settings.currency,
-            zone=settings.zone,
-            data_dir=data_dir,
-            peppers=peppers,
-            sandbox=sandbox,
-            notifier=notifier_from(settings),
-            database=database,
-            clock=Clock(),
-            schema_gate=SchemaGate(database, peppers, settings.currency, settings.timezone),
-            ledger=ledger,
-            upstream=upstream,
-            reconciliation=reconciliation_from(settings, database, ledger, upstream),
-            doctor=doctor_from(settings, database, peppers, data_dir, SANDBOX_RELAY if sandbox else upstream),
-        )
+        relays = relays_from(settings, peppers)
+        try:
+            yield _administration(settings, database, data_dir, ledger, relays, peppers, sandbox=sandbox)
+        finally:
+            await relays.close()
     finally:
-        await upstream.close()
         await ledger.close()
         await database.close()
+
+
+def _administration(
+    settings: Settings,
+    database: Database,
+    data_dir: Path,
+    ledger: Ledger,
+    relays: RelayPool,
+    peppers: Peppers,
+    *,
+    sandbox: bool,
+) -> Administration:
+    return Administration(
+        settings=settings,
+        currency=settings.currency,
+        zone=settings.zone,
+        data_dir=data_dir,
+        peppers=peppers,
+        sandbox=sandbox,
+        notifier=notifier_from(settings),
+        database=database,
+        clock=Clock(),
+        schema_gate=SchemaGate(database, peppers, settings.currency, settings.timezone),
+        ledger=ledger,
+        relays=relays,
+        reconciliation=reconciliation_from(settings, database, ledger, relays.default),
+        doctor=doctor_from(settings, database, peppers, data_dir, SANDBOX_RELAY if sandbox else relays.default),
+    )
 
 
 SANDBOX_RELAY = Finding(
@@ -165,24 +187,6 @@ def reconciliation_from(
     return Reconciliation(database, ledger, upstream, url_key(settings), settings.zone, rules)
 
 
-def upstream_from(settings: Settings) -> HttpUpstream:
-    """Make the client of the relay; needs a running event loop. Raises ConfigurationError for an invalid address, key or file."""
-    proxy = settings.upstream_proxy.get_secret_value() if settings.upstream_proxy else None
-    return HttpUpstream(
-        settings.upstream_base_url,
-        relay_key(settings),
-        connect_timeout_s=settings.upstream_connect_timeout_s,
-        read_timeout_s=settings.upstream_deadline_s,
-        proxy=proxy_address(proxy, settings.upstream_base_url),
-        ca_file=settings.upstream_ca_file,
-    )
-
-
-def relay_key(settings: Settings) -> str:
-    """Return the key of the relay; empty when none is set."""
-    return settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else ""
-
-
 def bucket_of(settings: Settings) -> BucketAddress | None:
     """Return the address of the bucket that all replicas share; None when answers stay in DATA_DIR."""
     if settings.results_url is None:
@@ -209,11 +213,6 @@ def notifier_from(settings: Settings) -> Notifier:
         settings.smtp_from,
     )
     return Notifier(WebhookRules(settings.webhook_allow_http, settings.webhook_allow_private), mailbox)
-
-
-def url_key(settings: Settings) -> str | None:
-    """Return the key of the relay where it may be sent in an address, else None."""
-    return relay_key(settings) if settings.upstream_log_key_in_url else None
 
 
 def kept_answers_from(settings: Settings, data_dir: Path, database: Database, clock: Clock) -> KeptAnswers:

@@ -20,6 +20,7 @@ from app.memory import return_freed_memory
 from app.operation import Backups
 from app.pictures.library import PictureLibrary
 from app.store.processes import BEAT_S
+from app.upstream.pool import RelayPool
 
 if TYPE_CHECKING:
     from app.metrics.exporter import MetricsExporter
@@ -30,6 +31,7 @@ def chores_of(
     notes: DeliveryNotes,
     schema_gate: SchemaGate,
     recovery: Recovery,
+    relays: RelayPool,
     reconciler: Reconciler,
     alerting: Alerting,
     refusal_log: RefusalLog,
@@ -46,7 +48,8 @@ def chores_of(
     delivery_notes = Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write)
     on_blobs = (*recovery.kept_answers.blobs.chores(), *taking.files.blobs.chores())
     memory = Chore("freed memory", partial(asyncio.to_thread, return_freed_memory), every_s=20.0, first_after_s=20.0)
-    chores = (beats, *on_database, delivery_notes, *on_blobs, memory, *measuring)
+    probes = Chore("relays", relays.probe, every_s=1.0)
+    chores = (beats, probes, *on_database, delivery_notes, *on_blobs, memory, *measuring)
     return Chores(chores, (GatewayError, ConfigurationError))
 
 

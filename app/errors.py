@@ -255,6 +255,12 @@ class UpstreamUnreachable(UpstreamError):
     status, code, retryable = 503, "upstream_unreachable", True
 
 
+class RelayPaused(UpstreamError):
+    """Relay that gets no requests for a while, because the last ones may have been charged and brought no image."""
+
+    status, code, retryable = 503, "relay_paused", True
+
+
 # --- the gateway is unavailable for now; nothing was charged ---------------------------------------------------------
 
 

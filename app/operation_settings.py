@@ -1,4 +1,4 @@
-"""Settings of backups, of a rotation of the secret and of metrics, a part of those in `app/settings.py`."""
+"""Settings for whoever operates a gateway, a part of those in `app/settings.py`."""
 
 from pathlib import Path
 
@@ -9,6 +9,12 @@ from pydantic_settings import BaseSettings
 class OperationSettings(BaseSettings):
     """Settings for whoever operates a gateway."""
 
+    relay_queue_max: int = Field(
+        1000,
+        ge=0,
+        description="Most requests that wait for a place at a relay whose number of requests at once is bounded.",
+    )
+    relay_queue_wait_s: float = Field(30.0, gt=0, description="Longest wait in seconds of such a request.")
     backup_dir: Path | None = Field(
         None,
         description="Folder on another disk for a backup each night, which the gateway makes itself: one of the replicas, where "

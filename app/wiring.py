@@ -16,10 +16,10 @@ from app.administration import (
     notifier_from,
     pictures_from,
     reconciliation_from,
-    upstream_from,
 )
 from app.background import chores_of
 from app.chores import BackgroundTasks, Chores
+from app.connections import relays_from
 from app.control.alerting import Alerting
 from app.control.pepper import make_private, with_former
 from app.control.readiness import ReadinessProbe
@@ -55,7 +55,7 @@ from app.store.lock import ProcessLocks
 from app.store.processes import Processes
 from app.store.refusals import RefusalRows
 from app.store.requests import StoredRequests
-from app.upstream.client import HttpUpstream
+from app.upstream.pool import RelayPool
 
 if TYPE_CHECKING:
     from app.metrics.exporter import MetricsExporter
@@ -130,7 +130,7 @@ async def _close(gateway: Gateway) -> None:
     gateway.recovery.process_locks.release()
     if gateway.metrics is not None:
         await gateway.metrics.close()
-    await gateway.upstream.close()
+    await gateway.relays.close()
     await gateway.taking.close()
     await gateway.rates.close()
     await gateway.ledger.close()
@@ -142,15 +142,15 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     database = replace(open_database(url), journal=Journal.of(data_dir, settings.backup_dir))
     ledger, retries = open_book(url, settings.database_connections_max)
     gate = SchemaGate(database, peppers, settings.currency, settings.timezone)
-    upstream, kept_answers = upstream_from(settings), kept_answers_from(settings, data_dir, database, clock)
+    relays, kept_answers = relays_from(settings, peppers), kept_answers_from(settings, data_dir, database, clock)
     processes, control_data, zone = Processes(database, new_id("proc_")), ControlData(database), settings.zone
     process_locks = ProcessLocks(made_directory(data_dir / "processes"), processes.id)
     (taking, library), notes = pictures_from(settings, kept_answers, clock, sandbox), DeliveryNotes(retries, clock)
-    reconciliation = reconciliation_from(settings, database, ledger, upstream)
+    reconciliation = reconciliation_from(settings, database, ledger, relays.default)
     metrics = _metrics(settings, reconciliation)
     refusal_log, listeners = _listeners(database, clock, taking, metrics)
     admission = _admission(settings, control_data, rates, ledger, background, processes.id, kept_answers, clock, gate)
-    context = _exchange_context(settings, upstream, database, ledger, kept_answers, background, listeners, clock)
+    context = _exchange_context(settings, relays, database, ledger, kept_answers, background, listeners, clock)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = _image_service(settings, admission, context, replay, notes)
     notifier, heartbeat = notifier_from(settings), Heartbeat(processes, clock, gate.ensure)
@@ -159,7 +159,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     recovery = Recovery(processes, ledger, kept_answers, control_data, *alive)
     backups = backups_from(settings, data_dir, database)
     working = (Reconciler(reconciliation), alerting, refusal_log, taking, library, backups, metrics)
-    chores = chores_of(heartbeat, notes, gate, recovery, *working)
+    chores = chores_of(heartbeat, notes, gate, recovery, relays, *working)
     own: dict[str, Any] = {"settings": settings, "currency": settings.currency, "zone": zone, "data_dir": data_dir}
     return Gateway(
         **own,
@@ -174,9 +174,9 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         schema_gate=gate,
         image_service=service,
         ledger=ledger,
-        upstream=upstream,
+        relays=relays,
         reconciliation=reconciliation,
-        doctor=doctor_from(settings, database, peppers, data_dir, upstream),
+        doctor=doctor_from(settings, database, peppers, data_dir, relays.default),
         background=background,
         kept_answers=kept_answers,
         taking=taking,
@@ -227,7 +227,7 @@ def _admission(
 
 def _exchange_context(
     settings: Settings,
-    upstream: HttpUpstream,
+    relays: RelayPool,
     database: Database,
     ledger: Ledger,
     kept_answers: KeptAnswers,
@@ -236,9 +236,7 @@ def _exchange_context(
     clock: Clock,
 ) -> ExchangeContext:
     bounds = (settings.upstream_deadline_s, settings.upstream_answer_bytes_max)
-    return ExchangeContext(
-        upstream, database, ledger, kept_answers, background, listeners, clock, settings.zone, *bounds
-    )
+    return ExchangeContext(relays, database, ledger, kept_answers, background, listeners, clock, settings.zone, *bounds)
 
 
 def _image_service(

@@ -99,7 +99,7 @@ async def restore(
 
 async def _spent_since(target: "LocalTarget", file: Path, spent: str | None) -> "ChargeLog | int":
     """Return the relay's log, or the amount given in its place (micros). Raises ConfigurationError where neither is there."""
-    from app.administration import upstream_from, url_key
+    from app.connections import upstream_from, url_key
     from app.control.manifest import Manifest
     from app.control.spent_since import why_incomplete
     from app.core.intervals import iso

@@ -61,7 +61,8 @@ async def examine(target: "LocalTarget") -> "DoctorOut":
 
 def _relay(target: "LocalTarget") -> "HttpUpstream | Finding":
     """Make the client of the relay, or the finding why there is none."""
-    from app.administration import SANDBOX_RELAY, upstream_from
+    from app.administration import SANDBOX_RELAY
+    from app.connections import upstream_from
     from app.control.findings import Finding
     from app.errors import ConfigurationError
 

@@ -65,7 +65,7 @@ class LimitReader:
     async def quote(self, catalog: Catalog, grant: Grant, request: ImageRequest, now_ms: int) -> Quote:
         """Quote a request. Raises the errors that come before limits: ModelNotFound, ModelNotAllowed, ModelNotPriced and others."""
         model, resolved = allowed_request(catalog, grant, request)
-        needs = RequestAmounts(micros=model.quote_micros(resolved, now_ms), images=request.n)
+        needs = RequestAmounts(micros=catalog.quote_micros(model, resolved, now_ms), images=request.n)
         applying = sorted(
             (limit for limit in grant.limits if limit.applies_to(model.id)), key=lambda limit: not limit.is_rate
         )

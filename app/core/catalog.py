@@ -7,8 +7,9 @@ from difflib import get_close_matches
 
 from app.core.aliases import ALIAS_NAME, ModelAlias, matching_alias
 from app.core.pricing import Facts, PriceBook, Usage, explicit
+from app.core.relays import DEFAULT, Relay, dearest_micros
 from app.core.request import ImageRequest, Operation
-from app.errors import InvalidValue, ModelNotFound, ModelNotPriced, UnsupportedOperation
+from app.errors import InvalidValue, ModelNotFound, ModelNotPriced, UnsupportedOperation, UpstreamModelUnavailable
 
 NAMES_MAX = 20
 """Most names in an error message."""
@@ -85,17 +86,33 @@ class AnswerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All models and aliases of the installation, as of one revision of the control data. A model takes precedence over aliases
-    of its name. `removed` models price only what was requested before."""
+    """All models, aliases and relays of the installation, as of one revision of the control data. A model takes precedence over
+    aliases of its name. `removed` models price only what was requested before; `relays` has the removed ones, too."""
 
     models: Mapping[str, Model]
     aliases: tuple[ModelAlias, ...] = ()
     removed: Mapping[str, Model] = field(default_factory=dict)
+    relays: Mapping[str, Relay] = field(default_factory=lambda: {DEFAULT.name: DEFAULT})
 
     @property
     def known(self) -> Mapping[str, Model]:
         """Models there are and those there were."""
         return {**self.removed, **self.models}
+
+    def relays_for(self, model: str) -> tuple[Relay, ...]:
+        """List the relays that get requests for a model. Raises UpstreamModelUnavailable where there is none."""
+        found = tuple(relay for relay in self.relays.values() if relay.serves(model))
+        if not found:
+            raise UpstreamModelUnavailable(
+                f"No relay that is in use serves {model}; nothing was bought. An administrator can see them with: "
+                "`imagegate relays list`"
+            )
+        return found
+
+    def quote_micros(self, model: Model, request: ImageRequest, instant_ms: int) -> int:
+        """Return the most a request can cost at the dearest relay that may get it, in micros. Raises ModelNotPriced, and as
+        `relays_for` does."""
+        return dearest_micros(self.relays_for(model.id), model.quote_micros(request, instant_ms))
 
     def alias(self, name: str) -> ModelAlias | None:
         """Find the alias that `name` is an instance of; None for a model and for an unknown name."""

@@ -8,6 +8,7 @@ from app.core import keys
 from app.core.catalog import Model
 from app.core.grants import Grant, allowed_request
 from app.core.intervals import bounds_ms
+from app.core.relays import Relay, dearest_micros
 from app.core.request import ImageRequest, PromptLevel
 from app.core.retry import Retry
 from app.errors import GatewayError, InternalError, InvalidApiKey, Overloaded
@@ -33,6 +34,7 @@ class Admitted:
     reservation: Reservation
     request: ImageRequest
     model: Model
+    relays: tuple[Relay, ...]
     rates: tuple[RateState, ...]
     duplicate_of: str | None
     """Kept picture that its user bought by an equal request before."""
@@ -69,20 +71,20 @@ class Admission:
 
         Return None when another request has taken its idempotency key meanwhile.
         """
-        model, resolved = await self.allowed_request(grant, request)
-        reservation = self._reservation(request_id, grant, resolved, model, identity)
+        model, resolved, relays = await self._offer(grant, request)
+        reservation = self._reservation(request_id, grant, resolved, model, relays, identity)
         states = await self.spend_rates(grant, model.id, images=request.n)
         for _ in range(STALE_TRIES):
             outcome = await self._reserve(reservation)
             if isinstance(outcome, Reserved):
-                return Admitted(reservation, resolved, model, states, outcome.duplicate_of)
+                return Admitted(reservation, resolved, model, relays, states, outcome.duplicate_of)
             if isinstance(outcome, Duplicate):
                 return None
             if isinstance(outcome, LimitExceeded):
                 raise quota_refusal(outcome, reservation.reserved_at_ms, self.zone, self.currency)
             grant = await self._reload_grant(grant)
-            model, resolved = await self.allowed_request(grant, request)
-            reservation = self._reservation(request_id, grant, resolved, model, identity)
+            model, resolved, relays = await self._offer(grant, request)
+            reservation = self._reservation(request_id, grant, resolved, model, relays, identity)
         raise Overloaded("The settings of this gateway are being changed; nothing was bought. Try again in a moment.")
 
     async def resolve(self, request: ImageRequest) -> ImageRequest:
@@ -94,8 +96,20 @@ class Admission:
         StoreUnavailable."""
         return allowed_request(await self.control_data.catalog(), grant, request)
 
+    async def _offer(self, grant: Grant, request: ImageRequest) -> tuple[Model, ImageRequest, tuple[Relay, ...]]:
+        """As `allowed_request`, with the relays that may get the request. Raises UpstreamModelUnavailable without any."""
+        catalog = await self.control_data.catalog()
+        model, resolved = allowed_request(catalog, grant, request)
+        return model, resolved, catalog.relays_for(model.id)
+
     def _reservation(
-        self, request_id: str, grant: Grant, request: ImageRequest, model: Model, identity: RequestIdentity
+        self,
+        request_id: str,
+        grant: Grant,
+        request: ImageRequest,
+        model: Model,
+        relays: tuple[Relay, ...],
+        identity: RequestIdentity,
     ) -> Reservation:
         now_ms = self.clock.now_ms()
         counted = [limit for limit in grant.limits if not limit.is_rate and limit.applies_to(model.id)]
@@ -114,7 +128,7 @@ class Admission:
             stream=request.stream,
             prompt_chars=request.prompt_chars,
             prompt_hmac=None if kept == "none" else keys.keyed_digest(self.duplicates.digest_key(), prompt.encode()),
-            quote_micros=model.quote_micros(request, now_ms),
+            quote_micros=dearest_micros(relays, model.quote_micros(request, now_ms)),
             reserved_at_ms=now_ms,
             revision=grant.revision,
             counter_keys=tuple(CounterKey(limit, bounds_ms(limit.interval, now_ms, self.zone)[0]) for limit in counted),

@@ -13,6 +13,7 @@ from app.core.endings import RequestEnded, RequestRefused
 from app.core.intervals import hour_start_ms, local_day
 from app.core.money import decimal_text
 from app.core.pricing import explicit
+from app.core.relays import Relay
 from app.core.request import ImageRequest, ResponseFormat
 from app.errors import GatewayError, StorageFull, StoreUnavailable, UpstreamBadPayload
 from app.spool import Segments, Spool
@@ -59,11 +60,16 @@ class BookedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class QuotedPrice:
-    """Price that was frozen when the request was reserved."""
+    """Price that was frozen when the request was reserved, at the relay that it went to."""
 
     model: Model
+    relay: Relay
     reserved_at_ms: int
-    quote_micros: int
+
+    def cost_micros(self, request: ImageRequest, answer: AnswerFacts) -> int:
+        """Return the cost of an answer, in micros."""
+        listed = self.model.quote_micros(request, self.reserved_at_ms)
+        return self.relay.price_micros(self.model.cost_micros(request, self.reserved_at_ms, listed, answer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ def settlement_of(
     answer = AnswerFacts(len(images.items), images.size, images.quality, usage)
     return Settlement(
         ending=ending_of(facts, UpstreamBadPayload(NOT_AN_IMAGE) if bad else None, answered=answered),
-        cost_micros=price.model.cost_micros(request, price.reserved_at_ms, price.quote_micros, answer),
+        cost_micros=price.cost_micros(request, answer),
         images=len(images.items),
         hour_at_ms=hour_start_ms(price.reserved_at_ms),
         day=local_day(price.reserved_at_ms, zone),

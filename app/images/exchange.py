@@ -15,18 +15,11 @@ import structlog
 
 from app.chores import BackgroundTasks
 from app.core.endings import Outcome, RequestEnded
-from app.core.request import DEFAULT_RELAY, ImageRequest
-from app.errors import (
-    GatewayError,
-    InternalError,
-    Overloaded,
-    StorageFull,
-    StoreUnavailable,
-    UpstreamBadPayload,
-    UpstreamUnreachable,
-)
+from app.core.relays import DEFAULT
+from app.core.request import ImageRequest
+from app.errors import GatewayError, InternalError, UpstreamBadPayload
 from app.images.admission import Admitted
-from app.images.answers import NO_FILE, KeptAnswers, read_refusal
+from app.images.answers import KeptAnswers
 from app.images.booking import (
     NOT_AN_IMAGE,
     BookedAnswer,
@@ -39,24 +32,16 @@ from app.images.booking import (
     settlement_of,
 )
 from app.images.crash import crash_point
+from app.images.sending import Sending, Unsent
 from app.images.streaming import EventQueue, ReceivedAnswer
 from app.store.clock import Clock
 from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.columns import Settlement, State
 from app.store.ledger.types import Ledger, Room
-from app.upstream.classify import Verdict, unknown
-from app.upstream.client import Answer, Broken, NotSent, Upstream
+from app.upstream.classify import Verdict
+from app.upstream.pool import RelayPool
 
-CONNECT_TRIES = 3
-DISPATCH_TRIES = 3
-PAUSE_S = 0.1
-UNSENT = "The reservation did not hold until the request could be sent; nothing was bought. Try again."
-UNREACHABLE = "The upstream cannot be reached; nothing was bought. Try again."
-FULL = "The gateway had no room left to store the upstream's answer."
-CUT = "The connection to the upstream broke off after the request had been sent."
-UNMARKED = "The gateway made a mistake before it sent this request; nothing was bought."
-UNREAD = "The gateway made a mistake while it read the upstream's answer."
 UNBOOKED = "The gateway made a mistake while it booked the upstream's answer; an administrator can look it up."
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -66,7 +51,7 @@ log = structlog.get_logger()
 class ExchangeContext:
     """Dependencies that all exchanges of a gateway share."""
 
-    upstream: Upstream
+    relays: RelayPool
     database: Database
     ledger: Ledger
     kept_answers: KeptAnswers
@@ -91,13 +76,13 @@ class Exchange:
     sent: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the dispatched mark is committed, or the exchange has failed before it."""
     received: ReceivedAnswer = field(init=False)
-    upstream_request_id: str | None = None
-    dispatched_at_ms: int | None = None
+    sending: Sending = field(init=False)
 
     def __post_init__(self) -> None:
         created_s = self.admitted.reservation.reserved_at_ms // 1000
         spool = self.context.kept_answers.create(self.request_id)
         self.received = ReceivedAnswer(spool, self.request, created_s, self.context.answer_bytes_max, self.queue)
+        self.sending = Sending(self.context, self.admitted, self.request, self.received, self._after_dispatch)
 
     @property
     def request_id(self) -> str:
@@ -108,11 +93,11 @@ class Exchange:
         in the background."""
         try:
             try:
-                await self._dispatch()
-                crash_point("after_dispatch")
-                self.sent.set()
-                outcome = await self._outcome()
+                outcome = await self.sending.run()
                 crash_point("after_last_byte")
+            except Unsent as exc:
+                self.release_unsent(exc.error, "reserved", "dispatched")
+                raise exc.error.copy() from None
             finally:
                 self.sent.set()
                 self.request.close()
@@ -121,79 +106,16 @@ class Exchange:
             self.received.close()
             raise
 
+    def _after_dispatch(self) -> None:
+        crash_point("after_dispatch")
+        self.sent.set()
+
     def release_unsent(self, error: GatewayError, *states: State, answered: bool = True) -> None:
         """Release the reservation in the background, from one of `states`; nothing was sent for it."""
         ledger, owner = self.context.ledger, self.admitted.reservation.owner
         ending, event = ending_of(self._facts(), error, answered=answered), self._event("released", error)
         release = self._book_later(lambda: ledger.release(self.request_id, ending, states, owner), event, None)
         self.context.background.start(release)
-
-    async def _dispatch(self) -> None:
-        """Commit the dispatched mark. Raises a GatewayError when that fails: then nothing may be sent."""
-        error: GatewayError = StoreUnavailable(UNSENT)
-        try:
-            self.received.spool.reserve_descriptor()
-            if await self._mark_dispatched():
-                return
-        except OSError as exc:
-            log.error("no file for an answer", request_id=self.request_id, error=exc.strerror)
-            error = Overloaded(NO_FILE)
-        except Exception:
-            log.exception("the dispatched mark failed", request_id=self.request_id)
-            error = InternalError(UNMARKED)
-        self.release_unsent(error, "reserved", "dispatched")
-        raise error.copy()
-
-    async def _mark_dispatched(self) -> bool:
-        reservation, ledger = self.admitted.reservation, self.context.ledger
-        for attempt in range(DISPATCH_TRIES):
-            self.dispatched_at_ms = self.context.clock.now_ms()
-            try:
-                crash_point("before_dispatch")
-                return await ledger.dispatch(
-                    reservation.request_id, reservation.owner, self.dispatched_at_ms, DEFAULT_RELAY
-                )
-            except (StoreUnavailable, StorageFull):
-                await asyncio.sleep(PAUSE_S * 2**attempt)
-        return False
-
-    async def _outcome(self) -> CompleteAnswer | Verdict:
-        """Send the request and classify the answer. Never raises: an error after sending is an unknown outcome, perhaps charged."""
-        try:
-            async with asyncio.timeout(self.context.deadline_s):
-                return await self._send_and_read()
-        except NotSent as exc:
-            log.warning("the relay cannot be reached", request_id=self.request_id, reason=str(exc))
-            return Verdict("released", UpstreamUnreachable(UNREACHABLE))
-        except TimeoutError:
-            late = f"The upstream did not finish within {self.context.deadline_s:.0f} s."
-            return self.received.answer_so_far() or unknown(late)
-        except Broken:
-            return self.received.answer_so_far() or unknown(CUT)
-        except OSError as exc:
-            log.error("the answer could not be stored", request_id=self.request_id, error=exc.strerror)
-            return self.received.answer_so_far() or unknown(FULL)
-        except Exception:
-            log.exception("the exchange failed", request_id=self.request_id)
-            await self._keep_answer()
-            return Verdict("unknown", InternalError(UNREAD))
-
-    async def _send_and_read(self) -> CompleteAnswer | Verdict:
-        answer = await self._send()
-        self.upstream_request_id = answer.upstream_request_id
-        try:
-            return await self.received.read(answer) if answer.status == 200 else await read_refusal(answer)
-        finally:
-            await answer.close()
-
-    async def _send(self) -> Answer:
-        """Send the request; connect again only while no byte of it was sent. Raises NotSent or Broken."""
-        send, drops = self.context.upstream.send, self.admitted.model.refuses_response_format
-        for attempt in range(1, CONNECT_TRIES):
-            with suppress(NotSent):
-                return await send(self.request, model_drops_response_format=drops, request_id=self.request_id)
-            await asyncio.sleep(PAUSE_S * 2**attempt)
-        return await send(self.request, model_drops_response_format=drops, request_id=self.request_id)
 
     async def _book(self, outcome: CompleteAnswer | Verdict) -> BookedAnswer:
         if isinstance(outcome, Verdict):
@@ -219,7 +141,7 @@ class Exchange:
 
     async def _prepare_settlement(self, outcome: CompleteAnswer) -> Settlement:
         admitted, facts, kept = self.admitted, self._facts(), self.context.kept_answers
-        price = QuotedPrice(admitted.model, admitted.reservation.reserved_at_ms, admitted.reservation.quote_micros)
+        price = QuotedPrice(admitted.model, self.sending.relay or DEFAULT, admitted.reservation.reserved_at_ms)
         keep_longer = self.replay_expected or outcome.images.bad_payload
         result = kept.stored(outcome.spool, facts.at_ms, self.request, replay_expected=keep_longer)
         settlement = settlement_of(price, self.request, outcome.images, facts, self.context.zone, result)
@@ -296,5 +218,6 @@ class Exchange:
         )
 
     def _facts(self) -> ExchangeFacts:
-        now_ms, sent_at_ms = self.context.clock.now_ms(), self.dispatched_at_ms
-        return ExchangeFacts(now_ms, self.upstream_request_id, None if sent_at_ms is None else now_ms - sent_at_ms)
+        now_ms, sent_at_ms = self.context.clock.now_ms(), self.sending.dispatched_at_ms
+        upstream_ms = None if sent_at_ms is None else now_ms - sent_at_ms
+        return ExchangeFacts(now_ms, self.sending.upstream_request_id, upstream_ms)

@@ -10,6 +10,7 @@ import structlog
 
 from app.blobs.folder import BlobUnavailable
 from app.core.endings import Outcome, RequestEnded
+from app.core.relays import DEFAULT
 from app.errors import GatewayError, StoreUnavailable, UpstreamOutcomeUnknown
 from app.images.answers import KeptAnswers, read_stored
 from app.images.booking import ExchangeFacts, Listeners, QuotedPrice, ending_of, settlement_of
@@ -165,7 +166,8 @@ class Recovery:
         self.listeners.notify(event)
 
     async def _settle(self, orphan: StoredRequest, facts: ExchangeFacts) -> Settlement | None:
-        request, model = request_of(orphan), (await self.control_data.catalog()).models.get(orphan.model)
+        request, catalog = request_of(orphan), await self.control_data.catalog()
+        model, relay = catalog.models.get(orphan.model), catalog.relays.get(orphan.relay or DEFAULT.name, DEFAULT)
         spool = await self._stored(orphan, facts)
         if spool is None or model is None:
             return None
@@ -173,7 +175,7 @@ class Recovery:
             answer = await asyncio.to_thread(read_stored, spool, request, orphan.reserved_at_ms // 1000)
             if answer is None:
                 return None
-            price = QuotedPrice(model, orphan.reserved_at_ms, orphan.quote_micros)
+            price = QuotedPrice(model, relay, orphan.reserved_at_ms)
             result = self.kept_answers.stored(spool, facts.at_ms, request, replay_expected=True)
             settlement = settlement_of(price, request, answer.images, facts, self.zone, result, answered=False)
             await self.kept_answers.share(orphan.id, result)

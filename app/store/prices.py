@@ -12,6 +12,7 @@ from app.core.pricing import PerImage, PerToken, Price, PriceBook
 from app.core.request import Operation
 from app.store.engine import insert
 from app.store.model_aliases import list_aliases
+from app.store.relays import list_relays
 from app.store.tables import models, prices, requests
 from app.store.tables.book import is_unresolved
 
@@ -29,7 +30,7 @@ class NewPrice:
 
 
 async def catalog(connection: AsyncConnection) -> Catalog:
-    """Read every model with all its prices, past ones too, and every alias. Consistent within one `Database.read()`."""
+    """Read every model with all its prices, past ones too, every alias and every relay. Consistent within one `Database.read()`."""
     book: dict[str, list[Price]] = defaultdict(list)
     for price in await list_prices(connection):
         book[price.model].append(price)
@@ -39,7 +40,7 @@ async def catalog(connection: AsyncConnection) -> Catalog:
     for row in rows:
         into = there if row["removed_at_ms"] is None else removed
         into[row["id"]] = _model(row, tuple(book[row["id"]]))
-    return Catalog(there, await list_aliases(connection), removed)
+    return Catalog(there, await list_aliases(connection), removed, await list_relays(connection))
 
 
 async def list_prices(connection: AsyncConnection) -> list[Price]:

@@ -94,6 +94,7 @@ class StoredRequest:
     quote_micros: int
     cost_micros: int | None
     images: int | None
+    relay: str | None
     reserved_at_ms: int
     dispatched_at_ms: int | None
     ended_at_ms: int | None

@@ -57,6 +57,20 @@ class Verdict:
     alarm: bool = False
     refusal: RelayRefusal | None = None
 
+    @property
+    def is_about_relay(self) -> bool:
+        """True for a free refusal that is about the relay and not about the request, so that another relay may get it."""
+        return self.outcome == "released" and isinstance(self.error, _ABOUT_RELAY)
+
+
+_ABOUT_RELAY: Final = (
+    UpstreamMisconfigured,
+    UpstreamModelUnavailable,
+    UpstreamRateLimited,
+    UpstreamUnreachable,
+    UpstreamWalletEmpty,
+)
+
 
 def classify_refusal(
     status: int,

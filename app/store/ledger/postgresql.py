@@ -28,7 +28,7 @@ from app.store.ledger.columns import (
     values,
 )
 from app.store.ledger.earlier import earlier_picture_sql
-from app.store.ledger.types import Duplicate, LimitExceeded, Reserved, ReserveOutcome, Room, Stale
+from app.store.ledger.types import Duplicate, LimitExceeded, RefusedDispatch, Reserved, ReserveOutcome, Room, Stale
 from app.store.postgresql import TRIES, Pool
 
 
@@ -49,8 +49,13 @@ class PostgresqlLedger:
             await self._open_counters(reservation)
         raise StoreUnavailable(AWAY)
 
-    async def dispatch(self, request_id: str, owner: str, at_ms: int, relay: str) -> bool:
-        return await self._pool.value(_DISPATCH, request_id, owner, at_ms, relay) is not None
+    async def dispatch(
+        self, request_id: str, owner: str, at_ms: int, relay: str, refused: RefusedDispatch | None = None
+    ) -> bool:
+        row = (request_id, owner, at_ms, relay)
+        if refused is None:
+            return await self._pool.value(_DISPATCH, *row) is not None
+        return await self._pool.value(_DISPATCH_AFTER, *row, refused.relay, refused.at_ms, refused.code) is not None
 
     async def settle(self, request_id: str, settlement: Settlement) -> Sequence[Room] | None:
         states: tuple[State, ...] = ("dispatched", "unknown")
@@ -155,6 +160,14 @@ _DISPATCH = """
         AND state IN ('reserved', 'dispatched')
     RETURNING id
 """
+
+_DISPATCH_AFTER = f"""
+    WITH marked AS ({_DISPATCH}), refused AS (
+        INSERT INTO refused_dispatches (request_id, relay, dispatched_at_ms, code)
+        SELECT id, $5::text, $6::bigint, $7::text FROM marked ON CONFLICT DO NOTHING
+    )
+    SELECT id FROM marked
+"""  # noqa: S608  (constants only)
 
 _END = f"""
     WITH before AS (

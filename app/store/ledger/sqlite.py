@@ -22,7 +22,7 @@ from app.store.ledger.columns import (
     values,
 )
 from app.store.ledger.earlier import earlier_picture_sql
-from app.store.ledger.types import Duplicate, LimitExceeded, Reserved, ReserveOutcome, Room, Stale
+from app.store.ledger.types import Duplicate, LimitExceeded, RefusedDispatch, Reserved, ReserveOutcome, Room, Stale
 from app.store.writer import Writer
 
 
@@ -35,9 +35,11 @@ class SqliteLedger:
     async def reserve(self, reservation: Reservation) -> ReserveOutcome:
         return await self._writer.run(lambda db: _reserve(db, reservation))
 
-    async def dispatch(self, request_id: str, owner: str, at_ms: int, relay: str) -> bool:
+    async def dispatch(
+        self, request_id: str, owner: str, at_ms: int, relay: str, refused: RefusedDispatch | None = None
+    ) -> bool:
         row = (at_ms, relay, request_id, owner)
-        return await self._writer.run(lambda db: db.execute(_DISPATCH, row).rowcount == 1)
+        return await self._writer.run(lambda db: _dispatch(db, request_id, row, refused))
 
     async def settle(self, request_id: str, settlement: Settlement) -> Sequence[Room] | None:
         states: tuple[State, ...] = ("dispatched", "unknown")
@@ -76,6 +78,15 @@ def _reserve(db: sqlite3.Connection, reservation: Reservation) -> ReserveOutcome
     duplicate_of = _earlier_picture(db, reservation)
     db.execute(_INSERT, (*values(reservation), reservation.reserved_at_ms, counter_ids, duplicate_of))
     return Reserved(duplicate_of)
+
+
+def _dispatch(
+    db: sqlite3.Connection, request_id: str, row: tuple[int, str, str, str], refused: RefusedDispatch | None
+) -> bool:
+    is_marked = db.execute(_DISPATCH, row).rowcount == 1
+    if is_marked and refused is not None:
+        db.execute(_REFUSED, (request_id, refused.relay, refused.at_ms, refused.code))
+    return is_marked
 
 
 def _earlier_picture(db: sqlite3.Connection, reservation: Reservation) -> str | None:
@@ -138,6 +149,9 @@ _INSERT = f"""
 _DISPATCH = """
     UPDATE requests SET state = 'dispatched', dispatched_at_ms = ?, relay = ?
     WHERE id = ? AND owner = ? AND state IN ('reserved', 'dispatched')
+"""
+_REFUSED = """
+    INSERT INTO refused_dispatches (request_id, relay, dispatched_at_ms, code) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _FIND_STATE = "SELECT state, owner FROM requests WHERE id = ?"
 _END = f"""

@@ -40,6 +40,15 @@ class Duplicate:
     """Outcome: the API key has used this idempotency key already, so nothing was reserved."""
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedDispatch:
+    """Dispatch that a relay refused free of charge, for a reason of its own: the error code it led to."""
+
+    relay: str
+    at_ms: int
+    code: str
+
+
 ReserveOutcome = Reserved | LimitExceeded | Stale | Duplicate
 
 
@@ -61,10 +70,13 @@ class Ledger(Protocol):
         """Write the row and hold on every counter, or do nothing. Counters that do not exist yet are opened."""
         ...
 
-    async def dispatch(self, request_id: str, owner: str, at_ms: int, relay: str) -> bool:
+    async def dispatch(
+        self, request_id: str, owner: str, at_ms: int, relay: str, refused: RefusedDispatch | None = None
+    ) -> bool:
         """Mark a request as about to be sent to `relay`. False: it is not an open row of `owner`, and nothing may be sent.
 
-        It may be repeated after a failure, as long as nothing has been sent.
+        It may be repeated after a failure, as long as nothing has been sent, and after a free refusal by another relay: `refused`
+        is the dispatch that this one follows, and is recorded with it.
         """
         ...
 

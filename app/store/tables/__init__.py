@@ -47,6 +47,7 @@ from app.store.tables.people import (
     users,
 )
 from app.store.tables.pictures import pictures
+from app.store.tables.relays import refused_dispatches, relays
 from app.store.tables.reports import (
     charges,
     corrections,

@@ -1,0 +1,87 @@
+"""Breaker of a relay: keeps requests from a relay that would fail them, and finds out when it is well again.
+
+It opens at once on a refused key or an empty wallet, after a few requests in a row that did not reach the relay, and after some
+more that may have been charged without an image. Then it waits, longer each time; a free question follows, and after a good
+answer to it one request (half open), whose outcome closes it or opens it again.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+BreakerState = Literal["closed", "open", "half_open"]
+Signal = Literal["good", "neutral", "refused", "unreached", "costly"]
+"""Meaning of an exchange for its relay. `refused`: no request works until somebody acts; `unreached`: no byte arrived; `costly`: it
+may have been charged and brought no image, or it takes far longer than usual."""
+FAILURES_MAX: Final = {"refused": 1, "unreached": 3, "costly": 10}
+"""Failures in a row that open the breaker."""
+PAUSE_S: Final = 15.0
+PAUSE_S_MAX: Final = 240.0
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Breaker of one relay with one key, in this process. `on_change` is called after each change of `state`."""
+
+    on_change: Callable[[], None]
+    state: BreakerState = field(default="closed", init=False)
+    code: str | None = field(default=None, init=False)
+    """Error code of the failure that opened it; None while it is closed."""
+    is_costly: bool = field(default=False, init=False)
+    """Whether it opened because requests may have been charged without an image."""
+    is_probing: bool = field(default=False, init=False)
+    """Whether the one request of the half-open state is under way."""
+    until_s: float = field(default=0.0, init=False)
+    """Monotonic time from which the relay may be asked again."""
+    _pause_s: float = field(default=PAUSE_S, init=False)
+    _failures: dict[Signal, int] = field(default_factory=dict, init=False)
+
+    def hear(self, signal: Signal, code: str | None, *, is_probe: bool) -> None:
+        """Take the outcome of a request. `is_probe`: it was sent while the breaker was not closed. While it is not, those that were
+        sent earlier say nothing new."""
+        if is_probe:
+            self.is_probing = False
+        elif self.state != "closed":
+            return
+        if signal == "good":
+            self._close()
+        elif signal != "neutral":
+            self._failures[signal] = self._failures.get(signal, 0) + 1
+            if self.state != "closed" or self._failures[signal] >= FAILURES_MAX[signal]:
+                self._open(code, signal == "costly")
+
+    def hear_probe(self, code: str | None) -> None:
+        """Take the answer to the free question that an open breaker asks: None when it was good, else the error code."""
+        if self.state != "open":
+            return
+        if code is None:
+            self.state = "half_open"
+            self.on_change()
+        else:
+            self._open(self.code, self.is_costly)
+
+    @property
+    def is_due(self) -> bool:
+        """True when an open breaker is to ask the free question."""
+        return self.state == "open" and time.monotonic() >= self.until_s
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until an open breaker asks."""
+        return max(self.until_s - time.monotonic(), 0.0)
+
+    def _open(self, code: str | None, is_costly: bool) -> None:
+        was, self.state, self.code, self.is_costly = self.state, "open", code, is_costly
+        if was != "closed":
+            self._pause_s = min(self._pause_s * 2, PAUSE_S_MAX)
+        self.until_s = time.monotonic() + self._pause_s * random.uniform(0.8, 1.2)
+        if was != "open":
+            self.on_change()
+
+    def _close(self) -> None:
+        self._failures.clear()
+        if self.state != "closed":
+            self.state, self.code, self.is_costly, self._pause_s = "closed", None, False, PAUSE_S
+            self.on_change()

@@ -1,0 +1,239 @@
+"""Relays that requests are sent to: which one a request gets, how many it has at once, and whether it is well."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from app.core.relays import Relay
+from app.core.request import DEFAULT_RELAY
+from app.errors import (
+    ConfigurationError,
+    GatewayError,
+    Overloaded,
+    RelayPaused,
+    UpstreamMisconfigured,
+)
+from app.upstream.breaker import BreakerState
+from app.upstream.client import HttpUpstream
+from app.upstream.lease import Lease, Line
+from app.upstream.probe import models
+
+RETRY_AFTER_S: Final = (2, 8)
+"""Bounds of the random `Retry-After` of a full queue, so that its clients do not come back at once."""
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRules:
+    """Bounds of the queue before the relays: its length, and the longest wait in seconds."""
+
+    length_max: int
+    wait_s_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStatus:
+    """State of a relay in this process. `code` is the error code that opened its breaker; `retry_in_s` the time until it is asked
+    again."""
+
+    name: str
+    breaker: BreakerState
+    code: str | None
+    retry_in_s: int
+    in_flight: int
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """Request that waits for a place at one of `lines`."""
+
+    model: str
+    lines: Sequence[Line]
+    lease: "asyncio.Future[Lease]"
+
+
+class RelayPool:
+    """Connections to all relays. `default` is that of the settings; `connect` makes the others and raises ConfigurationError."""
+
+    def __init__(self, default: HttpUpstream, connect: Callable[[Relay], HttpUpstream], queue: QueueRules):
+        self.default, self._connect, self._queue_rules = default, connect, queue
+        self._lines: dict[str, Line] = {}
+        self._retired: set[Line] = set()
+        self._waiting: deque[_Waiting] = deque()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait for a place at a relay."""
+        return len(self._waiting)
+
+    def statuses(self) -> list[RelayStatus]:
+        """List the state of each relay that this process has used."""
+        return [
+            RelayStatus(name, line.breaker.state, line.breaker.code, round(line.breaker.wait_s), line.in_flight)
+            for name, line in self._lines.items()
+        ]
+
+    def client(self, relay: Relay) -> HttpUpstream:
+        """Return the connection to a relay, also to one that is not in use. Raises ConfigurationError."""
+        return self._line(relay).client
+
+    async def lease(self, model: str, relays: Sequence[Relay], tried: Collection[str] = ()) -> Lease:
+        """Take a place for a request for `model` at one of `relays` that has not been tried, by weight; wait for one if need be.
+
+        Raises Overloaded when the queue is full or the wait too long, RelayPaused while the breakers of all are open because
+        requests cost money there for nothing, UpstreamMisconfigured when no connection can be made.
+        """
+        lines = self._usable([relay for relay in relays if relay.name not in tried])
+        lease = self._take(model, lines)
+        if lease is not None:
+            return lease
+        if len(self._waiting) >= self._queue_rules.length_max:
+            raise Overloaded(
+                f"The relays have as many requests as they may, and {self._queue_rules.length_max} more wait; nothing was bought. "
+                "Try again shortly.",
+                retry_after_s=random.randint(*RETRY_AFTER_S),
+            )
+        return await self._wait(_Waiting(model, lines, asyncio.get_running_loop().create_future()))
+
+    def free_elsewhere(self, model: str, relays: Sequence[Relay], tried: Collection[str]) -> Lease | None:
+        """Take a place at once at a relay that has not been tried; None when none of them has one or is well."""
+        untried = [relay for relay in relays if relay.name not in tried]
+        try:
+            return self._take(model, self._usable(untried)) if untried else None
+        except GatewayError:
+            return None
+
+    def give_back(self, line: Line) -> None:
+        """Free a place at a relay, and close the connection of one that was replaced when its last request has ended."""
+        line.in_flight -= 1
+        if line in self._retired and line.in_flight == 0:
+            self._retired.discard(line)
+            self._close_client(line)
+        self.wake()
+
+    def wake(self) -> None:
+        """Give places that became free to those that wait, the first one first."""
+        for waiting in [each for each in self._waiting if not each.lease.done()]:
+            try:
+                lease = self._take(waiting.model, waiting.lines)
+            except RelayPaused as exc:
+                waiting.lease.set_exception(exc)
+                continue
+            if lease is not None:
+                waiting.lease.set_result(lease)
+
+    async def probe(self) -> None:
+        """Ask the relays whose breakers are due whether they answer, which is free. Never raises for what a relay does."""
+        due = [line for line in self._lines.values() if line.breaker.is_due]
+        await asyncio.gather(*(self._probe(line) for line in due))
+
+    async def close(self) -> None:
+        """Close every connection. Idempotent."""
+        for line in (*self._lines.values(), *self._retired):
+            self._close_client(line)
+        self._lines.clear()
+        self._retired.clear()
+        await asyncio.gather(*self._closing)
+        await self.default.close()
+
+    async def _probe(self, line: Line) -> None:
+        try:
+            await models(line.client)
+            line.breaker.hear_probe(None)
+        except GatewayError as exc:
+            line.breaker.hear_probe(exc.code)
+        self.wake()
+
+    async def _wait(self, waiting: _Waiting) -> Lease:
+        self._waiting.append(waiting)
+        try:
+            async with asyncio.timeout(self._queue_rules.wait_s_max):
+                return await waiting.lease
+        except TimeoutError:
+            raise Overloaded(
+                f"No relay had a place for this request within {self._queue_rules.wait_s_max:g} s; nothing was bought. Try again "
+                "shortly.",
+                retry_after_s=random.randint(*RETRY_AFTER_S),
+            ) from None
+        except asyncio.CancelledError:
+            if waiting.lease.done() and not waiting.lease.cancelled() and waiting.lease.exception() is None:
+                waiting.lease.result().end("neutral")
+            raise
+        finally:
+            self._waiting.remove(waiting)
+
+    def _take(self, model: str, lines: Sequence[Line]) -> Lease | None:
+        """Take a place at one of `lines`; None when all that are well are full. Raises RelayPaused when none may get a request."""
+        well = [line for line in lines if line.breaker.state == "closed"]
+        probing = [line for line in lines if line.breaker.state == "half_open" and not line.breaker.is_probing]
+        # A relay that fails without a charge is tried anyway where there is no other: its refusal says what is wrong.
+        free = [line for line in lines if line.breaker.state != "closed" and not line.breaker.is_costly]
+        able = well or free
+        if not able and not probing:
+            raise _paused(lines)
+        chosen = _by_weight([line for line in probing if line.has_place] or [line for line in able if line.has_place])
+        if chosen is None:
+            return None
+        return Lease(chosen, model, self.give_back, self.wake)
+
+    def _usable(self, relays: Sequence[Relay]) -> list[Line]:
+        """Return the lines of relays. One whose connection cannot be made is left out, unless it is the only one."""
+        found, error = [], ConfigurationError("There is none.")
+        for relay in relays:
+            try:
+                found.append(self._line(relay))
+            except ConfigurationError as exc:
+                log.error("a relay cannot be used", relay=relay.name, reason=str(exc))
+                error = exc
+        if not found:
+            raise UpstreamMisconfigured(f"No relay can be used: {error} Nothing was bought.")
+        return found
+
+    def _line(self, relay: Relay) -> Line:
+        """Return the line of a relay. One whose address or key has changed gets a new one, with a closed breaker."""
+        line = self._lines.get(relay.name)
+        if line is not None:
+            if (line.relay.base_url, line.relay.sealed_key) == (relay.base_url, relay.sealed_key):
+                line.relay = relay
+                return line
+            self._retire(line)
+        client = self.default if relay.name == DEFAULT_RELAY else self._connect(relay)
+        self._lines[relay.name] = line = Line(relay, client)
+        return line
+
+    def _retire(self, line: Line) -> None:
+        del self._lines[line.relay.name]
+        if line.in_flight:
+            self._retired.add(line)
+        else:
+            self._close_client(line)
+
+    def _close_client(self, line: Line) -> None:
+        if line.client is not self.default:
+            task = asyncio.create_task(line.client.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+
+def _by_weight(lines: Sequence[Line]) -> Line | None:
+    """Choose by weight; those of weight 0 only where there are no others."""
+    weighted = [line for line in lines if line.relay.weight > 0] or list(lines)
+    if not weighted:
+        return None
+    return random.choices(weighted, [line.relay.weight or 1 for line in weighted])[0]
+
+
+def _paused(lines: Sequence[Line]) -> RelayPaused:
+    wait_s = max(1, round(min(line.breaker.wait_s for line in lines)))
+    names = ", ".join(line.relay.name for line in lines)
+    return RelayPaused(
+        f"Requests to the relay ({names}) pause: the last ones may have been charged and brought no image. Nothing was bought. "
+        f"It is tried again in {wait_s} s by itself.",
+        retry_after_s=min(wait_s + random.randint(0, 5), 60),
+    )
