@@ -6,7 +6,7 @@ from app.core.relays import Relay
 from app.settings import Settings
 from app.upstream.addresses import proxy_address
 from app.upstream.client import HttpUpstream
-from app.upstream.pool import QueueRules, RelayPool
+from app.upstream.pool import PoolRules, RelayPool
 
 
 def relays_from(settings: Settings, peppers: Peppers) -> RelayPool:
@@ -15,9 +15,7 @@ def relays_from(settings: Settings, peppers: Peppers) -> RelayPool:
     def connect(relay: Relay) -> HttpUpstream:
         return _client(settings, relay.base_url or "", unseal_relay_key(peppers, relay))
 
-    return RelayPool(
-        upstream_from(settings), connect, QueueRules(settings.relay_queue_max, settings.relay_queue_wait_s)
-    )
+    return RelayPool(upstream_from(settings), connect, PoolRules(settings.relay_queue_max, settings.relay_queue_wait_s))
 
 
 def upstream_from(settings: Settings) -> HttpUpstream:

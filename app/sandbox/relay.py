@@ -43,6 +43,8 @@ class Sandbox:
         self.seen: list[SeenRequest] = []
         self.drawn_sha256: deque[str] = deque(maxlen=SEEN_MAX)
         """Digests of the pictures of all answers, in order."""
+        self.fault = ""
+        """Hint that is added to every prompt, such as `error=wallet`, so that this relay alone fails."""
         self.closing = asyncio.Event()
         self._files: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
         self.app = Starlette(
@@ -72,6 +74,8 @@ class Sandbox:
         self.check_key(request.headers.get("authorization", ""))
         body = await read_body(request)
         self.note(request, body)
+        if self.fault:
+            body.fields["prompt"] = f"{body.fields.get('prompt', '')} [[sandbox {self.fault}]]"
         _, script = read_script(body)
         row = self._scripted_error(script)
         if row is not None:

@@ -23,9 +23,11 @@ PAUSE_S_MAX: Final = 240.0
 
 @dataclass(slots=True)
 class Breaker:
-    """Breaker of one relay with one key, in this process. `on_change` is called after each change of `state`."""
+    """Breaker of one relay with one key, in this process. `on_change` is called after each change of `state`. The pause after
+    it opens is `first_pause_s`, and doubles up to PAUSE_S_MAX until it closes."""
 
     on_change: Callable[[], None]
+    first_pause_s: float = PAUSE_S
     state: BreakerState = field(default="closed", init=False)
     code: str | None = field(default=None, init=False)
     """Error code of the failure that opened it; None while it is closed."""
@@ -35,7 +37,7 @@ class Breaker:
     """Whether the one request of the half-open state is under way."""
     until_s: float = field(default=0.0, init=False)
     """Monotonic time from which the relay may be asked again."""
-    _pause_s: float = field(default=PAUSE_S, init=False)
+    _pause_s: float = field(default=0.0, init=False)
     _failures: dict[Signal, int] = field(default_factory=dict, init=False)
 
     def hear(self, signal: Signal, code: str | None, *, is_probe: bool) -> None:
@@ -74,8 +76,7 @@ class Breaker:
 
     def _open(self, code: str | None, is_costly: bool) -> None:
         was, self.state, self.code, self.is_costly = self.state, "open", code, is_costly
-        if was != "closed":
-            self._pause_s = min(self._pause_s * 2, PAUSE_S_MAX)
+        self._pause_s = self.first_pause_s if was == "closed" else min(self._pause_s * 2, PAUSE_S_MAX)
         self.until_s = time.monotonic() + self._pause_s * random.uniform(0.8, 1.2)
         if was != "open":
             self.on_change()
@@ -83,5 +84,5 @@ class Breaker:
     def _close(self) -> None:
         self._failures.clear()
         if self.state != "closed":
-            self.state, self.code, self.is_costly, self._pause_s = "closed", None, False, PAUSE_S
+            self.state, self.code, self.is_costly = "closed", None, False
             self.on_change()

@@ -26,13 +26,14 @@ class Line:
 
     relay: Relay
     client: HttpUpstream
+    pause_s: float
     breaker: Breaker = field(init=False)
     in_flight: int = 0
     usual_s: dict[str, float] = field(default_factory=dict)
     """Time that answers with images took lately, by model."""
 
     def __post_init__(self) -> None:
-        self.breaker = Breaker(self._log_change)
+        self.breaker = Breaker(self._log_change, self.pause_s)
 
     @property
     def has_place(self) -> bool:

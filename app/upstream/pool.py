@@ -18,7 +18,7 @@ from app.errors import (
     RelayPaused,
     UpstreamMisconfigured,
 )
-from app.upstream.breaker import BreakerState
+from app.upstream.breaker import PAUSE_S, BreakerState
 from app.upstream.client import HttpUpstream
 from app.upstream.lease import Lease, Line
 from app.upstream.probe import models
@@ -29,11 +29,13 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class QueueRules:
-    """Bounds of the queue before the relays: its length, and the longest wait in seconds."""
+class PoolRules:
+    """Bounds of the queue before the relays: its length, and the longest wait in seconds. `pause_s` is the first pause of a relay
+    that fails."""
 
-    length_max: int
-    wait_s_max: float
+    queue_max: int
+    queue_wait_s: float
+    pause_s: float = PAUSE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class _Waiting:
 class RelayPool:
     """Connections to all relays. `default` is that of the settings; `connect` makes the others and raises ConfigurationError."""
 
-    def __init__(self, default: HttpUpstream, connect: Callable[[Relay], HttpUpstream], queue: QueueRules):
-        self.default, self._connect, self._queue_rules = default, connect, queue
+    def __init__(self, default: HttpUpstream, connect: Callable[[Relay], HttpUpstream], rules: PoolRules):
+        self.default, self._connect, self.rules = default, connect, rules
         self._lines: dict[str, Line] = {}
         self._retired: set[Line] = set()
         self._waiting: deque[_Waiting] = deque()
@@ -93,9 +95,9 @@ class RelayPool:
         lease = self._take(model, lines)
         if lease is not None:
             return lease
-        if len(self._waiting) >= self._queue_rules.length_max:
+        if len(self._waiting) >= self.rules.queue_max:
             raise Overloaded(
-                f"The relays have as many requests as they may, and {self._queue_rules.length_max} more wait; nothing was bought. "
+                f"The relays have as many requests as they may, and {self.rules.queue_max} more wait; nothing was bought. "
                 "Try again shortly.",
                 retry_after_s=random.randint(*RETRY_AFTER_S),
             )
@@ -153,11 +155,11 @@ class RelayPool:
     async def _wait(self, waiting: _Waiting) -> Lease:
         self._waiting.append(waiting)
         try:
-            async with asyncio.timeout(self._queue_rules.wait_s_max):
+            async with asyncio.timeout(self.rules.queue_wait_s):
                 return await waiting.lease
         except TimeoutError:
             raise Overloaded(
-                f"No relay had a place for this request within {self._queue_rules.wait_s_max:g} s; nothing was bought. Try again "
+                f"No relay had a place for this request within {self.rules.queue_wait_s:g} s; nothing was bought. Try again "
                 "shortly.",
                 retry_after_s=random.randint(*RETRY_AFTER_S),
             ) from None
@@ -204,7 +206,7 @@ class RelayPool:
                 return line
             self._retire(line)
         client = self.default if relay.name == DEFAULT_RELAY else self._connect(relay)
-        self._lines[relay.name] = line = Line(relay, client)
+        self._lines[relay.name] = line = Line(relay, client, self.rules.pause_s)
         return line
 
     def _retire(self, line: Line) -> None:

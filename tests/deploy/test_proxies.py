@@ -19,6 +19,7 @@ from app.settings import Settings
 from tests.core.test_upload_parameters import png
 from tests.deploy.proxies import Caddy, Nginx, Proxy
 from tests.gateways import RELAY_KEY, gateway_process
+from tests.images.client import until
 
 KINDS: dict[str, type[Proxy]] = {"nginx": Nginx, "caddy": Caddy}
 UPLOAD = [("image[]", ("a.png", png() + bytes(8_600_000 - len(png())), "image/png"))] * 7
@@ -89,7 +90,11 @@ async def test_an_image_of_150_seconds_comes_through(proxied: Behind) -> None:
 async def test_the_gateway_sees_the_client_and_not_what_it_makes_up(proxied: Behind) -> None:
     await proxied.http.get("v1/models", headers={"X-Forwarded-For": "6.6.6.6"})
 
-    [line] = [line for line in proxied.logged() if line.get("path") == "/v1/models"]
+    def asked() -> list[dict[str, Any]]:
+        return [line for line in proxied.logged() if line.get("path") == "/v1/models"]
+
+    await until(asked)  # The line is written once the proxy has taken the answer.
+    [line] = asked()
     assert (line["client"], line["status"]) == ("127.0.0.1", 200)
 
 

@@ -155,8 +155,12 @@ async def test_a_retry_is_no_duplicate_and_equal_requests_at_once_are_two_purcha
     await bought(client)
 
     retried = await client.ask(LARGE, retry=1)
-    both = await asyncio.gather(*(client.ask(LARGE | {"prompt": "two at once"}, **SERVE) for _ in range(2)))
-    keyed = await asyncio.gather(*(client.ask(LARGE | {"prompt": "one"}, key="k", **SERVE) for _ in range(2)))
+    both = await asyncio.gather(
+        *(client.ask(LARGE | {"prompt": "two [[sandbox delay=0.5]]"}, **SERVE) for _ in range(2))
+    )
+    keyed = await asyncio.gather(
+        *(client.ask(LARGE | {"prompt": "one [[sandbox delay=0.5]]"}, key="k", **SERVE) for _ in range(2))
+    )
 
     assert OF not in retried.headers
     assert [answer.headers.get("x-imagegate-duplicate") for answer in (*both, *keyed)] == [None] * 4
