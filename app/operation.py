@@ -15,6 +15,7 @@ from app.control.matching import MatchingRules
 from app.control.nightly import NightlyBackup
 from app.control.pepper import Peppers
 from app.control.readiness import ReadinessProbe
+from app.control.relay_conditions import RelayConditions
 from app.control.schema_gate import SchemaGate
 from app.core.actors import Actor
 from app.images.answers import KeptAnswers
@@ -80,13 +81,14 @@ def readiness_from(
     recovery: Recovery,
     data_dir: Path,
     backups: Backups,
+    relays: RelayConditions,
 ) -> ReadinessProbe:
     """Make the checks of `/readyz`."""
     disk, database = DiskProbe(data_dir, settings.disk_free_bytes_min), backups.rows.database
     sharing = partial(sharing_state, settings, database, recovery.kept_answers, recovery.process_locks)
     probed = (database, schema_gate, rates, chores, disk, recovery.heartbeat.age_s)
     problem = None if backups.nightly is None else backups.nightly.problem
-    return ReadinessProbe(*probed, lambda: service.draining, sharing, backups.rows, problem)
+    return ReadinessProbe(*probed, lambda: service.draining, sharing, backups.rows, problem, relays)
 
 
 async def sharing_state(settings: Settings, database: Database, kept_answers: KeptAnswers, locks: ProcessLocks) -> str:

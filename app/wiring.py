@@ -25,6 +25,7 @@ from app.control.pepper import make_private, with_former
 from app.control.readiness import ReadinessProbe
 from app.control.reconciler import Reconciler
 from app.control.reconciliation import Reconciliation
+from app.control.relay_conditions import RelayConditions
 from app.control.schema_gate import SchemaGate
 from app.control.secret_change import KeyMover
 from app.core.grants import Grant
@@ -153,11 +154,11 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     context = _exchange_context(settings, relays, database, ledger, kept_answers, background, listeners, clock)
     replay = Replay(StoredRequests(database), retries, kept_answers, clock, settings.upstream_deadline_s + LOST_S)
     service = _image_service(settings, admission, context, replay, notes)
-    notifier, heartbeat = notifier_from(settings), Heartbeat(processes, clock, gate.ensure)
+    heartbeat, backups = Heartbeat(processes, clock, gate.ensure), backups_from(settings, data_dir, database)
+    notifier, conditions = notifier_from(settings), RelayConditions(relays, control_data)
     alerting = Alerting(database, notifier, zone, settings.currency, settings.public_url)
     alive = (clock, zone, process_locks, heartbeat, listeners, replay.running)
     recovery = Recovery(processes, ledger, kept_answers, control_data, *alive)
-    backups = backups_from(settings, data_dir, database)
     working = (Reconciler(reconciliation), alerting, refusal_log, taking, library, backups, metrics)
     chores = chores_of(heartbeat, notes, gate, recovery, relays, *working)
     own: dict[str, Any] = {"settings": settings, "currency": settings.currency, "zone": zone, "data_dir": data_dir}
@@ -184,7 +185,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         heartbeat=heartbeat,
         recovery=recovery,
         chores=chores,
-        readiness=readiness_from(settings, service, gate, rates, chores, recovery, data_dir, backups),
+        readiness=readiness_from(settings, service, gate, rates, chores, recovery, data_dir, backups, conditions),
         metrics=metrics,
     )
 

@@ -46,7 +46,8 @@ async def healthz() -> HealthOut:
 async def readyz(gateway: Wired) -> JSONResponse:
     """Check the dependencies. 200 while image requests are served: `ready`, or `degraded` when a part fails. 503 `unready` while
     the database, the heartbeat or the disk fails, or during shutdown. `chores` holds the seconds since the last success of each
-    background job and the error of its last run; such an error makes the gateway `degraded`."""
+    background job and the error of its last run; such an error makes the gateway `degraded`, as does a relay whose breaker is not
+    closed, or all of them: replays are served."""
     readiness = await gateway.readiness.check()
     body = asdict(readiness) | {"sandbox": gateway.sandbox}
     return JSONResponse(body, 503 if readiness.status == "unready" else 200)

@@ -10,6 +10,7 @@ import structlog
 
 from app.chores import Chores, ChoreState
 from app.control.disk_probe import DiskProbe
+from app.control.relay_conditions import RelayCondition, RelayConditions
 from app.control.schema_gate import SchemaGate
 from app.errors import GatewayError
 from app.rates import Rates
@@ -40,6 +41,9 @@ class Readiness:
     chores: dict[str, ChoreReport]
     last_backup_s_ago: int | None = None
     """Seconds since the last backup that succeeded began; None before the first one."""
+    relays: tuple[RelayCondition, ...] = ()
+    relay_queue: int = 0
+    """Requests that wait for a place at a relay."""
 
 
 @dataclass(slots=True)
@@ -59,6 +63,7 @@ class ReadinessProbe:
     backups: BackupRows
     backup_problem: Callable[[], Awaitable[str | None]] | None
     """Returns what is wrong with the nightly backups; None where there are none."""
+    relays: RelayConditions
     _status: Status = field(default="ready", init=False)
 
     async def check(self) -> Readiness:
@@ -82,15 +87,18 @@ class ReadinessProbe:
             if self.backup_problem is not None:
                 others["backup"] = await self._answer(self.backup_problem) or "ok"
         failing = self.chores.errors()
+        conditions = await self.relays.read()
+        others["relays"] = "; ".join(each.problem for each in conditions if each.problem) or "ok"
         others["chores"] = ", ".join(f"{name}: {error}" for name, error in failing.items()) or "ok"
         checks = vital | others | {"rates": rates}
         reports = {name: _report(state) for name, state in self.chores.states.items()}
+        facts = (reports, backup_s_ago, tuple(conditions), self.relays.pool.waiting)
         if self.is_draining():
-            return Readiness("unready", checks | {"shutdown": "draining"}, reports, backup_s_ago)
+            return Readiness("unready", checks | {"shutdown": "draining"}, *facts)
         if any(found != "ok" for found in vital.values()):
-            return Readiness("unready", checks, reports, backup_s_ago)
+            return Readiness("unready", checks, *facts)
         is_well = rates in ("memory", "redis") and all(found == "ok" for found in others.values())
-        return Readiness("ready" if is_well else "degraded", checks, reports, backup_s_ago)
+        return Readiness("ready" if is_well else "degraded", checks, *facts)
 
     async def _database(self) -> str:
         if self.schema_gate.problem is not None:

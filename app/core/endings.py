@@ -25,6 +25,10 @@ class RequestEnded:
     """Milliseconds from the reservation to the end."""
     relay_ms: int
     """Milliseconds from the dispatched mark to the end of the relay's answer; 0 when nothing was sent."""
+    relay: str | None
+    """Name of the relay that it was sent to last; None when nothing was sent."""
+    failovers: tuple[tuple[str, str], ...] = ()
+    """Relays that refused it before that one got it, each with the error code of its refusal."""
     alarm: bool = False
     """True when an administrator has to act, for example because the relay's wallet is empty."""
 

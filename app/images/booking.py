@@ -183,4 +183,6 @@ def log_event(event: RequestEnded | RequestRefused) -> None:
     write = log.error if event.alarm else log.info if event.outcome == "settled" else log.warning
     facts = asdict(event) | {"cost": decimal_text(event.cost_micros), "own_ms": event.own_ms}
     del facts["cost_micros"], facts["alarm"]
+    if not event.failovers:
+        del facts["failovers"]
     write("image request ended", **facts)

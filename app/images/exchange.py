@@ -215,6 +215,8 @@ class Exchange:
             images=images,
             total_ms=facts.at_ms - reservation.reserved_at_ms,
             relay_ms=facts.upstream_ms or 0,
+            relay=self.sending.relay.name if self.sending.relay else None,
+            failovers=self.sending.failovers,
         )
 
     def _facts(self) -> ExchangeFacts:

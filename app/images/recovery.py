@@ -162,6 +162,7 @@ class Recovery:
             images=images,
             total_ms=self.clock.now_ms() - orphan.reserved_at_ms,
             relay_ms=0,
+            relay=orphan.relay,
         )
         self.listeners.notify(event)
 

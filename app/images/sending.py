@@ -79,6 +79,12 @@ class Sending:
     def request_id(self) -> str:
         return self.admitted.reservation.request_id
 
+    @property
+    def failovers(self) -> tuple[tuple[str, str], ...]:
+        """Relays that refused the request before another got it, each with the error code of its refusal."""
+        last = self.relay.name if self.relay else None
+        return tuple((each.relay, each.code) for each in self._tried.values() if each.relay != last)
+
     async def run(self) -> CompleteAnswer | Verdict:
         """Send the request and classify the answer. Raises Unsent; what happens after the first dispatch raises nothing."""
         pool, model, relays = self.context.relays, self.admitted.model.id, self.admitted.relays

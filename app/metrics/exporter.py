@@ -61,7 +61,7 @@ class MetricsExporter:
         facts: dict[str, str],
     ) -> None:
         """Export the state of these parts, too. `facts` are labels of `imagegate_build_info`."""
-        self._gateway.watch(service, chores, thumbnails, readiness.check, data_dir, facts)
+        self._gateway.watch(service, chores, thumbnails, readiness.check, readiness.relays, data_dir, facts)
 
     async def render(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics and their media type, in the form that an Accept header asks for. It takes milliseconds, so a thread

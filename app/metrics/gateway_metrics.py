@@ -19,6 +19,7 @@ from app.chores import Chore, Chores, WhenFit
 from app.control import drift
 from app.control.readiness import Readiness
 from app.control.reconciliation import Reconciliation
+from app.control.relay_conditions import RelayConditions
 from app.errors import GatewayError
 from app.images.service import ImageService
 from app.pictures.thumbnails import Thumbnails
@@ -79,6 +80,7 @@ class GatewayMetrics:
         chores: Chores,
         thumbnails: Thumbnails,
         readiness: Callable[[], Awaitable[Readiness]],
+        relays: RelayConditions,
         data_dir: Path,
         facts: dict[str, str],
     ) -> None:
@@ -93,6 +95,7 @@ class GatewayMetrics:
         )
         Info("imagegate_build", "This program.", registry=self._registry).info({"version": __version__, **facts})
         self._registry.register(ChoreCollector(chores))
+        self._registry.register(RelayCollector(relays))
 
     def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
         """Yield the background jobs that refresh the gauges."""
@@ -186,3 +189,26 @@ class ChoreCollector(Collector):
             failing.add_metric([name], state.error is not None)
         yield succeeded
         yield failing
+
+
+class RelayCollector(Collector):
+    """Collector of the breakers and the requests of the relays in use, taken from memory at each scrape."""
+
+    def __init__(self, relays: RelayConditions):
+        self._relays = relays
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges of each relay, and the length of the queue before all of them."""
+        is_open = GaugeMetricFamily(
+            "imagegate_relay_breaker_open",
+            "1 while the breaker of a relay is not closed: open, or waiting for the request that proves the relay well.",
+            labels=["relay"],
+        )
+        in_flight = GaugeMetricFamily(
+            "imagegate_relay_in_flight", "Requests of this process that a relay works on.", labels=["relay"]
+        )
+        for each in self._relays.last():
+            is_open.add_metric([each.name], each.state != "closed")
+            in_flight.add_metric([each.name], each.in_flight)
+        queue = "Requests of this process that wait for a place at a relay."
+        yield from (is_open, in_flight, GaugeMetricFamily("imagegate_relay_queue", queue, self._relays.pool.waiting))

@@ -1,14 +1,17 @@
 """A gateway with metrics, and what a scrape of it says."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from app.control.keys import CreatedKey
-from tests.gateways import Running
+from app.control.relay_keys import seal_relay_key
+from app.core.relays import Relay
+from app.store.relays import find_relay, insert_relay, update_relay
+from tests.gateways import PEPPER, Running
 
 TOKEN = "a-token-for-prometheus-of-the-tests"
 REFRESHING = ("book", "checks", "relay", "balance", "pictures and schema", "event loop")
@@ -24,6 +27,14 @@ class Watched:
     async def buy(self, prompt: str = "a lighthouse", model: str = "gpt-image-1") -> httpx2.Response:
         headers = {"Authorization": f"Bearer {self.key.key}"}
         return await self.http.post("/v1/images/generations", json={"model": model, "prompt": prompt}, headers=headers)
+
+    async def add_refusing_relay(self, base_url: str) -> None:
+        """Add a relay `b` that refuses its key and is asked before the one of the settings."""
+        async with self.running.database.write() as connection:
+            default = await find_relay(connection, "default")
+            assert default is not None
+            await update_relay(connection, replace(default, weight=0))
+            await insert_relay(connection, Relay("b", base_url, seal_relay_key(PEPPER, "b", "sk-wrong"), "N"))
 
     async def refresh(self) -> None:
         """Let the chores read what they read at intervals."""

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import dev
+from app.sandbox import RunningSandbox
 from tests.metrics.scraping import Watched, samples
 
 DASHBOARD = json.loads((dev.ROOT / "deploy" / "grafana-dashboard.json").read_text(encoding="utf-8"))
@@ -31,7 +32,8 @@ def rules() -> list[dict[str, str]]:
     return [rule for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
 
 
-async def test_every_query_asks_for_what_a_gateway_shows(watched: Watched) -> None:
+async def test_every_query_asks_for_what_a_gateway_shows(watched: Watched, relay: RunningSandbox) -> None:
+    await watched.add_refusing_relay(relay.base_url)
     for prompt in ("a lighthouse", "[[sandbox body=garbage]]", "[[sandbox error=wallet]]"):
         await watched.buy(prompt)
     await watched.running.limit("user", "lin", "images", "day", 0)

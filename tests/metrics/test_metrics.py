@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from app.sandbox import RunningSandbox
+from app.store.relays import find_relay, update_relay
 from tests.gateways import running_gateway
 from tests.metrics.scraping import TOKEN, Watched, samples
 from tests.server import free_port
@@ -65,6 +67,50 @@ async def test_gauges_of_the_book_and_of_the_parts_follow_them(watched: Watched)
     assert await watched.value("imagegate_chore_last_success_timestamp_seconds", chore="heartbeat") > 1e9
     assert await watched.value("imagegate_chore_failing", chore="heartbeat") == 0
     assert await watched.value("imagegate_build_info", currency="CNY", sandbox="false") == 1
+
+
+async def test_a_relay_that_refuses_is_told_beside_the_one_that_served(watched: Watched, relay: RunningSandbox) -> None:
+    before = (await watched.http.get("/readyz")).json()
+    await watched.add_refusing_relay(relay.base_url)
+
+    assert [(await watched.buy()).status_code for _ in range(2)] == [200, 200]
+
+    assert (before["status"], before["checks"]["relays"]) == ("ready", "ok")
+    idle = {"code": None, "retry_in_s": None, "in_flight": 0}
+    assert before["relays"] == [{"name": "default", "state": "closed", **idle}]
+    answer = await watched.http.get("/readyz")
+    ready = answer.json()
+    [default, refusing] = sorted(ready["relays"], key=lambda each: str(each["name"]), reverse=True)
+    assert (answer.status_code, ready["status"], ready["relay_queue"]) == (200, "degraded", 0)
+    assert default == {"name": "default", "state": "closed", **idle}
+    assert refusing == {**idle, "name": "b", "state": "open", "code": "upstream_misconfigured"} | {
+        "retry_in_s": refusing["retry_in_s"]
+    }
+    assert 0 < refusing["retry_in_s"] <= 18
+    assert ready["checks"]["relays"] == f"b: upstream_misconfigured, asked again in {refusing['retry_in_s']} s"
+    assert await watched.value("imagegate_relay_breaker_open", relay="b") == 1
+    assert await watched.value("imagegate_relay_breaker_open", relay="default") == 0
+    assert await watched.value("imagegate_relay_in_flight", relay="default") == 0
+    assert await watched.value("imagegate_relay_queue") == 0
+    assert await watched.value("imagegate_relay_failovers_total", relay="b", code="upstream_misconfigured") == 1
+    assert await watched.value("imagegate_requests_total") == 2
+    assert await watched.value("imagegate_requests_total", relay="default", outcome="settled") == 2
+    assert await watched.value("imagegate_cost_micros_total", relay="default") == 2_000_000
+
+
+async def test_a_relay_out_of_use_is_told_no_more(watched: Watched, relay: RunningSandbox) -> None:
+    await watched.add_refusing_relay(relay.base_url)
+    await watched.buy()
+    async with watched.running.database.write() as connection:
+        refusing = await find_relay(connection, "b")
+        assert refusing is not None
+        await update_relay(connection, replace(refusing, disabled_at_ms=1))
+
+    watched.running.gateway.control_data.expire()
+    ready = (await watched.http.get("/readyz")).json()
+
+    assert (ready["status"], [each["name"] for each in ready["relays"]]) == ("ready", ["default"])
+    assert 'imagegate_relay_breaker_open{relay="b"}' not in await watched.scrape()
 
 
 async def test_a_relay_that_is_not_there_is_down(tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ async def test_prometheus_answers_every_query(tmp_path: Path, relay: RunningSand
         httpx2.AsyncClient(base_url=running.url, timeout=60) as http,
     ):
         watched = Watched(running, http, await running.key())
-        for prompt in ("a lighthouse", "[[sandbox error=wallet]]"):
+        await watched.add_refusing_relay(relay.base_url)
+        for prompt in ("a lighthouse", "[[sandbox body=garbage]]", "[[sandbox error=wallet]]"):
             await watched.buy(prompt)
         await running.limit("user", "lin", "images", "day", 0)
         await watched.buy()

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from app.api.schemas.base import AnswerModel, ErrorDetail, absent
 from app.control.readiness import ChoreReport
+from app.control.relay_conditions import RelayCondition
 from app.core.money import decimal_text
 from app.core.request import Operation
 from app.store.ledger.columns import State
@@ -36,9 +37,19 @@ _IMAGES = {
 }
 _READY = {
     "status": "ready",
-    "checks": {"database": "ok", "heartbeat": "ok", "disk": "ok", "results": "ok", "chores": "ok", "rates": "memory"},
+    "checks": {
+        "database": "ok",
+        "heartbeat": "ok",
+        "disk": "ok",
+        "results": "ok",
+        "relays": "ok",
+        "chores": "ok",
+        "rates": "memory",
+    },
     "chores": {"heartbeat": {"succeeded_s_ago": 4.2, "error": None}},
     "last_backup_s_ago": 36_000,
+    "relays": [{"name": "default", "state": "closed", "code": None, "retry_in_s": None, "in_flight": 3}],
+    "relay_queue": 0,
     "sandbox": False,
 }
 
@@ -141,4 +152,6 @@ class ReadyOut(AnswerModel, json_schema_extra={"example": _READY}):
     last_backup_s_ago: int | None = Field(
         description="Seconds since the last backup that succeeded began; null before the first one."
     )
+    relays: list[RelayCondition] = Field(description="Breakers of the relays in use, as this process has them.")
+    relay_queue: int = Field(description="Requests that wait for a place at a relay.")
     sandbox: bool
