@@ -1,6 +1,5 @@
 """Change of the installation's secret: keys move to the new one as they are used, digests of prompts keep a key of their own."""
 
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.chores import BackgroundTasks
 from app.control.pepper import Peppers, fingerprint
 from app.core.encryption import seal, unseal
-from app.core.keys import secret_hmac
+from app.core.keys import keyed_digest, secret_hmac
 from app.errors import GatewayError
 from app.store import organization
 from app.store.audit_logs import Change, log_changes
@@ -21,7 +20,9 @@ from app.store.secret_change import replace_hmac
 from app.store.tables import api_keys
 
 _PURPOSE = b"imagegate key of digests of prompts"
-_KEY_BYTES = 32
+_DERIVED = b"\x00"
+"""Stored digest key of a database whose secret never changed: the key is derived from the secret, so that a start decrypts nothing
+and does not load `cryptography`, of 6 MiB. A change of the secret replaces it by the encrypted key."""
 
 
 async def move_secret(database: Database, table: sa.Table, key_id: str, peppers: Peppers, secret: str) -> None:
@@ -62,17 +63,19 @@ def is_settled(found: BookBinding, peppers: Peppers) -> bool:
 
 
 async def settle(connection: AsyncConnection, found: BookBinding, peppers: Peppers) -> None:
-    """Bind a database that is bound to one of the peppers to the current one, with its digest key encrypted anew."""
+    """Bind a database that is bound to one of the peppers to the current one, with its digest key so that it outlives this."""
     pepper = peppers.of(found.pepper_fingerprint)
     if pepper is None:
         return
     if found.digest_key is not None:
-        key = unseal(pepper, _PURPOSE, found.digest_key)
-    else:
+        stored = seal(peppers.current, _PURPOSE, _key(pepper, found.digest_key))
+    elif await organization.any_request(connection):
         # Digests of a book from before this key was stored were made with the pepper itself, and must stay comparable.
-        key = pepper if await organization.any_request(connection) else secrets.token_bytes(_KEY_BYTES)
+        stored = seal(peppers.current, _PURPOSE, pepper)
+    else:
+        stored = _DERIVED
     current = fingerprint(peppers.current)
-    await organization.set_secret(connection, current, seal(peppers.current, _PURPOSE, key))
+    await organization.set_secret(connection, current, stored)
     if pepper != peppers.current:
         before, after = {"secret": found.pepper_fingerprint}, {"secret": current}
         await log_changes(connection, Change("organization.updated", "organization", before, after))
@@ -82,4 +85,8 @@ def digest_key(found: BookBinding, peppers: Peppers) -> bytes:
     """Return the key of the digests of prompts of a settled database. Raises WrongSecret."""
     pepper = peppers.of(found.pepper_fingerprint)
     assert pepper is not None and found.digest_key is not None
-    return unseal(pepper, _PURPOSE, found.digest_key)
+    return _key(pepper, found.digest_key)
+
+
+def _key(pepper: bytes, stored: bytes) -> bytes:
+    return keyed_digest(pepper, _PURPOSE) if stored == _DERIVED else unseal(pepper, _PURPOSE, stored)

@@ -76,7 +76,7 @@ async def bind_book(connection: AsyncConnection, pepper_fingerprint: str, curren
 
 
 async def set_secret(connection: AsyncConnection, pepper_fingerprint: str, digest_key: bytes) -> None:
-    """Bind the book to a secret, with the digest key as it is encrypted under it."""
+    """Bind the book to a secret, with the digest key in its stored form."""
     values = {"pepper_fingerprint": pepper_fingerprint, "digest_key": digest_key}
     await connection.execute(sa.update(organization).values(values))
 
