@@ -17,6 +17,8 @@ Signal = Literal["good", "neutral", "refused", "unreached", "costly"]
 may have been charged and brought no image, or it takes far longer than usual."""
 FAILURES_MAX: Final = {"refused": 1, "unreached": 3, "costly": 10}
 """Failures in a row that open the breaker."""
+SLOW: Final = "upstream_slow"
+"""Code of a failure that is only a request of which nothing was heard for far longer than usual."""
 PAUSE_S: Final = 15.0
 PAUSE_S_MAX: Final = 240.0
 
@@ -42,10 +44,10 @@ class Breaker:
 
     def hear(self, signal: Signal, code: str | None, *, is_probe: bool) -> None:
         """Take the outcome of a request. `is_probe`: it was sent while the breaker was not closed. While it is not, those that were
-        sent earlier say nothing new."""
+        sent earlier say nothing new, except that a relay that was only slow does answer."""
         if is_probe:
             self.is_probing = False
-        elif self.state != "closed":
+        elif self.state != "closed" and not (signal == "good" and self.code == SLOW):
             return
         if signal == "good":
             self._close()

@@ -9,10 +9,10 @@ from typing import Final
 import structlog
 
 from app.core.relays import Relay
-from app.upstream.breaker import Breaker, Signal
+from app.upstream.breaker import SLOW, Breaker, Signal
 from app.upstream.client import HttpUpstream
 
-USUAL_S: Final = 60.0
+USUAL_S: Final = 100.0
 """Time that a model takes of which no answer was seen yet."""
 SLOW_TIMES: Final = 3
 """A request that lasts so many times longer than usual counts as a failure."""
@@ -88,5 +88,5 @@ class Lease:
 
     def _note_slow(self) -> None:
         self._is_slow = True
-        self.line.breaker.hear("costly", "upstream_slow", is_probe=self._is_probe)
+        self.line.breaker.hear("costly", SLOW, is_probe=self._is_probe)
         self.on_slow()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.upstream.breaker import FAILURES_MAX, Breaker, BreakerState, Signal
+from app.upstream.breaker import FAILURES_MAX, SLOW, Breaker, BreakerState, Signal
 
 
 def opened(signal: Signal) -> Breaker:
@@ -44,6 +44,17 @@ def test_a_success_in_between_starts_the_count_anew_and_a_busy_relay_does_not() 
 
     breaker.hear("costly", "x", is_probe=False)
     assert state_of(breaker) == "open"
+
+
+def test_one_that_opened_for_slow_answers_closes_when_one_of_them_comes() -> None:
+    breaker = Breaker(lambda: None)
+    for _ in range(FAILURES_MAX["costly"]):
+        breaker.hear("costly", SLOW, is_probe=False)
+    assert state_of(breaker) == "open"
+
+    breaker.hear("good", None, is_probe=False)
+
+    assert state_of(breaker) == "closed"
 
 
 def test_an_open_one_asks_for_free_then_buys_once_then_closes() -> None:

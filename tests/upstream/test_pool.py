@@ -8,7 +8,7 @@ import pytest
 
 from app.core.relays import Relay
 from app.errors import ConfigurationError, Overloaded, RelayPaused, UpstreamMisconfigured
-from app.upstream.breaker import FAILURES_MAX
+from app.upstream.breaker import FAILURES_MAX, SLOW
 from app.upstream.client import HttpUpstream
 from app.upstream.pool import PoolRules, RelayPool
 
@@ -154,3 +154,23 @@ async def test_after_a_free_refusal_another_is_taken_only_where_one_is_free(pool
     assert lease.relay.name == "b"
     assert pool.free_elsewhere(MODEL, [a, b], ["a"]) is None
     assert pool.free_elsewhere(MODEL, [a, b], ["a", "b"]) is None
+
+
+async def test_a_request_of_which_nothing_is_heard_counts_once_as_a_failure(
+    pool: RelayPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.upstream.lease.SLOW_S_MIN", 0.0)
+    monkeypatch.setattr("app.upstream.lease.USUAL_S", 0.0)
+    a = relay("a")
+    hung = [await pool.lease(MODEL, [a]) for _ in range(FAILURES_MAX["costly"])]
+
+    async with asyncio.timeout(10):
+        while pool.statuses()[0].breaker == "closed":
+            await asyncio.sleep(0.001)
+
+    assert pool.statuses()[0].code == SLOW
+    for lease in hung[1:]:
+        lease.end("costly", "upstream_outcome_unknown")
+    assert pool.statuses()[0].breaker == "open"
+    hung[0].end("good")
+    assert (pool.statuses()[0].breaker, pool.statuses()[0].in_flight) == ("closed", 0)
