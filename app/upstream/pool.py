@@ -58,6 +58,10 @@ class _Waiting:
     lines: Sequence[Line]
     lease: "asyncio.Future[Lease]"
 
+    @property
+    def has_lease(self) -> bool:
+        return self.lease.done() and not self.lease.cancelled() and self.lease.exception() is None
+
 
 class RelayPool:
     """Connections to all relays. `default` is that of the settings; `connect` makes the others and raises ConfigurationError."""
@@ -157,16 +161,16 @@ class RelayPool:
         try:
             async with asyncio.timeout(self.rules.queue_wait_s):
                 return await waiting.lease
-        except TimeoutError:
+        except BaseException as exc:  # Also a cancellation.
+            if waiting.has_lease:  # It came in the same moment.
+                waiting.lease.result().end("neutral")
+            if not isinstance(exc, TimeoutError):
+                raise
             raise Overloaded(
                 f"No relay had a place for this request within {self.rules.queue_wait_s:g} s; nothing was bought. Try again "
                 "shortly.",
                 retry_after_s=random.randint(*RETRY_AFTER_S),
             ) from None
-        except asyncio.CancelledError:
-            if waiting.lease.done() and not waiting.lease.cancelled() and waiting.lease.exception() is None:
-                waiting.lease.result().end("neutral")
-            raise
         finally:
             self._waiting.remove(waiting)
 

@@ -1,6 +1,7 @@
 """Places at relays: by weight, within their bounds, in the order of the queue, and not where it costs money for nothing."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -83,9 +84,22 @@ async def test_a_wait_ends_in_time_and_leaves_no_place_taken(pool: RelayPool) ->
     first.end("good")  # The place is the waiting one's now, which is cancelled before it has run.
     cancelled.cancel()
     await asyncio.gather(cancelled, return_exceptions=True)
-
     assert (await pool.lease(MODEL, only)).relay.name == "a"
     assert [status.in_flight for status in pool.statuses()] == [1]
+
+
+async def test_a_place_that_comes_with_the_end_of_the_wait_is_given_back(pool: RelayPool) -> None:
+    pool.rules, only = PoolRules(5, 0.01), [relay("a", concurrent=1)]
+    first = await pool.lease(MODEL, only)
+    late = asyncio.ensure_future(pool.lease(MODEL, only))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.001, first.end, "good")
+    time.sleep(0.02)  # Both are due now: the place first, then the end of the wait.
+
+    with pytest.raises(Overloaded):
+        await late
+
+    assert [status.in_flight for status in pool.statuses()] == [0]
 
 
 async def test_no_request_goes_where_it_may_cost_money_for_nothing(pool: RelayPool) -> None:
