@@ -11,15 +11,14 @@ from app.blobs.bucket import BucketBlobs
 from app.blobs.folder import Blobs, FolderBlobs
 from app.blobs.objects import BucketAddress, open_bucket
 from app.blobs.picture_files import DIGEST_PATTERN, PictureFiles
-from app.connections import relay_key, relays_from, url_key
+from app.connections import bills_from, relay_key, relays_from, url_key
 from app.control.doctor import Doctor
 from app.control.doctor_relay import RelayChecks
 from app.control.erasure import Erasure
 from app.control.findings import Finding
 from app.control.installation import check_binding, pepper_here
-from app.control.matching import MatchingRules
 from app.control.pepper import Peppers
-from app.control.reconciliation import Reconciliation
+from app.control.reconciliations import Reconciliations
 from app.control.schema_gate import SchemaGate, check_schema
 from app.core.intervals import DAY_MS
 from app.images.answers import KeptAnswers, RetentionPolicy
@@ -68,7 +67,7 @@ class Administration:
     schema_gate: SchemaGate
     ledger: Ledger
     relays: RelayPool
-    reconciliation: Reconciliation
+    reconciliations: Reconciliations
     doctor: Doctor
 
     @property
@@ -138,7 +137,7 @@ def _administration(
         schema_gate=SchemaGate(database, peppers, settings.currency, settings.timezone),
         ledger=ledger,
         relays=relays,
-        reconciliation=reconciliation_from(settings, database, ledger, relays.default),
+        reconciliations=reconciliations_from(settings, database, ledger, relays, peppers),
         doctor=doctor_from(settings, database, peppers, data_dir, SANDBOX_RELAY if sandbox else relays.default),
     )
 
@@ -179,12 +178,11 @@ def doctor_from(
     )
 
 
-def reconciliation_from(
-    settings: Settings, database: Database, ledger: Ledger, upstream: HttpUpstream
-) -> Reconciliation:
-    """Make the comparison of the book with the accounts of the relay."""
-    rules = MatchingRules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
-    return Reconciliation(database, ledger, upstream, url_key(settings), settings.zone, rules)
+def reconciliations_from(
+    settings: Settings, database: Database, ledger: Ledger, relays: RelayPool, peppers: Peppers
+) -> Reconciliations:
+    """Make the comparison of the book with the accounts of all relays."""
+    return Reconciliations(database, ledger, bills_from(settings, relays, peppers), settings.zone)
 
 
 def bucket_of(settings: Settings) -> BucketAddress | None:

@@ -1,8 +1,11 @@
 """Connections to the relays, made from the settings and from what the database has of each."""
 
+from app.control.bill_reader import BillReader
+from app.control.matching import MatchingRules
 from app.control.pepper import Peppers
 from app.control.relay_keys import unseal_relay_key
-from app.core.relays import Relay
+from app.core.relays import DEFAULT, Relay
+from app.core.request import DEFAULT_RELAY
 from app.settings import Settings
 from app.upstream.addresses import proxy_address
 from app.upstream.client import HttpUpstream
@@ -29,9 +32,19 @@ def relay_key(settings: Settings) -> str:
     return settings.upstream_api_key.get_secret_value() if settings.upstream_api_key else ""
 
 
-def url_key(settings: Settings) -> str | None:
-    """Return the key of that relay where it may be sent in an address, else None."""
-    return relay_key(settings) if settings.upstream_log_key_in_url else None
+def url_key(settings: Settings, relay: Relay = DEFAULT, peppers: Peppers | None = None) -> str | None:
+    """Return the key of a relay where it may be sent in an address, else None. Raises ConfigurationError where it has none."""
+    if relay.profile == "N" or (relay.profile is None and not settings.upstream_log_key_in_url):
+        return None
+    if relay.name == DEFAULT_RELAY:
+        return relay_key(settings)
+    return unseal_relay_key(peppers, relay) if peppers is not None else None
+
+
+def bills_from(settings: Settings, relays: RelayPool, peppers: Peppers | None) -> BillReader:
+    """Make the reader of the bills of all relays."""
+    rules = MatchingRules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros)
+    return BillReader(relays, lambda relay: url_key(settings, relay, peppers), rules)
 
 
 def _client(settings: Settings, base_url: str, key: str) -> HttpUpstream:

@@ -15,7 +15,7 @@ from app.administration import (
     made_directory,
     notifier_from,
     pictures_from,
-    reconciliation_from,
+    reconciliations_from,
 )
 from app.background import chores_of
 from app.chores import BackgroundTasks, Chores
@@ -24,7 +24,7 @@ from app.control.alerting import Alerting
 from app.control.pepper import make_private, with_former
 from app.control.readiness import ReadinessProbe
 from app.control.reconciler import Reconciler
-from app.control.reconciliation import Reconciliation
+from app.control.reconciliations import Reconciliations
 from app.control.relay_conditions import RelayConditions
 from app.control.schema_gate import SchemaGate
 from app.control.secret_change import KeyMover
@@ -147,8 +147,8 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     processes, control_data, zone = Processes(database, new_id("proc_")), ControlData(database), settings.zone
     process_locks = ProcessLocks(made_directory(data_dir / "processes"), processes.id)
     (taking, library), notes = pictures_from(settings, kept_answers, clock, sandbox), DeliveryNotes(retries, clock)
-    reconciliation = reconciliation_from(settings, database, ledger, relays.default)
-    metrics = _metrics(settings, reconciliation)
+    reconciliations = reconciliations_from(settings, database, ledger, relays, peppers)
+    metrics = _metrics(settings, reconciliations)
     refusal_log, listeners = _listeners(database, clock, taking, metrics)
     admission = _admission(settings, control_data, rates, ledger, background, processes.id, kept_answers, clock, gate)
     context = _exchange_context(settings, relays, database, ledger, kept_answers, background, listeners, clock)
@@ -159,7 +159,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     alerting = Alerting(database, notifier, zone, settings.currency, settings.public_url)
     alive = (clock, zone, process_locks, heartbeat, listeners, replay.running)
     recovery = Recovery(processes, ledger, kept_answers, control_data, *alive)
-    working = (Reconciler(reconciliation), alerting, refusal_log, taking, library, backups, metrics)
+    working = (Reconciler(reconciliations), alerting, refusal_log, taking, library, backups, metrics)
     chores = chores_of(heartbeat, notes, gate, recovery, relays, *working)
     own: dict[str, Any] = {"settings": settings, "currency": settings.currency, "zone": zone, "data_dir": data_dir}
     return Gateway(
@@ -176,7 +176,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         image_service=service,
         ledger=ledger,
         relays=relays,
-        reconciliation=reconciliation,
+        reconciliations=reconciliations,
         doctor=doctor_from(settings, database, peppers, data_dir, relays.default),
         background=background,
         kept_answers=kept_answers,
@@ -190,10 +190,10 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     )
 
 
-def _metrics(settings: Settings, reconciliation: Reconciliation) -> "MetricsExporter | None":
+def _metrics(settings: Settings, reconciliations: Reconciliations) -> "MetricsExporter | None":
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     address = (settings.host, settings.metrics_port) if settings.metrics_port else None
-    return open_metrics(token, address, reconciliation)
+    return open_metrics(token, address, reconciliations)
 
 
 def _watch(gateway: Gateway, metrics: "MetricsExporter") -> None:

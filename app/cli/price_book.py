@@ -63,6 +63,9 @@ async def sync(
     ] = None,
     only: Annotated[bool, typer.Option("--only", help="Only those of --model, and not the catalog.")] = False,
     group: Annotated[str, typer.Option(metavar="G", help="The group of the relay that your key is in.")] = "default",
+    relay: Annotated[
+        str, typer.Option(metavar="NAME", help="The relay whose prices are compared, divided by its price factor.")
+    ] = "default",
     ceiling_per_image: Annotated[
         str | None,
         typer.Option(
@@ -73,7 +76,7 @@ async def sync(
     """Compare the book with the prices the relay tells, and show what differs. What a dollar of the relay's costs you is
     UPSTREAM_DOLLAR_MICROS."""
     check_relay(ctx.target, "there are no prices to ask for")
-    fields = {"apply": apply, "models": model or [], "only": only, "group": group}
+    fields = {"apply": apply, "models": model or [], "only": only, "group": group, "relay": relay}
     if ceiling_per_image is not None:
         fields["ceiling_per_image_micros"] = micros_of(ceiling_per_image, "ceiling_per_image")
     found = await ctx.client.post("prices", "sync", **fields)

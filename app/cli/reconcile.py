@@ -9,6 +9,7 @@ from app.cli.command import ApiContext, check_relay, command
 from app.cli.output import Column, Output, Record, say
 
 app = typer.Typer()
+_RELAY = Column("relay")
 _STEPS = (
     Column("request_id"),
     Column("model"),
@@ -38,7 +39,7 @@ async def reconcile(
     ctx: ApiContext,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
 ) -> None:
-    """Compare the book with the relay's own accounts: end unknown requests and correct short ones where the relay's log proves
+    """Compare the book with each relay's own accounts: end unknown requests and correct short ones where the relay's log proves
     it, measure the drift by day, and show what was done and what stays open. The gateway does the same in the background."""
     check_relay(ctx.target, "which reconciles with it by itself")
     report = await ctx.client.post("reconcile", dry_run=dry_run)
@@ -47,9 +48,10 @@ async def reconcile(
         return
     for missing in report["relay"]["missing"]:
         say(f"imagegate: the relay's account {missing}")
-    _print(ctx.out, _STEPS, "would be done" if report["dry_run"] else "done", report["done"])
-    _print(ctx.out, _OPEN, "still open", report["open"])
-    _print(ctx.out, _DAYS, "by day", report["days"])
+    several = (_RELAY,) if len(report["relays"]) > 1 else ()
+    _print(ctx.out, (*several, *_STEPS), "would be done" if report["dry_run"] else "done", report["done"])
+    _print(ctx.out, (*several, *_OPEN), "still open", report["open"])
+    _print(ctx.out, (*several, *_DAYS), "by day", report["days"])
     if report["open"]:
         decide = ctx.target.command("requests settle ID --reason WHY")
         say(f"imagegate: what stays open is yours to decide: {decide} (or release, or write-off).")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.control.matching import LATE_MS, SLACK_MS, MatchingRules, MatchResult, SentRequest, match, why_not_released
 from app.core.catalog import Catalog
+from app.core.relays import DEFAULT
 from app.core.request import ImageRequest
 from app.store import prices
 from app.store import reconciliation as store
@@ -24,6 +25,7 @@ OUT_OF_REACH = "the relay's log does not reach back to it"
 class OpenRequest:
     """Request that stays unknown, and the reason."""
 
+    relay: str
     request_id: str
     model: str
     reserved_at_ms: int
@@ -33,7 +35,7 @@ class OpenRequest:
     @classmethod
     def of(cls, request: Dispatched, why: str) -> "OpenRequest":
         """Make it from the stored request."""
-        return cls(request.id, request.model, request.reserved_at_ms, request.quote_micros, why)
+        return cls(request.relay, request.id, request.model, request.reserved_at_ms, request.quote_micros, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +133,28 @@ class Assessor:
 
 
 def possible_quotes(request: Dispatched, catalog: Catalog) -> frozenset[int]:
-    """Return every cost in micros that the request can have by the price book."""
+    """Return every cost in micros that the request can have by the price book at the relay that it went to; at least one.
+
+    What was held is that of the dearest relay. Where no price of the book leads to it, the row lacks a field that the price
+    depends on, or a factor has changed: then the relay's part of it is a possible cost, too.
+    """
     model = catalog.known.get(request.model)
     facts = {name: getattr(request, name) for name in ("operation", "model", "n", "size", "quality", "stream")}
     wanted = ImageRequest(**facts, partial_images=0, prompt_chars=0, fields={})
-    quotes = model.prices.quotes_micros(wanted, request.reserved_at_ms) if model else frozenset()
-    return quotes | {request.quote_micros}
+    listed = model.prices.quotes_micros(wanted, request.reserved_at_ms) if model else frozenset()
+    relay = catalog.relays.get(request.relay, DEFAULT)
+    quotes = frozenset(relay.price_micros(micros) for micros in listed)
+    every = catalog.relays.values()
+    if any(each.price_micros(micros) == request.quote_micros for each in every for micros in listed):
+        return quotes
+    dearest = max(each.price_factor for each in (relay, *every) if each is relay or each.serves(request.model))
+    return quotes | {-(-request.quote_micros * relay.price_factor // dearest)}
+
+
+def highest_cost_micros(request: Dispatched, catalog: Catalog) -> int:
+    """Return the most that the request can cost at the relay that it went to, in micros: what was held, or less where another relay
+    that could have got it is dearer."""
+    return min(request.quote_micros, max(possible_quotes(request, catalog)))
 
 
 def _recorded_charge(request: Dispatched) -> LogRow:
@@ -162,7 +180,9 @@ def _possible_costs(request: Dispatched, catalog: Catalog) -> frozenset[int]:
     if request.state == "settled" and request.flag != "short":
         return frozenset({request.cost_micros or 0})
     whole = {request.cost_micros} if request.cost_micros is not None else possible_quotes(request, catalog)
-    return frozenset(cost * images // request.n for cost in whole for images in range(1, request.n + 1))
+    parts = [(cost * images, request.n) for cost in whole for images in range(1, request.n + 1)]
+    # A cost that a factor was applied to is rounded up, so that its parts may be one micro lower than the same part of the price.
+    return frozenset(cost // n for cost, n in parts) | frozenset(-(-cost // n) for cost, n in parts)
 
 
 def _fitting_charges(

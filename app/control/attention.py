@@ -1,15 +1,12 @@
 """Findings for an owner: unknown requests, requests for more, keys without a limit, models without a price, drift, lost alerts."""
 
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
 
-from app.control import drift
 from app.control.drift import DriftDay
 from app.control.models import list_models
-from app.control.reconciliation import Reconciliation
+from app.control.reconciliations import Reconciliations
 from app.core.intervals import DAY_MS
 from app.store import attention as store
-from app.store import reconciliation as reconciliation_store
 from app.store.engine import Database
 from app.store.keys import KeyConditions, count_keys
 from app.store.limit_increases import count_open
@@ -38,7 +35,7 @@ class Attention:
         return any(counts) or bool(self.unpriced or self.drift)
 
 
-async def attention(database: Database, zone: ZoneInfo, reconciliation: Reconciliation) -> Attention:
+async def attention(database: Database, reconciliations: Reconciliations) -> Attention:
     """Look for what an owner should look at. Raises StoreUnavailable."""
     now_ms = await database.now_ms()
     models = await list_models(database)
@@ -46,9 +43,8 @@ async def attention(database: Database, zone: ZoneInfo, reconciliation: Reconcil
         unknown, unknown_micros = await store.unknown_requests(connection)
         increases = await count_open(connection)
         keys = await count_keys(connection, KeyConditions(status="active", without_limit=True, now_ms=now_ms))
-        rows = await reconciliation_store.drift_rows(connection, reconciliation.relay, drift.DAYS)
         undelivered = await store.undelivered(connection, now_ms - UNDELIVERED_MS)
-    days = drift.by_day(rows, zone, reconciliation.rules, now_ms)
+    days = await reconciliations.drift_by_day(now_ms)
     return Attention(
         unknown=unknown,
         unknown_micros=unknown_micros,

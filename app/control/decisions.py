@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from app.control.assessment import highest_cost_micros
 from app.control.names import quoted
 from app.control.requests import show_request
 from app.core.intervals import hour_start_ms, local_day
 from app.core.money import AMOUNT_MICROS_MAX
 from app.errors import Conflict, InvalidValue
-from app.store import reconciliation
+from app.store import prices, reconciliation
 from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
 from app.store.ledger import corrections
@@ -99,14 +100,16 @@ def _logged(request: Dispatched, kind: Kind, reason: DecisionReason) -> Change:
 async def settle_by_hand(
     decisions: Decisions, request_id: str, reason: DecisionReason, cost_micros: int | None
 ) -> RequestRecord:
-    """Settle a request that was charged, at `cost_micros` or, for None, at its quote. Raises NotFound, Conflict, InvalidValue."""
+    """Settle a request that was charged, at `cost_micros` or, for None, at the most that it can cost at its relay. Raises NotFound,
+    Conflict, InvalidValue."""
     if cost_micros is not None and not 0 <= cost_micros <= AMOUNT_MICROS_MAX:
         raise InvalidValue("The cost is out of range.", param="cost")
     return await _settle(decisions, request_id, "settle", reason, cost_micros)
 
 
 async def write_off(decisions: Decisions, request_id: str, reason: DecisionReason) -> RequestRecord:
-    """Settle a request whose charge will never be known, at its quote. Raises NotFound, Conflict, InvalidValue."""
+    """Settle a request whose charge will never be known, at the most that it can cost at its relay. Raises NotFound,
+    Conflict, InvalidValue."""
     return await _settle(decisions, request_id, "write_off", reason, None)
 
 
@@ -120,7 +123,9 @@ async def _settle(
     decisions: Decisions, request_id: str, kind: Kind, reason: DecisionReason, cost_micros: int | None
 ) -> RequestRecord:
     request = await _get_unknown(decisions.database, request_id, reason)
-    cost_micros = request.quote_micros if cost_micros is None else cost_micros
+    if cost_micros is None:
+        async with decisions.database.read() as connection:
+            cost_micros = highest_cost_micros(request, await prices.catalog(connection))
     done = await decisions.settle(request, kind, cost_micros, _FLAGS[kind], reason)
     return await _show(decisions.database, request_id, done)
 

@@ -18,8 +18,9 @@ ALARM_PERCENT = 1
 
 @dataclass(frozen=True, slots=True)
 class DriftDay:
-    """Sums of a local day over all models. `closed`: every request of the day has ended and its charge is in the log."""
+    """Sums of a local day at one relay over all models. `closed`: its requests have ended, and their charges are in the log."""
 
+    relay: str
     day: str
     booked_micros: int
     billed_micros: int
@@ -59,14 +60,14 @@ async def measure(
 
 
 def by_day(rows: Iterable[DriftRow], zone: ZoneInfo, rules: MatchingRules, now_ms: int) -> list[DriftDay]:
-    """Sum the models of each day; newest day first."""
-    days: dict[str, list[DriftRow]] = defaultdict(list)
+    """Sum the models of each day and relay; newest day first."""
+    days: dict[tuple[str, str], list[DriftRow]] = defaultdict(list)
     for row in rows:
-        days[row.day].append(row)
+        days[row.day, row.relay].append(row)
     today = local_day(now_ms - rules.deadline_ms - LATE_MS, zone)
     return [
-        DriftDay(day, sum(row.booked_micros for row in rows), sum(row.billed_micros for row in rows), day < today)
-        for day, rows in sorted(days.items(), reverse=True)
+        DriftDay(relay, day, sum(row.booked_micros for row in its), sum(row.billed_micros for row in its), day < today)
+        for (day, relay), its in sorted(sorted(days.items()), key=lambda each: each[0][0], reverse=True)
     ]
 
 

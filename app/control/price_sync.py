@@ -3,20 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from app.control.bill_reader import BillReader
 from app.control.prices import PriceEntry
 from app.core.catalog import Model
 from app.core.pricing import PerImage, PerToken
-from app.errors import UpstreamMisconfigured
+from app.core.relays import DEFAULT, Relay
+from app.errors import ConfigurationError, UpstreamMisconfigured
 from app.store import prices as store
 from app.store.engine import Database
 from app.upstream.billing import RelayDataError
-from app.upstream.client import RelayReader
 from app.upstream.pricing import RelayPrices, TokenPrices, read_prices
 
 
 @dataclass(frozen=True, slots=True)
 class RelayOffer:
-    """Prices of the relay, for any operation, size and quality, from now. `notes` say which were left out, and why."""
+    """Prices of a relay in terms of the price book, for any operation, size and quality, from now. `notes` say which were left
+    out, and why."""
 
     entries: tuple[PriceEntry, ...]
     notes: tuple[str, ...]
@@ -33,17 +35,22 @@ class SyncedModels:
 
 
 async def read_offer(
-    database: Database, upstream: RelayReader, group: str, micros_per_dollar: int, models: SyncedModels
+    database: Database, bills: BillReader, relay: Relay, group: str, models: SyncedModels
 ) -> RelayOffer:
-    """Read the relay's prices for its group `group`. Raises UpstreamMisconfigured when it does not publish them."""
+    """Read a relay's prices for its group `group`, divided by its factor. Raises UpstreamMisconfigured when it does not publish
+    them, or has no usable key."""
     try:
-        relay = await read_prices(upstream, group, micros_per_dollar)
+        prices = await read_prices(bills.relays.client(relay), group, bills.rules_of(relay).micros_per_dollar)
     except RelayDataError as exc:
         raise UpstreamMisconfigured(f"The relay does not tell its prices: {exc}.") from None
-    return await relay_offer(database, relay, models)
+    except ConfigurationError as exc:
+        raise UpstreamMisconfigured(str(exc)) from None
+    return await relay_offer(database, prices, models, relay)
 
 
-async def relay_offer(database: Database, relay: RelayPrices, models: SyncedModels) -> RelayOffer:
+async def relay_offer(
+    database: Database, prices: RelayPrices, models: SyncedModels, relay: Relay = DEFAULT
+) -> RelayOffer:
     """Select the prices of these models; a relay has hundreds of others."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
@@ -51,7 +58,7 @@ async def relay_offer(database: Database, relay: RelayPrices, models: SyncedMode
     wanted = dict.fromkeys((*(() if models.only else catalog), *models.named))
     entries, notes = [], []
     for name in wanted:
-        amount = _amount(name, relay, catalog, now_ms, models.ceiling_micros)
+        amount = _amount(name, prices, relay, catalog, now_ms, models.ceiling_micros)
         if isinstance(amount, str):
             notes.append(amount)
         else:
@@ -61,13 +68,18 @@ async def relay_offer(database: Database, relay: RelayPrices, models: SyncedMode
 
 
 def _amount(
-    name: str, relay: RelayPrices, catalog: Mapping[str, Model], now_ms: int, ceiling_micros: int | None
+    name: str,
+    prices: RelayPrices,
+    relay: Relay,
+    catalog: Mapping[str, Model],
+    now_ms: int,
+    ceiling_micros: int | None,
 ) -> PerImage | PerToken | str:
-    offered = relay.models.get(name)
+    offered = prices.models.get(name)
     if offered is None:
         return f"{name}: the relay tells no price of it"
     if not isinstance(offered, TokenPrices):
-        return offered
+        return PerImage(relay.listed_micros(offered.micros))
     model = catalog.get(name)
     rows = model.prices.at(now_ms) if model else ()
     ceilings = [
@@ -77,7 +89,12 @@ def _amount(
     if ceiling is None:
         cure = f"`imagegate prices sync --only --model {name} --ceiling-per-image D --apply`"
         return f"{name}: the relay prices it per token and knows no ceiling per image; set it with {cure}"
-    return PerToken(offered.input_text_micros, offered.input_image_micros, offered.output_micros, ceiling)
+    return PerToken(
+        relay.listed_micros(offered.input_text_micros),
+        relay.listed_micros(offered.input_image_micros),
+        relay.listed_micros(offered.output_micros),
+        ceiling,
+    )
 
 
 def _named_notes(name: str, catalog: Mapping[str, Model], now_ms: int) -> list[str]:

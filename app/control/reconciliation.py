@@ -11,16 +11,15 @@ from app.control.decisions import DecisionReason, Decisions
 from app.control.drift import DriftDay
 from app.control.matching import MatchingRules
 from app.core.catalog import Catalog
-from app.core.request import DEFAULT_RELAY
+from app.core.relays import Relay
 from app.store import prices
 from app.store import reconciliation as store
 from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.corrections import Correction
 from app.store.ledger.types import Ledger
-from app.store.reconciliation import DriftRow, MatchedCharge
-from app.upstream.billing import RelayBilling, read_accounts
-from app.upstream.client import RelayReader
+from app.store.reconciliation import Dispatched, DriftRow, MatchedCharge
+from app.upstream.billing import RelayBilling
 
 ACTOR = "reconciliation"
 Action = Literal["settle", "release", "correct_short", "correct_late"]
@@ -31,6 +30,7 @@ class ReconciliationStep:
     """Booking made by a reconciliation, or that would be made. `cost_micros` is what it adds to the book, `billed_micros`
     what the relay's log says, null for a release."""
 
+    relay: str
     request_id: str
     model: str
     action: Action
@@ -41,9 +41,10 @@ class ReconciliationStep:
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationReport:
-    """Result of a run. `days` and `drift` are newest first; `alarms` are the closed days on which book and bill have become
-    more than a hundredth apart."""
+    """Result of a run with the relay of this name. `days` and `drift` are newest first; `alarms` are the closed days on which book
+    and bill have become more than a hundredth apart."""
 
+    relay: str
     dry_run: bool
     accounts: RelayBilling
     steps: tuple[ReconciliationStep, ...]
@@ -60,28 +61,27 @@ class Reconciliation:
 
     database: Database
     ledger: Ledger
-    upstream: RelayReader
-    url_key: str | None
-    """Key of the relay where it may be sent in an address, else None."""
     zone: ZoneInfo
     rules: MatchingRules
-    relay: str = DEFAULT_RELAY
-    """Name of the relay behind `upstream`. Requests that were sent to another relay are left alone."""
+    relay: Relay
+    """Requests that were sent to another relay are left alone."""
 
-    async def run(self, *, dry_run: bool = False, every_day: bool = False) -> ReconciliationReport:
-        """Reconcile once. Raises StoreUnavailable or StorageFull; the report lists what the relay did not show.
+    async def run(
+        self, accounts: RelayBilling, *, dry_run: bool = False, every_day: bool = False
+    ) -> ReconciliationReport:
+        """Reconcile once with the relay's bills; the report lists what they do not show. Raises StoreUnavailable or StorageFull.
 
         `every_day` measures days again that were closed when last measured.
         """
-        accounts = await read_accounts(self.upstream, self.url_key)
+        name = self.relay.name
         now_ms = await self.database.now_ms()
-        assessment = await Assessor(self.database, self.relay, self.rules).assess(accounts.log, now_ms)
+        assessment = await Assessor(self.database, name, self.rules).assess(accounts.log, now_ms)
         steps, left = await self._act(assessment, dry_run)
         days_before = await self.drift_by_day(now_ms)
         if accounts.log is not None and not dry_run:
             rows = await drift.measure(
                 self.database,
-                self.relay,
+                name,
                 accounts.log,
                 self.zone,
                 self.rules,
@@ -90,17 +90,17 @@ class Reconciliation:
             )
             await store.save_drift(self.database, rows)
         async with self.database.read() as connection:
-            measured = await store.drift_rows(connection, self.relay)
+            measured = await store.drift_rows(connection, name)
         days = drift.by_day(measured, self.zone, self.rules, now_ms)
         alarms = drift.new_alarms(days_before, days)
         return ReconciliationReport(
-            dry_run, accounts, tuple(steps), tuple(left), tuple(days), tuple(measured), tuple(alarms)
+            name, dry_run, accounts, tuple(steps), tuple(left), tuple(days), tuple(measured), tuple(alarms)
         )
 
     async def drift_by_day(self, now_ms: int) -> list[DriftDay]:
         """Read the drift of the newest measured days, newest first."""
         async with self.database.read() as connection:
-            return drift.by_day(await store.drift_rows(connection, self.relay), self.zone, self.rules, now_ms)
+            return drift.by_day(await store.drift_rows(connection, self.relay.name), self.zone, self.rules, now_ms)
 
     async def _act(self, assessment: Assessment, dry_run: bool) -> tuple[list[ReconciliationStep], list[OpenRequest]]:
         steps, left = [], list(assessment.open)
@@ -115,9 +115,7 @@ class Reconciliation:
                 why = "its charge proves another request, or somebody decided meanwhile"
                 left.append(OpenRequest.of(found.request, why))
         for request in assessment.uncharged:
-            step = ReconciliationStep(
-                request.id, request.model, "release", 0, None, "the relay's log has no charge it could be"
-            )
+            step = self._new_step(request, "release", 0, None, "the relay's log has no charge it could be")
             if dry_run or await self._decisions.release(request, DecisionReason(ACTOR, step.reason)):
                 steps.append(step)
         return steps, left
@@ -126,21 +124,24 @@ class Reconciliation:
         """Return the step a charge leads to; None where the book is right."""
         request, billed = found.request, self.rules.micros(found.row)
         reason = f"the relay's log has its charge: {found.row.points} points"
-        if request.state == "unknown":
-            quotes = possible_quotes(request, catalog)
-            cost = min(quotes, key=lambda quote: abs(quote - billed), default=request.quote_micros)
-            return ReconciliationStep(request.id, request.model, "settle", cost, billed, reason)
-        if request.state == "released":
-            return ReconciliationStep(request.id, request.model, "correct_late", request.quote_micros, billed, reason)
+        if request.state in ("unknown", "released"):
+            cost = min(possible_quotes(request, catalog), key=lambda quote: abs(quote - billed))
+            action: Action = "settle" if request.state == "unknown" else "correct_late"
+            return self._new_step(request, action, cost, billed, reason)
         lower = billed - (request.cost_micros or 0)
-        return (
-            ReconciliationStep(request.id, request.model, "correct_short", lower, billed, reason) if lower < 0 else None
+        return self._new_step(request, "correct_short", lower, billed, reason) if lower < 0 else None
+
+    def _new_step(
+        self, request: Dispatched, action: Action, cost_micros: int, billed_micros: int | None, reason: str
+    ) -> ReconciliationStep:
+        return ReconciliationStep(
+            self.relay.name, request.id, request.model, action, cost_micros, billed_micros, reason
         )
 
     async def _book(self, found: ChargedRequest, step: ReconciliationStep | None) -> bool:
         """Book a step. False when another request has the charge, or this one has ended meanwhile."""
         request, row = found.request, found.row
-        proof = MatchedCharge(self.relay, row.proof, request.id, row.points, row.at_ms)
+        proof = MatchedCharge(self.relay.name, row.proof, request.id, row.points, row.at_ms)
         now_ms = await self.database.now_ms()
         if step is None:
             async with self.database.transaction() as connection:

@@ -48,6 +48,10 @@ class Relay:
         """Return what a price of the price book is at this relay, rounded up."""
         return -(-micros * self.price_factor // FACTOR_ONE)
 
+    def listed_micros(self, micros: int) -> int:
+        """Return the price of the price book that is `micros` at this relay, rounded up."""
+        return -(-micros * FACTOR_ONE // self.price_factor)
+
 
 DEFAULT: Final = Relay(DEFAULT_RELAY)
 

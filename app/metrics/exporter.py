@@ -12,7 +12,7 @@ from prometheus_client.exposition import choose_encoder
 
 from app.chores import Chore, Chores, WhenFit
 from app.control.readiness import ReadinessProbe
-from app.control.reconciliation import Reconciliation
+from app.control.reconciliations import Reconciliations
 from app.core.endings import RequestEnded, RequestRefused
 from app.errors import ConfigurationError
 from app.images.service import ImageService
@@ -25,13 +25,13 @@ class MetricsExporter:
     """Metrics of a gateway. `token` opens the route `/metrics`, None closes it. `address` is host and port of a listener of its
     own, which asks for no token; None: there is none."""
 
-    def __init__(self, token: str | None, address: tuple[str, int] | None, reconciliation: Reconciliation):
+    def __init__(self, token: str | None, address: tuple[str, int] | None, reconciliations: Reconciliations):
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._token, self._address = token, address
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._requests = RequestMetrics(self._registry)
-        self._gateway = GatewayMetrics(self._registry, reconciliation)
+        self._gateway = GatewayMetrics(self._registry, reconciliations)
         self._listener: tuple[Any, Thread] | None = None
 
     @property

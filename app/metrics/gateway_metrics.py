@@ -8,6 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, Info
@@ -16,19 +17,19 @@ from prometheus_client.registry import Collector
 
 from app import __version__
 from app.chores import Chore, Chores, WhenFit
-from app.control import drift
 from app.control.readiness import Readiness
-from app.control.reconciliation import Reconciliation
+from app.control.reconciliations import Reconciliations
 from app.control.relay_conditions import RelayConditions
-from app.errors import GatewayError
+from app.core.relays import Relay
+from app.core.request import DEFAULT_RELAY
+from app.errors import ConfigurationError, GatewayError
 from app.images.service import ImageService
 from app.pictures.thumbnails import Thumbnails
 from app.store.ledger.columns import UNRESOLVED
 from app.store.open_requests import sum_open_requests
 from app.store.pictures import PictureRows
-from app.store.reconciliation import drift_rows
 from app.store.schema import schema_state
-from app.upstream.billing import points_to_micros, read_account
+from app.upstream.billing import read_account
 from app.upstream.probe import models
 
 BOOK_EVERY_S = 15.0
@@ -43,10 +44,10 @@ GOOD_RATES = ("memory", "redis")
 class GatewayMetrics:
     """Gauges that `chores` refresh, and after `watch` those of the parts of this process."""
 
-    def __init__(self, registry: CollectorRegistry, reconciliation: Reconciliation):
-        self._registry, self._reconciliation = registry, reconciliation
+    def __init__(self, registry: CollectorRegistry, reconciliations: Reconciliations):
+        self._registry, self._reconciliations = registry, reconciliations
         self._readiness: Callable[[], Awaitable[Readiness]] | None = None
-        self._relays = {reconciliation.relay}
+        self._relays = {DEFAULT_RELAY}
         self._open = self._gauge("open_requests", "Requests that are not settled or released.", "relay", "state")
         self._held = self._gauge("open_held_micros", "Money that these requests hold.", "relay", "state")
         self._oldest = self._gauge("open_oldest_seconds", "Age of the oldest of these requests.", "relay", "state")
@@ -72,7 +73,9 @@ class GatewayMetrics:
             registry=registry,
         )
         for gauge, value in ((self._booked, 0), (self._billed, 0), (self._up, 0), (self._balance, math.nan)):
-            gauge.labels(reconciliation.relay).set(value)
+            gauge.labels(DEFAULT_RELAY).set(value)
+        self._asked = {DEFAULT_RELAY}
+        """Relays whose gauges `_up` and `_balance` are there."""
 
     def watch(
         self,
@@ -101,14 +104,14 @@ class GatewayMetrics:
         """Yield the background jobs that refresh the gauges."""
         yield Chore("metrics of the book", when_fit(self.read_book), BOOK_EVERY_S)
         yield Chore("metrics of the checks", self.read_checks, BOOK_EVERY_S)
-        yield Chore("metrics of the relay", self.ask_relay, RELAY_EVERY_S)
-        yield Chore("metrics of the balance", self.ask_balance, SLOW_EVERY_S)
+        yield Chore("metrics of the relay", when_fit(self.ask_relays), RELAY_EVERY_S)
+        yield Chore("metrics of the balance", when_fit(self.ask_balances), SLOW_EVERY_S)
         yield Chore("metrics of pictures and schema", when_fit(self.read_slow), SLOW_EVERY_S, first_after_s=2.0)
         yield Chore("metrics of the event loop", self.measure_delay, DELAY_PROBE_S)
 
     async def read_book(self) -> None:
         """Read the open requests and the drift. Raises StoreUnavailable."""
-        its, database = self._reconciliation, self._reconciliation.database
+        database = self._reconciliations.database
         now_ms = await database.now_ms()
         sums = {(found.relay, found.state): found for found in await sum_open_requests(database)}
         self._relays |= {relay for relay, _ in sums}
@@ -118,11 +121,10 @@ class GatewayMetrics:
                 self._open.labels(relay, state).set(found.requests if found else 0)  # What is gone now is 0.
                 self._held.labels(relay, state).set(found.held_micros if found else 0)
                 self._oldest.labels(relay, state).set((now_ms - found.oldest_at_ms) / 1000 if found else 0)
-        async with database.read() as connection:
-            days = drift.by_day(await drift_rows(connection, its.relay, drift.DAYS), its.zone, its.rules, now_ms)
-        if closed := next((day for day in days if day.closed), None):
-            self._booked.labels(its.relay).set(closed.booked_micros)
-            self._billed.labels(its.relay).set(closed.billed_micros)
+        closed = [day for day in await self._reconciliations.drift_by_day(now_ms) if day.closed]
+        for newest in {day.relay: day for day in reversed(closed)}.values():
+            self._booked.labels(newest.relay).set(newest.booked_micros)
+            self._billed.labels(newest.relay).set(newest.billed_micros)
 
     async def read_checks(self) -> None:
         """Take the checks of /readyz."""
@@ -133,25 +135,45 @@ class GatewayMetrics:
         ago_s = readiness.last_backup_s_ago
         self._backup_age.set(math.nan if ago_s is None else ago_s)
 
-    async def ask_relay(self) -> None:
-        """Ask the relay for its models, which is free."""
-        up = self._up.labels(self._reconciliation.relay)
-        try:
-            await models(self._reconciliation.upstream)
-            up.set(1)
-        except GatewayError:
-            up.set(0)
+    async def ask_relays(self) -> None:
+        """Ask each relay for its models, which is free. Raises StoreUnavailable."""
+        await asyncio.gather(*(self._ask_models(relay) for relay in await self._relays_in_use()))
 
-    async def ask_balance(self) -> None:
-        """Ask the relay what is left to our key."""
-        its = self._reconciliation
-        left_points = (await read_account(its.upstream)).left_points
-        left = math.nan if left_points is None else points_to_micros(left_points, its.rules.micros_per_dollar)
-        self._balance.labels(its.relay).set(left)
+    async def ask_balances(self) -> None:
+        """Ask each relay what is left to our key. Raises StoreUnavailable."""
+        await asyncio.gather(*(self._ask_balance(relay) for relay in await self._relays_in_use()))
+
+    async def _relays_in_use(self) -> list[Relay]:
+        """List the relays that get requests; the gauges of the others go."""
+        relays = [relay for relay in await self._reconciliations.relays() if relay.is_in_use]
+        for gone in self._asked - {relay.name for relay in relays}:
+            for gauge in (self._up, self._balance):
+                gauge.remove(gone)
+        self._asked = {relay.name for relay in relays}
+        for name in self._asked:
+            self._up.labels(name), self._balance.labels(name)
+        return relays
+
+    async def _ask_models(self, relay: Relay) -> None:
+        try:
+            await models(self._reconciliations.bills.relays.client(relay))
+            is_up = True
+        except (GatewayError, ConfigurationError):
+            is_up = False
+        if relay.name in self._asked:
+            self._up.labels(relay.name).set(is_up)
+
+    async def _ask_balance(self, relay: Relay) -> None:
+        bills, left = self._reconciliations.bills, math.nan
+        with suppress(ConfigurationError):
+            found = bills.left_micros(relay, await read_account(bills.relays.client(relay)))
+            left = math.nan if found is None else found
+        if relay.name in self._asked:
+            self._balance.labels(relay.name).set(left)
 
     async def read_slow(self) -> None:
         """Read the version of the schema and the sums over all pictures. Raises StoreUnavailable."""
-        database = self._reconciliation.database
+        database = self._reconciliations.database
         rows, schema = PictureRows(database), await schema_state(database)
         self._schema.set(int(schema.current or 0))
         self._newest_schema.set(int(schema.newest))

@@ -22,6 +22,7 @@ class Dispatched:
     """Request that went to the relay, with the columns its charge is matched by and its ending needs."""
 
     id: str
+    relay: str
     state: State
     operation: Operation
     model: str
@@ -175,14 +176,18 @@ async def save_drift(database: Database, rows: Sequence[DriftRow]) -> None:
             )
 
 
-async def drift_rows(connection: AsyncConnection, relay: str, days: int = 31) -> list[DriftRow]:
-    """List the drift of the newest `days` measured days, newest first."""
-    its = drift.c.relay == relay
+async def drift_rows(connection: AsyncConnection, relay: str | None, days: int = 31) -> list[DriftRow]:
+    """List the drift of the newest `days` measured days at a relay, or for None at all of them; newest first."""
+    its = sa.true() if relay is None else drift.c.relay == relay
     newest = sa.select(drift.c.day).where(its).distinct().order_by(drift.c.day.desc()).limit(days)
-    select = sa.select(drift).where(its, drift.c.day.in_(newest)).order_by(drift.c.day.desc(), drift.c.model)
+    select = (
+        sa.select(drift).where(its, drift.c.day.in_(newest)).order_by(drift.c.day.desc(), drift.c.relay, drift.c.model)
+    )
     return [DriftRow(**row) for row in (await connection.execute(select)).mappings()]
 
 
+_relay_name: sa.ColumnElement[str] = sa.func.coalesce(requests.c.relay, DEFAULT_RELAY)
+"""Relay that a request went to. Rows from before the column existed went to the default one."""
 _MAY_BE_CHARGED = (
     sa.select(sa.func.max(corrections.c.kind))
     .where(corrections.c.request_id == requests.c.id, corrections.c.kind.in_(("release", "restored")))
@@ -190,7 +195,8 @@ _MAY_BE_CHARGED = (
 )
 _DISPATCHED = (
     sa.select(
-        *(requests.c[name] for name in Dispatched.__slots__ if not name.startswith("proof")),
+        *(requests.c[name] for name in Dispatched.__slots__ if name != "relay" and not name.startswith("proof")),
+        _relay_name.label("relay"),
         charges.c.proof,
         charges.c.points.label("proof_points"),
     )
@@ -201,8 +207,7 @@ _DISPATCHED = (
 
 
 def _went_to(relay: str) -> sa.ColumnElement[bool]:
-    """Filter by relay. Rows from before the column existed went to the default one."""
-    return sa.func.coalesce(requests.c.relay, DEFAULT_RELAY) == relay
+    return _relay_name == relay
 
 
 async def _dispatched(connection: AsyncConnection, select: sa.Select[Any]) -> list[Dispatched]:

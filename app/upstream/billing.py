@@ -82,6 +82,10 @@ class RelayBilling:
     missing: tuple[str, ...]
 
 
+NO_BILLS: Final = RelayBilling(None, KeyAccount(None, None, unlimited=False), ())
+"""Bills of a relay that was not asked."""
+
+
 async def read_accounts(upstream: RelayReader, url_key: str | None, timeout_s: float = TIMEOUT_S) -> RelayBilling:
     """Read log and account in two to five requests of at most `timeout_s` seconds each. Never raises for what the relay does.
 

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.control.reconciliation import Reconciliation
+from app.core.relays import DEFAULT
 from app.sandbox import SandboxOptions, running_sandbox
 from app.sandbox.records import Profile
 from app.store.engine import Database
@@ -26,8 +27,8 @@ async def scene(database: Database, profile: Profile) -> AsyncIterator[Scene]:
         upstream = HttpUpstream(relay.base_url, RELAY_KEY)
         desk = Desk(database, ledger)
         spend = await desk.limit("micros", 100 * YUAN)
-        work = Reconciliation(database, ledger, upstream, RELAY_KEY, ZONE, RULES)
-        scene = Scene(desk, relay, work, spend, await database.now_ms() - 2 * HOUR)
+        work = Reconciliation(database, ledger, ZONE, RULES, DEFAULT)
+        scene = Scene(desk, relay, work, upstream, spend, await database.now_ms() - 2 * HOUR)
         scene.charge(-24 * HOUR, model="flux-kontext-max")
         yield scene
         await upstream.close()

@@ -8,13 +8,19 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.control.audit import audit
+from app.control.bill_reader import BillReader
 from app.control.matching import MatchingRules
 from app.control.reconciliation import Reconciliation, ReconciliationReport
+from app.control.reconciliations import Reconciliations
 from app.core.intervals import hour_start_ms, local_day
 from app.core.limits import Limit
 from app.core.request import DEFAULT_RELAY
 from app.sandbox import BillLine, RunningSandbox
 from app.store.ledger.columns import Ending
+from app.upstream.billing import read_accounts
+from app.upstream.client import HttpUpstream
+from app.upstream.pool import PoolRules, RelayPool
+from tests.gateways import RELAY_KEY
 from tests.store.purchasing import Desk, settlement
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -31,6 +37,7 @@ class Scene:
     desk: Desk
     relay: RunningSandbox
     reconciliation: Reconciliation
+    upstream: HttpUpstream
     spend: Limit
     start_ms: int
     _ids: Any = field(default_factory=count)
@@ -67,13 +74,20 @@ class Scene:
         self.relay.sandbox.bill.append(BillLine(id, model, "generation", 1, micros // 2, self.start_ms + at, 1))
         self.relay.sandbox.bill.sort(key=lambda charge: charge.at_ms)
 
+    def reconciliations(self, pool: RelayPool) -> Reconciliations:
+        """Reconciliation with every relay of the database, over the clients of a pool."""
+        bills = BillReader(pool, lambda _: RELAY_KEY, RULES)
+        return Reconciliations(self.desk.database, self.desk.ledger, bills, ZONE)
+
     async def row(self, id: str) -> dict[str, Any]:
         row = await self.desk.row(id)
         assert row is not None
         return row
 
     async def run(self, **given: Any) -> ReconciliationReport:
-        report = await self.reconciliation.run(**given)
+        accounts = await read_accounts(given.pop("upstream", self.upstream), RELAY_KEY)
+        reconciliation: Reconciliation = given.pop("reconciliation", self.reconciliation)
+        report = await reconciliation.run(accounts, **given)
         assert (await audit(self.desk.database, ZONE)).differences == ()
         return report
 
@@ -84,6 +98,11 @@ class Scene:
         await self.desk.ledger.reserve(order)
         await self.desk.ledger.dispatch(order.request_id, order.owner, self.start_ms + at, relay)
         return order.request_id
+
+
+def pool_of(upstream: HttpUpstream, **others: str) -> RelayPool:
+    """Pool of a default relay and of others, whose addresses are given by name."""
+    return RelayPool(upstream, lambda relay: HttpUpstream(others[relay.name], RELAY_KEY), PoolRules(1, 1.0))
 
 
 only_c = pytest.mark.parametrize("profile", ["C"], indirect=True)

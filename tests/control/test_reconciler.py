@@ -8,19 +8,18 @@ from structlog.testing import capture_logs
 
 from app.control.audit import audit
 from app.control.reconciler import PAUSE_MS, Reconciler
-from app.control.reconciliation import Reconciliation
 from app.sandbox import BillLine, SandboxOptions, running_sandbox
 from app.sandbox.records import Profile
 from app.store.engine import Database
 from app.store.reconciliation import may_run
 from app.store.tables import reconciliation, requests
 from app.upstream.client import HttpUpstream
-from tests.control.scene import HOUR, RULES, YUAN, ZONE, Scene
+from tests.control.scene import HOUR, YUAN, ZONE, Scene, pool_of
 from tests.gateways import RELAY_KEY, running_gateway
 
 
 async def test_of_all_replicas_one_runs_in_five_minutes(scene: Scene) -> None:
-    replicas = [Reconciler(scene.reconciliation) for _ in range(3)]
+    replicas = [Reconciler(scene.reconciliations(pool_of(scene.upstream))) for _ in range(3)]
 
     turns = [await replica.turn() for replica in replicas]
 
@@ -34,13 +33,13 @@ async def test_of_all_replicas_one_runs_in_five_minutes(scene: Scene) -> None:
 async def test_the_background_tells_what_it_did_and_of_missing_accounts_once(scene: Scene) -> None:
     await scene.unknown()
     elsewhere = HttpUpstream(scene.relay.base_url + "/elsewhere", RELAY_KEY)
-    reconciler = Reconciler(replace(scene.reconciliation, upstream=elsewhere))
+    reconciler = Reconciler(scene.reconciliations(pool_of(elsewhere)))
     with capture_logs() as lines:
         for _ in range(2):
             await reconciler.turn()
             async with scene.desk.database.transaction() as connection:
                 await connection.execute(sa.update(reconciliation).values(ran_at_ms=0))
-        reconciler.reconciliation = scene.reconciliation
+        reconciler.reconciliations = scene.reconciliations(pool_of(scene.upstream))
         await reconciler.turn()
     await elsewhere.close()
 
@@ -77,10 +76,7 @@ async def test_a_request_a_gateway_lost_sight_of_comes_to_its_end(
         bill = relay.sandbox.bill
         bill[:] = [replace(charge, at_ms=charge.at_ms - 2 * HOUR) for charge in bill]
         bill.insert(0, BillLine("old", "imagen4", "generation", 1, 1, bill[0].at_ms - HOUR, 1))
-        gateway = running.gateway
-        work = Reconciliation(database, gateway.ledger, gateway.upstream, RELAY_KEY, ZONE, RULES)
-
-        report = await work.run()
+        [report] = await running.gateway.reconciliations.run()
 
         assert [step.action for step in report.steps] == ["settle", "release"]
         [spend] = await running.counters()

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from app.control.assessment import NO_LOG, TOO_YOUNG
 from app.control.decisions import DecisionReason, Decisions, release_by_hand
 from app.core.intervals import bounds_ms, local_day
+from app.core.relays import Relay
 from app.core.request import DEFAULT_RELAY
 from app.store.engine import Database
 from app.store.ledger import corrections
@@ -226,7 +227,7 @@ async def test_a_request_of_another_relay_is_judged_by_the_log_of_its_own_only(s
     assert sum(row.booked_micros for row in report.drift) == 0
     states = [(await scene.row(id))["state"] for id in (charged, uncharged, refused)]
     assert states == ["unknown", "unknown", "released"]
-    of_other = await replace(scene.reconciliation, relay="other").run(dry_run=True)
+    of_other = await scene.run(reconciliation=replace(scene.reconciliation, relay=Relay("other")), dry_run=True)
     assert (uncharged, "release", 0) in told(of_other)
     assert of_other.drift == ()
 
@@ -255,7 +256,7 @@ async def test_a_relay_that_shows_no_log_is_said_and_everything_stays_open(scene
     id = await scene.unknown()
     elsewhere = HttpUpstream(scene.relay.base_url + "/elsewhere", RELAY_KEY)
 
-    report = await replace(scene.reconciliation, upstream=elsewhere).run()
+    report = await scene.run(upstream=elsewhere)
     await elsewhere.close()
 
     assert [(each.request_id, each.why) for each in report.open] == [(id, NO_LOG)]

@@ -13,7 +13,7 @@ from tests.money.books import limited
 
 
 async def log_of(scene: Scene) -> ChargeLog:
-    log = (await read_accounts(scene.reconciliation.upstream, RELAY_KEY)).log
+    log = (await read_accounts(scene.upstream, RELAY_KEY)).log
     assert log is not None
     return log
 

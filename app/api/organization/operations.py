@@ -19,6 +19,7 @@ from app.api.schemas.reports import (
 )
 from app.control import models, removal
 from app.control.audit import audit
+from app.core.request import DEFAULT_RELAY
 from app.errors import Overloaded, UpstreamMisconfigured
 from app.pictures.audit import audit_pictures
 from app.store.engine import open_database
@@ -63,15 +64,16 @@ async def remove_model(
 async def reconcile(
     caller: AdminWriter, body: Annotated[ReconcileRequest, Depends(JsonBody(ReconcileRequest))]
 ) -> ReconciliationOut:
-    """Reconcile the book with the relay's bill: end unknown requests and correct short ones where the relay's log proves it, and
-    measure the drift by day. The gateway does the same in the background. A run takes seconds and is cut after 10 minutes; the
-    steps made by then stay."""
-    reconciliation = caller.gateway.reconciliation
-    if caller.gateway.settings.upstream_api_key is None:
+    """Reconcile the book with the bill of each relay: end unknown requests and correct short ones where the log of the relay that
+    they went to proves it, and measure the drift by day. The gateway does the same in the background. A run takes seconds and is
+    cut after 10 minutes; the steps made by then stay."""
+    reconciliations = caller.gateway.reconciliations
+    relays = [relay.name for relay in await reconciliations.relays()]
+    if caller.gateway.settings.upstream_api_key is None and relays in ([], [DEFAULT_RELAY]):
         raise UpstreamMisconfigured("There is no key of the relay to ask with. Set IMAGEGATE_UPSTREAM_API_KEY.")
     try:
         async with asyncio.timeout(RECONCILE_S):
-            return ReconciliationOut.of(await reconciliation.run(dry_run=body.dry_run, every_day=True))
+            return ReconciliationOut.of(await reconciliations.run(dry_run=body.dry_run, every_day=True), body.dry_run)
     except TimeoutError:
         message = f"The run took more than {RECONCILE_S:.0f} s; what it has done stays done. Try again later."
         raise Overloaded(message) from None

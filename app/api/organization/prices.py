@@ -97,11 +97,12 @@ async def import_prices(
 
 @router.post("/sync")
 async def sync_prices(caller: AdminWriter, body: Annotated[PriceSync, Depends(JsonBody(PriceSync))]) -> PriceImportOut:
-    """Compare the book with the prices that the relay publishes. With `apply`, set those that differ, from now on."""
+    """Compare the book with the prices that a relay publishes, divided by its price factor. With `apply`, set those that differ,
+    from now on."""
     gateway = caller.gateway
-    micros_per_dollar = gateway.reconciliation.rules.micros_per_dollar
     wanted = price_sync.SyncedModels(tuple(body.models), body.only, body.ceiling_per_image_micros)
-    offer = await price_sync.read_offer(caller.database, gateway.upstream, body.group, micros_per_dollar, wanted)
+    relay = await gateway.reconciliations.relay(body.relay)
+    offer = await price_sync.read_offer(caller.database, gateway.reconciliations.bills, relay, body.group, wanted)
     found = await price_import.import_prices(caller.database, gateway.zone, offer.entries, dry_run=not body.apply)
     return PriceImportOut.of(found, dry_run=not body.apply, notes=offer.notes)
 

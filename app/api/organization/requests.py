@@ -59,7 +59,8 @@ async def release_request(
 async def write_off_request(
     caller: AdminWriter, request_id: str, body: Annotated[RequestDecision, Depends(JsonBody(RequestDecision))]
 ) -> RequestDetailOut:
-    """Write off an unknown request whose outcome will never be known. It is booked at its quote, with no image."""
+    """Write off an unknown request whose outcome will never be known. It is booked at the most that it can cost at its relay,
+    with no image."""
     await decisions.write_off(_decisions(caller), request_id, _reason(caller, body))
     return await _shown(caller, request_id)
 

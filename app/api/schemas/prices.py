@@ -8,6 +8,7 @@ from app.api.schemas.base import AnswerModel, InputModel, seconds
 from app.control.price_import import PriceImport, PriceStep
 from app.control.prices import ListedPrice
 from app.core.pricing import PerImage, PerToken
+from app.core.request import DEFAULT_RELAY
 
 _AMOUNTS = {
     "per_image_micros": 1_500_000,
@@ -167,16 +168,19 @@ class PriceSet(
 
 
 class PriceSync(
-    InputModel, json_schema_extra={"example": {"apply": False, "models": ["gpt-image-1"], "group": "default"}}
+    InputModel,
+    json_schema_extra={"example": {"apply": False, "models": ["gpt-image-1"], "group": "default", "relay": "default"}},
 ):
-    """Comparison with the prices of the relay. `models` adds models of the relay to those of the catalog, `group` is the relay's
-    group of the gateway's key. `ceiling_per_image_micros` is for models that the relay prices by tokens and that have no ceiling
-    yet. With `only` those of `models` are compared and no others. With `apply` the prices that differ are set from now on."""
+    """Comparison with the prices of a relay. `models` adds models of the relay to those of the catalog, `group` is the relay's
+    group of the gateway's key, `relay` the name of the relay. `ceiling_per_image_micros` is for models that the relay prices by
+    tokens and that have no ceiling yet. With `only` those of `models` are compared and no others. With `apply` the prices that
+    differ are set from now on."""
 
     apply: bool = False
     only: bool = False
     models: list[Annotated[str, Field(max_length=128)]] = Field(default_factory=list, max_length=100)
     group: Annotated[str, Field(max_length=100)] = "default"
+    relay: Annotated[str, Field(max_length=100)] = DEFAULT_RELAY
     ceiling_per_image_micros: Annotated[int | None, Field(gt=0)] = None
 
 

@@ -1,5 +1,6 @@
 """Reconciliation, audit of the book, findings of the doctor, installation, catalog."""
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import Field
@@ -9,15 +10,18 @@ from app.control.audit import Audit, Difference
 from app.control.findings import Finding
 from app.control.models import ModelRow
 from app.control.reconciliation import ReconciliationReport, ReconciliationStep
+from app.control.reconciliations import missing_of
+from app.core.request import DEFAULT_RELAY
 from app.pictures.audit import PictureAudit
-from app.upstream.billing import RelayBilling
+from app.upstream.billing import NO_BILLS, RelayBilling
 
-_CHARGE = {"request_id": "req_01a1ff32beb40ea6e55605530862", "model": "gpt-image-1"}
+_CHARGE = {"relay": "default", "request_id": "req_01a1ff32beb40ea6e55605530862", "model": "gpt-image-1"}
 
 
 class OpenRequestOut(AnswerModel):
     """Request that stays unknown, and the reason."""
 
+    relay: str
     request_id: str
     model: str
     created_at: int
@@ -26,8 +30,9 @@ class OpenRequestOut(AnswerModel):
 
 
 class DriftDayOut(AnswerModel):
-    """Book and bill of a local day. `closed`: its requests have ended; `is_over`: the two are more than 1 % apart."""
+    """Book and bill of a local day at one relay. `closed`: its requests have ended; `is_over`: the two are more than 1 % apart."""
 
+    relay: str
     day: str
     booked_micros: int
     billed_micros: int
@@ -36,8 +41,9 @@ class DriftDayOut(AnswerModel):
 
 
 class DriftOfModel(AnswerModel):
-    """Book and bill of one model on one local day."""
+    """Book and bill of one model at one relay on one local day."""
 
+    relay: str
     day: str
     model: str
     booked_micros: int
@@ -47,7 +53,8 @@ class DriftOfModel(AnswerModel):
 
 
 class RelayAccount(AnswerModel):
-    """Relay's account of the gateway's key; `missing` names each account that could not be read, and why."""
+    """Account of the gateway's key at the default relay, null where that has none. `missing` names each account that could not be
+    read, and why; those of other relays begin with the name of the relay."""
 
     log_rows: int | None
     used_points: int | None
@@ -56,10 +63,31 @@ class RelayAccount(AnswerModel):
     missing: list[str]
 
     @classmethod
-    def of(cls, accounts: RelayBilling) -> Self:
-        """Make the answer from the relay's bills."""
-        log_rows = len(accounts.log.rows) if accounts.log else None
-        return cls.from_record(accounts.account, log_rows=log_rows, missing=list(accounts.missing))
+    def of(cls, reports: Sequence[ReconciliationReport]) -> Self:
+        """Make the answer from the reports of all relays."""
+        default = next((each.accounts for each in reports if each.relay == DEFAULT_RELAY), NO_BILLS)
+        return cls.from_record(default.account, log_rows=_log_rows(default), missing=missing_of(reports))
+
+
+class AccountOfRelay(AnswerModel):
+    """Account of the gateway's key at one relay, in the relay's points; `missing` as of `RelayAccount`, without the name."""
+
+    relay: str
+    log_rows: int | None
+    used_points: int | None
+    left_points: int | None
+    unlimited: bool
+    missing: list[str]
+
+    @classmethod
+    def of(cls, report: ReconciliationReport) -> Self:
+        """Make the answer from the report of a run."""
+        its = report.accounts
+        return cls.from_record(its.account, relay=report.relay, log_rows=_log_rows(its), missing=list(its.missing))
+
+
+def _log_rows(accounts: RelayBilling) -> int | None:
+    return len(accounts.log.rows) if accounts.log else None
 
 
 class ReconciliationOut(
@@ -87,6 +115,7 @@ class ReconciliationOut(
             ],
             "days": [
                 {
+                    "relay": "default",
                     "day": "2026-11-30",
                     "booked_micros": 12_000_000,
                     "billed_micros": 12_000_000,
@@ -96,6 +125,7 @@ class ReconciliationOut(
             ],
             "drift": [
                 {
+                    "relay": "default",
                     "day": "2026-11-30",
                     "model": "gpt-image-1",
                     "booked_micros": 12_000_000,
@@ -111,10 +141,21 @@ class ReconciliationOut(
                 "unlimited": True,
                 "missing": [],
             },
+            "relays": [
+                {
+                    "relay": "default",
+                    "log_rows": 12,
+                    "used_points": 821_917,
+                    "left_points": None,
+                    "unlimited": True,
+                    "missing": [],
+                }
+            ],
         }
     },
 ):
-    """Result of a reconciliation: steps done, requests that stay open, and the drift, newest first."""
+    """Result of a reconciliation: steps done, requests that stay open, and the drift, newest first; each with its relay. `relays`
+    are those that were asked."""
 
     object: Literal["reconciliation"] = "reconciliation"
     dry_run: bool
@@ -123,18 +164,22 @@ class ReconciliationOut(
     days: list[DriftDayOut]
     drift: list[DriftOfModel]
     relay: RelayAccount
+    relays: list[AccountOfRelay]
 
     @classmethod
-    def of(cls, report: ReconciliationReport) -> Self:
-        """Make the answer from the report of a run."""
-        open = [OpenRequestOut.from_record(each, created_at=seconds(each.reserved_at_ms)) for each in report.open]
+    def of(cls, reports: Sequence[ReconciliationReport], dry_run: bool) -> Self:
+        """Make the answer from the reports of all relays."""
+        open = [each for report in reports for each in report.open]
+        days = sorted((day for report in reports for day in report.days), key=lambda day: day.day, reverse=True)
+        drift = sorted((row for report in reports for row in report.drift), key=lambda row: row.day, reverse=True)
         return cls(
-            dry_run=report.dry_run,
-            done=list(report.steps),
-            open=open,
-            days=[DriftDayOut.from_record(day) for day in report.days],
-            drift=[DriftOfModel.from_record(row) for row in report.drift],
-            relay=RelayAccount.of(report.accounts),
+            dry_run=dry_run,
+            done=[step for report in reports for step in report.steps],
+            open=[OpenRequestOut.from_record(each, created_at=seconds(each.reserved_at_ms)) for each in open],
+            days=[DriftDayOut.from_record(day) for day in days],
+            drift=[DriftOfModel.from_record(row) for row in drift],
+            relay=RelayAccount.of(reports),
+            relays=[AccountOfRelay.of(report) for report in reports],
         )
 
 

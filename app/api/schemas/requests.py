@@ -199,6 +199,6 @@ class RequestDecision(InputModel, json_schema_extra={"example": {"reason": "the 
 class RequestSettle(
     RequestDecision, json_schema_extra={"example": {"reason": "on the bill", "cost_micros": 1_000_000}}
 ):
-    """Decision that a request was charged: `cost_micros`, or without it its quote."""
+    """Decision that a request was charged: `cost_micros`, or without it the most that it can cost at its relay."""
 
     cost_micros: Annotated[int, Field(ge=0)] | None = None

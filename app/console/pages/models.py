@@ -20,6 +20,7 @@ from app.control.price_sync import RelayOffer, SyncedModels
 from app.control.usage import report
 from app.core.catalog import Model
 from app.core.money import micros
+from app.core.request import DEFAULT_RELAY
 from app.errors import GatewayError, InvalidValue, NotFound
 
 ALIAS_FIELDS = ("name", "model")
@@ -187,9 +188,10 @@ async def _offer(visit: Visit, fields: Any) -> RelayOffer:
     except ValueError:
         raise InvalidValue(_("Write the ceiling like 2.50."), param="ceiling") from None
     named = [name.strip()[:128] for name in fields.get("models", "").split(",") if name.strip()][:100]
-    rate = gateway.reconciliation.rules.micros_per_dollar
     wanted = SyncedModels(named, ceiling_micros=ceiling_micros)
-    return await price_sync.read_offer(visit.database, gateway.upstream, fields.get("group") or "default", rate, wanted)
+    relay = await gateway.reconciliations.relay(DEFAULT_RELAY)
+    bills, group = gateway.reconciliations.bills, fields.get("group") or "default"
+    return await price_sync.read_offer(visit.database, bills, relay, group, wanted)
 
 
 async def _sync_page(visit: Visit, fields: Any, *, has_changed: bool = False) -> Response:

@@ -9,11 +9,10 @@ from starlette.responses import Response
 from app.console.relay_verdict import verdict_on
 from app.console.visit import Visit, signed_in
 from app.control.relay_health import ROWS_MAX, relay_health
-from app.control.relay_watch import RelayState
 from app.control.usage import report
+from app.core.request import DEFAULT_RELAY
 from app.store.backups import BackupRows
 from app.store.schema import schema_state
-from app.upstream.billing import points_to_micros
 
 PACE_DAYS = 7
 """Days of spending by which the days are reckoned that the balance lasts."""
@@ -28,7 +27,8 @@ async def show_relays(visit: Visit) -> Response:
     now_ms = gateway.clock.now_ms()
     has_key = gateway.settings.upstream_api_key is not None
     disk = await asyncio.to_thread(shutil.disk_usage, gateway.data_dir)
-    left_micros = _left_micros(visit, state)
+    relay = await gateway.reconciliations.relay(DEFAULT_RELAY)
+    left_micros = gateway.reconciliations.bills.left_micros(relay, state.account if state else None)
     return visit.render(
         "relays.html",
         verdict=verdict_on(state, health, readiness, has_key=has_key),
@@ -39,20 +39,13 @@ async def show_relays(visit: Visit) -> Response:
         left_micros=left_micros,
         left_days=await _left_days(visit, left_micros, now_ms),
         in_flight=gateway.image_service.in_flight,
-        drift=await gateway.reconciliation.drift_by_day(now_ms),
+        drift=await gateway.reconciliations.drift_by_day(now_ms),
         disk=disk,
         schema=(await schema_state(visit.database)).current,
         rows_max=ROWS_MAX,
         backup_ms=(await BackupRows(visit.database).last()).at_ms,
         now_ms=now_ms,
     )
-
-
-def _left_micros(visit: Visit, state: RelayState | None) -> int | None:
-    """Return the balance of the relay's key in the book's currency; None where it is unlimited or unknown."""
-    if state is None or state.account is None or state.account.left_points is None:
-        return None
-    return points_to_micros(state.account.left_points, visit.parts.gateway.reconciliation.rules.micros_per_dollar)
 
 
 async def _left_days(visit: Visit, left_micros: int | None, now_ms: int) -> int | None:

@@ -7,7 +7,7 @@ from app.console.price_grid import price_grids
 from app.console.visit import PREFERENCE_S, Visit, signed_in
 from app.control import models
 from app.control.onboarding import first_steps, is_new
-from app.upstream.billing import points_to_micros
+from app.core.request import DEFAULT_RELAY
 
 LEFT_COOKIE = "imagegate_welcome"
 """Cookie of a browser in which an owner has left the page, so that signing in leads elsewhere again."""
@@ -20,14 +20,13 @@ async def show_welcome(visit: Visit) -> Response:
         return visit.redirect(landing(visit.role))
     state = await watch.ask() if "test" in visit.query else await watch.look()
     account, now_ms = state.account if state is not None else None, gateway.clock.now_ms()
-    rate = gateway.reconciliation.rules.micros_per_dollar
-    left = None if account is None or account.left_points is None else points_to_micros(account.left_points, rate)
+    relay = await gateway.reconciliations.relay(DEFAULT_RELAY)
     catalog = await models.read_catalog(visit.database)
     offered = state.offered if state is not None else None
     return visit.render(
         "welcome.html",
         state=state,
-        left_micros=left,
+        left_micros=gateway.reconciliations.bills.left_micros(relay, account),
         has_relay_key=gateway.settings.upstream_api_key is not None,
         address=gateway.upstream.base_url,
         listed=[
