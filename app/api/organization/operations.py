@@ -9,13 +9,12 @@ from app import __version__
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.reading import JsonBody
 from app.api.schemas.base import ListOut, RemovedOut
+from app.api.schemas.reconciliation import ReconcileRequest, ReconciliationOut
 from app.api.schemas.reports import (
     AuditOut,
     CatalogModelOut,
     DoctorOut,
     InstallationOut,
-    ReconcileRequest,
-    ReconciliationOut,
 )
 from app.control import models, removal
 from app.control.audit import audit
