@@ -23,6 +23,7 @@ from app.cli import (
     price_book,
     projects,
     reconcile,
+    relays,
     requests,
     serve,
     service_accounts,
@@ -53,6 +54,7 @@ app.add_typer(admin_keys.app, name="admin-keys")
 app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")
 app.add_typer(price_book.app, name="prices")  # The same group, with what works on the whole book.
+app.add_typer(relays.app, name="relays")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(usage.app)
 app.add_typer(statements.app, name="statements")

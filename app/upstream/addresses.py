@@ -4,6 +4,8 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
+from yarl import URL
+
 from app.errors import ConfigurationError
 
 PROXY_FROM_ENVIRONMENT: Final = "env"
@@ -19,6 +21,14 @@ def relay_root(base_url: str) -> str:
             "IMAGEGATE_UPSTREAM_BASE_URL must be an address such as https://api.whatai.cc, without a query or a password."
         )
     return root
+
+
+def relay_url(base_url: str) -> URL:
+    """Parse what `relay_root` returns. Raises ConfigurationError as that does, and for a host name that cannot exist."""
+    try:
+        return URL(relay_root(base_url))
+    except ValueError:
+        raise ConfigurationError("IMAGEGATE_UPSTREAM_BASE_URL holds a host name that cannot exist.") from None
 
 
 def proxy_address(setting: str | None, base_url: str) -> str | None:

@@ -14,7 +14,7 @@ from yarl import URL
 from app.core.request import ImageRequest, Operation
 from app.errors import ConfigurationError
 from app.spool import Segments, Spool, segments_bytes, segments_chunks
-from app.upstream.addresses import relay_root
+from app.upstream.addresses import relay_root, relay_url
 from app.upstream.decoding import NotDecodable, decoded
 from app.upstream.multipart_out import encode_multipart
 from app.upstream.redaction import hide_secret
@@ -104,7 +104,7 @@ class HttpUpstream:
         ca_file: Path | None = None,
     ) -> None:
         self.base_url = relay_root(base_url)
-        root = _url(self.base_url)
+        root = relay_url(base_url)
         self._origin = str(root.origin())
         self._prefix = quote(root.path.rstrip("/"), safe=_PATH_CHARS)
         self._headers = _common_headers(api_key)
@@ -252,13 +252,6 @@ async def _spooled_chunks(body: Segments, spool: Spool) -> AsyncIterator[bytes]:
 def _broken(exc: Exception) -> Broken:
     """Build the error. Its message names only the class of `exc`: the text can quote the answer."""
     return Broken(f"The exchange with the upstream broke off: {type(exc).__name__}")
-
-
-def _url(base_url: str) -> URL:
-    try:
-        return URL(base_url)
-    except ValueError:
-        raise ConfigurationError("IMAGEGATE_UPSTREAM_BASE_URL holds a host name that cannot exist.") from None
 
 
 def _common_headers(api_key: str) -> dict[str, str]:

@@ -74,6 +74,10 @@ limits show --everyone --project red
 models list
 models list --project red
 models aliases
+relays list
+relays list --removed
+relays show default
+relays show nothing
 alerts list
 alerts history {alert_3}
 prices list
@@ -198,6 +202,26 @@ models alias x
 models aliases
 models alias openai/* --remove
 models alias openai/* --remove
+relays add second --base-url http://127.0.0.1:9/v1/ --key-stdin --weight 3 --concurrent 4 --profile N --price-factor 0.8
+relays add second --base-url http://127.0.0.1:9 --key-stdin
+relays add Second --base-url http://127.0.0.1:9 --key-stdin
+relays add third --base-url ftp://127.0.0.1 --key-stdin
+relays add third --base-url http://127.0.0.1:9
+relays set second --models gpt-image-1,imagen4 --dollar-micros 7300000 --concurrent none
+relays set second --models gpt-image-9
+relays set second --base-url http://127.0.0.1:8
+relays set second --base-url http://127.0.0.1:8 --key-stdin
+relays set second --price-factor 0
+relays set default --weight 2
+relays set default --base-url http://127.0.0.1:8
+relays replace-key second --key-stdin
+relays replace-key default --key-stdin
+relays disable second
+relays enable second
+relays remove default
+relays remove second
+relays remove second
+relays list --removed
 alerts create --project red --spend 80.5 --per week --mail a@example.com --mail b@example.com
 alerts create --user lin --images 5 --webhook https://8.8.8.8/hook
 alerts create --user nobody --images 5 --mail a@example.com

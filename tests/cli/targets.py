@@ -17,7 +17,7 @@ from tests.gateways import PEPPER, running_gateway
 
 KEY = "sk-ig-admin-only-for-tests-0123456789"
 LOCAL_ONLY = ("serve", "db upgrade", "db current", "backup book.db", "restore book.db")
-_IDS = re.compile(r"\b((?:user-|proj_|key_|alert_|msg_|audit_log-)(?!default)[0-9a-z]{8,})\b")
+_IDS = re.compile(r"\b((?:user-|proj_|key_|alert_|msg_|stmt_|audit_log-)(?!default)[0-9a-z]{8,})\b")
 _TIME = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d|(?<=_at": )\d{10}|(?<=ated": )\d{10}')
 _LAST_FOUR = re.compile(r"(last four\t|\.\.\.|last_four(?:: |\": \")).{4}")
 _OWN = re.compile(r'(total ms\t|"total_ms": )\d+|\bfar\b|\w+ \(command line\)')

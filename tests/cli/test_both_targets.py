@@ -1,5 +1,6 @@
 """Every command gives the same output for the gateway on this machine and for one elsewhere."""
 
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from tests.databases import insert_refusal, insert_request, insert_usage
 from tests.gateways import PEPPER, RELAY_KEY
 from tests.sandbox_thread import sandbox_in_a_thread
 
+SECOND_KEY = "sk-of-the-second-relay"
 SENT_AT_MS = 1_795_000_000_000
 
 
@@ -32,6 +34,7 @@ def relay(empty_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv("IMAGEGATE_UPSTREAM_BASE_URL", url)
         monkeypatch.setenv("IMAGEGATE_UPSTREAM_API_KEY", RELAY_KEY)
         monkeypatch.setenv("IMAGEGATE_UPSTREAM_LOG_KEY_IN_URL", "true")
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{SECOND_KEY}\n" * 100))
         yield url
 
 

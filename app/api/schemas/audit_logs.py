@@ -22,6 +22,7 @@ OWN_EVENTS = {
         *("model_permissions.updated", "model_permissions.deleted"),
         *("pictures.listed", "pictures.pruned", "picture.opened", "picture.deleted"),
         *("price.created", "price.ended"),
+        *("relay.created", "relay.updated", "relay.key_replaced", "relay.deleted"),
         *("session.revoked", "statement.closed", "user.erased"),
         *(f"request.{kind}" for kind in get_args(Kind)),
     ),

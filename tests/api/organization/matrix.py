@@ -18,6 +18,7 @@ QUOTA = {"interval": "month", "threshold_amount": 1000}
 IMAGE = {"model": "seedream-3.0", "prompt": "a lighthouse"}
 EDIT = {**IMAGE, "model": "gpt-image-1", "images": [{"image_url": "{picture}"}]}
 PRICE = {"model": "imagen4", "per_image": "0.20"}
+RELAY = {"name": "third", "base_url": "http://127.0.0.1:9", "key": "sk-third", "models": ["imagen4"]}
 REASON = {"reason": "the relay says so"}
 DECISIONS = ("settle", "release", "write_off")
 RECENT = {"start_time": int(time.time()) - 3600}
@@ -149,6 +150,12 @@ ROWS = [
     Row("POST", f"{ROOT}/model_aliases", body={"name": "dall-e-*", "model": "gpt-image-1"}),
     Row("GET", f"{ROOT}/model_aliases"),
     Row("DELETE", f"{ROOT}/model_aliases", query={"name": "dall-e-2"}),
+    Row("POST", f"{ROOT}/relays", body=RELAY),
+    Row("GET", f"{ROOT}/relays"),
+    Row("GET", f"{ROOT}/relays/{{relay}}"),
+    Row("POST", f"{ROOT}/relays/{{relay}}", body={"weight": 2}),
+    Row("POST", f"{ROOT}/relays/{{relay}}/key", body={"key": "sk-another"}),
+    Row("DELETE", f"{ROOT}/relays/{{relay}}"),
     Row("POST", f"{ROOT}/prices", body=PRICE),
     Row("GET", f"{ROOT}/prices"),
     Row("DELETE", f"{ROOT}/prices/{{price_id}}"),

@@ -19,7 +19,7 @@ from app.main import create_app
 from app.store.tables import admin_api_keys, api_keys
 from tests.administration import ask_for_images
 from tests.api.organization.conftest import Office
-from tests.api.organization.matrix import ROWS, Row
+from tests.api.organization.matrix import RELAY, ROWS, Row
 from tests.databases import postgres_with_all
 
 API_KEYS = ("read-only", "A", "B", "service account")
@@ -207,17 +207,15 @@ async def world(office: Office) -> World:
     }
     invited = await invite(office.running.database, "ina@example.com")
     signed_in = await accept_invitation(office.running.database, invited.token, "a long password", "a browser")
-    objects |= {"session_id": signed_in.id, "invite_id": invited.id}
+    relay = await office.post("/relays", **RELAY | {"name": "second"})
+    objects |= {"session_id": signed_in.id, "invite_id": invited.id, "relay": relay["name"]}
     await office.running.gateway.taking.take_all()
     await _thumbnail(office, objects["picture_id"])
     await office.post(f"/projects/{red}/users", user_id=users["al"], role="member")
     objects |= await _alerts(office, red) | await ask_for_images(office.running.database, users["al"])
     looks = await office.post(f"/projects/{red}/api_keys", user_id=users["lin"], scopes=["api.all.read"])
-    working = {
-        "read-only": looks["value"],
-        "A": key_a["value"],
-        "B": (await _key(office, "proj_default", users["bo"]))["value"],
-    }
+    working = {"read-only": looks["value"], "A": key_a["value"]}
+    working |= {"B": (await _key(office, "proj_default", users["bo"]))["value"]}
     working |= {"service account": account["api_key"]["value"], "reader": await office.reader(), "owner": office.owner}
     return World(office, await _useless(office, red, users["eve"]) | working, objects)
 
