@@ -68,6 +68,8 @@ class BucketBlobs:
     async def open(self, request_id: str, *, just_made: bool = False) -> Spool | None:
         if (spool := await self._local.open(request_id)) is not None:
             return spool
+        # A command on another machine may find no directory, which must not look like an object that is gone.
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         spool = Spool(self.directory, memory_bytes_max=MEMORY_BYTES_MAX)
         try:
             await self._bucket.fetch(request_id, spool)
