@@ -61,7 +61,10 @@ async def backup(ctx: LocalContext, file: File) -> None:
     _end_line()
     ctx.out.one(_MADE, _record(made, file))
     if made.missing and not ctx.out.is_json:
-        say("imagegate: missing pictures were gone before; `imagegate audit` names them.")
+        say(
+            "imagegate: missing pictures were gone before, or another replica has them in a directory of its own; "
+            "`imagegate audit` names them."
+        )
 
 
 @local_command(app, "restore")

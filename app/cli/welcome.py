@@ -42,15 +42,25 @@ _DONE = "{file}: {cost} {currency} spent, {left} left"
 def welcome(target: LocalTarget, where: Path | tuple[str, int], first: FirstKey | None, catalog: Catalog) -> str:
     """Make the text for stdout. `where` is host and port, or the path of a Unix socket. The text holds a secret only when `first`
     is given, at the first start."""
+    through = []
     if isinstance(where, Path):
         url = (target.settings.public_url or f"http://{_SOCKET_HOST}").rstrip("/").removesuffix("/v1")
+        if target.settings.public_url is None:
+            through = ["--unix-socket", str(where)]
         lines = [f"imagegate is ready at {where}", f"For programs and people, through a proxy: {url}"]
     else:
         url = address_of(*where)
         lines = [f"imagegate is ready at {url}", *_addresses(url, *where)]
     lines.append(_money(target, catalog))
     if first is not None:
-        lines += ["", *_first_steps(target, url, first), "", *_models(target, catalog), ""]
+        lines += [
+            "",
+            *_first_steps(target, url, first),
+            _curl([*through, f"{url}/v1/images/generations"], first.key),
+            "",
+            *_models(target, catalog),
+            "",
+        ]
     else:
         lines += ["", "A key for somebody:", f"  {_command(target, 'keys create --user NAME')}"]
     lines += ["Usage so far:", f"  {_command(target, 'usage --by model,user')}"]
@@ -105,7 +115,6 @@ def _first_steps(target: LocalTarget, url: str, first: FirstKey) -> list[str]:
         f"  {first.invitation.url(target.settings.public_url or url)}",
         "",
         "A first picture: paste this into a second terminal. It says where the picture is and what it cost, or why there is none:",
-        _curl(url, first.key),
     ]
 
 
@@ -121,12 +130,15 @@ def _models(target: LocalTarget, catalog: Catalog) -> list[str]:
     ]
 
 
-def _curl(url: str, key: str) -> str:
-    """Make the command. No proxy of the environment comes between: it may not reach this machine, and the key is in the head."""
+def _curl(to: list[str], key: str) -> str:
+    """Make the command. `to` are curl's arguments that lead to the gateway.
+
+    No proxy of the environment comes between: it may not reach this machine, and the key is in the head.
+    """
     save = _SAVE.format(file=json.dumps(str(Path.cwd() / "picture.png"), ensure_ascii=False), done=translate(_DONE))
     return "\n".join(
         [
-            f"curl -sS -i --noproxy '*' {url}/v1/images/generations \\",
+            f"curl -sS -i --noproxy '*' {shlex.join(to)} \\",
             f'  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\',
             f"  -d {shlex.quote(json.dumps({'model': _MODEL, 'prompt': translate(_PROMPT)}, ensure_ascii=False))} \\",
             f"  | {shlex.quote(sys.executable)} -c {shlex.quote(save)}",

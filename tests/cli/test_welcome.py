@@ -73,6 +73,15 @@ async def test_the_printed_command_saves_a_picture_and_says_where_and_what_it_co
 
 
 @needs_curl
+async def test_the_printed_command_reaches_a_gateway_at_a_unix_socket(tmp_path: Path, relay: RunningSandbox) -> None:
+    async with gateway_process(tmp_path, relay.base_url, arguments=("--uds", str(tmp_path / "its socket"))) as gateway:
+        code, out, err = await paste(gateway)
+
+    assert (code, err) == (0, "")
+    assert " CNY spent, " in out
+
+
+@needs_curl
 async def test_the_printed_command_says_why_it_was_refused_and_leaves_the_last_picture(gateway: GatewayProcess) -> None:
     picture = gateway.data_dir / "picture.png"
     picture.write_bytes(b"the last one")
