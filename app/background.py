@@ -10,6 +10,7 @@ from app.chores import Chore, Chores, Turn, WhenFit
 from app.control.alerting import Alerting
 from app.control.limit_raises import end_raises
 from app.control.reconciler import Reconciler
+from app.control.relays import forget_removed_keys
 from app.control.schema_gate import SchemaGate
 from app.errors import ConfigurationError, GatewayError
 from app.images.recovery import Heartbeat, Recovery
@@ -88,6 +89,7 @@ def _database_chores(
     yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
     yield from alerting.chores(when_fit)
     yield Chore("raised limits", when_fit(partial(end_raises, alerting.database)), every_s=5.0)
+    yield Chore("keys of removed relays", when_fit(partial(forget_removed_keys, alerting.database)), every_s=300.0)
     yield Chore("refusals", when_fit(refusal_log.write), every_s=1.0, last_turn=refusal_log.write)
     yield Chore("pruning of refusals", when_fit(refusal_log.prune), every_s=60.0, first_after_s=10.0)
     yield from backups.chores(when_fit)

@@ -61,6 +61,7 @@ _REQUEST = (
     Column("duplicate_of"),
     Column("via"),
 )
+_REFUSED_DISPATCH = (Column("relay"), Column("dispatched_at", "time"), Column("error_code"))
 _CORRECTION = (
     Column("created_at", "time"),
     Column("kind"),
@@ -221,3 +222,6 @@ def _print(ctx: ApiContext, request: dict[str, Any]) -> None:
     ctx.out.one(_REQUEST, request)
     if request["corrections"] and not ctx.out.is_json:
         ctx.out.table(_CORRECTION, request["corrections"])
+    if request["refused_dispatches"] and not ctx.out.is_json:
+        say("Relays that refused it before, free of charge:")
+        ctx.out.table(_REFUSED_DISPATCH, request["refused_dispatches"])

@@ -74,11 +74,12 @@ async def detail_of(visit: Visit, found: RequestRecord) -> RequestDetail:
     """Read what the page of a request shows besides its row."""
     (row,) = await requests.listed(visit.database, [found], visit.user.user_id)
     corrections = await requests.corrections_of(visit.database, found.id)
+    refused = await requests.refused_dispatches_of(visit.database, found.id)
     notes = await requests.notes_of(visit.database, found.id)
     shots = shots_of(visit, row.pictures)
     may_read = found.user_id == visit.user.user_id or (bool(shots) and all(shot.may_look for shot in shots))
     return RequestDetail(
-        out=RequestDetailOut.with_corrections(found, corrections),
+        out=RequestDetailOut.with_details(found, corrections, refused),
         key=row.key,
         notes=notes,
         timeline=timeline(found, notes),

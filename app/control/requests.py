@@ -17,6 +17,7 @@ from app.store import requests as store
 from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.corrections import CorrectionRecord
+from app.store.ledger.types import RefusedDispatch
 from app.store.pages import Cursor, Page
 from app.store.pictures import PictureRecord
 from app.store.refusals import RefusalRecord
@@ -80,6 +81,12 @@ async def corrections_of(database: Database, request_id: str) -> list[Correction
     """List the corrections and decisions of a request, oldest first."""
     async with database.read() as connection:
         return await corrections.of_request(connection, request_id)
+
+
+async def refused_dispatches_of(database: Database, request_id: str) -> list[RefusedDispatch]:
+    """List the relays that refused a request, free of charge, before another got it; oldest first."""
+    async with database.read() as connection:
+        return await request_details.refused_dispatches_of(connection, request_id)
 
 
 async def search_requests(

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.chores import BackgroundTasks
 from app.control.pepper import Peppers, fingerprint
+from app.control.relay_keys import reseal_relay_keys
 from app.core.encryption import seal, unseal
 from app.core.keys import keyed_digest, secret_hmac
 from app.errors import GatewayError
@@ -63,7 +64,8 @@ def is_settled(found: BookBinding, peppers: Peppers) -> bool:
 
 
 async def settle(connection: AsyncConnection, found: BookBinding, peppers: Peppers) -> None:
-    """Bind a database that is bound to one of the peppers to the current one, with its digest key so that it outlives this."""
+    """Bind a database that is bound to one of the peppers to the current one, with its digest key so that it outlives this,
+    and with the keys of relays encrypted anew."""
     pepper = peppers.of(found.pepper_fingerprint)
     if pepper is None:
         return
@@ -77,6 +79,7 @@ async def settle(connection: AsyncConnection, found: BookBinding, peppers: Peppe
     current = fingerprint(peppers.current)
     await organization.set_secret(connection, current, stored)
     if pepper != peppers.current:
+        await reseal_relay_keys(connection, peppers)
         before, after = {"secret": found.pepper_fingerprint}, {"secret": current}
         await log_changes(connection, Change("organization.updated", "organization", before, after))
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.store.ledger.types import RefusedDispatch
 from app.store.picture_lists import PictureViewer
 from app.store.pictures import PictureRecord
-from app.store.tables import api_keys, corrections, pictures, requests, results
+from app.store.tables import api_keys, corrections, pictures, refused_dispatches, requests, results
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,14 @@ async def notes_of(connection: AsyncConnection, request_id: str) -> RequestNotes
     select = sa.select(*columns, stored).outerjoin(results, results.c.request_id == requests.c.id)
     row = (await connection.execute(select.where(requests.c.id == request_id))).mappings().one()
     return RequestNotes(**row)
+
+
+async def refused_dispatches_of(connection: AsyncConnection, request_id: str) -> list[RefusedDispatch]:
+    """List the relays that refused a request before its last dispatch, oldest first."""
+    columns = refused_dispatches.c
+    select = sa.select(columns.relay, columns.dispatched_at_ms, columns.code).where(columns.request_id == request_id)
+    rows = await connection.execute(select.order_by(columns.dispatched_at_ms, columns.relay))
+    return [RefusedDispatch(*row) for row in rows]
 
 
 async def key_names(connection: AsyncConnection, key_ids: Collection[str]) -> dict[str, str]:

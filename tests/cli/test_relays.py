@@ -3,12 +3,15 @@
 import io
 
 import pytest
+import sqlalchemy as sa
 
 from app.control.pepper import Peppers
 from app.control.relay_keys import unseal_relay_key
 from app.control.relays import show_relay
 from app.store.engine import Database
+from app.store.tables import refused_dispatches
 from tests.cli.conftest import Cli
+from tests.databases import insert_request
 
 KEY = "sk-of-the-second-relay"
 ADD = "relays add second --base-url https://relay.example.com/v1 --key-stdin"
@@ -95,6 +98,30 @@ def test_relays_are_listed_with_what_they_get(cli: Cli, key: None) -> None:
 @pytest.mark.parametrize("option", ["--concurrent 0", "--concurrent many", "--dollar-micros 0", "--dollar-micros -1"])
 def test_a_number_below_one_is_refused(cli: Cli, option: str) -> None:
     assert cli(f"relays set default {option} --json", code=2).error["code"] == "invalid_value"
+
+
+def test_a_request_tells_the_relays_that_refused_it_before(cli: Cli) -> None:
+    user = cli("users list --json").json["data"][0]["id"]
+    key = cli("keys create --user lin --json").json["id"]
+
+    async def book(database: Database) -> None:
+        await insert_request(database, user, key, id="req_1", relay="second", dispatched_at_ms=1_795_000_002_000)
+        async with database.transaction() as connection:
+            for relay, at_ms in (("third", 1_795_000_001_000), ("default", 1_795_000_000_000)):
+                row = {
+                    "request_id": "req_1",
+                    "relay": relay,
+                    "dispatched_at_ms": at_ms,
+                    "code": "upstream_wallet_empty",
+                }
+                await connection.execute(sa.insert(refused_dispatches).values(row))
+
+    cli.database(book)
+    told, shown = cli("requests show req_1"), cli("requests show req_1 --json").json["refused_dispatches"]
+
+    assert [each["relay"] for each in shown] == ["default", "third"]
+    assert shown[0] == {"relay": "default", "dispatched_at": 1_795_000_000, "error_code": "upstream_wallet_empty"}
+    assert told.out.splitlines()[-1].startswith("third\t2026-") and "free of charge" in told.err
 
 
 def _key_of_second(cli: Cli) -> str:

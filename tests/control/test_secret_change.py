@@ -11,13 +11,15 @@ from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.control.doctor_secret import check_secret_change
 from app.control.installation import claim
 from app.control.pepper import Peppers, fingerprint
+from app.control.relay_keys import is_readable
+from app.control.relays import RelayChange, change_relay, create_relay, show_relay
 from app.errors import ConfigurationError
 from app.sandbox import RunningSandbox
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.tables import api_keys, organization
 from tests.administration import PEPPER
 from tests.databases import insert_request
-from tests.gateways import book, new_key, running_gateway
+from tests.gateways import RELAY_KEY, book, new_key, running_gateway
 from tests.money.books import ask, opened, until
 
 NEW = b"the next pepper of the tests, long enough"
@@ -126,3 +128,28 @@ async def test_replicas_with_the_secrets_the_other_way_round_accept_the_same_key
         await database.close()
         for key in (made_before, made_after):
             assert (await client.get("/v1/key", headers=bearer(key.key))).status_code == 200
+
+
+async def test_the_keys_of_relays_are_read_with_the_new_secret_only(
+    tmp_path: Path, relay: RunningSandbox, settings: dict[str, Any]
+) -> None:
+    """The relay of the settings gets nothing, so that the other one has to work."""
+    other = RelayChange(relay.base_url, RELAY_KEY)
+    async with running_gateway(tmp_path, relay.base_url) as before:
+        key = await before.key("lin")
+        await create_relay(before.database, PEPPER, "second", other)
+        await change_relay(before.database, None, "default", RelayChange(disabled=True))
+
+    async with running_gateway(tmp_path, relay.base_url, **settings) as during, opened(during.url, key.key) as client:
+        assert (await ask(client)).status_code == 200
+
+    async with running_gateway(tmp_path, relay.base_url, pepper=NEW) as after, opened(after.url, key.key) as client:
+        assert (await ask(client)).status_code == 200
+        second = await show_relay(after.database, "second")
+        assert is_readable(Peppers(NEW), second) and not is_readable(Peppers(PEPPER), second)
+        assert "reads the keys" not in (await check_secret_change(after.database, Peppers(NEW))).message
+        await change_relay(after.database, PEPPER, "second", other)
+        both = await check_secret_change(after.database, Peppers(NEW, PEPPER))
+        assert both.message.startswith("Only IMAGEGATE_SECRET_KEY_OLD reads the keys of relays (second).")
+        neither = await check_secret_change(after.database, Peppers(NEW))
+        assert neither.message.startswith("It does not read the keys of relays (second): they get no requests.")

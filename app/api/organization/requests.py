@@ -80,4 +80,5 @@ async def _shown(caller: Administrator, request_id: str) -> RequestDetailOut:
 
 async def _detailed(caller: Administrator, request: RequestRecord) -> RequestDetailOut:
     corrections = await requests.corrections_of(caller.database, request.id)
-    return RequestDetailOut.with_corrections(request, corrections)
+    refused = await requests.refused_dispatches_of(caller.database, request.id)
+    return RequestDetailOut.with_details(request, corrections, refused)

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from app.api.schemas.base import AnswerModel, InputModel, seconds
 from app.store.ledger.corrections import CorrectionRecord
+from app.store.ledger.types import RefusedDispatch
 from app.store.refusals import RefusalRecord
 from app.store.requests import RequestRecord
 
@@ -80,6 +81,8 @@ _CORRECTION = {
     "created_at": 1796083200,
 }
 
+_REFUSED_DISPATCH = {"relay": "second", "dispatched_at": 1795996799, "error_code": "upstream_wallet_empty"}
+
 
 class RequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
     """Request of a client with its times and cost. Fields of states it has not reached are null."""
@@ -151,15 +154,39 @@ class CorrectionOut(AnswerModel):
     created_at: int
 
 
-class RequestDetailOut(RequestOut, json_schema_extra={"example": {**_REQUEST, "corrections": [_CORRECTION]}}):
-    """Request with its corrections, oldest first."""
+class RefusedDispatchOut(AnswerModel):
+    """Relay that refused a request free of charge, before another got it."""
 
-    corrections: list[CorrectionOut]
+    relay: str
+    dispatched_at: int
+    error_code: str
 
     @classmethod
-    def with_corrections(cls, request: RequestRecord, corrections: list[CorrectionRecord]) -> Self:
-        """Make the answer from a stored request and its corrections."""
-        return cls.of(request, corrections=[CorrectionOut.from_record(each) for each in corrections])
+    def of(cls, refused: RefusedDispatch) -> Self:
+        return cls(relay=refused.relay, dispatched_at=refused.at_ms // 1000, error_code=refused.code)
+
+
+class RequestDetailOut(
+    RequestOut,
+    json_schema_extra={
+        "example": {**_REQUEST, "corrections": [_CORRECTION], "refused_dispatches": [_REFUSED_DISPATCH]}
+    },
+):
+    """Request with its corrections, and with the relays that refused it before the last one; each oldest first."""
+
+    corrections: list[CorrectionOut]
+    refused_dispatches: list[RefusedDispatchOut]
+
+    @classmethod
+    def with_details(
+        cls, request: RequestRecord, corrections: list[CorrectionRecord], refused: list[RefusedDispatch]
+    ) -> Self:
+        """Make the answer from a stored request, its corrections and its refused dispatches."""
+        return cls.of(
+            request,
+            corrections=[CorrectionOut.from_record(each) for each in corrections],
+            refused_dispatches=[RefusedDispatchOut.of(each) for each in refused],
+        )
 
 
 class RefusalOut(AnswerModel, json_schema_extra={"example": _REFUSAL}):
