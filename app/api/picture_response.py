@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from app.core.browsers import PICTURE_POLICY
 from app.errors import InvalidValue
 from app.images.links import OpenPicture
 from app.spool import Spool
@@ -60,7 +61,7 @@ def _headers(picture: OpenPicture, now_ms: int) -> dict[str, str]:
         "etag": f'"{picture.id}"',
         "accept-ranges": "bytes",
         "cache-control": f"private, {freshness}",
-        "content-security-policy": "default-src 'none'; sandbox",
+        "content-security-policy": PICTURE_POLICY,
         "cross-origin-resource-policy": "cross-origin",
         "x-content-type-options": "nosniff",
     }

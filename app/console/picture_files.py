@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from app.core.browsers import PICTURE_POLICY
 from app.errors import GatewayError
 from app.pictures.library import PictureLibrary
 from app.spool import Spool, whole
@@ -38,7 +39,7 @@ class BrowserPicture:
             "etag": f'"{self.id}"',
             "cache-control": "private, no-cache",
             "content-disposition": f'{"attachment" if self.is_download else "inline"}; filename="{self.name}"',
-            "content-security-policy": "default-src 'none'; sandbox",
+            "content-security-policy": PICTURE_POLICY,
         }
 
     def is_known(self, request: Request) -> bool:

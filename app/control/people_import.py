@@ -15,6 +15,7 @@ from app.control.people import add_user, get_active_user
 from app.control.people_files import PersonLine
 from app.control.projects import add_project, get_active_project
 from app.core.ids import new_id
+from app.core.limits import Limit
 from app.core.money import decimal_text
 from app.errors import Conflict, GatewayError, InvalidValue
 from app.store import keys as stored_keys
@@ -150,7 +151,8 @@ class _Team:
         there = await stored_limits.amount(self._connection, key)  # None also for one that comes from a default.
         if there is not None and there != change.amount:
             amount = decimal_text(there) if change.unit == "micros" else there
-            notes.append(f"the limit of {change.unit} per {change.interval} stays {amount}")
+            limit = Limit(0, "user", user.id, user.name, None, change.unit, change.interval, there)
+            notes.append(f"the {limit.label} stays {amount}")
         return there is None
 
     async def _link(self, user: User, now_ms: int) -> NewInvitation | None:

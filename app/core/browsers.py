@@ -8,6 +8,10 @@ NOT_OURS = (
     "proxy stands before the gateway, IMAGEGATE_PUBLIC_URL must be the address that browsers use."
 )
 
+PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""Content-Security-Policy of the bytes of a picture. Chromium shows a picture in a page of its own with an inline style, which a
+stricter policy reports; a picture has no style or program that this lets in."""
+
 
 def session_cookie(public_url: str | None) -> str:
     """Return the name of the cookie with the token of a session.

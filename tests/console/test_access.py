@@ -83,7 +83,7 @@ PAGES = [
     Page("GET", "/usage.csv"),
     Page("GET", "/statement", "overseers"),
     Page("GET", "/statement.csv", "overseers"),
-    Page("POST", "/statement/close", "owners", 303, {"month": "2026-01"}),
+    Page("POST", "/statement/close", "owners", 303, {"month": "2026-01", "sure": "yes"}),
     Page("GET", "/keys"),
     Page("GET", "/keys/new", "changers"),
     Page("POST", "/keys", "changers", 200, {"name": "new", "project": "proj_default"}),

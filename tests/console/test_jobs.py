@@ -132,6 +132,7 @@ async def test_the_search_of_the_frame_finds_requests_keys_and_pictures(house: H
         key.key[:12]: f"/keys?q={key.id[:10]}",
         f"sk-ig-...{key.key.split('-')[3][-4:]}": f"/keys?q={key.key.split('-')[3][-4:]}",
         "laptop": "/keys?q=laptop",
+        "lighthouse": "/pictures?q=lighthouse",
     }
 
     for text, path in wanted.items():
@@ -142,6 +143,7 @@ async def test_the_search_of_the_frame_finds_requests_keys_and_pictures(house: H
         "mia": f"/people/{house.users['mia']}",
         "example.com": "/people?q=example.com&status=all",
         "laptop": "/keys?q=laptop",
+        "lighthouse": "/requests?q=lighthouse",
     }
     for text, path in people.items():
         answer = await house.get(f"/search?q={text}", "olga")

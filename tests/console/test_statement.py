@@ -53,16 +53,18 @@ async def test_a_reader_reads_a_draft_and_an_owner_closes_it_once(house: House, 
     )  # Nothing was bought.
     assert "?close=1" in (await house.get("/statement", "olga")).text
     assert "It cannot be opened again" in (await house.get("/statement?close=1", "olga")).text
-    answer = await house.post("/statement/close", "olga", month=month, project="")
+    unasked = await house.post("/statement/close", "olga", month=month, project="")
+    assert unasked.status_code == 400 and "Nothing was closed" in unasked.text
+    answer = await house.post("/statement/close", "olga", month=month, project="", sure="yes")
     assert answer.status_code == 303 and answer.headers["location"].endswith(f"month={month}&done=closed")
-    assert (await house.post("/statement/close", "olga", month=month)).status_code == 409
+    assert (await house.post("/statement/close", "olga", month=month, sure="yes")).status_code == 409
 
     closed = (await house.get(f"/statement?month={month}", "rita")).text
     assert "Closed on" in closed and "olga" in closed and "/statement/close" not in closed
 
 
 async def test_what_comes_later_stands_apart_on_the_statement_and_in_usage(house: House, month: str) -> None:
-    await house.post("/statement/close", "olga", month=month)
+    await house.post("/statement/close", "olga", month=month, sure="yes")
     before = await csv_of(house, f"/statement.csv?month={month}")
     usage = "/usage?period=last-month&by=project"
     assert "Nothing was booked later" in (await house.get(usage, "rita")).text

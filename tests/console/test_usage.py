@@ -55,7 +55,8 @@ async def test_a_member_sees_their_own_whatever_the_address_says(house: House) -
     rows = await rows_of_csv(house, "max", f"period=30d&by=user&user={house.users['mia']}")
 
     assert {row["user"] for row in rows} == {"max"}
-    assert 'class="part" width="100.0"' in (await house.get("/usage?period=30d&by=user", "max")).text  # All is theirs.
+    page = (await house.get("/usage?period=30d&by=user", "max")).text
+    assert 'class="part" width="100.0"' in page and 'value="user" selected' in page  # All is theirs.
 
 
 async def test_a_number_leads_to_the_rows_that_add_up_to_it(house: House) -> None:

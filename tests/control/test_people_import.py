@@ -61,7 +61,11 @@ async def test_whatever_exists_stays_and_differences_are_told(database: Database
         ("day", 20),
         ("week", 9),
     }
-    assert set(lin.notes) == {"the name stays lin", "the role stays owner", "the limit of images per day stays 20"}
+    assert set(lin.notes) == {
+        "the name stays lin",
+        "the role stays owner",
+        "the daily image quota of user lin stays 20",
+    }
 
 
 async def test_whose_key_is_revoked_gets_another(database: Database) -> None:

@@ -56,7 +56,7 @@ async def test_a_client_that_asks_for_a_url_fetches_the_picture_without_a_key(cl
         "x-content-type-options": "nosniff",
     }
     assert picture.headers["content-disposition"].startswith("inline; ")
-    assert picture.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert picture.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'; sandbox"
     assert picture.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in picture.headers
     assert 23 * 3600 < int(picture.headers["cache-control"].removeprefix("private, max-age=")) <= 25 * 3600

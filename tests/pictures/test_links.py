@@ -102,7 +102,7 @@ def fits(case: Case, answer: httpx2.Response, bytes: bytes) -> bool:
     expected = {
         "access-control-allow-origin": "*",
         "cross-origin-resource-policy": "cross-origin",
-        "content-security-policy": "default-src 'none'; sandbox",
+        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
         "x-content-type-options": "nosniff",
         "accept-ranges": "bytes",
     }

@@ -41,7 +41,7 @@ async def show_alert(visit: Visit) -> Response:
 
 async def show_form(visit: Visit) -> Response:
     """Show the form for a new alert."""
-    return await _form_page(visit, AlertForm(mail=visit.user.email or ""))
+    return await _form_page(visit, AlertForm(mail=(visit.user.email or "") if _has_mail(visit) else ""))
 
 
 async def create_alert(visit: Visit) -> Response:
@@ -71,6 +71,10 @@ async def delete_alert(visit: Visit) -> Response:
     """Delete an alert and its unsent messages."""
     await alerts.delete_alert(visit.database, visit.request.path_params["alert_id"])
     return visit.redirect("/alerts", done="deleted")
+
+
+def _has_mail(visit: Visit) -> bool:
+    return visit.parts.gateway.notifier.mailbox.host is not None
 
 
 async def _problem(visit: Visit, channel: Channel) -> str | None:
@@ -103,6 +107,7 @@ async def _form_page(visit: Visit, form: AlertForm, error: GatewayError | None =
         error=error,
         scopes=SCOPES,
         units=UNITS,
+        has_mail=_has_mail(visit),
         intervals=COUNTED,
         models=[row.model for row in await models.list_models(visit.database)],
     )

@@ -16,6 +16,7 @@ from app.console.visit import (
     local_path,
     signed_in,
 )
+from app.control.keys import KeyFilter, page_of_keys
 from app.control.people_lists import page_of_people
 from app.store.pages import Cursor
 from app.store.people_lists import PeopleFilter
@@ -34,7 +35,8 @@ async def enter(visit: Visit) -> Response:
 
 
 async def search(visit: Visit) -> Response:
-    """Lead to what was searched for: a request or a picture by id, a key by secret, id, ending, name or owner, or a person."""
+    """Lead to what was searched for: a request or a picture by id, a key by secret, id, ending, name or owner, a person, or what
+    was made with these words."""
     text = visit.query.get("q", "").strip()[:200]
     if _PICTURE.fullmatch(text):
         return visit.redirect(f"/pictures/{text}")
@@ -50,7 +52,15 @@ async def search(visit: Visit) -> Response:
             return visit.redirect(f"/people/{found.records[0].user.id}")
         if found.records:
             return visit.redirect("/people", q=text, status="all")
-    return visit.redirect("/keys", q=text)
+    if not text or text.startswith("key_") or await _is_of_keys(visit, text):
+        return visit.redirect("/keys", q=text)
+    return visit.redirect("/requests" if has_page(visit, "/requests") else "/pictures", q=text)
+
+
+async def _is_of_keys(visit: Visit, text: str) -> bool:
+    user = None if visit.sees_all else visit.user.user_id
+    wanted = KeyFilter(user=user, status="active", words=text)
+    return bool((await page_of_keys(visit.database, Cursor(limit=1), wanted)).records)
 
 
 async def set_preferences(visit: Visit) -> Response:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from starlette.responses import Response
 
 from app.console.exports import csv_response
+from app.console.language import marked as _
 from app.console.visit import Visit, signed_in
 from app.control.projects import page_of_projects
 from app.control.statements import (
@@ -70,8 +71,10 @@ async def export_statement(visit: Visit) -> Response:
 
 
 async def close_month(visit: Visit) -> Response:
-    """Close a month for good."""
+    """Close a month for good. Raises InvalidValue without the field of the page that asks whether to."""
     form = await visit.form()
+    if form.get("sure") != "yes":
+        raise InvalidValue(_("A month is closed for good, so its page asks before. Nothing was closed."), param="sure")
     month, project = StatementMonth.of(form.get("month", "")), form.get("project") or None
     await close_statement(visit.database, month, project, visit.parts.gateway.zone)
     return visit.redirect("/statement", month=month.name, project=project, done="closed")

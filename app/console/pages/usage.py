@@ -65,7 +65,7 @@ async def show_usage(visit: Visit) -> Response:
         beside=beside,
         chart=daily_chart(asked.period.days, found),
         periods=PERIODS,
-        dimensions=[name for name in DIMENSIONS if visit.sees_all or name != "user"],
+        dimensions=[name for name in DIMENSIONS if visit.sees_all or name != "user" or name in asked.by],
     )
 
 
