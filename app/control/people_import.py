@@ -151,7 +151,7 @@ class _Team:
         there = await stored_limits.amount(self._connection, key)  # None also for one that comes from a default.
         if there is not None and there != change.amount:
             amount = decimal_text(there) if change.unit == "micros" else there
-            limit = Limit(0, "user", user.id, user.name, None, change.unit, change.interval, there)
+            limit = Limit(0, "user", user.id, user.name, "", change.unit, change.interval, there)
             notes.append(f"the {limit.label} stays {amount}")
         return there is None
 
