@@ -69,10 +69,17 @@ class Scene:
         await self.desk.ledger.release(id, ending)
         return id
 
-    def charge(self, at: int = 10_000, micros: int = YUAN, model: str = "gpt-image-1", request_id: str = "") -> None:
-        id = request_id or f"relay-{next(self._ids)}"
-        self.relay.sandbox.bill.append(BillLine(id, model, "generation", 1, micros // 2, self.start_ms + at, 1))
-        self.relay.sandbox.bill.sort(key=lambda charge: charge.at_ms)
+    def charge(
+        self,
+        at: int = 10_000,
+        micros: int = YUAN,
+        model: str = "gpt-image-1",
+        request_id: str = "",
+        relay: RunningSandbox | None = None,
+    ) -> None:
+        id, bill = request_id or f"relay-{next(self._ids)}", (relay or self.relay).sandbox.bill
+        bill.append(BillLine(id, model, "generation", 1, micros // 2, self.start_ms + at, 1))
+        bill.sort(key=lambda charge: charge.at_ms)
 
     def reconciliations(self, pool: RelayPool) -> Reconciliations:
         """Reconciliation with every relay of the database, over the clients of a pool."""
