@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from app.control.matching import MatchingRules
+from app.control.matching import SLACK_MS, MatchingRules
 from app.core.relays import Relay
 from app.errors import ConfigurationError
-from app.upstream.billing import NO_BILLS, KeyAccount, RelayBilling, points_to_micros, read_accounts
+from app.upstream.billing import NO_BILLS, ChargeLog, KeyAccount, RelayBilling, points_to_micros, read_accounts
 from app.upstream.pool import RelayPool
 
 
@@ -31,8 +31,22 @@ class BillReader:
         return points_to_micros(account.left_points, self.rules_of(relay).micros_per_dollar)
 
     async def read(self, relay: Relay) -> RelayBilling:
-        """Read log and account of a relay. What cannot be read is in `missing`; a relay without a usable key raises nothing."""
+        """Read log and account of a relay. What cannot be read is in `missing`; a relay without a usable key raises nothing.
+
+        The log begins where the key of the relay was replaced: what the one before bought is in a log of its own.
+        """
         try:
-            return await read_accounts(self.relays.client(relay), self.url_key(relay))
+            found = await read_accounts(self.relays.client(relay), self.url_key(relay))
+            return replace(found, log=_from_key(found.log, relay.key_replaced_at_ms))
         except ConfigurationError as exc:
             return replace(NO_BILLS, missing=(f"cannot be read: {exc}",))
+
+
+def _from_key(log: ChargeLog | None, replaced_at_ms: int | None) -> ChargeLog | None:
+    """Cut off what may be older than a key. Requests that waited for a place may be sent with the former one a little later."""
+    if log is None or replaced_at_ms is None:
+        return log
+    from_ms = replaced_at_ms + SLACK_MS
+    if log.oldest_at_ms is None or log.oldest_at_ms >= from_ms:
+        return log
+    return ChargeLog(tuple(row for row in log.rows if row.at_ms >= from_ms), from_ms, is_truncated=True)

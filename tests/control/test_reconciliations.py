@@ -23,7 +23,7 @@ from app.store import reconciliation as store
 from app.store.engine import Database
 from app.store.relays import insert_relay
 from app.store.tables import relays, requests
-from tests.control.scene import HOUR, YUAN, ZONE, Scene, only_c, pool_of
+from tests.control.scene import HOUR, MINUTE, YUAN, ZONE, Scene, only_c, pool_of
 from tests.gateways import PEPPER, RELAY_KEY, running_gateway
 
 
@@ -180,6 +180,16 @@ async def test_a_decision_without_a_cost_books_the_most_at_the_relay_that_the_re
         await write_off(decisions, id, DecisionReason("lin", "too old"))
 
     assert [(await two.scene.row(id))["cost_micros"] for id in (cheaper, listed)] == [YUAN // 2, YUAN]
+
+
+@only_c
+async def test_the_log_of_a_new_key_says_nothing_about_requests_with_the_former_one(two: Two) -> None:
+    with_old, with_new = await two.scene.unknown(relay="b"), await two.scene.unknown(20 * MINUTE, relay="b")
+    two.scene.charge(HOUR, model="imagen4", relay=two.other)
+    await two.change("b", key_replaced_at_ms=two.scene.start_ms + 10 * MINUTE)
+
+    assert await two.run() == {("b", with_new, "release", 0)}
+    assert (await two.scene.row(with_old))["state"] == "unknown"
 
 
 @only_c
