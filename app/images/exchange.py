@@ -158,7 +158,7 @@ class Exchange:
 
     async def _book_or_retry(self, book: Callable[[], Awaitable[T]], event: RequestEnded) -> T | None:
         """Call `book` and return its result. When it fails, return None and retry it in the background; after repeated bugs the
-        request ends as unknown."""
+        request ends as unknown. Without an event where it returns False: somebody else has ended the request."""
         try:
             booked = await book()
         except (Exception, asyncio.CancelledError) as exc:
@@ -170,7 +170,8 @@ class Exchange:
             ledger, id, ending = self.context.ledger, self.request_id, ending_of(self._facts(), InternalError(UNBOOKED))
             self.context.background.start(self._book_later(book, event, lambda: ledger.give_up(id, ending)))
             return None
-        self.context.listeners.notify(event)
+        if booked is not False:
+            self.context.listeners.notify(event)
         return booked
 
     async def _book_later(

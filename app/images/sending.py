@@ -70,10 +70,12 @@ class Sending:
     received: ReceivedAnswer
     on_dispatch: Callable[[], None]
     relay: Relay | None = field(default=None, init=False)
-    """Relay that the request was dispatched to last."""
+    """Relay that the request was dispatched to last, as it was when the request was admitted."""
     dispatched_at_ms: int | None = field(default=None, init=False)
     upstream_request_id: str | None = field(default=None, init=False)
     _tried: dict[str, RefusedDispatch] = field(default_factory=dict, init=False)
+    _is_answered: bool = field(default=False, init=False)
+    """Whether a 200 has come, whose bytes are in `received`."""
 
     @property
     def request_id(self) -> str:
@@ -86,39 +88,43 @@ class Sending:
         return tuple((each.relay, each.code) for each in self._tried.values() if each.relay != last)
 
     async def run(self) -> CompleteAnswer | Verdict:
-        """Send the request and classify the answer. Raises Unsent; what happens after the first dispatch raises nothing."""
-        pool, model, relays = self.context.relays, self.admitted.model.id, self.admitted.relays
+        """Send the request and classify the answer. Raises Unsent while nothing was sent; whatever happens then, it returns."""
+        model, relays = self.admitted.model.id, self.admitted.relays
         try:
-            lease: Lease | None = await pool.lease(model, relays)
+            lease = await self.context.relays.lease(model, relays)
         except GatewayError as exc:
             raise Unsent(exc) from None
-        assert lease is not None
-        loop = asyncio.get_running_loop()
-        ends_at_s = loop.time() + self.context.deadline_s
-        while True:
-            signal: Signal = "neutral"
-            outcome: CompleteAnswer | Verdict | None = None
-            try:
-                await self._dispatch(lease.relay)
-                outcome, signal = await self._outcome(lease, ends_at_s)
-            finally:
-                lease.end(signal, outcome.error.code if isinstance(outcome, Verdict) else None)
-            if not (isinstance(outcome, Verdict) and outcome.is_about_relay) or loop.time() >= ends_at_s:
-                return outcome
-            assert self.dispatched_at_ms is not None
-            code = outcome.error.code or ""
-            self._tried[lease.relay.name] = RefusedDispatch(lease.relay.name, self.dispatched_at_ms, code)
-            after = pool.free_elsewhere(model, relays, self._tried)
+        ends_at_s = asyncio.get_running_loop().time() + self.context.deadline_s
+        outcome = await self._exchange(lease, ends_at_s)
+        while self._may_go_on(outcome, ends_at_s):
+            after = self.context.relays.free_elsewhere(model, relays, self._tried)
             if after is None:
-                return outcome
-            log.warning(
-                "a relay refused a request; another gets it",
-                request_id=self.request_id,
-                code=code,
-                relay=lease.relay.name,
-                next=after.relay.name,
-            )
-            lease = after
+                break
+            log.warning("a relay refused a request; another gets it", request_id=self.request_id, next=after.relay.name)
+            try:
+                outcome = await self._exchange(after, ends_at_s)
+            except Unsent:  # The refusal is the outcome: nothing may be sent any more.
+                break
+        return outcome
+
+    async def _exchange(self, lease: Lease, ends_at_s: float) -> CompleteAnswer | Verdict:
+        """Dispatch the request to a relay and send it. Raises Unsent."""
+        signal: Signal = "neutral"
+        code: str | None = None
+        try:
+            await self._dispatch(next(relay for relay in self.admitted.relays if relay.name == lease.relay.name))
+            outcome, signal = await self._outcome(lease, ends_at_s)
+            code = outcome.error.code if isinstance(outcome, Verdict) else None
+        finally:
+            lease.end(signal, code)
+        assert self.dispatched_at_ms is not None
+        self._tried[lease.relay.name] = RefusedDispatch(lease.relay.name, self.dispatched_at_ms, code or "")
+        return outcome
+
+    def _may_go_on(self, outcome: CompleteAnswer | Verdict, ends_at_s: float) -> bool:
+        """Return whether another relay may get the request: this one refused it for free, and before any answer began."""
+        is_refused = isinstance(outcome, Verdict) and outcome.is_about_relay and not self._is_answered
+        return is_refused and asyncio.get_running_loop().time() < ends_at_s
 
     async def _dispatch(self, relay: Relay) -> None:
         """Commit the dispatched mark. Raises Unsent when that fails: then nothing may be sent."""
@@ -126,7 +132,6 @@ class Sending:
         try:
             self.received.spool.reserve_descriptor()
             if await self._mark_dispatched(relay):
-                self.relay = relay
                 self.on_dispatch()
                 return
         except OSError as exc:
@@ -141,12 +146,13 @@ class Sending:
         reservation, ledger = self.admitted.reservation, self.context.ledger
         refused = next(reversed(self._tried.values()), None)
         for attempt in range(DISPATCH_TRIES):
-            self.dispatched_at_ms = self.context.clock.now_ms()
+            at_ms = self.context.clock.now_ms()
             try:
                 crash_point("before_dispatch")
-                return await ledger.dispatch(
-                    reservation.request_id, reservation.owner, self.dispatched_at_ms, relay.name, refused
-                )
+                if not await ledger.dispatch(reservation.request_id, reservation.owner, at_ms, relay.name, refused):
+                    return False
+                self.relay, self.dispatched_at_ms, self.upstream_request_id = relay, at_ms, None
+                return True
             except (StoreUnavailable, StorageFull):
                 await asyncio.sleep(PAUSE_S * 2**attempt)
         return False
@@ -179,8 +185,9 @@ class Sending:
     async def _send_and_read(self, lease: Lease) -> CompleteAnswer | Verdict:
         answer = await self._send(lease)
         self.upstream_request_id = answer.upstream_request_id
+        self._is_answered = answer.status == 200
         try:
-            return await self.received.read(answer) if answer.status == 200 else await read_refusal(answer)
+            return await self.received.read(answer) if self._is_answered else await read_refusal(answer)
         finally:
             await answer.close()
 

@@ -28,18 +28,18 @@ def events(order: ImageOrder, pictures: list[Drawing], created: int) -> Iterator
         if fault == "ping":
             yield PING
         if completed and fault in ("cut", "end", "error"):
-            yield from _broken(fault, piece)
+            yield from _broken(fault, piece, order.script.code or "server_error")
             return
         yield piece
     if fault != "no_done":
         yield DONE
 
 
-def _broken(fault: str, piece: bytes) -> Iterator[bytes]:
+def _broken(fault: str, piece: bytes, code: str) -> Iterator[bytes]:
     if fault == "cut":
         yield piece[: len(piece) // 2]
     if fault == "error":
-        error = envelope("The provider gave up.", "server_error", code="server_error")
+        error = envelope("The provider gave up.", "server_error", code=code)
         yield f"data: {json.dumps(error)}\n\n".encode()
 
 

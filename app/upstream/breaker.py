@@ -73,11 +73,13 @@ class Breaker:
 
     @property
     def wait_s(self) -> float:
-        """Seconds until an open breaker asks."""
-        return max(self.until_s - time.monotonic(), 0.0)
+        """Seconds until an open breaker asks; 0 for any other."""
+        return max(self.until_s - time.monotonic(), 0.0) if self.state == "open" else 0.0
 
     def _open(self, code: str | None, is_costly: bool) -> None:
         was, self.state, self.code, self.is_costly = self.state, "open", code, is_costly
+        if was == "open" and not self.is_due:
+            return  # One of several that failed together, in the same pause.
         self._pause_s = self.first_pause_s if was == "closed" else min(self._pause_s * 2, PAUSE_S_MAX)
         self.until_s = time.monotonic() + self._pause_s * random.uniform(0.8, 1.2)
         if was != "open":

@@ -52,10 +52,10 @@ class RelayStatus:
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """Request that waits for a place at one of `lines`."""
+    """Request that waits for a place at one of `relays`, by their names."""
 
     model: str
-    lines: Sequence[Line]
+    relays: Sequence[str]
     lease: "asyncio.Future[Lease]"
 
     @property
@@ -89,13 +89,13 @@ class RelayPool:
         """Return the connection to a relay, also to one that is not in use. Raises ConfigurationError."""
         return self._line(relay).client
 
-    async def lease(self, model: str, relays: Sequence[Relay], tried: Collection[str] = ()) -> Lease:
-        """Take a place for a request for `model` at one of `relays` that has not been tried, by weight; wait for one if need be.
+    async def lease(self, model: str, relays: Sequence[Relay]) -> Lease:
+        """Take a place for a request for `model` at one of `relays`, by weight; wait for one if need be.
 
         Raises Overloaded when the queue is full or the wait too long, RelayPaused while the breakers of all are open because
         requests cost money there for nothing, UpstreamMisconfigured when no connection can be made.
         """
-        lines = self._usable([relay for relay in relays if relay.name not in tried])
+        lines = self._usable(relays)
         lease = self._take(model, lines)
         if lease is not None:
             return lease
@@ -105,7 +105,9 @@ class RelayPool:
                 "Try again shortly.",
                 retry_after_s=random.randint(*RETRY_AFTER_S),
             )
-        return await self._wait(_Waiting(model, lines, asyncio.get_running_loop().create_future()))
+        return await self._wait(
+            _Waiting(model, [line.relay.name for line in lines], asyncio.get_running_loop().create_future())
+        )
 
     def free_elsewhere(self, model: str, relays: Sequence[Relay], tried: Collection[str]) -> Lease | None:
         """Take a place at once at a relay that has not been tried; None when none of them has one or is well."""
@@ -127,7 +129,7 @@ class RelayPool:
         """Give places that became free to those that wait, the first one first."""
         for waiting in [each for each in self._waiting if not each.lease.done()]:
             try:
-                lease = self._take(waiting.model, waiting.lines)
+                lease = self._take(waiting.model, [line for name in waiting.relays if (line := self._lines.get(name))])
             except RelayPaused as exc:
                 waiting.lease.set_exception(exc)
                 continue
@@ -206,8 +208,12 @@ class RelayPool:
         line = self._lines.get(relay.name)
         if line is not None:
             if (line.relay.base_url, line.relay.sealed_key) == (relay.base_url, relay.sealed_key):
-                line.relay = relay
+                had_place, line.relay = line.has_place, relay
+                if line.has_place and not had_place:
+                    self.wake()  # Those that wait come first.
                 return line
+            if (line.relay.key_replaced_at_ms or 0) > (relay.key_replaced_at_ms or 0):
+                return line  # What this request was admitted with is older.
             self._retire(line)
         client = self.default if relay.name == DEFAULT_RELAY else self._connect(relay)
         self._lines[relay.name] = line = Line(relay, client, self.rules.pause_s)
@@ -239,7 +245,7 @@ def _paused(lines: Sequence[Line]) -> RelayPaused:
     wait_s = max(1, round(min(line.breaker.wait_s for line in lines)))
     names = ", ".join(line.relay.name for line in lines)
     return RelayPaused(
-        f"Requests to the relay ({names}) pause: the last ones may have been charged and brought no image. Nothing was bought. "
+        f"Requests to the relay ({names}) pause: the last ones brought no image, and may have been charged. Nothing was bought. "
         f"It is tried again in {wait_s} s by itself.",
         retry_after_s=min(wait_s + random.randint(0, 5), 60),
     )

@@ -255,6 +255,31 @@ async def test_a_stream_goes_on_to_the_other_relay_too(two: Two) -> None:
     assert two.charges == (0, 1)
 
 
+async def test_an_error_inside_an_answer_that_began_goes_nowhere_else(two: Two) -> None:
+    """Its bytes are in the file of the answer already, which must be that of one relay."""
+    await two.change("default", weight=0)
+    await two.change("b", weight=1)
+    two.b.sandbox.fault = "sse=error code=insufficient_user_quota partials=0"
+
+    answer = await ask(two.client, stream=True)
+
+    assert "insufficient_user_quota" in answer.text or "upstream_wallet_empty" in answer.text
+    assert (two.charges[0], await two.refused()) == (0, [])
+
+
+async def test_the_id_of_a_refusal_is_not_taken_for_that_of_the_next_relay(two: Two) -> None:
+    await two.change("b", disabled_at_ms=1)
+    async with two.running.database.write() as connection:
+        sealed = seal_relay_key(PEPPER, "c", OTHER_KEY)
+        await insert_relay(connection, Relay("c", two.b.base_url, sealed, "N", weight=0))
+    two.a.sandbox.fault, two.b.sandbox.fault = "error=rate_limited", "reset=before_headers"
+
+    answer = await ask(two.client)
+
+    row = await the_row(two.running.database, answer)
+    assert (row["state"], row["relay"], row["upstream_request_id"]) == ("unknown", "c", None)
+
+
 async def test_a_disabled_relay_gets_nothing_from_the_next_request_on(two: Two) -> None:
     assert (await ask(two.client)).status_code == 200
     await two.change("default", disabled_at_ms=1)

@@ -33,9 +33,9 @@ MUTATIONS: dict[str, Mutation] = {
         "sqlite",
         (
             (
-                "app/images/exchange.py",
-                "return await ledger.dispatch(",
-                "return (lambda *_: True)(",
+                "app/images/sending.py",
+                "if not await ledger.dispatch(",
+                "if not (lambda *_: True)(",
             ),
         ),
     ),

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -149,6 +150,34 @@ async def test_a_replaced_key_closes_the_breaker_and_the_old_connection_ends_wit
     assert [(status.breaker, status.in_flight) for status in pool.statuses()] == [("closed", 1)]
     running.end("good")
     assert [status.in_flight for status in pool.statuses()] == [1]
+
+
+async def test_those_that_wait_go_to_the_relay_as_it_is_by_then(pool: RelayPool) -> None:
+    old, new = [relay("a", concurrent=1)], replace(relay("a", concurrent=1, key=b"2"), key_replaced_at_ms=1)
+    first = await pool.lease(MODEL, old)
+    waiting = asyncio.ensure_future(pool.lease(MODEL, old))
+    await asyncio.sleep(0)
+
+    latest = await pool.lease(MODEL, [new])
+    first.end("good")
+    assert not waiting.done()
+    assert pool.client(old[0]) is latest.client, "a request of before the change brings nothing back"
+    latest.end("good")
+
+    assert (await waiting).client is latest.client
+
+
+async def test_more_places_go_to_those_that_wait_first(pool: RelayPool) -> None:
+    first = await pool.lease(MODEL, [relay("a", concurrent=1)])
+    waiting = asyncio.ensure_future(pool.lease(MODEL, [relay("a", concurrent=1)]))
+    await asyncio.sleep(0)
+
+    newcomer = asyncio.ensure_future(pool.lease(MODEL, [relay("a", concurrent=2)]))
+    await asyncio.sleep(0)
+
+    assert (first.relay.name, (await waiting).relay.concurrent, newcomer.done()) == ("a", 2, False)
+    first.end("good")
+    await newcomer
 
 
 async def test_a_relay_without_a_connection_is_left_out(pool: RelayPool) -> None:
