@@ -235,7 +235,7 @@ def picture_files_from(settings: Settings, data_dir: Path, clock: Clock, folder:
 def library_from(
     settings: Settings, data_dir: Path, database: Database, clock: Clock, kept_answers: KeptAnswers | None = None
 ) -> PictureLibrary:
-    """Make the library of the pictures that are kept, over the files of `kept_answers` where they are open already. Raises
+    """Make the library of the pictures that are kept, with the files of `kept_answers`, if given. Raises
     ConfigurationError."""
     rows = PictureRows(database)
     files = kept_answers.picture_files if kept_answers else picture_files_from(settings, data_dir, clock)

@@ -9,7 +9,7 @@ def public_url(request: Request) -> str | None:
     """Return the address of this gateway without a slash at its end: the setting PUBLIC_URL, else the one this request was made to.
     None without a Host header.
 
-    Only the client that sent the Host gets links made of it.
+    A client that sends a false Host so gets false links, and nobody else does.
     """
     if (configured := parts(request).public_url) is not None:
         return configured.rstrip("/").removesuffix("/v1")

@@ -105,7 +105,7 @@ class Blobs(Protocol):
         ...
 
     def drop_copies(self) -> int:
-        """Remove the oldest copies of what a bucket holds, above its cap; returns how many. Blocks."""
+        """Remove the oldest copies of what a bucket holds, above the cap of this folder; returns how many. Blocks."""
         ...
 
     def chores(self) -> tuple[Chore, ...]:

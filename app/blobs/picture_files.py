@@ -118,7 +118,7 @@ class PictureFiles:
             await self.blobs.remove_aside(sorted(free))
 
     def open_local(self, digest: str) -> Spool:
-        """Open a picture that was stored here just now. Raises OSError."""
+        """Open a picture that was stored in this process's folder just now. Raises OSError."""
         return open_file(self.blobs.directory / digest)
 
     def tidy(self) -> int:

@@ -174,7 +174,7 @@ async def named_job(visit: Visit) -> Job | None:
 
 
 async def jobs(visit: Visit) -> dict[str, Any]:
-    """Read the jobs of the last hour, the one in the address, and the person's newest pictures."""
+    """Read the jobs of the last hour, the job that the address names, and the person's newest pictures."""
     gateway, user_id = visit.parts.gateway, visit.user.user_id
     now_ms = gateway.clock.now_ms()
     found = await ConsoleJobs(visit.database).recent(user_id, now_ms - HOUR_MS, JOBS_MAX)

@@ -134,7 +134,7 @@ class Doctor:
         return Finding("limits", "ok", f"Every user has one ({len(users)} in all).")
 
     async def _results(self, database: Database) -> Finding:
-        """Check that every process stores results in this directory, where there is no bucket."""
+        """Check that every process stores results in one DATA_DIR, where there is no bucket."""
         folder = self.data_dir / "processes"
         near = [path.name for path in folder.iterdir()] if folder.exists() else []
         if others := await count_other_processes(database, near):

@@ -85,7 +85,7 @@ async def settle(connection: AsyncConnection, found: BookBinding, peppers: Peppe
 
 
 def digest_key(found: BookBinding, peppers: Peppers) -> bytes:
-    """Return the key of the digests of prompts of a settled database. Raises WrongSecret."""
+    """Return the key of the digests of prompts of a database that is bound to a secret already. Raises WrongSecret."""
     pepper = peppers.of(found.pepper_fingerprint)
     assert pepper is not None and found.digest_key is not None
     return _key(pepper, found.digest_key)

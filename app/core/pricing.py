@@ -73,8 +73,8 @@ class PerToken:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Row of the price book; None means any. Of rows for the same operation, size and quality the latest `from_ms`, then `id`,
-    is in force, without those that were removed before (`until_ms`)."""
+    """Row of the price book; None means any. Of rows for the same operation, size and quality the one with the latest
+    `from_ms` is in force, of equal ones that with the highest `id`; none is after its `until_ms`."""
 
     id: int
     model: str

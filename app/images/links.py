@@ -38,9 +38,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class OpenPicture:
-    """Picture that is being sent; the caller closes `spool`, which holds it, or its base64, `encoded`. `format` is png, jpeg,
-    webp, gif or svg, read from its first bytes; None for others. `expires_at_ms` is the end of its link, in Unix ms; None for a
-    picture that is opened without a link."""
+    """Picture that is being sent; the caller closes `spool`, which holds it or, where `encoded` is set, an answer with its
+    base64. `format` is png, jpeg, webp, gif or svg, read from its first bytes; None for others. `expires_at_ms` is the end of
+    its link, in Unix ms; None for a picture that is opened without a link."""
 
     id: str
     spool: Spool

@@ -39,7 +39,7 @@ async def amount(connection: AsyncConnection, key: LimitKey) -> int | None:
 
 
 async def set_amount(connection: AsyncConnection, key: LimitKey, amount: int) -> None:
-    """Set or change one limit; its counters stay, also where the limit came from a default before."""
+    """Set or change one limit; its counters stay, even if a default had made the limit."""
     values = {"amount": amount, "default_of": None}
     statement = insert(connection, limits).values(**_values(key), **values)
     await connection.execute(statement.on_conflict_do_update(index_elements=list(LimitKey.__slots__), set_=values))

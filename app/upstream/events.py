@@ -150,8 +150,8 @@ class ClientEvent:
     """Event for the client, its pictures as slices of the stream. A `completed` one has its image in `images`, for the books; an
     `error` has its failure in `error`.
 
-    An `error` with `images` was a completed event, so it was charged, but it holds no image. Without `images` it has the verdict
-    on a stream that has sent no image before it.
+    An `error` with `images` was a completed event, so it was charged; these `images` have no items. Without `images` it has the
+    verdict on a stream that has sent no image before it.
     """
 
     kind: Literal["partial", "completed", "error"]

@@ -181,7 +181,7 @@ class ServiceAccountOut(NamedOut, json_schema_extra={"example": _ACCOUNT}):
 
     @classmethod
     def of_all(cls, account: ServiceAccount) -> Self:
-        """Make the answer with `project_id`, for the list of all projects."""
+        """Make the answer with `project_id`, for the list of the service accounts of all projects."""
         return cls.of(account, project_id=account.project_id)
 
 

@@ -91,7 +91,7 @@ async def remove_alias(visit: Visit) -> Response:
 
 
 async def show_sync(visit: Visit) -> Response:
-    """Show how the relay's prices differ from the book."""
+    """Show how the relay's prices differ from the price book."""
     return await _sync_page(visit, visit.query)
 
 

@@ -28,7 +28,7 @@ from app.store.ledger.columns import (
     values,
 )
 from app.store.ledger.earlier import earlier_picture_sql
-from app.store.ledger.types import Duplicate, LimitExceeded, RefusedDispatch, Reserved, ReserveOutcome, Room, Stale
+from app.store.ledger.types import KeyTaken, LimitExceeded, RefusedDispatch, Reserved, ReserveOutcome, Room, Stale
 from app.store.postgresql import TRIES, Pool
 
 
@@ -43,7 +43,7 @@ class PostgresqlLedger:
             try:
                 outcome = await self._reserve(reservation)
             except asyncpg.UniqueViolationError:
-                return Duplicate()
+                return KeyTaken()
             if outcome is not None:
                 return outcome
             await self._open_counters(reservation)

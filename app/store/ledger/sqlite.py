@@ -22,7 +22,7 @@ from app.store.ledger.columns import (
     values,
 )
 from app.store.ledger.earlier import earlier_picture_sql
-from app.store.ledger.types import Duplicate, LimitExceeded, RefusedDispatch, Reserved, ReserveOutcome, Room, Stale
+from app.store.ledger.types import KeyTaken, LimitExceeded, RefusedDispatch, Reserved, ReserveOutcome, Room, Stale
 from app.store.writer import Writer
 
 
@@ -66,7 +66,7 @@ def _reserve(db: sqlite3.Connection, reservation: Reservation) -> ReserveOutcome
         return Stale()
     key = (reservation.api_key_id, reservation.idempotency_key)
     if reservation.idempotency_key is not None and db.execute(_FIND_KEYED, key).fetchone():
-        return Duplicate()
+        return KeyTaken()
     holds = []
     for counter_key in reservation.counter_keys:
         counter_id, left = _counter(db, counter_key)

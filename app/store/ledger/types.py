@@ -36,7 +36,7 @@ class Stale:
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicate:
+class KeyTaken:
     """Outcome: the API key has used this idempotency key already, so nothing was reserved."""
 
 
@@ -49,7 +49,7 @@ class RefusedDispatch:
     code: str
 
 
-ReserveOutcome = Reserved | LimitExceeded | Stale | Duplicate
+ReserveOutcome = Reserved | LimitExceeded | Stale | KeyTaken
 
 
 @dataclass(frozen=True, slots=True)
