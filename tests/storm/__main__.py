@@ -42,7 +42,7 @@ def main() -> int:
 
 
 async def _storm(given: argparse.Namespace, folder: Path) -> int:
-    options = Options(given.processes, given.kills, given.requests, given.without_replay)
+    options = Options(given.processes, given.kills, given.requests, given.without_replay, given.relays)
     outcomes: list[Outcome] = []
     start = time.monotonic()
     async with set_stage(given.database, folder, given.limit) as stage:
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kills", type=int, default=10, help="kill -9 of gateways, PostgreSQL and Redis")
     parser.add_argument("--requests", type=int, default=100, help="logical calls of clients")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--relays", type=int, choices=(1, 2), help="how many; else each seed draws")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that fails")
     parser.add_argument("--json", action="store_true", help="the summary as JSON")
     parser.add_argument(
@@ -89,10 +90,12 @@ def _line(outcome: Outcome, database: str) -> str:
     charged = sum(line.charged for line in outcome.bill)
     good = sum(one.status == 200 and one.whole for tries in outcome.tries.values() for one in tries)
     served = sum(one.served for tries in outcome.tries.values() for one in tries)
+    relays = "2 relays" if outcome.plan.relays.second else "1 relay"
     verdict = "ok" if not outcome.violations else f"{len(outcome.violations)} VIOLATIONS"
     return (
-        f"seed {outcome.seed} {database} {outcome.seconds:.1f} s: {len(outcome.plan.calls)} calls, {tries} tries, {good} good; "
-        f"{charged} charged, {served} served again; {booked}; {outcome.deaths} kills, {outcome.samples} samples: {verdict}"
+        f"seed {outcome.seed} {database} {relays} {outcome.seconds:.1f} s: {len(outcome.plan.calls)} calls, {tries} tries, "
+        f"{good} good; {charged} charged, {served} served again; {booked}, {outcome.reconciled} reconciled; "
+        f"{outcome.deaths} kills, {outcome.samples} samples: {verdict}"
     )
 
 
@@ -120,6 +123,7 @@ def _sentence(summary: dict[str, Any]) -> str:
 def _again(given: argparse.Namespace, seed: str) -> str:
     words = f"--seed {seed} --processes {given.processes} --limit {given.limit} --kills {given.kills}"
     words += f" --requests {given.requests} --database {given.database}"
+    words += f" --relays {given.relays}" if given.relays else ""
     return words + (" --without-replay" if given.without_replay else "")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.store.engine import Database
-from app.store.tables import corrections, counters, limits, requests, usage
+from app.store.tables import corrections, counters, limits, refused_dispatches, requests, usage
 
 Row = dict[str, Any]
 OPEN = ("reserved", "dispatched")
@@ -34,6 +34,8 @@ class Snapshot:
     counters: list[Row]
     usage: list[Row]
     corrections: list[Row]
+    refused: frozenset[tuple[str, str]]
+    """Ids of requests that a relay refused before another got them, with its name."""
 
     def corrected(self, id: str, column: str) -> int:
         """What corrections add to a request."""
@@ -44,6 +46,7 @@ class Snapshot:
 class Arrival:
     """A line of the relay's bill; `micros` is 0 where it did not charge."""
 
+    relay: str
     marker: str
     arrival: int
     at: float
@@ -66,6 +69,7 @@ async def take(database: Database) -> Snapshot:
             [dict(row) for row in (await connection.execute(counted)).mappings()],
             [dict(row) for row in (await connection.execute(sa.select(usage))).mappings()],
             [dict(row) for row in (await connection.execute(sa.select(corrections))).mappings()],
+            frozenset((row.request_id, row.relay) for row in await connection.execute(sa.select(refused_dispatches))),
         )
 
 
@@ -119,7 +123,6 @@ def bill_violations(seen: Snapshot, bill: list[Arrival]) -> list[Violation]:
         if row["state"] in OPEN
     ]
     arrived = Counter(line.request_id for line in bill)
-    found += [Violation(f"{id} was sent {times} times", (id,)) for id, times in arrived.items() if times > 1]
     charged = {line.request_id: line for line in bill if line.charged}
     for id, line in charged.items():
         row = seen.rows.get(id)
@@ -129,6 +132,8 @@ def bill_violations(seen: Snapshot, bill: list[Arrival]) -> list[Violation]:
             found.append(Violation(f"{id} was charged ({line.fault}) and is {state}", (id,), (line.marker,)))
         elif row["state"] != "unknown" and booked_micros != line.micros:
             found.append(Violation(f"{id} cost {line.micros} and is booked at {booked_micros}", (id,), (line.marker,)))
+        if row is not None and row["quote_micros"] < line.micros:
+            found.append(Violation(f"{id} cost {line.micros}, and {row['quote_micros']} were held for it", (id,)))
     for id, row in seen.rows.items():
         if row["state"] == "settled" and id not in charged:
             found.append(Violation(f"{id} is settled and was never charged", (id,)))

@@ -6,43 +6,17 @@ never charged.
 
 import asyncio
 import json
-import random
-import socket
-import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.storm.pictures import BIG_BYTES, DEAD_URL, PATH, SIZES_BYTES, Asked, draw, url
+from tests.storm.pictures import BIG_BYTES, DEAD_URL, PATH, SIZES_BYTES, draw, url
+from tests.storm.wire import Wire
 
 HANG_S = 3.2
 """Longer than the gateways of the storm wait for an answer."""
 PAUSE_S = 0.03
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """One exchange on the relay's side: who asked, what chance says, where the bytes go."""
-
-    asked: Asked
-    random: random.Random
-    writer: asyncio.StreamWriter
-    port: int
-
-    async def send(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    def reset(self) -> None:
-        """Close with RST: nothing that waits to be read at the other end survives."""
-        reset(self.writer)
-
-    async def answer(self, status: str, body: bytes, content_type: str = "application/json", headers: str = "") -> None:
-        await self.send(head(status, content_type, f"Content-Length: {len(body)}\r\n{headers}") + body)
-
-    async def answer_json(self, document: Any, status: str = "200 OK", headers: str = "") -> None:
-        await self.answer(status, json.dumps(document).encode(), headers=headers)
 
 
 Play = Callable[[Wire], Awaitable[None]]
@@ -55,16 +29,6 @@ class Fault:
     weight: int
     charges: bool
     play: Play
-
-
-def head(status: str, content_type: str, headers: str = "") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\n{headers}\r\n".encode()
-
-
-def reset(writer: asyncio.StreamWriter) -> None:
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
 
 
 # --- pictures -------------------------------------------------------------------------------------------------------
@@ -116,7 +80,7 @@ def _event(wire: Wire, kind: str, number: int, size_bytes: int) -> bytes:
 async def streamed(wire: Wire, *, size_bytes: int | None = None, completed: int | None = None) -> None:
     """Events, a comment between them; with `completed` it is cut after so many pictures."""
     size = size_bytes or wire.random.choice(SIZES_BYTES)
-    await wire.send(head("200 OK", "text/event-stream", "Transfer-Encoding: chunked\r\n"))
+    await wire.send(wire.head("200 OK", "text/event-stream", "Transfer-Encoding: chunked\r\n"))
     for number in range(wire.asked.n):
         await _chunk(wire, _event(wire, "partial_image", number, 100) + b": PING\n\n")
         await asyncio.sleep(PAUSE_S)
@@ -154,7 +118,7 @@ async def cut_body(wire: Wire) -> None:
     """Cut the body at byte k, by a reset or by a clean end that comes too early."""
     whole = json.dumps(pictures(wire, wire.asked.n)).encode()
     at = wire.random.randrange(len(whole))
-    await wire.send(head("200 OK", "application/json", f"Content-Length: {len(whole)}\r\n") + whole[:at])
+    await wire.send(wire.head("200 OK", "application/json", f"Content-Length: {len(whole)}\r\n") + whole[:at])
     await asyncio.sleep(PAUSE_S)
     if wire.random.random() < 0.5:
         wire.reset()
@@ -164,7 +128,7 @@ async def cut_body(wire: Wire) -> None:
 
 async def drip(wire: Wire) -> None:
     whole = json.dumps(pictures(wire, wire.asked.n, 200)).encode()
-    await wire.send(head("200 OK", "application/json", f"Content-Length: {len(whole)}\r\n"))
+    await wire.send(wire.head("200 OK", "application/json", f"Content-Length: {len(whole)}\r\n"))
     for at in range(0, len(whole), step := len(whole) // 8 + 1):
         await wire.send(whole[at : at + step])
         await asyncio.sleep(2 * PAUSE_S)
@@ -172,7 +136,7 @@ async def drip(wire: Wire) -> None:
 
 async def header_drip(wire: Wire) -> None:
     body = json.dumps(pictures(wire, wire.asked.n, 200)).encode()
-    start = head("200 OK", "application/json", f"Content-Length: {len(body)}\r\n")
+    start = wire.head("200 OK", "application/json", f"Content-Length: {len(body)}\r\n")
     for at in range(0, len(start), 12):
         await wire.send(start[at : at + 12])
         await asyncio.sleep(PAUSE_S)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tests.storm.arrivals import marker_of, read_request
-from tests.storm.faults import reset
+from tests.storm.wire import reset
 
 HOST = "127.0.0.1"
 PIECE_BYTES = 1 << 16

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.images.crash import POINTS
+from tests.storm.relay_plan import RelayPlan
 
 Victim = Literal["gateway", "postgres", "redis", "relay"]
 MODELS = ("gpt-image-1", "gpt-image-1", "flux-kontext-pro", "seedream-3.0")
@@ -58,6 +59,7 @@ class Plan:
     seconds: float
     erases_s: float
     """When the administrator erases a user."""
+    relays: RelayPlan
 
     @property
     def charges_max(self) -> dict[str, int]:
@@ -67,7 +69,7 @@ class Plan:
         return most
 
 
-def make_plan(seed: str, requests: int, kills: int, keys: int, victims: dict[Victim, int]) -> Plan:
+def make_plan(seed: str, requests: int, kills: int, keys: int, victims: dict[Victim, int], relays: RelayPlan) -> Plan:
     """The same for the same arguments. `victims`: how many gateways there are, whether PostgreSQL and Redis are ours to kill."""
     chance = random.Random(f"{seed}/plan")
     seconds = max(requests / REQUESTS_PER_S, kills * (LIFE_S if victims["gateway"] == 1 else LIFE_S / 2))
@@ -80,7 +82,8 @@ def make_plan(seed: str, requests: int, kills: int, keys: int, victims: dict[Vic
         for number in range(kills + 20)
     )
     deaths = [_kill(chance, victims, (number + chance.random()) * seconds / kills) for number in range(kills)]
-    return Plan(seed, tuple(calls), tuple(deaths), crashes, seconds, (0.3 + 0.5 * chance.random()) * seconds)
+    erases_s = (0.3 + 0.5 * chance.random()) * seconds
+    return Plan(seed, tuple(calls), tuple(deaths), crashes, seconds, erases_s, relays)
 
 
 def _calls(chance: random.Random, seed: str, number: int, keys: int, seconds: float) -> list[Call]:

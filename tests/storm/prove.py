@@ -15,16 +15,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("app", "migrations", "tests", "dev.py", "pyproject.toml")
 SEEDS = "8"
+TWO_RELAYS = ("--relays", "2")
 TIMEOUT_S = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """`changes` are (file, text, what stands there instead)."""
+    """`changes` are (file, text, what stands there instead); `options` are further ones of the storm."""
 
     what: str
     database: str
     changes: tuple[tuple[str, str, str], ...]
+    options: tuple[str, ...] = ()
 
 
 MUTATIONS: dict[str, Mutation] = {
@@ -62,6 +64,30 @@ MUTATIONS: dict[str, Mutation] = {
             ),
         ),
     ),
+    "relay": Mutation(
+        "unknown requests of one relay are judged by the log of another",
+        "sqlite",
+        (
+            (
+                "app/store/reconciliation.py",
+                "_DISPATCHED.where(_went_to(relay), *open_, *then)",
+                "_DISPATCHED.where(*open_, *then)",
+            ),
+        ),
+        TWO_RELAYS,
+    ),
+    "next": Mutation(
+        "a request of unknown outcome goes to the next relay",
+        "sqlite",
+        (
+            (
+                "app/upstream/classify.py",
+                'return self.outcome == "released" and isinstance(self.error, _ABOUT_RELAY)',
+                'return self.outcome == "unknown" or isinstance(self.error, _ABOUT_RELAY)',
+            ),
+        ),
+        TWO_RELAYS,
+    ),
 }
 
 
@@ -84,7 +110,16 @@ def _caught(name: str) -> bool:
                 shutil.copy(source, copy)
         for file, text, instead in mutation.changes:
             _change(copy / file, text, instead)
-        command = [sys.executable, "-m", "tests.storm", "--seeds", SEEDS, "--database", mutation.database]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.storm",
+            "--seeds",
+            SEEDS,
+            "--database",
+            mutation.database,
+            *mutation.options,
+        ]
         run = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=TIMEOUT_S)
     caught = run.returncode == 1 and "VIOLATIONS" in run.stdout
     told = (

@@ -9,13 +9,14 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
 import sqlalchemy as sa
 
 from app.control.audit import audit
+from app.core.relays import DEFAULT
 from app.errors import GatewayError
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.wiring import Gateway
@@ -37,7 +38,10 @@ from tests.storm.erasing import erase, erasure_violations
 from tests.storm.fleet import Fleet, make_members
 from tests.storm.library import picture_violations
 from tests.storm.plan import Call, Kill, Plan, make_plan
-from tests.storm.stage import KEYS, Stage, age_beats, judge, relay_process, resolve
+from tests.storm.relay_books import relay_violations
+from tests.storm.relay_plan import plan_relays
+from tests.storm.relays import StormRelay, change_relays, reconcile, register, relay_process
+from tests.storm.stage import KEYS, Stage, age_beats, judge, resolve
 
 SAMPLE_S = 0.2
 JUDGE_S = 0.7
@@ -52,6 +56,8 @@ class Options:
     kills: int
     requests: int
     without_replay: bool = False
+    relays: int | None = None
+    """1 or 2; None: as each seed draws."""
 
 
 @dataclass
@@ -68,6 +74,8 @@ class Outcome:
     fleet: Fleet | None = None
     deaths: int = 0
     samples: int = 0
+    reconciled: int = 0
+    """Requests that the relays' logs ended."""
     seconds: float = 0.0
 
     def states(self) -> Counter[str]:
@@ -80,19 +88,24 @@ async def run_seed(stage: Stage, seed: str, options: Options) -> Outcome:
     gateways = options.processes if stage.kind == "postgresql" else 1
     servers = int(stage.kind == "postgresql" and stage.postgres is not None and "TEST_POSTGRES_URL" not in os.environ)
     victims = {"gateway": gateways, "postgres": servers, "redis": servers, "relay": 1}
-    plan = make_plan(seed, options.requests, options.kills, len(KEYS), victims)  # type: ignore[arg-type]
+    relay_plan = plan_relays(seed, options.relays)
+    known = [DEFAULT, *([relay_plan.second] if relay_plan.second else [])]
+    victims["relay"] = len(known)
+    plan = make_plan(seed, options.requests, options.kills, len(KEYS), victims, relay_plan)  # type: ignore[arg-type]
     outcome = Outcome(seed, plan)
     folder = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-", dir=stage.folder))
     async with AsyncExitStack() as stack:
         where = await stack.enter_async_context(stage.installation(folder))
-        relay_url, relay_pid = await stack.enter_async_context(relay_process(seed, folder / "bill"))
-        environment = stage.environment(where, relay_url)
+        relays = [await stack.enter_async_context(relay_process(seed, folder, relay)) for relay in known]
+        environment = stage.environment(where, relays[0].url)
         members = make_members(folder, gateways, environment)
         if where.path is not None:
             where = _moved(where, members[0].folder)
         database = open_database(where)
         stack.push_async_callback(database.close)
-        storm = Storm(stage, options, plan, outcome, folder, where, database, relay_url, relay_pid)
+        if relay_plan.second is not None:
+            await register(database, relay_plan.second, relays[1].url)
+        storm = Storm(stage, options, plan, outcome, folder, where, database, relays)
         storm.fleet = outcome.fleet = Fleet(stage.zygote, members, list(plan.crashes), told=outcome.told)
         await storm.run()
         await storm.compare_books()
@@ -113,8 +126,7 @@ class Storm:
     folder: Path
     where: DatabaseUrl
     database: Database
-    relay_url: str
-    relay_pid: int
+    relays: list[StormRelay]
     fleet: Fleet = field(init=False)
 
     async def run(self) -> None:
@@ -124,23 +136,25 @@ class Storm:
             await self.fleet.start()
             async with AsyncExitStack() as stack:
                 if self.stage.kind == "postgresql":
-                    there = judge(self.stage, self.where, self.folder / "judge", self.folder, self.relay_url)
+                    there = judge(self.stage, self.where, self.folder / "judge", self.folder, self.relays[0].url)
                     gateway = await stack.enter_async_context(there)
                     stack.push_async_callback(_cancel, asyncio.create_task(self._judge(gateway)))
                 sampling = asyncio.create_task(self._sample())
                 stack.push_async_callback(_cancel, sampling)
                 killing = asyncio.create_task(self._kill_all())
                 erasing = asyncio.create_task(self._erase())
+                changing = asyncio.create_task(self._change_relays())
                 await self._ask_all()
                 await killing
                 await erasing
+                await changing
                 await self.fleet.stop(gently=gently)
         finally:
             await self.fleet.stop(gently=False)
 
     async def compare_books(self) -> None:
         """Recover the rows of dead gateways, then compare the book with the bill."""
-        there = judge(self.stage, self.where, self.folder / "heir", self.folder, self.relay_url)
+        there = judge(self.stage, self.where, self.folder / "heir", self.folder, self.relays[0].url)
         async with there as gateway:
             if self.stage.kind == "postgresql":
                 await age_beats(self.database, gateway.recovery.processes.id)
@@ -148,11 +162,16 @@ class Storm:
             lacking = await picture_violations(gateway)
             calls = [call for call in self.plan.calls if self.stage.keys[call.key].is_erased]
             lacking += await erasure_violations(gateway, calls, self.folder)
-            seen = await take(self.database)
+            seen, bill, outcome = await take(self.database), self._bill(), self.outcome
+            found = [*counter_violations(seen), *usage_violations(seen), *bill_violations(seen, bill), *lacking]
+            found += relay_violations(seen, bill)
+            steps, unread = await reconcile(gateway, [relay.name for relay in self.relays])
+            after = await take(self.database)
             differences = (await audit(self.database, gateway.zone)).differences
-        bill, outcome = read_bill(self.folder / "bill"), self.outcome
-        outcome.bill, outcome.book, outcome.deaths = bill, seen, self.fleet.deaths
-        found = [*counter_violations(seen), *usage_violations(seen), *bill_violations(seen, bill), *lacking]
+        outcome.bill, outcome.book, outcome.deaths, outcome.reconciled = bill, after, self.fleet.deaths, len(steps)
+        ended = [*counter_violations(after), *usage_violations(after), *bill_violations(after, bill)]
+        found += [replace(each, what=f"after reconciliation: {each.what}") for each in ended if each not in found]
+        found += unread
         if not self.options.without_replay:
             found += marker_violations(bill, self.plan.charges_max)
         found += answer_violations(self.plan.calls, outcome.tries, seen, self.stage.keys)
@@ -172,7 +191,7 @@ class Storm:
                 found = await lost_violations(client, self.plan.calls, seen, bill)
         finally:
             await self.fleet.stop(gently=False)
-        bought = read_bill(self.folder / "bill")[len(bill) :]
+        bought = self._bill()[len(bill) :]
         return [*found, *(Violation(f"bought again: {line}", (line.request_id,), (line.marker,)) for line in bought)]
 
     async def _ask_all(self) -> None:
@@ -195,6 +214,14 @@ class Storm:
             if last := await erase(session, self.fleet.urls, self.stage.admin_key):
                 self.outcome.violations.append(Violation(f"no gateway could erase a user; the last answer was {last}"))
 
+    async def _change_relays(self) -> None:
+        made = change_relays(self.database, self.plan.relays.changes, self.plan.seconds, self.outcome.told)
+        self.outcome.violations += await made
+
+    def _bill(self) -> list[Arrival]:
+        """Arrivals at all relays, by time."""
+        return sorted((line for relay in self.relays for line in read_bill(relay.bill)), key=lambda line: line.at)
+
     def _secrets(self) -> list[str]:
         return [key.secret for key in self.stage.keys]
 
@@ -211,7 +238,7 @@ class Storm:
             return
         self.outcome.told.append(f"{time.time():.3f} kill -9 {kill.victim}")
         if kill.victim == "relay":
-            os.kill(self.relay_pid, signal.SIGUSR1)
+            os.kill(self.relays[kill.number].pid, signal.SIGUSR1)
         server = self.stage.postgres if kill.victim == "postgres" else self.stage.redis
         if kill.victim != "relay" and server is not None:
             await asyncio.to_thread(server.restart)

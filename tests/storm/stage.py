@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -172,23 +171,6 @@ async def age_beats(database: Database, judge_id: str, started_before: float | N
     older = processes.c.beat_at_ms - 2 * SILENT_MS
     async with database.transaction() as connection:
         await connection.execute(sa.update(processes).where(aged).values(beat_at_ms=older))
-
-
-@asynccontextmanager
-async def relay_process(seed: str, bill: Path, *, calm: bool = False) -> AsyncIterator[tuple[str, int]]:
-    """The relay of the storm: its URL and its pid."""
-    arguments = ["-m", "tests.storm.upstream", "--seed", seed, "--bill", str(bill), *(["--calm"] if calm else [])]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(20):
-            port = int(await process.stdout.readline())
-        yield f"http://127.0.0.1:{port}", process.pid
-    finally:
-        process.kill()
-        await process.wait()
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from tests.storm.books import Violation
 from tests.storm.run import Outcome
 
 STORIES_MAX = 3
-_COLUMNS = ("state", "owner", "api_key_id", "n", "quote_micros", "cost_micros", "images", "flag", "http_status", "error_code",
-            "reserved_at_ms", "dispatched_at_ms", "ended_at_ms", "idempotency_key", "tries")  # fmt: skip
+_COLUMNS = ("state", "owner", "relay", "api_key_id", "n", "quote_micros", "cost_micros", "images", "flag", "http_status",
+            "error_code", "reserved_at_ms", "dispatched_at_ms", "ended_at_ms", "idempotency_key", "tries")  # fmt: skip
 
 
 def tell(outcome: Outcome) -> str:
