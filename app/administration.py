@@ -11,7 +11,7 @@ from app.blobs.bucket import BucketBlobs
 from app.blobs.folder import Blobs, FolderBlobs
 from app.blobs.objects import BucketAddress, open_bucket
 from app.blobs.picture_files import DIGEST_PATTERN, PictureFiles
-from app.connections import bills_from, relay_key, relays_from, url_key
+from app.connections import bills_from, relay_key, relays_from
 from app.control.doctor import Doctor
 from app.control.doctor_relay import RelayChecks
 from app.control.erasure import Erasure
@@ -138,17 +138,12 @@ def _administration(
         ledger=ledger,
         relays=relays,
         reconciliations=reconciliations_from(settings, database, ledger, relays, peppers),
-        doctor=doctor_from(settings, database, peppers, data_dir, SANDBOX_RELAY if sandbox else relays.default),
+        doctor=doctor_from(settings, database, peppers, data_dir, SANDBOX_RELAY if sandbox else relays),
     )
 
 
 SANDBOX_RELAY = Finding(
     "relay", "ok", "The sandbox relay lives inside `imagegate serve --sandbox`; nothing to ask here."
-)
-_NO_RELAY_KEY = Finding(
-    "relay",
-    "failed",
-    "There is no key for it. Set IMAGEGATE_UPSTREAM_API_KEY, or try the sandbox: `imagegate serve --sandbox`",
 )
 
 
@@ -157,10 +152,10 @@ def doctor_from(
     database: Database | None,
     peppers: Peppers | None,
     data_dir: Path,
-    relay: HttpUpstream | Finding,
+    relays: RelayPool | Finding,
 ) -> Doctor:
     """Make the checks of `imagegate doctor`; `database` and `peppers` are None when there is none yet."""
-    known = relay if isinstance(relay, Finding) or relay_key(settings) else _NO_RELAY_KEY
+    bills = relays if isinstance(relays, Finding) else bills_from(settings, relays, peppers)
     return Doctor(
         database=database,
         currency=settings.currency,
@@ -172,7 +167,7 @@ def doctor_from(
         bucket=bucket_of(settings),
         disk_free_bytes_min=settings.disk_free_bytes_min,
         pictures_bytes_max=settings.pictures_bytes_max if settings.pictures_keep_days else 0,
-        relay=RelayChecks(known, url_key(settings)),
+        relay=RelayChecks(bills, has_key=bool(relay_key(settings))),
         notifier=notifier_from(settings),
         backup_dir=settings.backup_dir,
     )

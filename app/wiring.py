@@ -177,7 +177,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
         ledger=ledger,
         relays=relays,
         reconciliations=reconciliations,
-        doctor=doctor_from(settings, database, peppers, data_dir, relays.default),
+        doctor=doctor_from(settings, database, peppers, data_dir, relays),
         background=background,
         kept_answers=kept_answers,
         taking=taking,

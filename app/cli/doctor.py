@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from app.api.schemas.reports import DoctorOut
     from app.cli.targets import LocalTarget
     from app.control.findings import Finding
-    from app.upstream.client import HttpUpstream
+    from app.control.pepper import Peppers
+    from app.upstream.pool import RelayPool
 
 app = typer.Typer()
 _FINDING = (
@@ -46,28 +47,29 @@ async def examine(target: "LocalTarget") -> "DoctorOut":
     from app.control.pepper import existing_peppers
     from app.store.engine import open_database
 
-    settings, relay = target.settings, _relay(target)
-    peppers = existing_peppers(settings)
+    settings, peppers = target.settings, existing_peppers(target.settings)
+    relays = _relays(target, peppers)
     database = open_database(target.database_url) if target.has_database else None
     try:
         with capture_logs():  # A finding says what the parts would log.
-            found = await doctor_from(settings, database, peppers, target.data_dir, relay).examine()
+            found = await doctor_from(settings, database, peppers, target.data_dir, relays).examine()
     finally:
-        for part in (database, relay):
+        for part in (database, relays):
             if part is not None and hasattr(part, "close"):
                 await part.close()
     return DoctorOut(findings=found)
 
 
-def _relay(target: "LocalTarget") -> "HttpUpstream | Finding":
-    """Make the client of the relay, or the finding why there is none."""
+def _relays(target: "LocalTarget", peppers: "Peppers | None") -> "RelayPool | Finding":
+    """Make the connections to the relays, or the finding why there are none."""
     from app.administration import SANDBOX_RELAY
-    from app.connections import upstream_from
+    from app.connections import relays_from
     from app.control.findings import Finding
+    from app.control.pepper import Peppers
     from app.errors import ConfigurationError
 
     try:
-        return SANDBOX_RELAY if target.sandbox else upstream_from(target.settings)
+        return SANDBOX_RELAY if target.sandbox else relays_from(target.settings, peppers or Peppers(b""))
     except ConfigurationError as exc:
         return Finding("relay", "failed", str(exc))
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 import shlex
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ from app.blobs.objects import BucketAddress, open_bucket
 from app.control.doctor_alerts import check_alerts
 from app.control.doctor_backups import check_backups
 from app.control.doctor_files import check_disk, check_modes, check_picture_room
-from app.control.doctor_relay import RelayChecks, check_prices
+from app.control.doctor_relay import AskedRelays, RelayChecks, check_models, check_prices
 from app.control.doctor_secret import check_secret_change
 from app.control.findings import Finding
 from app.control.installation import check_binding
@@ -64,16 +64,16 @@ class Doctor:
     async def examine(self) -> list[Finding]:
         """Run every check, each after those it depends on. Problems become findings, not exceptions."""
         configuration = Finding("configuration", "ok", f"Read; the data is in {self.data_dir}.")
-        relay, offered = await self.relay.check_relay()
+        relays = await self.relay.ask(self.database)
         bucket = [await self._bucket(self.bucket)] if self.bucket is not None else []
-        log = await self.relay.check_log() if offered else []
         files = [
             check_disk(self.data_dir, self.disk_free_bytes_min),
             await asyncio.to_thread(check_modes, self.data_dir, Path.cwd()),
         ]
-        return [configuration, *await self._book(offered), await self._redis(), *bucket, *files, relay, *log]
+        book = await self._book(relays)
+        return [configuration, *book, await self._redis(), *bucket, *files, *relays.all_findings()]
 
-    async def _book(self, offered: Sequence[str]) -> list[Finding]:
+    async def _book(self, relays: AskedRelays) -> list[Finding]:
         """Check the database and all that is read from it."""
         if self.database is None:
             message = f"There is none in {self.data_dir} yet; `imagegate serve` makes it."
@@ -85,8 +85,8 @@ class Doctor:
         checks = {
             "secret key": self._secret_key(database),
             "clock": _clock(database),
-            "prices": check_prices(database, offered),
-            "models": self.relay.check_models(database, offered),
+            "prices": check_prices(database, relays),
+            "models": check_models(database, relays),
             "limits": self._limits(database),
             "backups": check_backups(database, self.backup_dir),
         }

@@ -30,6 +30,7 @@ NOT_SAID = {
     "Value error, ",
     " Try again.",
     ". The relay also sells <1>; price them as the relay does with: <3>",
+    ". Relay <1> also sells <3>; price them as the relay does with: <5>",
     "id",
     "imagegate: <1>",
     "imagegate: <1>: <3>",
