@@ -11,6 +11,7 @@ from app.control.alerting import Alerting
 from app.control.limit_raises import end_raises
 from app.control.reconciler import Reconciler
 from app.control.relays import forget_removed_keys
+from app.control.relay_alerting import RelayAlerting
 from app.control.schema_gate import SchemaGate
 from app.errors import ConfigurationError, GatewayError
 from app.images.recovery import Heartbeat, Recovery
@@ -35,6 +36,7 @@ def chores_of(
     relays: RelayPool,
     reconciler: Reconciler,
     alerting: Alerting,
+    relay_alerting: RelayAlerting,
     refusal_log: RefusalLog,
     taking: PictureTaking,
     library: PictureLibrary,
@@ -44,7 +46,9 @@ def chores_of(
     """Make the background jobs of a gateway, which the caller starts. `metrics` is None where they are off."""
     beats = Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, retry_s_max=2.0)
     when_fit = _only_when_fit(schema_gate)
-    on_database = _database_chores(when_fit, recovery, reconciler, alerting, refusal_log, taking, library, backups)
+    on_database = _database_chores(
+        when_fit, recovery, reconciler, alerting, relay_alerting, refusal_log, taking, library, backups
+    )
     measuring = metrics.chores(when_fit) if metrics else ()
     delivery_notes = Chore("delivery notes", notes.turn, every_s=0, last_turn=notes.write)
     on_blobs = (*recovery.kept_answers.blobs.chores(), *taking.files.blobs.chores())
@@ -72,6 +76,7 @@ def _database_chores(
     recovery: Recovery,
     reconciler: Reconciler,
     alerting: Alerting,
+    relay_alerting: RelayAlerting,
     refusal_log: RefusalLog,
     taking: PictureTaking,
     library: PictureLibrary,
@@ -88,6 +93,7 @@ def _database_chores(
     yield Chore("erasure of users", when_fit(erasure_from(kept_answers, library).turn), every_s=5.0)
     yield Chore("reconciliation", when_fit(reconciler.turn), every_s=30.0, first_after_s=60.0)
     yield from alerting.chores(when_fit)
+    yield from relay_alerting.chores(when_fit)
     yield Chore("raised limits", when_fit(partial(end_raises, alerting.database)), every_s=5.0)
     yield Chore("keys of removed relays", when_fit(partial(forget_removed_keys, alerting.database)), every_s=300.0)
     yield Chore("refusals", when_fit(refusal_log.write), every_s=1.0, last_turn=refusal_log.write)

@@ -25,6 +25,7 @@ from app.control.pepper import make_private, with_former
 from app.control.readiness import ReadinessProbe
 from app.control.reconciler import Reconciler
 from app.control.reconciliations import Reconciliations
+from app.control.relay_alerting import RelayAlerting
 from app.control.relay_conditions import RelayConditions
 from app.control.schema_gate import SchemaGate
 from app.control.secret_change import KeyMover
@@ -42,6 +43,7 @@ from app.images.replay import DeliveryNotes, Replay
 from app.images.service import ImageService
 from app.images.taking import PictureTaking
 from app.metrics import open_metrics
+from app.notify.notifier import Notifier
 from app.operation import backups_from, readiness_from
 from app.pictures.library import PictureLibrary
 from app.rates import Rates, open_rates
@@ -156,10 +158,10 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     service = _image_service(settings, admission, context, replay, notes)
     heartbeat, backups = Heartbeat(processes, clock, gate.ensure), backups_from(settings, data_dir, database)
     notifier, conditions = notifier_from(settings), RelayConditions(relays, control_data)
-    alerting = Alerting(database, notifier, zone, settings.currency, settings.public_url)
+    alerting = _alerting(settings, database, notifier, conditions)
     alive = (clock, zone, process_locks, heartbeat, listeners, replay.running)
     recovery = Recovery(processes, ledger, kept_answers, control_data, *alive)
-    working = (Reconciler(reconciliations), alerting, refusal_log, taking, library, backups, metrics)
+    working = (Reconciler(reconciliations), *alerting, refusal_log, taking, library, backups, metrics)
     chores = chores_of(heartbeat, notes, gate, recovery, relays, *working)
     own: dict[str, Any] = {"settings": settings, "currency": settings.currency, "zone": zone, "data_dir": data_dir}
     return Gateway(
@@ -208,6 +210,14 @@ def _listeners(
     refusal_log = RefusalLog(RefusalRows(database), clock)
     others = [*([taking.hear] if taking.keep_ms else []), *([metrics.hear] if metrics else [])]
     return refusal_log, Listeners((log_event, refusal_log.hear, *others))
+
+
+def _alerting(
+    settings: Settings, database: Database, notifier: Notifier, conditions: RelayConditions
+) -> tuple[Alerting, RelayAlerting]:
+    """Make the background work for alerts on usage and on relays."""
+    zone, on_relays = settings.zone, RelayAlerting(database, conditions, settings.zone, settings.upstream_dollar_micros)
+    return Alerting(database, notifier, zone, settings.currency, settings.public_url), on_relays
 
 
 def _admission(

@@ -1,4 +1,4 @@
-"""imagegate alerts: messages when usage reaches a threshold."""
+"""imagegate alerts: messages when usage reaches a threshold, or a relay is in trouble."""
 
 import re
 from enum import StrEnum
@@ -12,6 +12,7 @@ from app.cli.output import Column, Record, say
 from app.errors import InvalidValue
 
 app = typer.Typer(help="Who is told when so much is used: by mail, signed webhook or chat.")
+ONLY_RELAYS = "--relays takes --balance-days and the channels, and no scope, amount or interval."
 _ALERT = (
     Column("id"),
     Column("scope"),
@@ -41,6 +42,13 @@ _HISTORY = (
     Column("delivery.next_attempt_at", "time", heading="next_attempt_at"),
     Column("delivery.error", heading="error"),
 )
+_RELAY_HISTORY = (
+    Column("fired_at", "time"),
+    Column("relay"),
+    Column("news", value=lambda firing: "began" if firing["used"] else "over"),
+    Column("code", none="balance"),
+    *_HISTORY[3:],
+)
 
 
 class LimitKind(StrEnum):
@@ -60,6 +68,12 @@ async def create(
     spend: Annotated[str | None, typer.Option(metavar="800.00", help="When this much money is spent.")] = None,
     images: Annotated[int | None, typer.Option(metavar="N", help="When this many images are bought.")] = None,
     requests: Annotated[int | None, typer.Option(metavar="N", help="When this many requests are made.")] = None,
+    relays: Annotated[
+        bool, typer.Option("--relays", help="When a relay is paused, and when it is well again.")
+    ] = False,
+    balance_days: Annotated[
+        int | None, typer.Option(metavar="N", help="With --relays: also when a balance lasts for fewer days.")
+    ] = None,
     at: Annotated[
         str | None, typer.Option(metavar="80%", help="When so much of the limit of this scope is used.")
     ] = None,
@@ -77,19 +91,27 @@ async def create(
         ),
     ] = None,
 ) -> None:
-    """Tell somebody once an interval when so much is used, at once where it is already. Prints the secrets of webhooks, now and
-    never again."""
-    scope = required_scope(chosen_scope(organization, project, user, key))
+    """Tell somebody once an interval when so much is used, at once where it is already, or of each trouble of a relay. Prints the
+    secrets of webhooks, now and never again."""
     amounts = {"micros": spend, "images": images, "requests": requests}
     channels = _channels(mail or [], subject_prefix, webhook or [], chat or [])
-    if at is None:
+    is_on_relays = relays or balance_days is not None
+    scope = {} if is_on_relays else required_scope(chosen_scope(organization, project, user, key))
+    if is_on_relays:
+        if not relays or any([project, user, key, model, at, of, per, *amounts.values()]):
+            raise InvalidValue(ONLY_RELAYS)
+        when: dict[str, Any] = {"unit": "relays", "threshold": balance_days or 0}
+    elif at is None:
         unit, threshold = _threshold(amounts)
         when = {"unit": unit, "interval": per or Per.month, "threshold": threshold}
     else:
         when = await _percent(
             ctx, at, [value for value in amounts.values() if value is not None], of, per, scope, model
         )
-    alert = await ctx.client.post("alerts", **scope, **when, model=model, notification_channels=channels)
+    _show_created(ctx, await ctx.client.post("alerts", **scope, **when, model=model, notification_channels=channels))
+
+
+def _show_created(ctx: ApiContext, alert: Record) -> None:
     if ctx.out.is_json:
         ctx.out.json(alert)
         return
@@ -144,7 +166,7 @@ async def history(ctx: ApiContext, alert_id: Annotated[str, typer.Argument(metav
         return
     unit = (await ctx.client.get("alerts", alert_id))["unit"]
     lines = [{**firing, "unit": unit, "delivery": each} for firing in firings["data"] for each in firing["deliveries"]]
-    ctx.out.table(_HISTORY, lines)
+    ctx.out.table(_RELAY_HISTORY if unit == "relays" else _HISTORY, lines)
     if not lines:
         say(
             with_flags(

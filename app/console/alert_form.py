@@ -14,16 +14,18 @@ from app.core.limits import Scope
 from app.core.money import hundredths_micros
 from app.errors import InvalidValue
 
-UNITS: tuple[AlertUnit, ...] = get_args(AlertUnit)
+UNITS: tuple[AlertUnit, ...] = tuple(unit for unit in get_args(AlertUnit) if unit != "relays")
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+RELAYS = "relays"
+"""Choice beside the scopes: the relays themselves, of which neither amount nor interval is asked."""
 _LIST = re.compile(r"[\s,;，；]+")
 _CHANNELS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
 class AlertForm:
-    """Fields of the form as they were sent. `of` is empty for the organization; `amount` or `percent` is empty; `mail` holds
-    recipients, `webhook` and `chat` addresses, several by comma or line."""
+    """Fields of the form as they were sent. `scope` may be RELAYS, to which alone `days` belongs. `of` is empty for the
+    organization; `amount` or `percent` is empty; `mail` holds recipients, `webhook` and `chat` addresses, several by comma or line."""
 
     scope: str = "organization"
     of: str = ""
@@ -32,6 +34,7 @@ class AlertForm:
     interval: str = "month"
     amount: str = ""
     percent: str = ""
+    days: str = ""
     mail: str = ""
     webhook: str = ""
     chat: str = ""
@@ -43,6 +46,8 @@ class AlertForm:
 
     def wanted(self) -> NewAlert:
         """Return the alert to create. Raises InvalidValue."""
+        if self.scope == RELAYS:
+            return NewAlert(ScopeRef("organization", ""), "relays", "lifetime", self._days(), self._channels())
         unit: AlertUnit = next((unit for unit in UNITS if unit == self.unit), "micros")
         scope: Scope = next((scope for scope in SCOPES if scope == self.scope), "organization")
         interval: Interval = next((each for each in COUNTED if each == self.interval), "month")
@@ -64,6 +69,12 @@ class AlertForm:
             return int(self.percent.removesuffix("%"))
         except ValueError:
             raise InvalidValue(_("Write the percentage like 80."), param="percent") from None
+
+    def _days(self) -> int:
+        try:
+            return int(self.days or 0)
+        except ValueError:
+            raise InvalidValue(_("Write the number of days like 3."), param="days") from None
 
     def _channels(self) -> tuple[Channel, ...]:
         recipients = _listed(self.mail)

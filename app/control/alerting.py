@@ -55,7 +55,7 @@ class Alerting:
         now_ms = await self.database.now_ms()
         recent = _day_before(local_day(now_ms, self.zone))
         async with self.database.read() as connection:
-            alerts = await store.all_alerts(connection)
+            alerts = [alert for alert in await store.all_alerts(connection) if alert.unit != "relays"]
             if not alerts:
                 return 0
             starts = {alert.id: alert.interval_start(now_ms, self.zone) for alert in alerts}

@@ -30,6 +30,7 @@ CHANNELS_MAX = 10
 RECIPIENTS_MAX = 50
 PREFIX_CHARS_MAX = 64
 FIRINGS_SHOWN = 20
+BALANCE_DAYS_MAX = 365
 _LOCAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 """Pattern of a local mailbox, which the mail server of this installation knows. OpenAI's API takes any text."""
 
@@ -37,7 +38,8 @@ _LOCAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 @dataclass(frozen=True, slots=True)
 class NewAlert:
     """Alert to create: at a `threshold` in `unit` (micros are whole hundredths of the currency), or without one at a `percent` of
-    the limit of the same scope, model, unit and interval. A webhook without a secret gets one."""
+    the limit of the same scope, model, unit and interval. Of relays the threshold is the days that each balance must last, 0 where
+    none is watched, and the interval is lifetime. A webhook without a secret gets one."""
 
     where: ScopeRef
     unit: AlertUnit
@@ -71,7 +73,11 @@ class AlertFilter:
 async def create_alert(database: Database, notifier: Notifier, wanted: NewAlert) -> Alert:
     """Create an alert. It fires at once where the threshold is already reached. Raises InvalidValue, also where there is no limit
     to take a percent of; NotFound for its scope."""
+    if wanted.unit == "relays":
+        wanted = replace(wanted, interval="lifetime")
     _check_amount(wanted.unit, wanted.interval, wanted.threshold, wanted.percent)
+    if wanted.unit == "relays" and (wanted.where.scope != "organization" or wanted.model is not None):
+        raise InvalidValue("An alert on relays is of the organization, and of all models.", param="scope")
     channels = await _checked(notifier, wanted.channels, ())
     now_ms = await database.now_ms()
     async with database.write() as connection:
@@ -176,6 +182,7 @@ def _with_limit(alert: Alert) -> Alert:
     """Return the alert. Raises InvalidValue without the limit that its percent is taken of."""
     if alert.threshold is not None:
         return alert
+    assert alert.unit != "relays", "it takes no percent"
     limit = Limit(0, alert.scope, alert.scope_id, alert.owner, alert.model, alert.unit, alert.interval, 0)
     cure = "Set it with `imagegate limits set`, or say at how much instead."
     message = f"There is no {limit.label} to take {alert.percent}% of. {cure}"
@@ -183,6 +190,9 @@ def _with_limit(alert: Alert) -> Alert:
 
 
 def _check_amount(unit: AlertUnit, interval: Interval, threshold: int | None, percent: int | None) -> None:
+    if unit == "relays":
+        _check_days(interval, threshold, percent)
+        return
     if interval not in COUNTED:
         raise InvalidValue(f"An alert is per {', '.join(COUNTED)}; not per {interval}.", param="interval")
     if percent is not None:
@@ -194,6 +204,14 @@ def _check_amount(unit: AlertUnit, interval: Interval, threshold: int | None, pe
     if not 0 <= threshold <= most or (unit == "micros" and threshold % HUNDREDTH_MICROS):
         text = f"{decimal_text(most)}, in whole hundredths" if unit == "micros" else str(most)
         raise InvalidValue(f"The threshold goes from 0 (told with the first use) to {text}.", param="threshold_amount")
+
+
+def _check_days(interval: Interval, days: int | None, percent: int | None) -> None:
+    if percent is not None or interval != "lifetime":
+        raise InvalidValue("An alert on relays has no percent, and no interval but lifetime.", param="unit")
+    if days is None or not 0 <= days <= BALANCE_DAYS_MAX:
+        message = f"The days that a balance must last go from 0 (no balance is watched) to {BALANCE_DAYS_MAX}."
+        raise InvalidValue(message, param="threshold")
 
 
 async def _checked(notifier: Notifier, channels: Sequence[Channel], before: Sequence[Channel]) -> tuple[Channel, ...]:

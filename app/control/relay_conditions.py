@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from app.core.relays import Relay
 from app.errors import ConfigurationError, StoreUnavailable, UpstreamMisconfigured
 from app.store.control_data import ControlData
 from app.upstream.breaker import BreakerState
@@ -19,6 +20,8 @@ class RelayCondition:
     code: str | None
     retry_in_s: int | None
     in_flight: int
+    good_s_ago: float | None
+    """Seconds since a request ended there with images; null where none has in this process."""
 
     @property
     def problem(self) -> str | None:
@@ -35,8 +38,13 @@ class RelayConditions:
 
     pool: RelayPool
     control_data: ControlData
-    _in_use: frozenset[str] | None = field(default=None, init=False)
+    _in_use: dict[str, Relay] | None = field(default=None, init=False)
     _unusable: frozenset[str] = field(default=frozenset(), init=False)
+
+    @property
+    def in_use(self) -> list[Relay]:
+        """Relays in use at the last reading."""
+        return list((self._in_use or {}).values())
 
     async def read(self) -> list[RelayCondition]:
         """List the conditions of the relays that the database has in use; of those last seen while it does not answer."""
@@ -48,7 +56,7 @@ class RelayConditions:
                     self.pool.client(relay)  # One whose key was replaced begins anew.
                 except ConfigurationError:
                     unusable.add(relay.name)
-            self._in_use, self._unusable = frozenset(relay.name for relay in relays), frozenset(unusable)
+            self._in_use, self._unusable = {relay.name: relay for relay in relays}, frozenset(unusable)
         return self.last()
 
     def last(self) -> list[RelayCondition]:
@@ -60,9 +68,10 @@ class RelayConditions:
                 status.code,
                 status.retry_in_s if status.breaker == "open" else None,
                 status.in_flight,
+                None if status.good_s_ago is None else round(status.good_s_ago, 1),
             )
             for status in self.pool.statuses()
             if (self._in_use is None or status.name in self._in_use) and status.name not in self._unusable
         ]
         code = UpstreamMisconfigured.code
-        return found + [RelayCondition(name, "open", code, None, 0) for name in sorted(self._unusable)]
+        return found + [RelayCondition(name, "open", code, None, 0, None) for name in sorted(self._unusable)]

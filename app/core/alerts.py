@@ -8,8 +8,10 @@ from zoneinfo import ZoneInfo
 from app.core.intervals import Interval, bounds_ms, iso, local_day
 from app.core.limits import Scope
 from app.core.money import decimal_text
+from app.core.relay_alerts import RelayTrouble, relay_title, trouble_document, trouble_text, trouble_title
 
-AlertUnit = Literal["micros", "images", "requests"]
+AlertUnit = Literal["micros", "images", "requests", "relays"]
+"""What an alert watches: usage in one of three units, or the relays."""
 ChannelType = Literal["email", "webhook", "chat"]
 
 
@@ -49,7 +51,10 @@ class Alert:
     the project, user or key.
 
     With a `percent` the threshold is that part of the limit of the same scope, model, unit and interval, and None without such a
-    limit: then the alert does not fire."""
+    limit: then the alert does not fire.
+
+    With the unit `relays` it tells of troubles of any relay, and `threshold` is the number of days that the balance of each must
+    last; 0: no balance is watched."""
 
     id: str
     scope: Scope
@@ -117,6 +122,8 @@ class Firing:
     threshold: int
     used: int
     fired_at_ms: int
+    trouble: RelayTrouble | None = None
+    """Set for an alert on relays; then `used` is 1 for the begin of the trouble and 0 for its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +138,24 @@ class Message:
 
 def message(delivery_id: str, firing: Firing, currency: str, zone: ZoneInfo) -> Message:
     """Make the message about a firing: a text for people and a document for programs."""
-    alert = firing.alert
+    alert, trouble = firing.alert, firing.trouble
+    if trouble is not None:
+        is_over = firing.used == 0
+        title = trouble_title(trouble, is_over=is_over)
+        text = f"{title}.\n\n{trouble_text(trouble, currency, zone, is_over=is_over)}"
+        data = _data(alert, trouble.balance_days, currency) | {"firing_id": firing.id, "title": title}
+        data["relay"] = trouble_document(trouble, is_over=is_over)
+        return Message(delivery_id, title, text, _document("alert.fired", firing.fired_at_ms, zone, data))
     title = _title(alert, firing.threshold, currency)
     since = f" since {iso(firing.starts_at_ms, zone)}" if firing.starts_at_ms else ""
     text = f"{title}.\n\nUsed{since}: {_amount_text(firing.used, alert, currency)}.\nNoticed at {iso(firing.fired_at_ms, zone)}.\n"
-    return Message(delivery_id, title, text, _document(firing, currency, zone, title))
+    data = _data(alert, firing.threshold, currency) | {
+        "firing_id": firing.id,
+        "title": title,
+        "interval_starts_at": firing.starts_at_ms // 1000 if firing.starts_at_ms else None,
+        "used": _plain_amount(firing.used, alert),
+    }
+    return Message(delivery_id, title, text, _document("alert.fired", firing.fired_at_ms, zone, data))
 
 
 _WHEN = {"day": "today", "week": "this week", "month": "this month", "lifetime": "in all"}
@@ -150,10 +170,12 @@ def sample_message(message_id: str, alert: Alert, at_ms: int, currency: str, zon
         f"When the alert fires, its message says: {sample}.\n"
     )
     data = _data(alert, alert.threshold or 0, currency) | {"title": title}
-    return Message(message_id, title, text, {"type": "alert.test", "timestamp": iso(at_ms, zone), "data": data})
+    return Message(message_id, title, text, _document("alert.test", at_ms, zone, data))
 
 
 def _title(alert: Alert, threshold: int, currency: str) -> str:
+    if alert.unit == "relays":
+        return relay_title(threshold)
     unit = {"micros": "spend", "images": "images", "requests": "requests"}[alert.unit]
     scope = "the organization" if alert.scope == "organization" else f"{alert.scope} {alert.owner or alert.scope_id}"
     for_model = f" of {alert.model}" if alert.model else ""
@@ -163,14 +185,8 @@ def _title(alert: Alert, threshold: int, currency: str) -> str:
     return f"{unit.capitalize()}{for_model} by {scope} {_WHEN[alert.interval]} reached {amount}{percent}"
 
 
-def _document(firing: Firing, currency: str, zone: ZoneInfo, title: str) -> dict[str, Any]:
-    data = _data(firing.alert, firing.threshold, currency) | {
-        "firing_id": firing.id,
-        "title": title,
-        "interval_starts_at": firing.starts_at_ms // 1000 if firing.starts_at_ms else None,
-        "used": _plain_amount(firing.used, firing.alert),
-    }
-    return {"type": "alert.fired", "timestamp": iso(firing.fired_at_ms, zone), "data": data}
+def _document(type: str, at_ms: int, zone: ZoneInfo, data: dict[str, Any]) -> dict[str, Any]:
+    return {"type": type, "timestamp": iso(at_ms, zone), "data": data}
 
 
 def _data(alert: Alert, threshold: int, currency: str) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.alerts import Alert, Channel, Firing
 from app.core.ids import new_id
+from app.core.relay_alerts import RelayTrouble
 from app.store.alerts import ALERT_COLUMNS, ALERTS, THRESHOLD, alert_of
 from app.store.engine import insert
-from app.store.tables import alerts, deliveries, firings
+from app.store.relay_troubles import IS_TROUBLE, TROUBLE_COLUMNS, TroubleNews, trouble_of
+from app.store.tables import alerts, deliveries, firings, relay_troubles
 
 DeliveryState = Literal["pending", "delivered", "failed", "dropped"]
 
@@ -51,6 +53,8 @@ class FiringRecord:
     used: int
     fired_at_ms: int
     deliveries: tuple[Delivery, ...]
+    trouble: RelayTrouble | None = None
+    """Trouble that an alert on relays told of; then `threshold` is its id, and `used` 1 for its begin, 0 for its end."""
 
 
 async def fire(connection: AsyncConnection, alert: Alert, starts_at_ms: int, used: int, now_ms: int) -> str | None:
@@ -68,9 +72,26 @@ async def fire(connection: AsyncConnection, alert: Alert, starts_at_ms: int, use
     statement = insert(connection, firings).from_select(columns, values).on_conflict_do_nothing()
     if (await connection.execute(statement)).rowcount != 1:
         return None
+    await _deliver(connection, alert, firing_id, now_ms)
+    return firing_id
+
+
+async def fire_news(connection: AsyncConnection, news: TroubleNews, now_ms: int) -> str | None:
+    """Record that an alert tells of the begin or the end of a trouble, with a message for each channel, and return the id of the
+    firing. None when it was recorded before."""
+    firing_id, trouble = new_id("firing_"), news.trouble
+    at_ms = trouble.ended_at_ms if news.is_over else trouble.began_at_ms
+    values = {"id": firing_id, "alert_id": news.alert.id, "starts_at_ms": at_ms, "threshold": trouble.id}
+    statement = insert(connection, firings).values(**values, used=int(not news.is_over), fired_at_ms=now_ms)
+    if (await connection.execute(statement.on_conflict_do_nothing())).rowcount != 1:
+        return None
+    await _deliver(connection, news.alert, firing_id, now_ms)
+    return firing_id
+
+
+async def _deliver(connection: AsyncConnection, alert: Alert, firing_id: str, now_ms: int) -> None:
     rows = [_new_delivery(firing_id, channel, now_ms) for channel in alert.channels]
     await connection.execute(sa.insert(deliveries), rows)
-    return firing_id
 
 
 async def any_due(connection: AsyncConnection, now_ms: int) -> bool:
@@ -113,7 +134,7 @@ async def postpone(connection: AsyncConnection, claim: Claim, error: str, due_at
 
 async def firings_of(connection: AsyncConnection, alert_id: str, limit: int) -> list[FiringRecord]:
     """List the firings of an alert, newest first, with the state of their messages."""
-    select = sa.select(firings).where(firings.c.alert_id == alert_id)
+    select = _FIRINGS.where(firings.c.alert_id == alert_id)
     newest = select.order_by(firings.c.fired_at_ms.desc(), firings.c.id.desc()).limit(limit)
     return await _records(connection, newest)
 
@@ -122,7 +143,7 @@ async def last_firings(connection: AsyncConnection, alert_ids: Sequence[str]) ->
     """Return the last firing of each alert that has fired, by the alert's id, with the state of its messages."""
     its = firings.c.alert_id.in_(alert_ids)
     latest = sa.select(firings.c.alert_id, sa.func.max(firings.c.fired_at_ms)).where(its).group_by(firings.c.alert_id)
-    select = sa.select(firings).where(sa.tuple_(firings.c.alert_id, firings.c.fired_at_ms).in_(latest))
+    select = _FIRINGS.where(sa.tuple_(firings.c.alert_id, firings.c.fired_at_ms).in_(latest))
     found = await _records(connection, select.order_by(firings.c.id))
     return {record.alert_id: record for record in found}
 
@@ -136,6 +157,7 @@ async def _records(connection: AsyncConnection, select: sa.Select[Any]) -> list[
         FiringRecord(
             **{name: row[name] for name in names},
             deliveries=tuple(_delivery(each) for each in rows if each["firing_id"] == row["id"]),
+            trouble=None if row["trouble_id"] is None else trouble_of(row),
         )
         for row in found
     ]
@@ -149,16 +171,23 @@ _DUE: sa.Select[Any] = (
         *firings.c["starts_at_ms", "used", "fired_at_ms"],
         firings.c.threshold.label("fired_threshold"),
         *ALERT_COLUMNS,
+        *TROUBLE_COLUMNS,
     )
     .select_from(deliveries.join(firings, firings.c.id == deliveries.c.firing_id))
     .join(ALERTS, alerts.c.id == firings.c.alert_id)
+    .outerjoin(relay_troubles, IS_TROUBLE)
+)
+_FIRINGS: sa.Select[Any] = (
+    sa.select(*firings.c, *TROUBLE_COLUMNS)
+    .join_from(firings, alerts, alerts.c.id == firings.c.alert_id)
+    .outerjoin(relay_troubles, IS_TROUBLE)
 )
 
 
 def _claim(row: sa.RowMapping, attempts: int, due_at_ms: int) -> Claim:
-    firing = Firing(
-        row["firing_id"], alert_of(row), row["starts_at_ms"], row["fired_threshold"], row["used"], row["fired_at_ms"]
-    )
+    times = row["starts_at_ms"], row["fired_threshold"], row["used"], row["fired_at_ms"]
+    trouble = None if row["trouble_id"] is None else trouble_of(row)
+    firing = Firing(row["firing_id"], alert_of(row), *times, trouble)
     return Claim(row["delivery_id"], firing, Channel.from_json(row["channel"]), attempts, due_at_ms)
 
 

@@ -31,6 +31,8 @@ class Line:
     in_flight: int = 0
     usual_s: dict[str, float] = field(default_factory=dict)
     """Time that answers with images took lately, by model."""
+    good_at_s: float | None = None
+    """Monotonic time of the last of them."""
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(self._log_change, self.pause_s)
@@ -80,6 +82,7 @@ class Lease:
         if self._timer is not None:
             self._timer.cancel()
         if signal == "good":
+            self.line.good_at_s = time.monotonic()
             took_s, usual_s = time.monotonic() - self._started_s, self.line.usual_s.get(self.model)
             self.line.usual_s[self.model] = took_s if usual_s is None else usual_s * 0.8 + took_s * 0.2
         if not (self._is_slow and signal == "costly"):  # It was told when it became slow.

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class RelayStatus:
     code: str | None
     retry_in_s: int
     in_flight: int
+    good_s_ago: float | None
+    """Time since the last answer with images; None before the first one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -81,7 +84,14 @@ class RelayPool:
     def statuses(self) -> list[RelayStatus]:
         """List the state of each relay that this process has used."""
         return [
-            RelayStatus(name, line.breaker.state, line.breaker.code, round(line.breaker.wait_s), line.in_flight)
+            RelayStatus(
+                name,
+                line.breaker.state,
+                line.breaker.code,
+                round(line.breaker.wait_s),
+                line.in_flight,
+                None if line.good_at_s is None else time.monotonic() - line.good_at_s,
+            )
             for name, line in self._lines.items()
         ]
 

@@ -26,12 +26,15 @@ ScopeFilter = Annotated[Scope | None, Query(description="Only those of such scop
 @router.post("")
 async def create_alert(caller: AdminWriter, body: Annotated[AlertCreate, Depends(JsonBody(AlertCreate))]) -> AlertOut:
     """Send a message to these channels when the threshold is reached: once for each interval and threshold, at once where it is
-    reached already. Only this answer has the secret of a webhook."""
+    reached already. With the unit `relays`: when a relay is paused, its balance lasts for fewer days than the threshold, or that is
+    over, once each time. Only this answer has the secret of a webhook."""
     gateway = caller.gateway
     if body.currency is not None:
         check_currency(body.currency, gateway.currency)
     unit: AlertUnit = "micros" if body.unit == "spend" else body.unit
     threshold = _threshold(unit, body)
+    if unit == "relays" and threshold is None and body.percent is None:
+        threshold = 0
     if threshold is None and body.percent is None:
         raise MissingParameter("threshold: Field required.", param="threshold")
     channels = tuple(channel.channel() for channel in body.notification_channels)

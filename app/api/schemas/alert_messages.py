@@ -17,6 +17,8 @@ _FIRING = {
     "threshold": 100,
     "used": 104,
     "fired_at": 1795240100,
+    "relay": None,
+    "code": None,
     "deliveries": [
         {
             "id": "msg_5v8q2x7m1c4b9z6l0p2d0k3n",
@@ -64,7 +66,8 @@ class DeliveryOut(AnswerModel):
 
 
 class FiringOut(AnswerModel, json_schema_extra={"example": _FIRING}):
-    """Firing of an alert; `threshold` and `used` in the alert's unit."""
+    """Firing of an alert; `threshold` and `used` in the alert's unit. Of an alert on relays `threshold` is the days that a balance
+    must last, 0 where the relay is paused; `used` is 1 when that began and 0 when it was over."""
 
     object: Literal["alert.firing"] = "alert.firing"
     id: str
@@ -72,14 +75,23 @@ class FiringOut(AnswerModel, json_schema_extra={"example": _FIRING}):
     threshold: int
     used: int
     fired_at: int
+    relay: str | None = Field(description="Name of the relay, of an alert on relays.")
+    code: str | None = Field(description="Error code for which that relay is paused.")
     deliveries: list[DeliveryOut]
 
     @classmethod
     def of(cls, firing: FiringRecord) -> Self:
         """Make the answer from a stored firing."""
         deliveries = [DeliveryOut.of(each) for each in firing.deliveries]
-        starts_at = seconds(firing.starts_at_ms) or None
-        return cls.from_record(firing, interval_starts_at=starts_at, deliveries=deliveries)
+        starts_at, trouble = seconds(firing.starts_at_ms) or None, firing.trouble
+        return cls.from_record(
+            firing,
+            interval_starts_at=starts_at,
+            threshold=trouble.balance_days if trouble else firing.threshold,
+            relay=trouble and trouble.relay,
+            code=trouble and trouble.code,
+            deliveries=deliveries,
+        )
 
 
 class ChannelTestOut(AnswerModel):

@@ -65,7 +65,10 @@ class AlertOut(AnswerModel, json_schema_extra={"example": _ALERT}):
     scope_id: str | None = Field(description="Null for the organization.")
     scope_name: str | None
     model: str | None = Field(description="Null: any model.")
-    unit: AlertUnit = Field(description="Unit of `threshold`: micros (of the book's currency), images, requests.")
+    unit: AlertUnit = Field(
+        description="Unit of `threshold`: micros (of the book's currency), images, requests. `relays`: it tells of relays that are "
+        "paused and well again, and the threshold is the days that the balance of each must last, 0: no balance is watched."
+    )
     interval: Interval
     threshold: int | None = Field(description="Null while the limit is not set that `percent` is taken of.")
     percent: int | None = Field(
@@ -183,13 +186,16 @@ class AlertCreate(
         }
     },
 ):
-    """Alert to create. The older `threshold_amount` and unit `spend` count money in hundredths."""
+    """Alert to create. The older `threshold_amount` and unit `spend` count money in hundredths. One on `relays` tells when one of
+    them is paused or well again; it is of the organization, and a `threshold` adds their balances."""
 
     scope: Scope = "organization"
     scope_id: Annotated[str, Field(max_length=200)] | None = None
-    unit: Literal["micros", "images", "requests", "spend"] = "spend"
+    unit: Literal["micros", "images", "requests", "relays", "spend"] = "spend"
     interval: Counted = "month"
-    threshold: int | None = Field(None, description="In the unit; of money in micros and whole hundredths.")
+    threshold: int | None = Field(
+        None, description="In the unit; of money in micros and whole hundredths; of relays days."
+    )
     threshold_amount: int | None = Field(None, description="Older form of `threshold`: money in hundredths.")
     percent: int | None = Field(
         None, description="In place of a threshold: of the limit of this scope, model, unit and interval, 1 to 100."

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from app.api.schemas.alert_messages import AlertTestOut, FiringOut
 from app.api.schemas.alerts import AlertOut
-from app.console.alert_form import SCOPES, UNITS, AlertForm
+from app.console.alert_form import RELAYS, SCOPES, UNITS, AlertForm
 from app.console.visit import Visit, signed_in
 from app.control import alerts, models
 from app.control.alert_tests import send_test
@@ -105,7 +105,7 @@ async def _form_page(visit: Visit, form: AlertForm, error: GatewayError | None =
         secret=bool(form.chat),
         form=form,
         error=error,
-        scopes=SCOPES,
+        scopes=(*SCOPES, RELAYS),
         units=UNITS,
         has_mail=_has_mail(visit),
         intervals=COUNTED,

@@ -47,7 +47,13 @@ from app.store.tables.people import (
     users,
 )
 from app.store.tables.pictures import pictures
-from app.store.tables.relays import refused_dispatches, relays
+from app.store.tables.relays import (
+    is_open_trouble,
+    refused_dispatches,
+    relay_readings,
+    relay_troubles,
+    relays,
+)
 from app.store.tables.reports import (
     charges,
     corrections,

@@ -36,7 +36,11 @@ firings = Table(
     Column("fired_at_ms", BigInteger, nullable=False),
     UniqueConstraint("alert_id", "starts_at_ms", "threshold"),
 )
-"""Firings of alerts. The unique key lets an alert fire once for each interval and threshold, whichever replica is first."""
+"""Firings of alerts. The unique key lets an alert fire once for each interval and threshold, whichever replica is first.
+
+Of an alert on relays (unit `relays`; its threshold is days of balance) `threshold` is the id of the trouble, `starts_at_ms` the
+instant at which it began or ended, and `used` is 1 for its begin, 0 for its end.
+"""
 
 deliveries = Table(
     "deliveries",
