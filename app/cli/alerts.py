@@ -98,9 +98,7 @@ async def create(
     is_on_relays = relays or balance_days is not None
     scope = {} if is_on_relays else required_scope(chosen_scope(organization, project, user, key))
     if is_on_relays:
-        if not relays or any([project, user, key, model, at, of, per, *amounts.values()]):
-            raise InvalidValue(ONLY_RELAYS)
-        when: dict[str, Any] = {"unit": "relays", "threshold": balance_days or 0}
+        when = _of_relays(relays, balance_days, [project, user, key, model, at, of, per, *amounts.values()])
     elif at is None:
         unit, threshold = _threshold(amounts)
         when = {"unit": unit, "interval": per or Per.month, "threshold": threshold}
@@ -174,6 +172,12 @@ async def history(ctx: ApiContext, alert_id: Annotated[str, typer.Argument(metav
                 ctx.target.flags,
             )
         )
+
+
+def _of_relays(relays: bool, balance_days: int | None, others: list[Any]) -> dict[str, Any]:
+    if not relays or any(others):
+        raise InvalidValue(ONLY_RELAYS)
+    return {"unit": "relays", "threshold": balance_days or 0}
 
 
 async def _percent(

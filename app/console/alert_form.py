@@ -25,7 +25,8 @@ _CHANNELS_MAX = 20
 @dataclass(frozen=True, slots=True)
 class AlertForm:
     """Fields of the form as they were sent. `scope` may be RELAYS, to which alone `days` belongs. `of` is empty for the
-    organization; `amount` or `percent` is empty; `mail` holds recipients, `webhook` and `chat` addresses, several by comma or line."""
+    organization; `amount` or `percent` is empty; `mail` holds recipients, `webhook` and `chat` addresses, several by
+    comma or line."""
 
     scope: str = "organization"
     of: str = ""

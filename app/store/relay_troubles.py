@@ -80,7 +80,7 @@ async def untold_news(connection: AsyncConnection, now_ms: int, silent_ms: int) 
     begin they told."""
     its = sa.and_(firings.c.alert_id == alerts.c.id, firings.c.threshold == relay_troubles.c.id)
     told_begin, told_end = (sa.exists().where(its, firings.c.used == is_begin) for is_begin in (1, 0))
-    begun = sa.and_(is_open_trouble, relay_troubles.c.seen_at_ms > now_ms - silent_ms, ~told_begin)
+    begun = sa.and_(is_open_trouble, relay_troubles.c.seen_at_ms >= now_ms - silent_ms, ~told_begin)
     ended = sa.and_(relay_troubles.c.ended_at_ms > now_ms - LATE_MS, told_begin, ~told_end)
     watched = sa.or_(relay_troubles.c.balance_days == 0, relay_troubles.c.balance_days == alerts.c.threshold)
     select = sa.select(*ALERT_COLUMNS, *TROUBLE_COLUMNS).select_from(ALERTS.join(relay_troubles, watched))

@@ -76,13 +76,14 @@ async def test_a_relay_that_refuses_is_told_beside_the_one_that_served(watched: 
     assert [(await watched.buy()).status_code for _ in range(2)] == [200, 200]
 
     assert (before["status"], before["checks"]["relays"]) == ("ready", "ok")
-    idle = {"code": None, "retry_in_s": None, "in_flight": 0}
+    idle = {"code": None, "retry_in_s": None, "in_flight": 0, "good_s_ago": None}
     assert before["relays"] == [{"name": "default", "state": "closed", **idle}]
     answer = await watched.http.get("/readyz")
     ready = answer.json()
     [default, refusing] = sorted(ready["relays"], key=lambda each: str(each["name"]), reverse=True)
     assert (answer.status_code, ready["status"], ready["relay_queue"]) == (200, "degraded", 0)
-    assert default == {"name": "default", "state": "closed", **idle}
+    assert default == {**idle, "name": "default", "state": "closed", "good_s_ago": default["good_s_ago"]}
+    assert default["good_s_ago"] >= 0
     assert refusing == {**idle, "name": "b", "state": "open", "code": "upstream_misconfigured"} | {
         "retry_in_s": refusing["retry_in_s"]
     }

@@ -48,7 +48,9 @@ _READY = {
     },
     "chores": {"heartbeat": {"succeeded_s_ago": 4.2, "error": None}},
     "last_backup_s_ago": 36_000,
-    "relays": [{"name": "default", "state": "closed", "code": None, "retry_in_s": None, "in_flight": 3}],
+    "relays": [
+        {"name": "default", "state": "closed", "code": None, "retry_in_s": None, "in_flight": 3, "good_s_ago": 0.4}
+    ],
     "relay_queue": 0,
     "sandbox": False,
 }
