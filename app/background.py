@@ -10,8 +10,8 @@ from app.chores import Chore, Chores, Turn, WhenFit
 from app.control.alerting import Alerting
 from app.control.limit_raises import end_raises
 from app.control.reconciler import Reconciler
-from app.control.relays import forget_removed_keys
 from app.control.relay_alerting import RelayAlerting
+from app.control.relays import forget_removed_keys
 from app.control.schema_gate import SchemaGate
 from app.errors import ConfigurationError, GatewayError
 from app.images.recovery import Heartbeat, Recovery
