@@ -46,6 +46,13 @@ class Desk:
     async def open(self, path: str) -> None:
         await self.page.goto(f"{self.url}/console{path}")
 
+    async def go(self, path: str) -> None:
+        """Follow an entry of the navigation. On phones the rare ones are under *More*."""
+        entry = self.page.locator(f"nav.side a[href$='{path}']").filter(visible=True)
+        if not await entry.count():
+            await self.page.click("nav.side summary")
+        await entry.click()
+
     async def fill(self, **fields: str) -> None:
         for name, value in fields.items():
             await self.page.fill(f"main [name={name}]", value)

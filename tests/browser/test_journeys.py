@@ -61,7 +61,7 @@ async def test_a_member_is_invited_makes_a_key_and_revokes_it(
         await desk.check()
         assert desk.page.url.endswith("/console/create")
 
-        await desk.page.click("nav a[href$='/keys']")
+        await desk.go("/keys")
         await desk.check()
         await desk.page.click("main a[href$='/keys/new'] >> nth=0")
         await desk.check()
@@ -83,7 +83,7 @@ async def test_a_member_is_invited_makes_a_key_and_revokes_it(
 async def test_an_owner_rotates_a_key_that_leaked_and_follows_the_money(browser: Browser, house: House) -> None:
     async with desk_of(browser, house.running.url) as desk:
         await sign_in(desk, "olga", ENGLISH)
-        await desk.page.click("nav a[href$='/usage']")
+        await desk.go("/usage")
         await desk.page.select_option("[name=and]", "user")
         await desk.page.wait_for_url("**/usage?*and=user*")  # Swapped, and the address follows.
         await desk.check()
@@ -113,7 +113,7 @@ async def test_a_member_finds_a_picture_hands_out_a_link_and_deletes_another(
     ids = await house.buy("mia", "harbour", n=3)
     async with desk_of(browser, house.running.url, locale=locale, scheme=scheme, width=width) as desk:
         await sign_in(desk, "mia", words)
-        await desk.page.click("nav a[href$='/pictures']")
+        await desk.go("/pictures")
         await desk.page.wait_for_load_state("networkidle")
         await desk.check()
         await desk.page.check("input[name=id] >> nth=0")

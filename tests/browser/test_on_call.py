@@ -37,7 +37,7 @@ async def test_whoever_is_on_call_sees_that_the_relay_refuses_our_key_and_what_t
     relay.sandbox.options = replace(relay.sandbox.options, key="sk-another")
     async with desk_of(browser, house.running.url, locale=locale, scheme=scheme, width=width) as desk:
         await sign_in(desk, "rita", CHINESE if language == "zh" else ENGLISH)
-        await desk.page.click("nav a[href$='/relays']")
+        await desk.go("/relays")
         await desk.page.wait_for_selector(".note.bad .verdict")
         assert await desk.page.inner_text(".verdict") == REFUSED[language]
         assert "IMAGEGATE_UPSTREAM_API_KEY" in await desk.page.inner_text(".note.bad")

@@ -22,7 +22,7 @@ CHINESE = {"preview": "预览", "invite": "邀请这些人", "set": "设置限�
 
 async def invite_a_list(desk: Desk, words: dict[str, str]) -> list[str]:
     """Invite the list; returns its links."""
-    await desk.page.click("nav a[href$='/people']")
+    await desk.go("/people")
     await desk.check()
     await desk.page.click("a[href$='/people/list']")
     await desk.page.fill("#people", LIST)

@@ -30,7 +30,7 @@ async def test_an_owner_finds_out_why_somebody_was_refused(
         await sign_in(desk, "olga", words)
         assert desk.page.url.endswith("/console/overview")
         await desk.check()
-        await desk.page.click("nav a[href$='/requests']")
+        await desk.go("/requests")
         await desk.check()
         await desk.page.fill("main [name=person]", "max")
         await desk.page.press("main [name=person]", "Enter")

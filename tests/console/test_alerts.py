@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from app.control.invitations import accept_invitation, invite
 from app.sandbox import RunningSandbox
-from tests.console.conftest import House, open_house
+from tests.console.conftest import PASSWORD, House, open_house
+from tests.gateways import running_gateway
+from tests.money.books import opened
 from tests.receivers import mail_server, webhook_receiver
 
 
@@ -21,6 +24,15 @@ async def test_a_channel_that_cannot_deliver_is_said_when_it_is_made(house: Hous
     refused = await house.post("/alerts", "olga", amount="5", webhook="http://127.0.0.1:9/hook")
     assert refused.status_code == 400 and "This channel cannot deliver:" in refused.text
     assert 'value="http://127.0.0.1:9/hook"' in refused.text
+
+
+async def test_the_form_says_where_no_mail_can_be_sent(tmp_path: Path, relay: RunningSandbox) -> None:
+    async with running_gateway(tmp_path, relay.base_url, smtp_host=None) as running, opened(running.url) as client:
+        invitation = await invite(running.database, "olga@example.com", "owner")
+        session = await accept_invitation(running.database, invitation.token, PASSWORD, "")
+        form = (await client.get("/console/alerts/new", headers={"Cookie": f"imagegate={session.token}"})).text
+
+    assert re.search(r'name="mail" value=""[^>]* disabled', form) and "IMAGEGATE_SMTP_HOST" in form
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,10 @@ async def test_owners_and_readers_see_that_private_pictures_are_there_and_not_wh
     [id] = await house.buy("mia", "a secret campaign")
 
     for who in ("rita", "olga"):
-        grid, page = await house.get("/pictures?of=all", who), await house.get(f"/pictures/{id}", who)
+        grid, page = await house.get("/pictures?of=all", who), await house.get(f"/pictures/{id}?of=all", who)
         assert f"/pictures/{id}" in grid.text and "secret" not in grid.text + page.text
+        assert "1 private picture<" in grid.text and '<details class="private">' in grid.text
+        assert '<details class="private" open>' in page.text  # The one that is shown beside the grid.
         assert "1.00 CNY" in page.text and "mia" in page.text
         assert f"/pictures/{id}" not in (await house.get("/pictures?of=all&q=secret", who)).text
         assert (await house.get(f"/pictures/{id}/thumbnail", who)).status_code == 403
