@@ -1,4 +1,5 @@
-# Any Debian with Python 3.11 or newer and its venv: `python3 dev.py container` builds on one of its own.
+# Any Debian with Python 3.11 or newer and its venv: `python3 dev.py container` builds on one of its own. Its release decides the
+# version of pg_dump, which must not be older than the server's: Debian 13 has 17, as docker-compose.yml, Debian 12 has 15.
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
@@ -18,6 +19,11 @@ COPY migrations ./migrations
 COPY app ./app
 RUN "$VIRTUAL_ENV/bin/pip" install --no-deps --no-build-isolation .
 
+# `imagegate backup` and `restore` on PostgreSQL: these two programs only, as the package brings Perl.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends postgresql-client \
+    && cp /usr/lib/postgresql/*/bin/pg_dump /usr/lib/postgresql/*/bin/pg_restore "$VIRTUAL_ENV/bin/"
+
 
 FROM ${BASE}
 
@@ -30,6 +36,10 @@ ENV PATH=/opt/imagegate/bin:$PATH \
 # The number is fixed so that a shared volume belongs to the same user in every container.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin imagegate \
     && install --directory --owner=imagegate --mode=0700 /data
+# What they load.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends libpq5 liblz4-1 libzstd1 zlib1g \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt
 COPY --from=build /opt/imagegate /opt/imagegate
 
 USER 10001:10001

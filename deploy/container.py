@@ -7,6 +7,7 @@ and started again, and the picture found.
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -43,7 +44,7 @@ mount -t proc proc "$ROOT/proc"
 mount --rbind /dev "$ROOT/dev"
 mount -o remount,bind,ro "$ROOT"
 exec chroot "$ROOT" /usr/bin/setpriv --reuid UID --regid UID --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \\
-    /usr/bin/env PATH=/opt/imagegate/bin:/usr/bin:/bin imagegate "$@"
+    /usr/bin/env PATH=/opt/imagegate/bin:/usr/bin:/bin "$@"
 """.replace("UID", UID)
 """Entry into the image: read-only but for /data and /tmp, as the compose file has it."""
 
@@ -105,17 +106,21 @@ class Container:
         os.chown(data, int(UID), int(UID))
 
     async def start(self, *words: str) -> asyncio.subprocess.Process:
-        """Start `imagegate` with these words in it."""
+        """Start a program in it."""
         environment = {**self._settings, "ROOT": self._root, "DATA": str(self._data), "PATH": os.environ["PATH"]}
         entry = ("unshare", "--mount", "sh", "-c", ENTER, "sh", *words)
         return await asyncio.create_subprocess_exec(*entry, env=environment, stdout=subprocess.PIPE)
 
     async def call(self, *words: str) -> str:
-        """Run a command in it and return what it printed."""
+        """Run `imagegate` with these words in it and return what it printed."""
+        return await self.run("imagegate", *words)
+
+    async def run(self, *words: str) -> str:
+        """Run a program in it and return what it printed."""
         process = await self.start(*words)
         out, _ = await process.communicate()
         if process.returncode:
-            sys.exit(f"imagegate: in the container this failed with {process.returncode}: imagegate {' '.join(words)}")
+            sys.exit(f"imagegate: in the container this failed with {process.returncode}: {' '.join(words)}")
         return out.decode()
 
     def remove(self) -> None:
@@ -125,7 +130,7 @@ class Container:
 @asynccontextmanager
 async def serving(container: Container, url: str) -> AsyncIterator[int]:
     """Run the gateway until the end of the block, then kill it. Yields its process id, once it is ready."""
-    process = await container.start("serve")
+    process = await container.start("imagegate", "serve")
     try:
         await asyncio.to_thread(wait_until, lambda: is_ready(url), READY_S)
         assert is_ready(url), "the gateway did not become ready"
@@ -133,6 +138,13 @@ async def serving(container: Container, url: str) -> AsyncIterator[int]:
     finally:
         process.kill()
         await process.wait()
+
+
+def health_check() -> list[str]:
+    """Return the command of the image's HEALTHCHECK, which only the format of Docker has."""
+    image = json.loads(run("buildah", "inspect", "--type", "image", IMAGE))
+    found: list[str] = image["Docker"]["config"]["Healthcheck"]["Test"]
+    return found[1:]
 
 
 def is_ready(url: str) -> bool:
@@ -170,7 +182,9 @@ async def try_out(data: Path, postgres: str, redis: str, relay: str) -> None:
                 assert bought.status_code == 200, bought.text
                 picture = f"{bought.headers['x-request-id']}_0"
                 assert (await http.get(f"/v1/images/pictures/{picture}")).status_code == 200
-                print(f"bought {picture}; killed")
+                await container.run(*health_check())
+                await container.call("backup", "/data/book.dump")
+                print(f"bought {picture}; its health check is content; backed up; killed")
             async with serving(container, url):
                 found = await http.get(f"/v1/images/pictures/{picture}/content")
                 assert found.status_code == 200, found.text
@@ -204,7 +218,9 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder, PostgresServer() as postgres, RedisServer() as redis:
         async with running_sandbox(SandboxOptions(RELAY_KEY, latency_scale=0)) as relay:
             await try_out(Path(folder) / "data", postgres.url, redis.url, relay.base_url)
-    print("not tried: PostgreSQL and Redis in the images of the compose file, its networks, and its health checks")
+    print(
+        "not tried: PostgreSQL and Redis in the images of the compose file, its networks, and its repeated health checks"
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -11,12 +12,19 @@ from tests.metrics.scraping import TOKEN, Watched
 
 
 @pytest.fixture
-async def watched(tmp_path: Path, database_where: DatabaseUrl, relay: RunningSandbox) -> AsyncIterator[Watched]:
+def watched_settings() -> dict[str, Any]:
+    """Further settings of `watched`; a module may have others."""
+    return {}
+
+
+@pytest.fixture
+async def watched(
+    tmp_path: Path, database_where: DatabaseUrl, relay: RunningSandbox, watched_settings: dict[str, Any]
+) -> AsyncIterator[Watched]:
     """A gateway that shows its metrics, with a key of `lin`."""
+    settings = {"metrics_token": TOKEN} | watched_settings
     async with (
-        running_gateway(
-            tmp_path, relay.base_url, database_url=database_where.url or None, metrics_token=TOKEN
-        ) as running,
+        running_gateway(tmp_path, relay.base_url, database_url=database_where.url or None, **settings) as running,
         httpx2.AsyncClient(base_url=running.url, timeout=60, verify=False) as http,
     ):
         yield Watched(running, http, await running.key())

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -30,6 +32,11 @@ def panel_queries() -> Iterator[tuple[str, str, str]]:
 
 def rules() -> list[dict[str, str]]:
     return [rule for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
+
+
+@pytest.fixture
+def watched_settings(tmp_path: Path) -> dict[str, Any]:
+    return {"backup_dir": tmp_path / "nights"}
 
 
 async def test_every_query_asks_for_what_a_gateway_shows(watched: Watched, relay: RunningSandbox) -> None:

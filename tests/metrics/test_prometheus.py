@@ -2,17 +2,19 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx2
 import pytest
 
 from app.sandbox import RunningSandbox
+from deploy.dashboard import TimeRange, asker, draw
 from tests.gateways import running_gateway
 from tests.metrics.scraping import Watched
-from tests.metrics.test_deploy_queries import RULES, panel_queries, rules
+from tests.metrics.test_deploy_queries import DASHBOARD, RULES, rules
 from tests.server import HOST, Server, free_port
 from tests.server_processes import wait_until
 
@@ -54,10 +56,12 @@ class Prometheus(Server):
         return found
 
 
-async def test_prometheus_answers_every_query(tmp_path: Path, relay: RunningSandbox) -> None:
+async def test_prometheus_answers_every_query_and_the_dashboard_can_be_drawn(
+    tmp_path: Path, relay: RunningSandbox
+) -> None:
     port = free_port()
     async with (
-        running_gateway(tmp_path, relay.base_url, metrics_port=port) as running,
+        running_gateway(tmp_path, relay.base_url, metrics_port=port, backup_dir=tmp_path / "nights") as running,
         httpx2.AsyncClient(base_url=running.url, timeout=60) as http,
     ):
         watched = Watched(running, http, await running.key())
@@ -66,18 +70,23 @@ async def test_prometheus_answers_every_query(tmp_path: Path, relay: RunningSand
             await watched.buy(prompt)
         await running.limit("user", "lin", "images", "day", 0)
         await watched.buy()
+        await running.limit("user", "lin", "images", "day", None)
+        assert await running.gateway.chores.run_once("backup")
         await watched.refresh()
-        empty = await asyncio.to_thread(lambda: list(unanswered(port)))
+        with Prometheus(port) as prometheus:
+            await asyncio.to_thread(wait_until, lambda: bool(prometheus.ask("imagegate_images_total")), SCRAPED_S)
+            await watched.buy("a rate needs a scrape before it and one after it")
+            grown = "sum(rate(imagegate_requests_total[1m])) > 0"
+            await asyncio.to_thread(wait_until, lambda: bool(prometheus.ask(grown)), SCRAPED_S)
+            svg, empty = await asyncio.to_thread(drawn, prometheus)
 
-    assert empty == []
+    shown = {element.text for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("text")}
+    assert {panel["title"] for panel in DASHBOARD["panels"]} <= shown
+    assert set(empty) == {"Left at the relay"}, "the sandbox sets its key no bound"
 
 
-def unanswered(metrics_port: int) -> Iterator[str]:
-    """The panels that show nothing once two scrapes are there."""
-    with Prometheus(metrics_port) as prometheus:
-        wait_until(lambda: bool(prometheus.ask("rate(imagegate_images_total[1m])")), SCRAPED_S)
-        for rule in rules():
-            prometheus.ask(rule["expr"])
-        for title, query, _ in panel_queries():
-            if not prometheus.ask(query.replace("$job", "imagegate").replace("$__rate_interval", "1m")):
-                yield title
+def drawn(prometheus: Prometheus) -> tuple[str, list[str]]:
+    """Evaluate the rules and draw the dashboard; return the SVG, and the panels that show nothing."""
+    for rule in rules():
+        prometheus.ask(rule["expr"])
+    return draw(DASHBOARD, asker(prometheus.url), TimeRange(time.time() - 60, time.time(), "imagegate"))
