@@ -1,6 +1,6 @@
 """Parts for the operation of a gateway, made from the settings: backups, for commands and for `wiring.py`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from app.administration import picture_files_from
 from app.chores import Chore, Chores, WhenFit
 from app.control.backup import Backup
+from app.control.bill_reader import BillReader
 from app.control.disk_probe import DiskProbe
 from app.control.manifest import Manifest
-from app.control.matching import MatchingRules
 from app.control.nightly import NightlyBackup
 from app.control.pepper import Peppers
 from app.control.readiness import ReadinessProbe
@@ -29,7 +29,6 @@ from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.journal import Journal
 from app.store.lock import ProcessLocks
 from app.store.processes import count_other_processes
-from app.upstream.billing import ChargeLog
 
 if TYPE_CHECKING:
     from app.control.restore import Restore
@@ -105,7 +104,8 @@ def restore_from(
     where: DatabaseUrl,
     file: Path,
     peppers: Peppers | None,
-    spent: ChargeLog | int,
+    bills: BillReader,
+    spent: int | Mapping[str, int],
     actor: Actor,
 ) -> "Restore":
     """Make the restore of a backup. Raises ConfigurationError for a bucket that cannot be used."""
@@ -120,7 +120,7 @@ def restore_from(
         zone=settings.zone,
         files=picture_files_from(settings, data_dir, Clock()),
         journals=Journal.of(data_dir, settings.backup_dir, file.parent).paths,
-        rules=MatchingRules(int(settings.upstream_deadline_s * 1000), settings.upstream_dollar_micros),
+        bills=bills,
         spent=spent,
         actor=actor,
     )

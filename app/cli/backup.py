@@ -1,6 +1,7 @@
 """imagegate backup and restore: copies of the database and its pictures, made while the gateway runs."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +13,11 @@ from app.cli.db import only_process
 from app.cli.language import translate
 from app.cli.output import Column, say
 from app.cli.prices import micros_of
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, InvalidValue
 
 if TYPE_CHECKING:
-    from app.cli.targets import LocalTarget
     from app.control.manifest import Manifest
     from app.control.restore import Restored
-    from app.upstream.billing import ChargeLog
 
 app = typer.Typer()
 _MADE = (
@@ -72,60 +71,55 @@ async def restore(
     ctx: LocalContext,
     file: File,
     spent: Annotated[
-        str | None,
-        typer.Option("--spent", metavar="AMOUNT", help="Spent at the relay since, where its log cannot be read."),
+        list[str] | None,
+        typer.Option(
+            "--spent",
+            metavar="[NAME=]AMOUNT",
+            help="Spent since at the relay NAME, where its log cannot be read, or at all together; may be repeated.",
+        ),
     ] = None,
     yes: Yes = False,
 ) -> None:
     """Put a backup in the place of the database, which is kept beside it, with its pictures. The gateway must not run. What was
-    revoked or erased since is so again, and what the relay charged since is booked to the organization."""
+    revoked or erased since is so again, and what the relays charged since is booked to the organization."""
     from app.administration import PICTURES, made_directory
     from app.cli.local import current_actor
-    from app.control.pepper import existing_peppers, make_private_folder
+    from app.connections import bills_from, relays_from
+    from app.control.pepper import Peppers, existing_peppers, make_private_folder
     from app.operation import restore_from
 
     target, file = ctx.target, file.absolute()
+    # The relay of the sandbox lives in `imagegate serve`, and took toy money.
+    stated = 0 if target.sandbox and not spent else _stated(spent or [])
     with only_process(target):
         if target.database_url.path is not None and target.has_database:
             confirm(f"Replace the database of {target.data_dir}? It is kept beside the restored one.", yes=yes)
         make_private_folder(target.data_dir)
         made_directory(target.data_dir / PICTURES)
-        known = await _spent_since(target, file, spent)
         peppers = existing_peppers(target.settings)
-        work = restore_from(
-            target.settings, target.data_dir, target.database_url, file, peppers, known, current_actor()
-        )
-        done = await work.run(_show)
+        relays = relays_from(target.settings, peppers or Peppers(b""))
+        try:
+            bills = bills_from(target.settings, relays, peppers or Peppers(b""))
+            where = (target.data_dir, target.database_url, file)
+            work = restore_from(target.settings, *where, peppers, bills, stated, current_actor())
+            done = await work.run(_show)
+        finally:
+            await relays.close()
     _end_line()
     _print(ctx, done, file)
 
 
-async def _spent_since(target: "LocalTarget", file: Path, spent: str | None) -> "ChargeLog | int":
-    """Return the relay's log, or the amount given in its place (micros). Raises ConfigurationError where neither is there."""
-    from app.connections import upstream_from, url_key
-    from app.control.manifest import Manifest
-    from app.control.spent_since import why_incomplete
-    from app.core.intervals import iso
-    from app.upstream.billing import read_accounts
-
-    if spent is not None:
-        return micros_of(spent, "spent")
-    if target.sandbox:  # Its relay lives in `imagegate serve`, and took toy money.
-        return 0
-    since_ms = Manifest.read(file).made_at_ms
-    upstream = upstream_from(target.settings)
-    try:
-        accounts = await read_accounts(upstream, url_key(target.settings))
-    finally:
-        await upstream.close()
-    if (why := why_incomplete(accounts.log, since_ms)) is None and accounts.log is not None:
-        return accounts.log
-    reasons = "; ".join((str(why), *accounts.missing[:1]))
-    raise ConfigurationError(
-        f"Nothing is changed: {reasons}. What was spent since the backup would be missing in the book, and could be spent "
-        f"again. Look at the relay what this gateway has spent since {iso(since_ms, target.settings.zone)}, and say it: "
-        "--spent AMOUNT, 0 for nothing."
-    )
+def _stated(values: Sequence[str]) -> int | dict[str, int]:
+    """Return the amounts that were given, in micros: one for all relays together, or by relay. Raises InvalidValue."""
+    if len(values) == 1 and "=" not in values[0]:
+        return micros_of(values[0], "spent")
+    amounts = {}
+    for value in values:
+        name, equals, amount = value.partition("=")
+        if not equals or name in amounts:
+            raise InvalidValue("--spent: give one AMOUNT for all relays, or NAME=AMOUNT once for each.", param="spent")
+        amounts[name] = micros_of(amount, "spent")
+    return amounts
 
 
 def _record(made: "Manifest", file: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,11 @@ import sqlalchemy as sa
 
 from app.blobs.picture_files import PictureFiles
 from app.control.backup import PICTURES, Progress, digest_of, in_quiet_thread
+from app.control.bill_reader import BillReader
 from app.control.manifest import Manifest, beside, read_pictures, rename_durably
-from app.control.matching import MatchingRules
 from app.control.pepper import Peppers
 from app.control.revocations import apply_revocations
-from app.control.spent_since import UNKNOWN_MODEL, SpentSince
+from app.control.spent_since import SpentSince, book_charges
 from app.core.actors import Actor
 from app.core.intervals import DAY_MS, MINUTE_MS
 from app.errors import ConfigurationError
@@ -29,7 +29,6 @@ from app.store.schema import schema_state
 from app.store.spent_since import LostCharge
 from app.store.sqlite_copy import check_sqlite
 from app.store.tables import backups, invitations, processes, sessions
-from app.upstream.billing import ChargeLog
 
 TIMEOUT_S = 600.0
 KEEP_MS = 3652 * DAY_MS
@@ -57,7 +56,8 @@ class Restored:
 class Restore:
     """Restore of the backup `file` into a database. Nobody else may use the directory of SQLite meanwhile.
 
-    `spent` is the relay's log or, where that cannot be read, what somebody read at the relay as spent since (micros).
+    `spent` is what somebody read at the relays as spent since, in micros: at all together, or by name at those whose logs are not
+    to be read.
     """
 
     file: Path
@@ -68,8 +68,8 @@ class Restore:
     zone: ZoneInfo
     files: PictureFiles
     journals: Sequence[Path]
-    rules: MatchingRules
-    spent: ChargeLog | int
+    bills: BillReader
+    spent: int | Mapping[str, int]
     actor: Actor
 
     async def run(self, progress: Progress) -> Restored:
@@ -78,9 +78,11 @@ class Restore:
         await self._check_whole(self.file)
         if self.where.dialect == "postgresql":
             await self._check_postgresql()
-        copied, missing = await self._restore_pictures(progress)
         async with self._database() as database:
-            done = await self._bring_up_to_date(database)
+            since = SpentSince(database, self.bills, self.zone, self.manifest.made_at_ms)
+            charges = await since.charges(self.spent)
+            copied, missing = await self._restore_pictures(progress)
+            done = await self._bring_up_to_date(database, charges)
         replaced = self._replace() if self.where.path is not None else None
         return Restored(self.manifest, *done, copied, tuple(missing), replaced)
 
@@ -160,19 +162,21 @@ class Restore:
     async def _database(self) -> AsyncIterator[Database]:
         """Open the database of the backup where no gateway uses it yet."""
         if self.where.path is None:
-            from app.store.postgresql_copy import restore_postgresql, set_version
+            from app.store.postgresql_copy import drop_restored, restore_postgresql, set_version
 
             await restore_postgresql(self.where, self.file)
             database = open_database(self.where, TIMEOUT_S).by(self.actor)
             try:
                 yield database
                 await set_version(database, self.manifest.schema)
+            except ConfigurationError:
+                await drop_restored(database)
+                raise
             finally:
                 await database.close()
             return
         draft = beside(self.where.path, DRAFT)
-        for path in (draft, beside(draft, "-wal"), beside(draft, "-shm")):
-            path.unlink(missing_ok=True)
+        _remove(draft)
         await in_quiet_thread(shutil.copyfile, self.file, draft)
         draft.chmod(0o600)
         await self._check_whole(draft)
@@ -182,11 +186,15 @@ class Restore:
             if not (await schema_state(database)).up_to_date:
                 await upgrade(database)
             yield database
+        except ConfigurationError:
+            await database.close()
+            _remove(draft)
+            raise
         finally:
             await database.close()
 
     async def _bring_up_to_date(
-        self, database: Database
+        self, database: Database, charges: Sequence[LostCharge]
     ) -> tuple[int, int, int, tuple[Revocation, ...], tuple[LostCharge, ...]]:
         async with database.transaction() as connection:
             ended = (await connection.execute(sa.delete(sessions))).rowcount
@@ -197,12 +205,7 @@ class Restore:
         since_ms = self.manifest.made_at_ms
         revocations = await asyncio.to_thread(read_journals, self.journals, since_ms - MINUTE_MS)
         applied, failed = await apply_revocations(database, revocations)
-        since = SpentSince(database, self.rules, self.zone, since_ms)
-        if isinstance(self.spent, ChargeLog):
-            charges = await since.lost(self.spent)
-        else:
-            charges = [LostCharge(UNKNOWN_MODEL, self.spent, await database.now_ms())] if self.spent else []
-        await since.book(charges)
+        await book_charges(database, self.zone, charges)
         return ended, withdrawn, applied, tuple(failed), tuple(charges)
 
     def _replace(self) -> Path | None:
@@ -217,3 +220,8 @@ class Restore:
                     beside(path, suffix).rename(beside(kept, suffix))
         rename_durably(beside(path, DRAFT), path)
         return kept
+
+
+def _remove(draft: Path) -> None:
+    for path in (draft, beside(draft, "-wal"), beside(draft, "-shm")):
+        path.unlink(missing_ok=True)

@@ -1,10 +1,12 @@
-"""Charges since a backup: read in the relay's log, and booked to the organization when the backup is restored."""
+"""Charges since a backup: read in the log of each relay, and booked to the organization when the backup is restored."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from app.control.assessment import sent_request
+from app.control.bill_reader import BillReader
 from app.control.deletion import delete_owner
 from app.control.keys import get_key
 from app.control.matching import LATE_MS, SLACK_MS, MatchingRules, SentRequest
@@ -12,8 +14,12 @@ from app.control.people import add_user
 from app.control.projects import DEFAULT_PROJECT, get_project
 from app.core import keys as secrets
 from app.core.ids import new_id
+from app.core.intervals import iso
+from app.core.relays import Relay
 from app.core.request import DEFAULT_RELAY
+from app.errors import ConfigurationError
 from app.store import console_keys, prices, reconciliation
+from app.store import relays as relay_rows
 from app.store.engine import Database
 from app.store.keys import StoredKey, insert_key
 from app.store.organization import User
@@ -37,14 +43,71 @@ def why_incomplete(log: ChargeLog | None, since_ms: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SpentSince:
-    """Finds and books the charges since a backup that was made at `since_ms` (Unix ms, by the database's clock)."""
+    """Finder of the charges of all relays since a backup that was made at `since_ms` (Unix ms, by the database's clock)."""
 
     database: Database
-    rules: MatchingRules
+    bills: BillReader
     zone: ZoneInfo
     since_ms: int
 
-    async def lost(self, log: ChargeLog) -> list[LostCharge]:
+    async def charges(self, stated: int | Mapping[str, int]) -> list[LostCharge]:
+        """Read the log of each relay of the restored database for charges that no request of it can have. Changes nothing.
+
+        `stated` is what a person read at the relays as spent since, in micros: at all together, or at those of these names; the
+        logs of those are not read. Raises ConfigurationError where a log does not show what was spent.
+        """
+        now_ms = await self.database.now_ms()
+        amounts = {DEFAULT_RELAY: stated} if isinstance(stated, int) else stated
+        found = [LostCharge(name, UNKNOWN_MODEL, micros, now_ms) for name, micros in amounts.items() if micros]
+        if isinstance(stated, int):
+            return found
+        relays = [relay for relay in await self._relays() if relay.name not in stated]
+        every = await asyncio.gather(*(self.bills.read(relay) for relay in relays))
+        gaps = {}
+        for relay, bills in zip(relays, every, strict=True):
+            why = why_incomplete(bills.log, self.since_ms)
+            if why is None and bills.log is not None:
+                found += await LostCharges(self.database, self.bills.rules_of(relay), relay.name, self.since_ms).find(
+                    bills.log
+                )
+            else:
+                gaps[relay.name] = "; ".join((str(why), *bills.missing[:1]))
+        if gaps:
+            raise self._incomplete(gaps)
+        return found
+
+    async def _relays(self) -> list[Relay]:
+        """List the relays that may have charged something since: those that were not removed, and those with open requests."""
+        async with self.database.read() as connection:
+            every = (await relay_rows.list_relays(connection)).values()
+            return [
+                relay
+                for relay in every
+                if relay.removed_at_ms is None
+                or (relay.sealed_key is not None and await relay_rows.any_unresolved(connection, relay.name))
+            ]
+
+    def _incomplete(self, gaps: Mapping[str, str]) -> ConfigurationError:
+        is_default = list(gaps) == [DEFAULT_RELAY]
+        why = gaps[DEFAULT_RELAY] if is_default else "; ".join(f"{name}: {why}" for name, why in gaps.items())
+        options = "--spent AMOUNT" if is_default else " ".join(f"--spent {name}=AMOUNT" for name in gaps)
+        return ConfigurationError(
+            f"Nothing is changed: {why}. What was spent since the backup would be missing in the book, and could be spent "
+            f"again. Look at the relay what this gateway has spent since {iso(self.since_ms, self.zone)}, and say it: "
+            f"{options}, 0 for nothing."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LostCharges:
+    """Finder of the charges of one relay since a backup."""
+
+    database: Database
+    rules: MatchingRules
+    relay: str
+    since_ms: int
+
+    async def find(self, log: ChargeLog) -> list[LostCharge]:
         """Return the charges in the log that no request of the restored database can have. Changes nothing.
 
         Near the backup, charges are told apart by the relay's ids or, without them, by model, amount and time: as exactly as the
@@ -54,7 +117,7 @@ class SpentSince:
         from_ms, until_ms = self.since_ms - 2 * longest_ms, self.since_ms + SLACK_MS
         async with self.database.read() as connection:
             catalog = await prices.catalog(connection)
-            near = await reconciliation.around(connection, DEFAULT_RELAY, from_ms, until_ms, longest_ms)
+            near = await reconciliation.around(connection, self.relay, from_ms, until_ms, longest_ms)
         sent = [sent_request(each, catalog) for each in near]
         sent = [each for each in sent if each.state != "settled" or _end_ms(each) >= self.since_ms - 3 * SLACK_MS]
         known = {each.proof for each in sent}
@@ -66,25 +129,26 @@ class SpentSince:
         free = _without_booked(sent, rows, self.rules)
         return [self._lost(row) for row in free if row.at_ms >= self.since_ms - SECOND_MS]
 
-    async def book(self, charges: Sequence[LostCharge]) -> None:
-        """Book charges under the name of a deleted service account. Raises StoreUnavailable."""
-        if not charges:
-            return
-        now_ms = await self.database.now_ms()
-        async with self.database.write() as connection:
-            project = await get_project(connection, DEFAULT_PROJECT)
-            user = User(new_id("user-"), OWNER, None, now_ms, kind="service_account", project_id=project.id)
-            await add_user(connection, user)
-            id = secrets.new_key().id
-            key = StoredKey(id, user.id, project.id, OWNER, console_keys.NO_SECRET, "", None, now_ms, None)
-            await insert_key(connection, key)
-            owner = BookedOwner((await get_key(connection, id)).id, user.id, project.id)
-            await book_lost_charges(connection, owner, charges, self.zone, now_ms)
-            await delete_owner(connection, user, now_ms)
-
     def _lost(self, row: LogRow) -> LostCharge:
         cost_micros = self.rules.micros(row)
-        return LostCharge(row.model, cost_micros, row.at_ms, row.proof, row.points, row.request_id or None)
+        return LostCharge(self.relay, row.model, cost_micros, row.at_ms, row.proof, row.points, row.request_id or None)
+
+
+async def book_charges(database: Database, zone: ZoneInfo, charges: Sequence[LostCharge]) -> None:
+    """Book charges under the name of a deleted service account. Raises StoreUnavailable."""
+    if not charges:
+        return
+    now_ms = await database.now_ms()
+    async with database.write() as connection:
+        project = await get_project(connection, DEFAULT_PROJECT)
+        user = User(new_id("user-"), OWNER, None, now_ms, kind="service_account", project_id=project.id)
+        await add_user(connection, user)
+        id = secrets.new_key().id
+        key = StoredKey(id, user.id, project.id, OWNER, console_keys.NO_SECRET, "", None, now_ms, None)
+        await insert_key(connection, key)
+        owner = BookedOwner((await get_key(connection, id)).id, user.id, project.id)
+        await book_lost_charges(connection, owner, charges, zone, now_ms)
+        await delete_owner(connection, user, now_ms)
 
 
 def _without_booked(sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRules) -> list[LogRow]:

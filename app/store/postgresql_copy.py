@@ -13,8 +13,13 @@ import sqlalchemy as sa
 from app.errors import ConfigurationError
 from app.store.book_facts import BookFacts, facts_of
 from app.store.engine import Database, DatabaseUrl
+from app.store.tables.base import metadata
 
 _VERSION_ROWS = " TABLE DATA public alembic_version "
+_TRIGGER_FUNCTIONS = """
+    SELECT DISTINCT tgfoid::regprocedure::text FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+    WHERE NOT tgisinternal AND relnamespace = current_schema()::regnamespace
+"""
 
 
 async def dump_postgresql(database: Database, target: Path) -> BookFacts:
@@ -50,6 +55,15 @@ async def restore_postgresql(where: DatabaseUrl, path: Path) -> None:
         chosen.flush()
         options = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges"]
         await _run("pg_restore", [*options, f"--use-list={chosen.name}", str(path)], where)
+
+
+async def drop_restored(database: Database) -> None:
+    """Empty a database again that `restore_postgresql` has filled, before `set_version`."""
+    async with database.transaction() as connection:
+        for function in (await connection.execute(sa.text(_TRIGGER_FUNCTIONS))).scalars().all():
+            await connection.execute(sa.text(f"DROP FUNCTION {function} CASCADE"))
+        await connection.run_sync(metadata.drop_all)
+        await connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
 
 
 async def set_version(database: Database, version: str) -> None:

@@ -1,4 +1,4 @@
-"""Charges of the relay that a restored database does not know, booked as corrections of the organization."""
+"""Charges of relays that a restored database does not know, booked as corrections of the organization."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +23,9 @@ _COUNTED = ("micros", "requests", "images")
 
 @dataclass(frozen=True, slots=True)
 class LostCharge:
-    """Charge whose request is in no book any more. `proof` names its row in the relay's log, None for one without a row."""
+    """Charge of a relay whose request is in no book any more. `proof` names its row in the log, None for one without a row."""
 
+    relay: str
     model: str
     cost_micros: int
     at_ms: int
@@ -52,13 +53,14 @@ async def book_lost_charges(
         counter_ids = await _counters(connection, charge, zone)
         await connection.execute(sa.insert(requests).values(**_row(request_id, owner, charge, counter_ids)))
         reason = "the relay charged it after the backup that this database was restored from"
-        cause = f"{ACTOR}:{charge.proof or request_id}"
+        at = "" if charge.relay == DEFAULT_RELAY else f"{charge.relay}:"
+        cause = f"{ACTOR}:{at}{charge.proof or request_id}"
         correction = Correction(
             request_id, "restored", reason, ACTOR, now_ms, charge.cost_micros, requests=1, cause=cause
         )
         await corrections.post_with(connection, correction, zone)
         if charge.proof is not None:
-            proof = MatchedCharge(DEFAULT_RELAY, charge.proof, request_id, charge.points, charge.at_ms)
+            proof = MatchedCharge(charge.relay, charge.proof, request_id, charge.points, charge.at_ms)
             await reconciliation.claim(connection, proof, now_ms)
 
 
@@ -80,7 +82,7 @@ def _row(request_id: str, owner: BookedOwner, charge: LostCharge, counter_ids: l
         "ended_at_ms": charge.at_ms,
         "upstream_ms": 0,
         "upstream_request_id": charge.upstream_request_id,
-        "relay": DEFAULT_RELAY,
+        "relay": charge.relay,
         "state": "released",
         "counter_ids": counter_ids,
     }

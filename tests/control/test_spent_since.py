@@ -3,11 +3,17 @@
 import pytest
 
 from app.control.audit import audit
+from app.control.bill_reader import BillReader
 from app.control.matching import SLACK_MS
-from app.control.spent_since import SpentSince, why_incomplete
+from app.control.spent_since import UNKNOWN_MODEL, LostCharges, SpentSince, book_charges, why_incomplete
+from app.core.relays import Relay
+from app.core.request import DEFAULT_RELAY
+from app.errors import ConfigurationError
 from app.store.engine import Database
+from app.store.relays import insert_relay
+from app.store.tables import relays
 from app.upstream.billing import ChargeLog, LogRow, read_accounts
-from tests.control.scene import MINUTE, RULES, YUAN, ZONE, Scene
+from tests.control.scene import MINUTE, RULES, YUAN, ZONE, Scene, only_c, pool_of
 from tests.gateways import RELAY_KEY
 from tests.money.books import limited
 
@@ -18,8 +24,8 @@ async def log_of(scene: Scene) -> ChargeLog:
     return log
 
 
-def since(scene: Scene, at: int) -> SpentSince:
-    return SpentSince(scene.desk.database, RULES, ZONE, scene.start_ms + at)
+def since(scene: Scene, at: int) -> LostCharges:
+    return LostCharges(scene.desk.database, RULES, DEFAULT_RELAY, scene.start_ms + at)
 
 
 async def test_charges_after_the_backup_are_lost_and_those_of_booked_requests_are_not(scene: Scene) -> None:
@@ -29,7 +35,7 @@ async def test_charges_after_the_backup_are_lost_and_those_of_booked_requests_ar
     scene.charge(20_000)
     scene.charge(MINUTE, micros=2 * YUAN, model="flux-kontext-max")
 
-    found = await since(scene, 13_000).lost(await log_of(scene))
+    found = await since(scene, 13_000).find(await log_of(scene))
 
     assert [(each.model, each.cost_micros) for each in found] == [("gpt-image-1", YUAN), ("flux-kontext-max", 2 * YUAN)]
 
@@ -40,13 +46,13 @@ async def test_an_open_request_keeps_a_charge_that_may_be_its_own(scene: Scene) 
     scene.charge(30_000)
 
     spent = since(scene, 10_000)
-    charges = await spent.lost(await log_of(scene))
-    await spent.book(charges)
+    charges = await spent.find(await log_of(scene))
+    await book_charges(scene.desk.database, ZONE, charges)
 
     assert [each.cost_micros for each in charges] == [YUAN]
     report = await scene.run()
     assert [(step.request_id, step.action) for step in report.steps] == [(lost, "settle")]
-    assert await spent.lost(await log_of(scene)) == [], "they would be booked twice"
+    assert await spent.find(await log_of(scene)) == [], "they would be booked twice"
 
 
 async def test_they_count_in_the_limits_of_the_organization_only(scene: Scene) -> None:
@@ -57,12 +63,38 @@ async def test_they_count_in_the_limits_of_the_organization_only(scene: Scene) -
     scene.charge(25_000)
 
     spent = since(scene, 10_000)
-    await spent.book(await spent.lost(await log_of(scene)))
+    await book_charges(scene.desk.database, ZONE, await spent.find(await log_of(scene)))
 
     database: Database = scene.desk.database
     counted = [(each["scope"], each["unit"], each["spent"]) for each in await limited(database) if each["spent"]]
     assert sorted(counted) == [("organization", "micros", 2 * YUAN), ("organization", "requests", 2)]
     assert (await audit(database, ZONE)).differences == ()
+
+
+@only_c
+async def test_amounts_that_a_person_read_take_the_place_of_the_logs_of_their_relays(scene: Scene) -> None:
+    scene.charge(20_000)
+    async with scene.desk.database.write() as connection:
+        for name in ("b", "c"):
+            await insert_relay(connection, Relay(name, f"{scene.relay.base_url}/elsewhere", b"sealed"))
+    nowhere = scene.relay.base_url + "/elsewhere"
+    pool = pool_of(scene.upstream, b=nowhere, c=nowhere)
+    bills = BillReader(pool, lambda _: RELAY_KEY, RULES)
+    spent = SpentSince(scene.desk.database, bills, ZONE, scene.start_ms + 10_000)
+
+    async def found(stated: int | dict[str, int]) -> set[tuple[str, str, int]]:
+        return {(each.relay, each.model, each.cost_micros) for each in await spent.charges(stated)}
+
+    read = ("default", "gpt-image-1", YUAN)
+    assert await found({"b": 3 * YUAN, "c": 0}) == {read, ("b", UNKNOWN_MODEL, 3 * YUAN)}
+    assert await found(7 * YUAN) == {("default", UNKNOWN_MODEL, 7 * YUAN)}
+    with pytest.raises(ConfigurationError, match="--spent b=AMOUNT --spent c=AMOUNT, 0 for nothing"):
+        await found({})
+    async with scene.desk.database.write() as connection:
+        await connection.execute(relays.update().where(relays.c.name == "c").values(removed_at_ms=1))
+    with pytest.raises(ConfigurationError, match="--spent b=AMOUNT, 0 for nothing"):
+        await found({})
+    await pool.close()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -11,13 +12,16 @@ import httpx2
 import pytest
 
 from app.control.audit import audit
+from app.control.relay_keys import seal_relay_key
 from app.control.sessions import start_session
-from app.sandbox import RunningSandbox
+from app.core.relays import Relay
+from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.store.engine import Database, DatabaseUrl, open_database
-from app.store.tables import users
+from app.store.relays import insert_relay
+from app.store.tables import relays, users
 from tests.databases import postgres_with_all
 from tests.faults.conftest import StartProcess
-from tests.gateways import GatewayProcess, book, gateway_process, new_key, prepare, set_limit
+from tests.gateways import PEPPER, RELAY_KEY, GatewayProcess, book, gateway_process, new_key, prepare, set_limit
 from tests.money.books import ask, limited, opened, until
 from tests.server_programs import postgres_folders
 
@@ -49,9 +53,9 @@ class Lost:
         await set_limit(self.database, "user", "lin", "micros", "month", 100 * YUAN)
         await set_limit(self.database, "organization", "", "micros", "month", 100 * YUAN)
 
-    async def buy(self, key: str, prompt: str) -> httpx2.Response:
+    async def buy(self, key: str, prompt: str, **given: str) -> httpx2.Response:
         async with opened(self.process.url, key) as client:
-            answer = await ask(client, prompt)
+            answer = await ask(client, prompt, **given)
         assert answer.status_code == 200, answer.text
         return answer
 
@@ -132,6 +136,46 @@ async def all_pictures_kept(lost: Lost, count: int) -> bool:
     async with lost.database.read() as connection:
         found = await connection.exec_driver_sql("SELECT count(*) FROM pictures")
         return int(found.scalar_one()) == count
+
+
+async def test_what_each_relay_charged_since_is_booked_at_that_relay(
+    lost: Lost, tmp_path: Path, empty_url: str | None
+) -> None:
+    """A log that cannot be read leaves nothing behind. Relay `b` makes flux-kontext-pro; its points cost twice as much."""
+    options = SandboxOptions(RELAY_KEY, "N", latency_scale=0)
+    async with running_sandbox(options) as b:
+        sealed = seal_relay_key(PEPPER, "b", RELAY_KEY)
+        only_flux = Relay(
+            "b", b.base_url, sealed, "N", models=frozenset({"flux-kontext-pro"}), micros_per_dollar=2 * YUAN
+        )
+        async with lost.database.write() as connection:
+            await insert_relay(connection, only_flux)
+            await connection.execute(relays.update().where(relays.c.name == "default").values(models=["gpt-image-1"]))
+        await lost.buy(lost.key.key, "before the backup")
+        await lost.buy(lost.key.key, "before the backup", model="flux-kontext-pro")
+        file, other = tmp_path / "elsewhere" / "book.backup", tmp_path / "restored"
+        file.parent.mkdir()
+        other.mkdir()
+        await lost.process.cli("backup", str(file))
+        await lost.buy(lost.key.key, "after the backup")
+        await lost.buy(lost.key.key, "after the backup", model="flux-kontext-pro")
+        await lost.process.stop(signal.SIGKILL)
+        restoring = GatewayProcess(other, lost.relay.base_url, database_url=empty_url)
+
+        b.sandbox.options = replace(options, key="sk-another")
+        with pytest.raises(AssertionError, match="--spent b=AMOUNT"):
+            await restoring.cli("restore", str(file), "--data-dir", str(other))
+        assert [path.name for path in other.glob("imagegate.db*")] == []
+        b.sandbox.options = options
+        done = await restoring.cli("restore", str(file), "--data-dir", str(other))
+
+    charges = {(each["relay"], each["model"], each["cost_micros"]) for each in done["charges"]}
+    assert charges == {("default", "gpt-image-1", YUAN), ("b", "flux-kontext-pro", 2 * YUAN // 5)}
+    database = open_database(DatabaseUrl.of(empty_url, other))
+    assert (await audit(database, ZONE)).differences == ()
+    assert sorted(row["relay"] for row in await book(database)) == ["b", "b", "default", "default"]
+    assert await organization_spent(database) == 2 * YUAN + YUAN // 5 + 2 * YUAN // 5
+    await database.close()
 
 
 @postgres_with_all
