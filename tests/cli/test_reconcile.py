@@ -85,6 +85,8 @@ def test_reconcile_ends_what_is_proved_and_shows_drift_and_the_rest(
     assert all(day["is_over"] == (day["billed_micros"] != day["booked_micros"]) for day in done["days"])
     assert done["relay"]["used_points"] == 1_000_000
     assert done["relay"]["missing"] == ["/api/usage/token/ answered 404"]
+    assert [(each["relay"], each["used_points"]) for each in done["relays"]] == [("default", 1_000_000)]
+    assert {each["relay"] for name in ("done", "open", "days", "drift") for each in done[name]} == {"default"}
     assert booked("requests show req_1 --json").json["flag"] == "reconciled"
 
 

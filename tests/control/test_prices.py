@@ -11,6 +11,7 @@ from app.control.price_sync import SyncedModels, relay_offer
 from app.control.prices import ListedPrice, PriceEntry
 from app.core.intervals import local_day
 from app.core.pricing import PerImage, PerToken
+from app.core.relays import FACTOR_ONE, Relay
 from app.errors import InvalidValue
 from app.store.engine import Database
 from app.upstream.pricing import RelayPrices, TokenPrices
@@ -128,3 +129,12 @@ async def test_a_model_that_the_relay_prices_by_tokens_takes_the_ceiling_that_is
     assert len(without.notes) > 1 and len(alone.notes) == 1, "of the rest of the catalog nothing is compared"
     assert without.entries == () and "--ceiling-per-image" in without.notes[-1]
     assert given.entries == (PriceEntry("gpt-image-2", PerToken(1, 2, 3, 2_000_000)),)
+
+
+async def test_prices_of_a_relay_are_divided_by_its_factor(database: Database) -> None:
+    published = RelayPrices({"m": PerImage(80_000), "t": TokenPrices(1, 20, 3000)}, "default", ("default",))
+    models = SyncedModels(["m", "t"], only=True, ceiling_micros=2_000_000)
+
+    offer = await relay_offer(database, published, models, Relay("b", price_factor=FACTOR_ONE * 3 // 2))
+
+    assert offer.entries == (PriceEntry("m", PerImage(53_334)), PriceEntry("t", PerToken(1, 14, 2000, 2_000_000)))

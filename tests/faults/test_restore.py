@@ -166,12 +166,15 @@ async def test_what_each_relay_charged_since_is_booked_at_that_relay(
         with pytest.raises(AssertionError, match="--spent b=AMOUNT"):
             await restoring.cli("restore", str(file), "--data-dir", str(other))
         assert [path.name for path in other.glob("imagegate.db*")] == []
+        database = open_database(DatabaseUrl.of(empty_url, other))
+        if empty_url is not None:  # The dump has the schema that keeps the rows of the tests, too.
+            async with database.transaction() as connection:
+                await connection.exec_driver_sql("DROP SCHEMA seed CASCADE")
         b.sandbox.options = options
         done = await restoring.cli("restore", str(file), "--data-dir", str(other))
 
     charges = {(each["relay"], each["model"], each["cost_micros"]) for each in done["charges"]}
     assert charges == {("default", "gpt-image-1", YUAN), ("b", "flux-kontext-pro", 2 * YUAN // 5)}
-    database = open_database(DatabaseUrl.of(empty_url, other))
     assert (await audit(database, ZONE)).differences == ()
     assert sorted(row["relay"] for row in await book(database)) == ["b", "b", "default", "default"]
     assert await organization_spent(database) == 2 * YUAN + YUAN // 5 + 2 * YUAN // 5

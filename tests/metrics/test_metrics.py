@@ -1,5 +1,6 @@
 """The metrics say what became of requests, of the money and of the parts, to Prometheus and nobody else."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ import httpx2
 import pytest
 
 from app.sandbox import RunningSandbox
+from app.store.reconciliation import DriftRow, save_drift
 from app.store.relays import find_relay, update_relay
 from tests.gateways import running_gateway
 from tests.metrics.scraping import TOKEN, Watched, samples
@@ -112,6 +114,28 @@ async def test_a_relay_out_of_use_is_told_no_more(watched: Watched, relay: Runni
 
     assert (ready["status"], [each["name"] for each in ready["relays"]]) == ("ready", ["default"])
     assert 'imagegate_relay_breaker_open{relay="b"}' not in await watched.scrape()
+
+
+async def test_each_relay_in_use_has_gauges_of_its_own(watched: Watched, relay: RunningSandbox) -> None:
+    await watched.add_refusing_relay(relay.base_url)
+    drift = [DriftRow(name, "2026-11-01", "m", 5, micros, 1, 1) for name, micros in (("default", 5), ("b", 7))]
+    await save_drift(watched.running.database, drift)
+
+    await watched.refresh()
+
+    names = ("relay_up", "drift_booked_micros", "drift_billed_micros")
+    found = {
+        name: [await watched.value(f"imagegate_{name}", relay=each) for each in ("default", "b")] for name in names
+    }
+    assert found == {"relay_up": [1, 0], "drift_booked_micros": [5, 5], "drift_billed_micros": [5, 7]}
+    assert math.isnan(await watched.value("imagegate_relay_balance_micros", relay="b"))
+    async with watched.running.database.write() as connection:
+        refusing = await find_relay(connection, "b")
+        assert refusing is not None
+        await update_relay(connection, replace(refusing, disabled_at_ms=1))
+    await watched.refresh()
+    assert 'imagegate_relay_up{relay="b"}' not in await watched.scrape()
+    assert 'imagegate_relay_balance_micros{relay="b"}' not in await watched.scrape()
 
 
 async def test_a_relay_that_is_not_there_is_down(tmp_path: Path) -> None:
