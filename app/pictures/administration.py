@@ -86,6 +86,11 @@ class PictureAdministration:
             await self._log("pictures.pruned", LISTED, None, {"pictures": removed.pictures})
         return removed
 
+    async def log_link(self, found: PictureDetail, expires_at_ms: int) -> None:
+        """Log a link that the owner of a picture hands out, and until when it works. Raises StoreUnavailable."""
+        facts = {"user": found.user, "expires_at_ms": expires_at_ms}
+        await self._log("picture.linked", found.record.id, None, facts, found.record.project_id)
+
     def may_read(self, found: PictureDetail) -> bool:
         """Return whether the administrator may read the prompt of a picture and open it."""
         return self.viewer.may_open or found.record.visibility == "project" or self._is_own(found)

@@ -111,6 +111,12 @@ async def test_an_own_picture_is_shared_kept_longer_linked_and_deleted(house: Ho
     assert url.startswith(house.running.url)
     assert (await house.http.get(url)).content == await content(house, "mia", id)
     assert "content-encoding" not in linked.headers
+    assert (
+        "Whoever has a link" in linked.text
+        and "Whoever has a link" in (await house.get(f"/pictures/{id}", "rita")).text
+    )
+    log = (await house.get(f"/audit?target={id}", "olga")).text
+    assert "Picture: link handed out" in log and ">mia</a>" in log
 
     gone = await house.post(f"/pictures/{id}?q=lighthouse", "mia", do="delete")
 

@@ -20,7 +20,7 @@ OWN_EVENTS = {
         *("model.created", "model.updated", "model.deleted"),
         *("model_alias.created", "model_alias.updated", "model_alias.deleted"),
         *("model_permissions.updated", "model_permissions.deleted"),
-        *("pictures.listed", "pictures.pruned", "picture.opened", "picture.deleted"),
+        *("pictures.listed", "pictures.pruned", "picture.opened", "picture.linked", "picture.deleted"),
         *("price.created", "price.ended"),
         *("relay.created", "relay.updated", "relay.key_replaced", "relay.deleted"),
         *("session.revoked", "statement.closed", "user.erased"),

@@ -13,15 +13,19 @@ from app.console.language import marked as _
 from app.console.picture_files import BrowserPicture, file_name, placeholder, zipped
 from app.console.visit import Visit, signed_in
 from app.control import members, models, projects
+from app.control.audit_trail import page_of_changes
 from app.core.browsers import public_path
 from app.core.intervals import DAY_MS
 from app.errors import GatewayError, InvalidValue, NotFound, PermissionDenied
+from app.store.audit_logs import AuditLogFilter
 from app.store.pages import Cursor
 from app.store.picture_lists import PictureDetail
 
 LONGER_DAYS = (30, 90, 365)
 LINK_S = {"hour": 3600, "day": 86_400, "week": 7 * 86_400}
 """Seconds that a link works, by the choice in the form."""
+LINKS_MAX = 20
+"""Most links of a picture that its page shows."""
 SELECTED_MAX = 60
 _NOTHING_CHOSEN = _("Tick pictures first.")
 _NO_ACTION = _("This page does not know what to do. Go back and press one of its buttons.")
@@ -154,10 +158,24 @@ async def _opened(visit: Visit, found: PictureDetail) -> Response:
 
 
 async def _with_link(visit: Visit, found: PictureDetail, lasts: str) -> Response:
-    """Show a link to an own picture, which needs no sign-in. It ends when the picture is kept no longer."""
-    Gallery(visit).check_own(found)
+    """Show a link to an own picture, which needs no sign-in, and log it. It ends when the picture is kept no longer."""
+    gallery = Gallery(visit)
+    gallery.check_own(found)
     url, expires_s = visit.parts.links.link(found.record, LINK_S.get(lasts, LINK_S["day"]), visit.address)
+    await gallery.administration.log_link(found, expires_s * 1000)
     return await _page(visit, found, link={"url": url, "expires_at": expires_s})
+
+
+async def _links(visit: Visit, found: PictureDetail) -> list[int]:
+    """List until when (Unix s) links work that were made here, the newest first, for the picture's owner and for owners."""
+    if not (visit.sees_all or Gallery(visit).is_own(found)):
+        return []
+    now_ms = visit.parts.gateway.clock.now_ms()
+    since_ms = now_ms - max(LINK_S.values()) * 1000  # Older ones have ended, and the log is long.
+    wanted = AuditLogFilter(events=["picture.linked"], target_ids=[found.record.id], from_ms=since_ms)
+    page = await page_of_changes(visit.database, Cursor(limit=LINKS_MAX, descending=True), wanted)
+    ends_ms = [min((each.after or {})["expires_at_ms"], found.record.kept_until_ms) for each in page.records]
+    return [end_ms // 1000 for end_ms in ends_ms if end_ms > now_ms]
 
 
 async def _page(
@@ -188,6 +206,7 @@ async def _page(
         is_gone=is_gone,
         audited=None if found is None else _audited_content(visit, found),
         link=link,
+        links=[] if found is None else await _links(visit, found),
         may_change=gallery.may_change,
         longer=LONGER_DAYS,
         done=visit.query.get("done", ""),
