@@ -7,6 +7,7 @@
     python3 dev.py test [options]      check, then the tests; options go to pytest
     python3 dev.py test --all          the slow tests too: older SDKs, more seeds of the storm, SDKs through failures
     python3 dev.py storm [options]     random requests, faults and kills against a running gateway; see --help
+    python3 dev.py faults [options]    half an hour of steady load with a fault every few seconds; see --help
     python3 dev.py bench [options]     CPU, time and memory of the gateway beside nginx; see --help
     python3 dev.py lock [options]      write the lock files with uv; --upgrade takes the newest versions
     python3 dev.py container [options] build the image with buildah and run it as the compose file does; see --help
@@ -102,6 +103,11 @@ def storm(options: list[str]) -> NoReturn:
     become("python", "-m", "tests.storm", *options)
 
 
+def faults(options: list[str]) -> NoReturn:
+    prepare_project(DEV_LOCK)
+    become("python", "-m", "tests.endurance", *options)
+
+
 def bench(options: list[str]) -> NoReturn:
     prepare_project(DEV_LOCK)
     become("python", "-m", "benchmarks", *options)
@@ -135,6 +141,7 @@ COMMANDS = {
     "check": check,
     "test": test,
     "storm": storm,
+    "faults": faults,
     "bench": bench,
     "lock": lock,
     "container": container,

@@ -12,7 +12,7 @@ BIG = "-big"
 BIG_BYTES = 2 * 1024 * 1024
 WELL_S = 0.4
 SLOW_S = 4.0
-HANG_S = 15.0
+HANG_S = 25.0
 """Longer than the gateway of a fault run waits for an answer."""
 SOUND = frozenset({"well", "slow"})
 """Faults that are none: whoever paid can have a picture."""
