@@ -2,9 +2,11 @@
 
 import pytest
 
+from app.core.relay_alerts import RelayTrouble
 from app.store.alerts import all_alerts
-from app.store.deliveries import fire
+from app.store.deliveries import fire, fire_news
 from app.store.engine import Database
+from app.store.relay_troubles import begin_trouble, untold_news
 from tests.cli.conftest import Cli
 
 
@@ -98,6 +100,37 @@ def test_the_history_shows_how_each_message_went(cli: Cli) -> None:
     shown = dict(zip(head.split("\t"), line.split("\t"), strict=True))
     assert (shown["threshold"], shown["used"], shown["channel"]) == ("1.00 CNY", "1.25 CNY", "a@example.com")
     assert (shown["state"], shown["attempts"], shown["error"]) == ("pending", "0", "")
+
+
+def test_an_alert_on_relays_and_its_history_name_the_relay(cli: Cli) -> None:
+    made = cli("alerts create --relays --balance-days 3 --mail a@example.com --json").json
+    assert (made["unit"], made["threshold"], made["interval"]) == ("relays", 3, "lifetime")
+    cli.database(_fire_trouble)
+
+    [head, line] = cli(f"alerts history {made['id']}").out.splitlines()
+
+    shown = dict(zip(head.split("\t"), line.split("\t"), strict=True))
+    told = [shown[name] for name in ("relay", "news", "code", "channel", "state")]
+    assert told == ["b", "began", "upstream_wallet_empty", "a@example.com", "pending"]
+    [firing] = cli(f"alerts history {made['id']} --json").json["data"]
+    assert [firing[name] for name in ("relay", "code", "threshold", "used")] == ["b", "upstream_wallet_empty", 0, 1]
+
+
+@pytest.mark.parametrize(
+    "words", ["--relays --user lin", "--relays --spend 5", "--balance-days 3", "--relays --per day"]
+)
+def test_an_alert_on_relays_takes_nothing_else(cli: Cli, words: str) -> None:
+    refused = cli(f"alerts create {words} --mail a@example.com --json", code=2).error
+
+    assert refused["message"].startswith("--relays takes --balance-days and the channels")
+
+
+async def _fire_trouble(database: Database) -> None:
+    trouble = RelayTrouble(0, "b", 0, "upstream_wallet_empty", None, None, 1_795_000_000_000)
+    async with database.write() as connection:
+        assert await begin_trouble(connection, trouble)
+        [news] = await untold_news(connection, 1_795_000_001_000, 30_000)
+        assert await fire_news(connection, news, 1_795_000_001_000)
 
 
 async def _fire(database: Database) -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from app.control.invitations import accept_invitation, invite
+from app.core.relay_alerts import RelayTrouble
 from app.sandbox import RunningSandbox
+from app.store.deliveries import fire_news
+from app.store.relay_troubles import begin_trouble, untold_news
 from tests.console.conftest import PASSWORD, House, open_house
 from tests.gateways import running_gateway
 from tests.money.books import opened
@@ -90,6 +93,28 @@ async def test_a_test_says_what_each_channel_answered_and_the_history_what_they_
 
     assert "The webhook answered 404." in shown and ">delivered<" in shown and "images" in shown
     assert "Person mia" in listed and (">not delivered<" in listed or ">being tried<" in listed)
+
+
+async def test_an_alert_on_relays_asks_for_days_and_says_which_relay(house: House) -> None:
+    made = await house.post("/alerts", "olga", scope="relays", days="3", mail="finance@example.com")
+    assert made.status_code == 200 and "balance for fewer than 3 days" in made.text
+    troubles = [
+        RelayTrouble(0, "b", days, code, left, left, 1_795_000_000_000)
+        for days, code, left in ((0, "upstream_wallet_empty", None), (3, None, 5_000_000))
+    ]
+    async with house.running.database.write() as connection:
+        for trouble in troubles:
+            await begin_trouble(connection, trouble)
+        for news in await untold_news(connection, 1_795_000_001_000, 30_000):
+            await fire_news(connection, news, 1_795_000_001_000)
+    path = re.search(r"/console(/alerts/alert_\w+)/test", made.text)
+    assert path is not None
+
+    shown = (await house.get(path[1], "rita")).text
+
+    assert "b: paused <small>upstream_wallet_empty</small>" in shown and "b: balance for fewer than 3 days" in shown
+    refused = await house.post("/alerts", "olga", scope="relays", days="three", mail="finance@example.com")
+    assert refused.status_code == 400 and 'value="relays" selected' in refused.text and 'value="three"' in refused.text
 
 
 async def test_a_deleted_alert_is_gone(house: House) -> None:

@@ -134,6 +134,18 @@ async def test_our_alerts_know_every_scope_unit_interval_and_channel(office: Off
     assert (await office.get("/alerts"))["data"] == []
 
 
+async def test_an_alert_on_relays_is_ours_alone_and_watches_balances_where_it_says_so(office: Office) -> None:
+    made = await office.post("/alerts", unit="relays", notification_channels=[MAIL])
+    balance = await office.post("/alerts", unit="relays", threshold=3, notification_channels=[MAIL])
+
+    facts = [(each["scope"], each["unit"], each["interval"], each["threshold"]) for each in (made, balance)]
+    assert facts == [("organization", "relays", "lifetime", 0), ("organization", "relays", "lifetime", 3)]
+    assert (await office.get("/spend_alerts"))["data"] == []
+    assert (await office.refused("GET", f"/spend_alerts/{made['id']}"))[0] == 404
+    changed = await office.post(f"/alerts/{made['id']}", threshold=5)
+    assert (changed["threshold"], changed["interval"]) == (5, "lifetime")
+
+
 async def test_a_plain_alert_is_in_both_lists(office: Office) -> None:
     made = await office.post("/alerts", threshold_amount=8000, notification_channels=[MAIL])
 
