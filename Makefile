@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 
-.PHONY: help run setup check test storm bench lock container sbom
+.PHONY: help run setup check test storm faults bench lock container sbom
 
 help:   ## Print this
 	@sed -n 's/^\([a-z]*\): *## /make \1	/p' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test:   ## check, then the tests; `python3 dev.py test --all` has the slow ones 
 
 storm:  ## Random requests, faults and kills against a running gateway
 	@$(PYTHON) dev.py storm
+
+faults: ## Half an hour of steady load with a fault every few seconds
+	@$(PYTHON) dev.py faults
 
 bench:  ## CPU, time and memory of the gateway beside nginx
 	@$(PYTHON) dev.py bench

@@ -1,5 +1,6 @@
 """Plot of a fault run as SVG, readable on light and on dark: calls by outcome, times, memory, descriptors, and the faults."""
 
+import math
 from collections.abc import Sequence
 from html import escape
 from statistics import quantiles
@@ -7,10 +8,11 @@ from statistics import quantiles
 from tests.endurance.calls import OUTCOMES, CallResult
 from tests.endurance.samples import Record
 
-WIDTH, LEFT, RIGHT, TOP = 960, 64, 16, 16
+WIDTH, LEFT, RIGHT, TOP = 960, 150, 16, 16
 PANEL, GAP, TITLE = 120, 26, 18
 LANE = 14
-BUCKETS = 180
+BUCKETS_MAX = 180
+BUCKET_S_MIN = 5.0
 _STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .title { font-weight: 600 }
@@ -42,7 +44,7 @@ class _Plot:
     def begin(self, title: str, names: Sequence[tuple[str, str]] = ()) -> None:
         """Write a title, and the names of the colours behind it."""
         self.parts.append(f'<text class="title" x="{LEFT}" y="{self.top + 12:.0f}">{escape(title)}</text>')
-        x = LEFT + 8.0 * len(title)
+        x = LEFT + 7.0 * len(title) + 12
         for name, kind in names:
             self.parts.append(f'<rect class="{kind}" x="{x:.0f}" y="{self.top + 3:.0f}" width="10" height="10"/>')
             self.parts.append(f'<text x="{x + 14:.0f}" y="{self.top + 12:.0f}">{escape(name)}</text>')
@@ -86,10 +88,10 @@ def draw(record: Record, results: Sequence[CallResult]) -> str:
     seconds = max([1.0, *(sample.at_s for sample in record.samples)])
     plot = _Plot(seconds)
     kinds = dict(zip(OUTCOMES, "abcd", strict=True))
-    width_s = seconds / BUCKETS
-    buckets: list[list[CallResult]] = [[] for _ in range(BUCKETS)]
+    width_s = max(seconds / BUCKETS_MAX, BUCKET_S_MIN)
+    buckets: list[list[CallResult]] = [[] for _ in range(math.ceil(seconds / width_s))]
     for result in results:
-        buckets[min(max(int((result.at - record.start) / width_s), 0), BUCKETS - 1)].append(result)
+        buckets[min(max(int((result.at - record.start) / width_s), 0), len(buckets) - 1)].append(result)
     plot.begin("Calls per second, by outcome", list(kinds.items()))
     plot.stacks([(n * width_s, width_s, _shares(bucket, kinds, width_s)) for n, bucket in enumerate(buckets)], "/s")
     plot.begin("Time of calls that got a picture", [("p50", "a"), ("p95", "d")])
@@ -113,7 +115,7 @@ def _draw_marks(plot: _Plot, record: Record) -> None:
             width = max(plot.x(mark.until_s) - plot.x(mark.at_s), 1.5)
             where = f'x="{plot.x(mark.at_s):.1f}" y="{plot.top + 2:.0f}" width="{width:.1f}" height="{LANE - 4}"'
             plot.parts.append(f'<rect class="c" {where}><title>{escape(name)}, second {mark.at_s:.0f}</title></rect>')
-        plot.parts.append(f'<text x="{LEFT + 4}" y="{plot.top + LANE - 3:.0f}" opacity="0.75">{escape(name)}</text>')
+        plot.parts.append(f'<text x="{LEFT - 6}" y="{plot.top + LANE - 3:.0f}" text-anchor="end">{escape(name)}</text>')
         plot.top += LANE
     step = 60 if plot.seconds < 600 else 300
     for at in range(0, int(plot.seconds) + 1, step):
