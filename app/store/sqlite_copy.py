@@ -10,6 +10,8 @@ from pathlib import Path
 from app.errors import ConfigurationError
 
 WATCH_S = 0.2
+NICE = 10
+"""Niceness of the threads that copy."""
 Done = Callable[[int, int], None]
 """Listener to a copy: bytes that are written, and bytes in all, as far as they are known."""
 
@@ -49,7 +51,9 @@ def check_sqlite(path: Path, stop: threading.Event) -> None:
 def lower_priority() -> None:
     """Let the calling thread have the CPU after the requests of the gateway, where the system can tell threads apart."""
     if hasattr(os, "setpriority") and hasattr(threading, "get_native_id"):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        thread = threading.get_native_id()
+        if os.getpriority(os.PRIO_PROCESS, thread) < NICE:  # A process that is nicer already may not become less so.
+            os.setpriority(os.PRIO_PROCESS, thread, NICE)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,15 @@ def test_a_backup_is_due_at_its_time_of_day_in_the_timezone(hour: float, due_hou
     midnight_ms = 1_795_276_800_000 - 1_795_276_800_000 % DAY_MS - 8 * HOUR_MS
 
     assert newest_due_ms(midnight_ms + int(hour * HOUR_MS), "03:30", ZONE) == midnight_ms + int(due_hour * HOUR_MS)
+
+
+def test_a_copy_takes_no_more_of_the_cpu_than_its_process_may() -> None:
+    program = (
+        "import os; from app.store.sqlite_copy import lower_priority\n"
+        "os.nice(15); before = os.getpriority(os.PRIO_PROCESS, 0); lower_priority()\n"
+        "print(os.getpriority(os.PRIO_PROCESS, 0) - before)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert done.stdout.strip() == "0", done.stderr
