@@ -214,7 +214,7 @@ async def release(ctx: ApiContext, request: RequestId, reason: Reason) -> None:
 
 @command(app, "write-off")
 async def write_off(ctx: ApiContext, request: RequestId, reason: Reason) -> None:
-    """Give an unknown request up: nobody will find out. Its money counts as spent, at the quote, without a picture."""
+    """Give an unknown request up: nobody will find out. The most that it can cost counts as spent, without a picture."""
     _print(ctx, await ctx.client.post("requests", request, "write_off", reason=reason))
 
 

@@ -11,11 +11,9 @@ from app.control import drift
 from app.control.assessment import REACH_MS
 from app.control.bill_reader import BillReader
 from app.control.drift import DriftDay
-from app.control.names import quoted
 from app.control.reconciliation import Reconciliation, ReconciliationReport
 from app.core.relays import Relay
 from app.core.request import DEFAULT_RELAY
-from app.errors import NotFound
 from app.store import reconciliation as store
 from app.store import relays as relay_rows
 from app.store.engine import Database
@@ -51,14 +49,6 @@ class Reconciliations:
             if (relay.name == DEFAULT_RELAY or relay.sealed_key is not None)
             and (relay.is_in_use or relay.name in open_at or _left_use_ms(relay) > now_ms - REACH_MS)
         ]
-
-    async def relay(self, name: str) -> Relay:
-        """Return a relay by its name. Raises NotFound."""
-        async with self.database.read() as connection:
-            relay = await relay_rows.find_relay(connection, name)
-        if relay is None or relay.removed_at_ms is not None:
-            raise NotFound(f"There is no relay {quoted(name)}. See them with: `imagegate relays list`", param="relay")
-        return relay
 
     async def run(self, *, dry_run: bool = False, every_day: bool = False) -> list[ReconciliationReport]:
         """Reconcile with each relay once; arguments as of `Reconciliation.run`. The report of a relay lists what it did not show.

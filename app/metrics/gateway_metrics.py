@@ -74,6 +74,8 @@ class GatewayMetrics:
         )
         for gauge, value in ((self._booked, 0), (self._billed, 0), (self._up, 0), (self._balance, math.nan)):
             gauge.labels(DEFAULT_RELAY).set(value)
+        self._compared: set[str] = set()
+        """Relays that have a closed day of drift."""
         self._asked = {DEFAULT_RELAY}
         """Relays whose gauges `_up` and `_balance` are there."""
 
@@ -122,7 +124,12 @@ class GatewayMetrics:
                 self._held.labels(relay, state).set(found.held_micros if found else 0)
                 self._oldest.labels(relay, state).set((now_ms - found.oldest_at_ms) / 1000 if found else 0)
         closed = [day for day in await self._reconciliations.drift_by_day(now_ms) if day.closed]
-        for newest in {day.relay: day for day in reversed(closed)}.values():
+        newest_days = {day.relay: day for day in reversed(closed)}
+        for gone in self._compared - newest_days.keys():
+            for gauge in (self._booked, self._billed):
+                gauge.remove(gone)
+        self._compared = set(newest_days)
+        for newest in newest_days.values():
             self._booked.labels(newest.relay).set(newest.booked_micros)
             self._billed.labels(newest.relay).set(newest.billed_micros)
 

@@ -1,5 +1,7 @@
 """Charges that a restored book does not know: found in the relay's log, and booked to the organization once."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.control.audit import audit
@@ -69,6 +71,16 @@ async def test_they_count_in_the_limits_of_the_organization_only(scene: Scene) -
     counted = [(each["scope"], each["unit"], each["spent"]) for each in await limited(database) if each["spent"]]
     assert sorted(counted) == [("organization", "micros", 2 * YUAN), ("organization", "requests", 2)]
     assert (await audit(database, ZONE)).differences == ()
+
+
+async def test_a_request_of_one_relay_takes_no_charge_of_another(scene: Scene) -> None:
+    """The log of the scene is that of `b`, whose charge has the model, time and amount of a request to `default`."""
+    await scene.settled()
+    scene.charge()
+
+    found = {name: await replace(since(scene, 5000), relay=name).find(await log_of(scene)) for name in ("default", "b")}
+
+    assert {name: [each.relay for each in charges] for name, charges in found.items()} == {"default": [], "b": ["b"]}
 
 
 @only_c

@@ -12,7 +12,7 @@ from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit, read_text
 from app.api.schemas.base import ListOut
 from app.api.schemas.prices import PriceDocument, PriceImportOut, PriceOut, PriceSet, PriceSync
-from app.control import price_files, price_import, price_sync, prices, removal
+from app.control import price_files, price_import, price_sync, prices, relays, removal
 from app.control.prices import PriceEntry
 from app.core.money import decimal_text
 from app.errors import InvalidValue, UnsupportedMediaType
@@ -101,7 +101,7 @@ async def sync_prices(caller: AdminWriter, body: Annotated[PriceSync, Depends(Js
     from now on."""
     gateway = caller.gateway
     wanted = price_sync.SyncedModels(tuple(body.models), body.only, body.ceiling_per_image_micros)
-    relay = await gateway.reconciliations.relay(body.relay)
+    relay = await relays.show_relay(caller.database, body.relay)
     offer = await price_sync.read_offer(caller.database, gateway.reconciliations.bills, relay, body.group, wanted)
     found = await price_import.import_prices(caller.database, gateway.zone, offer.entries, dry_run=not body.apply)
     return PriceImportOut.of(found, dry_run=not body.apply, notes=offer.notes)

@@ -13,7 +13,7 @@ from app.console.language import marked as _
 from app.console.price_form import SIMULATED_DAYS, PriceForm, PriceSimulation, simulate
 from app.console.price_grid import price_grids
 from app.console.visit import Visit, signed_in
-from app.control import model_aliases, models, price_import, price_sync, prices, removal
+from app.control import model_aliases, models, price_import, price_sync, prices, relays, removal
 from app.control.model_aliases import AliasChange
 from app.control.price_import import PriceImport
 from app.control.price_sync import RelayOffer, SyncedModels
@@ -189,7 +189,7 @@ async def _offer(visit: Visit, fields: Any) -> RelayOffer:
         raise InvalidValue(_("Write the ceiling like 2.50."), param="ceiling") from None
     named = [name.strip()[:128] for name in fields.get("models", "").split(",") if name.strip()][:100]
     wanted = SyncedModels(named, ceiling_micros=ceiling_micros)
-    relay = await gateway.reconciliations.relay(DEFAULT_RELAY)
+    relay = await relays.show_relay(visit.database, DEFAULT_RELAY)
     bills, group = gateway.reconciliations.bills, fields.get("group") or "default"
     return await price_sync.read_offer(visit.database, bills, relay, group, wanted)
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from app.console.relay_verdict import verdict_on
 from app.console.visit import Visit, signed_in
 from app.control.relay_health import ROWS_MAX, relay_health
+from app.control.relays import show_relay
 from app.control.usage import report
 from app.core.request import DEFAULT_RELAY
 from app.store.backups import BackupRows
@@ -27,7 +28,7 @@ async def show_relays(visit: Visit) -> Response:
     now_ms = gateway.clock.now_ms()
     has_key = gateway.settings.upstream_api_key is not None
     disk = await asyncio.to_thread(shutil.disk_usage, gateway.data_dir)
-    relay = await gateway.reconciliations.relay(DEFAULT_RELAY)
+    relay = await show_relay(visit.database, DEFAULT_RELAY)
     left_micros = gateway.reconciliations.bills.left_micros(relay, state.account if state else None)
     return visit.render(
         "relays.html",

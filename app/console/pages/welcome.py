@@ -7,6 +7,7 @@ from app.console.price_grid import price_grids
 from app.console.visit import PREFERENCE_S, Visit, signed_in
 from app.control import models
 from app.control.onboarding import first_steps, is_new
+from app.control.relays import show_relay
 from app.core.request import DEFAULT_RELAY
 
 LEFT_COOKIE = "imagegate_welcome"
@@ -20,7 +21,7 @@ async def show_welcome(visit: Visit) -> Response:
         return visit.redirect(landing(visit.role))
     state = await watch.ask() if "test" in visit.query else await watch.look()
     account, now_ms = state.account if state is not None else None, gateway.clock.now_ms()
-    relay = await gateway.reconciliations.relay(DEFAULT_RELAY)
+    relay = await show_relay(visit.database, DEFAULT_RELAY)
     catalog = await models.read_catalog(visit.database)
     offered = state.offered if state is not None else None
     return visit.render(
