@@ -189,7 +189,8 @@ def _refused(refusal: RelayRefusal, status: int, type: str | None = None) -> Ver
 def _misconfigured(status: int) -> Verdict:
     message = (
         f"The upstream does not accept this gateway's key (status {status}). Nothing was charged. An administrator must check "
-        "IMAGEGATE_UPSTREAM_API_KEY: whether it is right and enabled, its quota, models, group and allowed addresses."
+        "IMAGEGATE_UPSTREAM_API_KEY, or the relay's own key (`imagegate relays list`): whether it is right and enabled, its quota, "
+        "models, group and allowed addresses."
     )
     return Verdict("released", UpstreamMisconfigured(message), alarm=True)
 
@@ -197,7 +198,8 @@ def _misconfigured(status: int) -> Verdict:
 def _wrong_address(what_happened: str) -> Verdict:
     message = (
         f"What answers at the upstream's address {what_happened}, so the upstream never got this request. Nothing was charged. An "
-        "administrator must check IMAGEGATE_UPSTREAM_BASE_URL, which is never left for another address."
+        "administrator must check IMAGEGATE_UPSTREAM_BASE_URL, or the relay's own address (`imagegate relays list`), which is "
+        "never left for another one."
     )
     return Verdict("released", UpstreamMisconfigured(message), alarm=True)
 
