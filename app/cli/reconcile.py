@@ -30,7 +30,7 @@ _DAYS = (
     Column("booked_micros", "money"),
     Column("billed_micros", "money"),
     Column("closed"),
-    Column("is_over"),
+    Column("is_over", heading="more than 1 % apart"),
 )
 
 
