@@ -15,8 +15,8 @@ from tests.server import Server
 from tests.storm.fleet import Fleet
 from tests.storm.relays import StormRelay
 
-LASTS_PART = 0.6
-"""Part of the time between two faults that one of them lasts."""
+LASTS_PART, LASTS_S_MAX = 0.6, 3.0
+"""Part of the time between two faults that one of them lasts, and how long it lasts at most."""
 DISK_SIZE = "8g"
 DISK_LEFT_BYTES = 128 * 1024
 FILL_TRIES = 10
@@ -84,7 +84,7 @@ async def inject(faults: list[Fault], every_s: float, seconds: float, record: Re
         fault, at_s = next(drawn), record.now_s
         try:
             await fault.begin()
-            await asyncio.sleep(every_s * LASTS_PART if fault.name != GATEWAY_KILLED else 0)
+            await asyncio.sleep(min(every_s * LASTS_PART, LASTS_S_MAX) if fault.name != GATEWAY_KILLED else 0)
         finally:
             await fault.mend()
             record.marks.append(Mark(at_s, record.now_s, fault.name))
