@@ -1,4 +1,4 @@
-"""Messages to owners about requests for more: by mail, and by the chats that alerts of the organization go to."""
+"""Messages to owners about requests for more: by mail, and by the chats that alerts on its usage go to."""
 
 import asyncio
 from zoneinfo import ZoneInfo
@@ -46,7 +46,8 @@ async def _channels(database: Database, *, has_mail: bool) -> list[Channel]:
     async with database.read() as connection:
         emails = await organization.owner_emails(connection) if has_mail else []
         found = await alerts.all_alerts(connection)
-    chats = [channel for alert in found if alert.scope == "organization" for channel in alert.channels]
+    on_usage = [alert for alert in found if alert.scope == "organization" and alert.unit != "relays"]
+    chats = [channel for alert in on_usage for channel in alert.channels]
     by_mail = [Channel("email", tuple(emails))] if emails else []
     return by_mail + [channel for channel in dict.fromkeys(chats) if channel.type == "chat"]
 
