@@ -75,7 +75,7 @@ def _console(gateway: Gateway, parts: Parts) -> ASGIApp:
     """Make the console. Its modules are loaded here, with the first visit: programs need none of them."""
     from app.console.application import ConsoleApplication
     from app.console.parts import ConsoleParts
-    from app.control.relay_watch import RelayWatch
+    from app.control.relay_watch import RelayWatches
 
     guard, door, links, settings = parts.guard, parts.door, parts.links, gateway.settings
     assert guard is not None and door is not None and links is not None
@@ -85,8 +85,8 @@ def _console(gateway: Gateway, parts: Parts) -> ASGIApp:
             return await read_upload_form(counted, parts.body_caps)
 
     rules = (settings.public_url, settings.member_keys)
-    relay = RelayWatch(gateway.upstream, gateway.clock, gateway.background)
-    return ConsoleApplication(ConsoleParts(gateway, guard, *rules, read_form, links, relay, _sign_on(settings)))
+    watches = RelayWatches(gateway.relays, gateway.clock, gateway.background)
+    return ConsoleApplication(ConsoleParts(gateway, guard, *rules, read_form, links, watches, _sign_on(settings)))
 
 
 def _sign_on(settings: Settings) -> SingleSignOn | None:

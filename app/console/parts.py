@@ -5,7 +5,7 @@ from typing import Protocol
 
 from starlette.requests import Request
 
-from app.control.relay_watch import RelayWatch
+from app.control.relay_watch import RelayWatches
 from app.control.single_sign_on import SingleSignOn
 from app.core.uploads import UploadedForm
 from app.images.links import PictureLinks
@@ -40,6 +40,6 @@ class ConsoleParts:
     member_keys: bool
     read_form: ReadForm
     links: PictureLinks
-    relay: RelayWatch
+    relay_watches: RelayWatches
     sign_on: SingleSignOn | None = None
     usual_times: UsualTimes = field(default_factory=UsualTimes)

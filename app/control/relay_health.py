@@ -59,11 +59,12 @@ TROUBLES = ("upstream_wallet_empty", "upstream_misconfigured", "upstream_bad_pay
 """Codes that say that no request works until somebody acts."""
 
 
-async def relay_health(database: Database) -> RelayHealth:
-    """Read the health from the newest ROWS_MAX requests and refusals of the last day. Raises StoreUnavailable."""
+async def relay_health(database: Database, relay: str | None = None) -> RelayHealth:
+    """Read the health from the newest ROWS_MAX requests and refusals of the last day; with `relay` from requests that went to it.
+    Raises StoreUnavailable."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
-        requests = await store.recent_requests(connection, now_ms - DAY_MS, ROWS_MAX)
+        requests = await store.recent_requests(connection, now_ms - DAY_MS, ROWS_MAX, relay)
         refusals = await store.recent_refusals(connection, now_ms - DAY_MS, ROWS_MAX)
         unresolved = await store.count_unresolved(connection)
     hour_ms = now_ms - HOUR_MS

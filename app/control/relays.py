@@ -167,15 +167,14 @@ async def _changed(
 
 def _connected(relay: Relay, change: RelayChange, pepper: bytes | None, now_ms: int) -> Relay:
     """Check the address and the key of a change. Raises InvalidValue and Conflict."""
-    if relay.name == DEFAULT_RELAY:
-        for value, param, setting in (
-            (change.base_url, "base_url", "IMAGEGATE_UPSTREAM_BASE_URL"),
-            (change.key, "key", "IMAGEGATE_UPSTREAM_API_KEY"),
-        ):
-            if value is not None:
-                what = "address" if param == "base_url" else "key"
-                message = f"The {what} of the relay default stands in the settings only: set {setting}, and restart."
-                raise Conflict(message, param=param)
+    if relay.name == DEFAULT_RELAY and change.base_url is not None:
+        message = "The address of the relay default stands in the settings only: set IMAGEGATE_UPSTREAM_BASE_URL, and restart."
+        raise Conflict(message, param="base_url")
+    if relay.name == DEFAULT_RELAY and change.key is not None:
+        message = (
+            "The key of the relay default stands in the settings only: set IMAGEGATE_UPSTREAM_API_KEY, and restart."
+        )
+        raise Conflict(message, param="key")
     if change.base_url is not None:
         base_url = _checked_address(change.base_url)
         if base_url != relay.base_url and change.key is None:

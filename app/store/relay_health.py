@@ -28,10 +28,15 @@ class RecentRefusal:
     at_ms: int
 
 
-async def recent_requests(connection: AsyncConnection, since_ms: int, limit: int) -> list[RecentRequest]:
-    """List the newest `limit` requests that were reserved since an instant, newest first."""
+async def recent_requests(
+    connection: AsyncConnection, since_ms: int, limit: int, relay: str | None
+) -> list[RecentRequest]:
+    """List the newest `limit` requests that were reserved since an instant, newest first; only those that went to `relay` last,
+    where that is given."""
     columns = [requests.c[name] for name in RecentRequest.__slots__]
     select = sa.select(*columns).where(requests.c.reserved_at_ms >= since_ms)
+    if relay is not None:
+        select = select.where(requests.c.relay == relay)
     newest = select.order_by(requests.c.reserved_at_ms.desc()).limit(limit)
     return [RecentRequest(**row) for row in (await connection.execute(newest)).mappings()]
 

@@ -73,4 +73,6 @@ def _refusal(answer: Answer, body: bytes) -> GatewayError:
 
 
 def _not_a_relay() -> NotARelay:
-    return NotARelay("What answers there is no relay: check IMAGEGATE_UPSTREAM_BASE_URL.")
+    return NotARelay(
+        "What answers there is no relay: check IMAGEGATE_UPSTREAM_BASE_URL, or the address of an added relay."
+    )

@@ -129,6 +129,7 @@ PAGES = [
     Page("GET", "/models/sync", "overseers"),
     Page("POST", "/models/sync", "owners", 409, {"seen": "another difference"}),
     Page("GET", "/relays", "overseers"),
+    Page("POST", "/relays/{relay}", "owners", 303, {"do": "enable"}),
     Page("GET", "/alerts", "overseers"),
     Page("GET", "/alerts/new", "owners"),
     Page("POST", "/alerts", "owners", fields={"amount": "5", "mail": "finance@example.com"}),
@@ -181,7 +182,7 @@ async def limit_of(house: House, who: str) -> int:
 async def visit(house: House, page: Page, who: str, **more: str | None) -> httpx2.Response:
     names = {"token": (await invite(house.running.database, "nils@example.com")).token, "session_id": "sess_nothing"}
     names |= {"user_id": house.users["eva"], "project_id": house.project_id, "increase_id": house.increase_id}
-    names |= {"job_id": "req_nothing", "request_id": house.pictures[0].rpartition("_")[0]}
+    names |= {"job_id": "req_nothing", "relay": "default", "request_id": house.pictures[0].rpartition("_")[0]}
     path = page.path.format(key_id=house.keys["mia"].id, picture_id=house.pictures[0], alert_id=house.alert, **names)
     if page.method == "GET":
         return await house.get(path, who)

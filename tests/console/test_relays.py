@@ -10,10 +10,11 @@ import pytest
 from app.console.language import LANGUAGES, translate
 from app.console.relay_verdict import VERDICTS
 from app.console.render import templates
+from app.control.relays import RelayChange, change_relay, create_relay, show_relay
 from app.sandbox import RunningSandbox
 from tests.console.conftest import House, open_house
 from tests.databases import insert_refusal, insert_request
-from tests.gateways import RELAY_KEY
+from tests.gateways import PEPPER, RELAY_KEY
 
 
 async def sentence(house: House, who: str = "rita", path: str = "/relays?ask=now") -> str:
@@ -112,3 +113,56 @@ def test_every_verdict_has_a_sentence_in_both_languages() -> None:
     for language in LANGUAGES:
         macros: Any = labels.make_module({"_": partial(translate, language)})
         assert len({str(macros.sentence(verdict)) for verdict in VERDICTS}) == len(VERDICTS)
+
+
+def table(text: str) -> list[str]:
+    """Rows of the table of relays."""
+    return text.partition("<tbody>")[2].partition("</tbody>")[0].split("<tr")[1:]
+
+
+async def test_all_relays_stand_in_a_table_and_one_of_them_is_told_closely(house: House, relay: RunningSandbox) -> None:
+    second = RelayChange(relay.base_url, "sk-wrong-key-of-the-second", weight=3, concurrent=40, models=["gpt-image-1"])
+    [only] = table((await house.get("/relays", "rita")).text)
+    await create_relay(house.running.database, PEPPER, "second", second)
+    await house.buy("mia")
+    await request(house, 1, 1000, relay="default")
+    await request(
+        house, 2, 2000, relay="second", state="released", http_status=502, error_code="upstream_misconfigured"
+    )
+
+    first, other = table((await house.get("/relays?relay=default&ask=now", "rita")).text)
+    text = (await house.get("/relays?relay=second&ask=now", "rita")).text
+
+    assert "gets requests" in only and "<form" not in only and "href" not in only
+    assert 'aria-current="true"' in first and 'aria-current="true"' not in other
+    for told in ("second</a>", ">3</td>", "0 of 40", ">gpt-image-1</td>", ">1.00</td>"):
+        assert told in other
+    assert "The relay refuses our key." in text and "relays replace-key second --key-stdin" in text
+    assert "sk-wrong" not in text
+    assert await sentence(house, path="/relays?relay=default") == "The relay answers, and requests go through."
+
+
+async def test_an_owner_takes_a_relay_out_and_in_again(house: House, relay: RunningSandbox) -> None:
+    await create_relay(house.running.database, PEPPER, "second", RelayChange(relay.base_url, RELAY_KEY))
+
+    out = await house.post("/relays/second", "olga", do="disable")
+    shown = (await house.get(out.headers["location"].removeprefix("/console"), "olga")).text
+    disabled = (await show_relay(house.running.database, "second")).disabled_at_ms
+    await house.post("/relays/second", "olga", do="enable")
+
+    assert disabled is not None and ">disabled</span>" in table(shown)[1] and 'value="enable"' in table(shown)[1]
+    assert "second gets no requests any more" in shown
+    assert (await show_relay(house.running.database, "second")).disabled_at_ms is None
+
+
+async def test_a_model_is_offered_where_a_relay_that_serves_it_offers_it(house: House, relay: RunningSandbox) -> None:
+    database, missing = house.running.database, "offered by no relay"
+    await house.get("/relays?ask=now", "rita")
+    assert missing not in (await house.get("/models", "rita")).text
+
+    await change_relay(database, None, "default", RelayChange(models=["gpt-image-1"]))
+    alone = (await house.get("/models", "rita")).text.count(missing)
+    await create_relay(database, PEPPER, "second", RelayChange(relay.base_url, RELAY_KEY, models=["imagen4"]))
+
+    assert alone > 1
+    assert (await house.get("/models", "rita")).text.count(missing) == alone - 1

@@ -9,10 +9,9 @@ from app.administration import Administration
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.reading import JsonBody
 from app.api.schemas.base import DeletedOut, ListOut
-from app.api.schemas.relays import RelayCreate, RelayKeyReplace, RelayOut, RelayUpdate
+from app.api.schemas.relays import RelayCreate, RelayKeyReplace, RelayOut, RelayUpdate, relay_answers
 from app.control import relays
 from app.core.relays import Relay
-from app.core.request import DEFAULT_RELAY
 
 router = APIRouter(prefix="/relays", tags=["Relays (extension)"])
 
@@ -21,7 +20,7 @@ router = APIRouter(prefix="/relays", tags=["Relays (extension)"])
 async def list_relays(caller: Admin, include_removed: bool = False) -> ListOut[RelayOut]:
     """List relays by creation, with the state of their breakers in the process that answers."""
     found = await relays.list_relays(caller.database, include_removed=include_removed)
-    return ListOut[RelayOut].of(relay_answers(caller.gateway, found))
+    return ListOut[RelayOut].of(_answers(caller.gateway, found))
 
 
 @router.post("")
@@ -63,17 +62,8 @@ async def delete_relay(caller: AdminWriter, relay: str) -> DeletedOut:
 
 
 def _answer(gateway: Administration, relay: Relay) -> RelayOut:
-    return relay_answers(gateway, [relay])[0]
+    return _answers(gateway, [relay])[0]
 
 
-def relay_answers(gateway: Administration, found: Sequence[Relay]) -> list[RelayOut]:
-    """Make the answers of relays, with their states in this process."""
-    statuses = {status.name: status for status in gateway.relays.statuses()}
-    settings = {
-        "base_url": gateway.upstream.base_url,
-        "has_key": gateway.settings.upstream_api_key is not None,
-    }
-    return [
-        RelayOut.of(relay, statuses.get(relay.name), **(settings if relay.name == DEFAULT_RELAY else {}))
-        for relay in found
-    ]
+def _answers(gateway: Administration, found: Sequence[Relay]) -> list[RelayOut]:
+    return relay_answers(found, gateway.relays, has_default_key=gateway.settings.upstream_api_key is not None)

@@ -1,5 +1,6 @@
 """Relays: the answers, and what is created and changed."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
@@ -8,7 +9,8 @@ from app.api.schemas.base import AnswerModel, InputModel
 from app.control.relays import RelayChange
 from app.core.money import decimal_text
 from app.core.relays import Relay, RelayProfile
-from app.upstream.pool import RelayStatus
+from app.core.request import DEFAULT_RELAY
+from app.upstream.pool import RelayPool, RelayStatus
 
 _FIELDS = {
     "base_url": "https://relay.example.com",
@@ -78,6 +80,16 @@ class RelayOut(AnswerModel, json_schema_extra={"example": _RELAY}):
             "in_flight": status.in_flight if status else 0,
         }
         return cls.from_record(relay, **(fields | more))
+
+
+def relay_answers(found: Sequence[Relay], pool: RelayPool, *, has_default_key: bool) -> list[RelayOut]:
+    """Make the answers of relays with their states in this process; the settings have address and key of `default`."""
+    statuses = {status.name: status for status in pool.statuses()}
+    settings = {"base_url": pool.default.base_url, "has_key": has_default_key}
+    return [
+        RelayOut.of(relay, statuses.get(relay.name), **(settings if relay.name == DEFAULT_RELAY else {}))
+        for relay in found
+    ]
 
 
 class RelayFields(InputModel):

@@ -108,13 +108,12 @@ async def apply_sync(visit: Visit) -> Response:
 
 async def _list(visit: Visit, error: GatewayError | None = None, alias: dict[str, str] | None = None) -> Response:
     now_ms, catalog = visit.parts.gateway.clock.now_ms(), await models.read_catalog(visit.database)
-    state = await visit.parts.relay.look()
-    offered = state.offered if state is not None else None
+    offered = await visit.parts.relay_watches.offer(catalog.relays.values(), catalog.models)
     listed = [
         {
             "model": model,
             "grids": price_grids(model, now_ms),
-            "is_offered": offered is None or model.id in offered,
+            "is_offered": model.id in offered,
             "aliases": [each.name for each in catalog.aliases if each.model == model.id],
         }
         for model in catalog.models.values()

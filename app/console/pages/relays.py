@@ -1,17 +1,20 @@
-"""Page of the relay, for whoever is on call: one sentence about it, and the figures behind the sentence."""
+"""Page of the relays, for whoever is on call: all of them, one sentence about one, and the figures behind the sentence."""
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from starlette.responses import Response
 
+from app.api.schemas.relays import RelayOut, relay_answers
 from app.console.relay_verdict import verdict_on
 from app.console.visit import Visit, signed_in
 from app.control.relay_health import ROWS_MAX, relay_health
-from app.control.relays import show_relay
+from app.control.relays import RelayChange, change_relay, list_relays
 from app.control.usage import report
-from app.core.request import DEFAULT_RELAY
+from app.core.relays import Relay
 from app.store.backups import BackupRows
 from app.store.schema import schema_state
 
@@ -20,33 +23,68 @@ PACE_DAYS = 7
 
 
 async def show_relays(visit: Visit) -> Response:
-    """Show the relay. `ask` in the address asks it anew, which can take seconds; else its last answer is shown."""
-    gateway, watch = visit.parts.gateway, visit.parts.relay
-    asked = watch.ask() if "ask" in visit.query else watch.look()
-    state, readiness = await asyncio.gather(asked, gateway.readiness.check())
-    health = await relay_health(visit.database)
-    now_ms = gateway.clock.now_ms()
+    """Show all relays, and one more closely: that named `relay` in the address. `ask` asks it anew, which can take seconds; else
+    its last answer is shown."""
+    gateway = visit.parts.gateway
+    relays = await list_relays(visit.database)
     has_key = gateway.settings.upstream_api_key is not None
-    disk = await asyncio.to_thread(shutil.disk_usage, gateway.data_dir)
-    relay = await show_relay(visit.database, DEFAULT_RELAY)
-    left_micros = gateway.reconciliations.bills.left_micros(relay, state.account if state else None)
+    listed = relay_answers(relays, gateway.relays, has_default_key=has_key)
+    chosen, out = _chosen(visit, relays, listed)
+    asked = visit.parts.relay_watches.look(chosen, now="ask" in visit.query)
+    state, readiness = await asyncio.gather(asked, gateway.readiness.check())
+    is_only = len(relays) == 1
+    health = await relay_health(visit.database, None if is_only else chosen.name)
+    now_ms = gateway.clock.now_ms()
+    left_micros = gateway.reconciliations.bills.left_micros(chosen, state.account if state else None)
     return visit.render(
         "relays.html",
-        verdict=verdict_on(state, health, readiness, has_key=has_key),
+        listed=listed,
+        chosen=out,
+        is_only=is_only,
+        done=visit.query.get("done", ""),
+        verdict=verdict_on(state, health, readiness, has_key=out.has_key),
         state=state,
         health=health,
         readiness=readiness,
-        address=gateway.upstream.base_url,
         left_micros=left_micros,
-        left_days=await _left_days(visit, left_micros, now_ms),
-        in_flight=gateway.image_service.in_flight,
-        drift=await gateway.reconciliations.drift_by_day(now_ms),
-        disk=disk,
-        schema=(await schema_state(visit.database)).current,
+        left_days=await _left_days(visit, left_micros, now_ms) if is_only else None,
+        in_flight=gateway.image_service.in_flight if is_only else out.in_flight,
         rows_max=ROWS_MAX,
-        backup_ms=(await BackupRows(visit.database).last()).at_ms,
         now_ms=now_ms,
+        **await _machine(visit, now_ms),
     )
+
+
+async def change(visit: Visit) -> Response:
+    """Let a relay get no requests any more, or get them again."""
+    form = await visit.form()
+    name, do = visit.request.path_params["relay"], form.get("do", "")
+    if do in ("enable", "disable"):
+        await change_relay(visit.database, None, name, RelayChange(disabled=do == "disable"))
+    return visit.redirect("/relays", relay=name, done=do)
+
+
+def _chosen(visit: Visit, relays: Sequence[Relay], listed: Sequence[RelayOut]) -> tuple[Relay, RelayOut]:
+    """Return the relay of the address; without one that whose breaker is open, else the first in use."""
+    pairs = list(zip(relays, listed, strict=True))
+    for name in (
+        visit.query.get("relay"),
+        *(out.name for out in listed if out.breaker == "open" and not out.disabled_at),
+    ):
+        if (found := next((pair for pair in pairs if pair[0].name == name), None)) is not None:
+            return found
+    return next((pair for pair in pairs if pair[0].is_in_use), pairs[0])
+
+
+async def _machine(visit: Visit, now_ms: int) -> dict[str, Any]:
+    """Read what the page tells of the gateway itself."""
+    gateway = visit.parts.gateway
+    return {
+        "drift": await gateway.reconciliations.drift_by_day(now_ms),
+        "disk": await asyncio.to_thread(shutil.disk_usage, gateway.data_dir),
+        "schema": (await schema_state(visit.database)).current,
+        "backup_ms": (await BackupRows(visit.database).last()).at_ms,
+    }
 
 
 async def _left_days(visit: Visit, left_micros: int | None, now_ms: int) -> int | None:
@@ -60,4 +98,7 @@ async def _left_days(visit: Visit, left_micros: int | None, now_ms: int) -> int 
     return max(left_micros, 0) * PACE_DAYS // spent if spent > 0 else None
 
 
-routes = (("GET", "/relays", signed_in(show_relays, "owner", "reader")),)
+routes = (
+    ("GET", "/relays", signed_in(show_relays, "owner", "reader")),
+    ("POST", "/relays/{relay}", signed_in(change, "owner")),
+)

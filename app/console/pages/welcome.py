@@ -16,12 +16,12 @@ LEFT_COOKIE = "imagegate_welcome"
 
 async def show_welcome(visit: Visit) -> Response:
     """Show the four steps. `test` in the address asks the relay, which takes up to half a minute."""
-    gateway, watch = visit.parts.gateway, visit.parts.relay
+    gateway = visit.parts.gateway
     if gateway.sandbox:
         return visit.redirect(landing(visit.role))
-    state = await watch.ask() if "test" in visit.query else await watch.look()
-    account, now_ms = state.account if state is not None else None, gateway.clock.now_ms()
     relay = await show_relay(visit.database, DEFAULT_RELAY)
+    state = await visit.parts.relay_watches.look(relay, now="test" in visit.query)
+    account, now_ms = state.account if state is not None else None, gateway.clock.now_ms()
     catalog = await models.read_catalog(visit.database)
     offered = state.offered if state is not None else None
     return visit.render(
