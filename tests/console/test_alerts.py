@@ -113,6 +113,7 @@ async def test_an_alert_on_relays_asks_for_days_and_says_which_relay(house: Hous
     shown = (await house.get(path[1], "rita")).text
 
     assert "b: paused <small>upstream_wallet_empty</small>" in shown and "b: balance for fewer than 3 days" in shown
+    assert "<ins>Relays</ins>" in (await house.get("/audit", "olga")).text
     refused = await house.post("/alerts", "olga", scope="relays", days="three", mail="finance@example.com")
     assert refused.status_code == 400 and 'value="relays" selected' in refused.text and 'value="three"' in refused.text
 
