@@ -57,7 +57,7 @@ async def reckon(gateway: Gateway, stage: Stage, relays: list[StormRelay], load:
     made.add("pictures lost", await picture_violations(gateway))
     seen, bill = await take(gateway.database), _bills(relays)
     markers = {call.marker: 1 for call in load.calls}
-    made.add("pictures lost", lost_violations(seen, bill, load, record.marks))
+    made.add("pictures lost", lost_violations(seen, bill, load, record))
     made.add("charged twice", marker_violations(bill, markers))
     made.add("wrong way over the relays", relay_violations(seen, bill))
     made.add("wrong answers", answer_violations(load.calls, load.tries, seen, stage.keys))
@@ -80,7 +80,7 @@ async def reckon(gateway: Gateway, stage: Stage, relays: list[StormRelay], load:
     return made
 
 
-def lost_violations(seen: Snapshot, bill: list[Arrival], load: Load, marks: list[Mark]) -> list[Violation]:
+def lost_violations(seen: Snapshot, bill: list[Arrival], load: Load, record: Record) -> list[Violation]:
     """List the pictures that were paid for and answered well, are not booked, and did not reach their client either.
 
     The death of the gateway, or a full disk, in the seconds after the charge excuses a row that is unknown: the answer was cut
@@ -99,15 +99,16 @@ def lost_violations(seen: Snapshot, bill: list[Arrival], load: Load, marks: list
         if not line.charged or line.fault not in SOUND or line.request_id in at_clients:
             continue
         state = row["state"] if row else "not in the book"
-        if state == "settled" or (state == "unknown" and _is_excused(line.at, marks)):
+        if state == "settled" or (state == "unknown" and _is_excused(line.at - record.start, record.marks)):
             continue
         found.append(Violation(f"{line.request_id} was paid for, and is {state}", (line.request_id,), (line.marker,)))
     return found
 
 
-def _is_excused(at: float, marks: list[Mark]) -> bool:
+def _is_excused(at_s: float, marks: list[Mark]) -> bool:
     return any(
-        mark.name in (DISK_FULL, GATEWAY_KILLED) and at <= mark.until_s and mark.at_s <= at + EXCUSE_S for mark in marks
+        mark.name in (DISK_FULL, GATEWAY_KILLED) and at_s <= mark.until_s and mark.at_s <= at_s + EXCUSE_S
+        for mark in marks
     )
 
 
