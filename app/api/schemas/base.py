@@ -17,6 +17,9 @@ Ignored = Annotated[str | None, Field(description=f"Accepted without effect; `{I
 class AnswerModel(BaseModel):
     """Base of all answers."""
 
+    # Validators are built at first use: those of all models take 1.5 MiB, and most installations use few of them.
+    model_config = ConfigDict(defer_build=True)
+
     @classmethod
     def from_record(cls, record: Any, **more: Any) -> Self:
         """Make the answer from the record's attributes of the same name, with instants in whole seconds (`created_at` from
@@ -44,7 +47,7 @@ class NamedOut(AnswerModel):
 class InputModel(BaseModel):
     """Base of JSON bodies. An unknown field is a 400, and so is a string in place of a number."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 Out = TypeVar("Out", bound=AnswerModel)
