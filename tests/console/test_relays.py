@@ -117,12 +117,12 @@ def test_every_verdict_has_a_sentence_in_both_languages() -> None:
 
 def table(text: str) -> list[str]:
     """Rows of the table of relays."""
-    return text.partition("<tbody>")[2].partition("</tbody>")[0].split("<tr")[1:]
+    return text.partition('aria-label="Relays"')[2].partition("<tbody>")[2].partition("</tbody>")[0].split("<tr")[1:]
 
 
 async def test_all_relays_stand_in_a_table_and_one_of_them_is_told_closely(house: House, relay: RunningSandbox) -> None:
     second = RelayChange(relay.base_url, "sk-wrong-key-of-the-second", weight=3, concurrent=40, models=["gpt-image-1"])
-    [only] = table((await house.get("/relays", "rita")).text)
+    [only] = table((await house.get("/relays", "olga")).text)
     await create_relay(house.running.database, PEPPER, "second", second)
     await house.buy("mia")
     await request(house, 1, 1000, relay="default")
@@ -133,10 +133,11 @@ async def test_all_relays_stand_in_a_table_and_one_of_them_is_told_closely(house
     first, other = table((await house.get("/relays?relay=default&ask=now", "rita")).text)
     text = (await house.get("/relays?relay=second&ask=now", "rita")).text
 
-    assert "gets requests" in only and "<form" not in only and "href" not in only
+    assert "gets requests" in only and "href" not in only and "<button" not in only
     assert 'aria-current="true"' in first and 'aria-current="true"' not in other
     for told in ("second</a>", ">3</td>", "0 of 40", ">gpt-image-1</td>", ">1.00</td>"):
         assert told in other
+    assert "<button" not in first + other  # A reader's.
     assert "The relay refuses our key." in text and "relays replace-key second --key-stdin" in text
     assert "sk-wrong" not in text
     assert await sentence(house, path="/relays?relay=default") == "The relay answers, and requests go through."
