@@ -65,7 +65,7 @@ async def reckon(gateway: Gateway, stage: Stage, relays: list[StormRelay], load:
     made.numbers["unknown before reconciliation"] = _count(seen, "unknown")
     for relay in relays:
         relay.order("whole log")
-    steps, unread = await reconcile(gateway, [relay.name for relay in relays])
+    steps, unread = await reconcile(gateway, bill)
     after = await take(gateway.database)
     wrong = [*unread, *counter_violations(after), *usage_violations(after), *bill_violations(after, bill)]
     made.add("reconciliation", wrong)

@@ -186,10 +186,11 @@ class Fleet:
         member.pid = None
         self._tell(f"gateway {member.number}, pid {pid}, ended with {code}")
         self.deaths += code == -signal.SIGKILL
-        last = "\n    ".join((member.folder / "log").read_text(errors="replace").splitlines()[-LAST_LINES:])
-        # A child that its gateway was just starting when it was killed has the port until it runs: the next start gets it.
-        if code not in (0, -signal.SIGKILL) and PORT_IN_USE not in last:
-            self.wrong.append(f"gateway {member.number} ended by itself with {code}: {last}")
+        if code not in (0, -signal.SIGKILL):
+            last = "\n    ".join((member.folder / "log").read_text(errors="replace").splitlines()[-LAST_LINES:])
+            # A child that its gateway was just starting when it was killed has the port until it runs: the next start gets it.
+            if PORT_IN_USE not in last:
+                self.wrong.append(f"gateway {member.number} ended by itself with {code}: {last}")
         self._changed.set()
         if not self._stopping:
             task = asyncio.create_task(self._start(member))

@@ -165,7 +165,7 @@ class Storm:
             seen, bill, outcome = await take(self.database), self._bill(), self.outcome
             found = [*counter_violations(seen), *usage_violations(seen), *bill_violations(seen, bill), *lacking]
             found += relay_violations(seen, bill)
-            steps, unread = await reconcile(gateway, [relay.name for relay in self.relays])
+            steps, unread = await reconcile(gateway, bill)
             after = await take(self.database)
             differences = (await audit(self.database, gateway.zone)).differences
         outcome.bill, outcome.book, outcome.deaths, outcome.reconciled = bill, after, self.fleet.deaths, len(steps)
