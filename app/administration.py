@@ -170,6 +170,7 @@ def doctor_from(
         relay=RelayChecks(bills, has_key=bool(relay_key(settings))),
         notifier=notifier_from(settings),
         backup_dir=settings.backup_dir,
+        is_sandbox=relays is SANDBOX_RELAY,
     )
 
 

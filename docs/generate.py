@@ -38,8 +38,8 @@ wins. An empty value means: not set. Names ending in `_S` are seconds, in `_BYTE
 (`--data-dir`, `--host`, `--port`) win over both.
 
 `imagegate serve` refuses to start on a value that cannot be, and names the setting. `imagegate doctor` looks at whether
-what is set also works. In the sandbox (`--sandbox`) `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `UPSTREAM_BASE_URL` and
-`UPSTREAM_API_KEY` and `UPSTREAM_PROXY` are not used.
+what is set also works. In the sandbox (`--sandbox`) `DATABASE_URL`, `REDIS_URL`, `RESULTS_URL`, `SECRET_KEY`,
+`UPSTREAM_BASE_URL`, `UPSTREAM_API_KEY`, `UPSTREAM_PROXY` and `BACKUP_DIR` are not used.
 """
 
 SETTINGS_TAIL = """

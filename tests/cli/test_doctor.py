@@ -78,6 +78,13 @@ async def test_nothing_there_yet_is_no_failure_and_stays_nothing(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_the_sandbox_which_makes_no_backups_is_not_told_to(database: Database, tmp_path: Path) -> None:
+    findings = await found(database.where, tmp_path, sandbox=True)
+
+    assert findings["database"].status == "ok"
+    assert "backups" not in findings
+
+
 async def test_models_without_a_price_and_users_without_a_limit_are_named(database: Database, tmp_path: Path) -> None:
     for user in ("ada", "bob", "gone"):
         await create_user(database, user)
