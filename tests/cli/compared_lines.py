@@ -253,6 +253,7 @@ prices import dollars.yaml
 prices sync --only --model flux-kontext-pro --apply
 prices sync --apply
 prices sync --group vip
+prices sync --relay nope
 # book
 requests settle req_1 --reason paid --cost 0.8
 requests settle req_1 --reason paid

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
+from app.api.schemas.reconciliation import ReconciliationOut
 from app.control.assessment import NO_LOG, REACH_MS, sent_request
 from app.control.audit import audit
 from app.control.decisions import DecisionReason, Decisions, write_off
@@ -99,6 +100,10 @@ async def test_a_relay_that_cannot_be_read_keeps_no_other_from_being_reconciled(
     missing = missing_of(list(reports.values()))
     assert any(why.startswith("b: ") for why in missing)
     assert ("its key cannot be read" in str(missing)) is (broken == "no key")
+    answer = ReconciliationOut.of(list(reports.values()), dry_run=False)
+    assert (answer.relay.log_rows, answer.relay.missing) == (2, missing)
+    assert [(each.relay, each.log_rows) for each in answer.relays] == [("default", 2), ("b", None)]
+    assert {each.relay for each in answer.done} == {"default"} and {each.relay for each in answer.open} == {"b"}
 
 
 @only_c
