@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from getpass import getuser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,7 +21,7 @@ LOCAL_ONLY = ("serve", "db upgrade", "db current", "backup book.db", "restore bo
 _IDS = re.compile(r"\b((?:user-|proj_|key_|alert_|msg_|stmt_|audit_log-)(?!default)[0-9a-z]{8,})\b")
 _TIME = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d|(?<=_at": )\d{10}|(?<=ated": )\d{10}')
 _LAST_FOUR = re.compile(r"(last four\t|\.\.\.|last_four(?:: |\": \")).{4}")
-_OWN = re.compile(r'(total ms\t|"total_ms": )\d+|\bfar\b|\w+ \(command line\)')
+_OWN = re.compile(rf'(total ms\t|"total_ms": )\d+|\w+ \(command line\)|\b(far|{re.escape(getuser())})\b')
 """Durations, and the actor of a decision: here the account, there the admin key."""
 _SECRET = re.compile(r"(?:sk-ig-|whsec_)[\w+/=-]{20,}")
 
