@@ -270,7 +270,6 @@ async def test_models_and_aliases_are_told_and_what_the_relay_sells_beside_them(
         for table, column in ((prices, prices.c.model), (models, models.c.id)):
             await connection.execute(sa.delete(table).where(column == "flux-kontext-max"))
     given = {"upstream_api_key": RELAY_KEY, "upstream_base_url": relay.base_url}
-
     told = (await found(database.where, tmp_path, **given))["models"]
 
     assert told.status == "ok"
