@@ -127,8 +127,9 @@ async def enable(ctx: ApiContext, name: Name) -> None:
 
 
 @command(app, "disable")
-async def disable(ctx: ApiContext, name: Name) -> None:
+async def disable(ctx: ApiContext, name: Name, yes: Yes = False) -> None:
     """Let a relay get no requests any more; those that it has end as usual."""
+    confirm(f"Keep requests from the relay {name} until it is enabled again?", yes=yes)
     ctx.out.one(_RELAY, await ctx.client.post("relays", name, disabled=True))
 
 

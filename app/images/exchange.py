@@ -82,7 +82,7 @@ class Exchange:
         created_s = self.admitted.reservation.reserved_at_ms // 1000
         spool = self.context.kept_answers.create(self.request_id)
         self.received = ReceivedAnswer(spool, self.request, created_s, self.context.answer_bytes_max, self.queue)
-        self.sending = Sending(self.context, self.admitted, self.request, self.received, self._after_dispatch)
+        self.sending = Sending(self.context, self.admitted, self.request, self.received, self.sent)
 
     @property
     def request_id(self) -> str:
@@ -105,10 +105,6 @@ class Exchange:
         except BaseException:
             self.received.close()
             raise
-
-    def _after_dispatch(self) -> None:
-        crash_point("after_dispatch")
-        self.sent.set()
 
     def release_unsent(self, error: GatewayError, *states: State, answered: bool = True) -> None:
         """Release the reservation in the background, from one of `states`; nothing was sent for it."""

@@ -5,7 +5,6 @@ reached. Once its outcome is unknown it is never sent again.
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -62,13 +61,13 @@ class Unsent(Exception):
 
 @dataclass(slots=True)
 class Sending:
-    """Way of one request to its relay; run it once. `on_dispatch` is called after each committed mark."""
+    """Way of one request to its relay; run it once. `dispatched` is set once the mark is committed."""
 
     context: "ExchangeContext"
     admitted: Admitted
     request: ImageRequest
     received: ReceivedAnswer
-    on_dispatch: Callable[[], None]
+    dispatched: asyncio.Event
     relay: Relay | None = field(default=None, init=False)
     """Relay that the request was dispatched to last, as it was when the request was admitted."""
     dispatched_at_ms: int | None = field(default=None, init=False)
@@ -132,7 +131,8 @@ class Sending:
         try:
             self.received.spool.reserve_descriptor()
             if await self._mark_dispatched(relay):
-                self.on_dispatch()
+                crash_point("after_dispatch")
+                self.dispatched.set()
                 return
         except OSError as exc:
             log.error("no file for an answer", request_id=self.request_id, error=exc.strerror)

@@ -26,10 +26,11 @@ PAUSE_S_MAX: Final = 240.0
 @dataclass(slots=True)
 class Breaker:
     """Breaker of one relay with one key, in this process. `on_change` is called after each change of `state`. The pause after
-    it opens is `first_pause_s`, and doubles up to PAUSE_S_MAX until it closes."""
+    it opens is `first_pause_s`, and doubles up to PAUSE_S_MAX until it closes. `costly_max` costly failures in a row open it."""
 
     on_change: Callable[[], None]
     first_pause_s: float = PAUSE_S
+    costly_max: int = FAILURES_MAX["costly"]
     state: BreakerState = field(default="closed", init=False)
     code: str | None = field(default=None, init=False)
     """Error code of the failure that opened it; None while it is closed."""
@@ -53,7 +54,8 @@ class Breaker:
             self._close()
         elif signal != "neutral":
             self._failures[signal] = self._failures.get(signal, 0) + 1
-            if self.state != "closed" or self._failures[signal] >= FAILURES_MAX[signal]:
+            most = self.costly_max if signal == "costly" else FAILURES_MAX[signal]
+            if self.state != "closed" or self._failures[signal] >= most:
                 self._open(code, signal == "costly")
 
     def hear_probe(self, code: str | None) -> None:

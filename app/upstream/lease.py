@@ -27,6 +27,7 @@ class Line:
     relay: Relay
     client: HttpUpstream
     pause_s: float
+    costly_max: int
     breaker: Breaker = field(init=False)
     in_flight: int = 0
     usual_s: dict[str, float] = field(default_factory=dict)
@@ -35,7 +36,7 @@ class Line:
     """Monotonic time of the last of them."""
 
     def __post_init__(self) -> None:
-        self.breaker = Breaker(self._log_change, self.pause_s)
+        self.breaker = Breaker(self._log_change, self.pause_s, self.costly_max)
 
     @property
     def has_place(self) -> bool:

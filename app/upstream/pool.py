@@ -19,7 +19,7 @@ from app.errors import (
     RelayPaused,
     UpstreamMisconfigured,
 )
-from app.upstream.breaker import PAUSE_S, BreakerState
+from app.upstream.breaker import FAILURES_MAX, PAUSE_S, BreakerState
 from app.upstream.client import HttpUpstream
 from app.upstream.lease import Lease, Line
 from app.upstream.probe import models
@@ -32,11 +32,12 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class PoolRules:
     """Bounds of the queue before the relays: its length, and the longest wait in seconds. `pause_s` is the first pause of a relay
-    that fails."""
+    that fails, after `costly_max` requests in a row at most that may have been charged for nothing."""
 
     queue_max: int
     queue_wait_s: float
     pause_s: float = PAUSE_S
+    costly_max: int = FAILURES_MAX["costly"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +227,7 @@ class RelayPool:
                 return line  # What this request was admitted with is older.
             self._retire(line)
         client = self.default if relay.name == DEFAULT_RELAY else self._connect(relay)
-        self._lines[relay.name] = line = Line(relay, client, self.rules.pause_s)
+        self._lines[relay.name] = line = Line(relay, client, self.rules.pause_s, self.rules.costly_max)
         return line
 
     def _retire(self, line: Line) -> None:

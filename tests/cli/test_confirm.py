@@ -28,6 +28,8 @@ LINES = (
     "pictures delete {picture}",
     "sessions revoke {session}",
     "users erase ann",
+    "relays disable second",
+    "relays remove second",
 )
 
 
@@ -43,7 +45,7 @@ def types(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
 
 
 @pytest.fixture
-def lines(cli: Cli) -> list[str]:
+def lines(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The lines, with ids of what there is to destroy."""
     key = cli("keys create --user lin --json").json["id"]
     cli.database(two_pictures)
@@ -58,6 +60,8 @@ def lines(cli: Cli) -> list[str]:
     cli("prices set typo --per-image 9")
     cli("models alias poster gpt-image-1")
     cli("projects create red")
+    monkeypatch.setattr("sys.stdin", io.StringIO("sk-a-key-of-the-second"))
+    cli("relays add second --base-url https://relay.example.com --key-stdin")
     ids = {
         "alert": cli("alerts create --user lin --images 5 --webhook https://8.8.8.8/hook --json").json["id"],
         "key": key,
