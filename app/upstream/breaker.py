@@ -24,13 +24,20 @@ PAUSE_S_MAX: Final = 240.0
 
 
 @dataclass(slots=True)
+class BreakerRules:
+    """Rules of all breakers of a process: after so many costly failures in a row they open, for `pause_s` first, and twice as long
+    after each probe that fails, up to PAUSE_S_MAX."""
+
+    pause_s: float = PAUSE_S
+    costly_max: int = FAILURES_MAX["costly"]
+
+
+@dataclass(slots=True)
 class Breaker:
-    """Breaker of one relay with one key, in this process. `on_change` is called after each change of `state`. The pause after
-    it opens is `first_pause_s`, and doubles up to PAUSE_S_MAX until it closes. `costly_max` costly failures in a row open it."""
+    """Breaker of one relay with one key, in this process. `on_change` is called after each change of `state`."""
 
     on_change: Callable[[], None]
-    first_pause_s: float = PAUSE_S
-    costly_max: int = FAILURES_MAX["costly"]
+    rules: BreakerRules
     state: BreakerState = field(default="closed", init=False)
     code: str | None = field(default=None, init=False)
     """Error code of the failure that opened it; None while it is closed."""
@@ -54,9 +61,10 @@ class Breaker:
             self._close()
         elif signal != "neutral":
             self._failures[signal] = self._failures.get(signal, 0) + 1
-            most = self.costly_max if signal == "costly" else FAILURES_MAX[signal]
-            if self.state != "closed" or self._failures[signal] >= most:
-                self._open(code, signal == "costly")
+            most = self.rules.costly_max if signal == "costly" else FAILURES_MAX[signal]
+            is_enough = self._failures[signal] >= most
+            if self.state != "closed" or is_enough:
+                self._open(code, signal == "costly" and is_enough)
 
     def hear_probe(self, code: str | None) -> None:
         """Take the answer to the free question that an open breaker asks: None when it was good, else the error code."""
@@ -82,7 +90,7 @@ class Breaker:
         was, self.state, self.code, self.is_costly = self.state, "open", code, is_costly
         if was == "open" and not self.is_due:
             return  # One of several that failed together, in the same pause.
-        self._pause_s = self.first_pause_s if was == "closed" else min(self._pause_s * 2, PAUSE_S_MAX)
+        self._pause_s = self.rules.pause_s if was == "closed" else min(self._pause_s * 2, PAUSE_S_MAX)
         self.until_s = time.monotonic() + self._pause_s * random.uniform(0.8, 1.2)
         if was != "open":
             self.on_change()

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from app.core.relays import Relay
-from app.upstream.breaker import SLOW, Breaker, Signal
+from app.upstream.breaker import SLOW, Breaker, BreakerRules, Signal
 from app.upstream.client import HttpUpstream
 
 USUAL_S: Final = 100.0
@@ -26,8 +26,7 @@ class Line:
 
     relay: Relay
     client: HttpUpstream
-    pause_s: float
-    costly_max: int
+    rules: BreakerRules
     breaker: Breaker = field(init=False)
     in_flight: int = 0
     usual_s: dict[str, float] = field(default_factory=dict)
@@ -36,7 +35,7 @@ class Line:
     """Monotonic time of the last of them."""
 
     def __post_init__(self) -> None:
-        self.breaker = Breaker(self._log_change, self.pause_s, self.costly_max)
+        self.breaker = Breaker(self._log_change, self.rules)
 
     @property
     def has_place(self) -> bool:

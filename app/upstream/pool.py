@@ -5,7 +5,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -19,7 +19,7 @@ from app.errors import (
     RelayPaused,
     UpstreamMisconfigured,
 )
-from app.upstream.breaker import FAILURES_MAX, PAUSE_S, BreakerState
+from app.upstream.breaker import BreakerRules, BreakerState
 from app.upstream.client import HttpUpstream
 from app.upstream.lease import Lease, Line
 from app.upstream.probe import models
@@ -29,15 +29,13 @@ RETRY_AFTER_S: Final = (2, 8)
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PoolRules:
-    """Bounds of the queue before the relays: its length, and the longest wait in seconds. `pause_s` is the first pause of a relay
-    that fails, after `costly_max` requests in a row at most that may have been charged for nothing."""
+    """Bounds of the queue before the relays: its length, and the longest wait in seconds; and the rules of the breakers."""
 
     queue_max: int
     queue_wait_s: float
-    pause_s: float = PAUSE_S
-    costly_max: int = FAILURES_MAX["costly"]
+    breakers: BreakerRules = field(default_factory=BreakerRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +225,7 @@ class RelayPool:
                 return line  # What this request was admitted with is older.
             self._retire(line)
         client = self.default if relay.name == DEFAULT_RELAY else self._connect(relay)
-        self._lines[relay.name] = line = Line(relay, client, self.rules.pause_s, self.rules.costly_max)
+        self._lines[relay.name] = line = Line(relay, client, self.rules.breakers)
         return line
 
     def _retire(self, line: Line) -> None:

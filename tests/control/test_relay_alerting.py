@@ -28,7 +28,7 @@ from app.store.engine import Database
 from app.store.relay_troubles import SpendingReading, add_reading
 from app.store.relays import find_relay, update_relay
 from app.store.tables import relay_troubles
-from app.upstream.breaker import Signal
+from app.upstream.breaker import BreakerRules, Signal
 from app.upstream.client import HttpUpstream
 from app.upstream.pool import PoolRules, RelayPool
 from tests.control.test_alerting import HOOK, MAIL, YUAN, ZONE, Noting, alerting
@@ -61,7 +61,7 @@ class Replicas:
     async def start(self) -> Replica:
         """Start one."""
         upstream = HttpUpstream(self.relay_url, RELAY_KEY)
-        pool = RelayPool(upstream, lambda _: upstream, PoolRules(10, 1, pause_s=0))
+        pool = RelayPool(upstream, lambda _: upstream, PoolRules(10, 1, BreakerRules(pause_s=0)))
         self.stack.push_async_callback(pool.close)
         conditions = RelayConditions(pool, ControlData(self.database))
         self.all.append(Replica(pool, RelayAlerting(self.database, conditions, ZONE, YUAN)))

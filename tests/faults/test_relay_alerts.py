@@ -17,7 +17,6 @@ from app.core.alerts import Channel
 from app.notify.webhook_secret import new_webhook_secret
 from app.sandbox import RunningSandbox
 from app.upstream.breaker import FAILURES_MAX
-from app.upstream.pool import PoolRules
 from tests.gateways import Running, running_gateway
 from tests.money.books import ask, opened, until
 from tests.receivers import WebhookReceiver, webhook_receiver
@@ -65,7 +64,8 @@ async def trio(tmp_path: Path, postgres_url: str, relay: RunningSandbox) -> Asyn
             for number in range(3)
         ]
         for running in gateways:
-            running.gateway.relays.rules = PoolRules(100, 30, pause_s=0.05)
+            rules = running.gateway.relays.rules.breakers
+            rules.pause_s, rules.costly_max = 0.05, FAILURES_MAX["costly"]
         key = (await gateways[0].key()).key
         clients = [await stack.enter_async_context(opened(running.url, key)) for running in gateways]
         channels = (Channel("webhook", url=hook.url, secret=secret),)

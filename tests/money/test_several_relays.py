@@ -18,15 +18,14 @@ from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.store.engine import DatabaseUrl
 from app.store.relays import insert_relay, list_relays, update_relay
 from app.store.tables import refused_dispatches
-from app.upstream.breaker import FAILURES_MAX
-from app.upstream.pool import PoolRules
+from app.upstream.breaker import FAILURES_MAX, BreakerRules
 from tests.gateways import PEPPER, Running, running_gateway
 from tests.money.books import ask, assert_books_agree, assert_nothing_held, opened, the_row, until
 
 OTHER_KEY = "sk-the-key-of-the-other-relay-0123456789abcdefghij"
 PRICE = 1_000_000
 """Price of one image of gpt-image-1, in micros."""
-LONG_PAUSE = PoolRules(queue_max=100, queue_wait_s=30, pause_s=3600)
+LONG_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,10 @@ class Two:
         async with self.running.database.write() as connection:
             relay = (await list_relays(connection))[name]
             await update_relay(connection, replace(relay, **fields))
+
+    @property
+    def rules(self) -> BreakerRules:
+        return self.running.gateway.relays.rules.breakers
 
     @property
     def charges(self) -> tuple[int, int]:
@@ -74,7 +77,8 @@ async def two(
     """`b` gets only what `default` does not take, so that a test says who is asked first."""
     url = database_where.url or None
     async with running_gateway(tmp_path, relay.base_url, database_url=url) as running:
-        running.gateway.relays.rules = PoolRules(100, 30, pause_s=0.05)
+        rules = running.gateway.relays.rules.breakers
+        rules.pause_s, rules.costly_max = 0.05, FAILURES_MAX["costly"]
         async with running.database.write() as connection:
             sealed = seal_relay_key(PEPPER, "b", OTHER_KEY)
             await insert_relay(connection, Relay("b", other.base_url, sealed, "N", weight=0, created_at_ms=1))
@@ -172,7 +176,7 @@ async def test_a_model_of_one_relay_goes_there_and_one_of_none_is_refused(two: T
 
 
 async def test_garbage_opens_the_breaker_and_the_other_serves(two: Two) -> None:
-    two.running.gateway.relays.rules = LONG_PAUSE
+    two.rules.pause_s = LONG_S
     two.a.sandbox.fault = "body=garbage"
 
     answers = await asyncio.gather(*(ask(two.client, f"cat {number}") for number in range(60)))
@@ -200,7 +204,7 @@ async def test_a_relay_that_is_well_again_is_found_by_itself(two: Two) -> None:
 
 
 async def test_one_after_the_other_at_most_ten_are_unknown(two: Two) -> None:
-    two.running.gateway.relays.rules = LONG_PAUSE
+    two.rules.pause_s = LONG_S
     two.a.sandbox.fault = "reset=mid_body"
 
     found = Counter([(await ask(two.client, f"cat {number}")).status_code for number in range(30)])
@@ -209,7 +213,7 @@ async def test_one_after_the_other_at_most_ten_are_unknown(two: Two) -> None:
 
 
 async def test_without_another_relay_requests_pause_and_nothing_is_bought_meanwhile(two: Two) -> None:
-    two.running.gateway.relays.rules = LONG_PAUSE
+    two.rules.pause_s = LONG_S
     await two.change("b", disabled_at_ms=1)
     two.a.sandbox.fault = "body=garbage"
     for number in range(FAILURES_MAX["costly"]):

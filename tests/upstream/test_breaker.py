@@ -2,11 +2,11 @@
 
 import pytest
 
-from app.upstream.breaker import FAILURES_MAX, SLOW, Breaker, BreakerState, Signal
+from app.upstream.breaker import FAILURES_MAX, SLOW, Breaker, BreakerRules, BreakerState, Signal
 
 
 def opened(signal: Signal) -> Breaker:
-    breaker = Breaker(lambda: None, first_pause_s=0.0)
+    breaker = Breaker(lambda: None, BreakerRules(pause_s=0.0))
     for _ in range(FAILURES_MAX[signal]):
         breaker.hear(signal, "upstream_outcome_unknown", is_probe=False)
     return breaker
@@ -20,7 +20,7 @@ def state_of(breaker: Breaker) -> BreakerState:
 @pytest.mark.parametrize("signal", ["refused", "unreached", "costly"])
 def test_it_opens_after_so_many_failures_in_a_row(signal: Signal) -> None:
     changes: list[BreakerState] = []
-    breaker = Breaker(lambda: changes.append(breaker.state))
+    breaker = Breaker(lambda: changes.append(breaker.state), BreakerRules())
 
     for _ in range(FAILURES_MAX[signal] - 1):
         breaker.hear(signal, "x", is_probe=False)
@@ -33,7 +33,7 @@ def test_it_opens_after_so_many_failures_in_a_row(signal: Signal) -> None:
 
 
 def test_a_success_in_between_starts_the_count_anew_and_a_busy_relay_does_not() -> None:
-    breaker = Breaker(lambda: None)
+    breaker = Breaker(lambda: None, BreakerRules())
     for _ in range(FAILURES_MAX["costly"] - 1):
         breaker.hear("costly", "x", is_probe=False)
     breaker.hear("good", None, is_probe=False)
@@ -47,7 +47,7 @@ def test_a_success_in_between_starts_the_count_anew_and_a_busy_relay_does_not() 
 
 
 def test_one_that_opened_for_slow_answers_closes_when_one_of_them_comes() -> None:
-    breaker = Breaker(lambda: None)
+    breaker = Breaker(lambda: None, BreakerRules())
     for _ in range(FAILURES_MAX["costly"]):
         breaker.hear("costly", SLOW, is_probe=False)
     assert state_of(breaker) == "open"
@@ -72,7 +72,7 @@ def test_an_open_one_asks_for_free_then_buys_once_then_closes() -> None:
 
 
 def test_a_failed_probe_opens_it_again_for_longer() -> None:
-    breaker = Breaker(lambda: None, first_pause_s=20.0)
+    breaker = Breaker(lambda: None, BreakerRules(pause_s=20.0))
     breaker.hear("refused", "upstream_misconfigured", is_probe=False)
     first_s = breaker.wait_s
     breaker.hear_probe(None)
@@ -93,3 +93,14 @@ def test_a_neutral_probe_leaves_it_half_open_for_another() -> None:
     breaker.hear("neutral", "upstream_rate_limited", is_probe=True)
 
     assert (breaker.state, breaker.is_probing) == ("half_open", False)
+
+
+def test_one_that_opened_for_a_refused_key_pauses_only_after_as_many_costly_failures() -> None:
+    breaker = opened("refused")
+    breaker.hear("costly", "upstream_outcome_unknown", is_probe=True)
+    assert (state_of(breaker), breaker.is_costly) == ("open", False)
+
+    for _ in range(FAILURES_MAX["costly"] - 1):
+        breaker.hear("costly", "upstream_outcome_unknown", is_probe=True)
+
+    assert (state_of(breaker), breaker.is_costly) == ("open", True)

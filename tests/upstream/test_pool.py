@@ -10,7 +10,7 @@ import pytest
 
 from app.core.relays import Relay
 from app.errors import ConfigurationError, Overloaded, RelayPaused, UpstreamMisconfigured
-from app.upstream.breaker import FAILURES_MAX, SLOW
+from app.upstream.breaker import FAILURES_MAX, SLOW, BreakerRules
 from app.upstream.client import HttpUpstream
 from app.upstream.pool import PoolRules, RelayPool
 
@@ -26,7 +26,7 @@ def connect(relay: Relay) -> HttpUpstream:
 
 @pytest.fixture
 async def pool() -> AsyncIterator[RelayPool]:
-    pool = RelayPool(HttpUpstream(NOWHERE, ""), connect, PoolRules(queue_max=2, queue_wait_s=30, pause_s=0))
+    pool = RelayPool(HttpUpstream(NOWHERE, ""), connect, PoolRules(2, 30, BreakerRules(pause_s=0)))
     yield pool
     await pool.close()
 
