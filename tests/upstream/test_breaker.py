@@ -80,7 +80,7 @@ def test_a_failed_probe_opens_it_again_for_longer() -> None:
     second_s, until_s = breaker.wait_s, breaker.until_s
     breaker.hear("costly", "upstream_outcome_unknown", is_probe=True)
 
-    assert (breaker.state, breaker.is_costly) == ("open", True)
+    assert breaker.state == "open"
     assert first_s < second_s
     assert breaker.until_s == until_s, "two that fail together are one failure"
 
