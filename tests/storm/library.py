@@ -61,6 +61,8 @@ def _answer_violations(row: Row, counts: Counter[str], folder: Path) -> list[Vio
         return [Violation(f"the pictures of {id} were never taken", (id,))]
     if body is not None and file.exists():
         return [Violation(f"the answer of {id} lies there whole beside its pictures", (id,))]
+    if row["images"] is None:
+        return [Violation(f"{id} has an answer and is not settled", (id,))]
     bought, kept, link_only = row["images"], counts[id], row["link_only"] or 0
     # A stream whose process was taken for dead is booked, and charged whole, with the pictures that were there then: its flag is
     # `short`. Where the process lived, the others came after that, and are kept.
