@@ -106,8 +106,16 @@ async def running_gateway(
 class GatewayProcess:
     """`imagegate serve` as a process of its own. `start` returns when it serves; it dies with the test at the latest."""
 
-    def __init__(self, data_dir: Path, upstream_url: str, *, database_url: str | None = None, **settings: Any):
-        self.data_dir = data_dir
+    def __init__(
+        self,
+        data_dir: Path,
+        upstream_url: str,
+        *,
+        database_url: str | None = None,
+        program: Sequence[str | Path] = (IMAGEGATE,),
+        **settings: Any,
+    ):
+        self.data_dir, self.program = data_dir, program
         given = {
             "data_dir": data_dir,
             "upstream_base_url": upstream_url,
@@ -128,7 +136,7 @@ class GatewayProcess:
         """Raises AssertionError with what it said when it does not start."""
         with (self.data_dir / "stderr.log").open("ab") as errors:
             self._process = await asyncio.create_subprocess_exec(
-                IMAGEGATE,
+                *self.program,
                 "serve",
                 "--port",
                 "0",
