@@ -107,6 +107,8 @@ async def reconcile(gateway: Gateway, bill: Iterable[Arrival]) -> tuple[list[Rec
     charged = {line.relay for line in bill if line.charged}
     every = gateway.reconciliations
     bills = replace(every.bills, rules=replace(every.bills.rules, deadline_ms=-LATE_MS))
+    for relay in await every.relays():  # The first question may meet a connection of before the relay was killed.
+        await bills.read(relay)
     reports = await replace(every, bills=bills).run()
     found = [
         Violation(f"the log of the relay {report.relay} could not be read: {report.accounts.missing}")
