@@ -9,6 +9,7 @@ from tests.endurance.run import Options, run, write_report
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # By the client of the test.
 @pytest.mark.parametrize("kills", [False, True])
 async def test_nothing_is_lost_or_charged_twice_through_a_minute_of_faults(kills: bool, tmp_path: Path) -> None:
     result = await run(Options(minutes=1, every_s=5, rate=5, kills=kills), tmp_path)
