@@ -97,7 +97,7 @@ class Admission:
         return allowed_request(await self.control_data.catalog(), grant, request)
 
     async def _offer(self, grant: Grant, request: ImageRequest) -> tuple[Model, ImageRequest, tuple[Relay, ...]]:
-        """As `allowed_request`, with the relays that may get the request. Raises UpstreamModelUnavailable without any."""
+        """Check a request as `allowed_request` does, and list the relays that may get it. Raises UpstreamModelUnavailable."""
         catalog = await self.control_data.catalog()
         model, resolved = allowed_request(catalog, grant, request)
         return model, resolved, catalog.relays_for(model.id)

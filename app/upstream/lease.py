@@ -63,7 +63,7 @@ class Lease:
     client: HttpUpstream = field(init=False)
     _is_probe: bool = field(init=False)
     _started_s: float = field(default_factory=time.monotonic, init=False)
-    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
+    _timer: asyncio.TimerHandle = field(init=False)
     _is_slow: bool = field(default=False, init=False)
     _has_ended: bool = field(default=False, init=False)
 
@@ -79,11 +79,10 @@ class Lease:
         if self._has_ended:
             return
         self._has_ended = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         if signal == "good":
-            self.line.good_at_s = time.monotonic()
-            took_s, usual_s = time.monotonic() - self._started_s, self.line.usual_s.get(self.model)
+            self.line.good_at_s = now_s = time.monotonic()
+            took_s, usual_s = now_s - self._started_s, self.line.usual_s.get(self.model)
             self.line.usual_s[self.model] = took_s if usual_s is None else usual_s * 0.8 + took_s * 0.2
         if not (self._is_slow and signal == "costly"):  # It was told when it became slow.
             self.line.breaker.hear(signal, code, is_probe=self._is_probe)

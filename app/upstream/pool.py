@@ -138,7 +138,7 @@ class RelayPool:
         """Give places that became free to those that wait, the first one first."""
         for waiting in [each for each in self._waiting if not each.lease.done()]:
             try:
-                lease = self._take(waiting.model, [line for name in waiting.relays if (line := self._lines.get(name))])
+                lease = self._take(waiting.model, [self._lines[name] for name in waiting.relays])
             except RelayPaused as exc:
                 waiting.lease.set_exception(exc)
                 continue
@@ -223,8 +223,9 @@ class RelayPool:
                 return line
             if (line.relay.key_replaced_at_ms or 0) > (relay.key_replaced_at_ms or 0):
                 return line  # What this request was admitted with is older.
-            self._retire(line)
         client = self.default if relay.name == DEFAULT_RELAY else self._connect(relay)
+        if line is not None:  # Only now: those that wait for it must find a line, also where no new one can be made.
+            self._retire(line)
         self._lines[relay.name] = line = Line(relay, client, self.rules.breakers)
         return line
 

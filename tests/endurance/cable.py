@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+from tests.storm.balancer import pipe
+
 HOST = "127.0.0.1"
 PIECE_BYTES = 1 << 16
 
@@ -56,24 +58,13 @@ class Cable:
         try:
             beyond_reader, beyond_writer = await asyncio.open_connection(*self._where, limit=PIECE_BYTES)
             ends.append(beyond_writer)
-            await asyncio.gather(_pipe(reader, beyond_writer), _pipe(beyond_reader, writer))
+            await asyncio.gather(pipe(reader, beyond_writer), pipe(beyond_reader, writer))
         except (OSError, asyncio.CancelledError):
             for end in ends:
                 end.transport.abort()
         finally:
             for end in ends:
                 end.close()
-
-
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy one direction to its end, then close the other side. A reset is passed on as one."""
-    try:
-        while piece := await reader.read(PIECE_BYTES):
-            writer.write(piece)
-            await writer.drain()
-        writer.close()
-    except OSError:
-        writer.transport.abort()
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ class Balancer:
         try:
             beyond_reader, beyond_writer = await self._connected()
             try:
-                await asyncio.gather(_pipe(reader, beyond_writer), _pipe(beyond_reader, writer))
+                await asyncio.gather(pipe(reader, beyond_writer), pipe(beyond_reader, writer))
             finally:
                 beyond_writer.close()
         except OSError:
@@ -85,7 +85,7 @@ async def _is_ready(url: str) -> bool:
         return False
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Copy one direction to its end, then close the other side for writing. A reset is passed on as one."""
     try:
         while piece := await reader.read(PIECE_BYTES):

@@ -167,6 +167,19 @@ async def test_those_that_wait_go_to_the_relay_as_it_is_by_then(pool: RelayPool)
     assert (await waiting).client is latest.client
 
 
+async def test_those_that_wait_keep_the_relay_where_its_new_connection_cannot_be_made(pool: RelayPool) -> None:
+    old = relay("a", concurrent=1)
+    first = await pool.lease(MODEL, [old])
+    waiting = asyncio.ensure_future(pool.lease(MODEL, [old]))
+    await asyncio.sleep(0)
+
+    with pytest.raises(UpstreamMisconfigured):
+        await pool.lease(MODEL, [replace(old, base_url=None, key_replaced_at_ms=1)])
+    first.end("good")
+
+    assert (await waiting).client is first.client
+
+
 async def test_more_places_go_to_those_that_wait_first(pool: RelayPool) -> None:
     first = await pool.lease(MODEL, [relay("a", concurrent=1)])
     waiting = asyncio.ensure_future(pool.lease(MODEL, [relay("a", concurrent=1)]))
