@@ -126,8 +126,8 @@ class LostCharges:
             for row in log.rows
             if row.points > 0 and row.proof not in known and row.at_ms >= self.since_ms - 2 * SLACK_MS
         ]
-        free = _without_booked(sent, rows, self.rules)
-        return [self._lost(row) for row in free if row.at_ms >= self.since_ms - SECOND_MS]
+        begin_ms = self.since_ms - SECOND_MS
+        return [self._lost(row) for row in _without_booked(sent, rows, self.rules, begin_ms) if row.at_ms >= begin_ms]
 
     def _lost(self, row: LogRow) -> LostCharge:
         cost_micros = self.rules.micros(row)
@@ -151,8 +151,11 @@ async def book_charges(database: Database, zone: ZoneInfo, charges: Sequence[Los
         await delete_owner(connection, user, now_ms)
 
 
-def _without_booked(sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRules) -> list[LogRow]:
-    """Take from the rows one for each request that has or may have been charged: by id, else the nearest in time that fits."""
+def _without_booked(
+    sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRules, begin_ms: int
+) -> list[LogRow]:
+    """Take from the rows one for each request that has or may have been charged: by id, else the nearest in time that fits. For a
+    settled request one from before `begin_ms` (Unix ms), when the backup began, goes before nearer ones."""
     free = {row.proof: row for row in rows}
     by_id = {row.request_id: row for row in free.values() if row.request_id}
     left = []
@@ -166,7 +169,9 @@ def _without_booked(sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: 
     for each in sorted(left, key=lambda each: (each.state != "settled", -_end_ms(each))):
         fitting = [row for row in free.values() if rules.fits(each, row)]
         if fitting:
-            free.pop(min(fitting, key=lambda row: abs(row.at_ms - _end_ms(each))).proof)
+            is_booked = each.state == "settled"
+            own = min(fitting, key=lambda row: (is_booked and row.at_ms >= begin_ms, abs(row.at_ms - _end_ms(each))))
+            free.pop(own.proof)
     return list(free.values())
 
 

@@ -42,6 +42,17 @@ async def test_charges_after_the_backup_are_lost_and_those_of_booked_requests_ar
     assert [(each.model, each.cost_micros) for each in found] == [("gpt-image-1", YUAN), ("flux-kontext-max", 2 * YUAN)]
 
 
+async def test_a_charge_of_just_after_the_backup_is_not_taken_for_one_of_just_before(scene: Scene) -> None:
+    """The log tells whole seconds, so that the later charge may seem to be nearer to the end of the earlier request."""
+    await scene.settled(900)
+    scene.charge(9_000)
+    scene.charge(11_000)
+
+    found = await since(scene, 10_950).find(await log_of(scene))
+
+    assert [each.at_ms - scene.start_ms > 10_000 for each in found] == [True]
+
+
 async def test_an_open_request_keeps_a_charge_that_may_be_its_own(scene: Scene) -> None:
     lost = await scene.unknown(0)
     scene.charge(20_000)

@@ -93,7 +93,7 @@ async def organization_spent(database: Database) -> int:
 async def test_a_lost_gateway_lives_on_from_its_backup_with_what_happened_since(
     lost: Lost, tmp_path: Path, empty_url: str | None
 ) -> None:
-    await lost.buy(lost.key.key, "before the backup")
+    first = (await lost.buy(lost.key.key, "before the backup")).headers["x-request-id"]
     async with lost.database.transaction() as connection:
         [lin] = (await connection.execute(users.select().where(users.c.name == "lin"))).mappings().all()
         await start_session(connection, lin["id"], "a browser", await lost.database.now_ms())
@@ -121,7 +121,6 @@ async def test_a_lost_gateway_lives_on_from_its_backup_with_what_happened_since(
     assert await organization_spent(database) == 3 * YUAN
     async with gateway_process(other, lost.relay.base_url, database_url=empty_url) as process:
         async with opened(process.url, lost.key.key) as client:
-            first = (await book(database))[0]["id"]
             assert (await client.get(f"/v1/images/pictures/{first}_0/content")).status_code == 200
             assert (await ask(client, "in the new home")).status_code == 200
         async with opened(process.url, lost.leaked.key) as client:
