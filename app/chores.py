@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import structlog
 
 FIRST_RETRY_S = 1.0
+FIRST_TURN_S = 5.0
+"""Longest time from the start to the first turn of a chore that asks for no other."""
 STOP_S = 10.0
 """Longest time for the last turns of all chores at shutdown."""
 Turn = Callable[[], Awaitable[object]]
@@ -22,12 +24,13 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Chore:
     """Repeated work. `turn` runs again `every_s` seconds after it ended; after an exception, with a backoff of 1 s that doubles up
-    to `retry_s_max`."""
+    to `retry_s_max`. The first turn waits `first_after_s`; None is `every_s`, FIRST_TURN_S at most: a gateway does what it needs
+    at its start before its chores, and the rest need not come all at once."""
 
     name: str
     turn: Callable[[], Awaitable[object]]
     every_s: float
-    first_after_s: float = 0.0
+    first_after_s: float | None = None
     retry_s_max: float = 30.0
     last_turn: Callable[[], Awaitable[object]] | None = None
     """Function that runs once when the gateway closes."""
@@ -80,7 +83,8 @@ class Chores:
         return {name: state.error for name, state in self.states.items() if state.error is not None}
 
     async def _supervise(self, chore: Chore) -> None:
-        await asyncio.sleep(chore.first_after_s)
+        first_after_s = min(chore.every_s, FIRST_TURN_S) if chore.first_after_s is None else chore.first_after_s
+        await asyncio.sleep(first_after_s)
         while True:
             succeeded = await self._run(chore)
             await asyncio.sleep(chore.every_s if succeeded else self._backoff_s(chore))

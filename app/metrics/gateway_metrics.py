@@ -104,10 +104,10 @@ class GatewayMetrics:
 
     def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
         """Yield the background jobs that refresh the gauges."""
-        yield Chore("metrics of the book", when_fit(self.read_book), BOOK_EVERY_S)
-        yield Chore("metrics of the checks", self.read_checks, BOOK_EVERY_S)
-        yield Chore("metrics of the relay", when_fit(self.ask_relays), RELAY_EVERY_S)
-        yield Chore("metrics of the balance", when_fit(self.ask_balances), SLOW_EVERY_S)
+        yield Chore("metrics of the book", when_fit(self.read_book), BOOK_EVERY_S, first_after_s=0)
+        yield Chore("metrics of the checks", self.read_checks, BOOK_EVERY_S, first_after_s=0)
+        yield Chore("metrics of the relay", when_fit(self.ask_relays), RELAY_EVERY_S, first_after_s=0)
+        yield Chore("metrics of the balance", when_fit(self.ask_balances), SLOW_EVERY_S, first_after_s=0)
         yield Chore("metrics of pictures and schema", when_fit(self.read_slow), SLOW_EVERY_S, first_after_s=2.0)
         yield Chore("metrics of the event loop", self.measure_delay, DELAY_PROBE_S)
 
