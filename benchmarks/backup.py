@@ -25,7 +25,6 @@ from app.store import migrations
 from app.store.engine import SQLITE_FILE, Database, DatabaseUrl, open_database
 from benchmarks.results import about_this_run
 from benchmarks.rounds import say
-from tests.gateways import IMAGEGATE
 from tests.store.purchasing import Desk, open_ledger, settlement
 
 _ROWS = """
@@ -108,7 +107,7 @@ async def _beside_requests(
         started_s = time.monotonic()
         environment = {**os.environ, "IMAGEGATE_DATA_DIR": str(folder)}
         backup = await asyncio.create_subprocess_exec(
-            IMAGEGATE, "backup", folder / "copy.db", env=environment, cwd=folder
+            Path(sys.executable).with_name("imagegate"), "backup", folder / "copy.db", env=environment, cwd=folder
         )
         if await backup.wait():
             sys.exit("the backup failed")

@@ -4,8 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -29,12 +27,12 @@ from app.store.migrations import upgrade
 from app.store.schema import schema_state
 from app.store.tables import counters, requests
 from app.wiring import Gateway, open_gateway
+from tests import forks
 from tests.administration import PEPPER as PEPPER
 from tests.administration import create_key
 
 RELAY_KEY = "sk-the-relay-key-of-the-tests-0123456789abcdefghijk"
 NEVER = 10**6
-IMAGEGATE = Path(sys.executable).with_name("imagegate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +110,10 @@ class GatewayProcess:
         upstream_url: str,
         *,
         database_url: str | None = None,
-        program: Sequence[str | Path] = (IMAGEGATE,),
+        module: str = forks.IMAGEGATE,
         **settings: Any,
     ):
-        self.data_dir, self.program = data_dir, program
+        self.data_dir, self.module = data_dir, module
         given = {
             "data_dir": data_dir,
             "upstream_base_url": upstream_url,
@@ -130,25 +128,18 @@ class GatewayProcess:
         }
         self.url = ""
         self.said: list[str] = []
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: forks.Fork | None = None
 
     async def start(self, *arguments: str) -> "GatewayProcess":
         """Raises AssertionError with what it said when it does not start."""
-        with (self.data_dir / "stderr.log").open("ab") as errors:
-            self._process = await asyncio.create_subprocess_exec(
-                *self.program,
-                "serve",
-                "--port",
-                "0",
-                *arguments,
-                env=self.environment,
-                cwd=self.data_dir,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-            )
-        assert self._process.stdout is not None
+        read, write = os.pipe()
+        with (self.data_dir / "stderr.log").open("ab") as errors, os.fdopen(write) as out:
+            words = ("serve", "--port", "0", *arguments)
+            started = forks.fork(words, self.environment, self.data_dir, out.fileno(), errors.fileno(), self.module)
+            self._process = await started
+        stdout = await forks.reading(read)
         async with asyncio.timeout(30):
-            while line := (await self._process.stdout.readline()).decode():
+            while line := (await stdout.readline()).decode():
                 self.said.append(line)
                 if line.startswith("Usage so far"):
                     return self
@@ -174,17 +165,8 @@ class GatewayProcess:
 
     async def cli(self, *words: str) -> Any:
         """`imagegate WORDS --json`, in the same environment: what it printed. Raises AssertionError when it failed."""
-        process = await asyncio.create_subprocess_exec(
-            IMAGEGATE,
-            *words,
-            "--json",
-            env=self.environment,
-            cwd=self.data_dir,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        assert process.returncode == 0, err.decode()
+        code, out, err = await forks.run((*words, "--json"), self.environment, self.data_dir)
+        assert code == 0, err
         return json.loads(out)
 
 

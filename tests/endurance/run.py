@@ -13,12 +13,13 @@ import aiohttp
 
 from app.core.relays import DEFAULT, Relay
 from app.store.engine import Database, DatabaseUrl, open_database
+from tests import forks
 from tests.endurance.cable import Cable, cable
 from tests.endurance.calls import OUTCOMES, Load
 from tests.endurance.injections import Surroundings, inject, killing_faults, lasting_faults, small_disk
 from tests.endurance.reckoning import Reckoning, open_violations, reckon
 from tests.endurance.samples import Record, descriptors
-from tests.gateways import IMAGEGATE, set_limit
+from tests.gateways import set_limit
 from tests.storm.books import Violation, take
 from tests.storm.client import Client
 from tests.storm.fleet import Fleet, Member, make_members
@@ -103,7 +104,7 @@ async def run(options: Options, folder: Path) -> RunResult:
         data.mkdir()
         disk = await stack.enter_async_context(small_disk(data))
         member = _member(stage, folder, data, where, first, cables)
-        fleet = Fleet(stage.zygote, [member], [])
+        fleet = Fleet([member], [])
         around = Surroundings(first, second, stage.postgres, stage.redis, cables[0], cables[1], fleet, disk)
         for relay in (first, second):
             relay.order("well")
@@ -172,16 +173,8 @@ def _leaks(result: RunResult, open_at_end: int, which: str) -> list[Violation]:
 
 async def _audit(member: Member) -> list[Violation]:
     """Run `imagegate audit` beside the gateway."""
-    process = await asyncio.create_subprocess_exec(
-        IMAGEGATE,
-        "audit",
-        env={**os.environ, **member.environment},
-        cwd=member.folder,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
-    return [] if process.returncode == 0 else [Violation(f"imagegate audit: {out.decode()}")]
+    code, out, err = await forks.run(["audit"], {**os.environ, **member.environment}, member.folder)
+    return [] if code == 0 else [Violation(f"imagegate audit: {out}{err}")]
 
 
 def _member(

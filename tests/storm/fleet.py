@@ -4,15 +4,14 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from app.images.crash import VARIABLE
+from tests.forks import Fork, fork
 from tests.server import free_port
 
 STOP_S = 15.0
@@ -20,65 +19,6 @@ SHARED = ("results", "pictures")
 TRACE_LINES = 24
 LAST_LINES = 3
 PORT_IN_USE = "Address already in use"
-
-
-class Zygote:
-    """Forks gateways. `ended` is called with the pid and the exit code of each that has ended."""
-
-    def __init__(self, process: asyncio.subprocess.Process):
-        self._process = process
-        self._started: asyncio.Queue[int] = asyncio.Queue()
-        self._ready = asyncio.Event()
-        self.ended: Callable[[int, int], None] = lambda _pid, _code: None
-        self._reading = asyncio.create_task(self._read())
-
-    async def ready(self) -> None:
-        async with asyncio.timeout(60):
-            await self._ready.wait()
-
-    async def fork(self, environment: dict[str, str], folder: Path, arguments: list[str]) -> int:
-        """Start one; its pid. What it says goes into `folder/log`."""
-        order = {"environment": environment, "folder": str(folder), "arguments": arguments}
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        async with asyncio.timeout(10):
-            return await self._started.get()
-
-    async def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        async with asyncio.timeout(10):
-            await self._process.wait()
-        self._reading.cancel()
-
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            words: dict[str, Any] = json.loads(line)
-            if "started" in words:
-                self._started.put_nowait(words["started"])
-            elif "ended" in words:
-                self.ended(words["ended"], words["code"])
-            else:
-                self._ready.set()
-
-
-@asynccontextmanager
-async def zygote() -> AsyncIterator[Zygote]:
-    """The prepared process; every gateway it forked dies with it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.storm.zygote",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    made = Zygote(process)
-    try:
-        await made.ready()
-        yield made
-    finally:
-        await made.close()
 
 
 @dataclass
@@ -104,7 +44,6 @@ class Fleet:
     `crashes` is what each start is told, in turn; `told` is the chronicle; `wrong` is what should not have happened.
     """
 
-    zygote: Zygote
     members: list[Member]
     crashes: list[str | None]
     told: list[str] = field(default_factory=list)
@@ -113,9 +52,9 @@ class Fleet:
     _stopping: bool = False
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _restarts: set[asyncio.Task[None]] = field(default_factory=set)
+    _watches: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> None:
-        self.zygote.ended = self._ended
         for member in self.members:
             await self._start(member)
         await self.until_ready()
@@ -174,10 +113,19 @@ class Fleet:
 
     async def _start(self, member: Member) -> None:
         crash = self.crashes.pop(0) if self.crashes else None
-        environment = member.environment | ({VARIABLE: crash} if crash else {})
+        environment = {**os.environ, **member.environment} | ({VARIABLE: crash} if crash else {})
         member.started_at = time.time()
-        member.pid = await self.zygote.fork(environment, member.folder, ["serve", "--port", str(member.port)])
+        with (member.folder / "log").open("ab") as log:
+            arguments = ["serve", "--port", str(member.port)]
+            process = await fork(arguments, environment, member.folder, log.fileno(), log.fileno())
+        member.pid = process.pid
+        watching = asyncio.create_task(self._watch(process))
+        self._watches.add(watching)
+        watching.add_done_callback(self._watches.discard)
         self._tell(f"start gateway {member.number}, pid {member.pid}{f', to die {crash}' if crash else ''}")
+
+    async def _watch(self, process: Fork) -> None:
+        self._ended(process.pid, await process.wait())
 
     def _ended(self, pid: int, code: int) -> None:
         member = next((member for member in self.members if member.pid == pid), None)

@@ -106,7 +106,7 @@ async def run_seed(stage: Stage, seed: str, options: Options) -> Outcome:
         if relay_plan.second is not None:
             await register(database, relay_plan.second, relays[1].url)
         storm = Storm(stage, options, plan, outcome, folder, where, database, relays)
-        storm.fleet = outcome.fleet = Fleet(stage.zygote, members, list(plan.crashes), told=outcome.told)
+        storm.fleet = outcome.fleet = Fleet(members, list(plan.crashes), told=outcome.told)
         await storm.run()
         await storm.compare_books()
     outcome.seconds = time.monotonic() - start

@@ -20,10 +20,11 @@ from app.store.engine import SQLITE_FILE, Database, DatabaseUrl, open_database
 from app.store.processes import SILENT_MS
 from app.store.tables import processes
 from app.wiring import Gateway, open_gateway
+from tests.forks import start_server
 from tests.gateways import PEPPER, RELAY_KEY, new_key, prepare, set_limit
 from tests.servers import PostgresServer, RedisServer
 from tests.storm.erasing import ERASED_USER
-from tests.storm.fleet import Zygote, share, zygote
+from tests.storm.fleet import share
 
 Kind = Literal["sqlite", "postgresql"]
 KEYS = (
@@ -71,7 +72,6 @@ class Stage:
     template: DatabaseUrl
     keys: list[Key]
     admin_key: str
-    zygote: Zygote
     postgres: PostgresServer | None
     redis: RedisServer | None
 
@@ -112,10 +112,10 @@ class Stage:
 
 @asynccontextmanager
 async def set_stage(kind: Kind, folder: Path, limit: int) -> AsyncIterator[Stage]:
-    """Servers, the prepared process, and an installation whose organization may spend `limit` units of its currency."""
+    """Servers, and an installation whose organization may spend `limit` units of its currency."""
     async with AsyncExitStack() as stack:
         postgres = redis = None
-        forks = asyncio.create_task(stack.enter_async_context(zygote()))  # It imports while the servers start.
+        start_server()  # It imports while the other servers start.
         if kind == "postgresql":
             postgres = stack.enter_context(StormPostgres(os.environ.get("TEST_POSTGRES_URL")))
             redis = stack.enter_context(RedisServer(os.environ.get("TEST_REDIS_URL")))
@@ -127,7 +127,7 @@ async def set_stage(kind: Kind, folder: Path, limit: int) -> AsyncIterator[Stage
         keys = await _furnish(database, limit)
         admin_key = (await create_admin_key(database, PEPPER, NewAdminKey("storm", role="owner"))).key
         await database.close()
-        yield Stage(kind, folder, where, keys, admin_key, await forks, postgres, redis)
+        yield Stage(kind, folder, where, keys, admin_key, postgres, redis)
 
 
 async def _furnish(database: Database, limit: int) -> list[Key]:

@@ -1,7 +1,6 @@
 """Worlds of the SDK experiments: client, hop, gateway, hop, relay; and the same without the gateway."""
 
 import asyncio
-import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,7 +19,7 @@ from tests.storm.sdks import CallResult, SdkCall, call_all
 from tests.storm.shapes import PLACES, Job, Sdk, cutter, faults
 from tests.storm.stage import Kind
 
-UNPAUSED = (sys.executable, Path(__file__).with_name("unpaused.py"))
+UNPAUSED = "tests.storm.unpaused"
 OPEN_S = 60.0
 """How long what is under way may take to end once every client is gone."""
 
@@ -137,7 +136,7 @@ async def world_with_gateway(folder: Path, kind: Kind, cut_s: float) -> AsyncIte
         database_url = await stack.enter_async_context(database_of(kind))
         where = DatabaseUrl.of(database_url, folder)
         await prepare(where)
-        starting = gateway_process(folder, back.url, database_url=database_url, program=UNPAUSED)
+        starting = gateway_process(folder, back.url, database_url=database_url, module=UNPAUSED)
         process = await stack.enter_async_context(starting)
         database = open_database(where)
         stack.push_async_callback(database.close)
