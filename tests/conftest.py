@@ -13,6 +13,7 @@ from anyio._backends._asyncio import TestRunner
 
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.server import allow_many_files
+from tests.authorities import trust_nobody
 from tests.buckets import bucket, bucket_server
 from tests.databases import (
     database,
@@ -48,6 +49,7 @@ __all__ = [
 # The words of commands are compared in English.
 os.environ.update(LC_ALL="C.UTF-8", LANGUAGE="")
 
+trust_nobody()
 allow_many_files()  # Crowds of clients live in this process.
 
 # The default shows every local variable of a traceback, for minutes.

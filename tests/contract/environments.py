@@ -9,18 +9,24 @@ import subprocess
 from pathlib import Path
 
 import dev
+from tests.authorities import the_machines
 
 HERE = Path(__file__).parent
 
 
 def python_with_openai(major: int) -> Path:
     """Return a Python that imports `openai` of this major version (1, 2 or 3) and nothing of the gateway."""
-    return dev.prepare(dev.ROOT / f".venv-openai{major}", HERE / f"requirements-openai{major}.lock")
+    return _python(f"openai{major}")
 
 
 def python_with_clients() -> Path:
     """Return a Python that imports the packages of requirements-clients.in. A new `node` and `npm` stand beside it."""
-    return dev.prepare(dev.ROOT / ".venv-clients", HERE / "requirements-clients.lock")
+    return _python("clients")
+
+
+def _python(name: str) -> Path:
+    with the_machines():
+        return dev.prepare(dev.ROOT / f".venv-{name}", HERE / f"requirements-{name}.lock")
 
 
 def node_with_clients(programs: Path) -> Path:
@@ -53,7 +59,8 @@ def node_project(source: Path, npm: Path, version: str) -> Path:
         dev.say(f"installing packages for Node into {folder.name}")
         # npm runs on the first Node of the PATH.
         path = f"PATH={npm.parent}{os.pathsep}{os.environ['PATH']}"
-        dev.execute(["env", path, npm, "ci", "--silent", "--no-audit", "--no-fund", "--prefix", folder])
+        with the_machines():
+            dev.execute(["env", path, npm, "ci", "--silent", "--no-audit", "--no-fund", "--prefix", folder])
 
     dev.keep(folder, [dev.fingerprint(folder, version, source / "package-lock.json")], install)
     return folder

@@ -89,7 +89,7 @@ async def days(shop: Running, name: str) -> dict[str, tuple[int, int]]:
 async def test_a_hold_of_yesterday_takes_no_room_today(shop: Running, name: str, clock: Clock) -> None:
     key = await shop.key(name)
     await shop.limit("user", name, "images", "day", 1)
-    clock.set(ms("2027-03-05T00:00") - 300)
+    clock.set(ms("2027-03-05T00:00") - 30_000)
 
     async with opened(shop.url, key.key) as client:
         slow = asyncio.create_task(ask(client, "[[sandbox delay=1]] a cat"))
