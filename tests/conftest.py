@@ -11,6 +11,7 @@ import pytest
 import structlog
 from anyio._backends._asyncio import TestRunner
 
+from app.control import passwords
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.server import allow_many_files
 from tests.authorities import trust_nobody
@@ -50,6 +51,7 @@ __all__ = [
 os.environ.update(LC_ALL="C.UTF-8", LANGUAGE="")
 
 trust_nobody()
+passwords.MEMORY_KIB, passwords.PASSES = 8, 1  # Nobody attacks the hashes of the tests, which have hundreds.
 allow_many_files()  # Crowds of clients live in this process.
 
 # The default shows every local variable of a traceback, for minutes.

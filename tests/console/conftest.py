@@ -20,8 +20,9 @@ from app.core.alerts import Channel
 from app.core.intervals import DAY_MS
 from app.sandbox import RunningSandbox
 from app.store.engine import Database
+from app.store.tables import usage
 from tests.administration import create_key
-from tests.databases import insert_usage
+from tests.databases import insert, usage_row
 from tests.gateways import Running, running_gateway
 
 PASSWORD = "correct horse battery"
@@ -103,23 +104,26 @@ async def furnish(house: House) -> None:
 async def _use(house: House, project_id: str) -> None:
     now_ms = await house.running.database.now_ms()
     models = ("gpt-image-1", "seedream-3.0", "flux-kontext-max")
+    rows = []
     for number in range(40):
         at = datetime.fromtimestamp((now_ms - (number * 7 % 20) * DAY_MS) / 1000, UTC) + timedelta(hours=8)
         who = ("mia", "max", "posters")[number % 3]
-        await insert_usage(
-            house.running.database,
-            day=at.date().isoformat(),
-            hour_at_ms=number,
-            project_id=project_id if who == "posters" else "proj_default",
-            user_id=house.users["max" if who == "max" else "mia"],
-            api_key_id=house.keys[who].id,
-            model=models[number * 5 % 3],
-            size=("1024x1024", "1536x1024")[number % 2],
-            quality=("high", "low", "")[number % 3],
-            requests=1 + number % 4,
-            images=1 + number % 5,
-            cost_micros=830_001 * (1 + number % 7),
+        rows.append(
+            usage_row(
+                day=at.date().isoformat(),
+                hour_at_ms=number,
+                project_id=project_id if who == "posters" else "proj_default",
+                user_id=house.users["max" if who == "max" else "mia"],
+                api_key_id=house.keys[who].id,
+                model=models[number * 5 % 3],
+                size=("1024x1024", "1536x1024")[number % 2],
+                quality=("high", "low", "")[number % 3],
+                requests=1 + number % 4,
+                images=1 + number % 5,
+                cost_micros=830_001 * (1 + number % 7),
+            )
         )
+    await insert(house.running.database, usage, *rows)
 
 
 @asynccontextmanager
