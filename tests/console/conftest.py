@@ -1,7 +1,9 @@
 """Console of a gateway, with people of every role who are signed in, their keys, and usage of the last days."""
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +21,7 @@ from app.control.sessions import revoke_session
 from app.core.alerts import Channel
 from app.core.intervals import DAY_MS
 from app.sandbox import RunningSandbox
-from app.store.engine import Database
+from app.store.engine import DatabaseUrl
 from app.store.tables import usage
 from tests.administration import create_key
 from tests.databases import insert, usage_row
@@ -126,19 +128,53 @@ async def _use(house: House, project_id: str) -> None:
     await insert(house.running.database, usage, *rows)
 
 
+@dataclass(frozen=True)
+class FurnishedHouse:
+    """House that was furnished and left: the file of its database, and the names of what is in it."""
+
+    file: bytes
+    facts: dict[str, Any]
+
+    @classmethod
+    def of(cls, house: House) -> "FurnishedHouse":
+        """Copy a house with a database on SQLite."""
+        path = house.running.database.where.path
+        assert path is not None
+        copied = sqlite3.connect(":memory:")
+        with closing(sqlite3.connect(path)) as book:
+            book.backup(copied)
+        copied.execute("DELETE FROM processes")
+        copied.commit()
+        facts = {name: copy(value) for name, value in vars(house).items() if name not in ("running", "http")}
+        return cls(copied.serialize(), facts)
+
+
+_furnished: FurnishedHouse | None = None
+
+
 @asynccontextmanager
 async def open_house(data_dir: Path, relay_url: str, **settings: Any) -> AsyncIterator[House]:
-    """Start a gateway and furnish it."""
+    """Start a gateway, furnished. On SQLite that was done once in a run: it takes longer than most tests."""
+    global _furnished
+    path = DatabaseUrl.of(settings.get("database_url"), data_dir).path
+    known = _furnished if path is not None and not path.exists() else None
+    if path is not None and known is not None:
+        path.write_bytes(known.file)
     async with (
         running_gateway(data_dir, relay_url, **settings) as running,
         httpx2.AsyncClient(base_url=running.url, timeout=30) as http,
     ):
         house = House(running, http)
-        await furnish(house)
+        if known is not None:
+            vars(house).update({name: copy(value) for name, value in known.facts.items()})
+        else:
+            await furnish(house)
+            if path is not None:
+                _furnished = FurnishedHouse.of(house)
         yield house
 
 
 @pytest.fixture
-async def house(tmp_path: Path, relay: RunningSandbox, database: Database) -> AsyncIterator[House]:
-    async with open_house(tmp_path, relay.base_url, database_url=database.where.url or None) as opened:
+async def house(tmp_path: Path, relay: RunningSandbox, database_where: DatabaseUrl) -> AsyncIterator[House]:
+    async with open_house(tmp_path, relay.base_url, database_url=database_where.url or None) as opened:
         yield opened

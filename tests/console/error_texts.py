@@ -31,6 +31,7 @@ class Module:
     tree: ast.Module = field(init=False)
     constants: Mapping[str, str] = field(init=False)
     family: set[str] = field(init=False)
+    functions: list[Function] = field(init=False)
 
     def __post_init__(self) -> None:
         self.tree = ast.parse(self.path.read_text(encoding="utf-8"))
@@ -38,10 +39,11 @@ class Module:
         values = vars(importlib.import_module(name))
         self.constants = {name: value for name, value in values.items() if isinstance(value, str)}
         self.family = family(values)
+        self.functions = [node for node in ast.walk(self.tree) if isinstance(node, Function)]
 
     def texts(self) -> Iterator[tuple[int, str]]:
         """Yield line and text of each error that is made here. Texts that are handed in from elsewhere are left out."""
-        for scope in [self.tree, *(node for node in ast.walk(self.tree) if isinstance(node, Function))]:
+        for scope in [self.tree, *self.functions]:
             for call in _calls(scope):
                 if _name(call.func) in self.family and call.args:
                     for text in self._resolved(call.args[0], scope):
@@ -50,9 +52,7 @@ class Module:
 
     def _handed_on(self, call: ast.Call) -> Iterator[tuple[int, str]]:
         """Yield the texts that a call hands to a function of this module that makes an error of its parameter."""
-        for function in (node for node in ast.walk(self.tree) if isinstance(node, Function)):
-            if function.name != _name(call.func):
-                continue
+        for function in (each for each in self.functions if each.name == _name(call.func)):
             names = [each.arg for each in function.args.args if each.arg not in ("self", "cls")]
             made = [each for each in _calls(function) if _name(each.func) in self.family and each.args]
             wanted = {name for each in made for name in _names(each.args[0])}

@@ -20,15 +20,23 @@ DONE = b"data: [DONE]\n\n"
 HEARTBEATS = b": OPENROUTER PROCESSING\n\n" * 400 + b"\r\n\n : x\r"
 
 
-@pytest.fixture
-async def raw(anyio_backend: str) -> AsyncIterator[RawServer]:
-    async with running_raw_server() as server:
-        yield server
+@pytest.fixture(scope="module")
+async def server(anyio_backend: str) -> AsyncIterator[RawServer]:
+    async with running_raw_server() as running:
+        yield running
 
 
 @pytest.fixture
-async def gateway(raw: RawServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with running_gateway(tmp_path_factory.mktemp("labels"), raw.url) as running:
+def raw(server: RawServer) -> RawServer:
+    server.script.clear()
+    server.requests.clear()
+    return server
+
+
+@pytest.fixture(scope="module")
+async def gateway(server: RawServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """One for all tests of this file, each of which has a key of its own."""
+    async with running_gateway(tmp_path_factory.mktemp("labels"), server.url) as running:
         yield running
 
 
