@@ -18,18 +18,24 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
 LAN_HOST = "gw.lan"
 """Name of a host in an office, which Chromium here resolves to this machine. To browsers it is plain http, not this machine."""
+LOOKS = (("en-GB", "light"), ("zh-CN", "dark"))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, and skip them where there is no Chromium. Both languages, schemes and widths are seen in two
-    of their mixtures; the others run with `--all`."""
+    """Mark the tests of this folder, and skip them where there is no Chromium. Journeys take turns in English and light or Chinese
+    and dark; in their other looks they run with `--all`."""
+    journeys: list[str] = []
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            seen = getattr(getattr(item, "callspec", None), "params", {})
-            if "scheme" in seen and (seen["locale"] == "en-GB") != (seen["scheme"] == "light"):
-                item.add_marker(pytest.mark.slow)
+            look = getattr(getattr(item, "callspec", None), "params", {})
+            if "scheme" in look:
+                name = item.nodeid.partition("[")[0]
+                journeys += [] if name in journeys else [name]
+                wanted = LOOKS[journeys.index(name) % len(LOOKS)]
+                if (look["locale"], look["scheme"]) != wanted:
+                    item.add_marker(pytest.mark.slow)
             if CHROMIUM is None:
                 item.add_marker(pytest.mark.skip(reason="no Chromium here: the console is NOT tested in a browser"))
 

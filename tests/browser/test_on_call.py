@@ -50,7 +50,7 @@ async def test_whoever_is_on_call_sees_that_the_relay_refuses_our_key_and_what_t
         await desk.check()
 
 
-@pytest.mark.parametrize(("locale", "scheme", "width"), [pytest.param(*PLACES[0], marks=pytest.mark.slow), PLACES[1]])
+@pytest.mark.parametrize(("locale", "scheme", "width"), PLACES)
 async def test_every_page_of_the_administration_can_be_read(
     browser: Browser, house: House, locale: str, scheme: str, width: int
 ) -> None:
