@@ -3,6 +3,7 @@
 import typer
 
 from app.cli.command import FAILED, ApiContext, command
+from app.cli.language import translate
 from app.cli.output import Column, say
 
 app = typer.Typer()
@@ -26,7 +27,7 @@ async def audit(ctx: ApiContext) -> None:
     else:
         if differences:
             ctx.out.table(_DIFFERENCES, differences)
-        looked_at = ", ".join(f"{count} {name}" for name, count in found["looked_at"].items())
+        looked_at = ", ".join(f"{translate(name)}: {count}" for name, count in found["looked_at"].items())
         found_words = f"{len(differences)} differences" if differences else "clean"
         say(f"imagegate: {found_words} ({looked_at}).")
         if number := found["pictures"]["link_only"]:

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.command import ApiContext, Yes, command, confirm, moment_s
 from app.cli.output import Column, Output, Record, say
-from app.errors import Conflict
+from app.errors import Conflict, InvalidValue
 
 app = typer.Typer(help="API keys: made once, shown once, revoked for good.")
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, like key_ and 12 characters.")]
@@ -137,8 +137,8 @@ async def rotate(
     from app.control.dates import duration_s
 
     if leaked == (grace is not None):
-        message = "say one of them: --leaked stops the old secret at once, --grace 24h lets it work for that long"
-        raise typer.BadParameter(message, param_hint="--leaked, --grace")
+        message = "Give one of the two: --leaked stops the old secret at once, --grace 24h lets it work for that long."
+        raise InvalidValue(message, param="grace")
     grace_s = None if grace is None else duration_s(grace, "grace")
     found = await ctx.client.get("api_keys", key)
     if found["revoked_at"] is not None:  # Its project does not list it any more.

@@ -1,8 +1,8 @@
 """Language of the words for people: English, or Chinese where the locale is Chinese.
 
 English is written where it is said, and `chinese.toml` holds its translations; those of doctor are beside its findings in
-`control/findings.toml`. Texts are translated when they are printed, not when they are made, so the same error stays English in
-JSON, in logs and in the API. What an f-string made is recognised by its form.
+`control/findings.toml`, and those of errors are the console's. Texts are translated when they are printed, not when they are made,
+so the same error stays English in JSON, in logs and in the API. What an f-string made is recognised by its form.
 """
 
 import functools
@@ -22,7 +22,9 @@ _UNBREAKABLE = re.compile(rf"\s+|[（《“]*(?:[{_WIDE}]|[^\s{_WIDE}]+)[，。�
 
 def translate(text: str) -> str:
     """Return `text` in the language of the locale. A text that the table does not have comes back unchanged."""
-    return _translations().translate(text) if is_chinese() else text
+    if not is_chinese():
+        return text
+    return table().get(text) or _translations().translate(text)
 
 
 def is_chinese() -> bool:
@@ -51,7 +53,8 @@ def wrap(text: str, width: int) -> list[str]:
 
 @functools.cache
 def table() -> Mapping[str, str]:
-    """Load the translations, from English to Chinese. Names in braces stand for what the text is filled with."""
+    """Load the translations, from English to Chinese, without those of errors. Names in braces stand for what the text is filled
+    with."""
     import tomllib
 
     from app.control.findings import chinese_findings
@@ -62,7 +65,10 @@ def table() -> Mapping[str, str]:
 
 @functools.cache
 def _translations() -> Translations:
-    return Translations(table())
+    """Load all translations. In a sentence, a word that a heading has, too, is translated as in errors."""
+    from app.console.language import error_texts
+
+    return Translations({**table(), **error_texts().table})
 
 
 def _can_show(text: str, stream: object) -> bool:

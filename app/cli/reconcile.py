@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.command import ApiContext, check_relay, command
+from app.cli.language import translate
 from app.cli.output import Column, Output, Record, say
 
 app = typer.Typer()
@@ -16,14 +17,14 @@ _STEPS = (
     Column("action"),
     Column("cost_micros", "money"),
     Column("billed_micros", "money"),
-    Column("reason"),
+    Column("reason", value=lambda step: translate(step["reason"])),
 )
 _OPEN = (
     Column("request_id"),
     Column("model"),
     Column("created_at", "time", "reserved_at"),
     Column("quote_micros", "money"),
-    Column("why"),
+    Column("why", value=lambda request: translate(request["why"])),
 )
 _DAYS = (
     Column("day"),

@@ -112,8 +112,8 @@ def _usage_error(exc: typer.TyperException, arguments: Sequence[str]) -> int:
     if _wants_json(arguments):
         say_json(error_body(message, "invalid_request_error", "invalid_usage"))
     else:
-        words = " ".join(word for word in arguments[:2] if word.isalpha())
-        say(f"imagegate: {translate(message)} See: {' '.join(('imagegate', words)).strip()} --help")
+        context = getattr(exc, "ctx", None)  # Of the command that was understood so far.
+        say(f"imagegate: {translate(message)} See: {context.command_path if context else 'imagegate'} --help")
     return exc.exit_code
 
 

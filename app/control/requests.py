@@ -68,9 +68,10 @@ async def show_request_or_refusal(database: Database, request_id: str) -> Reques
         found = await store.find_request(connection, request_id) or await refusals.find_refusal(connection, request_id)
     if found is None:
         message = (
-            f"There is no request and no refusal {quoted(request_id)}. A refusal is found a few seconds after it. Not found are "
-            "refusals without a valid key, those folded into an equal one (beyond ten a minute of one key), dropped in a flood, or "
-            f"older than {refusals.KEEP_DAYS} days: `imagegate requests list --refused --since yesterday` shows those around it, "
+            f"There is no request and no refusal {quoted(request_id)}. An answer that repeats an earlier one names that request in "
+            "its header x-imagegate-request-id. A refusal is found a few seconds after it. Not found are refusals without a valid "
+            "key, those folded into an equal one (beyond ten a minute of one key), dropped in a flood, or older than "
+            f"{refusals.KEEP_DAYS} days: `imagegate requests list --refused --since yesterday` shows those around it, "
             "`imagegate requests list` shows requests."
         )
         raise NotFound(message, param="id")

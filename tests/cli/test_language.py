@@ -26,7 +26,6 @@ FOLDER = Path(app.cli.__file__).parent
 NOT_SAID = {
     "bold red",
     " --format json ",
-    "--leaked, --grace",
     "Value error, ",
     " Try again.",
     ". The relay also sells <1>; price them as the relay does with: <3>",
@@ -174,6 +173,63 @@ def test_a_mistake_is_told_in_chinese_but_in_json_in_english(chinese: None, cli:
     assert "'a stands for b'" in cli("--json keys show", "a stands for b", code=None).err
     assert "请指定范围" in cli("limits set --spend 1 --spend-per month", code=2).err
     assert "Name the scope" in cli("limits set --spend 1 --spend-per month --json", code=2).error["message"]
+    assert cli("nonsense", code=2).err == "imagegate: 没有命令 'nonsense'。 用法见：imagegate --help\n"
+    assert "用法见：imagegate admin-keys create --help" in cli("admin-keys create", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("keys revoke key_0123456789ab", 3),
+        ("users create lin", 4),
+        ("keys create --user lin --project nosuch", 3),
+        ("keys create --user lin --expires soon", 2),
+        ("limits set --user lin --spend much --spend-per month", 2),
+        ("limits set --user lin --images 1.5 --images-per day", 2),
+        ("prices set imagen4 --per-image much", 2),
+        ("users create", 2),
+        ("requests list --limit 0", 2),
+        ("requests list --state gone", 2),
+        ("requests show req_x", 3),
+        ("usage --by nothing", 2),
+        ("usage --since soon", 2),
+        ("models remove gpt-image-1", 4),
+        ("audit-log --limit many", 2),
+        ("users invite nobody@", 4),
+        ("admin-keys create --name x --role king", 2),
+        ("service-accounts delete nobody", 3),
+        ("keys list --status gone", 2),
+        ("relays add a --base-url x", 2),
+    ],
+)
+def test_a_refusal_is_chinese_but_in_json_english(chinese: None, cli: Cli, line: str, code: int) -> None:
+    told = cli(line, code=code).err.splitlines()[-1]
+
+    assert re.search("[\u4e00-\u9fff]", told), told
+    assert not re.search("[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}", re.sub("`[^`]*`|'[^']*'|用法见.*", "", told)), told
+    assert cli(f"{line} --json", code=code).error["message"].isascii()
+
+
+def test_the_audit_is_told_in_chinese(chinese: None, cli: Cli) -> None:
+    assert "imagegate: 没有差异（请求数: 0, 更正: 0, " in cli("audit").err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/api/log/token answered 404. Until then `imagegate requests` settles them by hand.",
+        "imagegate: the relay's account /api/usage/token/ cannot be had: NotSent",
+        "Nothing is changed: the relay's log cannot be read; /api/log/token cannot be had: NotSent. What was spent since the "
+        "backup would be missing in the book, and could be spent again. Look at the relay what this gateway has spent since "
+        "2026-12-01, and say it: --spent AMOUNT, 0 for nothing.",
+        "The relay cannot be reached: gaierror: no connection to http://localhost. Check the network and the address.",
+        "The upstream does not accept this gateway's key (status 401). Nothing was charged. An administrator must check "
+        "IMAGEGATE_UPSTREAM_API_KEY, or the relay's own key (`imagegate relays list`): whether it is right and enabled, its quota, "
+        "models, group and allowed addresses.",
+    ],
+)
+def test_trouble_with_a_relay_is_told_in_chinese(chinese: None, text: str) -> None:
+    assert not re.search("[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}", re.sub("`[^`]*`", "", translate(text))), translate(text)
 
 
 def test_columns_line_up_whatever_their_width(

@@ -27,7 +27,7 @@ async def test_the_doctor_is_asked_by_a_button_and_says_what_fails(tmp_path: Pat
         text = (await house.get("/settings?examine=now", "rita")).text
         chinese = (await house.get("/settings?examine=now", "rita", **{"Accept-Language": "zh"})).text
 
-    assert "根密钥" in chinese and "所有 API 密钥都依赖它" in chinese and "secret key" not in chinese
+    assert "主密钥" in chinese and "所有 API 密钥都依赖它" in chinese and "secret key" not in chinese
     assert "secret key" in text and "The relay cannot be reached" in text and "parts fail" in text
 
 
