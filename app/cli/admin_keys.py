@@ -59,3 +59,5 @@ async def revoke(
     confirm(f"Revoke the admin key {key} ({found['name']}) for good?", yes=yes)
     await ctx.client.delete("admin_api_keys", key)
     ctx.out.one(_KEY, found)
+    if not ctx.out.is_json:
+        say(f"The admin key {key} is revoked.")

@@ -9,10 +9,11 @@ from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
 from app.administration import open_administration
-from app.cli.targets import LocalTarget
+from app.cli.targets import SANDBOX_FOLDER, LocalTarget
 from app.core.actors import Actor
 from app.errors import ConfigurationError
 from app.main import create_administration_app
+from app.store.engine import DatabaseUrl
 
 
 @asynccontextmanager
@@ -20,10 +21,14 @@ async def open_application(target: LocalTarget) -> AsyncIterator[ASGIApp]:
     """Open the application. Raises ConfigurationError for a database that is absent, not up to date, or bound to another currency
     or timezone."""
     if not target.has_database:
-        raise ConfigurationError(
+        message = (
             f"There is no database in {target.data_dir} yet. `imagegate serve` makes one and starts the gateway; "
             "`imagegate db upgrade` only makes one."
         )
+        path = DatabaseUrl.of(None, target.data_dir / SANDBOX_FOLDER).path
+        if not target.sandbox and path is not None and path.exists():
+            message += " Only the sandbox has one: look there with --sandbox."
+        raise ConfigurationError(message)
     # Log lines belong to a server's stderr; a command prints each refusal itself, once.
     with capture_logs():
         async with open_administration(

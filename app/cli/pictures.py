@@ -94,7 +94,13 @@ async def save(
     ctx: ApiContext,
     pictures: PictureIds,
     to: Annotated[
-        str, typer.Option("--to", metavar="P", help="A directory, or for one picture a file.", show_default=False)
+        str,
+        typer.Option(
+            "--to",
+            metavar="P",
+            help="A directory; for one picture also a file, whose name has an ending.",
+            show_default=False,
+        ),
     ] = ".",
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
@@ -110,14 +116,15 @@ async def save(
 
 
 def _place(given: str, count: int, *, force: bool) -> tuple[Path, str | None]:
-    """Return the directory that pictures are saved in, and the name of the file where one picture has one. A slash at the end of
-    the path names a directory. Raises InvalidValue."""
+    """Return the directory that pictures are saved in, and the name of the file where one picture has one. A path that does
+    not exist and has no suffix, or a slash at its end, names a directory. Raises InvalidValue."""
     to = Path(given)
     if to.is_file() and count > 1:
         raise InvalidValue(f"{to} is a file, and {count} pictures need a directory.", param="to")
     if to.is_file() and not force:
         raise _exists(to)
-    folder, name = (to, None) if given.endswith(os.sep) or to.is_dir() or count > 1 else (to.parent, to.name)
+    is_folder = given.endswith(os.sep) or to.is_dir() or count > 1 or not (to.suffix or to.is_file())
+    folder, name = (to, None) if is_folder else (to.parent, to.name)
     folder.mkdir(parents=True, exist_ok=True)
     return folder, name
 
@@ -166,6 +173,8 @@ async def delete(ctx: ApiContext, pictures: PictureIds, yes: Yes = False) -> Non
     confirm(f"Delete {len(pictures)} pictures for good?", yes=yes)
     deleted = [await ctx.client.delete("pictures", picture) for picture in pictures]
     ctx.out.rows((Column("id"),), {"object": "list", "data": deleted})
+    if not ctx.out.is_json:
+        say(f"imagegate: deleted for good: {len(deleted)}.")
 
 
 @command(app, "prune")

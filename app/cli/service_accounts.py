@@ -42,14 +42,16 @@ async def list_(
 @command(app, "delete")
 async def delete(
     ctx: ApiContext,
-    account: Annotated[str, typer.Argument(metavar="ID", help="The service account's id.")],
+    account: Annotated[str, typer.Argument(metavar="NAME", help="Name or id.")],
     project: Project = "default",
     yes: Yes = False,
 ) -> None:
     """Delete a service account and its keys for good; what it used stays in the book."""
     project_id = (await ctx.client.get("projects", project))["id"]
-    path = ("projects", project_id, "service_accounts", account)
-    found = await ctx.client.get(*path)
+    path = ("projects", project_id, "service_accounts")
+    found = await ctx.client.get(*path, account)
     confirm(f"Delete the service account {found['name']} and all its keys for good?", yes=yes)
-    await ctx.client.delete(*path)
+    await ctx.client.delete(*path, found["id"])
     ctx.out.one(_ACCOUNT, {**found, "project_id": project_id})
+    if not ctx.out.is_json:
+        say(f"The service account {found['name']} is deleted.")

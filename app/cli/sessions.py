@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.command import ApiContext, Yes, command, confirm
-from app.cli.output import Column
+from app.cli.output import Column, say
 
 app = typer.Typer(help="Who is signed in to the console.")
 _SESSION = (
@@ -35,4 +35,8 @@ async def revoke(
 ) -> None:
     """End a session: that browser has to sign in again."""
     confirm(f"End the session {session}?", yes=yes)
-    await ctx.client.delete("sessions", session)
+    ended = await ctx.client.delete("sessions", session)
+    if ctx.out.is_json:
+        ctx.out.json(ended)
+    else:
+        say(f"The session {session} is ended.")

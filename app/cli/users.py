@@ -73,6 +73,16 @@ async def invite(
         ctx.out.json(invited)
         return
     print(invited["url"])
+    if invited.get("is_new_user"):
+        say(f"The link is for {invited['user_name']}, a new user.")
+    elif invited.get("user_name"):
+        say(f"The link is for the user {invited['user_name']}.")
+    if namesake := invited.get("namesake"):
+        delete_new = ctx.target.command(f"users delete {shlex.quote(invited['user_name'])}")
+        again = ctx.target.command(f"users invite {shlex.quote(mail)} --name {shlex.quote(namesake)}")
+        say(
+            f"There is a user {namesake} without an address. If the link was meant for them: {delete_new}, then {again}"
+        )
     if invited.get("mailed"):
         say(f"The link was mailed to {mail}, too.")
     elif invited.get("mailed") is False:
@@ -125,3 +135,5 @@ async def delete(ctx: ApiContext, name: Name, yes: Yes = False) -> None:
     confirm(f"Delete the user {user['name']} and all their keys for good?", yes=yes)
     await ctx.client.delete("users", user["id"])
     ctx.out.one(_USER, user)
+    if not ctx.out.is_json:
+        say(f"The user {user['name']} is deleted.")

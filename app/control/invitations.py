@@ -1,6 +1,6 @@
 """Invitations: one-time links with which people set their password and sign in for the first time, or again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,10 +27,17 @@ GONE = "This link was used already, has expired, or was replaced by a newer one.
 
 @dataclass(frozen=True, slots=True)
 class NewInvitation:
-    """Link that was just made. Only the hash of its `token` is stored."""
+    """Link that was just made. Only the hash of its `token` is stored.
+
+    `user_name` is whom it is for, `is_new_user` where they were made for it. `namesake` is somebody else without an address who
+    has the name that the address begins with.
+    """
 
     id: str
     token: str
+    user_name: str
+    is_new_user: bool = False
+    namesake: str | None = None
 
     def url(self, address: str) -> str:
         """Return the link, below the address of the gateway."""
@@ -41,17 +48,20 @@ async def invite(database: Database, email: str, role: str | None = None, name: 
     """Make a link for a person by address; somebody new becomes a user in the project `default`. It replaces an unused one. With
     `name` a person of that name who has no address yet gets this one, and somebody new that name.
 
-    A role that is given is theirs at once, a new person without one is a member. Raises InvalidValue; Conflict for a disabled
-    person, a name that is taken, and the last owner who would be something else.
+    A role that is given is theirs at once, a new person without one is a member. Nobody is known by the address before its @: it
+    proves nothing about who reads the mail. Raises InvalidValue; Conflict for a disabled person, a name that is taken or is not of
+    the person who has the address, and the last owner who would be something else.
     """
     address, access_role = checked_email(email), None if role is None else checked_access_role(role)
     assert address is not None
     now_ms = await database.now_ms()
     async with database.write() as connection:
         user = await organization.find_user_by_email(connection, address)
-        if user is None and name is not None:
-            user = await _known_by_name(connection, name, address)
+        if name is not None:
+            user = await _known_by_name(connection, name, address, user)
+        is_new, namesake = user is None, None
         if user is None:
+            namesake = None if name else await organization.find_user(connection, address.partition("@")[0])
             free = name or await free_name(connection, address.partition("@")[0])
             user = User(new_id("user-"), free, address, now_ms, access_role=access_role or "member")
             await add_user(connection, user)
@@ -59,12 +69,20 @@ async def invite(database: Database, email: str, role: str | None = None, name: 
         elif access_role not in (None, user.access_role):
             user = await change_user(connection, user, access_role=access_role)
         await get_active_user(connection, user.id)
-        return await new_invitation(connection, user, now_ms)
+        new = await new_invitation(connection, user, now_ms)
+    has_none = namesake is not None and namesake.email is None and not namesake.is_service_account
+    return replace(new, is_new_user=is_new, namesake=namesake.name if namesake and has_none else None)
 
 
-async def _known_by_name(connection: AsyncConnection, name: str, address: str) -> User | None:
-    """Give a person of this name the address to sign in with. Raises Conflict for one who has another."""
+async def _known_by_name(connection: AsyncConnection, name: str, address: str, known: User | None) -> User | None:
+    """Give a person of this name the address to sign in with, unless it is theirs already. Raises Conflict for one who has another
+    address, and for the address of somebody else, `known`."""
     user = await organization.find_user(connection, normalized(name))
+    if known is not None:
+        if user is None or user.id != known.id:
+            message = f"The address {quoted(address)} is that of the user {quoted(known.name)}; "
+            raise Conflict(f"{message}leave out the name, or give that one.", param="name")
+        return known
     if user is None or user.is_service_account:
         return None
     if user.email is not None:
@@ -76,7 +94,7 @@ async def _known_by_name(connection: AsyncConnection, name: str, address: str) -
 
 async def new_invitation(connection: AsyncConnection, user: User, now_ms: int) -> NewInvitation:
     """Make a link for a person in the caller's transaction."""
-    new = NewInvitation(new_id("invite-"), new_token())
+    new = NewInvitation(new_id("invite-"), new_token(), user.name)
     await store.insert_invitation(connection, new.id, user.id, token_hash(new.token), now_ms, now_ms + LIFE_MS)
     sent = {"user_id": user.id, "email": user.email, "access_role": user.access_role}
     await log_changes(connection, Change("invite.sent", new.id, None, sent))

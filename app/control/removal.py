@@ -52,9 +52,10 @@ async def remove_model(database: Database, name: str) -> None:
             message = f"There is no model {quoted(name)} in the catalog ({', '.join(catalog.models)})."
             raise NotFound(message, param="model")
         if aliases := [alias.name for alias in catalog.aliases if alias.model == name]:
-            message = f"{name} cannot be removed while {', '.join(map(quoted, aliases))} stands for it: "
-            message += f"`imagegate models alias {quoted(aliases[0])} --remove` removes an alias."
-            raise Conflict(message, param="model")
+            commands = ", ".join(f"`imagegate models alias {quoted(alias)} --remove`" for alias in aliases)
+            raise Conflict(
+                f"{name} cannot be removed while it has aliases. Remove each first: {commands}", param="model"
+            )
         if not await store.remove_model(connection, name, await database.now_ms() + 1):
             raise _in_use(await store.open_requests(connection, name), f"for {name}", "")
         facts = {"operations": list(ordered(model.operations))}

@@ -41,7 +41,10 @@ KEEP_MS_MAX = 3652 * DAY_MS
 SEARCH_S = 3.0
 """Longest time for a search for words, and before it for its place."""
 SEARCHES = "Other searches for words run now, one after another. Try again in a few seconds."
-NO_PICTURE = "There is no such picture, or it is not yours. GET /v1/images/pictures lists those you may see."
+NO_PICTURE = (
+    "There is no such picture, or it is not yours. GET /v1/images/pictures lists those you may see; an administrator sees all with "
+    "`imagegate pictures list`."
+)
 
 
 @dataclass(frozen=True, slots=True)

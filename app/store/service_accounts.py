@@ -25,8 +25,10 @@ class ServiceAccount:
     disabled_at_ms: int | None
 
 
-async def find(connection: AsyncConnection, project_id: str, account_id: str) -> ServiceAccount | None:
-    select = _SELECT.where(users.c.project_id == project_id, users.c.id == account_id)
+async def find(connection: AsyncConnection, project_id: str, name_or_id: str) -> ServiceAccount | None:
+    select = _SELECT.where(
+        users.c.project_id == project_id, sa.or_(users.c.id == name_or_id, users.c.name == name_or_id)
+    )
     row = (await connection.execute(select)).mappings().one_or_none()
     return None if row is None else ServiceAccount(**row)
 

@@ -1,5 +1,7 @@
 """The commands around the administration API."""
 
+import pytest
+
 from tests.cli.conftest import Cli
 
 
@@ -16,7 +18,7 @@ def test_an_admin_key_is_made_listed_and_revoked(cli: Cli) -> None:
         ("second", "reader", None),
     ]
     assert made["key"] not in cli("admin-keys list").out
-    cli("admin-keys revoke", made["id"])
+    assert f"The admin key {made['id']} is revoked." in cli("admin-keys revoke", made["id"]).err
     assert [key["name"] for key in cli("admin-keys list --json").json["data"]] == ["second"]
     assert cli("admin-keys revoke --json", made["id"], code=3).error["code"] == "not_found"
     assert cli("admin-keys create --name x --role king --json", code=2).error["param"] == "role"
@@ -38,7 +40,7 @@ def test_a_service_account_is_made_listed_and_deleted(cli: Cli) -> None:
     assert [each["name"] for each in cli("service-accounts list --project default --json").json["data"]] == ["ci"]
     assert [key["owner"]["service_account"]["name"] for key in cli("keys list --json").json["data"]] == ["ci"]
     cli("limits set --spend 5 --spend-per month --user", made["id"])
-    cli("service-accounts delete", made["id"])
+    assert "The service account ci is deleted." in cli("service-accounts delete ci").err
     assert cli("service-accounts list --json").json["data"] == []
     assert cli("keys show --json", made["key_id"]).json["status"] == "revoked"
     assert [user["name"] for user in cli("users list --json").json["data"]] == ["lin"]
@@ -59,7 +61,7 @@ def test_a_key_is_rotated_and_stays_the_same_key(cli: Cli) -> None:
 def test_a_rotation_says_what_becomes_of_the_old_secret(cli: Cli) -> None:
     made = cli("keys create --user lin --json").json
 
-    assert "--leaked" in cli("keys rotate", made["id"], code=2).err
+    assert "Give one of the two: --leaked" in cli("keys rotate", made["id"], code=2).err
     assert "--leaked" in cli("keys rotate --leaked --grace 1d", made["id"], code=2).err
     assert "has stopped working" in cli("keys rotate --leaked", made["id"]).err
 
@@ -83,12 +85,30 @@ def test_a_key_is_renamed_extended_and_found_by_its_owner(cli: Cli) -> None:
 def test_a_deleted_user_is_gone_and_the_name_is_free(cli: Cli) -> None:
     key = cli("keys create --user lin --json").json
 
-    cli("users delete lin")
+    assert "The user lin is deleted." in cli("users delete lin").err
 
     assert cli("users list --json").json["data"] == []
     assert cli("keys show --json", key["id"]).json["status"] == "revoked"
     cli("users disable lin", code=3)
     cli("users create lin")
+
+
+def test_an_invitation_says_whom_the_link_is_for(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEGATE_PUBLIC_URL", "https://images.example.com")
+    cli("users create ada")
+
+    new = cli("users invite ada@example.com").err
+    known = cli("users invite ada@example.com").err
+    cli("users delete", "ada 2")
+    cli("users invite ada@example.com --name ada")
+
+    assert "The link is for ada 2, a new user." in new and "The link is for the user ada 2." in known
+    assert "imagegate users delete 'ada 2', then imagegate users invite ada@example.com --name ada" in new
+    assert "without an address" not in known
+    assert [user["email"] for user in cli("users list --json").json["data"]] == [None, "ada@example.com"]
+    assert "is that of the user 'ada'" in cli("users invite ada@example.com --name lin", code=4).err
+    session = cli("sessions list --json").json["data"]
+    assert session == [] and cli("sessions revoke sess_nothing", code=3).out == ""
 
 
 def test_the_audit_log_tells_who_changed_what(cli: Cli) -> None:

@@ -11,6 +11,8 @@ from tests.cli.conftest import Cli
 def test_the_common_options_stand_before_or_after_the_command(empty_cli: Cli) -> None:
     empty_cli("--data-dir other --sandbox db upgrade")
     empty_cli("users --help")
+    assert "Only the sandbox has one" in empty_cli("usage --data-dir other", code=1).err
+    assert "sandbox" not in empty_cli("usage --data-dir wrong", code=1).err
 
     for line in ("users list --json --sandbox --data-dir other", "--data-dir other --json --sandbox users list"):
         assert empty_cli(line).json["data"] == []

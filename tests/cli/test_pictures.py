@@ -65,6 +65,7 @@ def test_pictures_are_found_and_saved_byte_for_byte(targets: Targets, side: str)
 
     listed = run("pictures list --user lin --words cat --json").json["data"]
     run(f"pictures save {FIRST} {SECOND} --to out/new")
+    run(f"pictures save {FIRST} --to plain")
     saved = run(f"pictures save {FIRST} --to one.png --json").json["data"]
     in_folder = run(f"pictures save {FIRST} --to fresh/ --json").json["data"]
 
@@ -72,12 +73,13 @@ def test_pictures_are_found_and_saved_byte_for_byte(targets: Targets, side: str)
     assert run(f"pictures show {FIRST} --json").json == listed[1]
     assert (folder / f"out/new/{FIRST}.png").read_bytes() == (folder / "one.png").read_bytes() == BYTES
     assert (folder / f"out/new/{SECOND}.png").read_bytes() == BYTES[::-1]
+    assert (folder / f"plain/{FIRST}.png").read_bytes() == BYTES
     assert (saved[0]["file"], saved[0]["bytes"]) == ("one.png", len(BYTES))
     assert in_folder[0]["file"] == f"fresh/{FIRST}.png"
     assert (folder / f"fresh/{FIRST}.png").read_bytes() == BYTES
     log = run("audit-log --event picture.opened --limit 100 --json").json["data"]
     parts = [each["after"]["part"] for each in log]
-    assert (parts.count("content"), parts.count("prompt")) == (4, 1)
+    assert (parts.count("content"), parts.count("prompt")) == (5, 1)
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -88,7 +90,7 @@ def test_no_file_is_overwritten_and_nothing_is_left_of_what_failed(targets: Targ
 
     refused = run(f"pictures save {FIRST} --to mine.png --json", code=2).error
     run(f"pictures save {FIRST} {SECOND} --to mine.png", code=2)
-    run("pictures save req_none_0", code=3)
+    assert "`imagegate pictures list" in run("pictures save req_none_0", code=3).err
     run("pictures save req_none_0 --to mine.png --force", code=3)
 
     assert refused["message"].startswith("mine.png is there already")
@@ -104,7 +106,7 @@ def test_what_is_deleted_or_pruned_is_gone_from_the_disk(
 ) -> None:
     run, folder = getattr(targets, side), targets.cli.data / "pictures"
 
-    run(f"pictures delete {FIRST}")
+    assert "deleted for good: 1." in run(f"pictures delete {FIRST}").err
     would = run("pictures prune --dry-run --json").json
     targets.cli.database(_expire)
     went = run("pictures prune --json").json

@@ -57,6 +57,23 @@ async def test_a_person_without_an_address_is_invited_by_name(database: Database
         await invite(database, "other@example.com", name="lin")
     await invite(database, "bo@example.com", name="Bo")
     assert (await show_user(database, "Bo"))[0].email == "bo@example.com"
+    with pytest.raises(Conflict, match="is that of the user 'Bo'"):
+        await invite(database, "bo@example.com", "owner", "lin")
+    assert (await invite(database, "bo@example.com", name="Bo")).user_name == "Bo"
+
+
+async def test_nobody_is_known_by_the_address_before_its_at(database: Database) -> None:
+    lin = await create_user(database, "lin")
+
+    link = await invite(database, MAIL)
+    again = await invite(database, MAIL)
+
+    assert (link.user_name, link.is_new_user, link.namesake) == ("lin 2", True, "lin")
+    assert (again.user_name, again.is_new_user, again.namesake) == ("lin 2", False, None)
+    assert (await show_user(database, lin.id))[0].email is None
+    assert (await invite(database, "lin@elsewhere.example")).namesake == "lin"
+    await invite(database, "first@example.com", name="lin")
+    assert (await invite(database, "lin@other.example")).namesake is None  # Who has an address is no puzzle.
 
 
 async def test_a_newer_link_a_deleted_one_and_an_old_one_end_it(database: Database) -> None:

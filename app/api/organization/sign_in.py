@@ -24,12 +24,17 @@ async def create_invite(
 ) -> InviteOut:
     """Invite a person to the console. Only this answer has `url`, a link that sets a password once, within 72 hours; where a mail
     server is set it is mailed, too. For somebody known it is a new link, which replaces an earlier one. Extensions: the role
-    `member`, `name`, `user_id`, `url`, `mailed`."""
+    `member`, `name`, `user_id`, `url`, `mailed`, `user_name`, `is_new_user`, `namesake`."""
     address = served_address(caller.public_url, caller.gateway.data_dir)
     new = await invitations.invite(caller.database, body.email, body.role, body.name)
     found, url = await invitations.show_invitation(caller.database, new.id), new.url(address)
     mailed = await mail_invitation(caller.gateway.notifier, found, url)
-    return InviteOut.at(found, caller.gateway.clock.now_ms(), url, mailed)
+    told: dict[str, str | bool | None] = {
+        "user_name": new.user_name,
+        "is_new_user": new.is_new_user,
+        "namesake": new.namesake,
+    }
+    return InviteOut.at(found, caller.gateway.clock.now_ms(), url=url, mailed=mailed, **told)
 
 
 @router.get("/invites", tags=["Invites"])

@@ -39,10 +39,14 @@ class InviteOut(AnswerModel, json_schema_extra={"example": _INVITE}):
     user_id: str
     url: str | None = absent()
     mailed: bool | None = absent()
+    user_name: str | None = absent()
+    is_new_user: bool | None = absent()
+    namesake: str | None = absent()
 
     @classmethod
-    def at(cls, found: Invitation, now_ms: int, url: str | None = None, mailed: bool | None = None) -> Self:
-        """Make the answer with the status at an instant. Only the answer to a creation has `url` and `mailed`."""
+    def at(cls, found: Invitation, now_ms: int, **created: str | bool | None) -> Self:
+        """Make the answer with the status at an instant. Only the answer to a creation has the fields of `created`: the link,
+        whether it was mailed, whom it is for, and a user without an address who has the name that the address begins with."""
         pending: Literal["expired", "pending"] = "pending" if now_ms < found.expires_at_ms else "expired"
         return cls.from_record(
             found,
@@ -51,8 +55,7 @@ class InviteOut(AnswerModel, json_schema_extra={"example": _INVITE}):
             status="accepted" if found.accepted_at_ms is not None else pending,
             invited_at=seconds(found.created_at_ms),
             projects=[],
-            url=url,
-            mailed=mailed,
+            **created,
         )
 
 

@@ -94,7 +94,7 @@ async def links_page(
     found = [(await invitations.show_invitation(visit.database, new.id), new.url(address)) for new in made]
     mailed = await mail_invitations(visit.parts.gateway.notifier, found)
     now_ms = visit.parts.gateway.clock.now_ms()
-    rows = [InviteOut.at(each, now_ms, url, was) for (each, url), was in zip(found, mailed, strict=True)]
+    rows = [InviteOut.at(each, now_ms, url=url, mailed=was) for (each, url), was in zip(found, mailed, strict=True)]
     return visit.render("people_links.html", secret=True, rows=rows, people=people)
 
 
