@@ -56,8 +56,8 @@ async def test_others_take_turns_while_a_large_answer_is_sent(tmp_path: Path) ->
     """Also where the client takes each piece at once, so that the server never has to wait."""
     path, turns = tmp_path / "req_1", 0
     path.touch()
-    os.truncate(path, 8 * CHUNK_BYTES)
-    answer = BookedAnswer([Slice(0, 8 * CHUNK_BYTES)], open_file(path), 1_000_000, None)
+    os.truncate(path, 16 * CHUNK_BYTES)
+    answer = BookedAnswer([Slice(0, 16 * CHUNK_BYTES)], open_file(path), 1_000_000, None)
 
     async def take_turns() -> None:
         nonlocal turns
