@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.store.engine import SQLITE_FILE, Database, DatabaseUrl, open_database
+from app.store.limit_increases import count_open
 from app.store.migrations import upgrade
 from app.store.tables import counters, refusal_log, requests, usage
 from tests.servers import PostgresServer
@@ -158,6 +159,12 @@ AS restart FROM pg_sequences"""
 async def revision(database: Database) -> int:
     async with database.read() as connection:
         return int((await connection.execute(sa.text("SELECT revision FROM organization"))).scalar_one())
+
+
+async def open_increases(database: Database) -> int:
+    """How many requests for more no owner has decided yet."""
+    async with database.read() as connection:
+        return await count_open(connection)
 
 
 async def insert(database: Database, table: sa.Table, *rows: dict[str, Any]) -> None:

@@ -70,30 +70,13 @@ async def read_edit(request: Request, caps: BodyCaps) -> ImageRequest:
     Raises as `read_generation` does, and what `app.core.uploads.read_uploads` raises, InvalidMultipart, StorageFull.
     """
     with _new_spool(caps) as spool:
-        read_files = {"images_max": caps.files_max, "pixels_max": caps.pixels_max}
-        boundary = _boundary(request)
-        if boundary is not None:
-            form = await _form(request, caps, spool, boundary)
-            return parameters.edit(form.fields, form.files, spool, **read_files)
-        reader, document = await _json_read(request, caps, spool)
-        fields, files = reader.extract_files(document)
-        return parameters.edit_json(fields, files, spool, **read_files)
+        return await _edit(request, caps, spool)
 
 
 async def read_quote(request: Request, caps: BodyCaps) -> ImageRequest:
     """Read the body of a generation or an edit: an edit is a form, or JSON with `images`. Raises as `read_edit` does."""
     with _new_spool(caps) as spool:
-        read_files = {"images_max": caps.files_max, "pixels_max": caps.pixels_max}
-        boundary = _boundary(request)
-        if boundary is not None:
-            form = await _form(request, caps, spool, boundary)
-            return parameters.edit(form.fields, form.files, spool, **read_files)
-        reader, document = await _json_read(request, caps, spool)
-        if "images" not in document:
-            spool.close()
-            return parameters.generation(document)
-        fields, files = reader.extract_files(document)
-        return parameters.edit_json(fields, files, spool, **read_files)
+        return await _edit(request, caps, spool, or_generation=True)
 
 
 async def read_upload_form(request: Request, caps: BodyCaps) -> UploadedForm:
@@ -115,6 +98,21 @@ async def read_variation(request: Request, caps: BodyCaps) -> ImageRequest:
     with _new_spool(caps) as spool:
         form = await _form(request, caps, spool, boundary)
         return parameters.variation(form.fields, form.files, spool, pixels_max=caps.pixels_max)
+
+
+async def _edit(request: Request, caps: BodyCaps, spool: Spool, *, or_generation: bool = False) -> ImageRequest:
+    """Read an edit into the spool; with `or_generation` JSON without `images` is one, and the spool is closed."""
+    read_files = {"images_max": caps.files_max, "pixels_max": caps.pixels_max}
+    boundary = _boundary(request)
+    if boundary is not None:
+        form = await _form(request, caps, spool, boundary)
+        return parameters.edit(form.fields, form.files, spool, **read_files)
+    reader, document = await _json_read(request, caps, spool)
+    if or_generation and "images" not in document:
+        spool.close()
+        return parameters.generation(document)
+    fields, files = reader.extract_files(document)
+    return parameters.edit_json(fields, files, spool, **read_files)
 
 
 @contextmanager

@@ -69,12 +69,6 @@ async def limits_to_raise(database: Database, zone: ZoneInfo, user_id: str) -> l
         return await counter_states(connection, await _limits_of(connection, user_id), now_ms, zone)
 
 
-async def count_open_increases(database: Database) -> int:
-    """Count the requests for more that no owner has decided yet."""
-    async with database.read() as connection:
-        return await store.count_open(connection)
-
-
 async def page_of_increases(
     database: Database, zone: ZoneInfo, cursor: Cursor, status: IncreaseStatus | None = None, user_id: str | None = None
 ) -> Page[IncreaseState]:

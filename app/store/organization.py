@@ -180,12 +180,6 @@ async def any_user(connection: AsyncConnection) -> bool:
     return (await connection.execute(sa.select(users.c.id).limit(1))).first() is not None
 
 
-async def any_owner(connection: AsyncConnection) -> bool:
-    """Return whether somebody has the access role owner, whether or not they signed in yet."""
-    select = sa.select(users.c.id).where(_people(), users.c.disabled_at_ms.is_(None), users.c.access_role == "owner")
-    return (await connection.execute(select.limit(1))).first() is not None
-
-
 async def owner_emails(connection: AsyncConnection) -> list[str]:
     """List the addresses of the owners who are not disabled."""
     is_owner = (_people(), users.c.disabled_at_ms.is_(None), users.c.access_role == "owner", users.c.email.is_not(None))

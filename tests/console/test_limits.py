@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.control.limit_increases import count_open_increases
 from app.control.limits import ScopeRef, show_limits
 from app.sandbox import RunningSandbox
 from tests.console.conftest import NASTY, House, open_house
-from tests.databases import insert_counter
+from tests.databases import insert_counter, open_increases
 from tests.receivers import mail_server
 
 
@@ -56,7 +55,7 @@ async def test_a_member_asks_an_owner_approves_and_the_member_sees_it(house: Hou
     assert "monthly spend limit of user mia" in audit and "<ins>mia</ins>" in audit and "limit_id" not in audit
     own = (await house.get("/limits", "mia")).text
     assert words in own and "use it well" in own and "65.00 CNY" in own
-    assert (await amount_of(house), await count_open_increases(house.running.database)) == (65_000_000, 0)
+    assert (await amount_of(house), await open_increases(house.running.database)) == (65_000_000, 0)
 
 
 async def test_owners_get_a_mail_about_a_request(tmp_path: Path, relay: RunningSandbox) -> None:
@@ -76,7 +75,7 @@ async def test_nobody_asks_for_a_limit_of_somebody_else(house: House) -> None:
     answer = await house.post("/limits/asks", "max", limit=id, amount="20")
 
     assert answer.status_code == 400
-    assert await count_open_increases(house.running.database) == 0
+    assert await open_increases(house.running.database) == 0
 
 
 async def test_limits_are_set_in_place_and_their_state_is_told(house: House) -> None:

@@ -11,7 +11,6 @@ from app.control.increase_messages import tell_owners
 from app.control.limit_increases import (
     approve_increase,
     ask_for_more,
-    count_open_increases,
     decline_increase,
     limits_to_raise,
 )
@@ -24,6 +23,7 @@ from app.store.engine import Database
 from app.store.limit_increases import LimitIncrease
 from app.store.pages import Cursor
 from app.store.tables import limit_increases as rows
+from tests.databases import open_increases
 from tests.receivers import mail_server
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -64,7 +64,7 @@ async def test_a_person_asks_for_more_of_what_holds_for_them_once(database: Data
 
     found = await limits_to_raise(database, ZONE, mia.id)
     assert sorted(state.limit.scope for state in found) == ["organization", "project", "user"]
-    assert await count_open_increases(database) == 1
+    assert await open_increases(database) == 1
     with pytest.raises(Conflict):
         await ask(database)
     with pytest.raises(NotFound):
@@ -113,7 +113,7 @@ async def test_only_one_of_two_decisions_at_once_counts(database: Database) -> N
 
     assert decided.count(True) == 1
     assert (await limit_of(database)).limit.amount in (50 * YUAN, 70 * YUAN)
-    assert await count_open_increases(database) == 0
+    assert await open_increases(database) == 0
 
 
 async def test_a_raise_for_an_interval_goes_back_once_when_it_is_over(database: Database) -> None:
@@ -191,7 +191,7 @@ async def test_what_cannot_be_raised_stays_open(database: Database) -> None:
         await approve_increase(database, ZONE, asked.id, "for_good", YUAN)
 
     assert wrong == [InvalidValue, InvalidValue]
-    assert await count_open_increases(database) == 1
+    assert await open_increases(database) == 1
     await decline_increase(database, asked.id)
 
 
