@@ -40,6 +40,7 @@ class PostgresTemplate:
         try:
             await self._renew()
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):  # A test killed the server.
+            self.connection.terminate()
             self.connection = await asyncpg.connect(self.url)
             await self._renew()
 

@@ -7,6 +7,7 @@ fsynced: it survives the process, and after a power cut it is parsed again befor
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from app.blobs.picture_files import PictureFiles
 from app.blobs.rebuilt import CutPicture, RebuiltSpool
 from app.core.intervals import HOUR_MS, hour_end_ms
 from app.core.request import ImageRequest
-from app.errors import StorageFull
+from app.errors import GatewayError, StorageFull
 from app.images.booking import CompleteAnswer
 from app.images.streaming import ReceivedAnswer
 from app.spool import Slice, Spool
@@ -169,6 +170,13 @@ class KeptAnswers:
         await self.blobs.remove(request_ids)
         await self.rows.forget(request_ids)
         return len(request_ids)
+
+    async def remove_copy(self, request_id: str) -> None:
+        """Remove the file of an answer that its row holds, too. Never raises: `tidy` removes it later."""
+        with suppress(GatewayError):
+            row = await self.rows.find(request_id)
+            if row is not None and row.body is not None:
+                await self.blobs.remove([request_id])
 
     async def tidy(self, now_ms: int) -> int:
         """Remove files that no row names any more; returns how many. Reads the whole directory."""

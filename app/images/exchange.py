@@ -164,11 +164,21 @@ class Exchange:
             if not isinstance(exc, GatewayError):
                 log.error("a booking failed", request_id=self.request_id, exc_info=exc)
             ledger, id, ending = self.context.ledger, self.request_id, ending_of(self._facts(), InternalError(UNBOOKED))
-            self.context.background.start(self._book_later(book, event, lambda: ledger.give_up(id, ending)))
+            self.context.background.start(self._book_kept(book, event, lambda: ledger.give_up(id, ending)))
             return None
         if booked is not False:
             self.context.listeners.notify(event)
         return booked
+
+    async def _book_kept(
+        self,
+        book: Callable[[], Awaitable[object]],
+        event: RequestEnded,
+        fallback: Callable[[], Awaitable[object]],
+    ) -> None:
+        """Book later, then remove the file that keeps the answer meanwhile, unless it is the answer's only place."""
+        await self._book_later(book, event, fallback)
+        await self.context.kept_answers.remove_copy(self.request_id)
 
     async def _book_later(
         self,

@@ -56,6 +56,11 @@ async def test_a_settlement_the_database_aborts_costs_nobody_the_picture_and_is_
     await assert_books_agree(client.gateway.database)
     await assert_nothing_held(client.gateway.database)
 
+    async def is_only_in_its_row() -> bool:
+        return not any(client.gateway.gateway.kept_answers.directory.glob("req_*"))
+
+    await books.until(is_only_in_its_row)
+
 
 async def test_an_answer_that_comes_after_its_request_was_released_is_booked_as_a_correction(client: Client) -> None:
     await client.gateway.limit("user", "lin", "micros", "month", 5_000_000)
