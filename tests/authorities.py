@@ -13,16 +13,21 @@ _given = os.environ.get(VARIABLE)
 
 def trust_nobody() -> None:
     """Let HTTP clients of this process and of those it starts read one authority."""
-    os.environ[VARIABLE] = str(NOBODYS)
+    _trust(str(NOBODYS))
 
 
 @contextmanager
 def the_machines() -> Iterator[None]:
     """Let programs that install packages find the authorities of this machine."""
-    os.environ.pop(VARIABLE)
-    if _given is not None:
-        os.environ[VARIABLE] = _given
+    trusted = os.environ.get(VARIABLE)
+    _trust(_given)
     try:
         yield
     finally:
-        trust_nobody()
+        _trust(trusted)
+
+
+def _trust(file: str | None) -> None:
+    os.environ.pop(VARIABLE, None)
+    if file is not None:
+        os.environ[VARIABLE] = file
