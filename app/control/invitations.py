@@ -61,7 +61,7 @@ async def invite(database: Database, email: str, role: str | None = None, name: 
             user = await _known_by_name(connection, name, address, user)
         is_new, namesake = user is None, None
         if user is None:
-            namesake = None if name else await organization.find_user(connection, address.partition("@")[0])
+            namesake = None if name else await _namesake(connection, address)
             free = name or await free_name(connection, address.partition("@")[0])
             user = User(new_id("user-"), free, address, now_ms, access_role=access_role or "member")
             await add_user(connection, user)
@@ -70,8 +70,13 @@ async def invite(database: Database, email: str, role: str | None = None, name: 
             user = await change_user(connection, user, access_role=access_role)
         await get_active_user(connection, user.id)
         new = await new_invitation(connection, user, now_ms)
-    has_none = namesake is not None and namesake.email is None and not namesake.is_service_account
-    return replace(new, is_new_user=is_new, namesake=namesake.name if namesake and has_none else None)
+    return replace(new, is_new_user=is_new, namesake=namesake)
+
+
+async def _namesake(connection: AsyncConnection, address: str) -> str | None:
+    """Return the name that an address begins with if a person without an address has it."""
+    user = await organization.find_user(connection, address.partition("@")[0])
+    return user.name if user is not None and user.email is None and not user.is_service_account else None
 
 
 async def _known_by_name(connection: AsyncConnection, name: str, address: str, known: User | None) -> User | None:

@@ -25,16 +25,14 @@ LOOKS = (("en-GB", "light"), ("zh-CN", "dark"))
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of this folder, and skip them where there is no Chromium. Journeys take turns in English and light or Chinese
     and dark; in their other looks they run with `--all`."""
-    journeys: list[str] = []
+    turns: dict[str, int] = {}
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
             look = getattr(getattr(item, "callspec", None), "params", {})
             if "scheme" in look:
-                name = item.nodeid.partition("[")[0]
-                journeys += [] if name in journeys else [name]
-                wanted = LOOKS[journeys.index(name) % len(LOOKS)]
-                if (look["locale"], look["scheme"]) != wanted:
+                turn = turns.setdefault(item.nodeid.partition("[")[0], len(turns))
+                if (look["locale"], look["scheme"]) != LOOKS[turn % len(LOOKS)]:
                     item.add_marker(pytest.mark.slow)
             if CHROMIUM is None:
                 item.add_marker(pytest.mark.skip(reason="no Chromium here: the console is NOT tested in a browser"))
