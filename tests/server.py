@@ -117,6 +117,10 @@ class Server:
         """Return bytes to send to a new connection, and the first bytes of the answer of a server that is ready."""
         raise NotImplementedError
 
+    def _connect(self) -> socket.socket:
+        """Return a connection on which the greeting can be said. Raises OSError when the server does not take it."""
+        return socket.create_connection((HOST, self._port), timeout=1)
+
     def _run_as_nobody(self) -> None:
         """PostgreSQL and PgBouncer refuse to run as root."""
         if os.geteuid() == 0:
@@ -159,7 +163,7 @@ class Server:
     def _answers(self) -> bool:
         question, good_answer = self._greeting()
         try:
-            with socket.create_connection((HOST, self._port), timeout=1) as connection:
+            with self._connect() as connection:
                 connection.sendall(question)
                 return connection.recv(len(good_answer)) == good_answer
         except OSError:

@@ -8,6 +8,8 @@ that ends: a guard process that waits on a pipe from the run sees it close, stop
 import os
 import secrets
 import shutil
+import socket
+import ssl
 import struct
 import subprocess
 from pathlib import Path
@@ -108,8 +110,15 @@ class TlsPostgresServer(PostgresServer):
         key = self.certificate.with_suffix(".key")
         return {**super()._settings(), "ssl": "on", "ssl_cert_file": self.certificate, "ssl_key_file": key}
 
-    def _greeting(self) -> tuple[bytes, bytes]:
-        return struct.pack("!ii", 8, 80877103), b"S"  # May we speak TLS? Yes.
+    def _connect(self) -> socket.socket:
+        # A server still starting agrees to TLS already: only what it says under it tells that it is ready.
+        with super()._connect() as connection:
+            connection.sendall(struct.pack("!ii", 8, 80877103))  # May we speak TLS?
+            if connection.recv(1) != b"S":
+                raise OSError("no TLS")
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            return context.wrap_socket(connection)
 
 
 class PgBouncer(Server):
