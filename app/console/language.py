@@ -1,10 +1,9 @@
 """Languages of the console: English, which the code is written in, and Chinese, from `locales`.
 
-`zh.po` has the texts of the console, `zh-errors.po` the messages of errors that other packages raise. Those are found by their form
-when a page shows them, because the book and the log of refusals hold messages that are filled in already.
+`zh.toml` has the texts of the console, `zh-errors.toml` the messages of errors that other packages raise. Those are found by their
+form when a page shows them, because the book and the log of refusals hold messages that are filled in already.
 """
 
-import ast
 from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,7 +16,6 @@ from app.core.translations import Translations
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 LOCALES = Path(__file__).with_name("locales")
-CATALOG, ERRORS = LOCALES / "zh.po", LOCALES / "zh-errors.po"
 
 
 def marked(text: str) -> str:
@@ -48,13 +46,13 @@ def translate_finding(language: Language, text: str) -> str:
 @cache
 def catalog() -> dict[str, str]:
     """Read the Chinese texts of the console by their English."""
-    return read_texts(CATALOG)
+    return _texts("zh.toml")
 
 
 @cache
 def error_texts() -> Translations:
     """Read the Chinese messages of errors."""
-    return Translations(read_texts(ERRORS))
+    return Translations(_texts("zh-errors.toml"))
 
 
 @cache
@@ -63,19 +61,7 @@ def _finding_texts() -> Translations:
     return Translations({**error_texts().table, **chinese_findings()})
 
 
-def read_texts(file: Path) -> dict[str, str]:
-    """Read entries of `msgid` and `msgstr`, without plurals and contexts."""
-    texts: dict[str, str] = {}
-    entry = {"msgid": "", "msgstr": ""}
-    field = "msgid"
-    for line in [*file.read_text(encoding="utf-8").splitlines(), 'msgid ""']:
-        name, _, rest = line.partition(" ")
-        if name in entry:
-            if name == "msgid":
-                texts[entry["msgid"]] = entry["msgstr"]
-                entry = {"msgid": "", "msgstr": ""}
-            field, line = name, rest
-        if line.startswith('"'):
-            entry[field] += ast.literal_eval(line)
-    texts.pop("", None)  # The head of the file.
-    return texts
+def _texts(file: str) -> dict[str, str]:
+    import tomllib
+
+    return tomllib.loads((LOCALES / file).read_text(encoding="utf-8"))

@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from babel.messages.pofile import read_po
 
 import app
-from app.console.language import ERRORS, error_texts, read_texts, translate
+from app.console.language import error_texts, translate
 from app.core.limits import Limit
 from tests.console.error_texts import Module
 
@@ -39,7 +38,7 @@ def used_by(text: str) -> set[str]:
 def test_every_error_has_its_twin(texts: dict[str, str]) -> None:
     bare = [f"{at} {text}" for text, at in texts.items() if not re.search("[\u4e00-\u9fff]", translate("zh", text))]
 
-    assert bare == [], "add them to app/console/locales/zh-errors.po"
+    assert bare == [], "add them to app/console/locales/zh-errors.toml"
 
 
 def test_a_twin_says_all_that_an_error_is_filled_with(texts: dict[str, str]) -> None:
@@ -54,12 +53,7 @@ def test_no_twin_is_left_over(texts: dict[str, str]) -> None:
     used = {english for text in texts for english in used_by(text)}
     sentences = {english for english in error_texts().table if english.endswith(".")} - ONLY_PARTS
 
-    assert sentences - used == set(), "remove them from app/console/locales/zh-errors.po"
-
-
-def test_the_reader_of_the_file_reads_what_babel_reads() -> None:
-    with ERRORS.open("rb") as file:
-        assert read_texts(ERRORS) == {message.id: message.string for message in read_po(file) if message.id}
+    assert sentences - used == set(), "remove them from app/console/locales/zh-errors.toml"
 
 
 def test_a_message_is_told_with_its_limit_and_values() -> None:
