@@ -22,19 +22,21 @@ SQLITE_PRAGMAS = (
 def create_sqlite_engine(path: Path) -> AsyncEngine:
     """Make the engine for the database file at `path`; the first use connects."""
     url = sa.URL.create("sqlite+aiosqlite", database=str(path))
-    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "factory": ClosingConnection})
-    sa.event.listen(engine.sync_engine, "connect", _sqlite_connected)
+    options = {"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "factory": GatewayConnection}
+    engine = create_async_engine(url, connect_args=options)
     sa.event.listen(engine.sync_engine, "begin", _sqlite_begin)
     return engine
 
 
-class ClosingConnection(sqlite3.Connection):
-    """Connection whose cursors end with their transaction. The cursor of a reader that was cancelled would live until the garbage
-    collector comes by; its snapshot would keep the log from being emptied, which grows meanwhile."""
+class GatewayConnection(sqlite3.Connection):
+    """Connection with SQLITE_PRAGMAS, whose cursors end with their transaction. The cursor of a cancelled reader would live until
+    the garbage collector comes by; its snapshot would keep the log from being emptied, which grows meanwhile."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+        for pragma in SQLITE_PRAGMAS:
+            self.execute(f"PRAGMA {pragma}").close()
 
     def cursor(self, *args: Any) -> Any:
         cursor = super().cursor(*args)
@@ -52,14 +54,6 @@ class ClosingConnection(sqlite3.Connection):
     def _close_cursors(self) -> None:
         for cursor in list(self._cursors):
             cursor.close()
-
-
-def _sqlite_connected(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # The driver would begin deferred transactions by itself.
-    cursor = connection.cursor()
-    for pragma in SQLITE_PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _sqlite_begin(connection: sa.Connection) -> None:

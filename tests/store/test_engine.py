@@ -85,3 +85,27 @@ async def test_a_reader_that_is_cancelled_leaves_no_snapshot_that_keeps_the_log(
     finally:
         gc.enable()
         await database.close()
+
+
+async def test_a_connection_that_is_made_when_its_reader_is_cancelled_goes_to_the_next_one(database: Database) -> None:
+    await database.close()  # So that the next reader makes a connection.
+
+    async def read() -> None:
+        async with database.read():
+            pass
+
+    reader = asyncio.create_task(read())
+    made: list[object] = []
+
+    def cancel(connection: object, _record: object) -> None:
+        made.append(connection)
+        reader.cancel()
+
+    sa.event.listen(
+        database.engine.sync_engine, "connect", cancel, insert=True
+    )  # Before the driver's own preparations.
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    await read()
+
+    assert len(made) == 1
