@@ -82,13 +82,16 @@ class Town:
     most: list[int] = field(default_factory=lambda: [0])
 
     async def ask_all(self, key: str, crowd: int, prompt: str = "a cat", n: int = 1) -> list["Answer"]:
-        """As many requests at once, spread evenly over the gateways."""
+        """As many requests at once, spread evenly over the gateways. What a busy database puts off is sent again."""
         body = {"model": "gpt-image-1", "prompt": prompt, "n": n}
         headers = {"Authorization": f"Bearer {key}"}
 
         async def ask_at(url: str) -> Answer:
-            async with session.post(url + GENERATIONS, json=body) as answer:
-                return Answer(answer.status, answer.headers, await answer.json())
+            while True:
+                async with session.post(url + GENERATIONS, json=body) as answer:
+                    if answer.status != 503 or answer.headers["x-should-retry"] != "true":
+                        return Answer(answer.status, answer.headers, await answer.json())
+                    await asyncio.sleep(float(answer.headers["retry-after"]))
 
         # Not with httpx2: two hundred of its calls take longer than what is tried here.
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
