@@ -244,7 +244,7 @@ class Settings(SignOnSettings, OperationSettings):
         True,
         description="Whether members may make, rotate and revoke keys of their own in the console, inside their limits.",
     )
-    log_json: bool = Field(False, description="Write log lines as JSON, for programs.")
+    log_json: bool = Field(False, description="Write log lines as JSON instead of logfmt (in colour at a terminal).")
 
     @field_validator("*", mode="before")
     @classmethod

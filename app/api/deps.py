@@ -91,19 +91,24 @@ def door(request: Request) -> Door:
     return found
 
 
-# Async although nothing is awaited: FastAPI would run a plain function in a thread.
-async def wired(request: Request) -> Gateway:
+def body_caps(request: Request) -> BodyCaps:
+    """Return the most bytes that bodies may have."""
+    return parts(request).body_caps
+
+
+def wired(request: Request) -> Gateway:
+    """Return the gateway. Applications of the command line have its administration only and do not ask."""
     gateway = parts(request).gateway
     assert isinstance(gateway, Gateway)
     return gateway
 
 
-async def body_caps(request: Request) -> BodyCaps:
-    return parts(request).body_caps
+# Async although nothing is awaited: FastAPI would run a plain function in a thread.
+async def _wired(request: Request) -> Gateway:
+    return wired(request)
 
 
-Wired = Annotated[Gateway, Depends(wired)]
-Caps = Annotated[BodyCaps, Depends(body_caps)]
+Wired = Annotated[Gateway, Depends(_wired)]
 
 
 async def authenticated(request: Request, find: Callable[[str], Awaitable[K | None]], wrong: str) -> K:
@@ -118,11 +123,12 @@ async def authenticated(request: Request, find: Callable[[str], Awaitable[K | No
     return found
 
 
-async def caller(request: Request, gateway: Wired) -> Grant:
+async def caller(request: Request) -> Grant:
     """Authenticate the key in `Authorization: Bearer ...`, before the body is read. Other places for a key are not supported.
 
     Raises InvalidApiKey, RateLimited, StoreUnavailable.
     """
+    gateway = wired(request)
     grant = await authenticated(request, lambda secret: _grant(gateway, secret), INVALID_KEY)
     request.state.key_id = grant.key_id
     return grant

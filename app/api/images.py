@@ -11,13 +11,12 @@ from app.api.answers import response_to
 from app.api.body import BodyCaps, read_edit, read_generation, read_variation
 from app.api.collection import accepted
 from app.api.connection import ClientConnection
-from app.api.deps import Caller, Caps, Wired, door
+from app.api.deps import Caller, body_caps, door, wired
 from app.api.door import USED_UP_S
 from app.core.grants import Grant
 from app.core.request import ImageRequest, Operation
 from app.core.retry import Retry
 from app.errors import GatewayError, InsufficientQuota, InvalidValue, RateLimited
-from app.wiring import Gateway
 
 ReadBody = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
 
@@ -25,30 +24,29 @@ router = APIRouter(prefix="/images", tags=["Images"])
 
 
 @router.post("/generations", **openapi.GENERATIONS)
-async def generate(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> Response:
+async def generate(request: Request, caller: Caller) -> Response:
     """Create images from a prompt. Fields that this gateway does not know go to the relay unchanged."""
-    return await _buy(request, caller, gateway, caps, "generation", read_generation)
+    return await _buy(request, caller, "generation", read_generation)
 
 
 @router.post("/edits", **openapi.EDITS)
-async def edit(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> Response:
+async def edit(request: Request, caller: Caller) -> Response:
     """Edit one or more images by a prompt: a multipart form, or JSON with data URLs."""
-    return await _buy(request, caller, gateway, caps, "edit", read_edit)
+    return await _buy(request, caller, "edit", read_edit)
 
 
 @router.post("/variations", **openapi.VARIATIONS)
-async def vary(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> Response:
+async def vary(request: Request, caller: Caller) -> Response:
     """Create variations of an image, for models whose catalog entry allows it; none does by default."""
-    return await _buy(request, caller, gateway, caps, "variation", read_variation)
+    return await _buy(request, caller, "variation", read_variation)
 
 
-async def _buy(
-    request: Request, caller: Grant, gateway: Gateway, caps: BodyCaps, operation: Operation, read_body: ReadBody
-) -> Response:
+async def _buy(request: Request, caller: Grant, operation: Operation, read_body: ReadBody) -> Response:
+    gateway = wired(request)
     try:
         retry = _retry(request)
         with door(request).reading(request, caller.key_id) as counted:
-            image_request = await read_body(counted, caps)
+            image_request = await read_body(counted, body_caps(request))
     except GatewayError as exc:
         gateway.image_service.note_refusal(request.state.request_id, caller, exc, operation)
         raise

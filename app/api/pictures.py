@@ -42,7 +42,7 @@ async def retrieve_thumbnail(
     than 5 s, 404 where the picture cannot be decoded."""
     try:
         guard(request).count_picture(request)
-        viewer = None if expires or signature else await _viewer(request, gateway)
+        viewer = None if expires or signature else await _viewer(request)
         expires_at_ms = None
         if viewer is None:
             *_, expires_at_ms = await links(request).check(picture_id, expires, signature)
@@ -58,16 +58,16 @@ async def retrieve_thumbnail(
 
 async def _open(request: Request, gateway: Gateway, picture_id: str, expires: str, signature: str) -> OpenPicture:
     """Open a picture by its signature or, without one, by the API key or the session of somebody who may see it."""
-    viewer = None if expires or signature else await _viewer(request, gateway)
+    viewer = None if expires or signature else await _viewer(request)
     if viewer is None:
         return await links(request).open(picture_id, expires, signature)
     found = await gateway.library.show(viewer, picture_id)
     return await links(request).open_kept(found.record, None)
 
 
-async def _viewer(request: Request, gateway: Gateway) -> PictureViewer | None:
+async def _viewer(request: Request) -> PictureViewer | None:
     if "authorization" in request.headers:
-        grant = await caller(request, gateway)
+        grant = await caller(request)
         return PictureViewer(grant.user_id, grant.project_id)
     session = await session_of_request(request)
     return None if session is None else PictureViewer(session.user_id)

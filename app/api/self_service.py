@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import openapi
 from app.api.body import read_quote
-from app.api.deps import Caller, Caps, Wired, counted_own_call, door
+from app.api.deps import Caller, Wired, body_caps, counted_own_call, door
 from app.api.organization.reading import QueryString
 from app.api.organization.usage_answers import costs_answer, images_answer
 from app.api.organization.usage_queries import CostsQuery, ImagesQuery
@@ -57,7 +57,7 @@ async def own_costs(
 
 
 @router.post("/images/quote", openapi_extra=_QUOTE_BODY)
-async def quote_image(request: Request, caller: Caller, gateway: Wired, caps: Caps) -> QuoteOut:
+async def quote_image(request: Request, caller: Caller, gateway: Wired) -> QuoteOut:
     """Quote a generation or edit: the most it can cost, the limit that would refuse it now, what would be left, and whether
     it was bought before.
 
@@ -65,7 +65,7 @@ async def quote_image(request: Request, caller: Caller, gateway: Wired, caps: Ca
     error as for the request itself.
     """
     with door(request).reading(request, caller.key_id) as counted:
-        image_request = await read_quote(counted, caps)
+        image_request = await read_quote(counted, body_caps(request))
     try:
         catalog = await gateway.control_data.catalog()
         quote = await _reader(gateway).quote(catalog, caller, image_request, gateway.clock.now_ms())

@@ -1,4 +1,4 @@
-"""Logging to stderr, for people or as JSON. Secrets are redacted here in all log lines."""
+"""Logging to stderr: for a person at a terminal, else as logfmt or JSON. Secrets are redacted here in all log lines."""
 
 import json
 import logging
@@ -18,10 +18,7 @@ _SECRET_FIELDS = frozenset(
 
 def set_up_logs(*, as_json: bool) -> None:
     """Configure logging of the process. Loggers of the standard library (uvicorn's, asyncio's) get the same format."""
-    for_people = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-    )
-    renderer: Any = _json_line if as_json else for_people
+    renderer: Any = _json_line if as_json else _text_renderer()
     shared: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
@@ -40,6 +37,12 @@ def set_up_logs(*, as_json: bool) -> None:
     )
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _text_renderer() -> Any:
+    if sys.stderr.isatty():
+        return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    return structlog.processors.LogfmtRenderer(key_order=("timestamp", "level", "event"), bool_as_flag=False)
 
 
 def _json_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:

@@ -80,12 +80,14 @@ def without_destinations(fields: dict[str, Any]) -> dict[str, Any]:
         reader.count(name)
         if value is None:
             continue
-        if folded(name) in FACTS and name not in FACTS:
-            raise InvalidValue(f"Unknown field {name!r}; did you mean {folded(name)!r}?", param=name)
-        if name not in FACTS and not (squeezed(name) == "sequentialimagegeneration" and value == "disabled"):
-            _check_path(name, reader.keys(name, value))
-        if squeezed(name) not in DESTINATIONS:
-            kept[name] = value
+        if name not in FACTS:
+            if folded(name) in FACTS:
+                raise InvalidValue(f"Unknown field {name!r}; did you mean {folded(name)!r}?", param=name)
+            if not (squeezed(name) == "sequentialimagegeneration" and value == "disabled"):
+                _check_path(name, reader.keys(name, value))
+            if squeezed(name) in DESTINATIONS:
+                continue
+        kept[name] = value
     return kept
 
 

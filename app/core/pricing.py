@@ -5,6 +5,7 @@ removed. A request is priced by the rows in force when it was reserved. A size o
 several rows: the quote is the dearest of them, the cost is the price of the actual answer.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -109,13 +110,19 @@ class PriceBook:
     """Prices of one model, over all time."""
 
     prices: tuple[Price, ...]
+    _changes_ms: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """Instants (Unix ms) at which a price begins or ends, in order."""
     _in_force: dict[int, tuple[Price, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Cache of the rows in force, by the number of changes that had happened; every request needs them twice."""
 
+    def __post_init__(self) -> None:
+        ends_ms = [price.until_ms for price in self.prices if price.until_ms is not None]
+        changes_ms = sorted([*(price.from_ms for price in self.prices), *ends_ms])
+        object.__setattr__(self, "_changes_ms", tuple(changes_ms))
+
     def at(self, instant_ms: int) -> tuple[Price, ...]:
         """Return the rows in force at an instant (Unix ms), one for each combination of operation, size and quality."""
-        changes = sum(price.from_ms <= instant_ms for price in self.prices)
-        changes += sum(price.until_ms is not None and price.until_ms <= instant_ms for price in self.prices)
+        changes = bisect_right(self._changes_ms, instant_ms)
         if changes not in self._in_force:
             self._in_force[changes] = self._in_force_at(instant_ms)
         return self._in_force[changes]

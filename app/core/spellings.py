@@ -1,6 +1,7 @@
 """Spellings of size and quality: each is folded to one form before it is priced and sent."""
 
 import re
+from functools import lru_cache
 
 from app.core.field_names import folded
 
@@ -8,6 +9,7 @@ _SIDES = re.compile(r"(\d{1,6})\s*[x*×✕✖⨯х]\s*(\d{1,6})")
 _RESOLUTION = re.compile(r"\d+(?:\.\d+)?k")
 
 
+@lru_cache(maxsize=256)
 def folded_choice(value: str) -> str:
     """Return a size or quality in its one spelling: `2048x2048` for `2048 × 2048`, `high` for `HIGH`, `2K` for `2k`.
 

@@ -3,7 +3,8 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -178,11 +179,15 @@ class Listeners:
 def log_event(event: RequestEnded | RequestRefused) -> None:
     """Log the end or the refusal of a request. This is a listener."""
     if isinstance(event, RequestRefused):
-        log.info("image request refused", **asdict(event))
+        log.info("image request refused", **_facts(event))
         return
     write = log.error if event.alarm else log.info if event.outcome == "settled" else log.warning
-    facts = asdict(event) | {"cost": decimal_text(event.cost_micros), "own_ms": event.own_ms}
+    facts = _facts(event) | {"cost": decimal_text(event.cost_micros), "own_ms": event.own_ms}
     del facts["cost_micros"], facts["alarm"]
     if not event.failovers:
         del facts["failovers"]
     write("image request ended", **facts)
+
+
+def _facts(event: RequestEnded | RequestRefused) -> dict[str, Any]:
+    return {field.name: getattr(event, field.name) for field in fields(event)}

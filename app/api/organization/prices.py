@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.deps import Caps
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit, read_text
 from app.api.schemas.base import ListOut
@@ -81,14 +80,13 @@ async def export_prices(
 async def import_prices(
     request: Request,
     caller: AdminWriter,
-    caps: Caps,
     dry_run: Annotated[bool, Query(description="Answer with the prices that would be set, and set none.")] = False,
 ) -> PriceImportOut:
     """Set the prices of a document, JSON or YAML, that are not in the book yet: all, or none when one is wrong."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in ("application/json", *YAML_TYPES):
         raise UnsupportedMediaType("Send the price book as application/json or application/yaml.")
-    text = await read_text(request, caps, price_files.DOCUMENT_BYTES_MAX)
+    text = await read_text(request, price_files.DOCUMENT_BYTES_MAX)
     format: price_files.DocumentFormat = "json" if content_type == "application/json" else "yaml"
     entries = await asyncio.to_thread(price_files.read_document, text, format, caller.gateway.currency)
     found = await price_import.import_prices(caller.database, caller.gateway.zone, entries, dry_run=dry_run)

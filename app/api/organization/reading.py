@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.body import CLOSE, BodyCaps, read_json
-from app.api.deps import Caps
+from app.api.body import CLOSE, read_json
+from app.api.deps import body_caps
 from app.api.errors import validation_error
 from app.api.schemas.base import IGNORED, IGNORED_HEADER
 from app.errors import BadRequest, BodyTooLarge, InvalidValue
@@ -47,8 +47,8 @@ class JsonBody(Generic[T]):
         self.model = model
         self.ignored = {name for name, field in model.model_fields.items() if IGNORED in field.metadata}
 
-    async def __call__(self, request: Request, caps: Caps, response: Response) -> T:
-        found = await read_json(request, caps)
+    async def __call__(self, request: Request, response: Response) -> T:
+        found = await read_json(request, body_caps(request))
         body = _validated(self.model, found)
         if names := [name for name in found if name in self.ignored and found[name] is not None]:
             response.headers[IGNORED_HEADER] = ", ".join(names)
@@ -97,11 +97,11 @@ def _validated(model: type[T], given: dict[str, Any]) -> T:
         raise validation_error(exc.errors(include_url=False, include_input=False)[0]) from None
 
 
-async def read_text(request: Request, caps: BodyCaps, bytes_max: int) -> str:
+async def read_text(request: Request, bytes_max: int) -> str:
     """Read a document of at most `bytes_max` bytes. Raises BodyTooLarge, and BadRequest for a body that stalls."""
     read = bytearray()
     try:
-        async with asyncio.timeout(caps.idle_s):
+        async with asyncio.timeout(body_caps(request).idle_s):
             async for chunk in request.stream():
                 read += chunk
                 if len(read) > bytes_max:

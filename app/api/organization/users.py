@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 
-from app.api.deps import Caps
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.reading import LIMIT, After, JsonBody, Limit, read_text, values_of
 from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
@@ -56,7 +55,6 @@ async def list_users(request: Request, caller: Admin, after: After = None, limit
 async def import_users(
     request: Request,
     caller: AdminWriter,
-    caps: Caps,
     create_projects: Annotated[bool, Query(description="Make projects that are missing, instead of a 400.")] = False,
     dry_run: Annotated[bool, Query(description="Answer with what would be made, and make nothing.")] = False,
 ) -> UsersImportOut:
@@ -65,7 +63,7 @@ async def import_users(
     Whatever exists stays as it is. Only this answer has the `value` of the new keys."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
         raise UnsupportedMediaType("Send the people as text/csv.")
-    lines = read_people(await read_text(request, caps, FILE_BYTES_MAX))
+    lines = read_people(await read_text(request, FILE_BYTES_MAX))
     people = await import_people(
         caller.database, caller.pepper, lines, create_projects=create_projects, dry_run=dry_run
     )
