@@ -115,6 +115,12 @@ def test_every_verdict_has_a_sentence_in_both_languages() -> None:
         assert len({str(macros.sentence(verdict)) for verdict in VERDICTS}) == len(VERDICTS)
 
 
+async def test_every_part_of_the_gateway_has_a_name(house: House) -> None:
+    checks = (await house.running.gateway.readiness.check()).checks
+    macros: Any = templates().get_template("relay_labels.html").make_module({"_": partial(translate, "zh")})
+    assert [part for part in checks if str(macros.part(part)) == part] == []
+
+
 def table(text: str) -> list[str]:
     """Rows of the table of relays."""
     return text.partition('aria-label="Relays"')[2].partition("<tbody>")[2].partition("</tbody>")[0].split("<tr")[1:]
