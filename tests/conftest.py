@@ -14,6 +14,7 @@ from anyio._backends._asyncio import TestRunner
 from app.control import passwords
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.server import allow_many_files
+from app.store import postgresql
 from tests.authorities import trust_nobody
 from tests.buckets import bucket, bucket_server
 from tests.databases import (
@@ -53,6 +54,8 @@ os.environ.update(LC_ALL="C.UTF-8", LANGUAGE="")
 trust_nobody()
 passwords.MEMORY_KIB, passwords.PASSES = 8, 1  # Nobody attacks the hashes of the tests, which have hundreds.
 allow_many_files()  # Crowds of clients live in this process.
+# On a busy machine a crowd takes long to have its turns at the connections.
+postgresql.STATEMENT_TIMEOUT_S = 60.0  # type: ignore[attr-defined]
 
 # The default shows every local variable of a traceback, for minutes.
 structlog.configure(

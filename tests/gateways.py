@@ -33,6 +33,7 @@ from tests.administration import create_key
 
 RELAY_KEY = "sk-the-relay-key-of-the-tests-0123456789abcdefghijk"
 NEVER = 10**6
+_ZONE = Settings(_env_file=None).zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +212,7 @@ async def set_limit(
     amount: int | None,
     model: str | None = None,
 ) -> None:
-    await set_limits(
-        database, Settings(_env_file=None).zone, ScopeRef(scope, name), model, [LimitChange(unit, interval, amount)]
-    )
+    await set_limits(database, _ZONE, ScopeRef(scope, name), model, [LimitChange(unit, interval, amount)])
 
 
 async def book(database: Database) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ NOTED = "sandbox.noted"
 
 
 class Sandbox:
-    """Relay: ASGI application, bill and record of requests. Setting `closing` ends every wait of a request in flight."""
+    """Relay: ASGI application, bill and record of requests. Whoever sets `closing` sets `hurry`, too."""
 
     def __init__(self, options: SandboxOptions):
         self.options = options
@@ -46,6 +46,8 @@ class Sandbox:
         self.fault = ""
         """Hint that is added to every prompt, such as `error=wallet`, so that this relay alone fails."""
         self.closing = asyncio.Event()
+        self.hurry = asyncio.Event()
+        """While it is set, answers are neither delayed nor dripped; those under way are sent."""
         self._files: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
         self.app = Starlette(
             routes=list(self._routes()),
@@ -88,7 +90,7 @@ class Sandbox:
         failed_200 = order.script.body == "error200" and self.options.profile == "N"
         if order.script.charged if order.script.charged is not None else not failed_200:
             self._charge(request, order, image_count(order))
-        await pause(self.closing, self._latency_s(order))
+        await pause(self.hurry, self._latency_s(order))
         pictures = await self._draw(request, order)
         created = int(time.time())
         headers = provider_headers(order.model.family) | {"Content-Type": JSON_TYPE}
@@ -97,7 +99,7 @@ class Sandbox:
         if order.script.body == "html":
             headers["Content-Type"] = HTML_TYPE
         answer = faulty_body(success(order, pictures, created), order, pictures)
-        return Reply(answer, self.closing, headers=headers, script=order.script)
+        return Reply(answer, self.hurry, headers=headers, script=order.script)
 
     def _latency_s(self, order: ImageOrder) -> float:
         if order.script.delay is not None:
@@ -108,7 +110,7 @@ class Sandbox:
         headers |= {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         frames = events(order, pictures, created)
         pause_s = 0.3 * self.options.latency_scale
-        return Reply(b"", self.closing, headers=headers, script=order.script, events=frames, pause_s=pause_s)
+        return Reply(b"", self.hurry, headers=headers, script=order.script, events=frames, pause_s=pause_s)
 
     async def _draw(self, request: Request, order: ImageOrder) -> list[Drawing]:
         image_format = "jpeg" if order.model.family == "ark" else order.output_format or "png"
@@ -161,7 +163,7 @@ class Sandbox:
         """Answer with a scripted error; bill it first if it is one of the few that are billed."""
         if row.charged if script.charged is None else script.charged:
             self._charge(request, read_order(operation, body, self.options.profile), images=0)
-        await pause(self.closing, script.delay or 0)
+        await pause(self.hurry, script.delay or 0)
         return self._refusal(request, row, {"model": str(body.fields.get("model") or "gpt-image-1")}, script)
 
     def _refusal(self, request: Request, row: ErrorRow, values: dict[str, str], script: Script) -> Response:
@@ -174,7 +176,7 @@ class Sandbox:
         if 300 <= row.status < 400:
             headers["Location"] = script.location or "http://127.0.0.1:9/v1/images/generations"
         body = error_body(row, self.options.profile, request_id(request), values)
-        return Reply(body, self.closing, status=row.status, headers=headers, script=script)
+        return Reply(body, self.hurry, status=row.status, headers=headers, script=script)
 
     async def _refuse(self, request: Request, exc: Exception) -> Response:
         assert isinstance(exc, SandboxError)

@@ -24,13 +24,13 @@ NO_SCRIPT = Script()
 class Reply(Response):
     """Answer of the relay. `events` instead of `body` makes it a stream of server-sent events, `pause_s` apart.
 
-    `closing` is set when the sandbox shuts down: every wait ends then.
+    Setting `hurry` ends every wait.
     """
 
     def __init__(
         self,
         body: bytes,
-        closing: asyncio.Event,
+        hurry: asyncio.Event,
         *,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
@@ -39,7 +39,7 @@ class Reply(Response):
         pause_s: float = 0.0,
     ):
         self._script = script
-        self._closing = closing
+        self._hurry = hurry
         self._events = events
         self._pause_s = pause_s
         if script.gzip:
@@ -74,14 +74,14 @@ class Reply(Response):
         step = max(1, -(-len(self.body) // DRIPS))
         for start in range(0, len(self.body), step):
             await send(_piece(self.body[start : start + step]))
-            await pause(self._closing, total_s / DRIPS)
+            await pause(self._hurry, total_s / DRIPS)
         await send(_piece(b"", more=False))
 
     async def _send_events(self, scope: Scope, receive: Receive, send: Send, events: Iterable[bytes]) -> None:
         pause_s = self._pause_s if self._script.drip is None else self._script.drip / DRIPS
         for number, event in enumerate(events):
             if number:
-                await pause(self._closing, pause_s)
+                await pause(self._hurry, pause_s)
             await send(_piece(event))
         if self._script.sse == "cut" or self._script.reset == "mid_body":
             await _reset(scope, receive)
@@ -89,11 +89,11 @@ class Reply(Response):
             await send(_piece(b"", more=False))
 
 
-async def pause(closing: asyncio.Event, seconds: float) -> None:
-    """Wait, at most until the sandbox shuts down."""
+async def pause(end: asyncio.Event, seconds: float) -> None:
+    """Wait, at most until the event."""
     if seconds > 0:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(closing.wait(), seconds)
+            await asyncio.wait_for(end.wait(), seconds)
 
 
 def _piece(content: bytes | memoryview, more: bool = True) -> dict[str, object]:

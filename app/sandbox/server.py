@@ -47,6 +47,7 @@ async def running_sandbox(
         yield RunningSandbox(f"http://{host}:{listener.getsockname()[1]}", sandbox)
     finally:
         sandbox.closing.set()
+        sandbox.hurry.set()
         await serving
         listener.close()
 

@@ -25,7 +25,7 @@ BODY = {"model": "gpt-image-1", "prompt": "a cat"}
 @asynccontextmanager
 async def gateway_and_relay(folder: Path) -> AsyncIterator[tuple[Running, RunningSandbox]]:
     async with (
-        running_sandbox(SandboxOptions(key=RELAY_KEY)) as relay,
+        running_sandbox(SandboxOptions(RELAY_KEY, latency_scale=0)) as relay,
         running_gateway(folder, relay.base_url) as running,
     ):
         yield running, relay

@@ -12,6 +12,7 @@ import httpx2
 from app.sandbox import RunningSandbox
 from tests.console.conftest import NASTY, House
 from tests.console.test_create import FOX, buy, edit, ended, png
+from tests.held import HELD, answering
 
 QUOTED = 'a fox\'s "den",\nin $HOME & `snow` \\ 雪'
 
@@ -40,10 +41,10 @@ def programs(page: httpx2.Response) -> dict[str, str]:
     return {name: html.unescape(text) for name, text in found}
 
 
-async def test_who_stops_waiting_sees_the_job_no_longer_but_is_charged(house: House) -> None:
+async def test_who_stops_waiting_sees_the_job_no_longer_but_is_charged(house: House, relay: RunningSandbox) -> None:
     for number in range(3):  # So that the usual time of the model is known.
         await made(house, token=f"before-{number}", prompt=f"a bear {number}")
-    answer = await buy(house, prompt="a fox [[sandbox delay=4]]", model="gpt-image-1")
+    answer = await buy(house, prompt=f"a fox {HELD}", model="gpt-image-1")
     address = answer.headers["location"].removeprefix("/console").removesuffix("#jobs")
     id = job_of(address)
 
@@ -55,7 +56,8 @@ async def test_who_stops_waiting_sees_the_job_no_longer_but_is_charged(house: Ho
     assert "It is made and charged all the same" in running and f"without={id}" in running
     assert "Being made" not in left and "a fox [[" in left  # The form keeps what was asked.
     assert "Being made" not in (await house.get(f"/create/jobs?job={id}&without={id}", "mia")).text
-    states = {row["id"]: row["state"] for row in await ended(house)}
+    with answering(relay):
+        states = {row["id"]: row["state"] for row in await ended(house)}
     assert states[id] == "settled"
     assert f"/create/jobs/{id}" in (await house.get(f"{address}&without={id}", "mia")).text  # Its pictures are shown.
 

@@ -21,6 +21,7 @@ from tests.databases import insert
 from tests.faults.conftest import StartGateway, StartProcess
 from tests.faults.given import QUOTE, Books, is_in, limited_key, only_row, write_locked
 from tests.gateways import Running, book, prepare
+from tests.held import HELD
 from tests.money.books import ask, assert_bill_paid, assert_books_agree, opened, until, used, user_id
 
 ZONE = Settings(_env_file=None).zone
@@ -68,9 +69,10 @@ async def test_an_answer_that_was_whole_when_the_gateway_died_is_settled(
     process, database = await processes(), books()
     key = await limited_key(database)
     async with opened(process.url, key) as client:
-        asking = asyncio.create_task(ask_and_be_left(client, "[[sandbox delay=0.6]] a cat", n=4))
+        asking = asyncio.create_task(ask_and_be_left(client, HELD, n=4))
         await until(lambda: is_in(database, "dispatched"))
         async with write_locked(tmp_path):  # The settlement waits, the answer is there.
+            relay.sandbox.hurry.set()
             await until(lambda: whole_result(tmp_path))
             await process.stop(signal.SIGKILL)
             await asking

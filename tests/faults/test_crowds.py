@@ -10,9 +10,10 @@ from app.control.keys import CreatedKey
 from app.sandbox import RunningSandbox
 from tests.faults.conftest import StartGateway
 from tests.gateways import Running
+from tests.held import HELD, answering
 from tests.images.client import SMALL, Client, until
 
-SLOW = SMALL | {"prompt": "slow [[sandbox delay=1]]"}
+SLOW = SMALL | {"prompt": HELD}
 
 
 async def test_one_owner_takes_no_more_than_its_share(gateways: StartGateway, relay: RunningSandbox) -> None:
@@ -25,8 +26,8 @@ async def test_one_owner_takes_no_more_than_its_share(gateways: StartGateway, re
         await until(lambda: running.gateway.image_service.in_flight == 2)
 
         refused, bought = await mia.ask(SMALL), await tom.ask(SMALL)
-        for task in hanging:
-            task.cancel()
+        with answering(relay):
+            await asyncio.gather(*hanging)
 
     error = refused.json()["error"]
     assert (refused.status_code, error["type"], error["code"]) == (429, "in_flight", "rate_limit_exceeded")

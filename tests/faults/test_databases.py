@@ -12,10 +12,12 @@ import pytest
 
 from app.core.keys import new_key
 from app.sandbox import RunningSandbox
+from app.store import postgresql
 from app.store.engine import DatabaseUrl
 from tests.faults.conftest import StartGateway, StartProcess
 from tests.faults.given import is_in, limited_key, only_row, write_locked
 from tests.gateways import prepare
+from tests.held import HELD, answering
 from tests.money.books import ask, assert_bill_paid, assert_books_agree, opened, until, used
 from tests.server import free_port
 from tests.servers import PostgresServer, RedisServer
@@ -56,11 +58,16 @@ async def test_a_gateway_starts_without_its_postgresql_and_comes_alive_with_it(
         assert relay.sandbox.seen == []
         breakable_postgres.start()
         await until(lambda: is_ready(client))
-        assert (await ask(client)).status_code == 401  # Asked, and not known.
+        await until(lambda: answers(client, 401))  # Asked, and not known.
 
 
 async def is_ready(client: httpx2.AsyncClient) -> bool:
     return (await client.get("/readyz")).status_code == 200
+
+
+async def answers(client: httpx2.AsyncClient, status: int) -> bool:
+    """Say whether a request ends so: right after a failure the gateway refuses without asking the database again."""
+    return (await ask(client)).status_code == status
 
 
 async def test_postgresql_killed_while_the_relay_works_costs_nobody_the_picture_nor_the_booking(
@@ -69,11 +76,13 @@ async def test_postgresql_killed_while_the_relay_works_costs_nobody_the_picture_
     running = await gateways(database_url=postgres_url)
     key = await limited_key(running.database)
     async with opened(running.url, key) as client:
-        asking = asyncio.create_task(ask(client, "[[sandbox delay=1.5]] a cat"))
+        asking = asyncio.create_task(ask(client, HELD))
         await until(lambda: is_in(running.database, "dispatched"))
         await checkpoint(postgres_url)
         await asyncio.to_thread(breakable_postgres.kill)
-        answer, refused = await asking, await ask(client)
+        with answering(relay):
+            answer = await asking
+        refused = await ask(client)
         assert_store_away(refused)
         await asyncio.to_thread(breakable_postgres.start)
         await until(lambda: is_in(running.database, "settled"))
@@ -105,34 +114,35 @@ async def test_postgresql_killed_and_back_is_used_again_without_a_restart(
         refused = [await ask(client) for _ in range(3)]
         seen = len(relay.sandbox.seen)
         await asyncio.to_thread(breakable_postgres.start)
-        async with asyncio.timeout(30):  # Right after a failure the gateway refuses without asking the database again.
-            while (await ask(client)).status_code != 200:
-                await asyncio.sleep(0.1)
-        answers = [await ask(client) for _ in range(3)]
+        await until(lambda: answers(client, 200))
+        afterwards = [await ask(client) for _ in range(3)]
 
     for answer in refused:
         assert_store_away(answer)
     assert seen == 1
-    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert [answer.status_code for answer in afterwards] == [200, 200, 200]
     await assert_books_agree(running.database)
 
 
 async def test_a_frozen_postgresql_holds_nobody_up_for_long_and_is_used_again(
-    breakable_postgres: PostgresServer, postgres_url: str, gateways: StartGateway, relay: RunningSandbox
+    breakable_postgres: PostgresServer,
+    postgres_url: str,
+    gateways: StartGateway,
+    relay: RunningSandbox,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(postgresql, "STATEMENT_TIMEOUT_S", 5.0)
     running = await gateways(database_url=postgres_url)
     key = await running.key()
     async with opened(running.url, key.key) as client:
         assert (await ask(client)).status_code == 200
         breakable_postgres.pause()
         async with asyncio.timeout(40):
-            answers = await asyncio.gather(*(ask(client) for _ in range(5)))
-        for answer in answers:
+            refused = await asyncio.gather(*(ask(client) for _ in range(5)))
+        for answer in refused:
             assert_store_away(answer)
         breakable_postgres.resume()
-        async with asyncio.timeout(30):
-            while (await ask(client)).status_code != 200:
-                await asyncio.sleep(0.5)
+        await until(lambda: answers(client, 200))
 
     async with asyncio.timeout(120):  # What a frozen server books only now is released as a stray, after a minute.
         while not {row["state"] for row in await running.rows()} <= {"settled", "released"}:
@@ -181,8 +191,8 @@ async def test_a_sqlite_file_that_another_program_writes_to_for_too_long_refuses
     async with opened(running.url, key) as client:
         async with write_locked(tmp_path):
             async with asyncio.timeout(14):
-                answers = await asyncio.gather(ask(client), ask(client), ask(client))
-        for answer in answers:
+                refused = await asyncio.gather(ask(client), ask(client), ask(client))
+        for answer in refused:
             assert_store_away(answer)
         assert relay.sandbox.seen == []
         assert (await ask(client)).status_code == 200
@@ -260,10 +270,11 @@ async def test_a_disk_that_fills_up_while_the_relay_works_costs_nobody_the_pictu
     running = await gateways("disk", disk_free_bytes_min=1)
     key = await limited_key(running.database)
     async with opened(running.url, key) as client:
-        asking = asyncio.create_task(ask(client, "[[sandbox delay=0.8]] a cat", model="seedream-3.0"))
+        asking = asyncio.create_task(ask(client, HELD, model="seedream-3.0"))
         await until(lambda: is_in(running.database, "dispatched"))
         filler = fill(small_disk)
-        answer = await asking
+        with answering(relay):
+            answer = await asking
         filler.unlink()
         await until(lambda: is_in(running.database, "settled"))
 

@@ -9,6 +9,7 @@ from app.sandbox import RunningSandbox
 from tests.faults.conftest import StartGateway, StartProcess
 from tests.faults.given import Books, is_in, limited_key, only_row
 from tests.gateways import set_limit
+from tests.held import HELD, answering
 from tests.money.books import ask, opened, until
 
 
@@ -37,13 +38,14 @@ async def test_a_gateway_that_is_told_to_go_finishes_what_it_has_begun(
     key = await limited_key(database)
     await set_limit(database, "user", "lin", "in_flight", "lifetime", None)
     async with opened(process.url, key) as client:
-        asking = asyncio.create_task(ask(client, "[[sandbox delay=2.5]] a cat"))
+        asking = asyncio.create_task(ask(client, HELD))
         await until(lambda: is_in(database, "dispatched"))
         leaving = asyncio.create_task(process.stop(signal.SIGTERM))
         await until(lambda: unready(client))
         ready, alive, late = await client.get("/readyz"), await client.get("/healthz"), await ask(client)
         again = asyncio.create_task(process.stop(signal.SIGTERM))
-        answer = await asking
+        with answering(relay):
+            answer = await asking
         code = await leaving
         await again
 

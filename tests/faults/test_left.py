@@ -42,14 +42,17 @@ async def test_a_request_that_failed_is_not_kept_in_memory_until_somebody_looks_
     assert kept == 0
 
 
-async def send(running: Running, data: bytes, *, read_bytes: int = 0) -> None:
-    """Write, read so much, and be gone with a reset."""
+async def send(running: Running, data: bytes, relay: RunningSandbox, *, read_bytes: int, whole: bool) -> None:
+    """Write, read so much, and be gone with a reset; after a whole request of which nothing is read, once the relay has it."""
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(data)
     await writer.drain()
     if read_bytes:
         await reader.readexactly(read_bytes)
+    elif whole:
+        while not relay.sandbox.bill:
+            await asyncio.sleep(0.01)
     else:
         await asyncio.sleep(0.15)
     writer.transport.abort()
@@ -67,7 +70,7 @@ async def test_a_client_that_leaves_pays_for_what_was_sent_and_for_nothing_else(
     running = await gateways()
     key = await limited_key(running.database)
 
-    await send(running, call(key, prompt, sent=sent), read_bytes=read_bytes)
+    await send(running, call(key, prompt, sent=sent), relay, read_bytes=read_bytes, whole=sent == 1)
     await running.gateway.image_service.wait_until_idle()
 
     assert [row["state"] for row in await running.rows()] == ([state] if state else [])

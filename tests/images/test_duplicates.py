@@ -21,7 +21,8 @@ from app.store.usage import DuplicateSums
 from tests.administration import disable_user
 from tests.api.bodies import picture
 from tests.gateways import running_gateway
-from tests.images.client import LARGE, Client
+from tests.held import HELD, answering
+from tests.images.client import LARGE, Client, until
 
 NewClient = Callable[[str], Awaitable[Client]]
 OF = "x-imagegate-duplicate-of"
@@ -155,12 +156,11 @@ async def test_a_retry_is_no_duplicate_and_equal_requests_at_once_are_two_purcha
     await bought(client)
 
     retried = await client.ask(LARGE, retry=1)
-    both = await asyncio.gather(
-        *(client.ask(LARGE | {"prompt": "two [[sandbox delay=0.5]]"}, **SERVE) for _ in range(2))
-    )
-    keyed = await asyncio.gather(
-        *(client.ask(LARGE | {"prompt": "one [[sandbox delay=0.5]]"}, key="k", **SERVE) for _ in range(2))
-    )
+    asking = [asyncio.create_task(client.ask(LARGE | {"prompt": HELD}, **SERVE)) for _ in range(2)]
+    await until(lambda: len(client.relay.sandbox.seen) == 3)
+    with answering(client.relay):
+        both = await asyncio.gather(*asking)
+    keyed = await asyncio.gather(*(client.ask(LARGE | {"prompt": "one"}, key="k", **SERVE) for _ in range(2)))
 
     assert OF not in retried.headers
     assert [answer.headers.get("x-imagegate-duplicate") for answer in (*both, *keyed)] == [None] * 4

@@ -17,6 +17,7 @@ from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.ledger.types import KeyTaken, Reserved
 from app.store.tables import requests
 from tests.gateways import Running, running_gateway
+from tests.held import HELD, answering
 from tests.images.client import SMALL, Client, until
 from tests.money import books
 from tests.money.books import assert_books_agree, assert_nothing_held
@@ -64,12 +65,13 @@ async def test_a_settlement_the_database_aborts_costs_nobody_the_picture_and_is_
 
 async def test_an_answer_that_comes_after_its_request_was_released_is_booked_as_a_correction(client: Client) -> None:
     await client.gateway.limit("user", "lin", "micros", "month", 5_000_000)
-    asking = asyncio.create_task(client.ask(SMALL | {"prompt": "slow [[sandbox delay=0.5]]"}))
+    asking = asyncio.create_task(client.ask(SMALL | {"prompt": HELD}))
     await until(lambda: len(client.relay.sandbox.seen) == 1)
     [row] = await client.gateway.rows()
     assert await client.gateway.gateway.ledger.release(row["id"], replace(ENDING, http_status=None))
 
-    answer = await asking
+    with answering(client.relay):
+        answer = await asking
 
     assert answer.status_code == 200
     assert await client.states() == ["released"]

@@ -16,6 +16,7 @@ from app.images.booking import retry_until_booked
 from app.sandbox import RunningSandbox
 from app.store.engine import DatabaseUrl, open_database
 from tests.gateways import Running, book, running_gateway
+from tests.held import HELD, answering
 from tests.images.client import SMALL, Client, until
 from tests.images.test_endings import run_sql
 from tests.images.test_withdrawal import wanted
@@ -166,7 +167,7 @@ async def test_each_end_and_each_refusal_is_told_once(
 
 async def test_an_attached_retry_takes_no_place_and_one_owner_has_a_bound_of_them(client: Client) -> None:
     service = client.gateway.gateway.image_service
-    body = SMALL | {"prompt": "slow [[sandbox delay=1]]"}
+    body = SMALL | {"prompt": HELD}
     service.places._max, service.places._attached_max = 1, 5
 
     asking = [asyncio.create_task(client.ask(body, key="order-1"))]
@@ -174,7 +175,8 @@ async def test_an_attached_retry_takes_no_place_and_one_owner_has_a_bound_of_the
     asking += [asyncio.create_task(client.ask(body, key="order-1")) for _ in range(5)]
     await until(lambda: service.places.attached == 5)
     places, refused, one_more = service.in_flight, await client.ask(SMALL), await client.ask(body, key="order-1")
-    answers = await asyncio.gather(*asking)
+    with answering(client.relay):
+        answers = await asyncio.gather(*asking)
 
     assert places == 1
     assert refused.json()["error"]["code"] == "overloaded"

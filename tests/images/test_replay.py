@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from tests.held import HELD, answering
 from tests.images.client import LARGE, SMALL, Client, until
 
 
@@ -28,9 +29,11 @@ async def test_a_keyed_request_is_bought_once_and_replayed_byte_for_byte(client:
 
 
 async def test_fifty_at_once_with_one_key_are_one_purchase(client: Client) -> None:
-    body = LARGE | {"prompt": "slow [[sandbox delay=0.3]]"}
+    asking = [asyncio.create_task(client.ask(LARGE | {"prompt": HELD}, key="order-1")) for _ in range(50)]
+    await until(lambda: client.gateway.gateway.image_service.places.attached == 49)
 
-    answers = await asyncio.gather(*(client.ask(body, key="order-1") for _ in range(50)))
+    with answering(client.relay):
+        answers = await asyncio.gather(*asking)
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
@@ -155,10 +158,11 @@ async def test_an_answer_can_be_collected_later_by_its_key_and_by_nobody_else(
     client: Client, new_client: Callable[[str], Awaitable[Client]]
 ) -> None:
     other = await new_client("mei")
-    accepted = await client.ask(LARGE | {"prompt": "slow [[sandbox delay=0.3]]"}, Prefer="respond-async")
+    accepted = await client.ask(LARGE | {"prompt": HELD}, Prefer="respond-async")
     path = accepted.headers["location"]
     early = await client.get(f"{path}/result")
-    await until(lambda: client.gateway.gateway.image_service.in_flight == 0)
+    with answering(client.relay):
+        await until(lambda: client.gateway.gateway.image_service.in_flight == 0)
 
     state, result = await client.get(path), await client.get(f"{path}/result")
     foreign = [await other.get(path), await other.get(f"{path}/result")]
@@ -183,10 +187,12 @@ async def test_a_refusal_before_sending_is_told_at_once_also_to_those_who_prefer
 
 
 async def test_the_picture_of_a_client_that_left_can_be_collected(client: Client) -> None:
-    asking = asyncio.create_task(client.ask(LARGE | {"prompt": "slow [[sandbox delay=0.5]]"}))
+    asking = asyncio.create_task(client.ask(LARGE | {"prompt": HELD}))
     await until(lambda: client.relay.sandbox.seen)
     asking.cancel()
-    await until(lambda: client.gateway.gateway.image_service.in_flight == 0)
+    await asyncio.gather(asking, return_exceptions=True)
+    with answering(client.relay):
+        await until(lambda: client.gateway.gateway.image_service.in_flight == 0)
     [row] = await client.gateway.rows()
 
     result = await client.get(f"/v1/images/requests/{row['id']}/result")
@@ -198,16 +204,21 @@ async def test_the_picture_of_a_client_that_left_can_be_collected(client: Client
 
 async def test_twenty_who_wait_for_a_request_of_another_replica_read_the_database_as_one(client: Client) -> None:
     replay, reads = client.gateway.gateway.image_service.replay, list[str]()
-    slow = asyncio.create_task(client.ask(LARGE | {"prompt": "slow [[sandbox delay=1.0]]"}))
+    slow = asyncio.create_task(client.ask(LARGE | {"prompt": HELD}))
     await until(lambda: replay.running)
     [request_id] = replay.running
     engine = client.gateway.gateway.database.engine.sync_engine
     sa.event.listen(engine, "before_cursor_execute", lambda *call: reads.append(str(call[2])))
     there = replace(replay, running={})
 
-    answers = await asyncio.gather(*(there.answer(request_id) for _ in range(20)))
-    asked = [statement for statement in reads if "FROM requests" in statement]
-    await slow
+    def asked() -> list[str]:
+        return [statement for statement in reads if "FROM requests" in statement]
+
+    waiting = [asyncio.create_task(there.answer(request_id)) for _ in range(20)]
+    await until(lambda: len(asked()) > 1)
+    with answering(client.relay):
+        answers = await asyncio.gather(*waiting)
+        await slow
 
     assert {answer.cost_micros for answer in answers} == {answers[0].cost_micros}
-    assert 1 < len(asked) < 20
+    assert len(asked()) < 20

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.held import HELD, answering
 from tests.images.client import LARGE, SMALL, Client, until
 
 
@@ -16,14 +17,17 @@ async def test_a_retry_of_a_finished_try_gets_its_picture(client: Client) -> Non
 
 
 async def test_a_retry_of_a_running_try_attaches_to_it(client: Client) -> None:
-    body = LARGE | {"prompt": "slow [[sandbox delay=0.4]]"}
-    first = asyncio.create_task(client.ask(body, retry=0))
+    body, places = LARGE | {"prompt": HELD}, client.gateway.gateway.image_service.places
+    asking = [asyncio.create_task(client.ask(body, retry=0))]
     await until(lambda: len(client.relay.sandbox.seen) == 1)
+    for retry in (1, 2):
+        asking.append(asyncio.create_task(client.ask(body, retry=retry)))
+        await until(lambda: places.attached == len(asking) - 1)
 
-    again = await client.ask(body, retry=1)
-    third = await client.ask(body, retry=2)
+    with answering(client.relay):
+        answers = await asyncio.gather(*asking)
 
-    assert again.content == third.content == (await first).content
+    assert len({answer.content for answer in answers}) == 1
     assert client.charges == 1
 
 
@@ -86,13 +90,13 @@ async def test_no_retry_looks_for_a_request_that_was_refused_for_good(client: Cl
 
 async def test_the_retry_of_a_try_that_we_refused_does_not_take_anothers_picture(client: Client) -> None:
     await client.gateway.limit("user", "lin", "in_flight", "lifetime", 1)
-    body = SMALL | {"prompt": "slow [[sandbox delay=0.4]]"}
+    body = SMALL | {"prompt": HELD}
     first = asyncio.create_task(client.ask(body, retry=0))
     await until(lambda: len(client.relay.sandbox.seen) == 1)
     refused = await client.ask(body, retry=0)
-    await first
-
-    answer = await client.ask(body, retry=1)
+    with answering(client.relay):
+        await first
+        answer = await client.ask(body, retry=1)
 
     assert refused.status_code == 429
     assert "idempotent-replayed" not in answer.headers

@@ -18,6 +18,7 @@ from app.core.limits import Unit
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.store.engine import Database, DatabaseUrl, open_database
 from tests.gateways import RELAY_KEY, gateway_process, new_key, running_gateway, set_limit
+from tests.held import HELD, answering
 from tests.money.books import (
     GENERATIONS,
     ask,
@@ -74,12 +75,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """Gateways before one database and one relay. `most` is how many requests the relay has had at once."""
+    """Gateways before one database and one relay. `most` is how many requests the relay has had at once, `answered` how many of the
+    last crowd the gateways have answered."""
 
     urls: list[str]
     database: Database
     relay: RunningSandbox
     most: list[int] = field(default_factory=lambda: [0])
+    answered: list[int] = field(default_factory=lambda: [0])
 
     async def ask_all(self, key: str, crowd: int, prompt: str = "a cat", n: int = 1) -> list["Answer"]:
         """As many requests at once, spread evenly over the gateways. What a busy database puts off is sent again."""
@@ -89,9 +92,12 @@ class Town:
         async def ask_at(url: str) -> Answer:
             while True:
                 async with session.post(url + GENERATIONS, json=body) as answer:
-                    if answer.status != 503 or answer.headers["x-should-retry"] != "true":
+                    if answer.status != 503 or answer.headers.get("x-should-retry") == "false":
+                        self.answered[0] += 1
                         return Answer(answer.status, answer.headers, await answer.json())
                     await asyncio.sleep(float(answer.headers["retry-after"]))
+
+        self.answered[0] = 0
 
         # Not with httpx2: two hundred of its calls take longer than what is tried here.
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
@@ -197,7 +203,13 @@ async def test_an_in_flight_limit_lets_no_more_than_so_many_reach_the_relay_at_o
     await set_limit(town.database, "key", key.id, "in_flight", "lifetime", 3)
     town.most[0] = 0
 
-    answers = await town.ask_all(key.key, 60, "[[sandbox delay=1.5]] a cat")
+    async def all_have_come() -> bool:
+        return town.answered[0] + town.most[0] == 60
+
+    asking = asyncio.create_task(town.ask_all(key.key, 60, HELD))
+    await until(all_have_come)
+    with answering(town.relay):
+        answers = await asking
 
     assert Counter(answer.status for answer in answers) == {200: 3, 429: 57}
     for answer in answers:

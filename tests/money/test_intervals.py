@@ -10,10 +10,12 @@ import sqlalchemy as sa
 
 from app.control.limits import LimitState, ScopeRef, show_limits
 from app.core.intervals import bounds_ms
+from app.sandbox import RunningSandbox
 from app.settings import Settings
 from app.store.clock import Clock
 from app.store.tables import usage
 from tests.gateways import Running
+from tests.held import HELD, answering
 from tests.money.books import (
     ask,
     assert_books_agree,
@@ -56,15 +58,19 @@ def code(answer: httpx2.Response) -> str | None:
 
 
 async def test_what_was_reserved_before_midnight_is_booked_there_when_it_is_settled_after_it(
-    shop: Running, name: str, clock: Clock
+    shop: Running, shared_relay: RunningSandbox, name: str, clock: Clock
 ) -> None:
     key = await shop.key(name)
     await shop.limit("user", name, "micros", "day", 2 * YUAN)
     midnight_ms = ms("2027-03-02T00:00")
 
     async with opened(shop.url, key.key) as client:
-        clock.set(midnight_ms - 500)
-        late = await ask(client, "[[sandbox delay=0.8]] a cat")
+        clock.set(midnight_ms - 60_000)
+        asking = asyncio.create_task(ask(client, HELD))
+        await until(lambda: stands(shop, name, [(0, YUAN)]))
+        clock.set(midnight_ms)
+        with answering(shared_relay):
+            late = await asking
         row = await the_row(shop.database, late)
         assert await used(shop.database, name) == [(YUAN, 0)]
         today = [code(await ask(client)) for _ in range(3)]
@@ -86,17 +92,20 @@ async def days(shop: Running, name: str) -> dict[str, tuple[int, int]]:
         return {day: (int(requests), int(cost)) for day, requests, cost in rows}
 
 
-async def test_a_hold_of_yesterday_takes_no_room_today(shop: Running, name: str, clock: Clock) -> None:
+async def test_a_hold_of_yesterday_takes_no_room_today(
+    shop: Running, shared_relay: RunningSandbox, name: str, clock: Clock
+) -> None:
     key = await shop.key(name)
     await shop.limit("user", name, "images", "day", 1)
     clock.set(ms("2027-03-05T00:00") - 30_000)
 
     async with opened(shop.url, key.key) as client:
-        slow = asyncio.create_task(ask(client, "[[sandbox delay=1]] a cat"))
+        slow = asyncio.create_task(ask(client, HELD))
         await until(lambda: stands(shop, name, [(0, 1)], "images"))
         clock.set(ms("2027-03-05T00:00"))
         assert [code(await ask(client)) for _ in range(2)] == [None, "insufficient_quota"]
-        assert code(await slow) is None
+        with answering(shared_relay):
+            assert code(await slow) is None
 
     assert await used(shop.database, name, "images") == [(1, 0), (1, 0)]
     await assert_books_agree(shop.database)
@@ -136,15 +145,18 @@ async def test_a_limit_may_be_lowered_below_what_is_spent_and_raised_again(shop:
     await assert_books_agree(shop.database)
 
 
-async def test_a_limit_lowered_while_a_request_runs_lets_it_end(shop: Running, name: str) -> None:
+async def test_a_limit_lowered_while_a_request_runs_lets_it_end(
+    shop: Running, shared_relay: RunningSandbox, name: str
+) -> None:
     key = await shop.key(name)
     await shop.limit("user", name, "micros", "lifetime", YUAN)
 
     async with opened(shop.url, key.key) as client:
-        running = asyncio.create_task(ask(client, "[[sandbox delay=0.5]] a cat"))
+        running = asyncio.create_task(ask(client, HELD))
         await until(lambda: stands(shop, name, [(0, YUAN)]))
         await shop.limit("user", name, "micros", "lifetime", 0)
-        answer = await running
+        with answering(shared_relay):
+            answer = await running
         refused = await ask(client)
 
     assert (answer.status_code, answer.headers["x-imagegate-spend-remaining"]) == (200, "-1.00")
@@ -153,17 +165,20 @@ async def test_a_limit_lowered_while_a_request_runs_lets_it_end(shop: Running, n
     assert (await state(shop, name)).left == -YUAN
 
 
-async def test_a_limit_removed_and_set_again_remembers_what_was_booked_on_it(shop: Running, name: str) -> None:
+async def test_a_limit_removed_and_set_again_remembers_what_was_booked_on_it(
+    shop: Running, shared_relay: RunningSandbox, name: str
+) -> None:
     key = await shop.key(name)
     await shop.limit("user", name, "micros", "lifetime", 3 * YUAN)
 
     async with opened(shop.url, key.key) as client:
         assert code(await ask(client)) is None
-        running = asyncio.create_task(ask(client, "[[sandbox delay=0.5]] a cat"))
+        running = asyncio.create_task(ask(client, HELD))
         await until(lambda: stands(shop, name, [(YUAN, YUAN)]))
         await shop.limit("user", name, "micros", "lifetime", None)
         free = [await ask(client) for _ in range(2)]  # No limit, so nothing to count on.
-        assert [code(answer) for answer in [await running, *free]] == [None] * 3
+        with answering(shared_relay):
+            assert [code(answer) for answer in [await running, *free]] == [None] * 3
         assert all("x-imagegate-spend-remaining" not in answer.headers for answer in free)
         await shop.limit("user", name, "micros", "lifetime", 3 * YUAN)
         assert [code(await ask(client)) for _ in range(2)] == [None, "insufficient_quota"]

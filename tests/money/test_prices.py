@@ -10,11 +10,13 @@ import pytest
 
 from app.control.prices import PriceEntry, set_price
 from app.core.pricing import PerImage, PerToken
-from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
+from app.sandbox import RunningSandbox
 from app.settings import Settings
 from app.store.clock import Clock
 from app.store.engine import Database
-from tests.gateways import RELAY_KEY, Running, running_gateway
+from tests.faults.given import is_in
+from tests.gateways import Running, running_gateway
+from tests.held import HELD, answering
 from tests.money.books import ask, assert_bill_paid, assert_books_agree, opened, the_row, until, used
 
 ZONE = Settings(_env_file=None).zone
@@ -60,12 +62,9 @@ async def test_a_model_of_the_catalog_without_a_price_is_refused_and_one_outside
 
 
 @pytest.fixture
-async def market(anyio_backend: str, tmp_path: Path) -> AsyncIterator[Running]:
+async def market(relay: RunningSandbox, tmp_path: Path) -> AsyncIterator[Running]:
     """A gateway whose prices a test may change."""
-    async with (
-        running_sandbox(SandboxOptions(RELAY_KEY, latency_scale=0)) as relay,
-        running_gateway(tmp_path, relay.base_url) as running,
-    ):
+    async with running_gateway(tmp_path, relay.base_url) as running:
         yield running
 
 
@@ -115,15 +114,18 @@ async def test_size_and_quality_of_the_answer_set_the_price_and_an_open_wish_hol
     await assert_books_agree(market.database)
 
 
-async def test_a_price_that_changes_while_a_request_runs_does_not_change_what_it_costs(market: Running) -> None:
+async def test_a_price_that_changes_while_a_request_runs_does_not_change_what_it_costs(
+    market: Running, relay: RunningSandbox
+) -> None:
     key = await market.key()
     await market.limit("user", "lin", "micros", "month", 10_000_000)
 
     async with opened(market.url, key.key) as client:
-        running = asyncio.create_task(ask(client, "[[sandbox delay=0.5]] a cat"))
+        running = asyncio.create_task(ask(client, HELD))
         await until(lambda: holds(market.database))
         await price_now(market.database, PerImage(3_000_000))
-        old, new = await running, await ask(client)
+        with answering(relay):
+            old, new = await running, await ask(client)
 
     assert [a.headers["x-imagegate-cost"] for a in (old, new)] == ["1.00", "3.00"]
     assert await used(market.database, "lin") == [(4_000_000, 0)]
@@ -133,21 +135,22 @@ async def holds(database: Database) -> bool:
     return await used(database, "lin") == [(0, 1_000_000)]
 
 
-OVER_MIDNIGHT = "[[sandbox delay=0.6]] a cat"
-
-
-async def test_a_price_of_tomorrow_counts_for_what_is_reserved_from_tomorrow_on(market: Running) -> None:
+async def test_a_price_of_tomorrow_counts_for_what_is_reserved_from_tomorrow_on(
+    market: Running, relay: RunningSandbox
+) -> None:
     key = await market.key()
     now_ms = await market.database.now_ms()
     tomorrow = datetime.fromtimestamp(now_ms / 1000, ZONE).date() + timedelta(days=1)
     midnight_ms = int(datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=ZONE).timestamp() * 1000)
     await price_now(market.database, PerImage(1_500_000), starts=tomorrow.isoformat())
 
-    costs = []
     market.gateway.heartbeat.clock = Clock()  # The beats set another one meanwhile.
     async with opened(market.url, key.key) as client:
-        for at_ms, prompt in ((now_ms, "a cat"), (midnight_ms - 300, OVER_MIDNIGHT), (midnight_ms, "a cat")):
-            market.gateway.clock.set(at_ms)
-            costs.append((await ask(client, prompt)).headers["x-imagegate-cost"])
+        market.gateway.clock.set(midnight_ms - 60_000)
+        over_midnight = asyncio.create_task(ask(client, HELD))
+        await until(lambda: is_in(market.database, "dispatched"))
+        market.gateway.clock.set(midnight_ms)
+        with answering(relay):
+            answers = [await over_midnight, await ask(client)]
 
-    assert costs == ["1.00", "1.00", "1.50"]
+    assert [answer.headers["x-imagegate-cost"] for answer in answers] == ["1.00", "1.50"]

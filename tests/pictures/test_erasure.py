@@ -26,6 +26,7 @@ from app.store.audit_logs import Change, log_changes
 from app.store.pages import Cursor
 from app.store.picture_lists import OrganizationViewer, PictureFilter
 from app.store.tables import audit_logs, metadata, pictures, users
+from tests.held import HELD, answering
 from tests.images.client import LARGE, Client
 
 NewClient = Callable[[str], Awaitable[Client]]
@@ -165,12 +166,13 @@ async def test_an_erasure_that_dies_is_finished_by_the_next_call_or_the_chore(ne
 
 async def test_what_is_under_way_then_is_sent_to_its_client_and_not_kept(new_client: NewClient) -> None:
     client = await new_client(NAME)
-    slow = asyncio.create_task(client.ask(LARGE | {"prompt": f"{PROMPT} [[sandbox delay=5.0]]"}))
+    slow = asyncio.create_task(client.ask(LARGE | {"prompt": f"{PROMPT} {HELD}"}))
     while not [row for row in await client.gateway.rows() if row["state"] == "dispatched"]:
         await asyncio.sleep(0.01)
 
     during = await erasure_of(client).erase(NAME)
-    answer = await slow
+    with answering(client.relay):
+        answer = await slow
     await client.gateway.gateway.taking.take_all()
     async with client.gateway.database.read() as connection:
         kept = (await connection.execute(sa.select(pictures.c.id))).all()
