@@ -4,7 +4,8 @@ A class holds status, type, code and whether a retry can help; the message is wr
 field and what was needed and left. Any other exception is a bug and answers 500.
 
 Without `retryable` the response has `x-should-retry: false`. It is true only when waiting at most a minute can help and nothing
-can have been charged. The OpenAI SDKs retry 408, 409, 429 and every 5xx three times unless that header stops them.
+can have been charged. The OpenAI SDKs retry 408, 409, 429 and every 5xx twice (three tries in all) unless that
+header stops them.
 """
 
 import copy

@@ -103,8 +103,8 @@ async def set_(
 async def list_(
     ctx: ApiContext, removed: Annotated[bool, typer.Option("--removed", help="Removed ones, too.")] = False
 ) -> None:
-    """Show the relays. A breaker is open where one gets no requests for a while; only a running gateway knows that: ask it with
-    --url."""
+    """Show the relays. A breaker is open where one has failed too often, and others get its requests; only a running gateway knows
+    that: ask it with --url."""
     ctx.out.rows(_LISTED, await ctx.client.get("relays", include_removed=removed))
 
 

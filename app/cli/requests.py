@@ -192,7 +192,8 @@ async def settle(
     request: RequestId,
     reason: Reason,
     cost: Annotated[
-        str | None, typer.Option(metavar="A", help="What it cost, like 1.00; the quote without it.")
+        str | None,
+        typer.Option(metavar="A", help="What it cost, like 1.00; without it, the most it can cost at its relay."),
     ] = None,
 ) -> None:
     """Book an unknown request as charged: you know that the relay took money for it."""

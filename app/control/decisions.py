@@ -1,4 +1,8 @@
-"""Decisions on requests of unknown outcome: settle, release, write off. The reason is stored before the money moves."""
+"""Decisions on requests of unknown outcome: settle, release, write off.
+
+The reason is stored before the money moves, in a transaction of its own. A crash between the two leaves the reason and an unknown
+request; deciding again is safe and adds a second reason.
+"""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo

@@ -1,7 +1,8 @@
 """Exchange with the relay, from the reservation to the booked end.
 
 An exchange runs in a task of the process, not of the client's connection. Once the first byte may have been sent, the request is
-never sent again. Every admitted request ends here, with one event; `recovery` ends those whose process has died.
+sent again only to another relay, after a refusal that cost nothing (`sending`). Every admitted request ends here, with one event;
+`recovery` ends those whose process has died.
 """
 
 import asyncio
@@ -154,7 +155,11 @@ class Exchange:
 
     async def _book_or_retry(self, book: Callable[[], Awaitable[T]], event: RequestEnded) -> T | None:
         """Call `book` and return its result. When it fails, return None and retry it in the background; after repeated bugs the
-        request ends as unknown. Without an event where it returns False: somebody else has ended the request."""
+        request ends as unknown.
+
+        No event when `book` returns False (release and give_up): somebody else has ended the request. A settlement returns rooms or
+        None and is told in both cases; so is whatever is booked later.
+        """
         try:
             booked = await book()
         except (Exception, asyncio.CancelledError) as exc:

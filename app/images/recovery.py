@@ -30,6 +30,7 @@ LOST = UpstreamOutcomeUnknown(
     "not send the request again; an administrator can look it up."
 )
 STRAY_MS = 60_000
+"""Age from which an own reservation without an exchange counts as lost: its caller saw an error although it was committed."""
 BUCKET_WAIT_MS = 3_600_000
 """Longest time after its reservation that recovery waits for a bucket that may hold the answer; then it ends as unknown."""
 log = structlog.get_logger()
@@ -75,7 +76,8 @@ class Heartbeat:
 
 @dataclass(slots=True)
 class Recovery:
-    """Recovery of open requests of dead processes: each is released, settled or ends as unknown."""
+    """Ends open requests of dead processes as released, settled or unknown, and own reservations older than STRAY_MS without an
+    exchange as released."""
 
     processes: Processes
     ledger: Ledger
@@ -95,7 +97,7 @@ class Recovery:
         await self.processes.forget_dead()
 
     async def resolve_orphans(self) -> int:
-        """Resolve the open requests of dead processes; returns how many. Raises GatewayError."""
+        """Resolve the open requests of dead processes and own lost reservations; returns how many. Raises GatewayError."""
         dead = self.process_locks.dead_ids()
         orphans = await self.processes.orphans(dead, of_silent=self.heartbeat.is_long_connected())
         strays = await self.processes.unsent_reservations(self.clock.now_ms() - STRAY_MS)

@@ -151,6 +151,7 @@ class Sending:
                 crash_point("before_dispatch")
                 if not await ledger.dispatch(reservation.request_id, reservation.owner, at_ms, relay.name, refused):
                     return False
+                # The id of the relay before would make reconciliation take its charge for this one.
                 self.relay, self.dispatched_at_ms, self.upstream_request_id = relay, at_ms, None
                 return True
             except (StoreUnavailable, StorageFull):

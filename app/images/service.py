@@ -97,8 +97,8 @@ class ImageService:
     ) -> PendingAnswer:
         """Attach to the earlier request that `request` repeats, or admit and send it.
 
-        Raises the GatewayError of a refusal, and ClientGone when `has_disconnected` returns True before the request was sent.
-        `request` is closed in any case. `deferred`: the client fetches the answer later.
+        Raises the GatewayError of a refusal, which the listeners have heard already, and ClientGone when `has_disconnected` returns
+        True before the request was sent. `request` is closed in any case. `deferred`: the client fetches the answer later.
         """
         identity = RequestIdentity(retry, fingerprint(request))
         try:
@@ -124,7 +124,7 @@ class ImageService:
     def note_refusal(
         self, request_id: str, grant: Grant, error: GatewayError, operation: Operation, model: str | None = None
     ) -> None:
-        """Notify the listeners of a refusal after authentication. `model` is None when the body could not be read."""
+        """Notify the listeners of a refusal after authentication, outside of `submit`. `model` is None for an unread body."""
         event = RequestRefused(
             request_id=request_id,
             api_key_id=grant.key_id,

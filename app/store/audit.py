@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.intervals import DAY_MS, HOUR_MS
 from app.core.limits import Limit
-from app.store.ledger.columns import HOLDS, SPENDS, held_sql, spent_sql
+from app.store.ledger.columns import HOLDS, SPENDS
+from app.store.ledger.sums import held_sql, spent_sql
 from app.store.tables import (
     corrections,
     counters,

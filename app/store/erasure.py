@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.engine import Database
-from app.store.ledger.columns import OPEN
+from app.store.ledger.columns import ERASED_COLUMNS, OPEN
 from app.store.organization import User
 from app.store.sqlite import BUSY_TIMEOUT_S
 from app.store.tables import (
@@ -36,16 +36,6 @@ STEP = 500
 CHECKPOINT_WAIT_MS = 100
 ERASED = "erased"
 """Text in place of words that may quote a person."""
-_FACTS = (
-    "prompt",
-    "prompt_hmac",
-    "fingerprint",
-    "idempotency_key",
-    "duplicate_digest",
-    "source_digest",
-    "upstream_message",
-)
-"""Columns of a request that hold or tell a prompt, or that its client chose freely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +97,9 @@ class ErasureRows:
         async with self.database.transaction() as connection:
             rows = (await connection.execute(wanted.order_by(columns.reserved_at_ms, columns.id).limit(STEP))).all()
             ids = [row.id for row in rows]
-            await connection.execute(sa.update(requests).where(columns.id.in_(ids)).values(dict.fromkeys(_FACTS)))
+            await connection.execute(
+                sa.update(requests).where(columns.id.in_(ids)).values(dict.fromkeys(ERASED_COLUMNS))
+            )
             for row in rows:
                 if row.error is not None:
                     error = {**row.error, "message": ERASED}
@@ -297,4 +289,4 @@ def _any_of(texts: set[str]) -> str:
 def _has_facts() -> sa.ColumnElement[bool]:
     message = requests.c.error["message"].as_string()
     told = sa.and_(requests.c.error.is_not(None), sa.func.coalesce(message, "") != ERASED)
-    return sa.or_(*(requests.c[name].is_not(None) for name in _FACTS), told)
+    return sa.or_(*(requests.c[name].is_not(None) for name in ERASED_COLUMNS), told)

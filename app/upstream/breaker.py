@@ -1,4 +1,5 @@
-"""Breaker of a relay: keeps requests from a relay that would fail them, and finds out when it is well again.
+"""Breaker of a relay: tells when it would fail requests, and finds out when it is well again. What an open one means is decided in
+`pool`: no requests while another relay is well, and none at all where `is_costly`.
 
 It opens at once on a refused key or an empty wallet, after a few requests in a row that did not reach the relay, and after some
 more that may have been charged without an image. Then it waits, longer each time; a free question follows, and after a good
@@ -52,7 +53,8 @@ class Breaker:
 
     def hear(self, signal: Signal, code: str | None, *, is_probe: bool) -> None:
         """Take the outcome of a request. `is_probe`: it was sent while the breaker was not closed. While it is not, those that were
-        sent earlier say nothing new, except that a relay that was only slow does answer."""
+        sent earlier say nothing new, except that a relay that was only slow does answer. Call it for every probe, `neutral` too: it
+        lets the next one go."""
         if is_probe:
             self.is_probing = False
         elif self.state != "closed" and not (signal == "good" and self.code == SLOW):

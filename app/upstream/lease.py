@@ -84,7 +84,7 @@ class Lease:
             self.line.good_at_s = now_s = time.monotonic()
             took_s, usual_s = now_s - self._started_s, self.line.usual_s.get(self.model)
             self.line.usual_s[self.model] = took_s if usual_s is None else usual_s * 0.8 + took_s * 0.2
-        if not (self._is_slow and signal == "costly"):  # It was told when it became slow.
+        if not (self._is_slow and signal == "costly"):  # The breaker heard of it when it became slow.
             self.line.breaker.hear(signal, code, is_probe=self._is_probe)
         self.give_back(self.line)
 

@@ -54,7 +54,8 @@ class RelayOut(AnswerModel, json_schema_extra={"example": _RELAY}):
     micros_per_dollar: int | None = Field(description="Price of 500,000 of its points; null: as the settings say.")
     state: Literal["active", "disabled", "removed"]
     breaker: Literal["closed", "open", "half_open"] | None = Field(
-        description="State in the process that answers; null where that has sent it nothing yet. An open one gets no requests."
+        description="State in the process that answers; null where that has sent it nothing yet. An open one gets no requests "
+        "while another relay is well, and none at all where its failures may have cost money."
     )
     breaker_code: str | None = Field(description="Error code that opened the breaker.")
     retry_in_s: int | None = Field(description="Time until an open breaker asks the relay again.")

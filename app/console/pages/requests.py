@@ -32,6 +32,8 @@ CODES = ("insufficient_quota", "rate_limit_exceeded", "model_not_allowed", "cont
 """Error codes that the form suggests."""
 OWNERS_DECIDE = _("Owners decide about unknown requests. Ask one of them.")
 _OF_REFUSALS = [name for name in RefusalOut.model_fields if name not in RequestOut.model_fields]
+NOT_FOR_MEMBERS = ("relay", "upstream_")
+"""Beginnings of the names of fields that the CSV leaves out for members."""
 CSV_FIELDS = (*RequestOut.model_fields, "corrected_micros", *_OF_REFUSALS)
 
 
@@ -58,7 +60,7 @@ async def list_requests(visit: Visit) -> Response:
 async def export_requests(visit: Visit) -> Response:
     """Answer with all rows of the list as CSV, read page after page while it is sent."""
     asked, currency = RequestQuestion.of(visit), visit.parts.gateway.currency
-    fields = [name for name in CSV_FIELDS if visit.sees_all or not name.startswith(("relay", "upstream_"))]
+    fields = [name for name in CSV_FIELDS if visit.sees_all or not name.startswith(NOT_FOR_MEMBERS)]
     page = await asked.page(None, PAGE_ROWS)
 
     async def lines() -> AsyncIterator[str]:

@@ -1,7 +1,8 @@
 """Columns of a request, each listed once, as a field of the row type that writes it.
 
 `tables/book.py` builds the table from these fields, and both ledgers their statements and values. A new
-nullable column is a field here, a value where the row type is made, and a migration.
+nullable column is a field here, a value where the row type is made, and a migration. A field of `Ending` is written again when
+an unknown request ends later: mark it KEEPS_IF_NONE, or fill it in `app/control/decisions.py:_ending` too.
 """
 
 import json
@@ -21,6 +22,8 @@ UNRESOLVED: tuple[State, ...] = (*OPEN, "unknown")
 """States in which a request holds money."""
 KEEPS_IF_NONE: Final = "keeps if None"
 """Marks a field whose value None leaves the column as it is."""
+PERSONAL: Final = "personal"
+"""Marks a field that holds or tells a prompt, or that its client chose freely: an erasure of its user empties the column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +56,16 @@ class Reservation:
     stream: Annotated[bool, Column(Integer, nullable=False)]
     prompt_chars: Annotated[int, Column(Integer, nullable=False)]
     prompt_hmac: Annotated[
-        bytes | None, Column(LargeBinary, comment="tells equal prompts; the prompt itself is not kept")
+        bytes | None, Column(LargeBinary, comment="tells equal prompts; the prompt itself is not kept"), PERSONAL
     ]
     quote_micros: Annotated[int, Column(BigInteger, nullable=False)]
     reserved_at_ms: Annotated[
         int, Column(BigInteger, nullable=False, comment="also the instant of its price and of its intervals")
     ]
-    idempotency_key: Annotated[str | None, Column(Text, comment="the client's; a release frees it")] = None
-    fingerprint: Annotated[bytes | None, Column(LargeBinary, comment="equal for requests that ask for the same")] = None
+    idempotency_key: Annotated[str | None, Column(Text, comment="the client's; a release frees it"), PERSONAL] = None
+    fingerprint: Annotated[
+        bytes | None, Column(LargeBinary, comment="equal for requests that ask for the same"), PERSONAL
+    ] = None
     tries: Annotated[
         int,
         Column(Integer, nullable=False, server_default="1", comment="of the client's call, as far as they came here"),
@@ -69,13 +74,16 @@ class Reservation:
     asked_model: Annotated[str | None, Column(Text, comment="the alias asked for; NULL where the model itself was")] = (
         None
     )
-    prompt: Annotated[str | None, Column(Text, comment="NULL unless prompts are kept; never in lists or CSV")] = None
+    prompt: Annotated[
+        str | None, Column(Text, comment="NULL unless prompts are kept; never in lists or CSV"), PERSONAL
+    ] = None
     duplicate_digest: Annotated[
         bytes | None,
         Column(
             LargeBinary,
             comment="equal for requests of one user in one project that ask for the same; a release clears it",
         ),
+        PERSONAL,
     ] = None
     via: Annotated[str | None, Column(Text, comment="`console` where a person bought it there; NULL for the API")] = (
         None
@@ -83,6 +91,7 @@ class Reservation:
     source_digest: Annotated[
         str | None,
         Column(Text, comment="BLAKE3 of the first picture that was sent to be edited, in hex; as prompt_hmac"),
+        PERSONAL,
     ] = None
 
     @property
@@ -120,7 +129,10 @@ class Ending:
         None
     )
     upstream_message: Annotated[
-        str | None, Column(Text, comment="the relay's words, without keys, hosts and request ids"), KEEPS_IF_NONE
+        str | None,
+        Column(Text, comment="the relay's words, without keys, hosts and request ids"),
+        KEEPS_IF_NONE,
+        PERSONAL,
     ] = None
     is_retryable: bool = False
 
@@ -177,6 +189,7 @@ class _Written(NamedTuple):
     name: str
     column: Column[Any] | None
     keeps: bool
+    is_personal: bool
 
 
 def _written(row_type: type) -> tuple[_Written, ...]:
@@ -187,7 +200,8 @@ def _written(row_type: type) -> tuple[_Written, ...]:
         if column is not None:
             column.name = column.key = column.name or field
         if marks:
-            found.append(_Written(field, field if column is None else column.name, column, KEEPS_IF_NONE in marks))
+            name = field if column is None else column.name
+            found.append(_Written(field, name, column, KEEPS_IF_NONE in marks, PERSONAL in marks))
     return tuple(found)
 
 
@@ -195,6 +209,8 @@ _WRITTEN: Final = {row_type: _written(row_type) for row_type in (Reservation, En
 Row = Reservation | Ending | Settlement
 NOT_BOOKED: Final = (None,) * len(_WRITTEN[Settlement])
 """Values of the settlement's columns for a request that ends without a settlement."""
+ERASED_COLUMNS: Final = tuple(each.name for written in _WRITTEN.values() for each in written if each.is_personal)
+"""Columns of the fields that are marked PERSONAL."""
 
 
 def columns() -> list[Column[Any]]:
@@ -251,40 +267,3 @@ reservation until the request settles or is released; in flight, until it is no 
 SPENDS: Final[Mapping[Unit, str | None]] = {"micros": "cost_micros", "images": "images", "requests": None}
 """Column with the amount a settled request has spent, by the limit's unit, as in HOLDS: of `images` and `n` the larger one, so that
 more images than asked for are spent too. in_flight is never spent."""
-
-
-def held_sql(request: str, state: str, unit: str) -> str:
-    """Return SQL for the amount that a row `request` in `state` holds of a limit of `unit`; all three are SQL expressions."""
-    lasts = f"{state} IN {OPEN} OR {state} = 'unknown' AND {unit} <> 'in_flight'"
-    return f"CASE WHEN {lasts} THEN {_by_unit(HOLDS, request, unit)} ELSE 0 END"
-
-
-def spent_sql(request: str, state: str, unit: str) -> str:
-    """Return SQL for the amount that a row `request` has spent of a limit of `unit`; arguments as in `held_sql`."""
-    return f"CASE WHEN {state} = 'settled' THEN {_by_unit(SPENDS, request, unit)} ELSE 0 END"
-
-
-def _by_unit(amounts: Mapping[Unit, str | None], request: str, unit: str) -> str:
-    columns = {name: f"{request}.{column}" if column else "1" for name, column in amounts.items()}
-    if amounts.get("images") == "images":
-        columns["images"] = f"(CASE WHEN {request}.images > {request}.n THEN {request}.images ELSE {request}.n END)"
-    whens = (f"WHEN '{name}' THEN {column}" for name, column in columns.items())
-    return f"CASE {unit} {' '.join(whens)} ELSE 0 END"
-
-
-def roll_up_sql(source: str, hour_at_ms: str, day: str) -> str:
-    """Return the statement that adds a settled row of `source` to the hourly roll-up `usage`.
-
-    Triggers of the database (migrations 0008 and 0032) then add the same sums to `usage_hours`, `usage_days` and
-    `usage_local_days`.
-    """
-    key = "project_id, user_id, api_key_id, model, operation"
-    sums = ("requests", "images", "cost_micros", "input_tokens", "output_tokens")
-    return f"""
-        INSERT INTO usage (hour_at_ms, day, {key}, size, quality, {", ".join(sums)})
-        SELECT {hour_at_ms}, {day}, {key}, coalesce(size, ''), coalesce(quality, ''),
-               1, images, cost_micros, coalesce(input_tokens, 0), coalesce(output_tokens, 0)
-        FROM {source}
-        ON CONFLICT (hour_at_ms, day, {key}, size, quality) DO UPDATE SET
-            {", ".join(f"{name} = usage.{name} + excluded.{name}" for name in sums)}
-    """  # noqa: S608  (constants only)

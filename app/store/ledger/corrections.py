@@ -90,7 +90,7 @@ async def of_request(connection: AsyncConnection, request_id: str) -> list[Corre
 
 
 async def _locked(connection: AsyncConnection, request_id: str) -> sa.RowMapping | None:
-    """Lock the request first, then its counters, then the roll-up, as every statement of the ledger does."""
+    """Lock the request. Its counters follow, then the roll-up: the order of every statement of the ledger that ends a request."""
     select = sa.select(requests).where(requests.c.id == request_id).with_for_update()
     return (await connection.execute(select)).mappings().one_or_none()
 

@@ -19,15 +19,13 @@ from app.store.ledger.columns import (
     Settlement,
     State,
     assignments,
-    held_sql,
     names,
     numbers,
     placeholders,
-    roll_up_sql,
-    spent_sql,
     values,
 )
 from app.store.ledger.earlier import earlier_picture_sql
+from app.store.ledger.sums import held_sql, roll_up_sql, spent_sql
 from app.store.ledger.types import KeyTaken, LimitExceeded, RefusedDispatch, Reserved, ReserveOutcome, Room, Stale
 from app.store.postgresql import TRIES, Pool
 
