@@ -15,6 +15,7 @@ EXPOSED_HEADERS = (
     "location", "retry-after", "x-request-id", "x-should-retry", "openai-processing-ms",
     "x-imagegate-request-id", "x-imagegate-cost", "x-imagegate-currency", "x-imagegate-model",
     "x-imagegate-sandbox", "x-imagegate-ignored", "x-imagegate-response-format",
+    "x-imagegate-duplicate", "x-imagegate-duplicate-of", "idempotent-replayed",
     "x-imagegate-spend-remaining", "x-imagegate-images-remaining",
     *(f"x-ratelimit-{kind}-{unit}" for kind in ("limit", "remaining", "reset") for unit in ("requests", "images")),
 )  # fmt: skip

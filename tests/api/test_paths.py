@@ -1,11 +1,14 @@
 """Spellings of paths, HEAD, and pages in browsers. Requests of real clients: tests/contract/test_first_calls.py."""
 
+import re
+
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from app.api.paths import ClientPaths
+from app.api.paths import EXPOSED_HEADERS, ClientPaths
 from app.errors import ConfigurationError
 from app.settings import Settings, read_settings
+from dev import ROOT
 from tests.api.serving import Door
 from tests.api.test_middleware import LINE, call, wire
 
@@ -45,3 +48,12 @@ def test_allowed_origins_are_read_in_the_form_that_browsers_send(given: str, ori
 def test_an_origin_that_no_browser_sends_is_refused(given: str) -> None:
     with pytest.raises(ConfigurationError, match="IMAGEGATE_CORS_ORIGINS"):
         read_settings(cors_origins=given)
+
+
+def test_pages_may_read_every_header_of_our_own() -> None:
+    code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "app").rglob("*.py") if file.name != "paths.py")
+
+    ours = set(re.findall(r"""["'](x-imagegate-[a-z-]+|idempotent-replayed)["']""", code))
+
+    assert "x-imagegate-cost" in ours
+    assert ours <= set(EXPOSED_HEADERS)
