@@ -42,3 +42,7 @@ class OperationSettings(BaseSettings):
         le=65535,
         description="Port of HOST on which `/metrics` is served without a secret, for a network that only Prometheus reaches.",
     )
+    member_keys: bool = Field(
+        True,
+        description="Whether members may make, rotate and revoke keys of their own in the console, inside their limits.",
+    )

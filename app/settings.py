@@ -27,7 +27,8 @@ class Settings(SignOnSettings, OperationSettings):
     )
 
     data_dir: Path = Field(
-        Path("data"), description="Folder of the SQLite database, the pepper, results, pictures and spooled uploads."
+        Path("data"),
+        description="Folder of the SQLite database, the secret key, results, pictures and spooled uploads.",
     )
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host:5432/name`. Without it: SQLite in DATA_DIR."
@@ -42,8 +43,8 @@ class Settings(SignOnSettings, OperationSettings):
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Pepper of all API keys, at least 32 characters, the same on every replica. To change it: SECRET_KEY_OLD. "
-        "Without it: DATA_DIR/secret_key, which the first start makes.",
+        description="Secret key that all API keys are hashed with, at least 32 characters, the same on every replica. To change "
+        "it: SECRET_KEY_OLD. Without it: DATA_DIR/secret_key, which the first start makes.",
     )
 
     upstream_base_url: str = Field(
@@ -99,6 +100,12 @@ class Settings(SignOnSettings, OperationSettings):
         description="Address at which clients reach the gateway, with the path before `/v1` if a proxy adds one: "
         "`https://images.example.com`. Links to pictures begin with it (without it: with the scheme and Host of each request), "
         "and invitations. With https:// the cookie of the console is Secure.",
+    )
+    cors_origins: str = Field(
+        "",
+        pattern=rf"^\s*(\*|{_ORIGIN}(\s*,\s*{_ORIGIN})*)?\s*$",
+        description="Pages whose programs may call the gateway from a browser: `https://app.example.com`, several by comma, or "
+        "`*` for all. Never with cookies. Without it: none.",
     )
     in_flight_max: Positive = Field(
         2000,
@@ -214,12 +221,6 @@ class Settings(SignOnSettings, OperationSettings):
         False, description="Allow alerts to webhooks inside your own network, at private and loopback addresses."
     )
 
-    cors_origins: str = Field(
-        "",
-        pattern=rf"^\s*(\*|{_ORIGIN}(\s*,\s*{_ORIGIN})*)?\s*$",
-        description="Pages whose programs may call the gateway from a browser: `https://app.example.com`, several by comma, or "
-        "`*` for all. Never with cookies. Without it: none.",
-    )
     guard_models_per_minute: Positive = Field(
         600, description="Most calls of GET /v1/models per client address and minute."
     )
@@ -239,10 +240,6 @@ class Settings(SignOnSettings, OperationSettings):
 
     sandbox_profile: Literal["C", "N"] = Field(
         "C", description="Generation of the relay that the sandbox imitates: C, or the newer N, which streams."
-    )
-    member_keys: bool = Field(
-        True,
-        description="Whether members may make, rotate and revoke keys of their own in the console, inside their limits.",
     )
     log_json: bool = Field(False, description="Write log lines as JSON instead of logfmt (in colour at a terminal).")
 

@@ -22,6 +22,8 @@ TITLES = {
     "smtp_host": "Alerts",
     "guard_models_per_minute": "Guard by client address",
     "sandbox_profile": "Sandbox and logs",
+    "relay_queue_max": "Queue before the relays",
+    "member_keys": "Console",
     "oidc_issuer": "Single sign-on",
     "backup_dir": "Backups",
     "secret_key_old": "Change of the secret",
