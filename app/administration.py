@@ -85,7 +85,8 @@ class Administration:
         return library_from(self.settings, self.data_dir, self.database, self.clock)
 
     def erasure(self, database: Database) -> Erasure:
-        """Return the erasure of users, whose author is that of `database`. Raises as `pictures` does."""
+        """Return the service that erases users. The audit log names the actor of `database`, which it works with, except that
+        pictures are removed with the gateway's own. Raises as `pictures` does."""
         answers = kept_answers_from(self.settings, self.data_dir, database, self.clock)
         return erasure_from(answers, self.pictures())
 
@@ -264,7 +265,7 @@ def duplicates_from(settings: Settings, kept: KeptAnswers, clock: Clock, key: Ca
 
 
 def erasure_from(kept_answers: KeptAnswers, library: PictureLibrary) -> Erasure:
-    """Make the erasure of users. Its author is that of the database of `kept_answers`."""
+    """Make the service that erases users. The audit log names the actor of the database of `kept_answers`."""
     return Erasure(
         kept_answers.picture_rows.database,
         kept_answers.rows,

@@ -65,7 +65,7 @@ def table() -> Mapping[str, str]:
 
 @functools.cache
 def _translations() -> Translations:
-    """Load all translations. In a sentence, a word that a heading has, too, is translated as in errors."""
+    """Load all translations. A text that both tables have is translated as the table of errors does."""
     from app.console.language import error_texts
 
     return Translations({**table(), **error_texts().table})

@@ -54,7 +54,7 @@ def check_picture_room(folder: Path, bytes_max: int, used_bytes: int) -> Finding
 
 
 def check_modes(data_dir: Path, here: Path) -> Finding:
-    """Check that nobody else may read the data, and in the directory `here` the settings in `.env` and files of new keys."""
+    """Check that only the owner can read the data directory, and `.env` and files of new keys in `here`."""
     found = {path: _others_may(path) for path in (*_private_files(data_dir), *_secrets_in(here))}
     if opened := [path for path, is_open in found.items() if is_open]:
         closed = " && ".join(f"chmod {700 if path.is_dir() else 600} {shlex.quote(str(path))}" for path in opened)

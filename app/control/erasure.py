@@ -44,7 +44,7 @@ class ErasureReport:
 
 
 def pseudonym_of(user: User) -> str:
-    """Return the name under which the money of a user stays."""
+    """Return the name that replaces an erased user's in reports."""
     return f"erased-{user.id[-8:]}"
 
 

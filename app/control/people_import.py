@@ -185,7 +185,7 @@ async def _check_projects(connection: AsyncConnection, lines: Sequence[PersonLin
 
 @contextmanager
 def _at_line(line: PersonLine) -> Iterator[None]:
-    """Name the line in errors, unless it is of no file."""
+    """Name the line in errors, unless it did not come from a file (number 0)."""
     try:
         yield
     except GatewayError as exc:

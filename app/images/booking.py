@@ -163,7 +163,7 @@ Listener = Callable[[RequestEnded | RequestRefused], None]
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Functions that are called at the end of each request; `app/wiring.py` chooses them."""
+    """Functions that are called at the end of each request and at each refusal; `app/wiring.py` chooses them."""
 
     listeners: tuple[Listener, ...]
 

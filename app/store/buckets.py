@@ -171,7 +171,7 @@ _SINGLE_GROUP: sa.ColumnElement[int] = sa.literal_column("0", sa.BigInteger)
 
 
 async def _of_requests(connection: AsyncConnection, span: BucketRange, wanted: UsageFilter) -> Sequence[Sequence[Any]]:
-    """Sum requests in the form of a roll-up, with the values of a group in place of its number."""
+    """Sum requests as the roll-ups are summed. Each row has its group's values; `_numbered` replaces them by a number."""
     source = _requests_and_corrections(span)
     key = (source.c.at_ms - source.c.at_ms % span.width_ms, *(source.c[name] for name in wanted.by))
     return await _summed(connection, sa.select().where(*_filters(source, wanted)), source, key, wanted)

@@ -23,7 +23,7 @@ class Clock:
         self._start_s = time.monotonic() if asked_s is None else asked_s
 
     def now_ms(self) -> int:
-        """Return the milliseconds since the epoch."""
+        """Return the database's time in Unix ms, as far as the last heartbeat tells."""
         now_ms = self._start_ms + int((time.monotonic() - self._start_s) * 1000)
         if 0 < self._last_ms - now_ms < STEP_MS:
             return self._last_ms

@@ -121,9 +121,8 @@ def _may_have(word: str) -> sa.ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True)
 class PictureDetail:
-    """Picture with the prompt of its request, None where it is not kept, the request's cost, which all its pictures share, and
-    their number, the names of its user and its project, the picture that an equal request had bought before, and the size and
-    quality that the request was charged for."""
+    """Picture with facts of its request. `prompt` is None where it is not kept; `cost_micros` is for all `images` together;
+    `duplicate_of` is the picture that an equal request had bought before; `size` and `quality` are what was charged for."""
 
     record: PictureRecord
     prompt: str | None

@@ -114,7 +114,7 @@ async def _run(program: str, options: Sequence[str], where: DatabaseUrl | None =
 
 
 def _address(where: DatabaseUrl | None) -> tuple[list[str], dict[str, str]]:
-    """Return the option that names the database, and the environment: there the password is not in the list of processes."""
+    """Return the command-line option for the address, and the environment, which has the password so that `ps` does not show it."""
     if where is None:
         return [], dict(os.environ)
     parts = urlsplit(where.dsn)

@@ -130,7 +130,7 @@ class StoredRequests:
 
 
 def select_stored() -> sa.Select[Any]:
-    """Return a SELECT of StoredRequest's columns, to be columns."""
+    """Return a SELECT of StoredRequest's columns, for a caller to add conditions to."""
     return sa.select(*(requests.c[name] for name in StoredRequest.__slots__))
 
 

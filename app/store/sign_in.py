@@ -129,7 +129,7 @@ async def find_session(connection: AsyncConnection, id: str) -> Session | None:
 
 
 async def session_of(connection: AsyncConnection, token_hash: bytes) -> Session | None:
-    """Find the session of a token that is not revoked, of an active person."""
+    """Find the session of a token; None if it was revoked or its person is not active."""
     select = _SESSIONS.where(sessions.c.token_hash == token_hash, sessions.c.revoked_at_ms.is_(None), _ACTIVE)
     row = (await connection.execute(select)).mappings().first()
     return None if row is None else Session(**row)

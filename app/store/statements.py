@@ -112,8 +112,8 @@ async def current_bill(connection: AsyncConnection, since: str, until: str) -> d
 
 
 async def measured_days(connection: AsyncConnection, since: str, until: str) -> list[tuple[str, str, int, int]]:
-    """List days and models of the same bill with what the book had when reconciliation measured them, in micros, and when that was
-    (Unix ms)."""
+    """List by day and model, of the bill that `current_bill` returns: what the book had when reconciliation measured it, in micros,
+    and when that was (Unix ms)."""
     booked = sa.cast(sa.func.sum(drift.c.booked_micros), sa.BigInteger)
     select = sa.select(drift.c.day, drift.c.model, booked, sa.func.max(drift.c.measured_at_ms))
     chosen = select.where(drift.c.day >= since, drift.c.day < until).group_by(drift.c.day, drift.c.model)

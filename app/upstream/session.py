@@ -92,7 +92,7 @@ def open_session(
 
 
 def _tls_context(ca_file: Path) -> ssl.SSLContext:
-    """Trust `ca_file` besides what aiohttp trusts by itself."""
+    """Make a TLS context that also trusts `ca_file`."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     try:

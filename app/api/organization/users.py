@@ -101,9 +101,9 @@ async def retrieve_user_erasure(caller: Admin, user_id: str) -> UserErasureOut:
 
 @router.post("/users/{user_id}/erase", openapi_extra=EXTENSION)
 async def erase_user(caller: AdminWriter, user_id: str) -> UserErasureOut:
-    """Delete a person for good, then erase for 2 s what the gateway holds of them: prompts, pictures, stored answers, digests,
-    words of refusals, and their name and address everywhere. Call it again while it answers `has_more`; the gateway goes on by
-    itself, too.
+    """Delete a person for good, then erase for at most 2 s per call what the gateway holds of them: prompts, pictures, stored
+    answers, digests, words of refusals, and their name and address everywhere. Call it again while it answers `has_more`; the
+    gateway goes on by itself, too.
 
     The money stays under a pseudonym. Backups are not changed, nor what a PostgreSQL server still has in old rows until its VACUUM.
     """
