@@ -12,10 +12,10 @@ DUPLICATE = "x-imagegate-duplicate"
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Retry headers of a request. `key` is its Idempotency-Key; `count` is the number of earlier tries of this call, 0 for the
+    """Retry headers of a request. `count` is the number of earlier tries of this call, 0 for the
     first, which the OpenAI SDKs send in `x-stainless-retry-count`."""
 
-    key: str | None = None
+    idempotency_key: str | None = None
     count: int = 0
     counting: bool = False
     """True when the client sends a count: it retries by itself."""

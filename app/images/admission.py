@@ -20,7 +20,7 @@ from app.rates import Rates, RateState, charge
 from app.store.clock import Clock
 from app.store.control_data import ControlData
 from app.store.ledger.columns import CounterKey, Ending, Reservation
-from app.store.ledger.types import KeyTaken, Ledger, LimitExceeded, Reserved, Stale
+from app.store.ledger.types import IdempotencyKeyTaken, Ledger, LimitExceeded, Reserved, Stale
 
 STALE_TRIES = 5
 INVALID_KEY = "Incorrect API key provided. Ask your administrator for a new one."
@@ -78,7 +78,7 @@ class Admission:
             outcome = await self._reserve(reservation)
             if isinstance(outcome, Reserved):
                 return Admitted(reservation, resolved, model, relays, states, outcome.duplicate_of)
-            if isinstance(outcome, KeyTaken):
+            if isinstance(outcome, IdempotencyKeyTaken):
                 return None
             if isinstance(outcome, LimitExceeded):
                 raise quota_refusal(outcome, reservation.reserved_at_ms, self.zone, self.currency)
@@ -132,7 +132,7 @@ class Admission:
             reserved_at_ms=now_ms,
             revision=grant.revision,
             counter_keys=tuple(CounterKey(limit, bounds_ms(limit.interval, now_ms, self.zone)[0]) for limit in counted),
-            idempotency_key=identity.retry.key,
+            idempotency_key=identity.retry.idempotency_key,
             fingerprint=identity.fingerprint,
             tries=identity.retry.count + 1,
             response_format=request.response_format,
@@ -153,7 +153,7 @@ class Admission:
             raise rate_refusal(verdict, images)
         return verdict.states
 
-    async def _reserve(self, reservation: Reservation) -> Reserved | LimitExceeded | Stale | KeyTaken:
+    async def _reserve(self, reservation: Reservation) -> Reserved | LimitExceeded | Stale | IdempotencyKeyTaken:
         try:
             crash_point("before_reserve")
             outcome = await self.ledger.reserve(reservation)

@@ -52,8 +52,8 @@ class Replay:
 
     async def original(self, grant: Grant, retry: Retry, fingerprint: bytes) -> str | None:
         """Find the id of the request that this one repeats; None for a new request. Raises IdempotencyKeyReuse."""
-        if retry.key is not None:
-            found = await self.originals.keyed(grant.key_id, retry.key)
+        if retry.idempotency_key is not None:
+            found = await self.originals.by_idempotency_key(grant.key_id, retry.idempotency_key)
             if found is not None and found.fingerprint != fingerprint:
                 raise IdempotencyKeyReuse(
                     "This Idempotency-Key was used with another request: use a new key for a new request, and the same "

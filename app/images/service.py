@@ -183,7 +183,7 @@ class ImageService:
             if admitted is None:
                 self.places.free(grant.user_id)
                 return None
-            has_key = identity.retry.key is not None
+            has_key = identity.retry.idempotency_key is not None
             queue = EventQueue() if request.stream else None
             exchange = Exchange(self._context, admitted, admitted.request, queue, deferred or has_key)
             if not has_key and await self._withdraw(exchange, has_disconnected):
@@ -286,7 +286,7 @@ class ImageService:
         Nothing is recorded for a client that has hung up: its retry may be over, and the record would apply to another one.
         """
         retry = identity.retry
-        if not refusal.retryable or retry.key is not None or not retry.counting or await has_disconnected():
+        if not refusal.retryable or retry.idempotency_key is not None or not retry.counting or await has_disconnected():
             return
         writing = self._context.background.start(self._write_refusal(grant, identity), awaited=True)
         # After a failure of the store the client has waited enough.

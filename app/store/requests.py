@@ -119,7 +119,7 @@ class StoredRequests:
     async def find(self, request_id: str) -> StoredRequest | None:
         return await self._one(requests.c.id == request_id)
 
-    async def keyed(self, api_key_id: str, idempotency_key: str) -> StoredRequest | None:
+    async def by_idempotency_key(self, api_key_id: str, idempotency_key: str) -> StoredRequest | None:
         """Return the one request that holds this idempotency key of this API key."""
         return await self._one(requests.c.api_key_id == api_key_id, requests.c.idempotency_key == idempotency_key)
 

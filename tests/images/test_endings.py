@@ -14,7 +14,7 @@ from app.errors import StoreUnavailable
 from app.sandbox import RunningSandbox
 from app.store.control_data import ControlData
 from app.store.engine import Database, DatabaseUrl, open_database
-from app.store.ledger.types import KeyTaken, Reserved
+from app.store.ledger.types import IdempotencyKeyTaken, Reserved
 from app.store.tables import requests
 from tests.gateways import Running, running_gateway
 from tests.held import HELD, answering
@@ -128,7 +128,7 @@ async def test_an_idempotency_key_that_sounds_like_an_error_is_a_duplicate_like_
         orders = [await desk.order(idempotency_key="locked readonly database", fingerprint=b"f") for _ in range(2)]
         outcomes = [await ledger.reserve(order) for order in orders]
 
-    assert outcomes == [Reserved(), KeyTaken()]
+    assert outcomes == [Reserved(), IdempotencyKeyTaken()]
 
 
 async def test_nobody_waits_in_line_for_a_database_that_is_away(tmp_path: Path) -> None:

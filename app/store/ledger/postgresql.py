@@ -26,7 +26,15 @@ from app.store.ledger.columns import (
 )
 from app.store.ledger.earlier import earlier_picture_sql
 from app.store.ledger.sums import held_sql, roll_up_sql, spent_sql
-from app.store.ledger.types import KeyTaken, LimitExceeded, RefusedDispatch, Reserved, ReserveOutcome, Room, Stale
+from app.store.ledger.types import (
+    IdempotencyKeyTaken,
+    LimitExceeded,
+    RefusedDispatch,
+    Reserved,
+    ReserveOutcome,
+    Room,
+    Stale,
+)
 from app.store.postgresql import TRIES, Pool
 
 
@@ -41,7 +49,7 @@ class PostgresqlLedger:
             try:
                 outcome = await self._reserve(reservation)
             except asyncpg.UniqueViolationError:
-                return KeyTaken()
+                return IdempotencyKeyTaken()
             if outcome is not None:
                 return outcome
             await self._open_counters(reservation)

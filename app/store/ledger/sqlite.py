@@ -20,7 +20,15 @@ from app.store.ledger.columns import (
 )
 from app.store.ledger.earlier import earlier_picture_sql
 from app.store.ledger.sums import held_sql, roll_up_sql, spent_sql
-from app.store.ledger.types import KeyTaken, LimitExceeded, RefusedDispatch, Reserved, ReserveOutcome, Room, Stale
+from app.store.ledger.types import (
+    IdempotencyKeyTaken,
+    LimitExceeded,
+    RefusedDispatch,
+    Reserved,
+    ReserveOutcome,
+    Room,
+    Stale,
+)
 from app.store.writer import Writer
 
 
@@ -64,7 +72,7 @@ def _reserve(db: sqlite3.Connection, reservation: Reservation) -> ReserveOutcome
         return Stale()
     key = (reservation.api_key_id, reservation.idempotency_key)
     if reservation.idempotency_key is not None and db.execute(_FIND_KEYED, key).fetchone():
-        return KeyTaken()
+        return IdempotencyKeyTaken()
     holds = []
     for counter_key in reservation.counter_keys:
         counter_id, left = _counter(db, counter_key)

@@ -36,7 +36,7 @@ class Stale:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyTaken:
+class IdempotencyKeyTaken:
     """Outcome: the API key has used this idempotency key already, so nothing was reserved."""
 
 
@@ -49,7 +49,7 @@ class RefusedDispatch:
     code: str
 
 
-ReserveOutcome = Reserved | LimitExceeded | Stale | KeyTaken
+ReserveOutcome = Reserved | LimitExceeded | Stale | IdempotencyKeyTaken
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from app.core.limits import Limit, Scope, Unit
 from app.core.request import DEFAULT_RELAY
 from app.store.engine import DatabaseUrl, open_database
 from app.store.ledger.columns import UNRESOLVED, Reservation, State
-from app.store.ledger.types import KeyTaken, LimitExceeded, Reserved, Stale
+from app.store.ledger.types import IdempotencyKeyTaken, LimitExceeded, Reserved, Stale
 from app.store.migrations import upgrade
 from app.store.tables import counters, limits, requests, results, usage
 from tests.store.purchasing import ENDING, Desk, open_ledger, settlement
@@ -90,7 +90,7 @@ class Purchasing(RuleBasedStateMachine):
             one.order.idempotency_key == key for one in self.known.values() if one.state != "released"
         ):
             # Which of two reasons is told is left open; that nothing is written is not.
-            assert isinstance(outcome, KeyTaken) or (tight and isinstance(outcome, LimitExceeded))
+            assert isinstance(outcome, IdempotencyKeyTaken) or (tight and isinstance(outcome, LimitExceeded))
             return multiple()
         if tight:
             assert isinstance(outcome, LimitExceeded)
