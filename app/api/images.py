@@ -15,7 +15,7 @@ from app.api.deps import Caller, body_caps, door, wired
 from app.api.door import USED_UP_S
 from app.core.grants import Grant
 from app.core.request import ImageRequest, Operation
-from app.core.retry import Retry
+from app.core.retry import RepeatHeaders
 from app.errors import GatewayError, InsufficientQuota, InvalidValue, RateLimited
 
 ReadBody = Callable[[Request, BodyCaps], Awaitable[ImageRequest]]
@@ -63,13 +63,13 @@ async def _buy(request: Request, caller: Grant, operation: Operation, read_body:
     return await (accepted(gateway, pending) if deferred else response_to(pending, connection, gateway, request))
 
 
-def _retry(request: Request) -> Retry:
+def _retry(request: Request) -> RepeatHeaders:
     """Read the retry headers. Raises InvalidValue, also for two different Idempotency-Keys, of which only one could hold."""
     if len(set(request.headers.getlist("idempotency-key"))) > 1:
         raise InvalidValue(
             "Idempotency-Key came more than once with different values; send one.", param="Idempotency-Key"
         )
-    return Retry.from_headers(request.headers)
+    return RepeatHeaders.from_headers(request.headers)
 
 
 def _prefers_async(request: Request) -> bool:

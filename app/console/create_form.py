@@ -8,7 +8,7 @@ from typing import Any
 from app.console.language import marked as _
 from app.core import parameters
 from app.core.request import GPT_IMAGE, ImageRequest
-from app.core.retry import Retry
+from app.core.retry import RepeatHeaders
 from app.errors import InvalidValue
 from app.store.console_jobs import Job
 
@@ -91,9 +91,9 @@ class CreateForm:
         for the seed."""
         return parameters.generation({"n": self.n, **self.values(), "prompt": prompt or self.prompt})
 
-    def retry(self) -> Retry:
+    def retry(self) -> RepeatHeaders:
         """Return the retry headers that the form stands for. Raises InvalidValue for a token that no form of ours has."""
-        return Retry.from_headers({"idempotency-key": f"console-{self.token}" if self.token else ""})
+        return RepeatHeaders.from_headers({"idempotency-key": f"console-{self.token}" if self.token else ""})
 
     def _seed(self) -> int:
         seed = int(self.seed) if self.seed.isascii() and self.seed.isdigit() and len(self.seed) < 11 else SEED_MAX + 1

@@ -10,7 +10,7 @@ from app.core.grants import Grant, allowed_request
 from app.core.intervals import bounds_ms
 from app.core.relays import Relay, dearest_micros
 from app.core.request import ImageRequest, PromptLevel
-from app.core.retry import Retry
+from app.core.retry import RepeatHeaders
 from app.errors import GatewayError, InternalError, InvalidApiKey, Overloaded
 from app.images.booking import retry_until_booked
 from app.images.crash import crash_point
@@ -42,9 +42,9 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class RequestIdentity:
-    """Retry headers and fingerprint, by which a repeated request is recognized."""
+    """Headers and fingerprint, by which a repeated request is recognized."""
 
-    retry: Retry
+    retry: RepeatHeaders
     fingerprint: bytes
 
 

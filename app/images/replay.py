@@ -11,7 +11,7 @@ import structlog
 
 from app.core.grants import Grant
 from app.core.request import ImageRequest
-from app.core.retry import Retry
+from app.core.retry import RepeatHeaders
 from app.errors import (
     IdempotencyKeyReuse,
     InternalError,
@@ -50,7 +50,7 @@ class Replay:
     running: MutableMapping[str, "asyncio.Task[BookedAnswer]"] = field(default_factory=dict)
     _pollers: "dict[str, asyncio.Task[StoredRequest | None]]" = field(default_factory=dict, init=False)
 
-    async def original(self, grant: Grant, retry: Retry, fingerprint: bytes) -> str | None:
+    async def original(self, grant: Grant, retry: RepeatHeaders, fingerprint: bytes) -> str | None:
         """Find the id of the request that this one repeats; None for a new request. Raises IdempotencyKeyReuse."""
         if retry.idempotency_key is not None:
             found = await self.originals.by_idempotency_key(grant.key_id, retry.idempotency_key)

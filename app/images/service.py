@@ -12,7 +12,7 @@ from app.core.endings import RequestRefused
 from app.core.fingerprint import fingerprint
 from app.core.grants import Grant
 from app.core.request import ImageRequest, Operation
-from app.core.retry import Retry
+from app.core.retry import RepeatHeaders
 from app.errors import Draining, GatewayError, InternalError, Overloaded, StorageFull, StoreUnavailable
 from app.images.admission import Admission, RequestIdentity
 from app.images.booking import BookedAnswer
@@ -90,7 +90,7 @@ class ImageService:
         request_id: str,
         grant: Grant,
         request: ImageRequest,
-        retry: Retry,
+        retry: RepeatHeaders,
         has_disconnected: HasDisconnected = _never_disconnected,
         *,
         deferred: bool = False,
@@ -285,8 +285,8 @@ class ImageService:
 
         Nothing is recorded for a client that has hung up: its retry may be over, and the record would apply to another one.
         """
-        retry = identity.retry
-        if not refusal.retryable or retry.idempotency_key is not None or not retry.counting or await has_disconnected():
+        is_counted = identity.retry.client_counts_retries and identity.retry.idempotency_key is None
+        if not refusal.retryable or not is_counted or await has_disconnected():
             return
         writing = self._context.background.start(self._write_refusal(grant, identity), awaited=True)
         # After a failure of the store the client has waited enough.

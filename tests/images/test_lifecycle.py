@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.core.endings import RequestEnded, RequestRefused
-from app.core.retry import Retry
+from app.core.retry import RepeatHeaders
 from app.errors import StoreUnavailable, UpstreamOutcomeUnknown
 from app.images import booking
 from app.images.booking import retry_until_booked
@@ -217,7 +217,7 @@ async def test_the_chores_run_until_the_last_background_task_has_ended(
         gateway, key = running.gateway, await running.key("lin")
         grant = await gateway.grant(key.id)
         assert grant is not None
-        pending = await gateway.image_service.submit("req_1", grant, wanted(), Retry())
+        pending = await gateway.image_service.submit("req_1", grant, wanted(), RepeatHeaders())
         (await pending.result()).spool.close()
         finish = gateway.background.finish
 

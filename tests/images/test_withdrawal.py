@@ -7,7 +7,7 @@ import pytest
 from app.core.fingerprint import fingerprint
 from app.core.grants import Grant
 from app.core.request import ImageRequest
-from app.core.retry import Retry
+from app.core.retry import RepeatHeaders
 from app.images.service import ClientGone
 from app.sandbox import RunningSandbox
 from app.store.ledger.columns import Reservation
@@ -37,7 +37,7 @@ async def test_nothing_is_sent_for_a_client_that_left_while_it_was_admitted(
     running: Running, relay: RunningSandbox, grant: Grant
 ) -> None:
     with pytest.raises(ClientGone):
-        await running.gateway.image_service.submit("req_1", grant, wanted(), Retry(), gone)
+        await running.gateway.image_service.submit("req_1", grant, wanted(), RepeatHeaders(), gone)
     await running.gateway.background.finish(5)
 
     [row], [counter] = await running.rows(), await running.counters()
@@ -53,7 +53,7 @@ async def test_it_is_sent_for_the_retry_that_has_joined_it_meanwhile(
         assert await retries.adopt(grant.key_id, fingerprint(wanted()), 1, now_ms) == "req_1"
         return True
 
-    pending = await running.gateway.image_service.submit("req_1", grant, wanted(), Retry(), gone_and_back)
+    pending = await running.gateway.image_service.submit("req_1", grant, wanted(), RepeatHeaders(), gone_and_back)
     (await pending.result()).spool.close()
 
     assert len(relay.sandbox.bill) == 1
@@ -63,9 +63,9 @@ async def test_a_retry_that_comes_too_late_to_join_it_buys(
     running: Running, relay: RunningSandbox, grant: Grant
 ) -> None:
     with pytest.raises(ClientGone):
-        await running.gateway.image_service.submit("req_1", grant, wanted(), Retry(), gone)
+        await running.gateway.image_service.submit("req_1", grant, wanted(), RepeatHeaders(), gone)
 
-    pending = await running.gateway.image_service.submit("req_2", grant, wanted(), Retry(count=1))
+    pending = await running.gateway.image_service.submit("req_2", grant, wanted(), RepeatHeaders(count=1))
     (await pending.result()).spool.close()
     await running.gateway.background.finish(5)
 
@@ -81,7 +81,9 @@ async def test_a_reservation_is_given_back_when_its_caller_is_cancelled(running:
         reserved.set()
         return await never.wait()
 
-    submitting = asyncio.create_task(running.gateway.image_service.submit("req_1", grant, wanted(), Retry(), asked))
+    submitting = asyncio.create_task(
+        running.gateway.image_service.submit("req_1", grant, wanted(), RepeatHeaders(), asked)
+    )
     await reserved.wait()
     submitting.cancel()
     await asyncio.wait({submitting})
@@ -105,7 +107,7 @@ async def test_a_reservation_whose_caller_is_cancelled_while_it_is_written_is_gi
         raise AssertionError("it is cancelled")
 
     monkeypatch.setattr(type(ledger), "reserve", staticmethod(slow))
-    submitting = asyncio.create_task(running.gateway.image_service.submit("req_1", grant, wanted(), Retry()))
+    submitting = asyncio.create_task(running.gateway.image_service.submit("req_1", grant, wanted(), RepeatHeaders()))
     await written.wait()
     submitting.cancel()
     await asyncio.wait({submitting})
