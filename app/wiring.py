@@ -28,7 +28,7 @@ from app.control.reconciliations import Reconciliations
 from app.control.relay_alerting import RelayAlerting
 from app.control.relay_conditions import RelayConditions
 from app.control.schema_gate import SchemaGate
-from app.control.secret_change import KeyMover
+from app.control.secret_change import KeyRehasher
 from app.core.grants import Grant
 from app.core.ids import new_id
 from app.errors import StoreUnavailable
@@ -83,7 +83,7 @@ class Gateway(Administration):
     recovery: Recovery
     chores: Chores
     readiness: ReadinessProbe
-    key_mover: KeyMover
+    key_rehasher: KeyRehasher
     metrics: "MetricsExporter | None"
     """None where metrics are off."""
 
@@ -167,7 +167,7 @@ def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: byte
     return Gateway(
         **own,
         peppers=peppers,
-        key_mover=KeyMover(database, peppers, background, control_data.forget),
+        key_rehasher=KeyRehasher(database, peppers, background, control_data.forget),
         sandbox=sandbox,
         notifier=notifier,
         database=database,

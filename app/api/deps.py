@@ -178,5 +178,5 @@ async def _grant(gateway: Gateway, secret: str) -> Grant | None:
     if under is None or grant is None or not grant.usable_at(now_ms):
         return None
     if under != gateway.peppers.current:
-        gateway.key_mover.start(key_id, secret)
+        gateway.key_rehasher.start(key_id, secret)
     return grant

@@ -34,28 +34,29 @@ async def move_secret(database: Database, table: sa.Table, key_id: str, peppers:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyMover:
-    """Mover of API keys that were just verified under the former pepper. `forget` drops a key from the cache of grants."""
+class KeyRehasher:
+    """Hashes API keys anew with the current pepper when they are used and were verified under the former one. `forget` drops a key
+    from the cache of grants."""
 
     database: Database
     peppers: Peppers
     background: BackgroundTasks
     forget: Callable[[str], None]
-    _moving: set[str] = field(default_factory=set)
+    _running: set[str] = field(default_factory=set)
 
     def start(self, key_id: str, secret: str) -> None:
-        """Move a key in the background, unless that is under way."""
-        if key_id not in self._moving:
-            self._moving.add(key_id)
-            self.background.start(self._move(key_id, secret))
+        """Hash a key anew in the background, unless that is under way."""
+        if key_id not in self._running:
+            self._running.add(key_id)
+            self.background.start(self._rehash(key_id, secret))
 
-    async def _move(self, key_id: str, secret: str) -> None:
+    async def _rehash(self, key_id: str, secret: str) -> None:
         try:
-            with suppress(GatewayError):  # It is moved when it is used next.
+            with suppress(GatewayError):  # It is hashed anew when it is used next.
                 await move_secret(self.database, api_keys, key_id, self.peppers, secret)
             self.forget(key_id)
         finally:
-            self._moving.discard(key_id)
+            self._running.discard(key_id)
 
 
 def is_settled(found: BookBinding, peppers: Peppers) -> bool:
