@@ -87,10 +87,10 @@ class Assessor:
             return assessment
         assessment.charged.extend(await self._charged_after_release(log))
         assessment.open.extend(OpenRequest.of(each, OUT_OF_REACH) for each in older)
-        ripe = [each for each in (*unknown, *others) if self.rules.is_ripe(each.dispatched_at_ms, now_ms)]
-        ripe_ids = {each.id for each in ripe}
-        assessment.open.extend(OpenRequest.of(each, TOO_YOUNG) for each in unknown if each.id not in ripe_ids)
-        for group in _groups(ripe, self._longest_ms):
+        old_enough = [each for each in (*unknown, *others) if self.rules.is_old_enough(each.dispatched_at_ms, now_ms)]
+        old_ids = {each.id for each in old_enough}
+        assessment.open.extend(OpenRequest.of(each, TOO_YOUNG) for each in unknown if each.id not in old_ids)
+        for group in _groups(old_enough, self._longest_ms):
             await self._assess_group(group, log, catalog, assessment)
         return assessment
 

@@ -43,7 +43,7 @@ class MatchingRules:
     deadline_ms: int
     micros_per_dollar: int
 
-    def is_ripe(self, dispatched_at_ms: int, now_ms: int) -> bool:
+    def is_old_enough(self, dispatched_at_ms: int, now_ms: int) -> bool:
         """True when a charge of a request sent then would be in the log by now."""
         return now_ms > dispatched_at_ms + self.deadline_ms + LATE_MS
 
@@ -100,8 +100,8 @@ def match(sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRu
     taken |= {row.proof for row in found.values()}
     free = tuple(row for row in charges if row.proof not in taken)
     accounted = found.keys() | fits.accounted
-    bare = frozenset(each.id for each in open_ if each.state == "settled" and each.id not in accounted)
-    return MatchResult(found, free, bare)
+    settled_without_row = frozenset(each.id for each in open_ if each.state == "settled" and each.id not in accounted)
+    return MatchResult(found, free, settled_without_row)
 
 
 def why_not_released(

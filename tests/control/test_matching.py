@@ -137,5 +137,5 @@ def test_a_release_needs_a_log_in_which_every_charge_has_its_place(
 
 
 def test_nothing_is_judged_before_its_charge_would_show() -> None:
-    assert not RULES.is_ripe(T, T + 40 * MINUTE)
-    assert RULES.is_ripe(T, T + 40 * MINUTE + 1)
+    assert not RULES.is_old_enough(T, T + 40 * MINUTE)
+    assert RULES.is_old_enough(T, T + 40 * MINUTE + 1)
