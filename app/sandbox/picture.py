@@ -81,7 +81,7 @@ def encode(canvas: Image.Image, output_format: str) -> bytes:
     return out.getvalue()
 
 
-def signed(png: bytes) -> bytes:
+def with_c2pa_chunk(png: bytes) -> bytes:
     """Return a PNG with a chunk `caBX` after its header, where a C2PA manifest lies. Re-encoding the picture would drop it."""
     content = b"caBX" + b"\0\0\0\x12jumbc2pa sandbox"
     chunk = (len(content) - 4).to_bytes(4) + content + zlib.crc32(content).to_bytes(4)

@@ -22,7 +22,7 @@ from .events import events
 from .headers import FROM_A_PROXY, RelayHeaders, provider_headers, request_id
 from .hints import Script
 from .orders import ImageOrder, read_order, read_script
-from .picture import Card, draw, signed
+from .picture import Card, draw, with_c2pa_chunk
 from .records import BillLine, Operation, SandboxOptions, SeenRequest
 from .reply import Reply, pause
 
@@ -121,7 +121,7 @@ class Sandbox:
         ]
         contents = await asyncio.to_thread(lambda: [draw(card) for card in cards])
         if order.script.signed and image_format == "png":
-            contents = [signed(content) for content in contents]
+            contents = [with_c2pa_chunk(content) for content in contents]
         self.drawn_sha256 += [hashlib.sha256(content).hexdigest() for content in contents]
         if order.model.family != "ark" and order.script.body not in ("url", "both", "mixed"):
             return [Drawing(content) for content in contents]
