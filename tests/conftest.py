@@ -79,8 +79,9 @@ def _hear_of_own(self: TestRunner, loop: asyncio.AbstractEventLoop, context: dic
 
 
 TestRunner._exception_handler = _hear_of_own  # type: ignore[method-assign]
-TWINS = ("api", "cli", "console")
-"""Folders whose tests run on PostgreSQL with `--all` only: those of `control` and `store` run the same statements there always."""
+TWINS = ("api", "cli", "console", "images", "pictures")
+"""Folders whose tests run on PostgreSQL with `--all` only, unless they are marked `both`. Those and the tests of `control` and
+`store` run the same statements there always."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -88,12 +89,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark twins on PostgreSQL as slow. Files with slow tests come first: one that begins when all others are done keeps a single
     core busy."""
     for item in items:
-        callspec = getattr(item, "callspec", None)
-        folder = item.path.relative_to(TESTS).parts[0]
-        if folder in TWINS and callspec is not None and callspec.params.get("database_kind") == "postgres":
+        if _is_twin(item):
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def _is_twin(item: pytest.Item) -> bool:
+    """Say whether a test on PostgreSQL shows there what it shows on SQLite. Kinds of database and of relay do not depend on each
+    other, so that each kind of one meets one of the other."""
+    chosen = getattr(getattr(item, "callspec", None), "params", {})
+    if "postgres" not in (chosen.get("database_kind"), chosen.get("kind")):
+        return False
+    in_twins = item.path.relative_to(TESTS).parts[0] in TWINS and not item.get_closest_marker("both")
+    return in_twins or chosen.get("profile") == "N"
 
 
 def pytest_collection_finish() -> None:

@@ -44,6 +44,7 @@ _DIE_WITH_PARENT = 1
 
 
 def main() -> None:
+    os.umask(0o022)  # The usual one: a test looks at who may read what a command makes.
     for name in PRELOADED:
         importlib.import_module(name)
     orders = socket.socket(fileno=sys.stdin.fileno())

@@ -108,10 +108,13 @@ def test_a_python_that_is_too_old_is_told_so(checkout: Path) -> None:
 
 
 def test_an_install_that_fails_leaves_no_stamp(checkout: Path) -> None:
-    hash_of_nothing = "--hash=sha256:" + "0" * 64
-    (checkout / "requirements.lock").write_text(f"six==0.0.0 {hash_of_nothing}\n")
+    venv = checkout / ".venv"
+    (venv / dev.BIN).mkdir(parents=True)
+    (venv / dev.BIN / "python").write_text('#!/bin/sh\n[ "$2" = "import pip" ]\n')  # It has pip, and pip fails.
+    (venv / dev.BIN / "python").chmod(0o755)
+    (venv / dev.STAMP).write_text(f"{dev.python_version()} of other packages")
 
-    failed = python("dev.py", "setup", cwd=checkout, PIP_NO_INDEX="1", UV_NO_INDEX="1", UV_OFFLINE="1")
+    failed = python("dev.py", "setup", cwd=checkout, UV_NO_INDEX="1", UV_OFFLINE="1")
 
     assert failed.returncode == 1
     assert "this failed with" in failed.stderr

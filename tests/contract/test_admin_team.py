@@ -16,6 +16,7 @@ from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.sandbox import RunningSandbox
 from app.store.engine import Database
 from tests.contract.environments import node_with_openai, python_with_openai
+from tests.databases import postgres_with_all
 from tests.gateways import PEPPER, Running, running_gateway
 
 HERE = Path(__file__).parent / "admin"
@@ -32,13 +33,23 @@ async def nothing(
         yield running
 
 
-@pytest.mark.parametrize("nothing", ["USD", "CNY"], indirect=True)
+@pytest.mark.parametrize(
+    ("database_kind", "nothing"),
+    [
+        ("sqlite", "USD"),
+        ("postgres", "CNY"),
+        pytest.param("sqlite", "CNY", marks=pytest.mark.slow),
+        pytest.param("postgres", "USD", marks=pytest.mark.slow),
+    ],
+    indirect=True,
+)
 async def test_a_team_from_nothing_with_the_python_sdk(nothing: Running) -> None:
     python = await asyncio.to_thread(python_with_openai, 3)
 
     check(await _run(nothing, (str(python), str(HERE / "team.py")), dev.ROOT), nothing.gateway.currency)
 
 
+@postgres_with_all
 @pytest.mark.parametrize("nothing", ["CNY"], indirect=True)
 async def test_a_team_from_nothing_with_the_node_sdk(nothing: Running) -> None:
     folder = await asyncio.to_thread(node_with_openai) if shutil.which("node") and shutil.which("npm") else None

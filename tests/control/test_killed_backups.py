@@ -1,8 +1,7 @@
 """Backups that are killed midway: no half of one passes for a whole one, and nothing stands still for long because of it."""
 
-import asyncio
+import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,8 @@ from app.store.book_facts import facts_of_file
 from app.store.engine import Database
 from app.store.pictures import PictureRows
 from app.store.tables import backups, pictures
+from tests import forks
+from tests.control import killed_command
 from tests.control.test_backup import keep_picture, silent
 from tests.databases import insert_request
 
@@ -30,25 +31,14 @@ KILLED_AT = {
     "writing the manifest": ("os.rename", "book.db.json.partial", 1),
 }
 """Event of Python's audit, part of the file's name, and which of those events."""
-PROGRAM = """
-import os, signal, sys
-event, part, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
-def hear(name, arguments):
-    global number
-    if name == event and part in os.fsdecode(arguments[0]) and (number := number - 1) == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-del sys.argv[1:4]
-from app.cli import main
-sys.addaudithook(hear)
-main()
-"""
 
 
 async def killed_backup(data_dir: Path, file: Path, event: str, part: str, number: int) -> None:
     """Run `imagegate backup` until it kills itself right before an event."""
-    words = ["-c", PROGRAM, event, part, str(number), "backup", str(file), "--data-dir", str(data_dir)]
-    process = await asyncio.create_subprocess_exec(sys.executable, *words, cwd=data_dir)
-    assert await process.wait() == -signal.SIGKILL
+    words = [event, part, str(number), "backup", str(file), "--data-dir", str(data_dir)]
+    with (data_dir / "backup.log").open("ab") as log:
+        process = await forks.fork(words, os.environ, data_dir, log.fileno(), log.fileno(), killed_command.__name__)
+        assert await process.wait() == -signal.SIGKILL, (data_dir / "backup.log").read_text()
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ async def test_what_is_bought_again_names_the_picture_there_is(client: Client) -
     assert state.json()["duplicate_of"] == shown.json()["duplicate_of"] == again.headers[OF]
 
 
+@pytest.mark.both
 async def test_it_is_served_for_nothing_to_whoever_says_so(client: Client) -> None:
     first = await client.ask(LARGE | {"n": 2})
     await client.gateway.gateway.taking.take_all()
@@ -119,6 +120,7 @@ async def test_without_serve_and_without_all_its_pictures_it_is_bought(client: C
     assert client.charges == 2
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("gone", ["deleted", "expired"])
 async def test_what_is_kept_no_longer_is_no_duplicate(client: Client, gone: str) -> None:
     id = await bought(client)
@@ -250,6 +252,7 @@ async def test_a_key_that_may_not_use_the_model_is_not_served(client: Client) ->
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "model_not_allowed")
 
 
+@pytest.mark.both
 async def test_a_served_answer_is_not_the_delivery_that_the_retry_of_the_original_waits_for(client: Client) -> None:
     await bought(client)
     await client.gateway.gateway.image_service._deliveries.write()
@@ -263,6 +266,7 @@ async def test_a_served_answer_is_not_the_delivery_that_the_retry_of_the_origina
     assert [row["delivered_at_ms"] for row in await client.gateway.rows()] == [None]
 
 
+@pytest.mark.both
 async def test_usage_counts_what_was_bought_twice_and_what_was_served(new_client: NewClient) -> None:
     lin, mia = await new_client("lin"), await new_client("mia")
     gateway = lin.gateway.gateway

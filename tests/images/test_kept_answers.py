@@ -51,6 +51,7 @@ async def test_one_turn_prunes_all_that_has_expired(running: Running) -> None:
     assert await kept(running) == 3
 
 
+@pytest.mark.both
 async def test_one_turn_prunes_all_that_stands_above_the_cap_oldest_first(running: Running) -> None:
     answers, now_ms = running.gateway.kept_answers, 10**12
     object.__setattr__(answers.retention, "bytes_max", 25)

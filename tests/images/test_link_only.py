@@ -59,6 +59,7 @@ async def test_a_picture_that_was_recorded_before_a_crash_is_not_counted_as_lost
     assert await link_only(client) == ([None], 0)
 
 
+@pytest.mark.both
 async def test_a_picture_that_another_replica_records_at_that_moment_is_not_counted_as_lost(
     opened: Opened,
 ) -> None:

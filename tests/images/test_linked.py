@@ -171,6 +171,7 @@ async def test_a_private_address_hears_nothing_unless_its_network_is_listed(open
     assert again.content == first.content
 
 
+@pytest.mark.both
 async def test_a_server_of_pictures_that_hangs_delays_only_its_own_request(opened: Opened) -> None:
     async with linking_relay("{}/hangs") as relay:
         client = await opened(relay.url, **LOOPBACK)
@@ -188,7 +189,6 @@ async def test_a_server_of_pictures_that_hangs_delays_only_its_own_request(opene
             while not hanging.is_set():  # As the chore does.
                 await taking._take_announced()
                 await asyncio.sleep(0.01)
-
         for _ in range(3):
             assert (await client.ask(SMALL)).status_code == 200
         await taking._take_announced()

@@ -131,6 +131,7 @@ async def test_what_is_counted_up_while_it_is_written_is_written_again(recorder:
     assert (await rows_of(rows.database))[-1][:2] == ("req_010", 2)
 
 
+@pytest.mark.both
 async def test_old_refusals_and_the_oldest_above_the_bound_are_pruned(
     recorder: RefusalLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +150,7 @@ async def test_old_refusals_and_the_oldest_above_the_bound_are_pruned(
     assert [id for id, _, _ in await rows_of(recorder.rows.database)] == ["req_010", "req_011"]
 
 
+@pytest.mark.both
 async def test_what_a_database_would_not_take_and_pasted_keys_are_not_stored(recorder: RefusalLog) -> None:
     key = "sk-ig-abcdefghijkl-0123456789abcdefghijklmnopqrstuv-ABCDEF"
     hear(recorder, 1, model="a\x00b\ud800", message=f"The key {key}\x00 is wrong.")
@@ -182,6 +184,7 @@ async def operations_of(database: Database) -> set[str | None]:
         return set((await connection.execute(sa.select(refusal_log.c.operation))).scalars())
 
 
+@pytest.mark.both
 @pytest.mark.parametrize(("path", "operation"), [("edits", "edit"), ("variations", "variation")])
 async def test_a_refusal_before_the_body_is_read_tells_the_operation(client: Client, path: str, operation: str) -> None:
     key = (await client.gateway.key()).key

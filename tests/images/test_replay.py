@@ -28,6 +28,7 @@ async def test_a_keyed_request_is_bought_once_and_replayed_byte_for_byte(client:
     assert await client.states() == ["settled"]
 
 
+@pytest.mark.both
 async def test_fifty_at_once_with_one_key_are_one_purchase(client: Client) -> None:
     asking = [asyncio.create_task(client.ask(LARGE | {"prompt": HELD}, key="order-1")) for _ in range(50)]
     await until(lambda: client.gateway.gateway.image_service.places.attached == 49)

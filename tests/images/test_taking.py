@@ -111,6 +111,7 @@ async def test_the_chore_takes_them_by_itself(client: Client) -> None:
     assert len(await rows(client)) == 1
 
 
+@pytest.mark.both
 async def test_a_replay_whose_picture_is_gone_is_410(client: Client) -> None:
     await client.ask(FOUR, key="one")
     await taken(client)
@@ -155,6 +156,7 @@ async def test_a_disk_that_takes_no_picture_loses_none(client: Client) -> None:
     assert (len(files(client)), answers(client)) == (1, [])
 
 
+@pytest.mark.both
 async def test_what_a_crash_left_of_a_taken_answer_is_removed_at_the_next_start(client: Client) -> None:
     running = client.gateway.gateway
     await client.ask(LARGE, key="one")
@@ -170,6 +172,7 @@ async def test_what_a_crash_left_of_a_taken_answer_is_removed_at_the_next_start(
     assert (left.exists(), other.exists()) == (False, True)
 
 
+@pytest.mark.both
 async def test_pictures_whose_base64_is_escaped_are_kept_and_their_answer_stays_whole(client: Client) -> None:
     running = client.gateway.gateway
     await running.chores.stop()

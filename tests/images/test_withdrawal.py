@@ -33,6 +33,7 @@ async def gone() -> bool:
     return True
 
 
+@pytest.mark.both
 async def test_nothing_is_sent_for_a_client_that_left_while_it_was_admitted(
     running: Running, relay: RunningSandbox, grant: Grant
 ) -> None:

@@ -1,8 +1,6 @@
 """The metrics say what became of requests, of the money and of the parts, to Prometheus and nobody else."""
 
 import math
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,9 +196,3 @@ async def test_a_port_of_their_own_needs_no_token_and_opens_no_route(tmp_path: P
     assert own.status_code == 200
     assert "imagegate_in_flight 0.0" in own.text
     assert on_the_gateway.status_code == 404
-
-
-def test_without_metrics_their_library_is_not_loaded() -> None:
-    program = "import sys, app.main, app.wiring; sys.exit('prometheus_client' in sys.modules)"
-
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

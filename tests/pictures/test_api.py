@@ -50,6 +50,7 @@ async def test_a_picture_is_shown_as_it_is_kept(client: Client) -> None:
     assert content.headers["cache-control"] == "private, no-cache"
 
 
+@pytest.mark.both
 async def test_a_list_is_read_in_pages_and_filtered(client: Client) -> None:
     first, second, *_ = [*await bought(client), *await bought(client, "Two CATS at 100%", n=2)]
     async with client.gateway.database.transaction() as connection:
@@ -87,6 +88,7 @@ async def test_a_list_goes_on_after_a_picture_that_was_deleted_meanwhile(client:
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "after")
 
 
+@pytest.mark.both
 async def test_what_is_shared_is_seen_in_the_project_and_changed_by_its_owner_only(new_client: NewClient) -> None:
     lin, bo = await new_client("lin"), await new_client("bo")
     [id] = await bought(lin)

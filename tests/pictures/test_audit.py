@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from app.pictures.audit import YOUNG_S, PictureAudit, audit_pictures
 from app.sandbox import RunningSandbox
@@ -32,6 +33,7 @@ async def test_rows_and_files_that_agree_are_clean(client: Client) -> None:
     assert (found.rows, found.rows_without_bytes, found.bytes_without_rows) == (2, 0, 0)
 
 
+@pytest.mark.both
 async def test_rows_without_bytes_and_bytes_without_rows_are_counted_and_named(client: Client) -> None:
     lost, cut, whole = await bought(client, 3)
     folder, digests = client.gateway.gateway.data_dir / "pictures", {row["id"]: row for row in await rows(client)}

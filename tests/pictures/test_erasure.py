@@ -89,6 +89,7 @@ async def use(client: Client) -> str:
     return str(answer.json()["data"][0]["b64_json"])
 
 
+@pytest.mark.both
 async def test_nothing_of_a_person_is_left_in_the_files_and_the_money_stays(new_client: NewClient) -> None:
     client, other = await new_client(NAME), await new_client("mia")
     picture = await use(client)
@@ -129,6 +130,7 @@ async def list_alerts_of(client: Client) -> Any:
     return page.records
 
 
+@pytest.mark.both
 async def test_an_erasure_that_dies_is_finished_by_the_next_call_or_the_chore(new_client: NewClient) -> None:
     client = await new_client(NAME)
     await use(client)
@@ -164,6 +166,7 @@ async def test_an_erasure_that_dies_is_finished_by_the_next_call_or_the_chore(ne
     assert b"zebedee" not in (await everything(client)).lower()
 
 
+@pytest.mark.both
 async def test_what_is_under_way_then_is_sent_to_its_client_and_not_kept(new_client: NewClient) -> None:
     client = await new_client(NAME)
     slow = asyncio.create_task(client.ask(LARGE | {"prompt": f"{PROMPT} {HELD}"}))
@@ -199,6 +202,7 @@ async def test_a_deleted_person_is_erased_and_nobody_else_is(new_client: NewClie
         await erasure_of(client).preview("nobody")
 
 
+@pytest.mark.both
 async def test_a_picture_that_is_being_taken_then_is_in_no_file(new_client: NewClient) -> None:
     client, other = await new_client(NAME), await new_client("mia")
     gateway = client.gateway.gateway
@@ -216,6 +220,7 @@ async def test_a_picture_that_is_being_taken_then_is_in_no_file(new_client: NewC
     assert [path.name for path in (gateway.data_dir / "pictures").iterdir() if path.is_file()] == [kept[0].digest]
 
 
+@pytest.mark.both
 async def test_a_picture_that_was_stored_and_not_recorded_goes_too(new_client: NewClient) -> None:
     client, other = await new_client(NAME), await new_client("mia")
     gateway = client.gateway.gateway

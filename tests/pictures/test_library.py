@@ -51,6 +51,7 @@ def library(client: Client) -> PictureLibrary:
     return client.gateway.gateway.library
 
 
+@pytest.mark.both
 async def test_a_picture_is_removed_when_its_days_have_passed(client: Client) -> None:
     first, second = await bought(client, 2)
     await change(client, first, kept_until_ms=1)
@@ -62,6 +63,7 @@ async def test_a_picture_is_removed_when_its_days_have_passed(client: Client) ->
     assert files(client) == {left["digest"]}
 
 
+@pytest.mark.both
 async def test_above_the_cap_the_oldest_go_but_none_younger_than_a_day(client: Client) -> None:
     ids = await bought(client, 4)
     now_ms = client.gateway.gateway.clock.now_ms()
@@ -99,6 +101,7 @@ async def test_one_turn_removes_all_that_is_due_in_steps(client: Client) -> None
     assert len(files(client)) == 1
 
 
+@pytest.mark.both
 async def test_a_search_that_waits_too_long_for_others_is_refused(client: Client) -> None:
     await bought(client, 1)
     hurried = replace(library(client), search_s=0.05)

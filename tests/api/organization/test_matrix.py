@@ -71,14 +71,16 @@ def expected(row: Row, caller: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("database_kind", "callers"),
-    [("sqlite", "all"), ("postgres", "who succeed"), pytest.param("postgres", "all", marks=pytest.mark.slow)],
+    ("database_kind", "every"),
+    [("sqlite", 7), pytest.param("sqlite", 1, marks=pytest.mark.slow), ("postgres", 1)],
     indirect=["database_kind"],
 )
-async def test_only_the_intended_cells_succeed(world: World, callers: str) -> None:
+async def test_only_the_intended_cells_succeed(world: World, every: int) -> None:
+    """Of the keys that open nothing each calls every route or, in short, every seventh one, where one authentication serves all."""
     wrong = {}
-    for row in ROWS:
-        for caller in (each for each in world.keys if callers == "all" or expected(row, each) == row.status):
+    for place, row in enumerate(ROWS):
+        useless = [each for each in world.keys if each not in ("nobody", *API_KEYS, *ADMINS)]
+        for caller in (each for each in world.keys if each not in useless or not (place + useless.index(each)) % every):
             answer = await world.call(row, caller)
             if answer.status_code != expected(row, caller):
                 wrong[row.method, row.path, caller] = (answer.status_code, expected(row, caller), answer.text[:200])

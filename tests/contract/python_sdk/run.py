@@ -28,6 +28,7 @@ def main() -> None:
         if request.method == "POST":
             posts.append(request)
 
+    gc.freeze()  # The SDK's modules stay: looking through them after each check takes longer than the check.
     with openai.DefaultHttpxClient(event_hooks={"request": [note]}) as http:
         for profile, name, entry in catalogue.entries(major):
             posts.clear()
