@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True, eq=False)
-class Line:
+class RelayConnection:
     """Connection to a relay with one address and one key, with its breaker and the requests that it has."""
 
     relay: Relay
@@ -55,9 +55,9 @@ class Line:
 class Lease:
     """Place of one request at a relay; `end` gives it back. `on_slow` is called when the request is slow."""
 
-    line: Line
+    connection: RelayConnection
     model: str
-    give_back: Callable[[Line], None]
+    give_back: Callable[[RelayConnection], None]
     on_slow: Callable[[], None]
     relay: Relay = field(init=False)
     client: HttpUpstream = field(init=False)
@@ -68,11 +68,11 @@ class Lease:
     _has_ended: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.relay, self.client = self.line.relay, self.line.client
-        self._is_probe = self.line.breaker.state != "closed"
-        self.line.in_flight += 1
-        self.line.breaker.is_probing |= self._is_probe
-        self._timer = asyncio.get_running_loop().call_later(self.line.slow_s(self.model), self._note_slow)
+        self.relay, self.client = self.connection.relay, self.connection.client
+        self._is_probe = self.connection.breaker.state != "closed"
+        self.connection.in_flight += 1
+        self.connection.breaker.is_probing |= self._is_probe
+        self._timer = asyncio.get_running_loop().call_later(self.connection.slow_s(self.model), self._note_slow)
 
     def end(self, signal: Signal, code: str | None = None) -> None:
         """Give the place back and tell the breaker what became of the request. Idempotent."""
@@ -81,14 +81,14 @@ class Lease:
         self._has_ended = True
         self._timer.cancel()
         if signal == "good":
-            self.line.good_at_s = now_s = time.monotonic()
-            took_s, usual_s = now_s - self._started_s, self.line.usual_s.get(self.model)
-            self.line.usual_s[self.model] = took_s if usual_s is None else usual_s * 0.8 + took_s * 0.2
+            self.connection.good_at_s = now_s = time.monotonic()
+            took_s, usual_s = now_s - self._started_s, self.connection.usual_s.get(self.model)
+            self.connection.usual_s[self.model] = took_s if usual_s is None else usual_s * 0.8 + took_s * 0.2
         if not (self._is_slow and signal == "costly"):  # The breaker heard of it when it became slow.
-            self.line.breaker.hear(signal, code, is_probe=self._is_probe)
-        self.give_back(self.line)
+            self.connection.breaker.hear(signal, code, is_probe=self._is_probe)
+        self.give_back(self.connection)
 
     def _note_slow(self) -> None:
         self._is_slow = True
-        self.line.breaker.hear("costly", SLOW, is_probe=self._is_probe)
+        self.connection.breaker.hear("costly", SLOW, is_probe=self._is_probe)
         self.on_slow()

@@ -21,7 +21,7 @@ from app.errors import (
 )
 from app.upstream.breaker import BreakerRules, BreakerState
 from app.upstream.client import HttpUpstream
-from app.upstream.lease import Lease, Line
+from app.upstream.lease import Lease, RelayConnection
 from app.upstream.probe import models
 
 RETRY_AFTER_S: Final = (2, 8)
@@ -70,8 +70,8 @@ class RelayPool:
 
     def __init__(self, default: HttpUpstream, connect: Callable[[Relay], HttpUpstream], rules: PoolRules):
         self.default, self._connect, self.rules = default, connect, rules
-        self._lines: dict[str, Line] = {}
-        self._retired: set[Line] = set()
+        self._connections: dict[str, RelayConnection] = {}
+        self._retired: set[RelayConnection] = set()
         self._waiting: deque[_Waiting] = deque()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -85,18 +85,18 @@ class RelayPool:
         return [
             RelayStatus(
                 name,
-                line.breaker.state,
-                line.breaker.code,
-                round(line.breaker.wait_s),
-                line.in_flight,
-                None if line.good_at_s is None else time.monotonic() - line.good_at_s,
+                connection.breaker.state,
+                connection.breaker.code,
+                round(connection.breaker.wait_s),
+                connection.in_flight,
+                None if connection.good_at_s is None else time.monotonic() - connection.good_at_s,
             )
-            for name, line in self._lines.items()
+            for name, connection in self._connections.items()
         ]
 
     def client(self, relay: Relay) -> HttpUpstream:
         """Return the connection to a relay, also to one that is not in use. Raises ConfigurationError."""
-        return self._line(relay).client
+        return self._connection(relay).client
 
     async def lease(self, model: str, relays: Sequence[Relay]) -> Lease:
         """Take a place for a request for `model` at one of `relays`, by weight; wait for one if need be.
@@ -104,8 +104,8 @@ class RelayPool:
         Raises Overloaded when the queue is full or the wait too long, RelayPaused while the breakers of all are open because
         requests cost money there for nothing, UpstreamMisconfigured when no connection can be made.
         """
-        lines = self._usable(relays)
-        lease = self._take(model, lines)
+        connections = self._usable(relays)
+        lease = self._take(model, connections)
         if lease is not None:
             return lease
         if len(self._waiting) >= self.rules.queue_max:
@@ -115,7 +115,7 @@ class RelayPool:
                 retry_after_s=random.randint(*RETRY_AFTER_S),
             )
         return await self._wait(
-            _Waiting(model, [line.relay.name for line in lines], asyncio.get_running_loop().create_future())
+            _Waiting(model, [each.relay.name for each in connections], asyncio.get_running_loop().create_future())
         )
 
     def free_elsewhere(self, model: str, relays: Sequence[Relay], tried: Collection[str]) -> Lease | None:
@@ -126,19 +126,19 @@ class RelayPool:
         except GatewayError:
             return None
 
-    def give_back(self, line: Line) -> None:
+    def give_back(self, connection: RelayConnection) -> None:
         """Free a place at a relay, and close the connection of one that was replaced when its last request has ended."""
-        line.in_flight -= 1
-        if line in self._retired and line.in_flight == 0:
-            self._retired.discard(line)
-            self._close_client(line)
+        connection.in_flight -= 1
+        if connection in self._retired and connection.in_flight == 0:
+            self._retired.discard(connection)
+            self._close_client(connection)
         self.wake()
 
     def wake(self) -> None:
         """Give places that became free to those that wait, the first one first."""
         for waiting in [each for each in self._waiting if not each.lease.done()]:
             try:
-                lease = self._take(waiting.model, [self._lines[name] for name in waiting.relays])
+                lease = self._take(waiting.model, [self._connections[name] for name in waiting.relays])
             except RelayPaused as exc:
                 waiting.lease.set_exception(exc)
                 continue
@@ -147,24 +147,24 @@ class RelayPool:
 
     async def probe(self) -> None:
         """Ask the relays whose breakers are due whether they answer, which is free. Never raises for what a relay does."""
-        due = [line for line in self._lines.values() if line.breaker.is_due]
-        await asyncio.gather(*(self._probe(line) for line in due))
+        due = [each for each in self._connections.values() if each.breaker.is_due]
+        await asyncio.gather(*(self._probe(each) for each in due))
 
     async def close(self) -> None:
         """Close every connection. Idempotent."""
-        for line in (*self._lines.values(), *self._retired):
-            self._close_client(line)
-        self._lines.clear()
+        for connection in (*self._connections.values(), *self._retired):
+            self._close_client(connection)
+        self._connections.clear()
         self._retired.clear()
         await asyncio.gather(*self._closing)
         await self.default.close()
 
-    async def _probe(self, line: Line) -> None:
+    async def _probe(self, connection: RelayConnection) -> None:
         try:
-            await models(line.client)
-            line.breaker.hear_probe(None)
+            await models(connection.client)
+            connection.breaker.hear_probe(None)
         except GatewayError as exc:
-            line.breaker.hear_probe(exc.code)
+            connection.breaker.hear_probe(exc.code)
         self.wake()
 
     async def _wait(self, waiting: _Waiting) -> Lease:
@@ -185,26 +185,26 @@ class RelayPool:
         finally:
             self._waiting.remove(waiting)
 
-    def _take(self, model: str, lines: Sequence[Line]) -> Lease | None:
-        """Take a place at one of `lines`; None when all that are well are full. Raises RelayPaused when none may get a request."""
-        well = [line for line in lines if line.breaker.state == "closed"]
-        probing = [line for line in lines if line.breaker.state == "half_open" and not line.breaker.is_probing]
+    def _take(self, model: str, connections: Sequence[RelayConnection]) -> Lease | None:
+        """Take a place at one of these; None when all that are well are full. Raises RelayPaused when none may get a request."""
+        well = [each for each in connections if each.breaker.state == "closed"]
+        probing = [each for each in connections if each.breaker.state == "half_open" and not each.breaker.is_probing]
         # A relay that fails without a charge is tried anyway where there is no other: its refusal says what is wrong.
-        free = [line for line in lines if line.breaker.state != "closed" and not line.breaker.is_costly]
+        free = [each for each in connections if each.breaker.state != "closed" and not each.breaker.is_costly]
         able = well or free
         if not able and not probing:
-            raise _paused(lines)
-        chosen = _by_weight([line for line in probing if line.has_place] or [line for line in able if line.has_place])
+            raise _paused(connections)
+        chosen = _by_weight([each for each in probing if each.has_place] or [each for each in able if each.has_place])
         if chosen is None:
             return None
         return Lease(chosen, model, self.give_back, self.wake)
 
-    def _usable(self, relays: Sequence[Relay]) -> list[Line]:
-        """Return the lines of relays. One whose connection cannot be made is left out, unless it is the only one."""
+    def _usable(self, relays: Sequence[Relay]) -> list[RelayConnection]:
+        """Return the connections to relays. One that cannot be made is left out, unless it is the only one."""
         found, error = [], ConfigurationError("There is none.")
         for relay in relays:
             try:
-                found.append(self._line(relay))
+                found.append(self._connection(relay))
             except ConfigurationError as exc:
                 log.error("a relay cannot be used", relay=relay.name, reason=str(exc))
                 error = exc
@@ -212,48 +212,48 @@ class RelayPool:
             raise UpstreamMisconfigured(f"No relay can be used: {error} Nothing was bought.")
         return found
 
-    def _line(self, relay: Relay) -> Line:
-        """Return the line of a relay. One whose address or key has changed gets a new one, with a closed breaker."""
-        line = self._lines.get(relay.name)
-        if line is not None:
-            if (line.relay.base_url, line.relay.sealed_key) == (relay.base_url, relay.sealed_key):
-                had_place, line.relay = line.has_place, relay
-                if line.has_place and not had_place:
+    def _connection(self, relay: Relay) -> RelayConnection:
+        """Return the connection to a relay. One whose address or key has changed gets a new one, with a closed breaker."""
+        connection = self._connections.get(relay.name)
+        if connection is not None:
+            if (connection.relay.base_url, connection.relay.sealed_key) == (relay.base_url, relay.sealed_key):
+                had_place, connection.relay = connection.has_place, relay
+                if connection.has_place and not had_place:
                     self.wake()  # Those that wait come first.
-                return line
-            if (line.relay.key_replaced_at_ms or 0) > (relay.key_replaced_at_ms or 0):
-                return line  # What this request was admitted with is older.
+                return connection
+            if (connection.relay.key_replaced_at_ms or 0) > (relay.key_replaced_at_ms or 0):
+                return connection  # What this request was admitted with is older.
         client = self.default if relay.name == DEFAULT_RELAY else self._connect(relay)
-        if line is not None:  # Only now: those that wait for it must find a line, also where no new one can be made.
-            self._retire(line)
-        self._lines[relay.name] = line = Line(relay, client, self.rules.breakers)
-        return line
+        if connection is not None:  # Only now: those that wait for it must find one, also where no new one can be made.
+            self._retire(connection)
+        self._connections[relay.name] = connection = RelayConnection(relay, client, self.rules.breakers)
+        return connection
 
-    def _retire(self, line: Line) -> None:
-        del self._lines[line.relay.name]
-        if line.in_flight:
-            self._retired.add(line)
+    def _retire(self, connection: RelayConnection) -> None:
+        del self._connections[connection.relay.name]
+        if connection.in_flight:
+            self._retired.add(connection)
         else:
-            self._close_client(line)
+            self._close_client(connection)
 
-    def _close_client(self, line: Line) -> None:
-        if line.client is not self.default:
-            task = asyncio.create_task(line.client.close())
+    def _close_client(self, connection: RelayConnection) -> None:
+        if connection.client is not self.default:
+            task = asyncio.create_task(connection.client.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
 
-def _by_weight(lines: Sequence[Line]) -> Line | None:
+def _by_weight(connections: Sequence[RelayConnection]) -> RelayConnection | None:
     """Choose by weight; those of weight 0 only where there are no others."""
-    weighted = [line for line in lines if line.relay.weight > 0] or list(lines)
+    weighted = [each for each in connections if each.relay.weight > 0] or list(connections)
     if not weighted:
         return None
-    return random.choices(weighted, [line.relay.weight or 1 for line in weighted])[0]
+    return random.choices(weighted, [each.relay.weight or 1 for each in weighted])[0]
 
 
-def _paused(lines: Sequence[Line]) -> RelayPaused:
-    wait_s = max(1, round(min(line.breaker.wait_s for line in lines)))
-    names = ", ".join(line.relay.name for line in lines)
+def _paused(connections: Sequence[RelayConnection]) -> RelayPaused:
+    wait_s = max(1, round(min(each.breaker.wait_s for each in connections)))
+    names = ", ".join(each.relay.name for each in connections)
     return RelayPaused(
         f"Requests to the relay ({names}) pause: the last ones brought no image, and may have been charged. Nothing was bought. "
         f"It is tried again in {wait_s} s by itself.",

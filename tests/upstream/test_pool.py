@@ -125,9 +125,9 @@ async def test_a_relay_that_refuses_for_free_is_tried_where_there_is_no_other(po
 
 async def test_one_request_probes_a_half_open_relay(pool: RelayPool) -> None:
     a, b = relay("a"), relay("b")
-    line = (await pool.lease(MODEL, [a])).line
+    connection = (await pool.lease(MODEL, [a])).connection
     await fail(pool, a)
-    line.breaker.hear_probe(None)
+    connection.breaker.hear_probe(None)
 
     probe = await pool.lease(MODEL, [a, b])
     meanwhile = {(await pool.lease(MODEL, [a, b])).relay.name for _ in range(20)}
