@@ -21,7 +21,8 @@ class RelayCondition:
     retry_in_s: int | None
     in_flight: int
     good_s_ago: float | None
-    """Seconds since a request ended there with images; null where none has in this process."""
+    """Seconds since the relay last worked for this process: it sent images, or refused a request for what that asked. Null where it
+    never has."""
 
     @property
     def problem(self) -> str | None:

@@ -14,8 +14,9 @@ from typing import Final, Literal
 
 BreakerState = Literal["closed", "open", "half_open"]
 Signal = Literal["good", "neutral", "refused", "unreached", "costly"]
-"""Meaning of an exchange for its relay. `refused`: no request works until somebody acts; `unreached`: no byte arrived; `costly`: it
-may have been charged and brought no image, or it takes far longer than usual."""
+"""Meaning of an exchange for its relay. `good`: the relay worked, also where it refused the request itself; `refused`: no request
+works until somebody acts; `unreached`: no byte arrived; `costly`: it may have been charged and brought no image, or it takes far
+longer than usual."""
 FAILURES_MAX: Final = {"refused": 1, "unreached": 3, "costly": 10}
 """Failures in a row that open the breaker."""
 SLOW: Final = "upstream_slow"

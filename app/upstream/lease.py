@@ -32,7 +32,7 @@ class RelayConnection:
     usual_s: dict[str, float] = field(default_factory=dict)
     """Time that answers with images took lately, by model."""
     good_at_s: float | None = None
-    """Monotonic time of the last of them."""
+    """Monotonic time at which the relay last worked: it sent images, or refused a request for what that asked."""
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(self._log_change, self.rules)
@@ -75,15 +75,17 @@ class Lease:
         self._timer = asyncio.get_running_loop().call_later(self.connection.slow_s(self.model), self._note_slow)
 
     def end(self, signal: Signal, code: str | None = None) -> None:
-        """Give the place back and tell the breaker what became of the request. Idempotent."""
+        """Give the place back and tell the breaker what became of the request; `code` is the error code of one without images.
+        Idempotent."""
         if self._has_ended:
             return
         self._has_ended = True
         self._timer.cancel()
         if signal == "good":
             self.connection.good_at_s = now_s = time.monotonic()
-            took_s, usual_s = now_s - self._started_s, self.connection.usual_s.get(self.model)
-            self.connection.usual_s[self.model] = took_s if usual_s is None else usual_s * 0.8 + took_s * 0.2
+            if code is None:  # A refused prompt takes no time, and images would seem slow beside it.
+                took_s, usual_s = now_s - self._started_s, self.connection.usual_s.get(self.model)
+                self.connection.usual_s[self.model] = took_s if usual_s is None else usual_s * 0.8 + took_s * 0.2
         if not (self._is_slow and signal == "costly"):  # The breaker heard of it when it became slow.
             self.connection.breaker.hear(signal, code, is_probe=self._is_probe)
         self.give_back(self.connection)

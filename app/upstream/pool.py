@@ -49,7 +49,7 @@ class RelayStatus:
     retry_in_s: int
     in_flight: int
     good_s_ago: float | None
-    """Time since the last answer with images; None before the first one."""
+    """Time since the relay last worked: it sent images, or refused a request for what that asked. None before the first time."""
 
 
 @dataclass(slots=True, eq=False)

@@ -123,6 +123,16 @@ async def test_a_relay_that_refuses_for_free_is_tried_where_there_is_no_other(po
     assert [status.breaker for status in pool.statuses() if status.name == "a"] == ["closed"]
 
 
+async def test_refused_prompts_do_not_make_images_seem_slow(pool: RelayPool) -> None:
+    lease = await pool.lease(MODEL, [relay("a")])
+    usual_s = lease.connection.slow_s(MODEL)
+
+    lease.end("good", "content_policy_violation")
+
+    assert lease.connection.slow_s(MODEL) == usual_s
+    assert lease.connection.good_at_s is not None
+
+
 async def test_one_request_probes_a_half_open_relay(pool: RelayPool) -> None:
     a, b = relay("a"), relay("b")
     connection = (await pool.lease(MODEL, [a])).connection
