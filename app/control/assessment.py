@@ -11,7 +11,7 @@ from app.core.request import ImageRequest
 from app.store import prices
 from app.store import reconciliation as store
 from app.store.engine import Database
-from app.store.reconciliation import Dispatched
+from app.store.reconciliation import SentRow
 from app.upstream.billing import ChargeLog, LogRow
 
 REACH_MS = 7 * 24 * 3_600_000
@@ -33,7 +33,7 @@ class OpenRequest:
     why: str
 
     @classmethod
-    def of(cls, request: Dispatched, why: str) -> "OpenRequest":
+    def of(cls, request: SentRow, why: str) -> "OpenRequest":
         """Make it from the stored request."""
         return cls(request.relay, request.id, request.model, request.reserved_at_ms, request.quote_micros, why)
 
@@ -42,7 +42,7 @@ class OpenRequest:
 class ChargedRequest:
     """Request and the charge in the relay's log that belongs to it."""
 
-    request: Dispatched
+    request: SentRow
     row: LogRow
 
 
@@ -51,7 +51,7 @@ class Assessment:
     """Requests by verdict. `uncharged` are proved to have no charge."""
 
     charged: list[ChargedRequest]
-    uncharged: list[Dispatched]
+    uncharged: list[SentRow]
     open: list[OpenRequest]
 
 
@@ -100,7 +100,7 @@ class Assessor:
         return self.rules.deadline_ms + LATE_MS + SLACK_MS
 
     async def _assess_group(
-        self, group: Sequence[Dispatched], log: ChargeLog, catalog: Catalog, assessment: Assessment
+        self, group: Sequence[SentRow], log: ChargeLog, catalog: Catalog, assessment: Assessment
     ) -> None:
         """Match a group with the log, together with every other request sent around that time."""
         from_ms = group[0].dispatched_at_ms - 2 * self._longest_ms
@@ -132,7 +132,7 @@ class Assessor:
         return [ChargedRequest(each, rows[each.upstream_request_id or ""]) for each in requests]
 
 
-def possible_quotes(request: Dispatched, catalog: Catalog) -> frozenset[int]:
+def possible_quotes(request: SentRow, catalog: Catalog) -> frozenset[int]:
     """Return every cost in micros that the request can have by the price book at the relay that it went to; at least one.
 
     What was held is that of the dearest relay. Where no price of the book leads to it, the row lacks a field that the price
@@ -151,17 +151,17 @@ def possible_quotes(request: Dispatched, catalog: Catalog) -> frozenset[int]:
     return quotes | {-(-request.quote_micros * relay.price_factor // dearest)}
 
 
-def highest_cost_micros(request: Dispatched, catalog: Catalog) -> int:
+def highest_cost_micros(request: SentRow, catalog: Catalog) -> int:
     """Return the most that the request can cost at the relay that it went to, in micros: what was held, or less where another relay
     that could have got it is dearer."""
     return min(request.quote_micros, max(possible_quotes(request, catalog)))
 
 
-def _recorded_charge(request: Dispatched) -> LogRow:
+def _recorded_charge(request: SentRow) -> LogRow:
     return LogRow(request.proof or "", request.dispatched_at_ms, request.model, request.proof_points or 0, "")
 
 
-def sent_request(request: Dispatched, catalog: Catalog) -> SentRequest:
+def sent_request(request: SentRow, catalog: Catalog) -> SentRequest:
     """Return what a stored request is matched by."""
     return SentRequest(
         id=request.id,
@@ -175,7 +175,7 @@ def sent_request(request: Dispatched, catalog: Catalog) -> SentRequest:
     )
 
 
-def _possible_costs(request: Dispatched, catalog: Catalog) -> frozenset[int]:
+def _possible_costs(request: SentRow, catalog: Catalog) -> frozenset[int]:
     """Return every amount the relay may have charged: for all images asked for, or for fewer."""
     if request.state == "settled" and request.flag != "short":
         return frozenset({request.cost_micros or 0})
@@ -194,9 +194,9 @@ def _fitting_charges(
     return f"{fitting} charge(s) in the relay's log fit it, and not it alone" if fitting else None
 
 
-def _groups(requests: Iterable[Dispatched], longest_ms: int) -> list[list[Dispatched]]:
+def _groups(requests: Iterable[SentRow], longest_ms: int) -> list[list[SentRow]]:
     """Split requests where two lie so far apart in time that no charge can belong to either."""
-    groups: list[list[Dispatched]] = []
+    groups: list[list[SentRow]] = []
     for each in sorted(requests, key=lambda request: request.dispatched_at_ms):
         if groups and each.dispatched_at_ms - groups[-1][-1].dispatched_at_ms <= 2 * longest_ms:
             groups[-1].append(each)

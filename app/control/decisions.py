@@ -20,7 +20,7 @@ from app.store.ledger import corrections
 from app.store.ledger.columns import Ending, Settlement
 from app.store.ledger.corrections import Correction, Kind
 from app.store.ledger.types import Ledger
-from app.store.reconciliation import Dispatched, MatchedCharge
+from app.store.reconciliation import MatchedCharge, SentRow
 from app.store.requests import RequestRecord
 
 REASON_CHARS_MAX = 500
@@ -48,7 +48,7 @@ class Decisions:
 
     async def settle(
         self,
-        request: Dispatched,
+        request: SentRow,
         kind: Kind,
         cost_micros: int,
         flag: str,
@@ -69,7 +69,7 @@ class Decisions:
         )
         return await self.ledger.settle(request.id, settlement) is not None
 
-    async def release(self, request: Dispatched, reason: DecisionReason) -> bool:
+    async def release(self, request: SentRow, reason: DecisionReason) -> bool:
         """Release the request's holds. A charge that turns up later is posted as a correction."""
         now_ms = await self._record(request, "release", reason)
         if now_ms is None:
@@ -83,7 +83,7 @@ class Decisions:
             return mine and await corrections.post_with(connection, correction, self.zone)
 
     async def _record(
-        self, request: Dispatched, kind: Kind, reason: DecisionReason, proof: MatchedCharge | None = None
+        self, request: SentRow, kind: Kind, reason: DecisionReason, proof: MatchedCharge | None = None
     ) -> int | None:
         now_ms = await self.database.now_ms()
         note = Correction(request.id, kind, reason.text, reason.actor, now_ms)
@@ -96,7 +96,7 @@ class Decisions:
             return now_ms
 
 
-def _logged(request: Dispatched, kind: Kind, reason: DecisionReason) -> Change:
+def _logged(request: SentRow, kind: Kind, reason: DecisionReason) -> Change:
     after = {"state": "released" if kind == "release" else "settled", "reason": reason.text, "decided_by": reason.actor}
     return Change(f"request.{kind}", request.id, {"state": request.state}, after)
 
@@ -134,7 +134,7 @@ async def _settle(
     return await _show(decisions.database, request_id, done)
 
 
-async def _get_unknown(database: Database, request_id: str, reason: DecisionReason) -> Dispatched:
+async def _get_unknown(database: Database, request_id: str, reason: DecisionReason) -> SentRow:
     if not 1 <= len(reason.text.strip()) <= REASON_CHARS_MAX:
         raise InvalidValue(f"The reason must have 1 to {REASON_CHARS_MAX} characters: it is kept.", param="reason")
     async with database.read() as connection:
@@ -156,6 +156,6 @@ def _not_unknown(request: RequestRecord) -> Conflict:
     return Conflict(message, param="id")
 
 
-def _ending(request: Dispatched, now_ms: int) -> Ending:
+def _ending(request: SentRow, now_ms: int) -> Ending:
     """Make an ending that keeps the error stored for the client."""
     return Ending(at_ms=now_ms, http_status=request.http_status, error_code=request.error_code, error=request.error)

@@ -18,7 +18,7 @@ from app.store.engine import Database
 from app.store.ledger import corrections
 from app.store.ledger.corrections import Correction
 from app.store.ledger.types import Ledger
-from app.store.reconciliation import Dispatched, DriftRow, MatchedCharge
+from app.store.reconciliation import DriftRow, MatchedCharge, SentRow
 from app.upstream.billing import RelayBilling
 
 ACTOR = "reconciliation"
@@ -132,7 +132,7 @@ class Reconciliation:
         return self._new_step(request, "correct_short", lower, billed, reason) if lower < 0 else None
 
     def _new_step(
-        self, request: Dispatched, action: Action, cost_micros: int, billed_micros: int | None, reason: str
+        self, request: SentRow, action: Action, cost_micros: int, billed_micros: int | None, reason: str
     ) -> ReconciliationStep:
         return ReconciliationStep(
             self.relay.name, request.id, request.model, action, cost_micros, billed_micros, reason

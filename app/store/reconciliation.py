@@ -18,8 +18,8 @@ _IDS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Dispatched:
-    """Request that went to the relay, with the columns its charge is matched by and its ending needs."""
+class SentRow:
+    """Request that was sent to a relay, in any state by now, with the columns its charge is matched by and its ending needs."""
 
     id: str
     relay: str
@@ -77,14 +77,14 @@ async def may_run(database: Database, pause_ms: int) -> bool:
         return bool((await connection.execute(sa.update(reconciliation).where(due).values(ran_at_ms=now_ms))).rowcount)
 
 
-async def unknown(connection: AsyncConnection, relay: str, since_ms: int, until_ms: int) -> list[Dispatched]:
+async def unknown(connection: AsyncConnection, relay: str, since_ms: int, until_ms: int) -> list[SentRow]:
     """List requests of unknown outcome reserved from `since_ms` to before `until_ms`, oldest first."""
     then = requests.c.reserved_at_ms >= since_ms, requests.c.reserved_at_ms < until_ms
     open_ = is_unresolved, requests.c.state == "unknown"
     return await _dispatched(connection, _DISPATCHED.where(_went_to(relay), *open_, *then).limit(REQUESTS_MAX))
 
 
-async def short(connection: AsyncConnection, relay: str, since_ms: int) -> list[Dispatched]:
+async def short(connection: AsyncConnection, relay: str, since_ms: int) -> list[SentRow]:
     """List requests reserved since then that settled short and whose charge was not found yet; newest first."""
     open_ = requests.c.flag == "short", requests.c.state == "settled", charges.c.proof.is_(None)
     select = _DISPATCHED.where(_went_to(relay), requests.c.reserved_at_ms >= since_ms, *open_)
@@ -92,7 +92,7 @@ async def short(connection: AsyncConnection, relay: str, since_ms: int) -> list[
     return await _dispatched(connection, newest)
 
 
-async def released_by_hand(connection: AsyncConnection, relay: str, since_ms: int) -> list[Dispatched]:
+async def released_by_hand(connection: AsyncConnection, relay: str, since_ms: int) -> list[SentRow]:
     """List requests released by hand since then whose charge has not been found; oldest first."""
     decided = sa.select(corrections.c.request_id).where(
         corrections.c.kind == "release", corrections.c.created_at_ms >= since_ms
@@ -103,7 +103,7 @@ async def released_by_hand(connection: AsyncConnection, relay: str, since_ms: in
 
 async def released(
     connection: AsyncConnection, relay: str, upstream_request_ids: Sequence[str], since_ms: int
-) -> list[Dispatched]:
+) -> list[SentRow]:
     """List released requests, reserved since then, whose relay's id is among these and whose charge has not been found."""
     open_ = requests.c.state == "released", requests.c.reserved_at_ms >= since_ms, charges.c.proof.is_(None)
     found = []
@@ -115,7 +115,7 @@ async def released(
     return found
 
 
-async def find(connection: AsyncConnection, request_id: str) -> Dispatched | None:
+async def find(connection: AsyncConnection, request_id: str) -> SentRow | None:
     """Return the request; None when there is none, or it was never dispatched."""
     found = await _dispatched(connection, _DISPATCHED.where(requests.c.id == request_id))
     return found[0] if found else None
@@ -123,7 +123,7 @@ async def find(connection: AsyncConnection, request_id: str) -> Dispatched | Non
 
 async def around(
     connection: AsyncConnection, relay: str, from_ms: int, until_ms: int, reserved_before_ms: int
-) -> list[Dispatched]:
+) -> list[SentRow]:
     """List requests dispatched between two instants that may have been charged. `reserved_before_ms` is the longest time between
     reservation and dispatch."""
     select = _DISPATCHED.where(
@@ -195,7 +195,7 @@ _MAY_BE_CHARGED = (
 )
 _DISPATCHED = (
     sa.select(
-        *(requests.c[name] for name in Dispatched.__slots__ if name != "relay" and not name.startswith("proof")),
+        *(requests.c[name] for name in SentRow.__slots__ if name != "relay" and not name.startswith("proof")),
         _relay_name.label("relay"),
         charges.c.proof,
         charges.c.points.label("proof_points"),
@@ -210,6 +210,6 @@ def _went_to(relay: str) -> sa.ColumnElement[bool]:
     return _relay_name == relay
 
 
-async def _dispatched(connection: AsyncConnection, select: sa.Select[Any]) -> list[Dispatched]:
+async def _dispatched(connection: AsyncConnection, select: sa.Select[Any]) -> list[SentRow]:
     rows = (await connection.execute(select)).mappings()
-    return [Dispatched(**{**row, "stream": bool(row["stream"])}) for row in rows]
+    return [SentRow(**{**row, "stream": bool(row["stream"])}) for row in rows]

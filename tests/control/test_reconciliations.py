@@ -165,9 +165,9 @@ def test_every_part_of_a_cost_is_found_whatever_the_factor() -> None:
     """A charge for some of the images that were asked for is the price of those times the factor, rounded up once."""
     for factor, price, n in product((333_333, 999_999, 1_000_001, 1_234_567), (1, 79_999, YUAN), (1, 3, 7, 10)):
         relay = Relay("b", price_factor=factor)
-        row: dict[str, Any] = dict.fromkeys(store.Dispatched.__slots__)
+        row: dict[str, Any] = dict.fromkeys(store.SentRow.__slots__)
         row |= {"relay": "b", "state": "settled", "flag": "short", "n": n, "dispatched_at_ms": 0, "model": "m"}
-        sent = sent_request(store.Dispatched(**row | {"cost_micros": relay.price_micros(price * n)}), Catalog({}))
+        sent = sent_request(store.SentRow(**row | {"cost_micros": relay.price_micros(price * n)}), Catalog({}))
         assert {relay.price_micros(price * images) for images in range(1, n + 1)} <= sent.costs_micros
 
 
