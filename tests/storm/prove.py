@@ -59,7 +59,7 @@ MUTATIONS: dict[str, Mutation] = {
             (
                 "app/images/service.py",
                 "original = await self.replay.original(grant, identity.retry, identity.fingerprint)",
-                "original = None if identity.retry.key is None else "
+                "original = None if identity.retry.idempotency_key is None else "
                 "await self.replay.original(grant, identity.retry, identity.fingerprint)",
             ),
         ),
