@@ -3,7 +3,6 @@
 The ledger has connections of its own, `store.writer` and `store.postgresql`, which share the URL and the errors of this file.
 """
 
-import asyncio
 import os
 import sqlite3
 import time
@@ -108,27 +107,10 @@ class Database:
         return self.where.dialect == "sqlite"
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
-        """Open a connection of the pool. One that is being made when its reader is cancelled is made to its end: the pool would
-        forget it half made, with its thread or its place at the server."""
-        connecting = asyncio.create_task(self.engine.connect().start())
-        try:
-            connection = await asyncio.shield(connecting)
-        except asyncio.CancelledError:
-            await asyncio.wait([connecting])
-            if connecting.exception() is None:
-                await connecting.result().close()
-            raise
-        try:
-            yield connection
-        finally:
-            await asyncio.shield(connection.close())
-
-    @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Open a snapshot: reads in it do not see later changes."""
         with store_errors():
-            async with self._connected() as raw:
+            async with self.engine.connect() as raw:
                 connection = await raw.execution_options(**_READ[self.where.dialect])
                 yield connection
 
@@ -136,7 +118,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction, which is committed at the end of the block."""
         with store_errors():
-            async with self._connected() as raw:
+            async with self.engine.connect() as raw:
                 revocations: list[Revocation] = []
                 options = {"imagegate_actor": self.actor, "imagegate_revocations": revocations}
                 connection = await raw.execution_options(imagegate_write=True, **options)
@@ -149,7 +131,7 @@ class Database:
     async def rebuild(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction without checks of foreign keys, in which SQLite can replace tables that others refer to."""
         with store_errors():
-            async with self._connected() as raw:
+            async with self.engine.connect() as raw:
                 connection = await raw.execution_options(imagegate_write=True, imagegate_rebuild=True)
                 try:
                     async with connection.begin():

@@ -6,6 +6,8 @@ from typing import Any
 from weakref import WeakSet
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 BUSY_TIMEOUT_S = 5.0
@@ -21,11 +23,24 @@ SQLITE_PRAGMAS = (
 
 def create_sqlite_engine(path: Path) -> AsyncEngine:
     """Make the engine for the database file at `path`; the first use connects."""
-    url = sa.URL.create("sqlite+aiosqlite", database=str(path))
+    url = sa.URL.create("sqlite+imagegate", database=str(path))
     options = {"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "factory": GatewayConnection}
     engine = create_async_engine(url, connect_args=options)
     sa.event.listen(engine.sync_engine, "begin", _sqlite_begin)
     return engine
+
+
+class GatewayDialect(SQLiteDialect_aiosqlite):
+    """Dialect without SQLAlchemy's own SQL functions: to add them it waits for the thread of a new connection, and forgets it where
+    the reader is cancelled meanwhile."""
+
+    supports_statement_cache = True
+
+    def on_connect(self) -> Any:
+        """Prepare nothing: GatewayConnection has done so."""
+
+
+registry.register("sqlite.imagegate", __name__, GatewayDialect.__name__)
 
 
 class GatewayConnection(sqlite3.Connection):
@@ -35,8 +50,12 @@ class GatewayConnection(sqlite3.Connection):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
-        for pragma in SQLITE_PRAGMAS:
-            self.execute(f"PRAGMA {pragma}").close()
+        try:
+            for pragma in SQLITE_PRAGMAS:
+                self.execute(f"PRAGMA {pragma}").close()
+        except sqlite3.Error:
+            self.close()
+            raise
 
     def cursor(self, *args: Any) -> Any:
         cursor = super().cursor(*args)

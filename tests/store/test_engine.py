@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -87,13 +88,15 @@ async def test_a_reader_that_is_cancelled_leaves_no_snapshot_that_keeps_the_log(
         await database.close()
 
 
-async def test_a_connection_that_is_made_when_its_reader_is_cancelled_goes_to_the_next_one(database: Database) -> None:
-    await database.close()  # So that the next reader makes a connection.
-
+async def test_a_connection_that_is_made_when_its_reader_is_cancelled_goes_to_the_next_one(
+    sqlite_database: Database,
+) -> None:
     async def read() -> None:
-        async with database.read():
+        async with sqlite_database.read():
             pass
 
+    await read()
+    await sqlite_database.close()  # So that the next reader makes a connection.
     reader = asyncio.create_task(read())
     made: list[object] = []
 
@@ -101,11 +104,25 @@ async def test_a_connection_that_is_made_when_its_reader_is_cancelled_goes_to_th
         made.append(connection)
         reader.cancel()
 
-    sa.event.listen(
-        database.engine.sync_engine, "connect", cancel, insert=True
-    )  # Before the driver's own preparations.
+    sa.event.listen(sqlite_database.engine.sync_engine, "connect", cancel, insert=True)
     with pytest.raises(asyncio.CancelledError):
         await reader
     await read()
 
     assert len(made) == 1
+
+
+async def test_a_file_that_is_no_database_is_not_left_open(tmp_path: Path) -> None:
+    (tmp_path / "imagegate.db").write_bytes(b"no database at all" * 1000)
+    database = open_database(DatabaseUrl.of(None, tmp_path))
+    process = psutil.Process()
+    gc.disable()  # A collection would close what was forgotten.
+    try:
+        for _ in range(3):
+            with pytest.raises(DBAPIError):
+                async with database.read():
+                    pass
+        assert [file.path for file in process.open_files() if file.path.startswith(str(tmp_path))] == []
+    finally:
+        gc.enable()
+        await database.close()
