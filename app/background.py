@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.administration import erasure_from
-from app.chores import Chore, Chores, Turn, WhenFit
+from app.chores import Chore, Chores, WhenFit
 from app.control.alerting import Alerting
 from app.control.limit_raises import end_raises
 from app.control.reconciler import Reconciler
@@ -44,8 +44,8 @@ def chores_of(
     metrics: "MetricsExporter | None",
 ) -> Chores:
     """Make the background jobs of a gateway, which the caller starts. `metrics` is None where they are off."""
-    beats = Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, retry_s_max=2.0)
-    when_fit = _only_when_fit(schema_gate)
+    beats = Chore("heartbeat", heartbeat.beat, every_s=BEAT_S, first_after_s=0, retry_s_max=2.0)
+    when_fit = schema_gate.when_open
     on_database = _database_chores(
         when_fit, recovery, reconciler, alerting, relay_alerting, refusal_log, taking, library, backups
     )
@@ -56,19 +56,6 @@ def chores_of(
     probes = Chore("relays", relays.probe, every_s=1.0)
     chores = (beats, probes, *on_database, delivery_notes, *on_blobs, memory, *measuring)
     return Chores(chores, (GatewayError, ConfigurationError))
-
-
-def _only_when_fit(schema_gate: SchemaGate) -> WhenFit:
-    """Let turns run only while the schema of the database fits this version; they fail meanwhile."""
-
-    def when_fit(turn: Turn) -> Turn:
-        async def run() -> None:
-            await schema_gate.ensure()
-            await turn()
-
-        return run
-
-    return when_fit
 
 
 def _database_chores(

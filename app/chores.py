@@ -16,7 +16,7 @@ STOP_S = 10.0
 """Longest time for the last turns of all chores at shutdown."""
 Turn = Callable[[], Awaitable[object]]
 WhenFit = Callable[[Turn], Turn]
-"""Function that lets a turn run only while the schema of the database fits this version."""
+"""Function that lets a turn run only once the schema of the database was found to fit this version."""
 T = TypeVar("T")
 log = structlog.get_logger()
 

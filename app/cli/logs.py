@@ -64,4 +64,4 @@ def redacted_text(text: str) -> str:
     redacted = _SECRETS.sub("[redacted]", text)
     if redacted.isprintable():
         return redacted
-    return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in redacted)
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in redacted)

@@ -1,5 +1,6 @@
 """Check before a database is used: its schema is this program's, and it is bound to this pepper, currency and timezone."""
 
+from app.chores import Turn
 from app.control.installation import claim
 from app.control.pepper import Peppers
 from app.errors import ConfigurationError, StoreUnavailable
@@ -30,6 +31,17 @@ class SchemaGate:
             self.problem = str(exc)
             raise
         self.problem = None
+
+    def when_open(self, turn: Turn) -> Turn:
+        """Make a turn that raises StoreUnavailable until the check has passed. It does not check itself: the heartbeat does, so
+        that no request is admitted by a process that other replicas do not know yet."""
+
+        async def run() -> None:
+            if self.problem is not None:
+                raise StoreUnavailable(self.problem)
+            await turn()
+
+        return run
 
 
 def check_schema(state: SchemaState) -> None:

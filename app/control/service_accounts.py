@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.control.deletion import delete_owner
 from app.control.keys import CreatedKey, KeyFacts, add_key, expiry_in_ms
-from app.control.names import checked_name, quoted
+from app.control.names import checked_name, normalized, quoted
 from app.control.people import add_user, change_user, get_user
 from app.control.projects import get_active_project, get_project
 from app.core.ids import new_id
@@ -121,7 +121,7 @@ async def delete_service_account(database: Database, project_id: str, account_id
 
 async def get_service_account(connection: AsyncConnection, project: Project, account_id: str) -> ServiceAccount:
     """Return a service account of a project. Raises NotFound."""
-    account = await store.find(connection, project.id, account_id)
+    account = await store.find(connection, project.id, normalized(account_id))
     if account is None:
         message = f"There is no service account {quoted(account_id)} in the project {quoted(project.name)}."
         raise NotFound(message, param="service_account_id")

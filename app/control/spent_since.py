@@ -155,7 +155,8 @@ def _without_booked(
     sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRules, begin_ms: int
 ) -> list[LogRow]:
     """Take from the rows one for each request that has or may have been charged: by id, else the nearest in time that fits. For a
-    settled request one from before `begin_ms` (Unix ms), when the backup began, goes before nearer ones."""
+    settled request one from before `begin_ms` (Unix ms), when the backup began, goes before nearer ones: in steady traffic that
+    may leave a row that was booked, but never hides a charge that is not in the book."""
     free = {row.proof: row for row in rows}
     by_id = {row.request_id: row for row in free.values() if row.request_id}
     left = []

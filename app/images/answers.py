@@ -173,7 +173,7 @@ class KeptAnswers:
 
     async def remove_copy(self, request_id: str) -> None:
         """Remove the file of an answer that its row holds, too. Never raises: `tidy` removes it later."""
-        with suppress(GatewayError):
+        with suppress(GatewayError, OSError):
             row = await self.rows.find(request_id)
             if row is not None and row.body is not None:
                 await self.blobs.remove([request_id])
