@@ -3,6 +3,7 @@
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import dev
@@ -24,14 +25,12 @@ NO_FIRST_WORDS = frozenset(WORDS.split())
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-def trees(*folders: str) -> dict[str, ast.Module]:
-    """Syntax tree of each Python file below these folders, by path from the top of the checkout."""
-    files = sorted(file for folder in folders for file in (dev.ROOT / folder).rglob("*.py"))
+@cache
+def trees(folder: str) -> dict[str, ast.Module]:
+    """Syntax tree of each Python file below a folder, by path from the top of the checkout. Made by the first test that looks:
+    every process collects this file."""
+    files = sorted((dev.ROOT / folder).rglob("*.py"))
     return {file.relative_to(dev.ROOT).as_posix(): ast.parse(file.read_text(encoding="utf-8")) for file in files}
-
-
-APP = trees("app")
-ALL = APP | trees("tests")
 
 
 def definitions(tree: ast.Module | ast.ClassDef) -> Iterator[Definition]:
@@ -51,7 +50,7 @@ def package(path: str) -> str:
 def imported_by_other_packages() -> set[tuple[str, str]]:
     """Collect (package, name) of whatever a file imports from another package of `app`."""
     found = set()
-    for path, tree in APP.items():
+    for path, tree in trees("app").items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("app.") and node.level == 0:
                 source = str(node.module).split(".")[1]
@@ -64,7 +63,8 @@ def assert_none(found: list[str]) -> None:
 
 
 def test_no_file_is_longer_than_300_lines() -> None:
-    lines = {path: len((dev.ROOT / path).read_text(encoding="utf-8").splitlines()) for path in ALL}
+    paths = [*trees("app"), *trees("tests")]
+    lines = {path: len((dev.ROOT / path).read_text(encoding="utf-8").splitlines()) for path in paths}
 
     assert_none([f"{path}: {count} lines" for path, count in lines.items() if count > FILE_LINES_MAX])
 
@@ -73,7 +73,7 @@ def test_no_function_is_longer_than_50_lines() -> None:
     assert_none(
         [
             f"{path}:{node.lineno} {node.name}: {lines} lines"
-            for path, tree in ALL.items()
+            for path, tree in (trees("app") | trees("tests")).items()
             for node in ast.walk(tree)
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             and (lines := int(node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
@@ -83,7 +83,7 @@ def test_no_function_is_longer_than_50_lines() -> None:
 
 def test_no_two_classes_of_the_application_have_the_same_name() -> None:
     where = defaultdict(list)
-    for path, tree in APP.items():
+    for path, tree in trees("app").items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 where[node.name].append(f"{path}:{node.lineno}")
@@ -93,7 +93,7 @@ def test_no_two_classes_of_the_application_have_the_same_name() -> None:
 
 def test_a_docstring_begins_with_a_noun_or_a_verb() -> None:
     found = []
-    for path, tree in APP.items():
+    for path, tree in trees("app").items():
         for node in (tree, *definitions(tree)):
             words = (ast.get_docstring(node) or "").split()
             if words and words[0].strip("`'\",.:;()").lower() in NO_FIRST_WORDS:
@@ -110,7 +110,7 @@ def test_whatever_another_package_imports_has_a_docstring() -> None:
     assert_none(
         [
             f"{path}:{node.lineno} {node.name}"
-            for path, tree in APP.items()
+            for path, tree in trees("app").items()
             for node in tree.body
             if isinstance(node, Definition) and (package(path), node.name) in imported and not ast.get_docstring(node)
         ]

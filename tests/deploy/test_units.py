@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -51,9 +50,12 @@ def test_systemd_waits_for_what_is_paid_for() -> None:
 
 
 @pytest.mark.parametrize("document", documents(), ids=lambda document: document["kind"])
-@pytest.mark.parametrize("version", [OLDEST_KUBERNETES, kubernetes_validate.latest_version()])
+@pytest.mark.parametrize("version", [OLDEST_KUBERNETES, "newest"])
 def test_kubernetes_takes_each_object(document: dict[str, Any], version: str) -> None:
-    kubernetes_validate.validate(document, version, strict=True)
+    import kubernetes_validate  # Takes seconds, in whoever collects this file.
+
+    known = kubernetes_validate.latest_version() if version == "newest" else version
+    kubernetes_validate.validate(document, known, strict=True)
 
 
 def test_kubernetes_waits_for_what_is_paid_for() -> None:
