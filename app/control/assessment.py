@@ -171,7 +171,7 @@ def sent_request(request: SentRow, catalog: Catalog) -> SentRequest:
         upstream_ms=request.upstream_ms,
         costs_micros=_possible_costs(request, catalog),
         upstream_request_id=request.upstream_request_id,
-        proof=request.proof,
+        matched_row_id=request.proof,
     )
 
 
@@ -189,8 +189,8 @@ def _fitting_charges(
     request: SentRequest, matches: MatchResult, rows: Iterable[LogRow], rules: MatchingRules
 ) -> str | None:
     """Say how many charges fit the request; None where none does."""
-    free = {row.proof for row in matches.unmatched_rows}
-    fitting = sum(row.proof in free and rules.fits(request, row) for row in rows)
+    free = {row.row_id for row in matches.unmatched_rows}
+    fitting = sum(row.row_id in free and rules.fits(request, row) for row in rows)
     return f"{fitting} charge(s) in the relay's log fit it, and not it alone" if fitting else None
 
 

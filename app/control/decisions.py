@@ -53,10 +53,10 @@ class Decisions:
         cost_micros: int,
         flag: str,
         reason: DecisionReason,
-        proof: MatchedCharge | None = None,
+        charge: MatchedCharge | None = None,
     ) -> bool:
-        """Book the request at `cost_micros`, with no image. False also when `proof` is the charge of another request."""
-        now_ms = await self._record(request, kind, reason, proof)
+        """Book the request at `cost_micros`, with no image. False also when `charge` is one of another request."""
+        now_ms = await self._record(request, kind, reason, charge)
         if now_ms is None:
             return False
         settlement = Settlement(
@@ -76,19 +76,19 @@ class Decisions:
             return False
         return await self.ledger.release(request.id, _ending(request, now_ms), ("unknown",))
 
-    async def correct(self, correction: Correction, proof: MatchedCharge) -> bool:
-        """Post a correction once. False when `proof` is the charge of another request, or the cause has a correction already."""
+    async def correct(self, correction: Correction, charge: MatchedCharge) -> bool:
+        """Post a correction once. False when `charge` is one of another request, or the cause has a correction already."""
         async with self.database.transaction() as connection:
-            mine = await reconciliation.claim(connection, proof, correction.at_ms)
+            mine = await reconciliation.claim(connection, charge, correction.at_ms)
             return mine and await corrections.post_with(connection, correction, self.zone)
 
     async def _record(
-        self, request: SentRow, kind: Kind, reason: DecisionReason, proof: MatchedCharge | None = None
+        self, request: SentRow, kind: Kind, reason: DecisionReason, charge: MatchedCharge | None = None
     ) -> int | None:
         now_ms = await self.database.now_ms()
         note = Correction(request.id, kind, reason.text, reason.actor, now_ms)
         async with self.database.transaction() as connection:
-            if proof is not None and not await reconciliation.claim(connection, proof, now_ms):
+            if charge is not None and not await reconciliation.claim(connection, charge, now_ms):
                 return None
             if not await corrections.post_with(connection, note, self.zone, ("unknown",)):
                 return None

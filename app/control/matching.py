@@ -22,8 +22,8 @@ LATE_MS: Final = 600_000
 class SentRequest:
     """Request that went to the relay. `costs_micros` are the possible amounts of its charge, by our price book.
 
-    A settled request counts as charged. `upstream_ms` is None where its end was not seen; `proof` names the row that was matched
-    earlier.
+    A settled request counts as charged. `upstream_ms` is None where its end was not seen; `matched_row_id` names the row that was
+    matched earlier.
     """
 
     id: str
@@ -33,7 +33,7 @@ class SentRequest:
     upstream_ms: int | None
     costs_micros: frozenset[int]
     upstream_request_id: str | None = None
-    proof: str | None = None
+    matched_row_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +84,25 @@ class MatchResult:
 
 def match(sent: Sequence[SentRequest], rows: Iterable[LogRow], rules: MatchingRules) -> MatchResult:
     """Match requests with rows of the log. A row that was matched earlier is left out."""
-    known = {each.proof for each in sent if each.proof}
-    charges = [row for row in rows if row.points > 0 and row.proof not in known]
-    open_ = [each for each in sent if each.proof is None]
-    found = _by_id(open_, charges)
-    taken = {row.proof for row in found.values()}
+    known = {each.matched_row_id for each in sent if each.matched_row_id}
+    charges = [row for row in rows if row.points > 0 and row.row_id not in known]
+    unmatched = [each for each in sent if each.matched_row_id is None]
+    found = _by_id(unmatched, charges)
+    taken = {row.row_id for row in found.values()}
     fits = _Candidates.between(
-        [each for each in open_ if each.id not in found],
-        [row for row in charges if row.proof not in taken],
+        [each for each in unmatched if each.id not in found],
+        [row for row in charges if row.row_id not in taken],
         rules,
     )
     settled_rows = fits.match_settled(found)
     taken |= settled_rows
     fits.match_single(found)
-    taken |= {row.proof for row in found.values()}
-    free = tuple(row for row in charges if row.proof not in taken)
+    taken |= {row.row_id for row in found.values()}
+    free = tuple(row for row in charges if row.row_id not in taken)
     accounted = found.keys() | fits.accounted
-    settled_without_row = frozenset(each.id for each in open_ if each.state == "settled" and each.id not in accounted)
+    settled_without_row = frozenset(
+        each.id for each in unmatched if each.state == "settled" and each.id not in accounted
+    )
     return MatchResult(found, free, settled_without_row)
 
 
@@ -160,50 +162,50 @@ class _Candidates:
         by_model = defaultdict(list)
         for row in rows:
             by_model[row.model].append(row)
-        fits = cls({each.id: each for each in sent}, {row.proof: row for row in rows}, {}, defaultdict(set), set())
+        fits = cls({each.id: each for each in sent}, {row.row_id: row for row in rows}, {}, defaultdict(set), set())
         for each in sent:
-            fits.rows_of[each.id] = {row.proof for row in by_model[each.model] if rules.fits(each, row)}
-            for proof in fits.rows_of[each.id]:
-                fits.requests_of[proof].add(each.id)
+            fits.rows_of[each.id] = {row.row_id for row in by_model[each.model] if rules.fits(each, row)}
+            for row_id in fits.rows_of[each.id]:
+                fits.requests_of[row_id].add(each.id)
         return fits
 
     def match_settled(self, found: dict[str, LogRow]) -> set[str]:
-        """Remove rows of settled requests, which were charged; returns their proofs.
+        """Remove rows of settled requests, which were charged; returns their ids.
 
         Where a group has as many fitting rows as members, the rows belong to the group, in any order.
         """
         taken: set[str] = set()
-        for group, proofs in self._settled_groups():
-            if len(group) != len(proofs):
+        for group, row_ids in self._settled_groups():
+            if len(group) != len(row_ids):
                 continue
-            if len(group) == 1 and self.requests_of[next(iter(proofs))] == group:
-                found[next(iter(group))] = self.rows[next(iter(proofs))]
+            if len(group) == 1 and self.requests_of[next(iter(row_ids))] == group:
+                found[next(iter(group))] = self.rows[next(iter(row_ids))]
             self.accounted |= group
-            taken |= proofs
-        for proof in taken:
-            for id in self.requests_of.pop(proof, set()):
-                self.rows_of[id].discard(proof)
+            taken |= row_ids
+        for row_id in taken:
+            for id in self.requests_of.pop(row_id, set()):
+                self.rows_of[id].discard(row_id)
         for id in self.accounted:
             self.rows_of.pop(id, None)
         return taken
 
     def match_single(self, found: dict[str, LogRow]) -> None:
         """Match each request and row that fit each other and nothing else."""
-        for id, proofs in self.rows_of.items():
-            if len(proofs) == 1 and self.requests_of[next(iter(proofs))] == {id}:
-                found[id] = self.rows[next(iter(proofs))]
+        for id, row_ids in self.rows_of.items():
+            if len(row_ids) == 1 and self.requests_of[next(iter(row_ids))] == {id}:
+                found[id] = self.rows[next(iter(row_ids))]
 
     def _settled_groups(self) -> list[tuple[set[str], set[str]]]:
         """Group settled requests that share fitting rows, each group with its rows."""
         left = {id for id, each in self.requests.items() if each.state == "settled" and self.rows_of[id]}
         groups = []
         while left:
-            group, proofs, todo = set(), set(), [left.pop()]
+            group, row_ids, todo = set(), set(), [left.pop()]
             while todo:
                 group.add(id := todo.pop())
-                proofs |= self.rows_of[id]
-                near = {other for proof in self.rows_of[id] for other in self.requests_of[proof]} & left
+                row_ids |= self.rows_of[id]
+                near = {other for row_id in self.rows_of[id] for other in self.requests_of[row_id]} & left
                 left -= near
                 todo += near
-            groups.append((group, proofs))
+            groups.append((group, row_ids))
         return groups

@@ -141,18 +141,18 @@ class Reconciliation:
     async def _book(self, found: ChargedRequest, step: ReconciliationStep | None) -> bool:
         """Book a step. False when another request has the charge, or this one has ended meanwhile."""
         request, row = found.request, found.row
-        proof = MatchedCharge(self.relay.name, row.proof, request.id, row.points, row.at_ms)
+        charge = MatchedCharge(self.relay.name, row.row_id, request.id, row.points, row.at_ms)
         now_ms = await self.database.now_ms()
         if step is None:
             async with self.database.transaction() as connection:
-                return await store.claim(connection, proof, now_ms)
+                return await store.claim(connection, charge, now_ms)
         if step.action == "settle":
             reason = DecisionReason(ACTOR, step.reason)
-            return await self._decisions.settle(request, "settle", step.cost_micros, "reconciled", reason, proof)
+            return await self._decisions.settle(request, "settle", step.cost_micros, "reconciled", reason, charge)
         if step.action == "correct_late":
             late = corrections.late(request.id, step.cost_micros, 0, now_ms, step.reason, ACTOR)
-            return await self._decisions.correct(late, proof)
-        return await self._decisions.correct(_lower(step, now_ms), proof)
+            return await self._decisions.correct(late, charge)
+        return await self._decisions.correct(_lower(step, now_ms), charge)
 
     @property
     def _decisions(self) -> Decisions:

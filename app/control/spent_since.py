@@ -120,18 +120,18 @@ class LostCharges:
             near = await reconciliation.around(connection, self.relay, from_ms, until_ms, longest_ms)
         sent = [sent_request(each, catalog) for each in near]
         sent = [each for each in sent if each.state != "settled" or _end_ms(each) >= self.since_ms - 3 * SLACK_MS]
-        known = {each.proof for each in sent}
+        known = {each.matched_row_id for each in sent}
         rows = [
             row
             for row in log.rows
-            if row.points > 0 and row.proof not in known and row.at_ms >= self.since_ms - 2 * SLACK_MS
+            if row.points > 0 and row.row_id not in known and row.at_ms >= self.since_ms - 2 * SLACK_MS
         ]
         begin_ms = self.since_ms - SECOND_MS
         return [self._lost(row) for row in _without_booked(sent, rows, self.rules, begin_ms) if row.at_ms >= begin_ms]
 
     def _lost(self, row: LogRow) -> LostCharge:
         cost_micros = self.rules.micros(row)
-        return LostCharge(self.relay, row.model, cost_micros, row.at_ms, row.proof, row.points, row.request_id or None)
+        return LostCharge(self.relay, row.model, cost_micros, row.at_ms, row.row_id, row.points, row.request_id or None)
 
 
 async def book_charges(database: Database, zone: ZoneInfo, charges: Sequence[LostCharge]) -> None:
@@ -157,14 +157,14 @@ def _without_booked(
     """Take from the rows one for each request that has or may have been charged: by id, else the nearest in time that fits. For a
     settled request one from before `begin_ms` (Unix ms), when the backup began, goes before nearer ones: in steady traffic that
     may leave a row that was booked, but never hides a charge that is not in the book."""
-    free = {row.proof: row for row in rows}
+    free = {row.row_id: row for row in rows}
     by_id = {row.request_id: row for row in free.values() if row.request_id}
     left = []
     for each in sent:
         own = by_id.get(each.upstream_request_id or "")
         if own is not None:
-            free.pop(own.proof, None)
-        elif each.proof is None:
+            free.pop(own.row_id, None)
+        elif each.matched_row_id is None:
             left.append(each)
     # Those that ended last come first: what was charged after the backup begins where they end.
     for each in sorted(left, key=lambda each: (each.state != "settled", -_end_ms(each))):
@@ -172,7 +172,7 @@ def _without_booked(
         if fitting:
             is_booked = each.state == "settled"
             own = min(fitting, key=lambda row: (is_booked and row.at_ms >= begin_ms, abs(row.at_ms - _end_ms(each))))
-            free.pop(own.proof)
+            free.pop(own.row_id)
     return list(free.values())
 
 

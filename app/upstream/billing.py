@@ -44,11 +44,11 @@ class LogRow:
     """Charge of the relay, or a refund with negative points. `at_ms` is by the relay's clock, to the second; `request_id` is
     empty where the relay does not log it (profile C).
 
-    `proof` identifies the row permanently. The ids of the log do not: one relay shows them modulo 1024, the other counts from
+    `row_id` identifies the row permanently. The ids of the log do not: one relay shows them modulo 1024, the other counts from
     the newest row. Rows with the same content are numbered, in any order.
     """
 
-    proof: str
+    row_id: str
     at_ms: int
     model: str
     points: int
@@ -252,9 +252,9 @@ def _signed_points(row: Mapping[str, Any]) -> int | None:
     return points if row["type"] == _CONSUMED else -points
 
 
-def _row(row: Mapping[str, Any], proof: str) -> LogRow:
+def _row(row: Mapping[str, Any], row_id: str) -> LogRow:
     return LogRow(
-        proof, int(row["created_at"]) * 1000, _text(row, "model_name"), _signed_points(row) or 0, _request_id(row)
+        row_id, int(row["created_at"]) * 1000, _text(row, "model_name"), _signed_points(row) or 0, _request_id(row)
     )
 
 

@@ -22,8 +22,8 @@ def sent(id: str, state: State = "unknown", at: int = 0, *, cost: int = 100_000,
     return replace(base, **given)  # type: ignore[arg-type]
 
 
-def row(proof: str, at: int = 10, *, cost: int = 100_000, model: str = "m", request_id: str = "") -> LogRow:
-    return LogRow(proof, T + at * SECOND, model, cost // 2, request_id)
+def row(row_id: str, at: int = 10, *, cost: int = 100_000, model: str = "m", request_id: str = "") -> LogRow:
+    return LogRow(row_id, T + at * SECOND, model, cost // 2, request_id)
 
 
 def log(*rows: LogRow, oldest: int = -86_400, cut: bool = False) -> ChargeLog:
@@ -31,7 +31,7 @@ def log(*rows: LogRow, oldest: int = -86_400, cut: bool = False) -> ChargeLog:
 
 
 def found(requests: list[SentRequest], rows: list[LogRow]) -> dict[str, str]:
-    return {id: row.proof for id, row in match(requests, rows, RULES).found.items()}
+    return {id: row.row_id for id, row in match(requests, rows, RULES).found.items()}
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def found(requests: list[SentRequest], rows: list[LogRow]) -> dict[str, str]:
         ),
         ([sent("s", "settled")], [row("a")], {"s": "a"}),
         ([sent("s", "settled")], [row("a", at=71)], {}),  # an end that was seen is logged soon after
-        ([sent("u", proof="a")], [row("a")], {}),
-        ([sent("u", proof="a"), sent("v", at=5)], [row("a"), row("b")], {"v": "b"}),
+        ([sent("u", matched_row_id="a")], [row("a")], {}),
+        ([sent("u", matched_row_id="a"), sent("v", at=5)], [row("a"), row("b")], {"v": "b"}),
     ],
 )
 def test_without_ids_a_match_counts_only_where_nothing_else_fits(
@@ -119,7 +119,7 @@ def test_a_refund_proves_no_request() -> None:
         ([sent("s", "settled")], log(), "lacks a settled request"),
         ([sent("s", "settled", at=3 * 3600)], log(), None),
         ([sent("s", "settled", model="other")], log(), None),
-        ([sent("s", "settled", proof="a")], log(row("a")), None),
+        ([sent("s", "settled", matched_row_id="a")], log(row("a")), None),
         ([sent("s", "settled"), sent("t", "settled")], log(row("a"), row("b")), None),
         ([sent("s", "settled"), sent("t", "settled")], log(row("a")), "could be its own"),
     ],

@@ -202,7 +202,7 @@ async def test_a_charge_proves_one_request_only(scene: Scene) -> None:
     scene.charge()
     accounts = (await scene.run(dry_run=True)).accounts
     assert accounts.log is not None
-    proof = accounts.log.rows[-1].proof
+    proof = accounts.log.rows[-1].row_id
     taken = {"proof": proof, "request_id": "req_of_another", "points": 1, "charged_at_ms": 1, "matched_at_ms": 1}
     async with scene.desk.database.transaction() as connection:
         await connection.execute(sa.insert(charges).values(taken))

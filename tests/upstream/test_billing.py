@@ -112,8 +112,8 @@ def test_ids_of_the_log_name_nothing_and_rows_keep_their_names() -> None:
     first = read_log(told(log_row(id=1), log_row(id=2), log_row(id=3, quota=7)))
     again = read_log(told(log_row(id=2), log_row(id=1, created_at=AT_S + 9), log_row(id=3), log_row(id=4, quota=7)))
 
-    assert len({row.proof for row in first.rows}) == 3
-    assert {row.proof for row in first.rows} < {row.proof for row in again.rows}
+    assert len({row.row_id for row in first.rows}) == 3
+    assert {row.row_id for row in first.rows} < {row.row_id for row in again.rows}
 
 
 def test_rows_of_other_kinds_are_no_charges_and_refunds_count_down() -> None:
