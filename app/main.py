@@ -13,12 +13,12 @@ from app.api import collection, images, models, ops, picture_library, pictures, 
 from app.api.body import BodyCaps, read_upload_form
 from app.api.deps import Parts, WithParts
 from app.api.documentation import install_documentation
-from app.api.door import Door
 from app.api.errors import install_error_handlers
 from app.api.guard import Guard
 from app.api.middleware import SandboxMark, wrap
+from app.api.open_bodies import OpenBodies
 from app.api.organization import PREFIX, ROUTERS
-from app.api.paths import V1, ClientPaths, ConsoleDoor, PublicPath
+from app.api.paths import V1, ClientPaths, ConsoleDispatch, PublicPath
 from app.control.single_sign_on import SingleSignOn
 from app.core.actors import Actor
 from app.core.browsers import public_path
@@ -51,7 +51,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
         pictures_per_minute=settings.guard_pictures_per_minute,
         bad_keys_per_minute=settings.guard_bad_keys_per_minute,
     )
-    door = Door(
+    open_bodies = OpenBodies(
         bodies_max=settings.open_bodies_max,
         bytes_max=settings.open_bodies_bytes_max,
         upload_bytes_max=settings.upload_bytes_max,
@@ -62,10 +62,12 @@ def create_app(gateway: Gateway) -> ASGIApp:
         gateway.peppers.every(), gateway.kept_answers, originals, gateway.clock, gateway.zone, *lives_ms
     )
     forms = AnswerForms(gateway.kept_answers, gateway.taking, links)
-    parts = Parts(gateway, guard, door, _body_caps(settings, gateway.data_dir), links, forms, settings.public_url)
+    parts = Parts(
+        gateway, guard, open_bodies, _body_caps(settings, gateway.data_dir), links, forms, settings.public_url
+    )
     paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in PUBLIC for route in router.routes)
     console = partial(_console, gateway, parts)
-    app: ASGIApp = ClientPaths(ConsoleDoor(WithParts(_api(), parts), console), paths)
+    app: ASGIApp = ClientPaths(ConsoleDispatch(WithParts(_api(), parts), console), paths)
     app = PublicPath(app, public_path(settings.public_url))
     app = SandboxMark(app) if gateway.sandbox else app
     return wrap(app, is_draining=lambda: gateway.image_service.draining, cors_origins=settings.allowed_origins)
@@ -77,11 +79,11 @@ def _console(gateway: Gateway, parts: Parts) -> ASGIApp:
     from app.console.parts import ConsoleParts
     from app.control.relay_watch import RelayWatches
 
-    guard, door, links, settings = parts.guard, parts.door, parts.links, gateway.settings
-    assert guard is not None and door is not None and links is not None
+    guard, open_bodies, links, settings = parts.guard, parts.open_bodies, parts.links, gateway.settings
+    assert guard is not None and open_bodies is not None and links is not None
 
     async def read_form(request: Request, owner: str) -> UploadedForm:
-        with door.reading(request, owner) as counted:
+        with open_bodies.reading(request, owner) as counted:
             return await read_upload_form(counted, parts.body_caps)
 
     rules = (settings.public_url, settings.member_keys)

@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.administration import Administration
 from app.api.body import BodyCaps
-from app.api.door import Door
 from app.api.guard import Guard
+from app.api.open_bodies import OpenBodies
 from app.control import sessions
 from app.core import keys
 from app.core.actors import Actor
@@ -37,7 +37,7 @@ class Parts:
 
     gateway: Administration
     guard: Guard | None
-    door: Door | None
+    open_bodies: OpenBodies | None
     body_caps: BodyCaps
     links: PictureLinks | None = None
     forms: AnswerForms | None = None
@@ -84,9 +84,9 @@ def forms(request: Request) -> AnswerForms:
     return found
 
 
-def door(request: Request) -> Door:
+def open_bodies(request: Request) -> OpenBodies:
     """Return the bounds on open bodies. Applications of the command line have none and do not ask."""
-    found = parts(request).door
+    found = parts(request).open_bodies
     assert found is not None
     return found
 

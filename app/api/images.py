@@ -11,8 +11,8 @@ from app.api.answers import response_to
 from app.api.body import BodyCaps, read_edit, read_generation, read_variation
 from app.api.collection import accepted
 from app.api.connection import ClientConnection
-from app.api.deps import Caller, body_caps, door, wired
-from app.api.door import USED_UP_S
+from app.api.deps import Caller, body_caps, open_bodies, wired
+from app.api.open_bodies import USED_UP_S
 from app.core.grants import Grant
 from app.core.request import ImageRequest, Operation
 from app.core.retry import RepeatHeaders
@@ -45,7 +45,7 @@ async def _buy(request: Request, caller: Grant, operation: Operation, read_body:
     gateway = wired(request)
     try:
         retry = _retry(request)
-        with door(request).reading(request, caller.key_id) as counted:
+        with open_bodies(request).reading(request, caller.key_id) as counted:
             image_request = await read_body(counted, body_caps(request))
     except GatewayError as exc:
         gateway.image_service.note_refusal(request.state.request_id, caller, exc, operation)
@@ -57,7 +57,7 @@ async def _buy(request: Request, caller: Grant, operation: Operation, read_body:
         )
     except (InsufficientQuota, RateLimited) as exc:
         if exc.type != "in_flight":
-            door(request).note_used_up(caller.key_id, exc.retry_after_s or USED_UP_S)
+            open_bodies(request).note_used_up(caller.key_id, exc.retry_after_s or USED_UP_S)
         raise
     deferred = deferred and not pending.served_duplicate  # Its answer is there already.
     return await (accepted(gateway, pending) if deferred else response_to(pending, connection, gateway, request))

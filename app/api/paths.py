@@ -69,7 +69,7 @@ class PublicPath:
         await self.app(scope, receive, send)
 
 
-class ConsoleDoor:
+class ConsoleDispatch:
     """Send paths under /console to the console, which `make` makes at the first of them."""
 
     def __init__(self, app: ASGIApp, make: Callable[[], ASGIApp]):

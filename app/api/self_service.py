@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import openapi
 from app.api.body import read_quote
-from app.api.deps import Caller, Wired, body_caps, counted_own_call, door
+from app.api.deps import Caller, Wired, body_caps, counted_own_call, open_bodies
 from app.api.organization.reading import QueryString
 from app.api.organization.usage_answers import costs_answer, images_answer
 from app.api.organization.usage_queries import CostsQuery, ImagesQuery
@@ -64,7 +64,7 @@ async def quote_image(request: Request, caller: Caller, gateway: Wired) -> Quote
     Nothing is bought, reserved or sent, and no rate is spent. `allowed` is about limits only; any other fault is the same
     error as for the request itself.
     """
-    with door(request).reading(request, caller.key_id) as counted:
+    with open_bodies(request).reading(request, caller.key_id) as counted:
         image_request = await read_quote(counted, body_caps(request))
     try:
         catalog = await gateway.control_data.catalog()

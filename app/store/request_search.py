@@ -20,8 +20,8 @@ WINDOW_ROWS = 20_000
 PICTURES_MAX = 500
 """Most pictures by whose prompts a search for words finds requests, the newest first."""
 Outcome = Literal["booked", "refused", "unknown", "open", "given_up"]
-"""Outcome of a request: charged, also where that turned out later; answered with an error before anything was charged, at the door
-or by the relay; charged or not, nobody knows; under way; ended before anybody was answered."""
+"""Outcome of a request: charged, also where that turned out later; answered with an error before anything was charged, by the
+gateway or the relay; charged or not, nobody knows; under way; ended before anybody was answered."""
 
 
 class Position(NamedTuple):

@@ -19,7 +19,7 @@ USED_UP_S = 60.0
 USED_UP_BODIES = 2
 
 
-class Door:
+class OpenBodies:
     """Bounds: at most `bodies_max` open bodies with `bytes_max` bytes. One key may have a tenth of the bodies and a quarter of the
     bytes, and always one body of `upload_bytes_max`; once its limits are used up, two bodies with that many bytes."""
 
