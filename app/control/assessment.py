@@ -22,7 +22,7 @@ OUT_OF_REACH = "the relay's log does not reach back to it"
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRequest:
+class StillUnknown:
     """Request that stays unknown, and the reason."""
 
     relay: str
@@ -33,7 +33,7 @@ class OpenRequest:
     why: str
 
     @classmethod
-    def of(cls, request: SentRow, why: str) -> "OpenRequest":
+    def of(cls, request: SentRow, why: str) -> "StillUnknown":
         """Make it from the stored request."""
         return cls(request.relay, request.id, request.model, request.reserved_at_ms, request.quote_micros, why)
 
@@ -52,7 +52,7 @@ class Assessment:
 
     charged: list[ChargedRequest]
     uncharged: list[SentRow]
-    open: list[OpenRequest]
+    open: list[StillUnknown]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,13 @@ class Assessor:
         assessment = Assessment(found_earlier, [], [])
         older, unknown = ([each for each in some if each.proof is None] for some in (older, unknown))
         if log is None or not log.rows:
-            assessment.open.extend(OpenRequest.of(each, NO_LOG) for each in (*older, *unknown))
+            assessment.open.extend(StillUnknown.of(each, NO_LOG) for each in (*older, *unknown))
             return assessment
         assessment.charged.extend(await self._charged_after_release(log))
-        assessment.open.extend(OpenRequest.of(each, OUT_OF_REACH) for each in older)
+        assessment.open.extend(StillUnknown.of(each, OUT_OF_REACH) for each in older)
         old_enough = [each for each in (*unknown, *others) if self.rules.is_old_enough(each.dispatched_at_ms, now_ms)]
         old_ids = {each.id for each in old_enough}
-        assessment.open.extend(OpenRequest.of(each, TOO_YOUNG) for each in unknown if each.id not in old_ids)
+        assessment.open.extend(StillUnknown.of(each, TOO_YOUNG) for each in unknown if each.id not in old_ids)
         for group in _groups(old_enough, self._longest_ms):
             await self._assess_group(group, log, catalog, assessment)
         return assessment
@@ -120,7 +120,7 @@ class Assessor:
                     assessment.uncharged.append(each)
                 else:
                     assessment.open.append(
-                        OpenRequest.of(each, _fitting_charges(request, matches, rows, self.rules) or why)
+                        StillUnknown.of(each, _fitting_charges(request, matches, rows, self.rules) or why)
                     )
 
     async def _charged_after_release(self, log: ChargeLog) -> list[ChargedRequest]:

@@ -6,7 +6,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from app.control import drift
-from app.control.assessment import Assessment, Assessor, ChargedRequest, OpenRequest, possible_quotes
+from app.control.assessment import Assessment, Assessor, ChargedRequest, StillUnknown, possible_quotes
 from app.control.decisions import DecisionReason, Decisions
 from app.control.drift import DriftDay
 from app.control.matching import MatchingRules
@@ -48,7 +48,7 @@ class ReconciliationReport:
     dry_run: bool
     accounts: RelayBilling
     steps: tuple[ReconciliationStep, ...]
-    open: tuple[OpenRequest, ...]
+    open: tuple[StillUnknown, ...]
     days: tuple[DriftDay, ...]
     drift: tuple[DriftRow, ...]
     alarms: tuple[DriftDay, ...]
@@ -102,7 +102,7 @@ class Reconciliation:
         async with self.database.read() as connection:
             return drift.by_day(await store.drift_rows(connection, self.relay.name), self.zone, self.rules, now_ms)
 
-    async def _act(self, assessment: Assessment, dry_run: bool) -> tuple[list[ReconciliationStep], list[OpenRequest]]:
+    async def _act(self, assessment: Assessment, dry_run: bool) -> tuple[list[ReconciliationStep], list[StillUnknown]]:
         steps, left = [], list(assessment.open)
         async with self.database.read() as connection:
             catalog = await prices.catalog(connection)
@@ -113,7 +113,7 @@ class Reconciliation:
                 steps.append(step)
             elif not done and found.request.state == "unknown":
                 why = "its charge proves another request, or somebody decided meanwhile"
-                left.append(OpenRequest.of(found.request, why))
+                left.append(StillUnknown.of(found.request, why))
         for request in assessment.uncharged:
             step = self._new_step(request, "release", 0, None, "the relay's log has no charge it could be")
             if dry_run or await self._decisions.release(request, DecisionReason(ACTOR, step.reason)):

@@ -18,7 +18,7 @@ from app.store import reconciliation as store
 from app.store import relays as relay_rows
 from app.store.engine import Database
 from app.store.ledger.types import Ledger
-from app.store.open_requests import sum_open_requests
+from app.store.unresolved import sum_unresolved
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ class Reconciliations:
         """List the relays whose bills are compared: those in use, those that have open requests, and those that were in use during
         the last REACH_MS; one without a key is left out. Raises StoreUnavailable."""
         now_ms = await self.database.now_ms()
-        open_at = {each.relay for each in await sum_open_requests(self.database)}
+        open_at = {each.relay for each in await sum_unresolved(self.database)}
         async with self.database.read() as connection:
             every = (await relay_rows.list_relays(connection)).values()
         return [

@@ -101,7 +101,7 @@ async def replace_key(database: Database, pepper: bytes, name: str, key: str) ->
 
 
 async def remove_relay(database: Database, name: str) -> Relay:
-    """Remove a relay for good. It keeps its key until no request that went to it is open. Raises NotFound; Conflict: the one of
+    """Remove a relay for good. It keeps its key until none of its requests holds money. Raises NotFound; Conflict: the one of
     the settings."""
     if name == DEFAULT_RELAY:
         raise Conflict(

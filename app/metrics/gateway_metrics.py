@@ -26,9 +26,9 @@ from app.errors import ConfigurationError, GatewayError
 from app.images.service import ImageService
 from app.pictures.thumbnails import Thumbnails
 from app.store.ledger.columns import UNRESOLVED
-from app.store.open_requests import sum_open_requests
 from app.store.pictures import PictureRows
 from app.store.schema import schema_state
+from app.store.unresolved import sum_unresolved
 from app.upstream.billing import read_account
 from app.upstream.probe import models
 
@@ -115,7 +115,7 @@ class GatewayMetrics:
         """Read the open requests and the drift. Raises StoreUnavailable."""
         database = self._reconciliations.database
         now_ms = await database.now_ms()
-        sums = {(found.relay, found.state): found for found in await sum_open_requests(database)}
+        sums = {(found.relay, found.state): found for found in await sum_unresolved(database)}
         self._relays |= {relay for relay, _ in sums}
         for relay in self._relays:
             for state in UNRESOLVED:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from app.store.console_keys import console_key_ids
 from app.store.engine import Database
-from app.store.ledger.columns import OPEN, State
+from app.store.ledger.columns import IN_PROGRESS, State
 from app.store.tables import requests
 
 
@@ -36,7 +36,7 @@ class Job:
 
     @property
     def is_open(self) -> bool:
-        return self.state in OPEN
+        return self.state in IN_PROGRESS
 
     @property
     def message(self) -> str:

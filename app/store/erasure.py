@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.engine import Database
-from app.store.ledger.columns import ERASED_COLUMNS, OPEN
+from app.store.ledger.columns import ERASED_COLUMNS, IN_PROGRESS
 from app.store.organization import User
 from app.store.sqlite import BUSY_TIMEOUT_S
 from app.store.tables import (
@@ -60,7 +60,7 @@ async def personal_data(connection: AsyncConnection, user_id: str) -> PersonalDa
     size = sa.select(sa.func.coalesce(sa.func.sum(pictures.c.bytes), 0)).where(pictures.c.user_id == user_id)
     counts = (
         count(requests, own, _has_facts()),
-        count(requests, own, requests.c.state.in_(OPEN)),
+        count(requests, own, requests.c.state.in_(IN_PROGRESS)),
         count(results, results.c.request_id.in_(sa.select(requests.c.id).where(own))),
         count(pictures, pictures.c.user_id == user_id),
         size.scalar_subquery(),
@@ -114,7 +114,7 @@ class ErasureRows:
     async def ended(self, request_ids: Sequence[str]) -> list[str]:
         """List those of these requests that are the user's and have ended."""
         found: list[str] = []
-        own = sa.select(requests.c.id).where(requests.c.user_id == self.user_id, requests.c.state.not_in(OPEN))
+        own = sa.select(requests.c.id).where(requests.c.user_id == self.user_id, requests.c.state.not_in(IN_PROGRESS))
         for first in range(0, len(request_ids), STEP):
             found += await self._ids(own.where(requests.c.id.in_(request_ids[first : first + STEP])))
         return found
@@ -137,7 +137,9 @@ class ErasureRows:
     async def has_open(self) -> bool:
         """Return whether a request of the user may still get an answer or an error."""
         is_own = requests.c.user_id == self.user_id
-        return bool(await self._ids(sa.select(requests.c.id).where(is_unresolved, is_own, requests.c.state.in_(OPEN))))
+        return bool(
+            await self._ids(sa.select(requests.c.id).where(is_unresolved, is_own, requests.c.state.in_(IN_PROGRESS)))
+        )
 
     async def overwrite(self) -> bool:
         """Write what SQLite's log holds into the database and empty the log. Return False when a reader prevents that now."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store.ledger.columns import OPEN
+from app.store.ledger.columns import IN_PROGRESS
 from app.store.organization import Project, User
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import (
@@ -107,7 +107,7 @@ async def users_who_signed_in(connection: AsyncConnection, user_ids: Sequence[st
 
 async def count_running(connection: AsyncConnection, user_id: str) -> int:
     """Count the requests of a user that are under way, in the index of those."""
-    own = (is_unresolved, requests.c.user_id == user_id, requests.c.state.in_(OPEN))
+    own = (is_unresolved, requests.c.user_id == user_id, requests.c.state.in_(IN_PROGRESS))
     return int((await connection.execute(sa.select(sa.func.count()).select_from(requests).where(*own))).scalar_one())
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.store.engine import Database
-from app.store.ledger.columns import OPEN
+from app.store.ledger.columns import IN_PROGRESS
 from app.store.requests import StoredRequest, select_stored, stored
 from app.store.tables import is_unresolved, processes, requests
 
@@ -43,7 +43,7 @@ class Processes:
             beating = sa.select(processes.c.id).where(processes.c.beat_at_ms > now_ms - SILENT_MS)
             silent = requests.c.owner.not_in(beating) if of_silent else sa.false()
             lost = sa.and_(lost, sa.or_(requests.c.owner.in_(dead), silent))
-        select = _UNRESOLVED.where(requests.c.state.in_(OPEN), lost)
+        select = _UNRESOLVED.where(requests.c.state.in_(IN_PROGRESS), lost)
         async with self.database.read() as connection:
             return await stored(connection, select)
 

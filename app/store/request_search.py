@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.intervals import HOUR_MS
-from app.store.ledger.columns import OPEN
+from app.store.ledger.columns import IN_PROGRESS
 from app.store.pages import Cursor
 from app.store.picture_lists import PictureFilter, page_of_pictures
 from app.store.refusals import RefusalRecord, refusals_by_id
@@ -186,7 +186,7 @@ def _requests_source(wanted: RequestSearch, with_prompt: Sequence[str] | None) -
     if wanted.outcome == "unknown":
         indexed += [is_unresolved, columns.state == "unknown"]
     elif wanted.outcome == "open":
-        indexed += [is_unresolved, columns.state.in_(OPEN)]
+        indexed += [is_unresolved, columns.state.in_(IN_PROGRESS)]
     if with_prompt is not None:
         indexed.append(columns.id.in_(with_prompt))
     names = ("user_id", "project_id", "model", "size", "quality", "error_code", "state", "http_status", "ended_at_ms")

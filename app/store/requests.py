@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.request import Operation, ResponseFormat
 from app.store.engine import Database
-from app.store.ledger.columns import OPEN, State
+from app.store.ledger.columns import IN_PROGRESS, State
 from app.store.pages import Cursor, Page, read_page
 from app.store.tables import projects, requests, users
 
@@ -102,7 +102,7 @@ class StoredRequest:
 
     @property
     def ended(self) -> bool:
-        return self.state not in OPEN
+        return self.state not in IN_PROGRESS
 
     @property
     def aliased_model(self) -> str | None:

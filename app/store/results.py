@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.store.engine import Database
-from app.store.ledger.columns import OPEN, Cut, StoredResult
+from app.store.ledger.columns import IN_PROGRESS, Cut, StoredResult
 from app.store.tables import is_untaken, requests, results, users
 
 PRUNE_MAX = 500
@@ -55,7 +55,7 @@ class ResultRows:
             for first in range(0, len(request_ids), PRUNE_MAX):
                 named = requests.c.id.in_(request_ids[first : first + PRUNE_MAX])
                 ended = sa.select(requests.c.id).where(
-                    named, requests.c.state.not_in(OPEN), requests.c.user_id.in_(erased)
+                    named, requests.c.state.not_in(IN_PROGRESS), requests.c.user_id.in_(erased)
                 )
                 found += (await connection.execute(ended)).scalars()
         return found

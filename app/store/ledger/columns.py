@@ -16,9 +16,9 @@ from sqlalchemy import JSON, BigInteger, Column, Integer, LargeBinary, Text
 from app.core.limits import Limit, Unit
 
 State = Literal["reserved", "dispatched", "settled", "released", "unknown"]
-OPEN: tuple[State, ...] = ("reserved", "dispatched")
+IN_PROGRESS: tuple[State, ...] = ("reserved", "dispatched")
 """States of a request that a process drives."""
-UNRESOLVED: tuple[State, ...] = (*OPEN, "unknown")
+UNRESOLVED: tuple[State, ...] = (*IN_PROGRESS, "unknown")
 """States in which a request holds money."""
 KEEPS_IF_NONE: Final = "keeps if None"
 """Marks a field whose value None leaves the column as it is."""
@@ -263,7 +263,7 @@ HOLDS: Final[Mapping[Unit, str | None]] = {
     "in_flight": None,
 }
 """Column of the request with the amount of its hold, by the limit's unit; None for an amount of 1. A hold lasts from the
-reservation until the request settles or is released; in flight, until it is no longer open."""
+reservation until the request settles or is released; in flight, as long as it is IN_PROGRESS."""
 SPENDS: Final[Mapping[Unit, str | None]] = {"micros": "cost_micros", "images": "images", "requests": None}
 """Column with the amount a settled request has spent, by the limit's unit, as in HOLDS: of `images` and `n` the larger one, so that
 more images than asked for are spent too. in_flight is never spent."""

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from app.core.limits import Unit
-from app.store.ledger.columns import HOLDS, OPEN, SPENDS
+from app.store.ledger.columns import HOLDS, IN_PROGRESS, SPENDS
 
 
 def held_sql(request: str, state: str, unit: str) -> str:
     """Return SQL for the amount that a row `request` in `state` holds of a limit of `unit`; all three are SQL expressions."""
-    lasts = f"{state} IN {OPEN} OR {state} = 'unknown' AND {unit} <> 'in_flight'"
+    lasts = f"{state} IN {IN_PROGRESS} OR {state} = 'unknown' AND {unit} <> 'in_flight'"
     return f"CASE WHEN {lasts} THEN {_by_unit(HOLDS, request, unit)} ELSE 0 END"
 
 

@@ -12,7 +12,7 @@ from app.store.tables import is_unresolved, requests
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRequestSums:
+class UnresolvedSums:
     """Requests in one state at one relay: how many, what they hold in micros, and when the oldest was reserved (Unix ms)."""
 
     relay: str
@@ -22,8 +22,11 @@ class OpenRequestSums:
     oldest_at_ms: int
 
 
-async def sum_open_requests(database: Database) -> Sequence[OpenRequestSums]:
-    """Sum the open requests by relay and state. One that was not sent yet counts for the default relay. Raises StoreUnavailable."""
+async def sum_unresolved(database: Database) -> Sequence[UnresolvedSums]:
+    """Sum the requests that hold money by relay and state. One that was not sent yet counts for the default relay.
+
+    Raises StoreUnavailable.
+    """
     relay = sa.func.coalesce(requests.c.relay, DEFAULT_RELAY)
     held = sa.cast(sa.func.sum(requests.c.quote_micros), sa.BigInteger)
     select = (
@@ -32,4 +35,4 @@ async def sum_open_requests(database: Database) -> Sequence[OpenRequestSums]:
         .group_by(relay, requests.c.state)
     )
     async with database.read() as connection:
-        return [OpenRequestSums(*row) for row in await connection.execute(select)]
+        return [UnresolvedSums(*row) for row in await connection.execute(select)]
