@@ -61,7 +61,7 @@ def _without_null(field: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in variants[0].items() if name not in ("title", "description")}
 
 
-_FACTS: dict[str, Any] = {
+_FIELD_SCHEMAS: dict[str, Any] = {
     "model": {"type": "string", "default": "gpt-image-1", "example": "seedream-3.0"},
     "n": {"type": "integer", "minimum": 1, "maximum": 10, "default": 1},
     "size": {"type": "string", "maxLength": 32, "example": "1024x1024"},
@@ -136,13 +136,13 @@ _BOUGHT: dict[str, Any] = {
 _IMAGE_ANSWERS = {200: _BOUGHT, **_refused(400, 401, 403, 404, 413, 415, 424, 429, 500, 502, 503)}
 _KEY: dict[str, Any] = {"security": [{"apiKey": []}], "parameters": [_SERVE]}
 _MULTIPART = _object(
-    _PROMPT | _FACTS | {"image": _FILES, "mask": {"type": "string", "format": "binary"}},
+    _PROMPT | _FIELD_SCHEMAS | {"image": _FILES, "mask": {"type": "string", "format": "binary"}},
     "prompt",
     "image",
     example=_FORM,
 )
 _REFERENCES = _object(
-    _PROMPT | _FACTS | {"images": {"type": "array", "items": _REFERENCE, "maxItems": 16}, "mask": _REFERENCE},
+    _PROMPT | _FIELD_SCHEMAS | {"images": {"type": "array", "items": _REFERENCE, "maxItems": 16}, "mask": _REFERENCE},
     "prompt",
     "images",
     example=_BY_REFERENCE,
@@ -154,7 +154,8 @@ SECURITY = {
 }
 GENERATIONS: dict[str, Any] = {
     "responses": _IMAGE_ANSWERS,
-    "openapi_extra": _KEY | _body({"application/json": _object(_PROMPT | _FACTS, "prompt", example=_GENERATION)}),
+    "openapi_extra": _KEY
+    | _body({"application/json": _object(_PROMPT | _FIELD_SCHEMAS, "prompt", example=_GENERATION)}),
 }
 EDITS: dict[str, Any] = {
     "responses": _IMAGE_ANSWERS,
@@ -164,7 +165,11 @@ VARIATIONS: dict[str, Any] = {
     "responses": _IMAGE_ANSWERS,
     "openapi_extra": _KEY
     | _body(
-        {"multipart/form-data": _object(_FACTS | {"image": _FILES}, "image", example={"image": "@lighthouse.png"})}
+        {
+            "multipart/form-data": _object(
+                _FIELD_SCHEMAS | {"image": _FILES}, "image", example={"image": "@lighthouse.png"}
+            )
+        }
     ),
 }
 REQUEST_RESULT: dict[str, Any] = {

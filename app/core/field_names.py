@@ -7,7 +7,9 @@ from typing import Any
 
 from app.errors import InvalidValue
 
-FACTS = frozenset({"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format", "user"})
+READ_FIELDS = frozenset(
+    {"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format", "user"}
+)
 """Fields that the gateway reads. A relay may ignore the case of names, so other spellings of these are refused."""
 
 # fmt: off
@@ -35,7 +37,7 @@ SIZES = frozenset({
 """Fields that relays read as a size, beside `size`: with one of them any size may be drawn. Written as `squeezed` returns them."""
 QUALITIES = frozenset({"hd", "imagequality", "modelquality", "quality", "qualitylevel", "renderingspeed", "renderquality"})
 """Fields that relays read as a quality, beside `quality`. Written here as `squeezed` returns them."""
-NESTED_FACTS = frozenset({"n", "model", "size", "quality"})
+PRICE_FIELDS = frozenset({"n", "model", "size", "quality"})
 """Fields that decide the price, refused in the objects of WRAPPERS, where a relay may look for them."""
 WRAPPERS = frozenset({
     "config", "extra", "extrabody", "extrafields", "generationconfig", "input", "options", "parameters", "params",
@@ -70,9 +72,9 @@ def folded(text: str) -> str:
 def without_destinations(fields: dict[str, Any]) -> dict[str, Any]:
     """Drop nulls and DESTINATIONS.
 
-    Raises InvalidValue for what would evade the price or a limit: a field of FACTS in another spelling, and a count or another fact
-    of the price under a name of COUNTS or inside another field, whether an object, JSON in text, or `field[key]` of a form; and for
-    more names, or more JSON in text, than NAMES_MAX and JSON_TEXT_CHARS_MAX allow.
+    Raises InvalidValue for what would evade the price or a limit: a field of READ_FIELDS in another spelling, and a count or
+    another field of the price under a name of COUNTS or inside another field, whether an object, JSON in text, or `field[key]` of a
+    form; and for more names, or more JSON in text, than NAMES_MAX and JSON_TEXT_CHARS_MAX allow.
     """
     kept: dict[str, Any] = {}
     reader = _NameReader()
@@ -80,8 +82,8 @@ def without_destinations(fields: dict[str, Any]) -> dict[str, Any]:
         reader.count(name)
         if value is None:
             continue
-        if name not in FACTS:
-            if folded(name) in FACTS:
+        if name not in READ_FIELDS:
+            if folded(name) in READ_FIELDS:
                 raise InvalidValue(f"Unknown field {name!r}; did you mean {folded(name)!r}?", param=name)
             if not (squeezed(name) == "sequentialimagegeneration" and value == "disabled"):
                 _check_path(name, reader.keys(name, value))
@@ -97,14 +99,14 @@ def has_field(fields: Mapping[str, Any], names: frozenset[str]) -> bool:
     return any(
         squeezed(part) in names
         for name, value in fields.items()
-        if name not in FACTS
+        if name not in READ_FIELDS
         for part in (*_PATH.split(name), *reader.keys(name, value))
     )
 
 
 def _check_path(name: str, keys: Iterator[str]) -> None:
     outer, *inner = [squeezed(part) for part in _PATH.split(name)]
-    refused = COUNTS | NESTED_FACTS if outer in WRAPPERS else COUNTS | {"n"}
+    refused = COUNTS | PRICE_FIELDS if outer in WRAPPERS else COUNTS | {"n"}
     path = [part for part in inner if part]
     if outer in COUNTS or (outer == "n" and name != "n") or any(part in refused for part in path):
         raise _evasion(name, name)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from app.core.field_names import FACTS, NAME_CHARS_MAX, without_destinations
+from app.core.field_names import NAME_CHARS_MAX, READ_FIELDS, without_destinations
 from app.core.request import ImageRequest, Operation, ResponseFormat, Upload
 from app.core.spellings import folded_choice
 from app.core.uploads import IMAGES_MAX, PIXELS_MAX, FilePart, read_uploads, upload_field
@@ -45,7 +45,7 @@ def edit(
     """
     kept = without_destinations(_without_unset(fields))
     uploads = read_uploads(files, spool, images_max, pixels_max)
-    return _request("edit", _typed_facts(kept), _check_names(_with_lower_case_stream(kept)), uploads, spool)
+    return _request("edit", _typed_fields(kept), _check_names(_with_lower_case_stream(kept)), uploads, spool)
 
 
 def edit_json(
@@ -77,7 +77,7 @@ def variation(
             raise InvalidMultipart(f"A variation takes one file, 'image'; remove {file.name!r}.", param=file.name)
     kept = without_destinations(_without_unset(fields))
     uploads = read_uploads(files, spool, 1, pixels_max)
-    return _request("variation", _typed_facts(kept), _check_names(_with_lower_case_stream(kept)), uploads, spool)
+    return _request("variation", _typed_fields(kept), _check_names(_with_lower_case_stream(kept)), uploads, spool)
 
 
 # --- fields ---------------------------------------------------------------------------------------------------------
@@ -96,17 +96,17 @@ def _without_unset(fields: dict[str, str | list[str]]) -> dict[str, str | list[s
     return {name: value for name, value in fields.items() if value != "" and not (name == "n" and value == "0")}
 
 
-def _typed_facts(fields: dict[str, Any]) -> dict[str, Any]:
-    """Convert the FACTS of a form to the types of JSON. Text that is no number or boolean stays text and is refused later."""
-    facts = {name: value for name, value in fields.items() if name in FACTS}
-    for name, value in facts.items():
+def _typed_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Convert the READ_FIELDS of a form to the types of JSON. Text that is no number or boolean stays text and is refused later."""
+    read = {name: value for name, value in fields.items() if name in READ_FIELDS}
+    for name, value in read.items():
         if isinstance(value, list):
             raise DuplicateKey(f"The field {name!r} came {len(value)} times; send it once.", param=name)
         if name in ("n", "partial_images") and _INTEGER.fullmatch(value):
-            facts[name] = int(value)
+            read[name] = int(value)
         if name == "stream" and value.lower() in ("true", "false"):
-            facts[name] = value.lower() == "true"
-    return facts
+            read[name] = value.lower() == "true"
+    return read
 
 
 def _with_lower_case_stream(fields: dict[str, Any]) -> dict[str, Any]:
@@ -132,44 +132,44 @@ def _scalar_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-# --- facts ----------------------------------------------------------------------------------------------------------
+# --- fields that the gateway reads -----------------------------------------------------------------------------------
 
 
 def _request(
     operation: Operation,
-    facts: dict[str, Any],
+    read: dict[str, Any],
     fields: dict[str, Any],
     uploads: tuple[Upload, ...] = (),
     spool: Spool | None = None,
 ) -> ImageRequest:
-    model = _model(facts)
-    prompt = _prompt(facts, required=operation != "variation")
-    _user(facts)
-    stream = facts.get("stream", False)
+    model = _model(read)
+    prompt = _prompt(read, required=operation != "variation")
+    _user(read)
+    stream = read.get("stream", False)
     if not isinstance(stream, bool):
         raise InvalidType("'stream' must be true or false.", param="stream")
     if stream and operation == "variation":
         raise InvalidValue("A variation cannot be streamed; leave 'stream' out.", param="stream")
-    size, quality = _choice(facts, "size"), _choice(facts, "quality")
+    size, quality = _choice(read, "size"), _choice(read, "quality")
     spelled = {name: text for name, text in (("size", size), ("quality", quality)) if text is not None}
     return ImageRequest(
         operation=operation,
         model=model,
-        n=_integer(facts, "n", 1, N_MAX, default=1),
+        n=_integer(read, "n", 1, N_MAX, default=1),
         size=size,
         quality=quality,
         stream=stream,
-        partial_images=_integer(facts, "partial_images", 0, PARTIAL_IMAGES_MAX, default=0),
+        partial_images=_integer(read, "partial_images", 0, PARTIAL_IMAGES_MAX, default=0),
         prompt_chars=len(prompt),
         fields=(fields if "model" in fields else {"model": model, **fields}) | spelled,
         uploads=uploads,
         spool=spool,
-        response_format=_response_format(facts),
+        response_format=_response_format(read),
     )
 
 
-def _string(facts: dict[str, Any], name: str, chars_max: int) -> str | None:
-    value = facts.get(name)
+def _string(read: dict[str, Any], name: str, chars_max: int) -> str | None:
+    value = read.get(name)
     if value is None:
         return None
     if not isinstance(value, str):
@@ -182,8 +182,8 @@ def _string(facts: dict[str, Any], name: str, chars_max: int) -> str | None:
     return value
 
 
-def _model(facts: dict[str, Any]) -> str:
-    model = _string(facts, "model", MODEL_CHARS_MAX)
+def _model(read: dict[str, Any]) -> str:
+    model = _string(read, "model", MODEL_CHARS_MAX)
     if model is None:
         return MODEL_DEFAULT
     if not _visible(model) or _PATH_LIKE.search(model):
@@ -191,8 +191,8 @@ def _model(facts: dict[str, Any]) -> str:
     return model
 
 
-def _prompt(facts: dict[str, Any], *, required: bool) -> str:
-    prompt = _string(facts, "prompt", PROMPT_CHARS_MAX)
+def _prompt(read: dict[str, Any], *, required: bool) -> str:
+    prompt = _string(read, "prompt", PROMPT_CHARS_MAX)
     if prompt is None:
         if required:
             raise MissingParameter("'prompt' is missing; say what the picture should show.", param="prompt")
@@ -202,13 +202,13 @@ def _prompt(facts: dict[str, Any], *, required: bool) -> str:
     return prompt
 
 
-def _user(facts: dict[str, Any]) -> None:
-    _string(facts, "user", USER_CHARS_MAX)
+def _user(read: dict[str, Any]) -> None:
+    _string(read, "user", USER_CHARS_MAX)
 
 
-def _choice(facts: dict[str, Any], name: str) -> str | None:
+def _choice(read: dict[str, Any], name: str) -> str | None:
     """Read size or quality in its one spelling. Any word passes here; the catalog checks which ones a model takes."""
-    value = _string(facts, name, CHOICE_CHARS_MAX)
+    value = _string(read, name, CHOICE_CHARS_MAX)
     if value is None:
         return None
     spelled = folded_choice(value)
@@ -217,8 +217,8 @@ def _choice(facts: dict[str, Any], name: str) -> str | None:
     return spelled
 
 
-def _response_format(facts: dict[str, Any]) -> ResponseFormat | None:
-    match _string(facts, "response_format", CHOICE_CHARS_MAX):
+def _response_format(read: dict[str, Any]) -> ResponseFormat | None:
+    match _string(read, "response_format", CHOICE_CHARS_MAX):
         case None | "url" | "b64_json" as value:
             return value
         case value:
@@ -226,8 +226,8 @@ def _response_format(facts: dict[str, Any]) -> ResponseFormat | None:
             raise InvalidValue(message, param="response_format")
 
 
-def _integer(facts: dict[str, Any], name: str, minimum: int, maximum: int, *, default: int) -> int:
-    value = facts.get(name, default)
+def _integer(read: dict[str, Any], name: str, minimum: int, maximum: int, *, default: int) -> int:
+    value = read.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidType(
             f"{name!r} must be a whole number from {minimum} to {maximum}, not {_kind(value)}.", param=name
