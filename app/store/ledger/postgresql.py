@@ -112,14 +112,14 @@ class PostgresqlLedger:
     ) -> Any:
         """Return None, with nothing changed, when the request is in none of `states` or of another owner."""
         booked: tuple[Any, ...] = NOT_BOOKED
-        place: tuple[Any, ...] = (None, None)
+        bucket: tuple[Any, ...] = (None, None)
         result: tuple[Any, ...] = (None,) * 4
         if settlement is not None:
-            booked, place = values(settlement), (settlement.hour_at_ms, settlement.day)
+            booked, bucket = values(settlement), (settlement.hour_at_ms, settlement.day)
             if (stored := settlement.result) is not None:
                 result = (stored.body, stored.body_bytes, stored.created_at_ms, stored.expires_at_ms)
         guard = (request_id, list(states), owner)
-        return await self._pool.row(_END, *guard, state, ending.is_retryable, *place, *result, *values(ending), *booked)
+        return await self._pool.row(_END, *guard, state, ending.is_retryable, *bucket, *result, *values(ending), *booked)
 
 
 def _counter_rows(reservation: Reservation) -> tuple[list[int], list[int]]:
