@@ -33,7 +33,7 @@ from app.store.clock import Clock
 from app.store.duplicates import PurchaseRows
 from app.store.engine import Database, DatabaseUrl, open_database
 from app.store.journal import Journal
-from app.store.ledger.opening import open_book
+from app.store.ledger.opening import open_ledger_and_retries
 from app.store.ledger.types import Ledger
 from app.store.pictures import PictureRows
 from app.store.results import ResultRows
@@ -100,7 +100,7 @@ async def open_administration(
     Raises ConfigurationError for a database that is not up to date or bound to another currency or timezone, StoreUnavailable.
     """
     database = replace(open_database(database_url), journal=Journal.of(data_dir, settings.backup_dir))
-    ledger = open_book(database_url, connections_max=1).ledger
+    ledger = open_ledger_and_retries(database_url, connections_max=1).ledger
     try:
         check_schema(await schema_state(database))
         await check_binding(database, settings.currency, settings.timezone)

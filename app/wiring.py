@@ -52,7 +52,7 @@ from app.store.clock import Clock
 from app.store.control_data import ControlData
 from app.store.engine import AWAY, Database, DatabaseUrl, open_database
 from app.store.journal import Journal
-from app.store.ledger.opening import open_book
+from app.store.ledger.opening import open_ledger_and_retries
 from app.store.ledger.types import Ledger
 from app.store.lock import ProcessLocks
 from app.store.processes import Processes
@@ -143,7 +143,7 @@ async def _close(gateway: Gateway) -> None:
 def _assemble(settings: Settings, url: DatabaseUrl, data_dir: Path, pepper: bytes, *, sandbox: bool) -> Gateway:
     clock, background, rates, peppers = Clock(), BackgroundTasks(), _rates(settings), with_former(pepper, settings)
     database = replace(open_database(url), journal=Journal.of(data_dir, settings.backup_dir))
-    ledger, retries = open_book(url, settings.database_connections_max)
+    ledger, retries = open_ledger_and_retries(url, settings.database_connections_max)
     gate = SchemaGate(database, peppers, settings.currency, settings.timezone)
     relays, kept_answers = relays_from(settings, peppers), kept_answers_from(settings, data_dir, database, clock)
     processes, control_data, zone = Processes(database, new_id("proc_")), ControlData(database), settings.zone

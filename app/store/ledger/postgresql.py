@@ -119,7 +119,9 @@ class PostgresqlLedger:
             if (stored := settlement.result) is not None:
                 result = (stored.body, stored.body_bytes, stored.created_at_ms, stored.expires_at_ms)
         guard = (request_id, list(states), owner)
-        return await self._pool.row(_END, *guard, state, ending.is_retryable, *bucket, *result, *values(ending), *booked)
+        return await self._pool.row(
+            _END, *guard, state, ending.is_retryable, *bucket, *result, *values(ending), *booked
+        )
 
 
 def _counter_rows(reservation: Reservation) -> tuple[list[int], list[int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from app.store.engine import Database
-from app.store.ledger.opening import Book, open_book
+from app.store.ledger.opening import LedgerConnections, open_ledger_and_retries
 from app.store.ledger.retries import _FIND
 from app.store.ledger.types import Reserved
 from tests.store.purchasing import ENDING, NOW_MS, Desk
@@ -23,25 +23,25 @@ TRIES = 4
 class Twins:
     """Calls that ask for the same. `bought` are the requests that may have been charged."""
 
-    book: Book
+    opened: LedgerConnections
     desk: Desk
     fingerprint: bytes = b"\x80" * 32
     bought: set[str] = field(default_factory=set)
 
     async def adopt(self, count: int) -> str | None:
-        return await self.book.retries.adopt(KEY, self.fingerprint, count, NOW_MS)
+        return await self.opened.retries.adopt(KEY, self.fingerprint, count, NOW_MS)
 
     async def refuse(self, count: int) -> None:
-        await self.book.retries.note_refusal(KEY, self.fingerprint, count, NOW_MS)
+        await self.opened.retries.note_refusal(KEY, self.fingerprint, count, NOW_MS)
 
     async def buy(self, count: int, idempotency_key: str | None = None) -> str:
         order = await self.desk.order(fingerprint=self.fingerprint, tries=count + 1, idempotency_key=idempotency_key)
-        assert await self.book.ledger.reserve(order) == Reserved()
+        assert await self.opened.ledger.reserve(order) == Reserved()
         self.bought.add(order.request_id)
         return order.request_id
 
     async def release(self, request_id: str, *, is_retryable: bool = True) -> None:
-        assert await self.book.ledger.release(request_id, replace(ENDING, at_ms=NOW_MS, is_retryable=is_retryable))
+        assert await self.opened.ledger.release(request_id, replace(ENDING, at_ms=NOW_MS, is_retryable=is_retryable))
         self.bought.discard(request_id)
 
     async def come(self, count: int, chance: random.Random) -> None:
@@ -58,9 +58,9 @@ class Twins:
 
 @pytest.fixture
 async def twins(database: Database) -> AsyncIterator[Twins]:
-    book = open_book(database.where, 10)
-    yield Twins(book, Desk(database, book.ledger))
-    await book.ledger.close()
+    opened = open_ledger_and_retries(database.where, 10)
+    yield Twins(opened, Desk(database, opened.ledger))
+    await opened.ledger.close()
 
 
 async def test_the_retry_after_a_lost_one_is_the_one_whose_first_try_was_refused(twins: Twins) -> None:
