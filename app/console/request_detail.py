@@ -23,7 +23,7 @@ ID_TIME = slice(4, 16)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineEvent:
     """Event of a request. `at_ms` is in Unix ms, `after_ms` since the event before, None for the first."""
 
     name: str
@@ -32,7 +32,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class KeptThumbnail:
     """Kept picture. `may_look`: the person sees it without a click that is logged."""
 
     record: PictureRecord
@@ -47,10 +47,10 @@ class RequestDetail:
     out: RequestDetailOut
     key: str
     notes: RequestNotes
-    timeline: list[Moment]
+    timeline: list[TimelineEvent]
     calculation: Calculation | None
-    shots: list[Shot]
-    source: Shot | None
+    thumbnails: list[KeptThumbnail]
+    source: KeptThumbnail | None
     prompt: str | None
     is_private: bool
 
@@ -76,28 +76,28 @@ async def detail_of(visit: Visit, found: RequestRecord) -> RequestDetail:
     corrections = await requests.corrections_of(visit.database, found.id)
     refused = await requests.refused_dispatches_of(visit.database, found.id)
     notes = await requests.notes_of(visit.database, found.id)
-    shots = shots_of(visit, row.pictures)
-    may_read = found.user_id == visit.user.user_id or (bool(shots) and all(shot.may_look for shot in shots))
+    thumbnails = thumbnails_of(visit, row.pictures)
+    may_read = found.user_id == visit.user.user_id or (bool(thumbnails) and all(each.may_look for each in thumbnails))
     return RequestDetail(
         out=RequestDetailOut.with_details(found, corrections, refused),
         key=row.key,
         notes=notes,
         timeline=timeline(found, notes),
         calculation=await requests.calculation_of(visit.database, found),
-        shots=shots,
-        source=None if row.source is None else Shot(row.source, may_look=True),
+        thumbnails=thumbnails,
+        source=None if row.source is None else KeptThumbnail(row.source, may_look=True),
         prompt=notes.prompt if may_read else None,
         is_private=not may_read,
     )
 
 
-def shots_of(visit: Visit, pictures: Sequence[PictureRecord]) -> list[Shot]:
+def thumbnails_of(visit: Visit, pictures: Sequence[PictureRecord]) -> list[KeptThumbnail]:
     """Say of each picture whether the person may look at it without a click that is logged."""
     own_id = visit.user.user_id
-    return [Shot(each, each.user_id == own_id or each.visibility == "project") for each in pictures]
+    return [KeptThumbnail(each, each.user_id == own_id or each.visibility == "project") for each in pictures]
 
 
-def timeline(found: RequestRecord, notes: RequestNotes) -> list[Moment]:
+def timeline(found: RequestRecord, notes: RequestNotes) -> list[TimelineEvent]:
     """List what is known of the events of a request, in their order."""
     received_ms = None
     if found.dispatched_at_ms is not None and found.upstream_ms is not None:
@@ -115,7 +115,7 @@ def timeline(found: RequestRecord, notes: RequestNotes) -> list[Moment]:
     known = sorted(((name, at_ms) for name, at_ms in times if at_ms is not None), key=lambda each: each[1])
     before = [None, *(at_ms for _, at_ms in known)]
     return [
-        Moment(name, at_ms, None if earlier is None else at_ms - earlier)
+        TimelineEvent(name, at_ms, None if earlier is None else at_ms - earlier)
         for (name, at_ms), earlier in zip(known, before, strict=False)
     ]
 

@@ -29,7 +29,7 @@ PREFERENCE_S = 365 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Request of a browser. `session` is None where nobody is signed in."""
+    """One request of a browser to the console. `session` is None where nobody is signed in."""
 
     request: Request
     parts: ConsoleParts

@@ -25,7 +25,7 @@ Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class PlaceholderContent:
     """Content of one picture. `index` counts from 0 within an answer of `of` pictures."""
 
     prompt: str
@@ -38,17 +38,17 @@ class Card:
 
 
 @functools.lru_cache(maxsize=128)
-def draw(card: Card) -> bytes:
-    """Return the encoded picture in the aspect of `card.size`, its longer side 512 px at most.
+def draw(content: PlaceholderContent) -> bytes:
+    """Return the encoded picture in the aspect of `content.size`, its longer side 512 px at most.
 
-    Pictures are small on purpose; a real relay answers with the size asked for. The same card always gives the same
+    Pictures are small on purpose; a real relay answers with the size asked for. The same content always gives the same
     bytes. Blocks for a few milliseconds: call it in a thread.
     """
-    width, height = pixel_size(card.size)
-    seed = hashlib.sha256(f"{card.prompt}\0{card.index}".encode(errors="replace")).digest()
+    width, height = pixel_size(content.size)
+    seed = hashlib.sha256(f"{content.prompt}\0{content.index}".encode(errors="replace")).digest()
     canvas = _backdrop(width, height, random.Random(seed))
-    _write(canvas, card)
-    return encode(canvas, card.output_format)
+    _write(canvas, content)
+    return encode(canvas, content.output_format)
 
 
 def pixel_size(size: str) -> tuple[int, int]:
@@ -135,19 +135,19 @@ def _rings(width: int, height: int, dice: random.Random) -> Image.Image:
     return mask.resize((width, height), Image.Resampling.BOX)
 
 
-def _write(canvas: Image.Image, card: Card) -> None:
+def _write(canvas: Image.Image, content: PlaceholderContent) -> None:
     margin = max(6, round(min(canvas.size) * 0.08))
     footer_px = max(8, min(15, round(canvas.width * 0.032), canvas.height // 6))
     pen = ImageDraw.Draw(canvas, "RGBA")
-    floor = _footer(pen, canvas, card, margin, footer_px)
-    ceiling = _badge(pen, card, margin, footer_px) if floor > 140 else margin
-    _headline(pen, card.prompt, (margin, ceiling, canvas.width - margin, floor))
+    floor = _footer(pen, canvas, content, margin, footer_px)
+    ceiling = _badge(pen, content, margin, footer_px) if floor > 140 else margin
+    _headline(pen, content.prompt, (margin, ceiling, canvas.width - margin, floor))
 
 
-def _badge(pen: ImageDraw.ImageDraw, card: Card, margin: int, text_px: int) -> int:
+def _badge(pen: ImageDraw.ImageDraw, content: PlaceholderContent, margin: int, text_px: int) -> int:
     """Draw the badge at the top left. Return the height at which the free space below it begins."""
     font = ImageFont.load_default(text_px)
-    label = badge_text(card)
+    label = badge_text(content)
     width, height, pad = pen.textlength(label, font), round(text_px * 1.75), round(text_px * 0.8)
     pill = (margin, margin, margin + pad * 2 + width, margin + height)
     pen.rounded_rectangle(pill, height / 2, fill=(0, 0, 0, 84), outline=(255, 255, 255, 70))
@@ -155,24 +155,26 @@ def _badge(pen: ImageDraw.ImageDraw, card: Card, margin: int, text_px: int) -> i
     return margin + height
 
 
-def badge_text(card: Card) -> str:
+def badge_text(content: PlaceholderContent) -> str:
     """Say that this is the sandbox, and that characters of the prompt are boxes because no font here has them."""
-    words = "".join(shown_words(card.prompt))
-    label = "sandbox" if card.operation == "generation" else f"sandbox {card.operation}"
+    words = "".join(shown_words(content.prompt))
+    label = "sandbox" if content.operation == "generation" else f"sandbox {content.operation}"
     return f"{label}: no font for this text" if typeface_for(words).missing(words) else label
 
 
-def _footer(pen: ImageDraw.ImageDraw, canvas: Image.Image, card: Card, margin: int, text_px: int) -> int:
+def _footer(
+    pen: ImageDraw.ImageDraw, canvas: Image.Image, content: PlaceholderContent, margin: int, text_px: int
+) -> int:
     """Draw model and size at the bottom, under a thin line. Return the height at which the free space above it ends."""
     font = ImageFont.load_default(text_px)
     baseline = canvas.height - margin
     line = baseline - round(text_px * 1.75)
     pen.line((margin, line, canvas.width - margin, line), fill=(255, 255, 255, 90))
-    right = card.size or "auto"
-    if card.of > 1:
-        right = f"{right}  -  {card.index + 1}/{card.of}"
-    pen.text((margin, baseline), card.model, (255, 255, 255, 240), font, anchor="ls")
-    if pen.textlength(card.model + right, font) < canvas.width - 3 * margin:
+    right = content.size or "auto"
+    if content.of > 1:
+        right = f"{right}  -  {content.index + 1}/{content.of}"
+    pen.text((margin, baseline), content.model, (255, 255, 255, 240), font, anchor="ls")
+    if pen.textlength(content.model + right, font) < canvas.width - 3 * margin:
         pen.text((canvas.width - margin, baseline), right, (255, 255, 255, 190), font, anchor="rs")
     return line - round(text_px * 0.6)
 

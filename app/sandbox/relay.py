@@ -22,7 +22,7 @@ from .events import events
 from .headers import FROM_A_PROXY, RelayHeaders, provider_headers, request_id
 from .hints import Script
 from .orders import ImageOrder, read_order, read_script
-from .picture import Card, draw, with_c2pa_chunk
+from .picture import PlaceholderContent, draw, with_c2pa_chunk
 from .records import BillLine, Operation, SandboxOptions, SeenRequest
 from .reply import Reply, pause
 
@@ -116,7 +116,9 @@ class Sandbox:
         image_format = "jpeg" if order.model.family == "ark" else order.output_format or "png"
         count = image_count(order)
         cards = [
-            Card(order.prompt, order.model.name, answered_size(order), image_format, index, count, order.operation)
+            PlaceholderContent(
+                order.prompt, order.model.name, answered_size(order), image_format, index, count, order.operation
+            )
             for index in range(count)
         ]
         contents = await asyncio.to_thread(lambda: [draw(card) for card in cards])

@@ -8,7 +8,7 @@ from PIL import Image
 
 from app.sandbox import fonts
 from app.sandbox.fonts import typeface_for
-from app.sandbox.picture import Card, badge_text, draw, pixel_size, shown_words, wrap_words
+from app.sandbox.picture import PlaceholderContent, badge_text, draw, pixel_size, shown_words, wrap_words
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,17 @@ def test_the_aspect_is_kept_and_the_longer_side_is_512(size: str, pixels: tuple[
 )
 @pytest.mark.parametrize("size", ["1024x1024", "8x4096", "4096x8"])
 def test_any_prompt_can_be_drawn_at_any_size(prompt: str, size: str) -> None:
-    picture = Image.open(io.BytesIO(draw(Card(prompt, "gpt-image-1", size))))
+    picture = Image.open(io.BytesIO(draw(PlaceholderContent(prompt, "gpt-image-1", size))))
 
     assert max(picture.size) == 512
 
 
 def test_pictures_differ_by_prompt_and_index_and_are_repeatable() -> None:
-    cards = [Card("fox", "imagen4", ""), Card("owl", "imagen4", ""), Card("fox", "imagen4", "", index=1, of=2)]
+    cards = [
+        PlaceholderContent("fox", "imagen4", ""),
+        PlaceholderContent("owl", "imagen4", ""),
+        PlaceholderContent("fox", "imagen4", "", index=1, of=2),
+    ]
 
     assert len({draw(card) for card in cards}) == 3
     first = draw(cards[0])
@@ -66,7 +70,7 @@ def no_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_chinese_is_drawn_and_latin_keeps_its_own_font() -> None:
     assert typeface_for("黄昏的灯塔，水彩 watercolour").missing("黄昏的灯塔，水彩 watercolour") == 0
-    assert badge_text(Card("黄昏的灯塔", "gpt-image-1", "", operation="edit")) == "sandbox edit"
+    assert badge_text(PlaceholderContent("黄昏的灯塔", "gpt-image-1", "", operation="edit")) == "sandbox edit"
     assert typeface_for("A lighthouse").path is None
 
 
@@ -79,7 +83,7 @@ def test_without_the_package_a_font_of_the_system_is_taken(no_package: None, mon
 
 
 def test_boxes_are_drawn_only_where_no_font_has_the_text_and_the_picture_says_so(no_package: None) -> None:
-    card = Card("黄昏的灯塔", "gpt-image-1", "")
+    card = PlaceholderContent("黄昏的灯塔", "gpt-image-1", "")
 
     assert badge_text(card) == "sandbox: no font for this text"
     assert Image.open(io.BytesIO(draw(card))).size == (512, 512)

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from app.api.schemas.requests import RefusalOut, RequestOut
 from app.console.language import marked as _
 from app.console.refusal_words import REASONS, limit_in_words
-from app.console.request_detail import Shot, detail_of, find, shots_of
+from app.console.request_detail import KeptThumbnail, detail_of, find, thumbnails_of
 from app.console.request_list import NAMED, OUTCOMES, RequestQuestion
 from app.console.visit import Visit, signed_in
 from app.control import decisions, members, models, projects
@@ -27,7 +27,7 @@ from app.store.refusals import RefusalRecord
 from app.store.request_details import key_names
 
 ROWS = 50
-SHOTS_MAX = 3
+THUMBNAILS_MAX = 3
 CODES = ("insufficient_quota", "rate_limit_exceeded", "model_not_allowed", "content_policy_violation")
 """Error codes that the form suggests."""
 OWNERS_DECIDE = _("Owners decide about unknown requests. Ask one of them.")
@@ -125,9 +125,9 @@ def _row(visit: Visit, row: ListedRequest) -> dict[str, Any]:
         "out": _out(row),
         "key": row.key,
         "corrected_micros": row.corrected_micros,
-        "source": None if row.source is None else Shot(row.source, may_look=True),
-        "shots": shots_of(visit, row.pictures)[:SHOTS_MAX],
-        "more": max(len(row.pictures) - SHOTS_MAX, 0),
+        "source": None if row.source is None else KeptThumbnail(row.source, may_look=True),
+        "thumbnails": thumbnails_of(visit, row.pictures)[:THUMBNAILS_MAX],
+        "more": max(len(row.pictures) - THUMBNAILS_MAX, 0),
     }
 
 
