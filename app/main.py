@@ -2,9 +2,12 @@
 
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from app import __version__
@@ -17,9 +20,8 @@ from app.api.errors import install_error_handlers
 from app.api.guard import Guard
 from app.api.middleware import SandboxMark, wrap
 from app.api.open_bodies import OpenBodies
-from app.api.organization import PREFIX, ROUTERS
-from app.api.paths import V1, ClientPaths, ConsoleDispatch, PublicPath
-from app.control.single_sign_on import SingleSignOn
+from app.api.organization import PREFIX
+from app.api.paths import CONSOLE, V1, ClientPaths, LateApplication, PublicPath
 from app.core.actors import Actor
 from app.core.browsers import public_path
 from app.core.uploads import UploadedForm
@@ -28,17 +30,20 @@ from app.images.links import PictureLinks
 from app.settings import Settings
 from app.wiring import Gateway
 
-PUBLIC: list[tuple[str, APIRouter]] = [
-    ("", images.router),
-    ("", collection.router),
-    ("", pictures.router),
-    ("", picture_library.router),
-    ("", models.router),
-    ("", self_service.router),
-    *((PREFIX, router) for router in ROUTERS),
-]
-"""Routers under /v1, each with its prefix. Each is included separately and with a prefix, so that FastAPI builds its routes at the
-first request. A common parent router would build them twice at every start: 0.2 s of CPU."""
+if TYPE_CHECKING:
+    from app.control.single_sign_on import SingleSignOn
+
+PUBLIC = (
+    images.router,
+    collection.router,
+    pictures.router,
+    picture_library.router,
+    models.router,
+    self_service.router,
+)
+"""Routers under /v1, except those of the administration API. Each is included separately, so that FastAPI builds its routes at the
+first request. A common parent router would build them twice at every start."""
+ADMINISTRATION = V1 + PREFIX
 
 
 def create_app(gateway: Gateway) -> ASGIApp:
@@ -65,16 +70,17 @@ def create_app(gateway: Gateway) -> ASGIApp:
     parts = Parts(
         gateway, guard, open_bodies, _body_caps(settings, gateway.data_dir), links, forms, settings.public_url
     )
-    paths = (V1 + prefix + getattr(route, "path", "") for prefix, router in PUBLIC for route in router.routes)
-    console = partial(_console, gateway, parts)
-    app: ASGIApp = ClientPaths(ConsoleDispatch(WithParts(_api(), parts), console), paths)
+    paths = (V1 + getattr(route, "path", "") for router in PUBLIC for route in router.routes)
+    app: ASGIApp = LateApplication(WithParts(_api(), parts), CONSOLE, partial(_console, gateway, parts))
+    app = LateApplication(app, ADMINISTRATION, lambda: WithParts(_administration_api(), parts))
+    app = ClientPaths(app, [*paths, ADMINISTRATION])
     app = PublicPath(app, public_path(settings.public_url))
     app = SandboxMark(app) if gateway.sandbox else app
     return wrap(app, is_draining=lambda: gateway.image_service.draining, cors_origins=settings.allowed_origins)
 
 
 def _console(gateway: Gateway, parts: Parts) -> ASGIApp:
-    """Make the console. Its modules are loaded here, with the first visit: programs need none of them."""
+    """Make the console. Its modules are loaded here, at the first visit: programs need none of them."""
     from app.console.application import ConsoleApplication
     from app.console.parts import ConsoleParts
     from app.control.relay_watch import RelayWatches
@@ -91,9 +97,11 @@ def _console(gateway: Gateway, parts: Parts) -> ASGIApp:
     return ConsoleApplication(ConsoleParts(gateway, guard, *rules, read_form, links, watches, _sign_on(settings)))
 
 
-def _sign_on(settings: Settings) -> SingleSignOn | None:
+def _sign_on(settings: Settings) -> "SingleSignOn | None":
     if settings.oidc_issuer is None:
         return None
+    from app.control.single_sign_on import SingleSignOn
+
     secret = settings.oidc_client_secret.get_secret_value() if settings.oidc_client_secret else ""
     rules = (settings.sign_on_domains, settings.roles_by_group)
     return SingleSignOn(settings.oidc_issuer, settings.oidc_client_id, secret, *rules)
@@ -118,19 +126,31 @@ def _api() -> FastAPI:
         title="imagegate", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None
     )
     install_error_handlers(api)
-    for prefix, router in PUBLIC:
-        api.include_router(router, prefix=V1 + prefix)
+    for router in PUBLIC:
+        api.include_router(router, prefix=V1)
     api.include_router(ops.router)
-    install_documentation(api)
+    install_documentation(api, all_routes)
     return api
+
+
+def all_routes() -> list[BaseRoute]:
+    """Return the routes of the API and of the administration API, which loads its modules."""
+    return [*_api().routes, *_administration_api().routes]
 
 
 @cache
 def _administration_api() -> FastAPI:
+    """Make the routes of the administration API, once in a process. Their modules are loaded here, at the first call of one: a
+    gateway that only sells pictures needs none of them."""
+    from app.api.organization.routers import ROUTERS
+
     api = FastAPI(title="imagegate", version=__version__, redirect_slashes=False, openapi_url=None)
     install_error_handlers(api)
     for router in ROUTERS:
-        api.include_router(router, prefix=V1 + PREFIX)
+        api.include_router(router, prefix=ADMINISTRATION)
+    list(
+        iter_route_contexts(api.routes)
+    )  # Builds them now, in this thread: FastAPI would at the first request, in the event loop.
     return api
 
 

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
 
 from app.api import openapi
@@ -33,15 +34,15 @@ _ASSETS = "/docs/assets"
 _VALIDATION = ("HTTPValidationError", "ValidationError")
 
 
-def install_documentation(api: FastAPI) -> None:
-    """Add both routes; call it after all other routes. The document is made at its first request."""
+def install_documentation(api: FastAPI, all_routes: Callable[[], list[BaseRoute]]) -> None:
+    """Add both routes; call it after all other routes of `api`. The document, of `all_routes`, is made at its first request."""
     cache: dict[str, Any] = {}
     lock = threading.Lock()
 
     def document() -> dict[str, Any]:
         with lock:
             if not cache:
-                cache.update(openapi_document(api))
+                cache.update(openapi_document(api, all_routes()))
         return cache
 
     api.openapi = document  # type: ignore[method-assign]  # As FastAPI's documentation does.
@@ -78,9 +79,9 @@ async def docs(request: Request) -> HTMLResponse:
     )
 
 
-def openapi_document(api: FastAPI) -> dict[str, Any]:
+def openapi_document(api: FastAPI, routes: list[BaseRoute]) -> dict[str, Any]:
     """Make the OpenAPI document: FastAPI's, with the bodies and query strings that routes read by themselves, keys and refusals."""
-    document = get_openapi(title=api.title, version=api.version, description=DESCRIPTION, routes=api.routes)
+    document = get_openapi(title=api.title, version=api.version, description=DESCRIPTION, routes=routes)
     components = document.setdefault("components", {})
     components["securitySchemes"] = openapi.SECURITY
     schemas = components.setdefault("schemas", {})
@@ -88,7 +89,7 @@ def openapi_document(api: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     for model in (ErrorOut, PriceDocument):
         openapi.add_schema(schemas, model)
-    for context in iter_route_contexts(api.routes):
+    for context in iter_route_contexts(routes):
         path = document["paths"].get(context.path_format, {})
         for method in context.methods or ():
             if (operation := path.get(method.lower())) is not None:

@@ -1,5 +1,6 @@
 """ASGI middleware in front of the routes: spellings of a path that clients send, HEAD, and browser programs (CORS)."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
 
@@ -69,20 +70,25 @@ class PublicPath:
         await self.app(scope, receive, send)
 
 
-class ConsoleDispatch:
-    """Send paths under /console to the console, which `make` makes at the first of them."""
+class LateApplication:
+    """Send paths under `prefix` to an application that `make` makes at the first of them, in a thread: it may load modules, which
+    takes time, and a gateway that is never asked for these paths needs no memory for them."""
 
-    def __init__(self, app: ASGIApp, make: Callable[[], ASGIApp]):
+    def __init__(self, app: ASGIApp, prefix: str, make: Callable[[], ASGIApp]):
         self.app = app
+        self._prefix = f"{prefix}/"
         self._make = make
-        self._console: ASGIApp | None = None
+        self._making = asyncio.Lock()
+        self._made: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{CONSOLE}/"):
+        if scope["type"] != "http" or not f"{scope['path']}/".startswith(self._prefix):
             await self.app(scope, receive, send)
             return
-        self._console = self._console or self._make()
-        await self._console(scope, receive, send)
+        async with self._making:
+            if self._made is None:
+                self._made = await asyncio.to_thread(self._make)
+        await self._made(scope, receive, send)
 
 
 def _without_body(send: Send) -> Send:

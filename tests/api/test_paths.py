@@ -1,11 +1,14 @@
 """Spellings of paths, HEAD, and pages in browsers. Requests of real clients: tests/contract/test_first_calls.py."""
 
+import asyncio
 import re
+import threading
+from functools import partial
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.paths import EXPOSED_HEADERS, ClientPaths
+from app.api.paths import EXPOSED_HEADERS, ClientPaths, LateApplication
 from app.errors import ConfigurationError
 from app.settings import Settings, read_settings
 from dev import ROOT
@@ -21,6 +24,34 @@ async def test_the_answer_to_a_head_has_no_body_under_any_server() -> None:
     sent = await call(ClientPaths(hello, ["/v1/images"]), {"type": "http", "method": "HEAD", "path": "/"})
 
     assert [message.get("body", b"") for message in sent] == [b"", b""]
+
+
+async def test_what_is_made_at_its_first_call_is_made_once_and_others_are_served_meanwhile() -> None:
+    made: list[str] = []
+    served = threading.Event()
+
+    async def name(who: str, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.body", "body": who.encode()})
+
+    def make() -> ASGIApp:
+        assert served.wait(3)
+        made.append("late")
+        return partial(name, "late")
+
+    app = LateApplication(partial(name, "other"), "/console", make)
+
+    async def body(path: str) -> bytes:
+        (message,) = await call(app, {"type": "http", "method": "GET", "path": path})
+        return bytes(message["body"])
+
+    first = [asyncio.create_task(body(path)) for path in ("/console", "/console/keys")]
+    await asyncio.sleep(0)  # Both have begun.
+    others = [await body(path) for path in ("/consoles", "/v1/images", "/")]
+    served.set()
+
+    assert others == [b"other"] * 3
+    assert [await each for each in (*first, asyncio.create_task(body("/console/")))] == [b"late"] * 3
+    assert made == ["late"]
 
 
 @pytest.mark.parametrize("line", [b"OPTIONS /v1/images/generations HTTP/1.1", LINE])
