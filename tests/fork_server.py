@@ -24,6 +24,7 @@ PRELOADED = (
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.dialects.sqlite.aiosqlite",
     "uvloop",
+    "app.cli.commands",
     "app.cli.local",
     "app.cli.logs",
     "app.cli.root",

@@ -12,7 +12,8 @@ import pytest
 import typer
 
 import dev
-from app.cli.root import app, run
+from app.cli.commands import app
+from app.cli.root import run
 from app.errors import GatewayError, RelayRefusedRequest
 from app.settings import Settings
 from docs import generate

@@ -1,4 +1,4 @@
-"""Root of the command line. Each module of a command or group has an `app`, which is registered here."""
+"""Root of the command line: options before the command, usage errors, and which commands are loaded."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -8,64 +8,24 @@ import typer
 from typer._click.core import Command
 
 from app import __version__
-from app.cli import (
-    admin_keys,
-    alerts,
-    audit,
-    audit_log,
-    backup,
-    db,
-    doctor,
-    keys,
-    limits,
-    models,
-    pictures,
-    price_book,
-    projects,
-    reconcile,
-    relays,
-    requests,
-    serve,
-    service_accounts,
-    sessions,
-    statements,
-    usage,
-    users_import,
-)
+from app.cli import serve
 from app.cli.command import AdminKeyFile, CommonOptions, DataDir, FormatOption, Json, Sandbox, Url, error_body
 from app.cli.help import translate_help
 from app.cli.language import is_chinese, translate
 from app.cli.output import Format, say, say_json
 
-app = typer.Typer(
-    name="imagegate",
-    help="A gateway between a team and paid image models.",
-    rich_markup_mode=None,
-    add_completion=False,
-    pretty_exceptions_enable=False,  # They would print the values of variables, and a secret may be among them.
-)
-app.add_typer(serve.app)
-app.add_typer(users_import.app, name="users")  # The group of app/cli/users.py, with the import.
-app.add_typer(sessions.app, name="sessions")
-app.add_typer(projects.app, name="projects")
-app.add_typer(service_accounts.app, name="service-accounts")
-app.add_typer(keys.app, name="keys")
-app.add_typer(admin_keys.app, name="admin-keys")
-app.add_typer(limits.app, name="limits")
-app.add_typer(models.app, name="models")
-app.add_typer(price_book.app, name="prices")  # The same group, with what works on the whole book.
-app.add_typer(relays.app, name="relays")
-app.add_typer(alerts.app, name="alerts")
-app.add_typer(usage.app)
-app.add_typer(statements.app, name="statements")
-app.add_typer(requests.app, name="requests")
-app.add_typer(pictures.app, name="pictures")
-app.add_typer(reconcile.app)
-app.add_typer(audit.app)
-app.add_typer(audit_log.app)
-app.add_typer(backup.app)
-app.add_typer(db.app, name="db")
-app.add_typer(doctor.app)
+
+def new_root() -> typer.Typer:
+    """Make the root without commands: its help and the options of every command."""
+    root = typer.Typer(
+        name="imagegate",
+        help="A gateway between a team and paid image models.",
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,  # They would print the values of variables, and a secret may be among them.
+    )
+    root.callback()(_imagegate)
+    return root
 
 
 def _version(wanted: bool) -> None:
@@ -74,7 +34,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
 def _imagegate(
     context: typer.Context,
     sandbox: Sandbox = False,
@@ -91,7 +50,8 @@ def _imagegate(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Never raises for a user's mistake."""
     try:
-        code = _command(is_chinese())(list(arguments) or ["--help"], prog_name="imagegate", standalone_mode=False)
+        command = _command(is_chinese(), only_serve=list(arguments[:1]) == ["serve"])
+        code = command(list(arguments) or ["--help"], prog_name="imagegate", standalone_mode=False)
     except typer.TyperException as exc:
         return _usage_error(exc, arguments)
     except typer.Abort:
@@ -100,7 +60,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 @cache
-def _command(chinese: bool) -> Command:
+def _command(chinese: bool, *, only_serve: bool) -> Command:
+    """Make the tree of all commands, or of `serve` alone: a server keeps it as long as it runs, and all would be 5 MiB."""
+    if only_serve:
+        app = new_root()
+        app.add_typer(serve.app)
+    else:
+        from app.cli.commands import app
     command = typer.main.get_command(app)
     if chinese:
         translate_help(command)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from app.cli.root import app
+from app.cli.commands import app
 from app.control.people import create_user, list_users
 from app.control.service_accounts import NewServiceAccount, create_service_account
 from app.store.engine import Database

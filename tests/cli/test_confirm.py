@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from app.cli.root import app
+from app.cli.commands import app
 from app.control.invitations import accept_invitation, invite
 from app.store.engine import Database
 from tests.cli.conftest import Cli

@@ -15,9 +15,9 @@ from typer.core import TyperGroup
 
 import app.cli
 import dev
+from app.cli.commands import app as root
 from app.cli.language import display_width, is_chinese, table, translate
 from app.cli.output import Column, Format, Output
-from app.cli.root import app as root
 from app.cli.root import run
 from tests.cli.conftest import Cli
 from tests.test_documentation import all_commands
