@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import structlog
 from anyio._backends._asyncio import TestRunner
+from hypothesis import HealthCheck, settings
 
 from app.control import passwords
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
@@ -56,6 +57,9 @@ passwords.MEMORY_KIB, passwords.PASSES = 8, 1  # Nobody attacks the hashes of th
 allow_many_files()  # Crowds of clients live in this process.
 # On a busy machine a crowd takes long to have its turns at the connections.
 postgresql.STATEMENT_TIMEOUT_S = 60.0  # type: ignore[attr-defined]
+# A busy machine may take longer for an example, and for thinking of one, than Hypothesis expects.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # The default shows every local variable of a traceback, for minutes.
 structlog.configure(

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import shutil
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+
+from tests.server import free_port
 
 USER, PASSWORD = "lin", "s3cret"
 
@@ -14,8 +15,7 @@ USER, PASSWORD = "lin", "s3cret"
 @contextlib.asynccontextmanager
 async def running_proxy(kind: str, folder: Path) -> AsyncIterator[str]:
     """Run `proxy.py` or `tinyproxy`, which let USER through with PASSWORD only, and yield `host:port`."""
-    with socket.create_server(("127.0.0.1", 0)) as placeholder:
-        port = placeholder.getsockname()[1]
+    port = free_port()
     command = _proxy_py(port) if kind == "proxy.py" else _tinyproxy(port, folder)
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL

@@ -39,7 +39,7 @@ class WebhookReceiver:
         status = self.statuses.pop(0) if self.statuses else 204
         return web.Response(status=status, headers={"location": self.url} if 300 <= status < 400 else {})
 
-    async def wait_for(self, count: int, timeout_s: float = 20) -> list[Received]:
+    async def wait_for(self, count: int, timeout_s: float = 60) -> list[Received]:
         async with asyncio.timeout(timeout_s), self._more:
             await self._more.wait_for(lambda: len(self.received) >= count)
         return self.received

@@ -23,7 +23,7 @@ def sandbox_in_a_thread() -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     try:
         yield found[0]
     finally:

@@ -110,26 +110,29 @@ def test_a_head_without_an_end_is_cut_off(begin: bytes, endless: bytes) -> None:
     assert json.loads(body)["error"]["code"] == "headers_too_large"
 
 
-@pytest.mark.parametrize("begun", [[b""], [b"GET / HT"], [GET[:-2]], [GET, b"GET /"], [GET, b"\r\n"]])
-def test_a_head_that_does_not_come_is_not_waited_for(begun: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 0.05)
+def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 1.0)
+    cases = [[b""], [b"GET / HT"], [GET[:-2]], [GET, b"GET /"], [GET, b"\r\n"]]
 
-    async def begin() -> bytes:
+    async def begin(address: tuple[str, int], begun: list[bytes]) -> bytes:
+        reader, writer = await asyncio.open_connection(*address)
+        for whole in begun[:-1]:
+            writer.write(whole)
+            await reader.readuntil(b"\r\n\r\n0")
+        writer.write(begun[-1])
+        rest = await reader.read()
+        writer.close()
+        return rest
+
+    async def begin_all() -> list[bytes]:
         async with serving(echo_length) as address:
-            reader, writer = await asyncio.open_connection(*address)
-            for whole in begun[:-1]:
-                writer.write(whole)
-                await reader.readuntil(b"\r\n\r\n0")
-            writer.write(begun[-1])
-            rest = await reader.read()
-            writer.close()
-            return rest
+            return await asyncio.gather(*(begin(address, begun) for begun in cases))
 
-    assert uvloop.run(begin()) == b""
+    assert uvloop.run(begin_all()) == [b""] * len(cases)
 
 
 def test_a_body_may_come_later_than_a_head_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 1.0)
 
     async def send_slowly() -> bytes:
         async with serving(echo_length) as address:
@@ -141,7 +144,7 @@ def test_a_body_may_come_later_than_a_head_may(monkeypatch: pytest.MonkeyPatch) 
                 b"ello\r\n",
             ):
                 writer.write(piece)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.3)
             writer.write(b"0\r\n\r\n")
             answered = await reader.readuntil(b"5")
             writer.close()
@@ -208,6 +211,7 @@ def test_malformed_http_is_refused_in_openai_s_form() -> None:
 
 def test_a_connection_that_was_refused_is_closed_although_its_client_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "LINGER_S", 0.05)
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 100.0)  # That is not what closes it.
 
     async def go_on() -> None:
         async with serving(echo_length) as address:
@@ -215,7 +219,7 @@ def test_a_connection_that_was_refused_is_closed_although_its_client_goes_on(mon
             writer.write(b"noise\r\n\r\n")
             await reader.read()
             with pytest.raises(ConnectionError):
-                async with asyncio.timeout(server_module.HEAD_TIMEOUT_S / 2):
+                async with asyncio.timeout(30):
                     while True:
                         writer.write(b"more noise")
                         await writer.drain()

@@ -231,11 +231,11 @@ async def test_a_slow_body_that_keeps_moving_is_read(tmp_path: Path) -> None:
     chunks = iter([*[b" " * 20_000] * 8, b'{"prompt": "a"}'])
 
     async def receive() -> Message:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
         chunk = next(chunks, b"")
         return {"type": "http.request", "body": chunk, "more_body": chunk != b""}
 
-    wanted = await read_generation(Request(request_of(JSON, []).scope, receive), BodyCaps(tmp_path, idle_s=0.8))
+    wanted = await read_generation(Request(request_of(JSON, []).scope, receive), BodyCaps(tmp_path, idle_s=1.5))
 
     assert wanted.n == 1
 
@@ -254,7 +254,8 @@ async def test_a_cancelled_upload_leaves_nothing_open(caps: BodyCaps, fds: Calla
     upload: asyncio.Task[ImageRequest] = asyncio.create_task(
         read_edit(request_of(MULTIPART, [part("image", b"x" * 600_000)], then="stall"), caps)
     )
-    await asyncio.sleep(0.01)
+    while fds() == before:
+        await asyncio.sleep(0)
     during = fds()
 
     upload.cancel()

@@ -35,7 +35,7 @@ def relay() -> Iterator[RunningSandbox]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     yield found[0]
     loop.call_soon_threadsafe(stop.set)
     thread.join(10)

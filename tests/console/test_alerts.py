@@ -86,7 +86,7 @@ async def test_a_test_says_what_each_channel_answered_and_the_history_what_they_
             assert secret[1] not in tested
 
             # The usage is above the threshold already, so that the gateway fires by itself.
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while "The webhook answered 404." not in (shown := (await house.get(path[1], "rita")).text):
                     await asyncio.sleep(0.1)
             listed = (await house.get("/alerts", "rita")).text

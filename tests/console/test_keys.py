@@ -45,7 +45,7 @@ async def test_a_leaked_key_stops_at_once_and_one_with_grace_goes_on(house: Hous
     assert [await buys(house, secret) for secret in (key.key, second)] == [200, 200]
     third = secret_in((await house.post(f"/keys/{key.id}/rotate", "olga", grace="leaked")).text)
 
-    async with asyncio.timeout(5):  # Control data is cached for half a second.
+    async with asyncio.timeout(30):  # Control data is cached for half a second.
         while await buys(house, third) != 200:
             await asyncio.sleep(0.05)
     assert await buys(house, key.key) == 401

@@ -83,7 +83,7 @@ async def _buy(replica: Running, key: str) -> None:
 
 
 async def _mails(mail: MailServer, count: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(mail.mails) < count:
             await asyncio.sleep(0.05)
 

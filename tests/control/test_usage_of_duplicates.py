@@ -96,7 +96,7 @@ class Book:
         self.desk.revision = 0  # The control data has changed.
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=STEPS, by=st.sampled_from([["user"], ["day", "model"], []]))
 async def test_usage_is_the_ledger_whatever_is_served_corrected_and_erased(
     steps: Sequence[Step], by: list[str], database: Database, tmp_path: Any

@@ -64,7 +64,7 @@ class Client:
 
 
 # Each example starts from an empty store, so the fixture may be shared.
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(moves=st.lists(steps, max_size=25), request_amount=st.integers(0, 5), image_amount=st.integers(1, 12))
 async def test_any_minute_holds_at_most_the_amount_and_retry_after_is_true(
     store: Store, moves: list[tuple[float, int, int]], request_amount: int, image_amount: int
@@ -84,7 +84,7 @@ async def test_any_minute_holds_at_most_the_amount_and_retry_after_is_true(
     client.assert_no_minute_is_overspent()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(moves=st.lists(steps, max_size=60), request_amount=st.integers(0, 5), image_amount=st.integers(1, 12))
 async def test_room_is_never_withheld_for_more_than_a_second(
     moves: list[tuple[float, int, int]], request_amount: int, image_amount: int

@@ -54,7 +54,9 @@ async def test_a_statement_that_was_given_up_is_not_carried_out_later(
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(pool.value("UPDATE given_up SET n = n + 1"), 0.2)
         waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE given_up%' AND state = 'active'"
-        assert await holder.fetchval(waits) == 0
+        async with asyncio.timeout(30):
+            while await holder.fetchval(waits):  # The server is told to end them, and takes its time.
+                await asyncio.sleep(0.01)
         assert await pool.value("SELECT n FROM given_up") == 0
     finally:
         await holder.close()

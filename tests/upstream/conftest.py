@@ -15,9 +15,12 @@ async def relay() -> AsyncIterator[RawServer]:
 
 
 @pytest.fixture
-async def upstream(relay: RawServer) -> AsyncIterator[HttpUpstream]:
-    """A client of `relay` with short timeouts."""
-    client = HttpUpstream(relay.url + "/v1", "sk-secret", connect_timeout_s=5, read_timeout_s=1)
+async def upstream(request: pytest.FixtureRequest, relay: RawServer) -> AsyncIterator[HttpUpstream]:
+    """A client of `relay`. Where a test lets that one `hang`, it waits for half a second only."""
+    chosen = getattr(getattr(request.node, "callspec", None), "params", {})
+    hangs = any(getattr(value, "__name__", "") == "hang" for value in chosen.values())
+    read_timeout_s = 0.5 if hangs else 60
+    client = HttpUpstream(relay.url + "/v1", "sk-secret", connect_timeout_s=60, read_timeout_s=read_timeout_s)
     yield client
     await client.close()
 

@@ -139,11 +139,11 @@ async def test_an_end_the_event_loop_has_not_read_yet_is_seen_before_writing() -
         upstream = HttpUpstream(f"http://127.0.0.1:{listener.getsockname()[1]}", "sk-secret")
         assert await post(upstream) == b"ok"
 
-        assert closed.wait(2)  # The event loop stands still meanwhile, and has not heard of the end.
+        assert closed.wait(30)  # The event loop stands still meanwhile, and has not heard of the end.
         assert await post(upstream) == b"ok"
 
         await upstream.close()
-        await asyncio.to_thread(serving.join, 2)
+        await asyncio.to_thread(serving.join, 30)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ async def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 @contextlib.asynccontextmanager
 async def client(url: str, proxy: str, ca_file: Path | None = None) -> AsyncIterator[HttpUpstream]:
     upstream = HttpUpstream(
-        url, "sk-secret", connect_timeout_s=5, read_timeout_s=5, proxy=f"http://{proxy}", ca_file=ca_file
+        url, "sk-secret", connect_timeout_s=60, read_timeout_s=60, proxy=f"http://{proxy}", ca_file=ca_file
     )
     try:
         yield upstream
@@ -140,7 +140,8 @@ async def no_tls_behind(request: Request) -> None:
 async def test_no_tunnel_means_not_sent(fault: Callable[[Request], Awaitable[None]]) -> None:
     async with running_raw_server() as proxy:
         proxy.script = [fault]
-        upstream = HttpUpstream("https://relay.example", "sk-secret", connect_timeout_s=0.5, proxy=proxy.url)
+        timeout_s = 1 if fault is hang else 60
+        upstream = HttpUpstream("https://relay.example", "sk-secret", connect_timeout_s=timeout_s, proxy=proxy.url)
         with pytest.raises(NotSent):
             await post(upstream)
         await upstream.close()

@@ -16,7 +16,7 @@ from tests.upstream.tls_relay import PICTURE, TlsRelay, running_tls_relay
 
 @contextlib.asynccontextmanager
 async def client_of(relay: TlsRelay, ca_file: Path | None) -> AsyncIterator[HttpUpstream]:
-    upstream = HttpUpstream(relay.url, "sk-secret", connect_timeout_s=5, ca_file=ca_file)
+    upstream = HttpUpstream(relay.url, "sk-secret", connect_timeout_s=60, ca_file=ca_file)
     try:
         yield upstream
     finally:
