@@ -77,7 +77,7 @@ async def quote_image(request: Request, caller: Caller, gateway: Wired) -> Quote
 
 async def _own_key(caller: Grant, gateway: Gateway) -> OwnKeyOut:
     now_ms, catalog = gateway.clock.now_ms(), await gateway.control_data.catalog()
-    key = await keys.show_key(gateway.database, caller.key_id)
+    key = await gateway.database.ask(keys.get_key, caller.key_id)
     limits = await _reader(gateway).states(caller.limits, now_ms)
     models = [model.id for model in caller.usable_models(catalog, now_ms)]
     return OwnKeyOut.of(key, models, gateway.currency, limits)

@@ -160,5 +160,4 @@ class Gallery:
             raise PermissionDenied(NOT_YOURS)
 
     async def _people(self, text: str) -> list[str]:
-        async with self.visit.database.read() as connection:
-            return await organization.user_ids_like(connection, text, PEOPLE_MAX)
+        return await self.visit.database.ask(organization.user_ids_like, text, PEOPLE_MAX)

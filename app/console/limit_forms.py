@@ -12,13 +12,14 @@ from app.console.visit import Visit
 from app.control import limits
 from app.control.dates import start_of_day_ms
 from app.control.limit_lists import LimitOwner
-from app.control.limit_raises import raise_until, raises_in_force
+from app.control.limit_raises import raise_until
 from app.control.limits import LimitChange, ScopeRef
 from app.core.intervals import Interval
 from app.core.limit_words import parse_amount
 from app.core.limits import LimitScope, Unit
 from app.core.money import decimal_text
 from app.errors import InvalidValue
+from app.store.limit_increases import temporary_increases
 
 UNITS: tuple[Unit, ...] = get_args(Unit)
 INTERVALS: tuple[Interval, ...] = get_args(Interval)
@@ -116,7 +117,9 @@ async def limit_values(visit: Visit) -> dict[str, Any]:
 
 async def _raises(visit: Visit) -> dict[str, int]:
     """Return the last instant (Unix s) at which a limit goes back, by the limit's id."""
-    return {f"limit_{each.limit_id}": (each.until_ms or 0) // 1000 for each in await raises_in_force(visit.database)}
+    return {
+        f"limit_{each.limit_id}": (each.until_ms or 0) // 1000 for each in await visit.database.ask(temporary_increases)
+    }
 
 
 def amount_of(unit: Unit, text: str) -> int:

@@ -9,9 +9,10 @@ from app.console.visit import Visit
 from app.control import requests
 from app.control.requests import Calculation
 from app.errors import NotFound
+from app.store.ledger.corrections import corrections_of
 from app.store.pictures import PictureRecord
 from app.store.refusals import RefusalRecord
-from app.store.request_details import RequestNotes
+from app.store.request_details import RequestNotes, notes_of, refused_dispatches_of
 from app.store.requests import RequestRecord
 
 NOT_FOUND = _(
@@ -73,9 +74,9 @@ async def find(visit: Visit, request_id: str) -> RequestRecord | RefusalRecord:
 async def detail_of(visit: Visit, found: RequestRecord) -> RequestDetail:
     """Read what the page of a request shows besides its row."""
     (row,) = await requests.listed(visit.database, [found], visit.user.user_id)
-    corrections = await requests.corrections_of(visit.database, found.id)
-    refused = await requests.refused_dispatches_of(visit.database, found.id)
-    notes = await requests.notes_of(visit.database, found.id)
+    corrections = await visit.database.ask(corrections_of, found.id)
+    refused = await visit.database.ask(refused_dispatches_of, found.id)
+    notes = await visit.database.ask(notes_of, found.id)
     thumbnails = thumbnails_of(visit, row.pictures)
     may_read = found.user_id == visit.user.user_id or (bool(thumbnails) and all(each.may_look for each in thumbnails))
     return RequestDetail(

@@ -16,7 +16,6 @@ from app.store import admin_keys as store
 from app.store.admin_keys import AdminKeyRecord, AdminRole, StoredAdminKey
 from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
-from app.store.pages import Cursor, Page
 from app.store.tables import admin_api_keys
 
 ROLES: tuple[AdminRole, ...] = get_args(AdminRole)
@@ -64,18 +63,6 @@ async def create_admin_key(database: Database, pepper: bytes, wanted: NewAdminKe
         key = await get_admin_key(connection, new.id)
         await log_changes(connection, Change("admin_api_key.created", key.id, None, _facts(key)))
     return CreatedKey(new.id, new.secret)
-
-
-async def list_admin_keys(database: Database, cursor: Cursor) -> Page[AdminKeyRecord]:
-    """List admin keys that are not revoked, by creation. Raises InvalidValue for the cursor."""
-    async with database.read() as connection:
-        return await store.page_of_admin_keys(connection, cursor)
-
-
-async def show_admin_key(database: Database, key_id: str) -> AdminKeyRecord:
-    """Return an admin key. Raises NotFound, also for a revoked one."""
-    async with database.read() as connection:
-        return await get_admin_key(connection, key_id)
 
 
 async def revoke_admin_key(database: Database, key_id: str) -> AdminKeyRecord:

@@ -139,16 +139,14 @@ async def delete_alert(database: Database, alert_id: str, among: AlertFilter | N
 
 async def show_alert(database: Database, alert_id: str, among: AlertFilter | None = None) -> Alert:
     """Return an alert. Raises NotFound, also where it is not one of `among`."""
-    async with database.read() as connection:
-        return await _get_alert(connection, alert_id, among)
+    return await database.ask(_get_alert, alert_id, among)
 
 
 async def page_of_alerts(database: Database, cursor: Cursor, among: AlertFilter) -> Page[Alert]:
     """List alerts by creation. Raises InvalidValue for the cursor."""
-    async with database.read() as connection:
-        return await store.page_of_alerts(
-            connection, cursor, scope=among.scope, scope_id=among.scope_id, plain=among.plain
-        )
+    return await database.ask(
+        store.page_of_alerts, cursor, scope=among.scope, scope_id=among.scope_id, plain=among.plain
+    )
 
 
 async def firings(database: Database, alert_id: str) -> list[FiringRecord]:
@@ -160,8 +158,7 @@ async def firings(database: Database, alert_id: str) -> list[FiringRecord]:
 
 async def last_firings(database: Database, listed: Sequence[Alert]) -> dict[str, FiringRecord]:
     """Return the last firing of each alert that has fired, by the alert's id."""
-    async with database.read() as connection:
-        return await deliveries.last_firings(connection, [alert.id for alert in listed])
+    return await database.ask(deliveries.last_firings, [alert.id for alert in listed])
 
 
 async def _get_alert(connection: AsyncConnection, alert_id: str, among: AlertFilter | None) -> Alert:

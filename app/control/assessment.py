@@ -71,7 +71,7 @@ class Assessor:
         reach_ms = now_ms - REACH_MS
         since_ms = reach_ms if log is None else max(log.oldest_at_ms or 0, reach_ms)
         async with self.database.read() as connection:
-            catalog = await prices.catalog(connection)
+            catalog = await prices.read_catalog(connection)
             older = await store.unknown(connection, self.relay, 0, since_ms)
             unknown = await store.unknown(connection, self.relay, since_ms, now_ms)
             others = [
@@ -105,8 +105,7 @@ class Assessor:
         """Match a group with the log, together with every other request sent around that time."""
         from_ms = group[0].dispatched_at_ms - 2 * self._longest_ms
         until_ms = group[-1].dispatched_at_ms + 2 * self._longest_ms
-        async with self.database.read() as connection:
-            near = await store.around(connection, self.relay, from_ms, until_ms, self._longest_ms)
+        near = await self.database.ask(store.around, self.relay, from_ms, until_ms, self._longest_ms)
         sent = [sent_request(each, catalog) for each in near]
         rows = [row for row in log.rows if from_ms - self._longest_ms <= row.at_ms <= until_ms + self._longest_ms]
         matches = await asyncio.to_thread(match, sent, rows, self.rules)
@@ -127,8 +126,7 @@ class Assessor:
         """Find released requests whose own id the relay has charged, although its refusal meant no charge."""
         rows = {row.request_id: row for row in log.rows if row.request_id and row.points > 0}
         since_ms = (log.oldest_at_ms or 0) - self._longest_ms
-        async with self.database.read() as connection:
-            requests = await store.released(connection, self.relay, list(rows), since_ms)
+        requests = await self.database.ask(store.released, self.relay, list(rows), since_ms)
         return [ChargedRequest(each, rows[each.upstream_request_id or ""]) for each in requests]
 
 

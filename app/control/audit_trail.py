@@ -3,18 +3,10 @@
 from collections.abc import Sequence
 
 from app.core.limits import Limit
-from app.store import audit_logs as store
-from app.store.audit_logs import AuditLogFilter, LoggedChange
+from app.store.audit_logs import LoggedChange
 from app.store.engine import Database
 from app.store.limits import limits_by_id
 from app.store.organization import find_user
-from app.store.pages import Cursor, Page
-
-
-async def page_of_changes(database: Database, cursor: Cursor, wanted: AuditLogFilter) -> Page[LoggedChange]:
-    """List changes in the order they were made. Raises InvalidValue for the cursor."""
-    async with database.read() as connection:
-        return await store.page_of_changes(connection, cursor, wanted)
 
 
 async def limits_and_people(

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from app.core.intervals import HOUR_MS
 from app.errors import InvalidValue
 from app.store import buckets as store
-from app.store.buckets import BucketRange, BucketSums, ReportNames, Row, UsageFilter
+from app.store.buckets import BucketRange, BucketSums, Row, UsageFilter
 from app.store.engine import Database
 from app.store.usage import Sums
 
@@ -78,15 +78,8 @@ async def read_buckets(database: Database, period: Period, filter: UsageFilter) 
         whole = replace(whole, start_ms=_continued(period.page, whole))
     bounds = list(_bounds(whole, period.buckets_max))
     span = replace(whole, end_ms=bounds[-1][1])
-    async with database.read() as connection:
-        found = await store.sums(connection, span, filter)
+    found = await database.ask(store.sums, span, filter)
     return BucketPage(tuple(_filled(bounds, found, span)), found.groups, _next_page(span.end_ms, whole.end_ms))
-
-
-async def read_names(database: Database) -> ReportNames:
-    """Read the names of projects, users and keys, deleted ones included."""
-    async with database.read() as connection:
-        return await store.names(connection)
 
 
 def _span(period: Period, now_ms: int) -> BucketRange:

@@ -19,8 +19,7 @@ async def grant_in_project(database: Database, user_id: str, project_id: str) ->
     Raises NotFound when they are not in it or it is archived, StoreUnavailable.
     """
     now_ms = await database.now_ms()
-    async with database.read() as connection:
-        grant = await store.member_grant(connection, user_id, project_id)
+    grant = await database.ask(store.member_grant, user_id, project_id)
     if grant is None or not grant.usable_at(now_ms):
         raise NotFound(NOT_IN_PROJECT, param="project")
     return grant

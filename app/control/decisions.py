@@ -129,7 +129,7 @@ async def _settle(
     request = await _get_unknown(decisions.database, request_id, reason)
     if cost_micros is None:
         async with decisions.database.read() as connection:
-            cost_micros = highest_cost_micros(request, await prices.catalog(connection))
+            cost_micros = highest_cost_micros(request, await prices.read_catalog(connection))
     done = await decisions.settle(request, kind, cost_micros, _FLAGS[kind], reason)
     return await _show(decisions.database, request_id, done)
 
@@ -137,8 +137,7 @@ async def _settle(
 async def _get_unknown(database: Database, request_id: str, reason: DecisionReason) -> SentRow:
     if not 1 <= len(reason.text.strip()) <= REASON_CHARS_MAX:
         raise InvalidValue(f"The reason must have 1 to {REASON_CHARS_MAX} characters: it is kept.", param="reason")
-    async with database.read() as connection:
-        request = await reconciliation.find(connection, request_id)
+    request = await database.ask(reconciliation.find, request_id)
     if request is None or request.state != "unknown":
         raise _not_unknown(await show_request(database, request_id))
     return request

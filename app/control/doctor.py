@@ -20,7 +20,6 @@ from app.control.doctor_secret import check_secret_change
 from app.control.findings import Finding
 from app.control.installation import check_binding
 from app.control.limits import show_limits
-from app.control.people import list_users
 from app.control.pepper import FILE, Peppers
 from app.control.schema_gate import check_schema
 from app.errors import ConfigurationError, GatewayError
@@ -28,6 +27,7 @@ from app.notify.notifier import Notifier
 from app.rates import open_rates
 from app.store import organization
 from app.store.engine import Database
+from app.store.organization import list_users
 from app.store.pictures import PictureRows
 from app.store.processes import count_other_processes
 from app.store.schema import schema_state
@@ -126,7 +126,7 @@ class Doctor:
         return await check_secret_change(database, self.peppers)
 
     async def _limits(self, database: Database) -> Finding:
-        users = [user for user in await list_users(database) if user.disabled_at_ms is None]
+        users = [user for user in await database.ask(list_users) if user.disabled_at_ms is None]
         limited = {state.limit.scope_id for state in await show_limits(database, self.zone)}
         free = [user.name for user in users if user.id not in limited]
         if not users:

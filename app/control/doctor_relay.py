@@ -105,7 +105,7 @@ async def _catalog(database: Database | None) -> Catalog:
     if database is not None:
         with suppress(Exception):
             async with asyncio.timeout(CATALOG_TIMEOUT_S), database.read() as connection:
-                return await prices.catalog(connection)
+                return await prices.read_catalog(connection)
     return Catalog({})
 
 
@@ -130,8 +130,7 @@ async def _check_log(check: str, client: HttpUpstream, url_key: str | None) -> F
 
 async def check_models(database: Database, relays: AskedRelays) -> Finding:
     """Tell the models, their aliases, and image models in a relay's own list of prices that the catalog lacks."""
-    async with database.read() as connection:
-        catalog = await prices.catalog(connection)
+    catalog = await database.ask(prices.read_catalog)
     names = "; ".join(f"{alias.name} stands for {alias.model}" for alias in catalog.aliases) or "no aliases"
     message = f"{', '.join(catalog.models)}; {names}. Add another name with: `imagegate models alias NAME MODEL`"
     if hidden := [alias.name for alias in catalog.aliases if alias.name in catalog.models]:

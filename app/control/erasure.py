@@ -96,8 +96,7 @@ class Erasure:
 
     async def turn(self) -> None:
         """Go on with all erasures that have not ended. Raises as `erase` does."""
-        async with self.database.read() as connection:
-            pending = await pending_users(connection)
+        pending = await self.database.ask(pending_users)
         for user in pending:
             await self._pass(user, math.inf)
 

@@ -43,8 +43,7 @@ async def claim(database: Database, peppers: Peppers, currency: str, timezone: s
 
     Raises ConfigurationError, naming the cure, where they differ. Writes only the first time, and when the secret changes.
     """
-    async with database.read() as connection:
-        found = await organization.book_binding(connection)
+    found = await database.ask(organization.book_binding)
     if found.pepper_fingerprint is not None:
         _check_pepper(database, found, peppers)
     is_bound = None not in (found.pepper_fingerprint, found.currency, found.timezone)
@@ -65,8 +64,7 @@ async def pepper_here(database: Database, settings: PepperSettings, currency: st
 
     Raises ConfigurationError for a secret that is short or a placeholder.
     """
-    async with database.read() as connection:
-        found = await organization.book_binding(connection)
+    found = await database.ask(organization.book_binding)
     if found.pepper_fingerprint is None:
         pepper = load_pepper(settings)
         async with database.write() as connection:
@@ -79,8 +77,7 @@ async def pepper_here(database: Database, settings: PepperSettings, currency: st
 
 async def check_binding(database: Database, currency: str, timezone: str) -> None:
     """Check currency and timezone against those the database is bound to. Raises ConfigurationError."""
-    async with database.read() as connection:
-        found = await organization.book_binding(connection)
+    found = await database.ask(organization.book_binding)
     _check_currency(database, found, currency)
     _check_timezone(database, found, timezone)
 

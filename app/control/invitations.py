@@ -17,7 +17,6 @@ from app.store import sign_in as store
 from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
 from app.store.organization import User
-from app.store.pages import Cursor, Page
 from app.store.sign_in import Invitation
 
 LIFE_MS = 72 * 3_600_000
@@ -109,8 +108,7 @@ async def new_invitation(connection: AsyncConnection, user: User, now_ms: int) -
 async def open_invitation(database: Database, token: str) -> Invitation:
     """Return the invitation of a link that still works, without using it up. Raises NotFound."""
     now_ms = await database.now_ms()
-    async with database.read() as connection:
-        found = await store.open_invitation(connection, token_hash(token), now_ms)
+    found = await database.ask(store.open_invitation, token_hash(token), now_ms)
     if found is None:
         raise NotFound(GONE)
     return found
@@ -139,28 +137,17 @@ async def accept_invitation(
         return await start_session(connection, found.user_id, browser, now_ms)
 
 
-async def page_of_invitations(database: Database, cursor: Cursor) -> Page[Invitation]:
-    """List invitations by creation. Raises InvalidValue for the cursor."""
-    async with database.read() as connection:
-        return await store.page_of_invitations(connection, cursor)
-
-
-async def show_invitation(database: Database, invitation_id: str) -> Invitation:
-    """Return an invitation. Raises NotFound."""
-    async with database.read() as connection:
-        return await _invitation(connection, invitation_id)
-
-
 async def delete_invitation(database: Database, invitation_id: str) -> Invitation:
     """Delete an invitation; its link works no more. Raises NotFound."""
     async with database.write() as connection:
-        found = await _invitation(connection, invitation_id)
+        found = await get_invitation(connection, invitation_id)
         await store.delete_invitation(connection, found.id)
         await log_changes(connection, Change("invite.deleted", found.id, {"user_id": found.user_id}, None))
     return found
 
 
-async def _invitation(connection: AsyncConnection, invitation_id: str) -> Invitation:
+async def get_invitation(connection: AsyncConnection, invitation_id: str) -> Invitation:
+    """Return an invitation. Raises NotFound."""
     found = await store.find_invitation(connection, invitation_id)
     if found is None:
         raise NotFound(f"There is no invitation {quoted(invitation_id)}.", param="invite_id")

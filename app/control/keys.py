@@ -94,12 +94,6 @@ async def page_of_keys(database: Database, cursor: Cursor, wanted: KeyFilter = K
         return await store.page_of_all_keys(connection, cursor, conditions)
 
 
-async def show_key(database: Database, key_id: str) -> KeyRecord:
-    """Return a key. Raises NotFound."""
-    async with database.read() as connection:
-        return await get_key(connection, key_id)
-
-
 async def revoke_with(connection: AsyncConnection, key: KeyRecord, now_ms: int) -> None:
     """Revoke a key in the caller's transaction."""
     await store.revoke(connection, key.id, now_ms)
@@ -179,7 +173,7 @@ async def known_models(connection: AsyncConnection, names: Sequence[str] | None)
     """Return models without repetitions; None means all. Raises InvalidValue for an empty list and one not in the catalog."""
     if names is None:
         return None
-    catalog = (await prices.catalog(connection)).models
+    catalog = (await prices.read_catalog(connection)).models
     unknown = [name for name in names if name not in catalog]
     if unknown or not names:
         raise InvalidValue(

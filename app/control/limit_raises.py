@@ -60,16 +60,9 @@ async def raise_until(database: Database, limit_id: int, amount: int, until_ms: 
     return raised
 
 
-async def raises_in_force(database: Database) -> list[LimitIncrease]:
-    """List the increases after which a limit goes back, the first to end first."""
-    async with database.read() as connection:
-        return await store.temporary_increases(connection)
-
-
 async def end_raises(database: Database) -> int:
     """Take back the raises whose time is over; returns how many. Each goes back once, whichever replica is first."""
-    async with database.read() as connection:
-        due = await store.due_increases(connection)
+    due = await database.ask(store.due_increases)
     for increase in due:
         async with database.write() as connection:
             if await store.end_increase(connection, increase.id):

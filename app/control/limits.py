@@ -211,7 +211,7 @@ async def check_model(connection: AsyncConnection, model: str | None) -> None:
     """Check that a model is in the catalog; None stands for any model. Raises InvalidValue."""
     if model is None:
         return
-    catalog = (await prices.catalog(connection)).models
+    catalog = (await prices.read_catalog(connection)).models
     if model not in catalog:
         raise InvalidValue(
             f"The model {quoted(model)} is not in the catalog ({', '.join(catalog)}). `imagegate prices set` puts it there.",

@@ -40,8 +40,7 @@ class ListedAlias:
 
 async def list_aliases(database: Database) -> list[ListedAlias]:
     """List aliases by creation."""
-    async with database.read() as connection:
-        catalog = await prices.catalog(connection)
+    catalog = await database.ask(prices.read_catalog)
     return [ListedAlias(alias, alias.name in catalog.models) for alias in catalog.aliases]
 
 
@@ -49,7 +48,7 @@ async def set_alias(database: Database, change: AliasChange) -> ListedAlias:
     """Create an alias, or change the one of this name. Raises InvalidValue, and Conflict for the name of a model."""
     async with database.write() as connection:
         now_ms = await database.now_ms()
-        model = _target(await prices.catalog(connection), change)
+        model = _target(await prices.read_catalog(connection), change)
         before = await store.find_alias(connection, change.name)
         own = _changed(before.own if before else Translation({}, {}, (), None), change)
         alias = ModelAlias(change.name, model.id, own, before.created_at_ms if before else now_ms, now_ms)

@@ -30,17 +30,11 @@ async def list_models(database: Database, project: str | None = None) -> list[Mo
     """List the catalog, oldest entry first. Raises NotFound for the project."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
-        catalog = await prices.catalog(connection)
+        catalog = await prices.read_catalog(connection)
         if project is None:
             return _rows(catalog, now_ms, None, named=False)
         rule = await store.find_rule(connection, (await get_project(connection, project)).id)
     return _rows(catalog, now_ms, rule, named=True)
-
-
-async def read_catalog(database: Database) -> Catalog:
-    """Read the models with all their prices, and their aliases."""
-    async with database.read() as connection:
-        return await prices.catalog(connection)
 
 
 async def show_rule(database: Database, project: str) -> ModelRule | None:
@@ -57,7 +51,7 @@ async def set_rule(database: Database, project: str, mode: ModelMode, models: Se
     rule = ModelRule(mode, tuple(dict.fromkeys(models)))
     async with database.write() as connection:
         project_id = (await get_active_project(connection, project)).id
-        _check_known((await prices.catalog(connection)), rule.models)
+        _check_known((await prices.read_catalog(connection)), rule.models)
         before = await store.find_rule(connection, project_id)
         await store.set_rule(connection, project_id, rule)
         await log_changes(connection, _change("updated", project_id, before, rule))

@@ -1,6 +1,5 @@
 """Users: people who may hold keys."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -16,7 +15,6 @@ from app.store import organization as store
 from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 from app.store.organization import User
-from app.store.pages import Cursor, Page
 
 ACCESS_ROLES: tuple[AccessRole, ...] = get_args(AccessRole)
 LAST_OWNER = (
@@ -54,18 +52,6 @@ async def add_user(connection: AsyncConnection, user: User) -> None:
         raise Conflict(f"There is a user {quoted(user.name)} already; choose another name.", param="name") from None
     event = "service_account.created" if user.is_service_account else "user.added"
     await log_changes(connection, Change(event, user.id, None, user_facts(user), user.project_id))
-
-
-async def list_users(database: Database) -> list[User]:
-    """List people by name."""
-    async with database.read() as connection:
-        return await store.list_users(connection)
-
-
-async def page_of_users(database: Database, cursor: Cursor, emails: Sequence[str] = ()) -> Page[User]:
-    """List people by creation; `emails` selects by address. Raises InvalidValue for the cursor."""
-    async with database.read() as connection:
-        return await store.page_of_users(connection, cursor, emails)
 
 
 async def show_user(database: Database, name_or_id: str) -> tuple[User, list[tuple[str, str, str]]]:

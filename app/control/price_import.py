@@ -48,7 +48,7 @@ async def import_prices(
     try:
         async with database.write() as connection:
             now_ms = await database.now_ms()
-            found = compare(entries, (await store.catalog(connection)).models, now_ms, zone)
+            found = compare(entries, (await store.read_catalog(connection)).models, now_ms, zone)
             for step in found.steps:
                 await enter_price(connection, zone, step.wanted, now_ms)
             if dry_run or not found.steps:
@@ -64,7 +64,7 @@ async def compare_with_book(database: Database, zone: ZoneInfo, entries: Sequenc
     InvalidValue."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
-        return compare(entries, (await store.catalog(connection)).models, now_ms, zone)
+        return compare(entries, (await store.read_catalog(connection)).models, now_ms, zone)
 
 
 def compare(entries: Iterable[PriceEntry], models: Mapping[str, Model], now_ms: int, zone: ZoneInfo) -> PriceImport:

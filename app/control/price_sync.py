@@ -54,7 +54,7 @@ async def relay_offer(
     """Select the prices of these models; a relay has hundreds of others."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
-        catalog = (await store.catalog(connection)).models
+        catalog = (await store.read_catalog(connection)).models
     wanted = dict.fromkeys((*(() if models.only else catalog), *models.named))
     entries, notes = [], []
     for name in wanted:

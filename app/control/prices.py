@@ -62,7 +62,7 @@ async def enter_price(connection: AsyncConnection, zone: ZoneInfo, wanted: Price
     """Set a price in the caller's transaction; `now_ms` is the database's time, read inside it. Raises InvalidValue."""
     operation = _check(wanted)
     from_ms = now_ms + 1 if wanted.starts is None else _starts_ms(wanted.starts, now_ms, zone)
-    model = (await store.catalog(connection)).models.get(wanted.model)
+    model = (await store.read_catalog(connection)).models.get(wanted.model)
     does = await _enter(connection, wanted, operation, model, now_ms)
     new = NewPrice(wanted.model, operation, wanted.size, wanted.quality, from_ms, wanted.amount)
     price = await store.insert_price(connection, new, now_ms)
@@ -74,7 +74,7 @@ async def list_prices(database: Database) -> list[ListedPrice]:
     """List past, present and future prices by model, with models that have none."""
     now_ms = await database.now_ms()
     async with database.read() as connection:
-        models = (await store.catalog(connection)).models
+        models = (await store.read_catalog(connection)).models
     listed = []
     for model in models.values():
         does, now = ordered(model.operations), {price.id for price in model.prices.at(now_ms)}

@@ -79,12 +79,6 @@ async def page_of_project_keys(
         return await store.page_of_keys(connection, project.id, cursor, owner_has_access)
 
 
-async def show_project_key(database: Database, project_id: str, key_id: str) -> KeyRecord:
-    """Return a key of a project. Raises NotFound, also for a revoked key and one of another project."""
-    async with database.read() as connection:
-        return await get_project_key(connection, project_id, key_id)
-
-
 async def change_project_key(database: Database, project_id: str, key_id: str, change: KeyChange) -> KeyRecord:
     """Change a key of a project. Raises InvalidValue; NotFound; Conflict for an expired key."""
     now_ms = await database.now_ms()

@@ -11,7 +11,6 @@ from app.store import organization as store
 from app.store.audit_logs import Change, Facts, log_changes
 from app.store.engine import Database
 from app.store.organization import Project
-from app.store.pages import Cursor, Page
 
 DEFAULT_PROJECT = "default"
 DEFAULT_PROJECT_ID = "proj_default"
@@ -33,18 +32,6 @@ async def add_project(connection: AsyncConnection, name: str, now_ms: int) -> Pr
         raise _taken(project.name) from None
     await log_changes(connection, Change("project.created", project.id, None, _facts(project), project.id))
     return project
-
-
-async def page_of_projects(database: Database, cursor: Cursor, *, include_archived: bool = False) -> Page[Project]:
-    """List projects by creation. Raises InvalidValue for the cursor."""
-    async with database.read() as connection:
-        return await store.page_of_projects(connection, cursor, include_archived)
-
-
-async def show_project(database: Database, name_or_id: str) -> Project:
-    """Return a project. Raises NotFound."""
-    async with database.read() as connection:
-        return await get_project(connection, name_or_id)
 
 
 async def rename_project(database: Database, name_or_id: str, name: str) -> Project:

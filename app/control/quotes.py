@@ -57,8 +57,7 @@ class LimitReader:
         """
         found = await self._rates([limit for limit in limits if limit.is_rate], now_ms)
         if counted := [limit for limit in limits if not limit.is_rate]:
-            async with self.database.read() as connection:
-                states = await counter_states(connection, counted, now_ms, self.zone)
+            states = await self.database.ask(counter_states, counted, now_ms, self.zone)
             found |= {state.limit.id: state for state in states}
         return [found[limit.id] for limit in limits]
 

@@ -89,8 +89,7 @@ class Reconciliation:
                 every_day=every_day or bool(steps),
             )
             await store.save_drift(self.database, rows)
-        async with self.database.read() as connection:
-            measured = await store.drift_rows(connection, name)
+        measured = await self.database.ask(store.drift_rows, name)
         days = drift.by_day(measured, self.zone, self.rules, now_ms)
         alarms = drift.new_alarms(days_before, days)
         return ReconciliationReport(
@@ -104,8 +103,7 @@ class Reconciliation:
 
     async def _act(self, assessment: Assessment, dry_run: bool) -> tuple[list[ReconciliationStep], list[StillUnknown]]:
         steps, left = [], list(assessment.open)
-        async with self.database.read() as connection:
-            catalog = await prices.catalog(connection)
+        catalog = await self.database.ask(prices.read_catalog)
         for found in assessment.charged:
             step = self._step(found, catalog)
             done = dry_run or await self._book(found, step)

@@ -70,8 +70,7 @@ class Reconciliations:
 
     async def drift_by_day(self, now_ms: int, days: int = drift.DAYS) -> list[DriftDay]:
         """Read the drift of the newest measured days at every relay, newest first. Raises StoreUnavailable."""
-        async with self.database.read() as connection:
-            rows = await store.drift_rows(connection, None, days)
+        rows = await self.database.ask(store.drift_rows, None, days)
         return drift.by_day(rows, self.zone, self.bills.rules, now_ms)
 
 

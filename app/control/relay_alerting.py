@@ -77,8 +77,7 @@ class RelayAlerting:
         if not days:
             return 0
         await self._record(days, {(each.relay, each.balance_days): (each, known[each]) for each in known}, now_ms)
-        async with self.database.read() as connection:
-            untold = await store.untold_news(connection, now_ms, self.silent_ms)
+        untold = await self.database.ask(store.untold_news, now_ms, self.silent_ms)
         for news in untold:
             async with self.database.transaction() as connection:
                 firing_id = await deliveries.fire_news(connection, news, now_ms)

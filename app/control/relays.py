@@ -50,15 +50,8 @@ class RelayChange:
 
 async def list_relays(database: Database, *, include_removed: bool = False) -> list[Relay]:
     """List relays by creation."""
-    async with database.read() as connection:
-        found = await store.list_relays(connection)
+    found = await database.ask(store.list_relays)
     return [relay for relay in found.values() if include_removed or relay.removed_at_ms is None]
-
-
-async def show_relay(database: Database, name: str) -> Relay:
-    """Return a relay, a removed one too. Raises NotFound."""
-    async with database.read() as connection:
-        return await _found(connection, name)
 
 
 async def create_relay(database: Database, pepper: bytes, name: str, change: RelayChange) -> Relay:
@@ -131,7 +124,7 @@ async def forget_removed_keys(database: Database) -> None:
         return
     async with database.write() as connection:
         for name in names:
-            relay = await _found(connection, name)
+            relay = await get_relay(connection, name)
             await store.update_relay(connection, replace(relay, sealed_key=None))
 
 
@@ -211,7 +204,7 @@ def _checked_key(text: str) -> str:
 
 
 async def _checked_models(connection: AsyncConnection, names: Sequence[str]) -> frozenset[str] | None:
-    catalog = await prices.catalog(connection)
+    catalog = await prices.read_catalog(connection)
     for name in names:
         if name in catalog.models:
             continue
@@ -243,7 +236,7 @@ def _within(value: int, least: int, most: int, param: str) -> int:
 
 
 async def _present(connection: AsyncConnection, name: str) -> Relay:
-    relay = await _found(connection, name)
+    relay = await get_relay(connection, name)
     if relay.removed_at_ms is not None:
         raise Conflict(
             f"The relay {name} was removed, for good. `imagegate relays list` shows those there are.", param="name"
@@ -251,7 +244,8 @@ async def _present(connection: AsyncConnection, name: str) -> Relay:
     return relay
 
 
-async def _found(connection: AsyncConnection, name: str) -> Relay:
+async def get_relay(connection: AsyncConnection, name: str) -> Relay:
+    """Return a relay, a removed one too. Raises NotFound."""
     relay = await store.find_relay(connection, name)
     if relay is None:
         raise NotFound(f"There is no relay {quoted(name)}. `imagegate relays list` shows them.", param="name")

@@ -20,7 +20,7 @@ async def end_price(database: Database, price_id: str) -> ListedPrice:
     """
     async with database.write() as connection:
         await block_reservations(connection)
-        models = (await store.catalog(connection)).models
+        models = (await store.read_catalog(connection)).models
         found = [(model, price) for model in models.values() for price in model.prices.prices if _id(price) == price_id]
         if not found:
             message = f"There is no price {quoted(price_id)}. `imagegate prices list` shows them with their ids."
@@ -46,7 +46,7 @@ async def remove_model(database: Database, name: str) -> None:
     """
     async with database.write() as connection:
         await block_reservations(connection)
-        catalog = await store.catalog(connection)
+        catalog = await store.read_catalog(connection)
         model = catalog.models.get(name)
         if model is None:
             message = f"There is no model {quoted(name)} in the catalog ({', '.join(catalog.models)})."

@@ -15,13 +15,9 @@ from app.errors import NotFound
 from app.store import prices, refusals, request_details, request_search
 from app.store import requests as store
 from app.store.engine import Database
-from app.store.ledger import corrections
-from app.store.ledger.corrections import CorrectionRecord
-from app.store.ledger.types import RefusedDispatch
 from app.store.pages import Cursor, Page
 from app.store.pictures import PictureRecord
 from app.store.refusals import RefusalRecord
-from app.store.request_details import RequestNotes
 from app.store.request_search import FoundRequests, Position, RequestSearch
 from app.store.requests import RequestConditions, RequestRecord
 
@@ -55,8 +51,7 @@ async def page_of_refusals(database: Database, cursor: Cursor, wanted: RequestFi
 
 async def show_request(database: Database, request_id: str) -> RequestRecord:
     """Return one request. Raises NotFound."""
-    async with database.read() as connection:
-        request = await store.find_request(connection, request_id)
+    request = await database.ask(store.find_request, request_id)
     if request is None:
         raise NotFound(f"There is no request {quoted(request_id)}. `imagegate requests list` shows them.", param="id")
     return request
@@ -78,28 +73,14 @@ async def show_request_or_refusal(database: Database, request_id: str) -> Reques
     return found
 
 
-async def corrections_of(database: Database, request_id: str) -> list[CorrectionRecord]:
-    """List the corrections and decisions of a request, oldest first."""
-    async with database.read() as connection:
-        return await corrections.of_request(connection, request_id)
-
-
-async def refused_dispatches_of(database: Database, request_id: str) -> list[RefusedDispatch]:
-    """List the relays that refused a request, free of charge, before another got it; oldest first."""
-    async with database.read() as connection:
-        return await request_details.refused_dispatches_of(connection, request_id)
-
-
 async def search_requests(
     database: Database, wanted: RequestSearch, after: Position | None, limit: int, reader_id: str
 ) -> FoundRequests:
     """Find requests and refusals, newest first. Prompts are searched as far as the user `reader_id` may read them."""
     with_prompt = None
     if wanted.words:
-        async with database.read() as connection:
-            with_prompt = await request_search.requests_with_words(connection, wanted, reader_id)
-    async with database.read() as connection:
-        return await request_search.search(connection, wanted, after, limit, with_prompt)
+        with_prompt = await database.ask(request_search.requests_with_words, wanted, reader_id)
+    return await database.ask(request_search.search, wanted, after, limit, with_prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +118,6 @@ async def listed(
     ]
 
 
-async def notes_of(database: Database, request_id: str) -> RequestNotes:
-    """Return the tries, times and prompt of a request that there is."""
-    async with database.read() as connection:
-        return await request_details.notes_of(connection, request_id)
-
-
 @dataclass(frozen=True, slots=True)
 class Calculation:
     """Cost, or what is held, as a number of images at a price (micros), and the instant from which that price holds (Unix ms)."""
@@ -156,7 +131,7 @@ async def calculation_of(database: Database, request: RequestRecord) -> Calculat
     """Find the price per image that makes up a request's cost, or what is held for it. None where it is by tokens, or where no
     price per image of that time comes to the amount."""
     async with database.read() as connection:
-        model = (await prices.catalog(connection)).known.get(request.model)
+        model = (await prices.read_catalog(connection)).known.get(request.model)
     if model is None:
         return None
     images = request.n if request.cost_micros is None else max(request.images or 0, request.n)

@@ -46,8 +46,7 @@ def new_token() -> str:
 
 async def sign_in(database: Database, email: str, password: str, browser: str) -> NewSession | None:
     """Sign in with a password. None for a wrong one, and after the same time for somebody unknown, disabled or without one."""
-    async with database.read() as connection:
-        found = await store.password_of(connection, email.strip().lower())
+    found = await database.ask(store.password_of, email.strip().lower())
     user_id, hash = found or ("", None)
     if not await is_password(hash, password):
         return None
@@ -65,8 +64,7 @@ async def start_session(connection: AsyncConnection, user_id: str, browser: str,
 
 async def session_of(database: Database, token: str, now_ms: int) -> Session | None:
     """Return the session of a cookie's token, unless it ended or its person may no longer sign in. Notes its use."""
-    async with database.read() as connection:
-        session = await store.session_of(connection, token_hash(token))
+    session = await database.ask(store.session_of, token_hash(token))
     if session is None or now_ms - session.seen_at_ms > IDLE_MS or now_ms - session.created_at_ms > LIFE_MS:
         return None
     if now_ms - session.seen_at_ms > SEEN_EVERY_MS:
@@ -89,8 +87,7 @@ async def sign_out(database: Database, session: Session) -> None:
 
 async def change_password(database: Database, session: Session, current: str, new: str) -> None:
     """Change the password of a session's person, and end their other sessions. Raises InvalidValue for a wrong or an unfit one."""
-    async with database.read() as connection:
-        hash = await store.password_of_user(connection, session.user_id)
+    hash = await database.ask(store.password_of_user, session.user_id)
     if not await is_password(hash, current):
         raise InvalidValue("The current password is not this one.", param="current")
     hashed, now_ms = await hash_password(new), await database.now_ms()

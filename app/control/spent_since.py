@@ -116,7 +116,7 @@ class LostCharges:
         longest_ms = self.rules.deadline_ms + LATE_MS + SLACK_MS
         from_ms, until_ms = self.since_ms - 2 * longest_ms, self.since_ms + SLACK_MS
         async with self.database.read() as connection:
-            catalog = await prices.catalog(connection)
+            catalog = await prices.read_catalog(connection)
             near = await reconciliation.around(connection, self.relay, from_ms, until_ms, longest_ms)
         sent = [sent_request(each, catalog) for each in near]
         sent = [each for each in sent if each.state != "settled" or _end_ms(each) >= self.since_ms - 3 * SLACK_MS]

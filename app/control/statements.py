@@ -157,8 +157,7 @@ async def bill_and_closing(
 async def read_statement(database: Database, month: StatementMonth, project: str | None, zone: ZoneInfo) -> Statement:
     """Read the statement of a month, of a project by name or id or of all. Raises NotFound for the project."""
     now_ms = await database.now_ms()
-    async with database.read() as connection:
-        return await _read(connection, month, project, zone, now_ms)
+    return await database.ask(_read, month, project, zone, now_ms)
 
 
 async def close_statement(database: Database, month: StatementMonth, project: str | None, zone: ZoneInfo) -> Statement:
@@ -178,12 +177,6 @@ async def close_statement(database: Database, month: StatementMonth, project: st
         change = Change("statement.closed", new.id, None, after, draft.project_id or None)
         await log_changes(connection, change)
         return await _read(connection, month, project, zone, now_ms)
-
-
-async def list_statements(database: Database) -> list[StatementRecord]:
-    """List closed months, newest month first."""
-    async with database.read() as connection:
-        return await store.list_statements(connection)
 
 
 async def _read(

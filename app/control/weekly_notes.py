@@ -23,7 +23,7 @@ from app.store.duplicates import duplicates_report
 from app.store.engine import Database
 from app.store.sign_in import Session
 from app.store.usage import DuplicateSums, Sums, UsageSpan
-from app.store.weekly_notes import DueNote, NoteLanguage, NoteSubscription
+from app.store.weekly_notes import DueNote, NoteLanguage, NoteSubscription, find_subscription
 
 NoteWay = Literal["off", "mail", "chat"]
 SENT_AT_MS = 9 * HOUR_MS
@@ -37,12 +37,6 @@ UNUSUAL_MAX = 3
 log = structlog.get_logger()
 
 
-async def note_of(database: Database, user_id: str) -> NoteSubscription | None:
-    """Return the subscription of a person; None without one."""
-    async with database.read() as connection:
-        return await store.find_subscription(connection, user_id)
-
-
 async def set_note(
     database: Database,
     notifier: Notifier,
@@ -54,7 +48,7 @@ async def set_note(
 ) -> None:
     """Turn the weekly note of a person on or off; the first one comes on the next Monday. An empty `chat_url` keeps the robot that
     is set. Raises InvalidValue for a channel that cannot deliver."""
-    before = await note_of(database, person.user_id)
+    before = await database.ask(find_subscription, person.user_id)
     url = (chat_url or (before and before.chat_url) or "") if way == "chat" else None
     if way != "off":
         try:

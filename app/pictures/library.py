@@ -80,8 +80,7 @@ class PictureLibrary:
         search that takes or waits too long BadRequest and Overloaded."""
         if wanted.words:
             return await self._search(viewer, cursor, wanted)
-        async with self.rows.database.read() as connection:
-            return await page_of_pictures(connection, viewer, cursor, wanted)
+        return await self.rows.database.ask(page_of_pictures, viewer, cursor, wanted)
 
     async def _search(self, viewer: Viewer, cursor: Cursor, wanted: PictureFilter) -> Page[PictureDetail]:
         try:
@@ -109,8 +108,7 @@ class PictureLibrary:
         return found
 
     async def _found(self, viewer: Viewer, picture_id: str) -> PictureDetail | None:
-        async with self.rows.database.read() as connection:
-            return await find_picture(connection, viewer, picture_id)
+        return await self.rows.database.ask(find_picture, viewer, picture_id)
 
     async def _taken_now(self, picture_id: str) -> bool:
         """Have the pictures of a stored answer kept at once, if they are not yet: an answer names its pictures a moment before.
@@ -127,8 +125,7 @@ class PictureLibrary:
 
     async def several(self, viewer: Viewer, picture_ids: Sequence[str]) -> list[PictureDetail]:
         """Read those of these pictures that a viewer may see, newest first. Raises StoreUnavailable."""
-        async with self.rows.database.read() as connection:
-            return await find_pictures(connection, viewer, picture_ids)
+        return await self.rows.database.ask(find_pictures, viewer, picture_ids)
 
     async def change(
         self,

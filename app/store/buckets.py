@@ -72,7 +72,8 @@ async def sums(connection: AsyncConnection, span: BucketRange, wanted: UsageFilt
     return BucketSums(rows, await _groups(connection, wanted))
 
 
-async def names(connection: AsyncConnection) -> ReportNames:
+async def read_names(connection: AsyncConnection) -> ReportNames:
+    """Read the names of projects, users and keys, deleted ones included."""
     async def of(table: sa.Table) -> dict[str, str]:
         rows = (await connection.execute(sa.select(table.c.id, table.c.name))).all()
         return {row.id: row.name for row in rows}

@@ -17,7 +17,7 @@ from app.core.grants import Grant, ModelRule
 from app.core.limits import Limit
 from app.errors import StoreUnavailable
 from app.store.engine import AWAY, Database
-from app.store.prices import catalog as read_catalog
+from app.store.prices import read_catalog
 from app.store.tables import api_keys, limits, model_permissions, organization, project_users, projects, users
 
 REVISION_MAX_AGE_S = 0.5
@@ -95,8 +95,7 @@ class ControlData:
             self._checked_s = asked_s
 
     async def _read_revision(self) -> int:
-        async with self._database.read() as connection:
-            return await _revision(connection)
+        return await self._database.ask(_revision)
 
     async def _load(self, load: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run `load` at the newest revision and drop what older ones left in the cache. The caller holds the lock."""

@@ -6,11 +6,11 @@ The ledger has connections of its own, `store.writer` and `store.postgresql`, wh
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import sqlalchemy as sa
@@ -27,6 +27,9 @@ from app.store.tables import organization
 
 STATEMENT_TIMEOUT_S = 5.0
 SQLITE_FILE = "imagegate.db"
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,13 @@ class Database:
             async with self.engine.connect() as raw:
                 connection = await raw.execution_options(**_READ[self.where.dialect])
                 yield connection
+
+    async def ask(
+        self, query: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Return what one query finds, in a snapshot of its own."""
+        async with self.read() as connection:
+            return await query(connection, *args, **kwargs)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

@@ -103,7 +103,9 @@ async def find_project(connection: AsyncConnection, reference: str) -> Project |
     return Project(**row) if row else None
 
 
-async def page_of_projects(connection: AsyncConnection, cursor: Cursor, include_archived: bool) -> Page[Project]:
+async def page_of_projects(
+    connection: AsyncConnection, cursor: Cursor, include_archived: bool = False
+) -> Page[Project]:
     """Read a page of projects by creation."""
     select = sa.select(projects)
     if not include_archived:

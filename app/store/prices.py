@@ -29,7 +29,7 @@ class NewPrice:
     amount: PerImage | PerToken
 
 
-async def catalog(connection: AsyncConnection) -> Catalog:
+async def read_catalog(connection: AsyncConnection) -> Catalog:
     """Read every model with all its prices, past ones too, every alias and every relay. Consistent within one `Database.read()`."""
     book: dict[str, list[Price]] = defaultdict(list)
     for price in await list_prices(connection):

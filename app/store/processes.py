@@ -44,8 +44,7 @@ class Processes:
             silent = requests.c.owner.not_in(beating) if of_silent else sa.false()
             lost = sa.and_(lost, sa.or_(requests.c.owner.in_(dead), silent))
         select = _UNRESOLVED.where(requests.c.state.in_(IN_PROGRESS), lost)
-        async with self.database.read() as connection:
-            return await stored(connection, select)
+        return await self.database.ask(stored, select)
 
     async def unsent_reservations(self, older_than_ms: int) -> list[StoredRequest]:
         """List own requests reserved before `older_than_ms` and never sent. Their caller saw an error although the reservation
@@ -53,8 +52,7 @@ class Processes:
         select = _UNRESOLVED.where(
             requests.c.state == "reserved", requests.c.owner == self.id, requests.c.reserved_at_ms < older_than_ms
         )
-        async with self.database.read() as connection:
-            return await stored(connection, select)
+        return await self.database.ask(stored, select)
 
     async def forget_dead(self) -> None:
         """Delete processes that have been silent for 50 minutes and own no unfinished request."""

@@ -124,8 +124,7 @@ class StoredRequests:
         return await self._one(requests.c.api_key_id == api_key_id, requests.c.idempotency_key == idempotency_key)
 
     async def _one(self, *where: sa.ColumnElement[bool]) -> StoredRequest | None:
-        async with self.database.read() as connection:
-            found = await stored(connection, select_stored().where(*where))
+        found = await self.database.ask(stored, select_stored().where(*where))
         return found[0] if found else None
 
 

@@ -44,6 +44,7 @@ class DueNote:
 
 
 async def find_subscription(connection: AsyncConnection, user_id: str) -> NoteSubscription | None:
+    """Return the subscription of a person; None without one."""
     columns = weekly_notes.c[NoteSubscription.__slots__]
     row = (await connection.execute(sa.select(*columns).where(weekly_notes.c.user_id == user_id))).one_or_none()
     return None if row is None else NoteSubscription(*row)

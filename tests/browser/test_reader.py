@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser
 
 from app.console.language import translate
-from app.control.projects import show_project
+from app.control.projects import get_project
 from app.control.sessions import actor_of, session_of
 from app.control.statements import StatementMonth, close_statement
 from app.core.intervals import local_day
@@ -25,7 +25,7 @@ async def use_last_month(house: House) -> StatementMonth:
     database, zone = house.running.database, house.running.gateway.zone
     today = date.fromisoformat(local_day(await database.now_ms(), zone))
     month = StatementMonth.of(f"{today.replace(day=1) - timedelta(days=1):%Y-%m}")
-    posters = await show_project(database, "posters")
+    posters = await database.ask(get_project, "posters")
     for number in range(30):
         day = f"{month.name}-{number % 27 + 1:02d}"
         model, cost_micros = ("gpt-image-1", "seedream-3.0")[number % 2], 830_000 * (1 + number % 7)

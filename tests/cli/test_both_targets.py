@@ -9,9 +9,10 @@ import pytest
 import typer.main
 
 from app.cli.commands import app
-from app.control.people import create_user, list_users
+from app.control.people import create_user
 from app.control.service_accounts import NewServiceAccount, create_service_account
 from app.store.engine import Database
+from app.store.organization import list_users
 from tests.administration import list_keys
 from tests.cli.compared_lines import BOOK, BOOK_HERE, KEYS_FILE, PEOPLE, READS, SEED, WRITES
 from tests.cli.conftest import Cli, Done
@@ -64,7 +65,7 @@ async def _book(database: Database) -> None:
     """Usage of two days, three requests whose outcome is unknown, and a refusal."""
     await insert_usage(database, model="gpt-image-1", cost_micros=1_234_567, day="2026-11-20", size="1024x1024")
     await insert_usage(database, model="seedream-3.0", cost_micros=80_000, day="2026-11-21", images=2, quality="=high")
-    users = await list_users(database)
+    users = await database.ask(list_users)
     user = next(user.id for user in users if user.name == "lin")
     key = next(key.id for key in await list_keys(database) if key.user == "lin")
     for number in (1, 2, 3):

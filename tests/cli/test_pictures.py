@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from app.control.people import list_users
 from app.core.intervals import DAY_MS
 from app.store.engine import Database
+from app.store.organization import list_users
 from app.store.tables import pictures
 from tests.administration import list_keys
 from tests.cli.conftest import Cli
@@ -34,7 +34,7 @@ def targets(empty_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Targets
 
 
 async def two_pictures(database: Database) -> None:
-    [user] = await list_users(database)
+    [user] = await database.ask(list_users)
     [key] = await list_keys(database)
     made_ms = await database.now_ms()
     await insert_request(

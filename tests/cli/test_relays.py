@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from app.control.pepper import Peppers
 from app.control.relay_keys import unseal_relay_key
-from app.control.relays import show_relay
+from app.control.relays import get_relay
 from app.store.engine import Database
 from app.store.tables import refused_dispatches
 from tests.cli.conftest import Cli
@@ -128,7 +128,7 @@ def _key_of_second(cli: Cli) -> str:
     found = []
 
     async def read(database: Database) -> None:
-        found.append(await show_relay(database, "second"))
+        found.append(await database.ask(get_relay, "second"))
 
     cli.database(read)
     return unseal_relay_key(Peppers((cli.data / "secret_key").read_text().strip().encode()), found[0])

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from app.control.console_keys import console_key, grant_in_project
-from app.control.keys import rotate_key, show_key
+from app.control.keys import get_key, rotate_key
 from app.control.project_keys import delete_project_key, move_project_key
 from app.errors import Conflict, NotFound
 from tests.administration import PEPPER
@@ -45,7 +45,7 @@ async def test_a_console_key_is_made_once_and_authenticates_nobody(house: House)
     ids = await asyncio.gather(*(console_key(database, mia, DEFAULT) for _ in range(5)))
 
     assert len({*ids}) == 1
-    key = await show_key(database, ids[0])
+    key = await database.ask(get_key, ids[0])
     assert (key.name, key.last_four, key.has_secret) == ("Console", "", False)
     short = ids[0].removeprefix("key_")
     for secret in (ids[0], f"sk-ig-{short}-", f"sk-ig-{short}--"):
@@ -62,7 +62,7 @@ async def test_a_console_key_is_made_once_and_authenticates_nobody(house: House)
 
 async def test_nobody_has_a_console_key_in_a_project_that_is_not_theirs(house: House) -> None:
     database = house.running.database
-    posters = (await show_key(database, house.keys["posters"].id)).project_id
+    posters = (await database.ask(get_key, house.keys["posters"].id)).project_id
     for who, project in (("max", posters), ("mia", "proj_nothing")):
         with pytest.raises(NotFound, match="nothing was bought"):
             await console_key(database, house.users[who], project)
@@ -109,7 +109,7 @@ async def test_a_purchase_is_held_to_the_limits_and_told_before(house: House) ->
 
 async def test_a_member_buys_in_no_project_and_no_model_that_is_not_theirs(house: House) -> None:
     assert 'value="gpt-image-1" checked' in (await house.get("/create", "max")).text
-    posters = (await show_key(house.running.database, house.keys["posters"].id)).project_id
+    posters = (await house.running.database.ask(get_key, house.keys["posters"].id)).project_id
     for changed in (
         {"project": posters},
         {"project": "proj_nothing"},

@@ -3,15 +3,15 @@
 import re
 from pathlib import Path
 
-from app.control.models import read_catalog
 from app.core.pricing import PerImage
+from app.store.prices import read_catalog
 from tests.console.conftest import House, open_house
 from tests.databases import insert_usage
 
 
 async def price_of(house: House, model: str) -> int | None:
     """What one picture of a model without sizes costs now, in micros."""
-    found = (await read_catalog(house.running.database)).models[model]
+    found = (await house.running.database.ask(read_catalog)).models[model]
     amounts = [price.amount for price in found.prices.at(await house.running.database.now_ms())]
     return amounts[0].micros if amounts and isinstance(amounts[0], PerImage) else None
 

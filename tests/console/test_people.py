@@ -7,7 +7,7 @@ import httpx2
 import sqlalchemy as sa
 
 from app.control.invitations import accept_invitation
-from app.control.people import list_users
+from app.store.organization import list_users
 from app.store.tables import users
 from tests.console.conftest import PASSWORD, House
 
@@ -69,12 +69,12 @@ async def test_the_list_is_searched_and_goes_on(house: House) -> None:
 
 
 async def test_a_list_is_shown_before_it_is_applied_and_its_links_once(house: House) -> None:
-    before = [user.name for user in await list_users(house.running.database)]
+    before = [user.name for user in await house.running.database.ask(list_users)]
     refused = await house.post("/people/list", "olga", people=LIST, do="apply")
     preview = await house.post("/people/list", "olga", people=LIST, create_projects="yes", do="preview")
     assert (refused.status_code, preview.status_code) == (400, 200)
     assert "market" in refused.text and preview.text.count("link to sign in") == 2
-    assert [user.name for user in await list_users(house.running.database)] == before
+    assert [user.name for user in await house.running.database.ask(list_users)] == before
 
     made = await house.post("/people/list", "olga", people=LIST, create_projects="yes", do="apply")
 
@@ -93,7 +93,7 @@ async def test_one_person_is_invited_with_a_role_a_project_and_a_limit(house: Ho
     wrong = await house.post("/people/invite", "olga", **fields | {"spend": "much"})
     made = await house.post("/people/invite", "olga", **fields)
 
-    [user] = [user for user in await list_users(house.running.database) if user.email == "nils@example.com"]
+    [user] = [user for user in await house.running.database.ask(list_users) if user.email == "nils@example.com"]
     assert (wrong.status_code, made.status_code, user.access_role) == (400, 200, "reader")
     assert 'value="nils@example.com"' in wrong.text
     assert "<h1>Link to sign in</h1>" in made.text and "not mailed: the mail server did not take it" in made.text

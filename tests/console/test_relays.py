@@ -10,7 +10,7 @@ import pytest
 from app.console.language import LANGUAGES, translate
 from app.console.relay_verdict import VERDICTS
 from app.console.render import templates
-from app.control.relays import RelayChange, change_relay, create_relay, show_relay
+from app.control.relays import RelayChange, change_relay, create_relay, get_relay
 from app.sandbox import RunningSandbox
 from tests.console.conftest import House, open_house
 from tests.databases import insert_refusal, insert_request
@@ -154,12 +154,12 @@ async def test_an_owner_takes_a_relay_out_and_in_again(house: House, relay: Runn
 
     out = await house.post("/relays/second", "olga", do="disable")
     shown = (await house.get(out.headers["location"].removeprefix("/console"), "olga")).text
-    disabled = (await show_relay(house.running.database, "second")).disabled_at_ms
+    disabled = (await house.running.database.ask(get_relay, "second")).disabled_at_ms
     await house.post("/relays/second", "olga", do="enable")
 
     assert disabled is not None and ">disabled</span>" in table(shown)[1] and 'value="enable"' in table(shown)[1]
     assert "second gets no requests any more" in shown
-    assert (await show_relay(house.running.database, "second")).disabled_at_ms is None
+    assert (await house.running.database.ask(get_relay, "second")).disabled_at_ms is None
 
 
 async def test_a_model_is_offered_where_a_relay_that_serves_it_offers_it(house: House, relay: RunningSandbox) -> None:

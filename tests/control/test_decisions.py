@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from app.control.audit import audit
 from app.control.decisions import DecisionReason, Decisions, release_by_hand, settle_by_hand, write_off
-from app.control.requests import corrections_of
 from app.core.limits import Limit
 from app.core.request import DEFAULT_RELAY
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
 from app.store.ledger.columns import Ending, Reservation
+from app.store.ledger.corrections import corrections_of
 from tests.store.purchasing import ENDING, NOW_MS, Desk, open_ledger
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -73,7 +73,7 @@ async def test_a_decision_ends_the_request_and_keeps_its_reason(
 
     assert (shown.state, shown.cost_micros, shown.flag) == (state, cost, flag)
     assert await desk.counter(limit) == (cost or 0, 0)
-    [word] = await corrections_of(desk.database, order.request_id)
+    [word] = await desk.database.ask(corrections_of, order.request_id)
     assert (word.kind, word.reason, word.actor, word.cost_micros) == (kind, "support says so", "lin", 0)
     row = await desk.row(order.request_id)
     assert row is not None and (row["http_status"], row["error"]) == (424, TOLD)
@@ -89,7 +89,7 @@ async def test_a_request_that_has_ended_is_a_conflict_and_keeps_no_word(
     with pytest.raises(Conflict, match="released"):
         await DECISIONS[what](Decisions(desk.database, desk.ledger, ZONE), order.request_id)
 
-    assert await corrections_of(desk.database, order.request_id) == []
+    assert await desk.database.ask(corrections_of, order.request_id) == []
     assert await desk.counter(limit) == (0, 0)
 
 

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from app.control import deletion, limits, members, people, projects, service_accounts
 from app.control.limits import LimitChange, LimitState, ScopeRef
+from app.control.projects import get_project
 from app.control.service_accounts import NewServiceAccount
 from app.core.ids import new_id
 from app.core.intervals import bounds_ms
@@ -123,7 +124,7 @@ async def test_whoever_joins_or_leaves_a_project_gains_or_loses_its_default(data
     await set_limit(database, EVERYONE, 9)
     for name in ("red", "blue"):
         await make_project(database, name, default=5)
-    red = await projects.show_project(database, "red")
+    red = await database.ask(get_project, "red")
     lin = await members.add_member(database, "red", "member", "lin")
     await create_key(database, "bo", project="red")
     await members.add_member(database, "blue", "member", "aki")

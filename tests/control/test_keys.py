@@ -45,7 +45,7 @@ async def test_a_key_is_shown_with_what_it_may(lin: Database) -> None:
         lin, project="red", name="laptop", models=["imagen4", "gpt-image-1", "imagen4"], expires_in_s=2 * 86_400
     )
 
-    shown = await keys.show_key(lin, created.id)
+    shown = await lin.ask(keys.get_key, created.id)
 
     assert (shown.name, shown.user, shown.project, shown.project_id) == ("laptop", "lin", "red", red.id)
     assert shown.models == ("imagen4", "gpt-image-1")
@@ -54,7 +54,7 @@ async def test_a_key_is_shown_with_what_it_may(lin: Database) -> None:
 
 
 async def test_unless_said_otherwise_a_key_never_expires_and_may_use_every_model(lin: Database) -> None:
-    shown = await keys.show_key(lin, (await create(lin)).id)
+    shown = await lin.ask(keys.get_key, (await create(lin)).id)
 
     assert (shown.expires_at_ms, shown.models, shown.project, shown.name) == (None, None, "default", "lin")
 
@@ -86,12 +86,12 @@ async def test_what_is_unknown_is_not_found(lin: Database) -> None:
         with pytest.raises(NotFound):
             await create(lin, **given)
     with pytest.raises(NotFound):
-        await keys.show_key(lin, "key_nope")
+        await lin.ask(keys.get_key, "key_nope")
 
 
 async def test_a_secret_given_for_an_id_is_not_repeated(lin: Database) -> None:
     created = await create(lin)
 
     with pytest.raises(NotFound) as refused:
-        await keys.show_key(lin, created.key)
+        await lin.ask(keys.get_key, created.key)
     assert created.key not in refused.value.message

@@ -8,6 +8,7 @@ from app.control import people, projects
 from app.control.names import checked_name
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
+from app.store.organization import list_users, page_of_projects
 from app.store.pages import Cursor
 from tests.administration import disable_user, enable_user
 from tests.databases import revision
@@ -17,7 +18,7 @@ async def test_a_user_is_created_and_listed(database: Database) -> None:
     created = await people.create_user(database, "lin", "lin@example.com")
 
     assert created.id.startswith("user-")
-    assert await people.list_users(database) == [created]
+    assert await database.ask(list_users) == [created]
 
 
 async def test_every_write_raises_the_revision_and_reading_does_not(database: Database) -> None:
@@ -25,8 +26,8 @@ async def test_every_write_raises_the_revision_and_reading_does_not(database: Da
     await people.create_user(database, "lin")
     await disable_user(database, "lin")
     await projects.create_project(database, "red")
-    await people.list_users(database)
-    await projects.page_of_projects(database, Cursor())
+    await database.ask(list_users)
+    await database.ask(page_of_projects, Cursor())
 
     assert await revision(database) == before + 3
 
@@ -35,7 +36,7 @@ async def test_of_many_users_of_one_name_one_is_made(database: Database) -> None
     outcomes = await asyncio.gather(*(people.create_user(database, "lin") for _ in range(10)), return_exceptions=True)
 
     assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 9
-    assert len(await people.list_users(database)) == 1
+    assert len(await database.ask(list_users)) == 1
 
 
 async def test_a_refused_write_leaves_no_trace(database: Database) -> None:

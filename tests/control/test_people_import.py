@@ -6,12 +6,12 @@ import pytest
 
 from app.control.limits import ScopeRef, show_limits
 from app.control.members import page_of_members
-from app.control.people import list_users
 from app.control.people_files import PEOPLE_MAX, read_people
 from app.control.people_import import ImportedPerson, import_people
 from app.control.projects import archive_project, create_project
 from app.errors import Conflict, GatewayError, InvalidValue
 from app.store.engine import Database
+from app.store.organization import list_users
 from app.store.pages import Cursor
 from tests.administration import PEPPER, disable_user, list_keys, revoke_key
 from tests.databases import revision
@@ -82,7 +82,7 @@ async def test_a_dry_run_leaves_no_trace(database: Database) -> None:
     found = await team(database, dry_run=True)
 
     assert [len(person.created) for person in found] == [5, 3, 4]
-    assert await revision(database) == before and await list_users(database) == [] == await list_keys(database)
+    assert await revision(database) == before and await database.ask(list_users) == [] == await list_keys(database)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ async def test_one_wrong_line_undoes_all(database: Database, line: str, told: st
         await team(database, TEAM + line)
 
     assert refused.value.message.endswith("Nothing is changed.")
-    assert await revision(database) == before and [user.name for user in await list_users(database)] == ["eve"]
+    assert await revision(database) == before and [user.name for user in await database.ask(list_users)] == ["eve"]
 
 
 async def test_a_missing_project_is_made_only_when_asked(database: Database) -> None:

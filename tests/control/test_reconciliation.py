@@ -30,7 +30,7 @@ async def test_an_unknown_request_with_one_charge_that_fits_is_settled_at_our_pr
     assert (row["http_status"], row["error_code"]) == (424, "upstream_outcome_unknown")  # what its client was told
     assert await scene.desk.counter(scene.spend) == (YUAN, 0)
     async with scene.desk.database.read() as connection:
-        [word] = await corrections.of_request(connection, id)
+        [word] = await corrections.corrections_of(connection, id)
     assert (word.kind, word.cost_micros, word.actor) == ("settle", 0, "reconciliation")
     assert "500000 points" in word.reason
 

@@ -51,7 +51,7 @@ async def test_a_removed_price_ends_now_and_the_one_before_is_in_force_again(dat
     assert await in_force(database) == [PerImage(1_000_000)]
     assert ended.price is not None and ended.price.until_ms is not None and ended.price.until_ms > before_ms
     async with database.read() as connection:
-        book = (await store.catalog(connection)).models[MODEL].prices
+        book = (await store.read_catalog(connection)).models[MODEL].prices
     assert [price.id for price in book.at(ended.price.until_ms - 1)] == [ended.price.id]
     assert [price.amount for price in book.at(ended.price.until_ms)] == [PerImage(1_000_000)]
     assert PerImage(99) in [row.price.amount for row in await prices.list_prices(database) if row.price]
@@ -65,7 +65,7 @@ async def test_a_price_that_has_not_begun_never_begins(database: Database) -> No
     await end_price(database, id)
 
     async with database.read() as connection:
-        book = (await store.catalog(connection)).models[MODEL].prices
+        book = (await store.read_catalog(connection)).models[MODEL].prices
     assert [price.amount for price in book.at(AHEAD_MS + 10**12)] == [PerImage(1_000_000)]
 
 
@@ -104,7 +104,7 @@ async def test_a_removed_model_keeps_its_name_in_the_past_and_can_be_made_again(
     assert "typo" not in [row.model for row in await models.list_models(database)]
     assert [row.names for row in (await usage.report(database, ["model"])).rows] == [(("typo", "typo"),)]
     async with database.read() as connection:
-        assert (await store.catalog(connection)).known["typo"].prices.prices
+        assert (await store.read_catalog(connection)).known["typo"].prices.prices
     with pytest.raises(NotFound, match="no model 'typo'"):
         await remove_model(database, "typo")
     await prices.set_price(database, ZONE, PriceEntry("typo", PerImage(7)))

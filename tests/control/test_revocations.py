@@ -9,7 +9,7 @@ import pytest
 
 from app.control.admin_keys import NewAdminKey, create_admin_key, revoke_admin_key
 from app.control.erasure import begin_erasure
-from app.control.keys import rotate_key, show_key
+from app.control.keys import get_key, rotate_key
 from app.control.people import create_user, show_user
 from app.control.projects import archive_project, create_project, get_project
 from app.control.revocations import apply_revocations
@@ -79,7 +79,7 @@ async def test_what_was_taken_away_since_is_taken_away_again(
     assert gone is not None and gone.erased_at_ms is not None and gone.deleted_at_ms is not None
     disabled = [(await show_user(before, name))[0].disabled_at_ms is not None for name in ("lin", "mei", "bo")]
     assert disabled == [False, True, False]
-    assert (await show_key(database, kept.id)).revoked_at_ms is None
+    assert (await database.ask(get_key, kept.id)).revoked_at_ms is None
     assert "lin" not in (tmp_path / FILE).read_text() and (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
 
 

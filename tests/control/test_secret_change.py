@@ -12,7 +12,7 @@ from app.control.doctor_secret import check_secret_change
 from app.control.installation import claim
 from app.control.pepper import Peppers, fingerprint
 from app.control.relay_keys import is_readable
-from app.control.relays import RelayChange, change_relay, create_relay, show_relay
+from app.control.relays import RelayChange, change_relay, create_relay, get_relay
 from app.errors import ConfigurationError
 from app.sandbox import RunningSandbox
 from app.store.engine import Database, DatabaseUrl, open_database
@@ -145,7 +145,7 @@ async def test_the_keys_of_relays_are_read_with_the_new_secret_only(
 
     async with running_gateway(tmp_path, relay.base_url, pepper=NEW) as after, opened(after.url, key.key) as client:
         assert (await ask(client)).status_code == 200
-        second = await show_relay(after.database, "second")
+        second = await after.database.ask(get_relay, "second")
         assert is_readable(Peppers(NEW), second) and not is_readable(Peppers(PEPPER), second)
         assert "reads the keys" not in (await check_secret_change(after.database, Peppers(NEW))).message
         await change_relay(after.database, PEPPER, "second", other)

@@ -14,13 +14,13 @@ from app.control.statements import (
     StatementMonth,
     bill_and_closing,
     close_statement,
-    list_statements,
     read_statement,
 )
 from app.core.intervals import local_day
 from app.errors import Conflict, InvalidValue, NotFound
 from app.store.engine import Database
 from app.store.reconciliation import DriftRow, save_drift
+from app.store.statements import list_statements
 from app.store.tables import usage
 from tests.databases import insert_request, insert_usage
 
@@ -133,7 +133,7 @@ async def test_a_month_is_closed_once_whoever_is_first(database: Database) -> No
     outcomes = await asyncio.gather(*closing, return_exceptions=True)
 
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict"] * 3 + ["Statement"]
-    assert [(each.month, each.project_id) for each in await list_statements(database)] == [("2026-02", "")]
+    assert [(each.month, each.project_id) for each in await database.ask(list_statements)] == [("2026-02", "")]
     assert (await read_statement(database, FEBRUARY, None, ZONE)).total.requests == 1
     with pytest.raises(Conflict, match="closed already"):
         await close_statement(database, FEBRUARY, None, ZONE)

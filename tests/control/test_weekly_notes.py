@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from app.control.invitations import accept_invitation, invite
 from app.control.limits import LimitChange, ScopeRef, set_limits
 from app.control.sessions import session_of
-from app.control.weekly_notes import SENT_AT_MS, WeeklyNotes, note_of, set_note
+from app.control.weekly_notes import SENT_AT_MS, WeeklyNotes, set_note
 from app.core.actors import AccessRole
 from app.core.intervals import DAY_MS, HOUR_MS, bounds_ms, local_day
 from app.core.weekly_note import TEXTS
@@ -20,6 +20,7 @@ from app.store.engine import Database
 from app.store.reconciliation import DriftRow, save_drift
 from app.store.sign_in import Session
 from app.store.tables import users, weekly_notes
+from app.store.weekly_notes import find_subscription
 from tests.databases import insert_request, insert_usage
 from tests.receivers import MailServer, mail_server
 
@@ -85,7 +86,7 @@ async def test_a_note_says_what_was_spent_and_is_left_and_is_sent_once_over_repl
     assert "The dearest request: 2.00 CNY, gpt-image-1 1x1" in text and "req_2" in text
     assert "https://images.example.com/console/usage" in text
     assert "Everybody" not in text and "90" not in text
-    kept = await note_of(database, mia.user_id)
+    kept = await database.ask(find_subscription, mia.user_id)
     assert kept is not None and kept.due_at_ms == bounds_ms("week", now_ms, ZONE)[1] + SENT_AT_MS  # type: ignore[operator]
 
 
@@ -120,14 +121,14 @@ async def test_a_mail_that_is_refused_is_tried_again_and_given_up_until_the_next
         for attempt in range(5):
             await make_due(database)
             assert await notes(database, server).turn() == 1
-            kept = await note_of(database, mia.user_id)
+            kept = await database.ask(find_subscription, mia.user_id)
             assert kept is not None and kept.error is not None and "554" in kept.error
             assert (kept.due_at_ms > bounds_ms("week", now_ms, ZONE)[1]) == (attempt == 4)  # type: ignore[operator]
         server.refuses = False
         await make_due(database)
         await notes(database, server).turn()
 
-    kept = await note_of(database, mia.user_id)
+    kept = await database.ask(find_subscription, mia.user_id)
     assert kept is not None and (kept.error, len(server.mails)) == (None, 1)
 
 
@@ -141,7 +142,7 @@ async def test_nobody_who_is_disabled_or_turned_it_off_gets_one(database: Databa
             await connection.execute(sa.update(users).where(users.c.id == max_.user_id).values(disabled_at_ms=1))
         await make_due(database)
         assert await notes(database, server).turn() == 0
-    assert server.mails == [] and await note_of(database, mia.user_id) is None
+    assert server.mails == [] and await database.ask(find_subscription, mia.user_id) is None
 
 
 async def test_a_way_that_cannot_deliver_is_refused(database: Database) -> None:
@@ -149,7 +150,7 @@ async def test_a_way_that_cannot_deliver_is_refused(database: Database) -> None:
     for way, url in (("mail", ""), ("chat", "https://example.com/hook"), ("chat", "")):
         with pytest.raises(InvalidValue):
             await set_note(database, Notifier(), mia, way, url, "en", ZONE)  # type: ignore[arg-type]
-    assert await note_of(database, mia.user_id) is None
+    assert await database.ask(find_subscription, mia.user_id) is None
 
 
 def test_both_languages_have_the_same_sentences() -> None:

@@ -12,11 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from app.control.relay_keys import seal_relay_key
-from app.control.requests import refused_dispatches_of
 from app.core.relays import FACTOR_ONE, Relay
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.store.engine import DatabaseUrl
 from app.store.relays import insert_relay, list_relays, update_relay
+from app.store.request_details import refused_dispatches_of
 from app.store.tables import refused_dispatches
 from app.upstream.breaker import FAILURES_MAX, BreakerRules
 from tests.gateways import PEPPER, Running, running_gateway
@@ -106,7 +106,7 @@ async def test_a_free_refusal_about_the_relay_goes_on_to_the_other(two: Two, fau
     row = await the_row(two.running.database, answer)
     assert (row["state"], row["relay"], row["cost_micros"], row["error_code"]) == ("settled", "b", PRICE, None)
     assert await two.refused() == [("default", REFUSALS[fault])]
-    [told] = await refused_dispatches_of(two.running.database, row["id"])
+    [told] = await two.running.database.ask(refused_dispatches_of, row["id"])
     assert (told.relay, told.code) == ("default", REFUSALS[fault]) and told.at_ms <= row["dispatched_at_ms"]
     await assert_books_agree(two.running.database)
     await assert_nothing_held(two.running.database)

@@ -15,7 +15,7 @@ from app.control.alerts import AlertFilter, NewAlert, create_alert, page_of_aler
 from app.control.audit import audit
 from app.control.deletion import delete_user
 from app.control.erasure import GRACE_MS, Erasure
-from app.control.keys import change_key, get_key, show_key
+from app.control.keys import change_key, get_key
 from app.control.limits import ScopeRef
 from app.control.people import UserChange, modify_user
 from app.core.actors import Actor
@@ -100,7 +100,7 @@ async def test_nothing_of_a_person_is_left_in_the_files_and_the_money_stays(new_
     traces.append(base64.b64decode(picture)[:500])
     before = await everything(client)
     totals = (await usage.report(client.gateway.database, ["model", "day"])).rows
-    user_id = (await show_key(client.gateway.database, client.key.id)).user_id
+    user_id = (await client.gateway.database.ask(get_key, client.key.id)).user_id
 
     report = await erasure_of(client).erase(NAME)
 

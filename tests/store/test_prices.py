@@ -10,7 +10,7 @@ TOKENS = PerToken(5, 10, 40, 1_500_000)
 
 async def test_the_catalog_begins_with_the_relays_published_prices(database: Database) -> None:
     async with database.read() as connection:
-        models = (await prices.catalog(connection)).models
+        models = (await prices.read_catalog(connection)).models
 
     images = {name: [price.amount for price in model.prices.at(1)] for name, model in models.items()}
     assert images == {
@@ -38,7 +38,7 @@ async def test_a_new_model_takes_any_size_and_quality(database: Database) -> Non
     async with database.write() as connection:
         await prices.insert_model(connection, "new", ["generation"], True, 9)
         await prices.set_operations(connection, "new", ["generation", "variation"])
-        model = (await prices.catalog(connection)).models["new"]
+        model = (await prices.read_catalog(connection)).models["new"]
 
     assert model.operations == {"generation", "variation"}
     assert (model.sizes, model.qualities, model.refuses_response_format) == ((), (), True)

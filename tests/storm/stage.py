@@ -13,7 +13,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from app.control.admin_keys import NewAdminKey, create_admin_key
-from app.control.keys import show_key
+from app.control.keys import get_key
 from app.control.projects import create_project
 from app.settings import Settings
 from app.store.engine import SQLITE_FILE, Database, DatabaseUrl, open_database
@@ -145,7 +145,7 @@ async def _furnish(database: Database, limit: int) -> list[Key]:
     await set_limit(database, "everyone", "", "images", "day", limit // 2)
     await set_limit(database, "key", made[0].id, "in_flight", "lifetime", 8)
     await set_limit(database, "key", made[3].id, "micros", "lifetime", money // 2)
-    shown = [await show_key(database, key.id) for key in made]
+    shown = [await database.ask(get_key, key.id) for key in made]
     return [
         Key(key.id, key.key, record.user_id, record.project_id, user == ERASED_USER)
         for key, record, (user, _) in zip(made, shown, KEYS, strict=True)

@@ -10,6 +10,7 @@ from app.api.schemas.admin_keys import AdminApiKeyCreate, AdminApiKeyCreated, Ad
 from app.api.schemas.base import DeletedOut, ListOut
 from app.control import admin_keys
 from app.control.admin_keys import NewAdminKey
+from app.store.admin_keys import page_of_admin_keys
 from app.store.pages import Cursor
 
 router = APIRouter(prefix="/admin_api_keys", tags=["Admin API keys"])
@@ -23,7 +24,7 @@ async def create_admin_api_key(
     user = body.user_id or caller.user_id
     new = NewAdminKey(body.name, body.role, user, body.expires_in_seconds)
     created = await admin_keys.create_admin_key(caller.database, caller.pepper, new)
-    return AdminApiKeyCreated.of(await admin_keys.show_admin_key(caller.database, created.id), value=created.key)
+    return AdminApiKeyCreated.of(await caller.database.ask(admin_keys.get_admin_key, created.id), value=created.key)
 
 
 @router.get("")
@@ -31,14 +32,14 @@ async def list_admin_api_keys(
     caller: Admin, after: After = None, limit: Limit = LIMIT, order: Order = "asc"
 ) -> ListOut[AdminApiKeyOut]:
     """List admin API keys by creation, without deleted ones."""
-    page = await admin_keys.list_admin_keys(caller.database, Cursor(after, limit, descending=order == "desc"))
+    page = await caller.database.ask(page_of_admin_keys, Cursor(after, limit, descending=order == "desc"))
     return ListOut[AdminApiKeyOut].of_page(page, AdminApiKeyOut.of)
 
 
 @router.get("/{key_id}")
 async def retrieve_admin_api_key(caller: Admin, key_id: str) -> AdminApiKeyOut:
     """Retrieve an admin API key, without its value."""
-    return AdminApiKeyOut.of(await admin_keys.show_admin_key(caller.database, key_id))
+    return AdminApiKeyOut.of(await caller.database.ask(admin_keys.get_admin_key, key_id))
 
 
 @router.delete("/{key_id}")

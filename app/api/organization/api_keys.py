@@ -54,7 +54,7 @@ async def list_api_keys(
 @router.get("/api_keys/{api_key_id}", openapi_extra=EXTENSION)
 async def retrieve_api_key(caller: Admin, api_key_id: str) -> ApiKeyOut:
     """Retrieve an API key of any project, revoked or not, without its value."""
-    return ApiKeyOut.at(await keys.show_key(caller.database, api_key_id), await caller.database.now_ms())
+    return ApiKeyOut.at(await caller.database.ask(keys.get_key, api_key_id), await caller.database.now_ms())
 
 
 @router.post(IN_PROJECT, openapi_extra=EXTENSION)
@@ -91,7 +91,7 @@ async def list_project_api_keys(
 @router.get(IN_PROJECT + "/{api_key_id}")
 async def retrieve_project_api_key(caller: Admin, project_id: str, api_key_id: str) -> ProjectApiKeyOut:
     """Retrieve a key of a project, without its value."""
-    return ProjectApiKeyOut.of(await project_keys.show_project_key(caller.database, project_id, api_key_id))
+    return ProjectApiKeyOut.of(await caller.database.ask(project_keys.get_project_key, project_id, api_key_id))
 
 
 @router.post(IN_PROJECT + "/{api_key_id}")
@@ -125,7 +125,7 @@ async def rotate_project_api_key(
 ) -> ProjectApiKeyCreated:
     """Make a new `value` for a key, which keeps its limits and history. The old value stops at once (`leaked`) or works during the
     grace period."""
-    await project_keys.show_project_key(caller.database, project_id, api_key_id)
+    await caller.database.ask(project_keys.get_project_key, project_id, api_key_id)
     return await _created(caller, await keys.rotate_key(caller.database, caller.pepper, api_key_id, body.grace_s()))
 
 
@@ -142,4 +142,4 @@ async def move_project_api_key(
 
 
 async def _created(caller: Administrator, created: CreatedKey) -> ProjectApiKeyCreated:
-    return ProjectApiKeyCreated.of(await keys.show_key(caller.database, created.id), value=created.key)
+    return ProjectApiKeyCreated.of(await caller.database.ask(keys.get_key, created.id), value=created.key)

@@ -31,8 +31,7 @@ async def list_audit_logs(
     if tenant_only:
         return ListOut[AuditLogOut].of([])
     cursor = Cursor(after, limit, descending=True, before=before)
-    async with caller.database.read() as connection:
-        page = await page_of_changes(connection, cursor, _filter(request))
+    page = await caller.database.ask(page_of_changes, cursor, _filter(request))
     return ListOut[AuditLogOut].of_page(page, AuditLogOut.of)
 
 

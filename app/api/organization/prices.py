@@ -99,7 +99,7 @@ async def sync_prices(caller: AdminWriter, body: Annotated[PriceSync, Depends(Js
     from now on."""
     gateway = caller.gateway
     wanted = price_sync.SyncedModels(tuple(body.models), body.only, body.ceiling_per_image_micros)
-    relay = await relays.show_relay(caller.database, body.relay)
+    relay = await caller.database.ask(relays.get_relay, body.relay)
     offer = await price_sync.read_offer(caller.database, gateway.reconciliations.bills, relay, body.group, wanted)
     found = await price_import.import_prices(caller.database, gateway.zone, offer.entries, dry_run=not body.apply)
     return PriceImportOut.of(found, dry_run=not body.apply, notes=offer.notes)

@@ -20,8 +20,10 @@ from app.api.schemas.projects import (
 )
 from app.control import limits, models, projects
 from app.control.limits import ScopeRef
+from app.control.projects import get_project
 from app.core.grants import ModelRule
 from app.errors import InvalidValue, NotFound
+from app.store.organization import page_of_projects
 from app.store.pages import Cursor
 
 router = APIRouter(prefix="/projects", tags=["Projects"])
@@ -41,14 +43,14 @@ async def list_projects(
     caller: Admin, after: After = None, limit: Limit = LIMIT, include_archived: bool = False
 ) -> ListOut[ProjectOut]:
     """List projects by creation."""
-    page = await projects.page_of_projects(caller.database, Cursor(after, limit), include_archived=include_archived)
+    page = await caller.database.ask(page_of_projects, Cursor(after, limit), include_archived=include_archived)
     return ListOut[ProjectOut].of_page(page, ProjectOut.of)
 
 
 @router.get("/{project_id}")
 async def retrieve_project(caller: Admin, project_id: str) -> ProjectOut:
     """Retrieve a project, archived or not."""
-    return ProjectOut.of(await projects.show_project(caller.database, project_id))
+    return ProjectOut.of(await caller.database.ask(get_project, project_id))
 
 
 @router.post("/{project_id}")
@@ -57,7 +59,7 @@ async def modify_project(
 ) -> ProjectOut:
     """Rename a project."""
     if body.name is None:
-        return ProjectOut.of(await projects.show_project(caller.database, project_id))
+        return ProjectOut.of(await caller.database.ask(get_project, project_id))
     return ProjectOut.of(await projects.rename_project(caller.database, project_id, body.name))
 
 

@@ -33,7 +33,7 @@ async def create_relay(caller: AdminWriter, body: Annotated[RelayCreate, Depends
 @router.get("/{relay}")
 async def retrieve_relay(caller: Admin, relay: str) -> RelayOut:
     """Retrieve a relay by its name, a removed one too."""
-    return _answer(caller.gateway, await relays.show_relay(caller.database, relay))
+    return _answer(caller.gateway, await caller.database.ask(relays.get_relay, relay))
 
 
 @router.post("/{relay}")

@@ -11,8 +11,10 @@ from app.api.schemas.base import ListOut
 from app.api.schemas.requests import RefusalOut, RequestDecision, RequestDetailOut, RequestOut, RequestSettle
 from app.control import decisions, requests
 from app.control.decisions import DecisionReason, Decisions
+from app.store.ledger.corrections import corrections_of
 from app.store.pages import Cursor
 from app.store.refusals import RefusalRecord
+from app.store.request_details import refused_dispatches_of
 from app.store.requests import RequestRecord
 
 router = APIRouter(prefix="/requests", tags=["Requests (extension)"])
@@ -79,6 +81,6 @@ async def _shown(caller: Administrator, request_id: str) -> RequestDetailOut:
 
 
 async def _detailed(caller: Administrator, request: RequestRecord) -> RequestDetailOut:
-    corrections = await requests.corrections_of(caller.database, request.id)
-    refused = await requests.refused_dispatches_of(caller.database, request.id)
+    corrections = await caller.database.ask(corrections_of, request.id)
+    refused = await caller.database.ask(refused_dispatches_of, request.id)
     return RequestDetailOut.with_details(request, corrections, refused)

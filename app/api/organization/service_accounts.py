@@ -101,5 +101,5 @@ async def create_service_account_api_key(
 
 
 async def _created(database: Database, created: CreatedKey) -> ServiceAccountKeyCreated:
-    key = await keys.show_key(database, created.id)
+    key = await database.ask(keys.get_key, created.id)
     return ServiceAccountKeyCreated.from_record(key, value=created.key, scopes=scopes_of(key))

@@ -13,6 +13,7 @@ from app.control import invitations, sessions
 from app.control.invitation_mail import mail_invitation
 from app.control.served_address import served_address
 from app.store.pages import Cursor
+from app.store.sign_in import page_of_invitations
 
 router = APIRouter()
 _User = Annotated[str | None, QueryField(max_length=200, description="Only of this person: name or id.")]
@@ -27,7 +28,7 @@ async def create_invite(
     `member`, `name`, `user_id`, `url`, `mailed`, `user_name`, `is_new_user`, `namesake`."""
     address = served_address(caller.public_url, caller.gateway.data_dir)
     new = await invitations.invite(caller.database, body.email, body.role, body.name)
-    found, url = await invitations.show_invitation(caller.database, new.id), new.url(address)
+    found, url = await caller.database.ask(invitations.get_invitation, new.id), new.url(address)
     mailed = await mail_invitation(caller.gateway.notifier, found, url)
     told: dict[str, str | bool | None] = {
         "user_name": new.user_name,
@@ -40,7 +41,7 @@ async def create_invite(
 @router.get("/invites", tags=["Invites"])
 async def list_invites(caller: Admin, after: After = None, limit: Limit = LIMIT) -> ListOut[InviteOut]:
     """List invitations by creation, used and expired ones included."""
-    page = await invitations.page_of_invitations(caller.database, Cursor(after, limit))
+    page = await caller.database.ask(page_of_invitations, Cursor(after, limit))
     now_ms = caller.gateway.clock.now_ms()
     return ListOut[InviteOut].of_page(page, lambda found: InviteOut.at(found, now_ms))
 
@@ -48,7 +49,7 @@ async def list_invites(caller: Admin, after: After = None, limit: Limit = LIMIT)
 @router.get("/invites/{invite_id}", tags=["Invites"])
 async def retrieve_invite(caller: Admin, invite_id: str) -> InviteOut:
     """Retrieve an invitation, without its link."""
-    found = await invitations.show_invitation(caller.database, invite_id)
+    found = await caller.database.ask(invitations.get_invitation, invite_id)
     return InviteOut.at(found, caller.gateway.clock.now_ms())
 
 

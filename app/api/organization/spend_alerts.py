@@ -9,9 +9,10 @@ from app.api.organization.deps import Admin, Administrator, AdminWriter
 from app.api.organization.reading import LIMIT, After, Before, JsonBody, Limit, Order
 from app.api.schemas.alerts import AlertOut, SpendAlertOut, SpendAlertSet
 from app.api.schemas.base import DeletedOut, ListOut
-from app.control import alerts, projects
+from app.control import alerts
 from app.control.alerts import AlertChange, AlertFilter, NewAlert
 from app.control.limits import ScopeRef
+from app.control.projects import get_project
 from app.core.alerts import Alert
 from app.core.money import HUNDREDTH_MICROS
 from app.store.pages import Cursor
@@ -71,7 +72,7 @@ async def list_project_spend_alerts(
     order: Order = "asc",
 ) -> ListOut[SpendAlertOut]:
     """List spend alerts of the project."""
-    project = await projects.show_project(caller.database, project_id)
+    project = await caller.database.ask(get_project, project_id)
     return await _list(caller, _of_project(project.id), Cursor(after, limit, order == "desc", before))
 
 

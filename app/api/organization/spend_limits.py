@@ -61,7 +61,7 @@ async def _of_user(user_id: str) -> ScopeRef:
 
 async def _of_key(project_id: str, api_key_id: str, caller: Admin) -> ScopeRef:
     """Return the scope of a key. Raises NotFound, also for a key of another project."""
-    return ScopeRef("key", (await project_keys.show_project_key(caller.database, project_id, api_key_id)).id)
+    return ScopeRef("key", (await caller.database.ask(project_keys.get_project_key, project_id, api_key_id)).id)
 
 
 @dataclass(frozen=True, slots=True)

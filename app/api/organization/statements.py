@@ -11,6 +11,7 @@ from app.api.schemas.statements import ClosedMonthOut, StatementClose, Statement
 from app.control import statements
 from app.control.statements import StatementMonth
 from app.errors import InvalidValue, NotFound
+from app.store.statements import list_statements
 
 router = APIRouter(prefix="/statements", tags=["Statements (extension)"])
 _PROJECT = Query(max_length=200, description="A project by id or name; without one, all projects together.")
@@ -19,7 +20,7 @@ _PROJECT = Query(max_length=200, description="A project by id or name; without o
 @router.get("")
 async def list_closed_months(caller: Admin) -> ListOut[ClosedMonthOut]:
     """List closed months, newest month first."""
-    return ListOut[ClosedMonthOut].of(map(ClosedMonthOut.of, await statements.list_statements(caller.database)))
+    return ListOut[ClosedMonthOut].of(map(ClosedMonthOut.of, await caller.database.ask(list_statements)))
 
 
 @router.post("")

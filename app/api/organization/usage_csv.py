@@ -13,7 +13,7 @@ from app.control.buckets import Period, UsageBucket, Width
 from app.core.money import decimal_text
 from app.core.spreadsheet import csv_text, escape_formula, utc_time
 from app.errors import InvalidValue
-from app.store.buckets import Field, ReportNames
+from app.store.buckets import Field, ReportNames, read_names
 from app.store.engine import Database
 from app.store.usage import Sums
 
@@ -31,7 +31,7 @@ async def csv_answer(database: Database, query: ImagesCsvQuery, currency: str) -
     if page.next_page is not None:
         message = f"This is more than {most} buckets of {query.bucket_width}: ask for less time, or for wider buckets."
         raise InvalidValue(message, param="start_time")
-    names = await buckets.read_names(database)
+    names = await database.ask(read_names)
     rows = _rows(page.buckets, wanted.by, names, currency)
     text = await asyncio.to_thread(csv_text, chain([_head(wanted.by)], rows))
     body = text.encode("utf-8-sig" if query.bom else "utf-8")

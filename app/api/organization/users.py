@@ -23,6 +23,7 @@ from app.control.people import UserChange
 from app.control.people_files import FILE_BYTES_MAX, HEAD, read_people
 from app.control.people_import import import_people
 from app.errors import UnsupportedMediaType
+from app.store.organization import page_of_users
 from app.store.pages import Cursor
 
 router = APIRouter(tags=["Users"])
@@ -47,7 +48,7 @@ async def create_user(caller: AdminWriter, body: Annotated[UserCreate, Depends(J
 @router.get("/users")
 async def list_users(request: Request, caller: Admin, after: After = None, limit: Limit = LIMIT) -> ListOut[UserOut]:
     """List people by creation; `emails` selects by address."""
-    page = await people.page_of_users(caller.database, Cursor(after, limit), values_of(request, "emails"))
+    page = await caller.database.ask(page_of_users, Cursor(after, limit), values_of(request, "emails"))
     return ListOut[UserOut].of_page(page, UserOut.of)
 
 

@@ -8,9 +8,10 @@ from app.api.schemas.sign_in import SessionOut
 from app.console.visit import Visit, signed_in
 from app.control import sessions
 from app.control.passwords import CHARS_MIN
-from app.control.weekly_notes import NoteWay, note_of, set_note
+from app.control.weekly_notes import NoteWay, set_note
 from app.errors import InvalidValue
 from app.store.pages import Cursor
+from app.store.weekly_notes import find_subscription
 
 WAYS: tuple[NoteWay, ...] = get_args(NoteWay)
 
@@ -58,7 +59,7 @@ async def _page(visit: Visit, failed: str = "", note_failed: str = "") -> Respon
         status=400 if failed or note_failed else 200,
         sessions=[SessionOut.of(session) for session in found.records],
         failed=failed,
-        note=await note_of(visit.database, visit.user.user_id),
+        note=await visit.database.ask(find_subscription, visit.user.user_id),
         note_failed=note_failed,
         can_mail=visit.parts.gateway.notifier.mailbox.host is not None and visit.user.email is not None,
         done=visit.query.get("done", ""),

@@ -8,10 +8,10 @@ from app.api.schemas.audit_logs import OWN_EVENTS, AuditLogOut
 from app.console.changes import changed_fields
 from app.console.formats import Formats
 from app.console.visit import Visit, signed_in
-from app.control.audit_trail import limits_and_people, page_of_changes
+from app.control.audit_trail import limits_and_people
 from app.control.dates import start_of_day_ms
 from app.errors import InvalidValue
-from app.store.audit_logs import AuditLogFilter
+from app.store.audit_logs import AuditLogFilter, page_of_changes
 from app.store.pages import Cursor
 
 PAGE_ROWS = 50
@@ -46,9 +46,9 @@ async def show_changes(visit: Visit) -> Response:
     after = visit.query.get("after")
     wanted = _filter(visit, asked)
     try:
-        page = await page_of_changes(visit.database, Cursor(after=after, limit=PAGE_ROWS, descending=True), wanted)
+        page = await visit.database.ask(page_of_changes, Cursor(after=after, limit=PAGE_ROWS, descending=True), wanted)
     except InvalidValue:  # The address begins after a change that never was.
-        page = await page_of_changes(visit.database, Cursor(limit=PAGE_ROWS, descending=True), wanted)
+        page = await visit.database.ask(page_of_changes, Cursor(limit=PAGE_ROWS, descending=True), wanted)
     format = Formats(visit.language, visit.parts.gateway.zone, visit.parts.gateway.currency)
     known = await limits_and_people(visit.database, page.records)
     rows = [

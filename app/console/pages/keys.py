@@ -8,12 +8,13 @@ from app.console.key_badges import badges, tightest
 from app.console.key_forms import GRACES, LIFETIMES, KeyForm
 from app.console.language import marked as _
 from app.console.visit import Visit, signed_in
-from app.control import keys, members, models, projects
+from app.control import keys, members, models
 from app.control.keys import CreatedKey, KeyFilter, page_of_keys, rotate_key
 from app.control.limits import limits_of_keys
 from app.control.project_keys import create_project_key, delete_project_key
 from app.errors import Conflict, GatewayError, NotFound, PermissionDenied
 from app.store.keys import KeyRecord, KeyStatus
+from app.store.organization import page_of_projects
 from app.store.pages import Cursor
 
 PAGE_ROWS = 50
@@ -122,7 +123,7 @@ async def _form_page(visit: Visit, form: KeyForm, error: GatewayError | None = N
 
 
 async def _secret_page(visit: Visit, created: CreatedKey, grace: str = "") -> Response:
-    key = await keys.show_key(visit.database, created.id)
+    key = await visit.database.ask(keys.get_key, created.id)
     out, base_url = ApiKeyOut.at(key, visit.parts.gateway.clock.now_ms()), f"{visit.address}/v1"
     return visit.render("key_secret.html", secret=True, key=out, value=created.key, base_url=base_url, grace=grace)
 
@@ -130,14 +131,14 @@ async def _secret_page(visit: Visit, created: CreatedKey, grace: str = "") -> Re
 async def _projects(visit: Visit) -> list[tuple[str, str]]:
     """List id and name of the projects that a new key can be for: of owners all, of others their own."""
     if visit.role == "owner":
-        page = await projects.page_of_projects(visit.database, Cursor(limit=1000))
+        page = await visit.database.ask(page_of_projects, Cursor(limit=1000))
         return [(project.id, project.name) for project in page.records]
     return await members.active_projects_of(visit.database, visit.user.user_id)
 
 
 async def _visible(visit: Visit) -> KeyRecord:
     """Return the key that the address names. Raises NotFound, to members also for somebody else's key."""
-    key = await keys.show_key(visit.database, visit.request.path_params["key_id"])
+    key = await visit.database.ask(keys.get_key, visit.request.path_params["key_id"])
     if not visit.sees_all and key.user_id != visit.user.user_id:
         raise NotFound(_("There is no such key, or it is somebody else's."))
     return key

@@ -13,7 +13,7 @@ from app.console.language import marked as _
 from app.console.price_form import SIMULATED_DAYS, PriceForm, PriceSimulation, simulate
 from app.console.price_grid import price_grids
 from app.console.visit import Visit, signed_in
-from app.control import model_aliases, models, price_import, price_sync, prices, relays, removal
+from app.control import model_aliases, price_import, price_sync, prices, relays, removal
 from app.control.model_aliases import AliasChange
 from app.control.price_import import PriceImport
 from app.control.price_sync import RelayOffer, SyncedModels
@@ -22,6 +22,7 @@ from app.core.catalog import Model
 from app.core.money import micros
 from app.core.request import DEFAULT_RELAY
 from app.errors import GatewayError, InvalidValue, NotFound
+from app.store.prices import read_catalog
 
 ALIAS_FIELDS = ("name", "model")
 
@@ -107,7 +108,7 @@ async def apply_sync(visit: Visit) -> Response:
 
 
 async def _list(visit: Visit, error: GatewayError | None = None, alias: dict[str, str] | None = None) -> Response:
-    now_ms, catalog = visit.parts.gateway.clock.now_ms(), await models.read_catalog(visit.database)
+    now_ms, catalog = visit.parts.gateway.clock.now_ms(), await visit.database.ask(read_catalog)
     offered = await visit.parts.relay_watches.offer(catalog.relays.values(), catalog.models)
     listed = [
         {
@@ -134,7 +135,7 @@ async def _list(visit: Visit, error: GatewayError | None = None, alias: dict[str
 async def _model_page(
     visit: Visit, form: PriceForm, error: GatewayError | None = None, simulation: PriceSimulation | None = None
 ) -> Response:
-    now_ms, catalog = visit.parts.gateway.clock.now_ms(), await models.read_catalog(visit.database)
+    now_ms, catalog = visit.parts.gateway.clock.now_ms(), await visit.database.ask(read_catalog)
     model = catalog.models.get(form.get("model"))
     if model is None and form.get("model") and error is None:
         raise NotFound(_("There is no such model in the catalog. It may have been removed."))
@@ -169,7 +170,7 @@ def _history(model: Model, now_ms: int) -> list[dict[str, Any]]:
 async def _simulation(visit: Visit, form: PriceForm) -> PriceSimulation | None:
     """Reckon what the model's usage of the last days would have cost. Raises InvalidValue."""
     wanted, gateway = form.entry(), visit.parts.gateway
-    model = (await models.read_catalog(visit.database)).models.get(wanted.model)
+    model = (await visit.database.ask(read_catalog)).models.get(wanted.model)
     if model is None:
         return None
     today = datetime.fromtimestamp(gateway.clock.now_ms() / 1000, UTC).astimezone(gateway.zone).date()
@@ -188,7 +189,7 @@ async def _offer(visit: Visit, fields: Any) -> RelayOffer:
         raise InvalidValue(_("Write the ceiling like 2.50."), param="ceiling") from None
     named = [name.strip()[:128] for name in fields.get("models", "").split(",") if name.strip()][:100]
     wanted = SyncedModels(named, ceiling_micros=ceiling_micros)
-    relay = await relays.show_relay(visit.database, DEFAULT_RELAY)
+    relay = await visit.database.ask(relays.get_relay, DEFAULT_RELAY)
     bills, group = gateway.reconciliations.bills, fields.get("group") or "default"
     return await price_sync.read_offer(visit.database, bills, relay, group, wanted)
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.api.schemas.sign_in import InviteOut
 from app.console.language import marked as _
 from app.console.visit import Visit, signed_in
-from app.control import invitations, projects
+from app.control import invitations
 from app.control.invitation_mail import mail_invitations
 from app.control.invitations import NewInvitation
 from app.control.names import checked_email, checked_name
@@ -18,6 +18,7 @@ from app.control.people_import import ImportedPerson, import_people
 from app.control.projects import DEFAULT_PROJECT
 from app.control.served_address import served_address
 from app.errors import GatewayError, InvalidValue
+from app.store.organization import page_of_projects
 from app.store.pages import Cursor
 
 EXAMPLE = f"{HEAD.replace('role,limits', 'limit')}\nLin,lin@example.com,posters,20.00\nBo,bo@example.com,posters,50.00"
@@ -91,7 +92,7 @@ async def links_page(
     visit: Visit, made: Sequence[NewInvitation], address: str, people: Sequence[ImportedPerson] = ()
 ) -> Response:
     """Show new links, once, and mail them where a mail server is set."""
-    found = [(await invitations.show_invitation(visit.database, new.id), new.url(address)) for new in made]
+    found = [(await visit.database.ask(invitations.get_invitation, new.id), new.url(address)) for new in made]
     mailed = await mail_invitations(visit.parts.gateway.notifier, found)
     now_ms = visit.parts.gateway.clock.now_ms()
     rows = [InviteOut.at(each, now_ms, url=url, mailed=was) for (each, url), was in zip(found, mailed, strict=True)]
@@ -104,7 +105,7 @@ async def _made_page(visit: Visit, people: Sequence[ImportedPerson], address: st
 
 
 async def _form_page(visit: Visit, form: InvitationForm, error: GatewayError | None = None) -> Response:
-    page = await projects.page_of_projects(visit.database, Cursor(limit=1000))
+    page = await visit.database.ask(page_of_projects, Cursor(limit=1000))
     return visit.render(
         "people_invite.html",
         status=error.status if error else 200,

@@ -12,12 +12,12 @@ from app.console.gallery import Gallery, PictureQuestion
 from app.console.language import marked as _
 from app.console.picture_files import BrowserPicture, file_name, placeholder, zipped
 from app.console.visit import Visit, signed_in
-from app.control import members, models, projects
-from app.control.audit_trail import page_of_changes
+from app.control import members, models
 from app.core.browsers import public_path
 from app.core.intervals import DAY_MS
 from app.errors import GatewayError, InvalidValue, NotFound, PermissionDenied
-from app.store.audit_logs import AuditLogFilter
+from app.store.audit_logs import AuditLogFilter, page_of_changes
+from app.store.organization import page_of_projects
 from app.store.pages import Cursor
 from app.store.picture_lists import PictureDetail
 
@@ -173,7 +173,7 @@ async def _links(visit: Visit, found: PictureDetail) -> list[int]:
     now_ms = visit.parts.gateway.clock.now_ms()
     since_ms = now_ms - max(LINK_S.values()) * 1000  # Older ones have ended, and the log is long.
     wanted = AuditLogFilter(events=["picture.linked"], target_ids=[found.record.id], from_ms=since_ms)
-    page = await page_of_changes(visit.database, Cursor(limit=LINKS_MAX, descending=True), wanted)
+    page = await visit.database.ask(page_of_changes, Cursor(limit=LINKS_MAX, descending=True), wanted)
     ends_ms = [min((each.after or {})["expires_at_ms"], found.record.kept_until_ms) for each in page.records]
     return [end_ms // 1000 for end_ms in ends_ms if end_ms > now_ms]
 
@@ -257,7 +257,7 @@ async def _models(visit: Visit, asked: PictureQuestion) -> list[str]:
 async def _projects(visit: Visit) -> list[tuple[str, str]]:
     """List id and name of the projects to filter by: of owners and readers all, of members their own."""
     if visit.sees_all:
-        page = await projects.page_of_projects(visit.database, Cursor(limit=1000), include_archived=True)
+        page = await visit.database.ask(page_of_projects, Cursor(limit=1000), include_archived=True)
         return [(project.id, project.name) for project in page.records]
     return await members.active_projects_of(visit.database, visit.user.user_id)
 

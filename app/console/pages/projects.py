@@ -8,6 +8,7 @@ from app.console.visit import Visit, signed_in
 from app.control import limits, members, projects
 from app.control.limits import ScopeRef
 from app.control.people_lists import page_of_project_summaries
+from app.control.projects import get_project
 from app.errors import GatewayError
 from app.store.organization import Project
 from app.store.pages import Cursor
@@ -57,7 +58,7 @@ async def remove_member(visit: Visit) -> Response:
 
 async def _project(visit: Visit) -> Project:
     """Return the project that the address names. Raises NotFound."""
-    return await projects.show_project(visit.database, visit.request.path_params["project_id"])
+    return await visit.database.ask(get_project, visit.request.path_params["project_id"])
 
 
 async def _list_page(visit: Visit, name: str = "", error: GatewayError | None = None) -> Response:

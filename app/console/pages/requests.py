@@ -13,7 +13,7 @@ from app.console.refusal_words import REASONS, limit_in_words
 from app.console.request_detail import KeptThumbnail, detail_of, find, thumbnails_of
 from app.console.request_list import NAMED, OUTCOMES, RequestQuestion
 from app.console.visit import Visit, signed_in
-from app.control import decisions, members, models, projects
+from app.control import decisions, members, models
 from app.control.decisions import DecisionReason, Decisions
 from app.control.request_csv import BOM, PAGE_ROWS, csv_cells, csv_head
 from app.control.requests import ListedRequest, listed
@@ -21,7 +21,7 @@ from app.core.intervals import local_day
 from app.core.money import micros
 from app.core.spreadsheet import csv_text
 from app.errors import GatewayError, InvalidValue, PermissionDenied
-from app.store.organization import find_user
+from app.store.organization import find_user, page_of_projects
 from app.store.pages import Cursor
 from app.store.refusals import RefusalRecord
 from app.store.request_details import key_names
@@ -176,7 +176,7 @@ async def _models(visit: Visit, asked: RequestQuestion) -> list[str]:
 async def _projects(visit: Visit) -> list[tuple[str, str]]:
     """List id and name of the projects to filter by: of owners and readers all, of members their own."""
     if visit.sees_all:
-        page = await projects.page_of_projects(visit.database, Cursor(limit=1000), include_archived=True)
+        page = await visit.database.ask(page_of_projects, Cursor(limit=1000), include_archived=True)
         return [(project.id, project.name) for project in page.records]
     return await members.active_projects_of(visit.database, visit.user.user_id)
 

@@ -5,10 +5,10 @@ from starlette.responses import Response
 from app.console.navigation import landing
 from app.console.price_grid import price_grids
 from app.console.visit import PREFERENCE_S, Visit, signed_in
-from app.control import models
 from app.control.onboarding import first_steps, is_new
-from app.control.relays import show_relay
+from app.control.relays import get_relay
 from app.core.request import DEFAULT_RELAY
+from app.store.prices import read_catalog
 
 LEFT_COOKIE = "imagegate_welcome"
 """Cookie of a browser in which an owner has left the page, so that signing in leads elsewhere again."""
@@ -19,10 +19,10 @@ async def show_welcome(visit: Visit) -> Response:
     gateway = visit.parts.gateway
     if gateway.sandbox:
         return visit.redirect(landing(visit.role))
-    relay = await show_relay(visit.database, DEFAULT_RELAY)
+    relay = await visit.database.ask(get_relay, DEFAULT_RELAY)
     state = await visit.parts.relay_watches.look(relay, now="test" in visit.query)
     account, now_ms = state.account if state is not None else None, gateway.clock.now_ms()
-    catalog = await models.read_catalog(visit.database)
+    catalog = await visit.database.ask(read_catalog)
     offered = state.offered if state is not None else None
     return visit.render(
         "welcome.html",

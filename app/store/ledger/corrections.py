@@ -82,7 +82,7 @@ async def post_with(
     return True
 
 
-async def of_request(connection: AsyncConnection, request_id: str) -> list[CorrectionRecord]:
+async def corrections_of(connection: AsyncConnection, request_id: str) -> list[CorrectionRecord]:
     """List the corrections of a request, oldest first."""
     columns = [corrections.c[name] for name in CorrectionRecord.__slots__]
     select = sa.select(*columns).where(corrections.c.request_id == request_id).order_by(corrections.c.id)
