@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+import structlog
 from blake3 import blake3
 
 from app.blobs.folder import Blobs, BlobUnavailable
 from app.core.picture_facts import PictureFacts, read_facts
-from app.errors import StorageFull
+from app.errors import NotFound, StorageFull
 from app.spool import Slice, Spool, open_file
 
 DIGEST_PATTERN = "[0-9a-f]" * 64
@@ -27,6 +28,7 @@ ASIDE_S = 180.0
 Unnamed = Callable[[Sequence[str]], Awaitable[Sequence[str]]]
 """Query for those of some digests that no row names."""
 Forget = Callable[[], Awaitable[object]]
+log = structlog.get_logger()
 
 
 async def _nothing() -> None:
@@ -84,6 +86,15 @@ class PictureFiles:
     async def open(self, digest: str) -> Spool | None:
         """Open a picture; the caller closes it. Return None when it is gone. Raises BlobUnavailable."""
         return await self.blobs.open(digest)
+
+    async def open_kept(self, picture_id: str, digest: str) -> Spool:
+        """Open the picture of a row; the caller closes it. Raises NotFound, which is logged, when its bytes are gone, and
+        BlobUnavailable."""
+        spool = await self.open(digest)
+        if spool is None:
+            log.error("the bytes of a kept picture are gone", picture_id=picture_id)
+            raise NotFound(f"The bytes of {picture_id} are gone. `imagegate audit` names what is missing.")
+        return spool
 
     async def remove(self, digests: Sequence[str], unnamed: Unnamed, forget: Forget = _nothing) -> None:
         """Call `forget`, which ends the rows of these files, and remove the files that no row names then.

@@ -18,11 +18,7 @@ async def grant_in_project(database: Database, user_id: str, project_id: str) ->
 
     Raises NotFound when they are not in it or it is archived, StoreUnavailable.
     """
-    now_ms = await database.now_ms()
-    grant = await database.ask(store.member_grant, user_id, project_id)
-    if grant is None or not grant.usable_at(now_ms):
-        raise NotFound(NOT_IN_PROJECT, param="project")
-    return grant
+    return _usable(await database.ask(store.member_grant, user_id, project_id), await database.now_ms())
 
 
 async def console_key(database: Database, user_id: str, project_id: str) -> str:
@@ -34,9 +30,7 @@ async def console_key(database: Database, user_id: str, project_id: str) -> str:
     now_ms = await database.now_ms()
     async with database.write() as connection:
         # Control writes run one after another, so that only one of two makes it.
-        grant = await store.member_grant(connection, user_id, project_id)
-        if grant is None or not grant.usable_at(now_ms):
-            raise NotFound(NOT_IN_PROJECT, param="project")
+        grant = _usable(await store.member_grant(connection, user_id, project_id), now_ms)
         if grant.key_id:
             return grant.key_id
         id = secrets.new_key().id
@@ -45,3 +39,9 @@ async def console_key(database: Database, user_id: str, project_id: str) -> str:
         facts = key_facts(await get_key(connection, id))
         await log_changes(connection, Change("api_key.created", id, None, facts, project_id))
     return id
+
+
+def _usable(grant: Grant | None, now_ms: int) -> Grant:
+    if grant is None or not grant.usable_at(now_ms):
+        raise NotFound(NOT_IN_PROJECT, param="project")
+    return grant

@@ -11,14 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from app.blobs.folder import YOUNG_MS, Blobs
 from app.blobs.picture_files import PictureFiles
 from app.blobs.rebuilt import CutPicture, RebuiltSpool
 from app.core.intervals import HOUR_MS, hour_end_ms
 from app.core.request import ImageRequest
-from app.errors import GatewayError, StorageFull
+from app.errors import GatewayError, NotFound, StorageFull
 from app.images.booking import CompleteAnswer
 from app.images.streaming import ReceivedAnswer
 from app.spool import Slice, Spool
@@ -33,7 +31,6 @@ NO_FILE = "The gateway has no file descriptor left to store an answer; nothing w
 FULL = "The gateway has no room left to store an answer; nothing was bought. An administrator has to make room."
 NO_INODES = "The disk of the gateway has no inodes left for another file; nothing was bought. An administrator has to remove files."
 READ_ONLY = "The disk of the gateway is read-only; nothing was bought. An administrator has to make it writable again."
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +124,14 @@ class KeptAnswers:
         opened: list[CutPicture] = []
         try:
             for cut in cuts:
-                if cut.length == 0:
-                    continue
-                if (file := await self.picture_files.open(kept[cut.picture].digest)) is None:
-                    log.error("the bytes of a kept picture are gone", picture_id=kept[cut.picture].id)
-                    return None
-                opened.append(CutPicture(Slice(cut.offset, cut.length), file))
+                if cut.length:
+                    picture = kept[cut.picture]
+                    file = await self.picture_files.open_kept(picture.id, picture.digest)
+                    opened.append(CutPicture(Slice(cut.offset, cut.length), file))
             files, opened = opened, []
             return files
+        except NotFound:
+            return None
         finally:
             for each in opened:
                 each.file.close()

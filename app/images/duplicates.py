@@ -7,22 +7,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from app.blobs.rebuilt import CutPicture, RebuiltSpool, base64_bytes
 from app.core.fingerprint import duplicate_digest
 from app.core.grants import Grant
 from app.core.intervals import hour_start_ms
 from app.core.request import ImageRequest
-from app.errors import GatewayError
+from app.errors import GatewayError, NotFound
 from app.images.answers import KeptAnswers, read_stored
 from app.images.booking import BookedAnswer
 from app.spool import Slice, Spool
 from app.store.clock import Clock
 from app.store.duplicates import EarlierPurchase, PurchaseRows
 from app.store.pictures import PictureRecord
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +77,12 @@ class Duplicates:
             return None
         try:
             for picture in kept:
-                if (file := await self.kept_answers.picture_files.open(picture.digest)) is None:
-                    log.error("the bytes of a kept picture are gone", picture_id=picture.id)
-                    return None
-                files.append(file)
+                files.append(await self.kept_answers.picture_files.open_kept(picture.id, picture.digest))
             spool = _answer_of(self.kept_answers, earlier, kept, files)
             files = []
             return spool
+        except NotFound:
+            return None
         finally:
             for file in files:
                 file.close()

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-import structlog
-
 from app.core.intervals import hour_end_ms, iso
 from app.core.keys import keyed_digest
 from app.errors import NotFound, PermissionDenied, ResultExpired
@@ -32,8 +30,6 @@ NEW_LINK = "POST /v1/images/pictures/{}/link with your API key makes a new one."
 GONE = "Its picture is not kept any more."
 TAMPERED = "The signature does not fit this address. Use the link whole and unchanged, as the answer held it."
 NO_PICTURE = "There is no such picture. Use the link whole and unchanged, as the answer held it."
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +107,8 @@ class PictureLinks:
         return await self.open_kept(record, expires_at_ms)
 
     async def open_kept(self, record: PictureRecord, expires_at_ms: int | None) -> OpenPicture:
-        """Open a picture of the library. Raises NotFound when its file is gone, StoreUnavailable while it cannot be fetched."""
-        spool = await self.kept_answers.picture_files.open(record.digest)
-        if spool is None:
-            log.error("the bytes of a kept picture are gone", picture_id=record.id)
-            raise NotFound(f"The bytes of {record.id} are gone. `imagegate audit` names what is missing.")
+        """Open a picture of the library. Raises as `PictureFiles.open_kept` does."""
+        spool = await self.kept_answers.picture_files.open_kept(record.id, record.digest)
         format = record.media_type.removeprefix("image/")
         return OpenPicture(record.id, spool, record.bytes, format, expires_at_ms)
 

@@ -156,10 +156,7 @@ class PictureLibrary:
 
     async def open(self, record: PictureRecord) -> Spool:
         """Open the bytes of a picture; the caller closes them. Raises NotFound when they are gone, BlobUnavailable."""
-        spool = await self.files.open(record.digest)
-        if spool is None:
-            raise NotFound(f"The bytes of {record.id} are gone. `imagegate audit` names what is missing.")
-        return spool
+        return await self.files.open_kept(record.id, record.digest)
 
     async def find(self, picture_id: str) -> PictureRecord:
         """Read a picture for whoever has a link to it. Raises NotFound, StoreUnavailable."""

@@ -74,6 +74,7 @@ async def sums(connection: AsyncConnection, span: BucketRange, wanted: UsageFilt
 
 async def read_names(connection: AsyncConnection) -> ReportNames:
     """Read the names of projects, users and keys, deleted ones included."""
+
     async def of(table: sa.Table) -> dict[str, str]:
         rows = (await connection.execute(sa.select(table.c.id, table.c.name))).all()
         return {row.id: row.name for row in rows}

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.grants import Grant
-from app.store.control_data import grant_of_row
+from app.store.control_data import OWNER_COLUMNS, grant_of_row
 from app.store.tables import api_keys, model_permissions, organization, project_users, projects, users
 
 NO_SECRET = b""
@@ -37,16 +37,8 @@ _GRANT = (
         sa.func.coalesce(api_keys.c.name, "").label("name"),
         sa.literal(NO_SECRET, sa.LargeBinary).label("secret_hmac"),
         *api_keys.c["models", "expires_at_ms", "revoked_at_ms", "previous_hmac", "previous_until_ms"],
-        project_users.c.user_id,
-        project_users.c.project_id,
-        project_users.c.role,
-        users.c.name.label("user_name"),
-        users.c.disabled_at_ms,
-        users.c.deleted_at_ms,
-        projects.c.name.label("project_name"),
-        projects.c.archived_at_ms,
-        model_permissions.c.mode,
-        model_permissions.c.models.label("project_models"),
+        *project_users.c["user_id", "project_id"],
+        *OWNER_COLUMNS,
     )
     .select_from(project_users)
     .join(users, users.c.id == project_users.c.user_id)

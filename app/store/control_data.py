@@ -169,18 +169,18 @@ async def _limits(connection: AsyncConnection, key: Any) -> tuple[Limit, ...]:
     return tuple(sorted(found, key=lambda limit: scopes.index((limit.scope, limit.scope_id))))
 
 
+OWNER_COLUMNS = (
+    users.c.name.label("user_name"),
+    *users.c["disabled_at_ms", "deleted_at_ms"],
+    project_users.c.role,
+    projects.c.name.label("project_name"),
+    projects.c.archived_at_ms,
+    model_permissions.c.mode,
+    model_permissions.c.models.label("project_models"),
+)
+"""What `grant_of_row` reads of a user and a project."""
 _GRANT = (
-    sa.select(
-        api_keys,
-        users.c.name.label("user_name"),
-        users.c.disabled_at_ms,
-        users.c.deleted_at_ms,
-        project_users.c.role,
-        projects.c.name.label("project_name"),
-        projects.c.archived_at_ms,
-        model_permissions.c.mode,
-        model_permissions.c.models.label("project_models"),
-    )
+    sa.select(api_keys, *OWNER_COLUMNS)
     .join(users, users.c.id == api_keys.c.user_id)
     .join(projects, projects.c.id == api_keys.c.project_id)
     .outerjoin(
