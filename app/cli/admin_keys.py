@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.command import ApiContext, Yes, command, confirm
-from app.cli.output import Column, say
+from app.cli.output import Column
 
 app = typer.Typer(help="Admin API keys: for /v1/organization, never for images.")
 _KEY = (
@@ -37,11 +37,8 @@ async def create(
 ) -> None:
     """Make an admin key and print it: this once and never again."""
     created = await ctx.client.post("admin_api_keys", name=name, role=role, user_id=user)
-    if ctx.out.is_json:
-        ctx.out.json({**created, "key": created["value"]})
-        return
-    print(created["value"])
-    say(f"This is {created['id']}. The line above is the secret: it is stored nowhere and never shown again.")
+    message = f"This is {created['id']}. The line above is the secret: it is stored nowhere and never shown again."
+    ctx.out.secret(created, created["value"], message)
 
 
 @command(app, "list")
@@ -59,5 +56,4 @@ async def revoke(
     confirm(f"Revoke the admin key {key} ({found['name']}) for good?", yes=yes)
     await ctx.client.delete("admin_api_keys", key)
     ctx.out.one(_KEY, found)
-    if not ctx.out.is_json:
-        say(f"The admin key {key} is revoked.")
+    ctx.out.note(f"The admin key {key} is revoked.")

@@ -59,8 +59,8 @@ async def backup(ctx: LocalContext, file: File) -> None:
         await database.close()
     _end_line()
     ctx.out.one(_MADE, _record(made, file))
-    if made.missing and not ctx.out.is_json:
-        say(
+    if made.missing:
+        ctx.out.note(
             "imagegate: missing pictures were gone before, or another replica has them in a directory of its own; "
             "`imagegate audit` names them."
         )

@@ -80,5 +80,5 @@ async def _open(where: "DatabaseUrl") -> "AsyncIterator[Database]":
 def _print(ctx: LocalContext, state: "SchemaState") -> None:
     record = {"current": state.current, "newest": state.newest, "up_to_date": state.up_to_date}
     ctx.out.one(_STATE, record)
-    if not state.up_to_date and not ctx.out.is_json:
-        say(f"Bring it up to date with: {ctx.target.command('db upgrade')}")
+    if not state.up_to_date:
+        ctx.out.note(f"Bring it up to date with: {ctx.target.command('db upgrade')}")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from app.cli.command import ApiContext, Yes, command, confirm, moment_s
-from app.cli.output import Column, Output, Record, say
+from app.cli.output import Column, Record
 from app.errors import Conflict, InvalidValue
 
 app = typer.Typer(help="API keys: made once, shown once, revoked for good.")
@@ -49,8 +49,8 @@ async def create(
         "expires_in_seconds": None if expires is None else _seconds_until(expires, ctx.out.zone),
     }
     created = await ctx.client.post("projects", project, "api_keys", **fields)
-    if _print_secret(ctx.out, created):
-        say(f"This is {created['id']}. The line above is the secret: it is stored nowhere and never shown again.")
+    message = f"This is {created['id']}. The line above is the secret: it is stored nowhere and never shown again."
+    ctx.out.secret(created, created["value"], message)
 
 
 @command(app, "list")
@@ -147,9 +147,9 @@ async def rotate(
         confirm(f"Stop the secret of the key {_described(found)} at once?", yes=yes)
     path = ("projects", found["project"]["id"], "api_keys", found["id"], "rotate")
     rotated = await ctx.client.post(*path, leaked=leaked, grace_period_seconds=grace_s)
-    if _print_secret(ctx.out, rotated):
-        old = "has stopped working" if grace is None else f"works for {grace} more"
-        say(f"The line above is the new secret of {rotated['id']}, never shown again. The old one {old}.")
+    old = "has stopped working" if grace is None else f"works for {grace} more"
+    message = f"The line above is the new secret of {rotated['id']}, never shown again. The old one {old}."
+    ctx.out.secret(rotated, rotated["value"], message)
 
 
 async def _change(ctx: ApiContext, key: str, **fields: Any) -> None:
@@ -167,15 +167,6 @@ def _owner(key: Record) -> Record:
 
 def _described(key: Record) -> str:
     return f"{key['id']} ({key['name']}; {_owner(key)['name']}, {key['project']['name']})"
-
-
-def _print_secret(out: Output, created: Record) -> bool:
-    """Print a new secret, in JSON also as the field `key`. Return True when messages for people may follow."""
-    if out.is_json:
-        out.json({**created, "key": created["value"]})
-    else:
-        print(created["value"])
-    return not out.is_json
 
 
 def _seconds_until(expires: str, zone: ZoneInfo) -> int:

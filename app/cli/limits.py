@@ -89,8 +89,8 @@ async def set_(
         raise InvalidValue("Say what to limit, for example --spend 12.50 --spend-per month.")
     answer = await ctx.client.post("limits", model=model, limits=limits, **scope)
     ctx.out.rows(_LIMIT, answer)
-    if not answer["data"] and not ctx.out.is_json:
-        say("No limit is left for this scope and model.")
+    if not answer["data"]:
+        ctx.out.note("No limit is left for this scope and model.")
 
 
 @command(app, "show")

@@ -72,8 +72,7 @@ async def allow(
     await ctx.client.delete(*path)
     with ctx.client.after("The list is taken away"):
         ctx.out.one(_PERMISSIONS, await ctx.client.get(*path))
-    if not ctx.out.is_json:
-        say("This project may use every model again.")  # The API shows that as a deny list without models.
+    ctx.out.note("This project may use every model again.")  # The API shows that as a deny list without models.
 
 
 @command(app, "deny")
@@ -102,10 +101,7 @@ async def remove(
     again."""
     confirm(f"Remove the model {model} and end all its prices?", yes=yes)
     removed = await ctx.client.delete("models", model=model)
-    if ctx.out.is_json:
-        ctx.out.json(removed)
-    else:
-        say(f"{model} is not in the catalog any more.")
+    ctx.out.done(removed, f"{model} is not in the catalog any more.")
 
 
 @command(app, "aliases")
@@ -143,10 +139,7 @@ async def alias(
     if remove:
         confirm(f"Remove the alias {name}?", yes=yes)
         removed = await ctx.client.delete("model_aliases", name=name)
-        if ctx.out.is_json:
-            ctx.out.json(removed)
-        else:
-            say(f"{name} is not an alias any more.")
+        ctx.out.done(removed, f"{name} is not an alias any more.")
         return
     fields: dict[str, Any] = {"sizes": _pairs("size", size), "qualities": _pairs("quality", quality)}
     fields |= {"dropped_fields": [] if drop == [NONE] else drop or None}

@@ -91,6 +91,23 @@ class Output:
     def json(self, value: Any) -> None:
         print(json.dumps(value, ensure_ascii=False, indent=2))
 
+    def done(self, answer: Any, text: str) -> None:
+        """Print the answer as JSON, otherwise a message for people."""
+        self.json(answer) if self.is_json else say(text)
+
+    def note(self, text: str) -> None:
+        """Print a message for people beside the data; none in JSON."""
+        if not self.is_json:
+            say(text)
+
+    def secret(self, answer: Record, value: str, text: str) -> None:
+        """Print a new secret, in JSON also as the field `key`, with a message for people."""
+        if self.is_json:
+            self.json({**answer, "key": value})
+            return
+        print(value)
+        say(text)
+
     def csv(self, columns: Sequence[Column], records: Sequence[Record]) -> None:
         """Print CSV. Amounts are plain decimals; cells that a spreadsheet would read as a formula become text."""
         writer = csv.writer(sys.stdout, lineterminator="\n")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.command import FAILED, ApiContext, Yes, command, confirm, moment_s
-from app.cli.output import Column, Record, say
+from app.cli.output import Column, Record
 from app.cli.requests import ModelName, Project, Since, Until, User
 from app.errors import InvalidValue
 
@@ -79,8 +79,8 @@ async def list_(
     query = {"user": user, "project": project, "model": model, "request": request, "words": words, **times}
     found = await ctx.client.every("pictures", count=limit, shared=shared or None, **query)
     ctx.out.rows(_LISTED, found)
-    if found["has_more"] and not ctx.out.is_json:
-        say(f"imagegate: these are the newest {limit}, and there are more: --limit N shows N of them.")
+    if found["has_more"]:
+        ctx.out.note(f"imagegate: these are the newest {limit}, and there are more: --limit N shows N of them.")
 
 
 @command(app, "show")
@@ -110,8 +110,8 @@ async def save(
     for number, picture in enumerate(pictures, 1):
         file, size_bytes = await _save(ctx, picture, folder, name, force=force)
         saved.append({"object": "image.picture", "id": picture, "file": str(file), "bytes": size_bytes})
-        if len(pictures) > 1 and not ctx.out.is_json:
-            say(f"imagegate: {number} of {len(pictures)} saved.")
+        if len(pictures) > 1:
+            ctx.out.note(f"imagegate: {number} of {len(pictures)} saved.")
     ctx.out.rows(_SAVED, {"object": "list", "data": saved})
 
 
@@ -173,8 +173,7 @@ async def delete(ctx: ApiContext, pictures: PictureIds, yes: Yes = False) -> Non
     confirm(f"Delete {len(pictures)} pictures for good?", yes=yes)
     deleted = [await ctx.client.delete("pictures", picture) for picture in pictures]
     ctx.out.rows((Column("id"),), {"object": "list", "data": deleted})
-    if not ctx.out.is_json:
-        say(f"imagegate: deleted for good: {len(deleted)}.")
+    ctx.out.note(f"imagegate: deleted for good: {len(deleted)}.")
 
 
 @command(app, "prune")
@@ -191,14 +190,13 @@ async def prune(
     while not total or (total["has_more"] and not total["failed"]):
         step = await ctx.client.post("pictures", "prune", dry_run=False)
         total = step | {name: step[name] + total.get(name, 0) for name in ("pictures", "file_bytes")}
-        if total["has_more"] and not ctx.out.is_json:
-            say(f"imagegate: {total['pictures']} of {due['pictures']} pictures removed.")
+        if total["has_more"]:
+            ctx.out.note(f"imagegate: {total['pictures']} of {due['pictures']} pictures removed.")
     ctx.out.one(_GONE, total)
     if total["failed"]:
-        if not ctx.out.is_json:
-            say(
-                f"imagegate: the bucket did not remove these: {', '.join(total['failed'])}. They are tried again every minute."
-            )
+        ctx.out.note(
+            f"imagegate: the bucket did not remove these: {', '.join(total['failed'])}. They are tried again every minute."
+        )
         raise typer.Exit(FAILED)
 
 

@@ -81,8 +81,8 @@ async def sync(
         fields["ceiling_per_image_micros"] = micros_of(ceiling_per_image, "ceiling_per_image")
     found = await ctx.client.post("prices", "sync", **fields)
     _print(ctx, found)
-    if found["set"] and not apply and not ctx.out.is_json:
-        say(f"imagegate: nothing is set yet; `{ctx.target.command('prices sync --apply')}` does it.")
+    if found["set"] and not apply:
+        ctx.out.note(f"imagegate: nothing is set yet; `{ctx.target.command('prices sync --apply')}` does it.")
 
 
 async def _import(ctx: ApiContext, file: str, *, dry_run: bool) -> dict[str, Any]:

@@ -137,11 +137,7 @@ async def disable(ctx: ApiContext, name: Name, yes: Yes = False) -> None:
 async def remove(ctx: ApiContext, name: Name, yes: Yes = False) -> None:
     """Remove a relay for good. The book keeps its name, and its key until no request that went to it is open."""
     confirm(f"Remove the relay {name} for good?", yes=yes)
-    removed = await ctx.client.delete("relays", name)
-    if ctx.out.is_json:
-        ctx.out.json(removed)
-    else:
-        say(f"The relay {name} gets no requests any more.")
+    ctx.out.done(await ctx.client.delete("relays", name), f"The relay {name} gets no requests any more.")
 
 
 def _fields(

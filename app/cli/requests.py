@@ -145,8 +145,8 @@ async def list_(
     else:
         found = await ctx.client.every("requests", count=limit, state=state, **query)
     ctx.out.rows(_REFUSED if refused else _LISTED, found)
-    if found["has_more"] and not ctx.out.is_json:
-        say(f"imagegate: these are the newest {limit}, and there are more: --limit N shows N of them.")
+    if found["has_more"]:
+        ctx.out.note(f"imagegate: these are the newest {limit}, and there are more: --limit N shows N of them.")
 
 
 def _words(row: Record) -> str | None:
@@ -221,8 +221,10 @@ async def write_off(ctx: ApiContext, request: RequestId, reason: Reason) -> None
 
 def _print(ctx: ApiContext, request: dict[str, Any]) -> None:
     ctx.out.one(_REQUEST, request)
-    if request["corrections"] and not ctx.out.is_json:
+    if ctx.out.is_json:
+        return
+    if request["corrections"]:
         ctx.out.table(_CORRECTION, request["corrections"])
-    if request["refused_dispatches"] and not ctx.out.is_json:
+    if request["refused_dispatches"]:
         say("Relays that refused it before, free of charge:")
         ctx.out.table(_REFUSED_DISPATCH, request["refused_dispatches"])

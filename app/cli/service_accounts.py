@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.command import ApiContext, Yes, command, confirm
-from app.cli.output import Column, say
+from app.cli.output import Column
 
 app = typer.Typer(help="Non-persons that hold keys in a project; limits and reports count them as users.")
 Project = Annotated[str, typer.Option(metavar="P", help="Their project: name or id.")]
@@ -22,13 +22,8 @@ async def create(
     found = await ctx.client.get("projects", project)
     account = await ctx.client.post("projects", found["id"], "service_accounts", name=name)
     key = account["api_key"]
-    if ctx.out.is_json:
-        ctx.out.json({**account, "key_id": key["id"], "key": key["value"]})
-        return
-    print(key["value"])
-    say(
-        f"This is {key['id']} of {account['id']}. The line above is the secret: it is stored nowhere and never shown again."
-    )
+    message = f"This is {key['id']} of {account['id']}. The line above is the secret: it is stored nowhere and never shown again."
+    ctx.out.secret({**account, "key_id": key["id"]}, key["value"], message)
 
 
 @command(app, "list")
@@ -53,5 +48,4 @@ async def delete(
     confirm(f"Delete the service account {found['name']} and all its keys for good?", yes=yes)
     await ctx.client.delete(*path, found["id"])
     ctx.out.one(_ACCOUNT, {**found, "project_id": project_id})
-    if not ctx.out.is_json:
-        say(f"The service account {found['name']} is deleted.")
+    ctx.out.note(f"The service account {found['name']} is deleted.")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.command import ApiContext, Yes, command, confirm
-from app.cli.output import Column, say
+from app.cli.output import Column
 
 app = typer.Typer(help="Who is signed in to the console.")
 _SESSION = (
@@ -35,8 +35,4 @@ async def revoke(
 ) -> None:
     """End a session: that browser has to sign in again."""
     confirm(f"End the session {session}?", yes=yes)
-    ended = await ctx.client.delete("sessions", session)
-    if ctx.out.is_json:
-        ctx.out.json(ended)
-    else:
-        say(f"The session {session} is ended.")
+    ctx.out.done(await ctx.client.delete("sessions", session), f"The session {session} is ended.")

@@ -121,11 +121,13 @@ async def erase(ctx: ApiContext, name: Name, yes: Yes = False) -> None:
     gone = found
     while gone["has_more"]:
         gone = await ctx.client.post("users", found["user_id"], "erase")
-        if gone["has_more"] and not ctx.out.is_json:
-            say(f"imagegate: {gone['requests']} requests and {gone['pictures']} pictures are left.")
+        if gone["has_more"]:
+            ctx.out.note(f"imagegate: {gone['requests']} requests and {gone['pictures']} pictures are left.")
     ctx.out.one(_ERASED, gone)
-    if gone["status"] == "begun" and not ctx.out.is_json:
-        say("A running gateway erases within six minutes what was under way; after that the status is `ended`.")
+    if gone["status"] == "begun":
+        ctx.out.note(
+            "A running gateway erases within six minutes what was under way; after that the status is `ended`."
+        )
 
 
 @command(app, "delete")
@@ -135,5 +137,4 @@ async def delete(ctx: ApiContext, name: Name, yes: Yes = False) -> None:
     confirm(f"Delete the user {user['name']} and all their keys for good?", yes=yes)
     await ctx.client.delete("users", user["id"])
     ctx.out.one(_USER, user)
-    if not ctx.out.is_json:
-        say(f"The user {user['name']} is deleted.")
+    ctx.out.note(f"The user {user['name']} is deleted.")

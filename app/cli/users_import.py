@@ -115,10 +115,10 @@ def _print(ctx: ApiContext, found: Record) -> None:
         for note in line["notes"]:
             say(f"imagegate: line {line['line']}, {line['name']}: {note}.")
     ctx.out.rows(_LINE, found)
-    if not ctx.out.is_json and not any(line["created"] for line in found["data"]):
-        say("imagegate: all of it is there already; nothing is changed.")
-    elif not ctx.out.is_json and found["dry_run"]:
-        say("imagegate: nothing is made yet; the same command without --dry-run does it.")
+    if not any(line["created"] for line in found["data"]):
+        ctx.out.note("imagegate: all of it is there already; nothing is changed.")
+    elif found["dry_run"]:
+        ctx.out.note("imagegate: nothing is made yet; the same command without --dry-run does it.")
 
 
 def _exists(path: str | None) -> Conflict:
