@@ -111,7 +111,6 @@ async def purchase_page(
     price = FormPrice() if grant is None or chosen is None else await _price(visit, grant, form, operation)
     return visit.render(
         "create.html",
-        status=error.status if error else 200,
         form=form,
         operation=operation,
         projects=projects,

@@ -111,7 +111,6 @@ async def limit_values(visit: Visit) -> dict[str, Any]:
         "raises": await _raises(visit),
         "editing": visit.query.get("edit", "") if visit.role == "owner" else "",
         "may_edit": visit.role == "owner",
-        "done": visit.query.get("done", ""),
     }
 
 

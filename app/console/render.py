@@ -49,6 +49,7 @@ def page(visit: Visit, template: str, status: int, values: dict[str, Any], *, co
         "version": __version__,
         "languages": LANGUAGES,
         "themes": THEMES,
+        "done": visit.query.get("done", ""),
         "request_id": state.get("request_id", ""),
     }
     text = templates().get_template(template).render(context | values)

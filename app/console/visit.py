@@ -15,7 +15,7 @@ from app.console.parts import ConsoleParts
 from app.control import sessions
 from app.core.actors import AccessRole
 from app.core.browsers import is_https, public_path, session_cookie
-from app.errors import BadRequest, BodyTooLarge, NotFound, StoreUnavailable
+from app.errors import BadRequest, BodyTooLarge, GatewayError, NotFound, StoreUnavailable
 from app.store.engine import AWAY, Database
 from app.store.sign_in import Session
 
@@ -107,11 +107,22 @@ class Visit:
         text = bytes(read).decode("utf-8", "replace").replace("\0", "")
         return [(name, value.strip()) for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000)]
 
-    def render(self, template: str, *, status: int = 200, secret: bool = False, **values: Any) -> Response:
-        """Answer with a page. `secret`: it holds a secret, so that it is not compressed beside what a stranger may have sent."""
+    def render(
+        self,
+        template: str,
+        *,
+        status: int = 200,
+        secret: bool = False,
+        error: GatewayError | None = None,
+        **values: Any,
+    ) -> Response:
+        """Answer with a page, which has the status of the `error` that it tells. `secret`: it holds a secret, so that it is not
+        compressed beside what a stranger may have sent."""
         from app.console.render import page  # Loads Jinja2, with the first page that anybody opens.
 
-        return page(self, template, status, values, compress=not secret)
+        if error is not None and status == 200:
+            status = error.status
+        return page(self, template, status, {"error": error, **values}, compress=not secret)
 
     def redirect(self, path: str = "", part: str = "", /, **query: object) -> RedirectResponse:
         """Answer a change with the page to see next; `part` is the id of the element to bring into sight."""

@@ -62,7 +62,6 @@ async def _page(visit: Visit, failed: str = "", note_failed: str = "") -> Respon
         note=await visit.database.ask(find_subscription, visit.user.user_id),
         note_failed=note_failed,
         can_mail=visit.parts.gateway.notifier.mailbox.host is not None and visit.user.email is not None,
-        done=visit.query.get("done", ""),
         chars_min=CHARS_MIN,
     )
 

@@ -31,7 +31,7 @@ async def list_alerts(visit: Visit) -> Response:
         for each in page.records
     ]
     more = page.records[-1].id if page.has_more else None
-    return visit.render("alerts.html", rows=rows, more=more, done=visit.query.get("done", ""))
+    return visit.render("alerts.html", rows=rows, more=more)
 
 
 async def show_alert(visit: Visit) -> Response:
@@ -101,7 +101,6 @@ async def _page(visit: Visit, alert: Alert, **more: Any) -> Response:
 async def _form_page(visit: Visit, form: AlertForm, error: GatewayError | None = None) -> Response:
     return visit.render(
         "alert_form.html",
-        status=error.status if error else 200,
         secret=bool(form.chat),
         form=form,
         error=error,

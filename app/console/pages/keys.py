@@ -105,7 +105,6 @@ async def _key_page(visit: Visit, key: KeyRecord, failed: str = "") -> Response:
         has_secret=key.has_secret,
         may_change=_may_change(visit) and key.has_secret,
         failed=failed,
-        done=visit.query.get("done", ""),
     )
 
 

@@ -107,7 +107,6 @@ async def _all_page(visit: Visit, form: LimitInput | None = None, error: Gateway
         form = LimitInput.from_fields({"scope": chosen or "everyone"} | dict(visit.query))
     return visit.render(
         "limits.html",
-        status=error.status if error else 200,
         chosen=chosen,
         tabs=TABS,
         words=words,
@@ -150,7 +149,6 @@ async def _own_page(visit: Visit, asked: dict[str, str] | None = None, error: Ga
     page = await limit_increases.page_of_increases(database, zone, past, user_id=user_id)
     return visit.render(
         "my_limits.html",
-        status=error.status if error else 200,
         limits=[LimitOut.of(each) for each in sorted(states, key=lambda each: _NEAREST.index(each.limit.scope))],
         increases=[LimitIncreaseOut.of(each) for each in page.records],
         asked=asked or {"limit": visit.query.get("ask", ""), "amount": "", "reason": ""},

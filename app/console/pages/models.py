@@ -122,13 +122,11 @@ async def _list(visit: Visit, error: GatewayError | None = None, alias: dict[str
     aliases = await model_aliases.list_aliases(visit.database)
     return visit.render(
         "models.html",
-        status=error.status if error else 200,
         listed=listed,
         aliases=[ModelAliasOut.of(each) for each in aliases],
         names=list(catalog.models),
         alias={name: (alias or {}).get(name, "") for name in ALIAS_FIELDS},
         error=error,
-        done=visit.query.get("done", ""),
     )
 
 
@@ -141,7 +139,6 @@ async def _model_page(
         raise NotFound(_("There is no such model in the catalog. It may have been removed."))
     return visit.render(
         "model.html",
-        status=error.status if error else 200,
         model=model,
         grids=[] if model is None else price_grids(model, now_ms),
         history=[] if model is None else _history(model, now_ms),
@@ -150,7 +147,6 @@ async def _model_page(
         error=error,
         simulation=simulation,
         days=SIMULATED_DAYS,
-        done=visit.query.get("done", ""),
     )
 
 
@@ -205,7 +201,7 @@ async def _sync_page(visit: Visit, fields: Any, *, has_changed: bool = False) ->
         error = exc
     return visit.render(
         "models_sync.html",
-        status=error.status if error else 409 if has_changed else 200,
+        status=409 if has_changed and error is None else 200,
         found=None if found is None else PriceImportOut.of(found, dry_run=True, notes=notes),
         seen="" if found is None else _digest(found),
         fields={name: fields.get(name, "") for name in ("models", "ceiling", "group")},

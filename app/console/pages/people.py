@@ -31,8 +31,7 @@ async def list_people(visit: Visit) -> Response:
     rows = [(each, None if each.limit is None else LimitOut.of(each.limit)) for each in page.records]
     more = page.records[-1].user.id if page.has_more else None
     filters = {"q": words, "status": status}
-    done = visit.query.get("done", "")
-    return visit.render("people.html", rows=rows, filters=filters, statuses=STATUSES, more=more, done=done)
+    return visit.render("people.html", rows=rows, filters=filters, statuses=STATUSES, more=more)
 
 
 async def show_person(visit: Visit) -> Response:
@@ -98,7 +97,6 @@ async def _page(visit: Visit, user: User, error: GatewayError | None = None) -> 
     states = await limits.show_limits(database, zone, ScopeRef("user", user.id))
     return visit.render(
         "person.html",
-        status=error.status if error else 200,
         person=page.records[0],
         limits=[LimitOut.of(state) for state in states],
         roles=ACCESS_ROLES,
@@ -109,8 +107,7 @@ async def _page(visit: Visit, user: User, error: GatewayError | None = None) -> 
 
 async def _leaving_page(visit: Visit, user: User, error: GatewayError | None = None) -> Response:
     preview = await leaving_preview(visit.database, user.id)
-    status = error.status if error else 200
-    return visit.render("person_leaving.html", status=status, preview=preview, error=error)
+    return visit.render("person_leaving.html", preview=preview, error=error)
 
 
 routes = (

@@ -108,7 +108,6 @@ async def _form_page(visit: Visit, form: InvitationForm, error: GatewayError | N
     page = await visit.database.ask(page_of_projects, Cursor(limit=1000))
     return visit.render(
         "people_invite.html",
-        status=error.status if error else 200,
         form=form,
         error=error,
         roles=ACCESS_ROLES,
@@ -126,7 +125,6 @@ def _list_page(
 ) -> Response:
     return visit.render(
         "people_list.html",
-        status=error.status if error else 200,
         text=text,
         create_projects=create_projects,
         preview=preview,

@@ -209,7 +209,6 @@ async def _page(
         links=[] if found is None else await _links(visit, found),
         may_change=gallery.may_change,
         longer=LONGER_DAYS,
-        done=visit.query.get("done", ""),
         done_counts=(_number(visit, "count"), _number(visit, "others")),
     )
 

@@ -66,7 +66,6 @@ async def _list_page(visit: Visit, name: str = "", error: GatewayError | None = 
     page = await page_of_project_summaries(visit.database, visit.parts.gateway.zone, cursor, words)
     return visit.render(
         "projects.html",
-        status=error.status if error else 200,
         rows=[(each, None if each.limit is None else LimitOut.of(each.limit)) for each in page.records],
         more=page.records[-1].project.id if page.has_more else None,
         words=words,
@@ -83,7 +82,6 @@ async def _page(visit: Visit, project: Project, who: str = "", error: GatewayErr
     states = await limits.show_limits(database, zone, ScopeRef("project", project.id))
     return visit.render(
         "project.html",
-        status=error.status if error else 200,
         project=project,
         summary=found.records[0] if found.records else None,
         people=people.records,

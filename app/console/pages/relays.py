@@ -41,7 +41,6 @@ async def show_relays(visit: Visit) -> Response:
         listed=listed,
         chosen=out,
         is_only=is_only,
-        done=visit.query.get("done", ""),
         verdict=verdict_on(state, health, readiness, has_key=out.has_key),
         state=state,
         health=health,

@@ -144,7 +144,7 @@ async def _page(visit: Visit, error: GatewayError | None = None, form: dict[str,
         (row,) = await listed(visit.database, [found], visit.user.user_id)
         words = partial(limit_in_words, visit.language)
         return visit.render("refusal.html", refusal=_out(row), key=row.key, reason=reason, limit_words=words)
-    shared: dict[str, Any] = {"error": error, "form": form or {}, "done": visit.query.get("done", ""), "reason": reason}
+    shared: dict[str, Any] = {"error": error, "form": form or {}, "reason": reason}
     detail = await detail_of(visit, found)
     return visit.render("request.html", status=status, detail=detail, request=detail.out, **shared)
 

@@ -45,7 +45,6 @@ async def show_statement(visit: Visit) -> Response:
         query={"month": found.month.name, "project": found.project_id or None},
         last=_day_before(found.month.until),
         is_asked="close" in visit.query,
-        done=visit.query.get("done", ""),
     )
 
 
