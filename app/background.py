@@ -69,7 +69,6 @@ def _database_chores(
     library: PictureLibrary,
     backups: Backups,
 ) -> Iterator[Chore]:
-    """Yield the chores that use the database."""
     kept_answers, clock = recovery.kept_answers, recovery.clock
     yield Chore("recovery", when_fit(recovery.turn), every_s=BEAT_S)
     yield Chore("pruning", when_fit(lambda: kept_answers.prune(clock.now_ms())), every_s=5.0)

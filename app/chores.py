@@ -61,7 +61,6 @@ class Chores:
         self.states = {chore.name: ChoreState() for chore in self.chores}
 
     def start(self) -> None:
-        """Start all chores in the running event loop."""
         self._tasks = [asyncio.create_task(self._supervise(chore), name=chore.name) for chore in self.chores]
 
     async def stop(self) -> None:

@@ -50,7 +50,6 @@ class Backups:
     nightly: NightlyBackup | None
 
     def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
-        """Yield the background job of the nightly backups."""
         if self.nightly is not None:
             turn = when_fit(self.nightly.turn)
             yield Chore("backup", turn, every_s=60.0, first_after_s=30.0, retry_s_max=600.0, last_turn=self.close)

@@ -269,7 +269,6 @@ class Settings(SignOnSettings, OperationSettings):
 
     @property
     def fetch_networks(self) -> list[str]:
-        """List the networks of PICTURES_FETCH_NETWORKS."""
         return _listed(self.pictures_fetch_networks)
 
     @property

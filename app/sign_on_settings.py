@@ -38,7 +38,6 @@ class SignOnSettings(BaseSettings):
 
     @property
     def roles_by_group(self) -> dict[str, str]:
-        """Return the roles of OIDC_ROLES by group."""
         return {pair[0]: pair[1] for pair in _pairs(self.oidc_roles)}
 
     @property

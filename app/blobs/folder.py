@@ -108,9 +108,7 @@ class Blobs(Protocol):
         """Remove the oldest copies of what a bucket holds, above the cap of this folder; returns how many. Blocks."""
         ...
 
-    def chores(self) -> tuple[Chore, ...]:
-        """List the background jobs that the blobs need."""
-        ...
+    def chores(self) -> tuple[Chore, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,6 @@ def _write_keys(path: str, file: TextIO, made: list[Record]) -> None:
 
 
 def _print(ctx: ApiContext, found: Record) -> None:
-    """Print what was made, without the secrets."""
     for line in found["data"]:
         line.pop("api_key", None)
         for note in line["notes"]:

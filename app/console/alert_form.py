@@ -42,7 +42,6 @@ class AlertForm:
 
     @classmethod
     def from_fields(cls, given: Mapping[str, str]) -> "AlertForm":
-        """Make the form from what was sent."""
         return cls(**{each.name: given[each.name] for each in fields(cls) if each.name in given})
 
     def wanted(self) -> NewAlert:

@@ -68,5 +68,4 @@ def _text(name: str, facts: Mapping[str, Any], format: Formats) -> str | None:
 
 
 def _is_spend(name: str, facts: Mapping[str, Any]) -> bool:
-    """Return whether an amount of a limit or an alert is money."""
     return name in ("amount", "threshold") and facts.get("unit") == "micros"

@@ -130,7 +130,6 @@ class Gallery:
         return [each for each in found if self.may_look(each)]
 
     def check_may_change(self) -> None:
-        """Raise PermissionDenied for a reader."""
         if not self.may_change:
             raise PermissionDenied(ONLY_LOOKS)
 
@@ -155,7 +154,6 @@ class Gallery:
             raise PermissionDenied(NOT_YOURS)
 
     def check_own(self, found: PictureDetail) -> None:
-        """Raise PermissionDenied for a picture of somebody else."""
         if not self.is_own(found):
             raise PermissionDenied(NOT_YOURS)
 

@@ -27,7 +27,6 @@ class ReportPeriod:
 
     @property
     def days(self) -> list[str]:
-        """List each day."""
         return [
             (self.first + timedelta(days=number)).isoformat() for number in range((self.last - self.first).days + 1)
         ]

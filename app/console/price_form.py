@@ -34,7 +34,6 @@ class PriceForm:
 
     @property
     def is_filled(self) -> bool:
-        """True where an amount was written."""
         return any(self.given.get(name) for name in (PER_IMAGE, *PER_TOKEN))
 
     def entry(self) -> PriceEntry:

@@ -65,5 +65,4 @@ def _answer(content: bytes, status: int, visit: Visit, *, compress: bool) -> Res
 
 
 def _installation(public_url: str | None) -> str:
-    """Return the name of this installation: the host of PUBLIC_URL."""
     return "imagegate" if public_url is None else public_url.partition("://")[2].partition("/")[0]

@@ -146,7 +146,6 @@ class Visit:
 
     @property
     def browser(self) -> str:
-        """Name of the browser as it tells it itself."""
         return self.request.headers.get("user-agent", "")
 
 

@@ -34,7 +34,6 @@ class StillUnknown:
 
     @classmethod
     def of(cls, request: SentRow, why: str) -> "StillUnknown":
-        """Make it from the stored request."""
         return cls(request.relay, request.id, request.model, request.reserved_at_ms, request.quote_micros, why)
 
 

@@ -48,7 +48,6 @@ class AskedRelays:
     findings: tuple[Finding, ...] = ()
 
     def all_findings(self) -> list[Finding]:
-        """List the findings, relay by relay."""
         return [*self.findings, *(finding for each in self.asked for finding in each.findings)]
 
     def lack(self, model: str) -> bool:
@@ -122,7 +121,6 @@ def _offer_finding(check: str, told: str, relay: Relay, served: Sequence[str], o
 
 
 async def _check_log(check: str, client: HttpUpstream, url_key: str | None) -> Finding:
-    """Check whether a relay shows its charges."""
     if missing := await why_no_log(client, url_key):
         return Finding(check, "warning", f"{missing}. Until then `imagegate requests` settles them by hand.")
     return Finding(check, "ok", "The relay shows its charges: `imagegate reconcile` compares them.")

@@ -28,7 +28,6 @@ class DriftDay:
 
     @property
     def is_over(self) -> bool:
-        """True when the two are more than a hundredth apart."""
         apart, larger = abs(self.booked_micros - self.billed_micros), max(self.booked_micros, self.billed_micros)
         return apart * 100 > larger * ALARM_PERCENT
 

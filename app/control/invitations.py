@@ -39,7 +39,6 @@ class NewInvitation:
     namesake: str | None = None
 
     def url(self, address: str) -> str:
-        """Return the link, below the address of the gateway."""
         return f"{address.rstrip('/')}{PATH}{self.token}"
 
 

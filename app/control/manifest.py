@@ -37,7 +37,6 @@ class Manifest:
 
     @classmethod
     def of(cls, facts: BookFacts, **given: Any) -> "Manifest":
-        """Make the manifest of a book with these facts."""
         known = {name: getattr(facts, name) for name in BookFacts.__slots__ if name != "pictures"}
         sizes = [size for _, size in facts.pictures]
         return cls(**known, picture_files=len(sizes), picture_bytes=sum(sizes), **given)

@@ -103,7 +103,6 @@ def newest_due_ms(now_ms: int, at: str, zone: ZoneInfo) -> int:
 
 
 def _backup_of(path: Path) -> Path:
-    """Return the backup that a file belongs to."""
     name = path.name.removesuffix(".partial")
     for suffix in (SUFFIX, PICTURE_LIST):
         name = name.removesuffix(suffix)

@@ -104,7 +104,6 @@ async def page_of_project_summaries(
 
 
 def _days_of_month(now_ms: int, zone: ZoneInfo) -> list[str]:
-    """List the local days of the month that contains an instant."""
     start_ms, end_ms = bounds_ms("month", now_ms, zone)
     first, last = (date.fromisoformat(local_day(at_ms, zone)) for at_ms in (start_ms, (end_ms or 0) - 1))
     return [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]

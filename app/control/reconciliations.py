@@ -33,7 +33,6 @@ class Reconciliations:
     zone: ZoneInfo
 
     def of(self, relay: Relay) -> Reconciliation:
-        """Return the reconciliation with one relay."""
         return Reconciliation(self.database, self.ledger, self.zone, self.bills.rules_of(relay), relay)
 
     async def relays(self) -> list[Relay]:

@@ -48,7 +48,6 @@ class MetricsExporter:
         self._requests.hear(event)
 
     def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
-        """Yield the background jobs that refresh the metrics."""
         return self._gateway.chores(when_fit)
 
     def watch(

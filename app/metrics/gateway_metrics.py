@@ -103,7 +103,6 @@ class GatewayMetrics:
         self._registry.register(RelayCollector(relays))
 
     def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
-        """Yield the background jobs that refresh the gauges."""
         yield Chore("metrics of the book", when_fit(self.read_book), BOOK_EVERY_S, first_after_s=0)
         yield Chore("metrics of the checks", self.read_checks, BOOK_EVERY_S, first_after_s=0)
         yield Chore("metrics of the relay", when_fit(self.ask_relays), RELAY_EVERY_S, first_after_s=0)
@@ -134,7 +133,6 @@ class GatewayMetrics:
             self._billed.labels(newest.relay).set(newest.billed_micros)
 
     async def read_checks(self) -> None:
-        """Take the checks of /readyz."""
         assert self._readiness is not None
         readiness = await self._readiness()
         for name, found in readiness.checks.items():

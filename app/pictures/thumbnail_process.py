@@ -63,7 +63,6 @@ class ThumbnailProcess:
 
     @property
     def pid(self) -> int | None:
-        """Id of the process; None while there is none."""
         return None if self._process is None else self._process.pid
 
     async def _ask(self, order: dict[str, str]) -> dict[str, Any]:

@@ -96,7 +96,6 @@ class Thumbnails:
             await self._note()
 
     def chores(self, when_fit: WhenFit) -> Iterator[Chore]:
-        """Yield the background jobs of thumbnails."""
         yield Chore("thumbnails", when_fit(self.turn), every_s=0, last_turn=self.stop)
         yield from self.files.blobs.chores()
 

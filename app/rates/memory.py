@@ -23,7 +23,6 @@ class MemoryRates:
         self._windows: dict[str, tuple[int, Window]] = {}  # By time of the last spend, oldest first.
 
     def __len__(self) -> int:
-        """Return the number of limits in memory."""
         return len(self._windows)
 
     async def spend(self, charges: Sequence[RateCharge]) -> RateVerdict:
@@ -45,7 +44,6 @@ class MemoryRates:
         self._add(charges, [self._window(charge.limit.name, now_us) for charge in charges], now_us)
 
     async def check(self) -> str:
-        """Return "memory"."""
         return "memory"
 
     async def close(self) -> None:

@@ -45,13 +45,11 @@ class BackupRows:
         await self._set(sa.true(), running_until_ms=None, **noted)
 
     async def last(self) -> LastBackup:
-        """Read the last backup that succeeded."""
         async with self.database.read() as connection:
             row = (await connection.execute(sa.select(backups.c.succeeded_at_ms, backups.c.file))).one()
         return LastBackup(*row)
 
     async def is_running(self) -> bool:
-        """Return whether a backup copies pictures now."""
         now_ms = await self.database.now_ms()
         async with self.database.read() as connection:
             until_ms = (await connection.execute(sa.select(backups.c.running_until_ms))).scalar_one()

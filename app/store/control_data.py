@@ -59,7 +59,6 @@ class ControlData:
             return await self._load(lambda connection: self._load_grant(connection, key_id))
 
     async def catalog(self) -> Catalog:
-        """Return every model and its prices."""
         await self._refresh()
         if (cached := self._catalog) is not None:
             return cached

@@ -66,7 +66,6 @@ class RequestRecord:
 
     @property
     def total_ms(self) -> int | None:
-        """Time from the reservation to the end, in milliseconds."""
         return None if self.ended_at_ms is None else self.ended_at_ms - self.reserved_at_ms
 
 

@@ -60,7 +60,6 @@ class DeliveryOut(AnswerModel):
 
     @classmethod
     def of(cls, delivery: Delivery) -> Self:
-        """Make the answer from a stored delivery."""
         due_at = seconds(delivery.due_at_ms) if delivery.state == "pending" else None
         return cls.from_record(delivery, notification_channel=delivery.channel, next_attempt_at=due_at)
 
@@ -81,7 +80,6 @@ class FiringOut(AnswerModel, json_schema_extra={"example": _FIRING}):
 
     @classmethod
     def of(cls, firing: FiringRecord) -> Self:
-        """Make the answer from a stored firing."""
         deliveries = [DeliveryOut.of(each) for each in firing.deliveries]
         starts_at, trouble = seconds(firing.starts_at_ms) or None, firing.trouble
         return cls.from_record(
@@ -104,7 +102,6 @@ class ChannelTestOut(AnswerModel):
 
     @classmethod
     def of(cls, test: ChannelTest) -> Self:
-        """Make the answer from the result of one channel."""
         return cls.from_record(test, notification_channel=test.channel.public())
 
 
@@ -118,5 +115,4 @@ class AlertTestOut(AnswerModel, json_schema_extra={"example": _TEST}):
 
     @classmethod
     def of(cls, test: AlertTest) -> Self:
-        """Make the answer from the results of all channels."""
         return cls.from_record(test, id=test.alert.id, channels=[ChannelTestOut.of(each) for each in test.channels])

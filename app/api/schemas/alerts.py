@@ -123,7 +123,6 @@ class EmailChannelIn(InputModel):
     subject_prefix: Annotated[str, Field(max_length=64)] | None = None
 
     def channel(self) -> Channel:
-        """Make the channel to store."""
         return Channel("email", tuple(self.recipients), self.subject_prefix)
 
 
@@ -135,7 +134,6 @@ class WebhookChannelIn(InputModel):
     secret: Annotated[str, Field(max_length=128)] | None = None
 
     def channel(self) -> Channel:
-        """Make the channel to store."""
         return Channel("webhook", url=self.url, secret=self.secret or "")
 
 
@@ -146,7 +144,6 @@ class ChatChannelIn(InputModel):
     url: _Text
 
     def channel(self) -> Channel:
-        """Make the channel to store."""
         return Channel("chat", url=self.url)
 
 

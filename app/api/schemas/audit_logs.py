@@ -80,7 +80,6 @@ class ActorOut(AnswerModel):
 
     @classmethod
     def of(cls, actor: Actor) -> Self:
-        """Make the answer from a stored actor."""
         if actor.kind == "admin_api_key":
             key = ActorApiKey(id=actor.id, user=ActorUser(id=None, email=actor.email))
             return cls(type="api_key", api_key=key, kind=actor.kind, name=actor.name)
@@ -112,7 +111,6 @@ class AuditLogOut(AnswerModel, json_schema_extra={"example": _LOG}):
 
     @classmethod
     def of(cls, change: LoggedChange) -> Self:
-        """Make the answer from a stored change."""
         type = OWN_EVENTS.get(change.event, change.event)
         details: dict[str, Any] = {type: {"id": change.target_id}, change.event: _details(change)}
         project = LoggedProject(id=change.project_id, name=change.project) if change.project_id is not None else None

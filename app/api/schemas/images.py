@@ -112,7 +112,6 @@ class ImageRequestOut(AnswerModel, json_schema_extra={"example": _REQUEST}):
 
     @classmethod
     def of(cls, request: StoredRequest, currency: str) -> Self:
-        """Make the answer from a stored request."""
         return cls.from_record(
             request,
             cost=None if request.cost_micros is None else decimal_text(request.cost_micros),

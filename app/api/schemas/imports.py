@@ -66,5 +66,4 @@ class UsersImportOut(
 
     @classmethod
     def of(cls, people: Iterable[ImportedPerson], *, dry_run: bool) -> Self:
-        """Make the answer from the lines."""
         return cls(dry_run=dry_run, data=[ImportedUserOut.of(person, dry_run=dry_run) for person in people])

@@ -62,7 +62,6 @@ class KeyOwner(AnswerModel):
 
     @classmethod
     def of(cls, key: KeyRecord) -> Self:
-        """Make the owner of a stored key."""
         fields = {"id": key.user_id, "name": key.user, "created_at": seconds(key.user_created_at_ms)}
         account = KeyServiceAccount(**fields, role=key.owner_role or "none")
         if key.user_kind == "service_account":

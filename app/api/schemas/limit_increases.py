@@ -49,7 +49,6 @@ class LimitIncreaseOut(AnswerModel, json_schema_extra={"example": _INCREASE}):
 
     @classmethod
     def of(cls, state: IncreaseState) -> Self:
-        """Make the answer."""
         increase = state.increase
         return cls.from_record(
             increase,

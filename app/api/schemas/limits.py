@@ -181,7 +181,6 @@ class LimitSet(InputModel):
     amount: int | None
 
     def change(self) -> LimitChange:
-        """Make the change, with money in micros."""
         if self.unit == "spend":
             return LimitChange("micros", self.interval, self.amount and self.amount * HUNDREDTH_MICROS)
         return LimitChange(self.unit, self.interval, self.amount)
@@ -216,7 +215,6 @@ class SpendLimitSet(
     threshold_amount: int = Field(ge=0, le=AMOUNT_MICROS_MAX // HUNDREDTH_MICROS, description="In hundredths.")
 
     def change(self) -> LimitChange:
-        """Make the change, in micros."""
         return LimitChange("micros", self.interval, self.threshold_amount * HUNDREDTH_MICROS)
 
 
@@ -227,7 +225,6 @@ class ImageQuotaSet(InputModel, json_schema_extra={"example": {"interval": "day"
     threshold_amount: int = Field(ge=0, le=AMOUNT_MAX, description="Images.")
 
     def change(self) -> LimitChange:
-        """Make the change, in images."""
         return LimitChange("images", self.interval, self.threshold_amount)
 
 

@@ -41,7 +41,6 @@ class ModelAliasOut(AnswerModel, json_schema_extra={"example": _ALIAS}):
 
     @classmethod
     def of(cls, listed: ListedAlias) -> Self:
-        """Make the answer from a stored alias."""
         rules = listed.alias.translation
         return cls.from_record(
             listed.alias,
@@ -68,5 +67,4 @@ class ModelAliasSet(
     response_format: Literal["url", "b64_json", ""] | None = None
 
     def change(self) -> AliasChange:
-        """Make the change to apply."""
         return AliasChange(**self.model_dump())

@@ -134,7 +134,6 @@ class UserErasureOut(AnswerModel, json_schema_extra={"example": _ERASURE}):
 
     @classmethod
     def of(cls, report: ErasureReport) -> Self:
-        """Make the answer from a report."""
         user, left = report.user, report.left
         status: Literal["begun", "ended"] = "begun" if user.erasure_ended_at_ms is None else "ended"
         return cls.from_record(

@@ -136,12 +136,10 @@ class PrunedOut(AnswerModel, json_schema_extra={"example": _PRUNED}):
 
     @classmethod
     def of_due(cls, due: DuePictures) -> Self:
-        """Make the answer to a dry run."""
         return cls.from_record(due, dry_run=True, pictures=due.expired + due.above, has_more=False, failed=[])
 
     @classmethod
     def of_removed(cls, removed: RemovedPictures) -> Self:
-        """Make the answer to a run."""
         return cls.from_record(removed, dry_run=False, failed=list(removed.failed))
 
 

@@ -65,7 +65,6 @@ class PriceOut(PriceAmounts, json_schema_extra={"example": _PRICE}):
 
     @classmethod
     def of(cls, listed: ListedPrice) -> Self:
-        """Make the answer from a row with a price."""
         price = listed.price
         assert price is not None
         starts_at = seconds(price.from_ms) or None
@@ -86,7 +85,6 @@ class PriceStepOut(AnswerModel):
 
     @classmethod
     def of(cls, step: PriceStep) -> Self:
-        """Make the answer from a step of an import."""
         was = PriceAmounts(**amount_fields(step.was)) if step.was else None
         becomes = PriceAmounts(**amount_fields(step.wanted.amount))
         return cls.from_record(step.wanted, was=was, becomes=becomes, **{"from": step.wanted.starts})
@@ -117,7 +115,6 @@ class PriceImportOut(
 
     @classmethod
     def of(cls, found: PriceImport, *, dry_run: bool, notes: tuple[str, ...] = ()) -> Self:
-        """Make the answer from the result of an import."""
         steps = [PriceStepOut.of(step) for step in found.steps]
         return cls(dry_run=dry_run, set=steps, unchanged=found.unchanged, past=found.past, notes=list(notes))
 

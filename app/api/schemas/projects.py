@@ -52,7 +52,6 @@ class ProjectOut(
 
     @classmethod
     def of(cls, project: Project) -> Self:
-        """Make the answer from a stored project."""
         return cls.from_record(project, status="active" if project.archived_at_ms is None else "archived")
 
 
@@ -99,7 +98,6 @@ class ModelPermissionsOut(
 
     @classmethod
     def of(cls, rule: ModelRule) -> Self:
-        """Make the answer from a stored rule."""
         return cls(mode=rule.mode, model_ids=list(rule.models))
 
 
@@ -149,7 +147,6 @@ class RateLimitUpdate(
     batch_1_day_max_input_tokens: _Amount = Field(None, description="Accepted without effect: there are no batches.")
 
     def changes(self) -> list[LimitChange]:
-        """Make the changes to apply."""
         given = {name: amount for name in _RATE_FIELDS if (amount := getattr(self, name)) is not None}
         return [
             LimitChange(*_RATE_FIELDS[name], None if amount == UNLIMITED else amount) for name, amount in given.items()

@@ -58,7 +58,6 @@ class RelayAccount(AnswerModel):
 
     @classmethod
     def of(cls, reports: Sequence[ReconciliationReport]) -> Self:
-        """Make the answer from the reports of all relays."""
         default = next((each.accounts for each in reports if each.relay == DEFAULT_RELAY), NO_BILLS)
         return cls.from_record(default.account, log_rows=_log_rows(default), missing=missing_of(reports))
 
@@ -75,7 +74,6 @@ class AccountOfRelay(AnswerModel):
 
     @classmethod
     def of(cls, report: ReconciliationReport) -> Self:
-        """Make the answer from the report of a run."""
         its = report.accounts
         return cls.from_record(its.account, relay=report.relay, log_rows=_log_rows(its), missing=list(its.missing))
 
@@ -162,7 +160,6 @@ class ReconciliationOut(
 
     @classmethod
     def of(cls, reports: Sequence[ReconciliationReport], dry_run: bool) -> Self:
-        """Make the answer from the reports of all relays."""
         open = [each for report in reports for each in report.open]
         days = sorted((day for report in reports for day in report.days), key=lambda day: day.day, reverse=True)
         drift = sorted((row for report in reports for row in report.drift), key=lambda row: row.day, reverse=True)

@@ -112,7 +112,6 @@ class RelayCreate(RelayFields, json_schema_extra={"example": {"name": "second", 
     key: Annotated[str, _KEY]
 
     def change(self) -> RelayChange:
-        """Make the fields to set."""
         return RelayChange(**self.model_dump(exclude={"name"}))
 
 
@@ -124,7 +123,6 @@ class RelayUpdate(RelayFields, json_schema_extra={"example": {"weight": 0, "disa
     disabled: bool | None = None
 
     def change(self) -> RelayChange:
-        """Make the fields to set."""
         return RelayChange(**self.model_dump())
 
 

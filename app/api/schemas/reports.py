@@ -52,7 +52,6 @@ class AuditOut(
 
     @classmethod
     def of(cls, audit: Audit, pictures: PictureAudit) -> Self:
-        """Make the answer from the audits of the book and of the pictures."""
         lost = [Difference("picture", id, "bytes of its file", size, 0) for id, size in pictures.lost]
         stray = [Difference("picture", name, "bytes without a row", 0, size) for name, size in pictures.stray]
         differences = [*audit.differences, *lost, *stray]
@@ -133,5 +132,4 @@ class CatalogModelOut(
 
     @classmethod
     def of(cls, row: ModelRow) -> Self:
-        """Make the answer from a row of the catalog."""
         return cls.from_record(row, id=row.model)

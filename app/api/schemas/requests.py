@@ -181,7 +181,6 @@ class RequestDetailOut(
     def with_details(
         cls, request: RequestRecord, corrections: list[CorrectionRecord], refused: list[RefusedDispatch]
     ) -> Self:
-        """Make the answer from a stored request, its corrections and its refused dispatches."""
         return cls.of(
             request,
             corrections=[CorrectionOut.from_record(each) for each in corrections],

@@ -108,7 +108,6 @@ class QuoteOut(
 
     @classmethod
     def of(cls, quote: Quote, currency: str, duplicate_of: str | None) -> Self:
-        """Make the answer from a quote."""
         refused_by = quote.refused_by
         return cls.from_record(
             quote.request,

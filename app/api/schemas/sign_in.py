@@ -98,6 +98,5 @@ class SessionOut(
 
     @classmethod
     def of(cls, session: Session) -> Self:
-        """Make the answer from a stored session."""
         seen = seconds(session.seen_at_ms)
         return cls.from_record(session, user_name=session.name, role=session.access_role, last_seen_at=seen)

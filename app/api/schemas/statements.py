@@ -43,7 +43,6 @@ class ClosedMonthOut(AnswerModel, json_schema_extra={"example": _CLOSED}):
 
     @classmethod
     def of(cls, record: StatementRecord) -> Self:
-        """Make the answer from a stored statement."""
         return cls.from_record(record, project_id=record.project_id or None)
 
 
@@ -59,7 +58,6 @@ class StatementSums(AnswerModel):
 
     @classmethod
     def of(cls, group: StatementGroup, **more: Any) -> Self:
-        """Make the answer from a group of lines."""
         return cls.from_record(group, **more)
 
 

@@ -214,7 +214,6 @@ async def _page(
 
 
 def _by_day(visit: Visit, found: Sequence[PictureDetail], gallery: Gallery) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Group pictures by their day in the organization's zone."""
 
     def day(each: PictureDetail) -> str:
         at = datetime.fromtimestamp(each.record.created_at_ms / 1000, UTC)
