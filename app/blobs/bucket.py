@@ -5,9 +5,12 @@ answers are settled all the same, and uploaded from their files later.
 """
 
 import asyncio
+import os
+import random
 import time
 from collections.abc import AsyncGenerator, Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -15,7 +18,6 @@ import structlog
 
 from app.blobs.folder import MEMORY_BYTES_MAX, YOUNG_MS, BlobUnavailable, FolderBlobs, StoredBlob
 from app.blobs.objects import CHECK_S, ObjectBucket, reason
-from app.blobs.upload_marks import UploadMarks
 from app.chores import Chore
 from app.spool import Spool
 
@@ -211,3 +213,41 @@ class BucketBlobs:
         if self.problem is None:
             log.error("the bucket for results does not work; answers are uploaded later", reason=failure)
         self.problem = UNAVAILABLE
+
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class UploadMarks:
+    """Marks of blobs that still have to be uploaded: empty files whose mtime is the expiry. They survive a restart."""
+
+    directory: Path
+
+    def add(self, request_id: str, until_ms: int) -> None:
+        mark = self.directory / request_id
+        try:
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+            mark.touch(mode=0o600)
+            os.utime(mark, (until_ms / 1000, until_ms / 1000))
+        except OSError as exc:
+            log.error("a stored answer stays on this replica", request_id=request_id, error=exc.strerror)
+
+    def done(self, request_id: str) -> None:
+        (self.directory / request_id).unlink(missing_ok=True)
+
+    def pending(self, now_ms: int) -> list[str]:
+        """List the names to upload, and remove expired marks. The order is random, so that a blob which the bucket refuses does
+        not block the same others for ever."""
+        found = []
+        for mark in self.directory.glob("*"):
+            with suppress(FileNotFoundError):
+                if mark.stat().st_mtime * 1000 > now_ms:
+                    found.append(mark.name)
+                else:
+                    mark.unlink()
+        random.shuffle(found)
+        return found
+
+    def __contains__(self, request_id: str) -> bool:
+        return (self.directory / request_id).exists()

@@ -6,10 +6,11 @@ from app.control.drift import DriftDay
 from app.control.models import list_models
 from app.control.reconciliations import Reconciliations
 from app.core.intervals import DAY_MS
-from app.store import attention as store
+from app.store.deliveries import undelivered as count_undelivered
 from app.store.engine import Database
 from app.store.keys import KeyConditions, count_keys
 from app.store.limit_increases import count_open
+from app.store.open_requests import sum_open_requests
 
 UNDELIVERED_MS = 7 * DAY_MS
 """Age beyond which an alert that was not delivered is no longer told."""
@@ -39,15 +40,15 @@ async def attention(database: Database, reconciliations: Reconciliations) -> Att
     """Look for what an owner should look at. Raises StoreUnavailable."""
     now_ms = await database.now_ms()
     models = await list_models(database)
+    unknown = [sums for sums in await sum_open_requests(database) if sums.state == "unknown"]
     async with database.read() as connection:
-        unknown, unknown_micros = await store.unknown_requests(connection)
         increases = await count_open(connection)
         keys = await count_keys(connection, KeyConditions(status="active", without_limit=True, now_ms=now_ms))
-        undelivered = await store.undelivered(connection, now_ms - UNDELIVERED_MS)
+        undelivered = await count_undelivered(connection, now_ms - UNDELIVERED_MS)
     days = await reconciliations.drift_by_day(now_ms)
     return Attention(
-        unknown=unknown,
-        unknown_micros=unknown_micros,
+        unknown=sum(sums.requests for sums in unknown),
+        unknown_micros=sum(sums.held_micros for sums in unknown),
         increases=increases,
         keys_without_limit=keys,
         unpriced=tuple(row.model for row in models if not row.priced),

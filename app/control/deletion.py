@@ -1,4 +1,7 @@
-"""Deletion of users and service accounts with their keys. Their requests stay in the book."""
+"""Deletion of users and service accounts with their keys, and what stops when a person leaves. Their requests stay in the book."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -8,9 +11,10 @@ from app.control.people import LAST_OWNER, get_person, user_facts
 from app.errors import Conflict
 from app.store import admin_keys as stored_admin_keys
 from app.store import keys as stored_keys
-from app.store import limits, members, organization, sign_in
+from app.store import limits, members, organization, people_lists, sign_in
 from app.store.audit_logs import Change, log_changes
 from app.store.engine import Database
+from app.store.keys import KeyRecord
 from app.store.organization import User
 
 
@@ -42,3 +46,27 @@ async def delete_owner(connection: AsyncConnection, user: User, now_ms: int) -> 
     await limits.apply_defaults(connection, user_id=user.id)
     event = "service_account.deleted" if user.is_service_account else "user.deleted"
     await log_changes(connection, Change(event, user.id, user_facts(user), None, user.project_id))
+
+
+@dataclass(frozen=True, slots=True)
+class LeavingPreview:
+    """Things that stop with a person: the `keys` that work now, and their sessions. `running` requests end as they would, and are
+    charged."""
+
+    user: User
+    keys: Sequence[KeyRecord]
+    running: int
+    sessions: int
+
+
+async def leaving_preview(database: Database, name_or_id: str) -> LeavingPreview:
+    """Read what would stop. Raises NotFound."""
+    now_ms = await database.now_ms()
+    async with database.read() as connection:
+        user = await get_person(connection, name_or_id)
+        found = [
+            key for key in await stored_keys.keys_of_user(connection, user.id) if key.status_at(now_ms) == "active"
+        ]
+        running = await people_lists.count_running(connection, user.id)
+        sessions = await people_lists.count_sessions(connection, user.id)
+    return LeavingPreview(user, found, running, sessions)

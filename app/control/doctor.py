@@ -13,8 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.blobs.objects import BucketAddress, open_bucket
 from app.control.doctor_alerts import check_alerts
-from app.control.doctor_backups import check_backups
-from app.control.doctor_files import check_disk, check_modes, check_picture_room
+from app.control.doctor_files import check_backups, check_disk, check_modes, check_picture_room
 from app.control.doctor_relay import AskedRelays, RelayChecks, check_models, check_prices
 from app.control.doctor_secret import check_secret_change
 from app.control.findings import Finding

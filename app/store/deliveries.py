@@ -100,6 +100,12 @@ async def any_due(connection: AsyncConnection, now_ms: int) -> bool:
     return (await connection.execute(due.limit(1))).first() is not None
 
 
+async def undelivered(connection: AsyncConnection, since_ms: int) -> int:
+    """Count the messages of alerts that were given up since an instant (Unix ms)."""
+    given_up = sa.and_(deliveries.c.state == "failed", deliveries.c.ended_at_ms >= since_ms)
+    return int((await connection.execute(sa.select(sa.func.count()).where(given_up))).scalar_one())
+
+
 async def claim(connection: AsyncConnection, now_ms: int, lease_ms: int) -> Claim | None:
     """Claim the message that has been due longest, for `lease_ms`; None when none is due or other processes claimed them."""
     due = sa.and_(deliveries.c.state == "pending", deliveries.c.due_at_ms <= now_ms)

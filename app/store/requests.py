@@ -11,7 +11,7 @@ from app.core.request import Operation, ResponseFormat
 from app.store.engine import Database
 from app.store.ledger.columns import IN_PROGRESS, State
 from app.store.pages import Cursor, Page, read_page
-from app.store.tables import projects, requests, users
+from app.store.tables import projects, requests, usage, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +206,11 @@ async def _records(connection: AsyncConnection, select: sa.Select[Any]) -> list[
 
 def _record(row: sa.RowMapping) -> RequestRecord:
     return RequestRecord(**{**row, "stream": bool(row["stream"])})
+
+
+async def any_purchase(connection: AsyncConnection) -> bool:
+    """True once a request was made or usage was booked."""
+    for table in (requests, usage):
+        if (await connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1))).first() is not None:
+            return True
+    return False

@@ -5,10 +5,9 @@ from datetime import date, timedelta
 from starlette.responses import Response
 
 from app.api.schemas.audit_logs import OWN_EVENTS, AuditLogOut
-from app.console.changes import changed_fields
+from app.console.changes import changed_fields, limits_and_people
 from app.console.formats import Formats
 from app.console.visit import Visit, signed_in
-from app.control.audit_trail import limits_and_people
 from app.control.dates import start_of_day_ms
 from app.errors import InvalidValue
 from app.store.audit_logs import AuditLogFilter, page_of_changes

@@ -8,7 +8,7 @@ from app.console.limit_forms import limit_values
 from app.console.pages.people_invite import links_page
 from app.console.visit import Visit, signed_in
 from app.control import invitations, limits, people
-from app.control.leaving import leaving_preview
+from app.control.deletion import leaving_preview
 from app.control.limits import ScopeRef
 from app.control.people import ACCESS_ROLES, UserChange
 from app.control.people_lists import page_of_people

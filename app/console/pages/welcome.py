@@ -5,10 +5,12 @@ from starlette.responses import Response
 from app.console.navigation import landing
 from app.console.price_grid import price_grids
 from app.console.visit import PREFERENCE_S, Visit, signed_in
-from app.control.onboarding import first_steps, is_new
+from app.control.keys import KeyFilter, page_of_keys
 from app.control.relays import get_relay
 from app.core.request import DEFAULT_RELAY
+from app.store.pages import Cursor
 from app.store.prices import read_catalog
+from app.store.requests import any_purchase
 
 LEFT_COOKIE = "imagegate_welcome"
 """Cookie of a browser in which an owner has left the page, so that signing in leads elsewhere again."""
@@ -24,6 +26,7 @@ async def show_welcome(visit: Visit) -> Response:
     account, now_ms = state.account if state is not None else None, gateway.clock.now_ms()
     catalog = await visit.database.ask(read_catalog)
     offered = state.offered if state is not None else None
+    own = KeyFilter(user=visit.user.user_id, status="active")
     return visit.render(
         "welcome.html",
         state=state,
@@ -34,7 +37,8 @@ async def show_welcome(visit: Visit) -> Response:
             (model, price_grids(model, now_ms), offered is None or model.id in offered)
             for model in catalog.models.values()
         ],
-        steps=await first_steps(visit.database, visit.user.user_id),
+        has_key=bool((await page_of_keys(visit.database, Cursor(limit=1), own)).records),
+        has_bought=await visit.database.ask(any_purchase),
         base_url=f"{visit.address}/v1",
     )
 
@@ -50,7 +54,7 @@ async def wants_welcome(visit: Visit) -> bool:
     """True for an owner of a new installation who has not left the page."""
     if visit.role != "owner" or visit.parts.gateway.sandbox or LEFT_COOKIE in visit.request.cookies:
         return False
-    return await is_new(visit.database)
+    return not await visit.database.ask(any_purchase)
 
 
 routes = (
