@@ -164,8 +164,7 @@ async def revision(database: Database) -> int:
 
 async def open_increases(database: Database) -> int:
     """How many requests for more no owner has decided yet."""
-    async with database.read() as connection:
-        return await count_open(connection)
+    return await database.ask(count_open)
 
 
 async def insert(database: Database, table: sa.Table, *rows: dict[str, Any]) -> None:

@@ -34,24 +34,21 @@ async def test_another_pepper_is_refused_with_the_cure(database: Database) -> No
         await claim(database, Peppers(PEPPER[::-1]), "CNY", "Asia/Shanghai")
 
 
-async def test_another_currency_is_refused_with_the_cure(database: Database) -> None:
-    await check_binding(database, "USD", "Asia/Shanghai")
+@pytest.mark.parametrize(
+    ("other", "cure"),
+    [
+        (("USD", "Asia/Shanghai"), "set IMAGEGATE_CURRENCY=CNY"),
+        (("CNY", "UTC"), "set IMAGEGATE_TIMEZONE=Asia/Shanghai"),
+    ],
+)
+async def test_another_currency_or_timezone_is_refused_with_the_cure(
+    database: Database, other: tuple[str, str], cure: str
+) -> None:
+    await check_binding(database, *other)
     await claim(database, Peppers(PEPPER), "CNY", "Asia/Shanghai")
 
-    for refused in (
-        claim(database, Peppers(PEPPER), "USD", "Asia/Shanghai"),
-        check_binding(database, "USD", "Asia/Shanghai"),
-    ):
-        with pytest.raises(ConfigurationError, match="set IMAGEGATE_CURRENCY=CNY"):
-            await refused
-
-
-async def test_another_timezone_is_refused_with_the_cure(database: Database) -> None:
-    await check_binding(database, "CNY", "Europe/Berlin")
-    await claim(database, Peppers(PEPPER), "CNY", "Asia/Shanghai")
-
-    for refused in (claim(database, Peppers(PEPPER), "CNY", "UTC"), check_binding(database, "CNY", "UTC")):
-        with pytest.raises(ConfigurationError, match="set IMAGEGATE_TIMEZONE=Asia/Shanghai"):
+    for refused in (claim(database, Peppers(PEPPER), *other), check_binding(database, *other)):
+        with pytest.raises(ConfigurationError, match=cure):
             await refused
 
 

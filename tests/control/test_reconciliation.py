@@ -29,8 +29,7 @@ async def test_an_unknown_request_with_one_charge_that_fits_is_settled_at_our_pr
     assert (row["state"], row["cost_micros"], row["images"], row["flag"]) == ("settled", YUAN, 0, "reconciled")
     assert (row["http_status"], row["error_code"]) == (424, "upstream_outcome_unknown")  # what its client was told
     assert await scene.desk.counter(scene.spend) == (YUAN, 0)
-    async with scene.desk.database.read() as connection:
-        [word] = await corrections.corrections_of(connection, id)
+    [word] = await scene.desk.database.ask(corrections.corrections_of, id)
     assert (word.kind, word.cost_micros, word.actor) == ("settle", 0, "reconciliation")
     assert "500000 points" in word.reason
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,10 +12,11 @@ from app.errors import StorageFull
 from app.store.ledger.columns import LINK_ONLY, Cut
 from app.store.pictures import TakenAnswer
 from app.store.tables import pictures, results
-from tests.images.client import SMALL
+from tests.images.client import SMALL, Client
 from tests.images.linking_relay import PNG, gone, linking_relay, picture
 from tests.images.test_linked import LOOPBACK, Opened, link_only, taken
 from tests.images.test_linked import opened as opened  # a fixture
+from tests.upstream.raw_server import RawServer
 
 
 def fails_at(name: str) -> Callable[[str], None]:
@@ -23,6 +25,15 @@ def fails_at(name: str) -> Callable[[str], None]:
             raise StorageFull("The process died here.")
 
     return crash_point
+
+
+async def kept(opened: Opened, relay: RawServer) -> tuple[Client, dict[str, Any]]:
+    """Buy a picture that comes as a link, and keep it; returns its row, too."""
+    client = await opened(relay.url, **LOOPBACK)
+    relay.script += [picture]
+    await client.ask(SMALL)
+    [row], _ = await taken(client)
+    return client, row
 
 
 async def test_a_link_that_works_again_after_a_crash_is_not_counted_as_lost(
@@ -45,11 +56,8 @@ async def test_a_picture_that_was_recorded_before_a_crash_is_not_counted_as_lost
     opened: Opened,
 ) -> None:
     async with linking_relay("{}/one") as relay:
-        client = await opened(relay.url, **LOOPBACK)
+        client, row = await kept(opened, relay)
         rows = client.gateway.gateway.taking.rows
-        relay.script += [picture]
-        await client.ask(SMALL)
-        [row], _ = await taken(client)
         async with client.gateway.database.transaction() as connection:
             await connection.execute(sa.update(results).values(cuts=None))
         assert await rows.finish([TakenAnswer(row["request_id"], (), (Cut(0, LINK_ONLY, 0),), None)])
@@ -64,11 +72,8 @@ async def test_a_picture_that_another_replica_records_at_that_moment_is_not_coun
     opened: Opened,
 ) -> None:
     async with linking_relay("{}/one") as relay:
-        client = await opened(relay.url, **LOOPBACK)
+        client, row = await kept(opened, relay)
         rows = client.gateway.gateway.taking.rows
-        relay.script += [picture]
-        await client.ask(SMALL)
-        [row], _ = await taken(client)
         async with client.gateway.database.transaction() as connection:
             await connection.execute(sa.delete(pictures))
             await connection.execute(sa.update(results).values(cuts=None))

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from app.control.people import create_user
 from app.control.projects import create_project
-from app.core.pricing import PerImage
 from app.errors import StoreUnavailable
 from app.store.control_data import ControlData
 from app.store.engine import Database, DatabaseUrl, open_database
@@ -82,19 +81,6 @@ async def test_a_disabled_owner_makes_the_key_unusable(database: Database) -> No
 
     assert grant is not None
     assert not grant.usable_at(0)
-
-
-async def test_the_catalog_begins_with_the_relays_first_prices(database: Database) -> None:
-    catalog = await ControlData(database).catalog()
-
-    prices = {name: [price.amount for price in model.prices.prices] for name, model in catalog.models.items()}
-    assert prices == {
-        "gpt-image-1": [PerImage(1_000_000)],
-        "seedream-3.0": [PerImage(80_000)],
-        "flux-kontext-pro": [PerImage(200_000)],
-        "flux-kontext-max": [PerImage(400_000)],
-        "imagen4": [],
-    }
 
 
 async def test_a_database_that_is_not_there_refuses_instead_of_guessing(tmp_path: Path) -> None:

@@ -67,8 +67,7 @@ async def test_what_is_used_is_that_of_the_current_interval_only(database: Datab
     await insert_counter(database, month.id, 2_000, spent=5, held=3)
     await insert_counter(database, life.id, 0, spent=14, held=12)
 
-    async with database.read() as connection:
-        used = await limits.used(connection, {"month": 2_000, "lifetime": 0}, [month.id, life.id])
+    used = await database.ask(limits.used, {"month": 2_000, "lifetime": 0}, [month.id, life.id])
 
     assert used == {month.id: LimitUsage(5, 3), life.id: LimitUsage(14, 12)}
 
@@ -77,7 +76,6 @@ async def test_an_old_day_that_began_with_the_current_month_is_not_today(databas
     daily = await set_limit(database, LimitKey("organization", "", "", "micros", "day"), 100)
     await insert_counter(database, daily.id, 2_000, spent=9, held=9)
 
-    async with database.read() as connection:
-        used = await limits.used(connection, {"month": 2_000, "day": 5_000}, [daily.id])
+    used = await database.ask(limits.used, {"month": 2_000, "day": 5_000}, [daily.id])
 
     assert used == {}

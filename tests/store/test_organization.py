@@ -26,8 +26,7 @@ async def test_a_claim_stays_whatever_comes_later(database: Database) -> None:
     async with database.write() as connection:
         await organization.bind_book(connection, "second", "USD", "Asia/Shanghai")
 
-    async with database.read() as connection:
-        found = await organization.book_binding(connection)
+    found = await database.ask(organization.book_binding)
     assert found == BookBinding(3, pepper_fingerprint="first", currency="CNY", timezone="UTC", digest_key=None)
 
 
@@ -65,6 +64,5 @@ async def test_users_come_by_name_with_their_disabling(database: Database) -> No
         await organization.insert_user(connection, User("user-2", "bo", None, 6))
         await organization.update_user(connection, "user-1", disabled_at_ms=77)
 
-    async with database.read() as connection:
-        found = await organization.list_users(connection)
+    found = await database.ask(organization.list_users)
     assert [(user.name, user.disabled_at_ms) for user in found] == [("bo", None), ("lin", 77)]

@@ -95,8 +95,7 @@ async def everything(database: Database, wanted: RequestSearch, limit: int) -> l
     ids: list[str] = []
     after: Position | None = None
     for _ in range(200):
-        async with database.read() as connection:
-            page = await search(connection, wanted, after, limit, () if wanted.words else None)
+        page = await database.ask(search, wanted, after, limit, () if wanted.words else None)
         assert len(page.records) <= limit
         ids += [each.id for each in page.records]
         after = page.following

@@ -10,8 +10,7 @@ from tests.databases import insert_usage
 async def report(
     database: Database, *by: usage.Dimension, since: str | None = None, until: str | None = None
 ) -> list[UsageRow]:
-    async with database.read() as connection:
-        return await usage.report(connection, by, UsageSpan(since, until))
+    return await database.ask(usage.report, by, UsageSpan(since, until))
 
 
 async def test_the_dearest_come_first(database: Database) -> None:

@@ -219,17 +219,3 @@ async def test_an_alert_of_somebody_who_is_not_there_is_a_404(office: Office) ->
     for scope in ("project", "user", "key"):
         body = {"scope": scope, "scope_id": "none", "threshold_amount": 5, "notification_channels": [MAIL]}
         assert (await office.refused("POST", "/alerts", body))[0] == 404
-
-
-async def test_a_reader_looks_and_changes_nothing(office: Office) -> None:
-    made, reader = await office.post("/spend_alerts", **SPEND), await office.reader()
-
-    assert (await office.call("GET", "/alerts", key=reader)).status_code == 200
-    for method, path in (
-        ("POST", "/spend_alerts"),
-        ("POST", f"/spend_alerts/{made['id']}"),
-        ("DELETE", f"/alerts/{made['id']}"),
-        ("POST", "/prices"),
-        ("POST", "/prices/import"),
-    ):
-        assert (await office.call(method, path, SPEND, key=reader)).status_code == 403

@@ -103,11 +103,3 @@ async def test_what_cannot_be_is_refused(office: Office) -> None:
     web = await office.post("/projects", name="web")
     await office.post(f"/projects/{web['id']}/archive")
     assert (await refused(good, f"/projects/{web['id']}/model_permissions"))[0] == 409
-
-
-async def test_a_reader_looks_and_changes_nothing(office: Office) -> None:
-    reader = await office.reader()
-
-    assert (await office.call("GET", PATH, key=reader)).status_code == 200
-    assert (await office.call("POST", PATH, {"nonsense": 1}, key=reader)).status_code == 403
-    assert (await office.call("DELETE", PATH, key=reader)).status_code == 403

@@ -112,10 +112,3 @@ async def test_what_cannot_be_is_refused(office: Office) -> None:
     assert await refused(f"{PATH}/rl-gpt-image-1", {"max_videos": 1}) == (400, "unknown_parameter", "max_videos")
     assert await refused(PATH, after="rl-nope") == (400, "invalid_value", "after")
     assert await refused(PATH, limit=101) == (400, "invalid_value", "limit")
-
-
-async def test_a_reader_looks_and_changes_nothing(office: Office) -> None:
-    reader = await office.reader()
-
-    assert (await office.call("GET", PATH, key=reader)).status_code == 200
-    assert (await office.call("POST", f"{PATH}/rl-gpt-image-1", {}, key=reader)).status_code == 403

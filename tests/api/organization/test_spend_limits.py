@@ -142,12 +142,3 @@ async def test_a_key_is_found_in_its_own_project_only(office: Office) -> None:
     answer = await office.refused("GET", f"/projects/{web['id']}/api_keys/{key.id}/spend_limit")
 
     assert answer[:2] == (404, "not_found")
-
-
-async def test_a_reader_looks_and_changes_nothing(office: Office) -> None:
-    await office.post("/spend_limit", currency="CNY", interval="month", threshold_amount=1)
-    reader = await office.reader()
-
-    assert (await office.call("GET", "/spend_limit", key=reader)).status_code == 200
-    assert (await office.call("POST", "/spend_limit", {}, key=reader)).status_code == 403
-    assert (await office.call("DELETE", "/spend_limit", key=reader)).status_code == 403

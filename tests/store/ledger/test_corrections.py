@@ -51,8 +51,7 @@ async def test_a_correction_is_booked_on_every_counter_and_on_the_roll_up(desk: 
     assert [await desk.counter(limit) for limit in held] == [(20, 0), (20, 0), (1, 0), (1, 0), (0, 0)]
     [row] = await desk.usage()
     assert (row["requests"], row["images"], row["cost_micros"]) == (1, 1, 20)
-    async with desk.database.read() as connection:
-        [kept] = await corrections.corrections_of(connection, order.request_id)
+    [kept] = await desk.database.ask(corrections.corrections_of, order.request_id)
     assert kept == CorrectionRecord("short", -10, -1, 0, "the log says so", "reconciliation", NOW_MS)
     assert (await audit(desk.database, ZONE)).differences == ()
 
