@@ -1,13 +1,11 @@
 """/images/pictures: the kept pictures of the user of an API key, and those shared with its project (an extension)."""
 
-from typing import Annotated
-
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
 from app.api import openapi
 from app.api.deps import Caller, Wired, counted_own_call, links
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.organization.reading import LIMIT, After, Body, Limit
 from app.api.picture_filter import FilterOfPictures
 from app.api.picture_urls import public_url
 from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
@@ -45,9 +43,7 @@ async def show_picture(caller: Caller, gateway: Wired, picture_id: str) -> Pictu
 
 
 @router.post("/{picture_id}", openapi_extra=EXTENSION, responses=openapi.ONLY_OWNER)
-async def change_picture(
-    caller: Caller, gateway: Wired, picture_id: str, body: Annotated[PictureChange, Depends(JsonBody(PictureChange))]
-) -> PictureOut:
+async def change_picture(caller: Caller, gateway: Wired, picture_id: str, body: Body[PictureChange]) -> PictureOut:
     """Share an own picture with the project or make it private, and keep it longer or shorter."""
     viewer = _changer(caller)
     kept_until_ms = None if body.kept_until is None else body.kept_until * 1000
@@ -57,11 +53,7 @@ async def change_picture(
 
 @router.post("/{picture_id}/link", openapi_extra=EXTENSION, responses=openapi.ONLY_OWNER)
 async def create_picture_link(
-    request: Request,
-    caller: Caller,
-    gateway: Wired,
-    picture_id: str,
-    body: Annotated[LinkCreate, Depends(JsonBody(LinkCreate))],
+    request: Request, caller: Caller, gateway: Wired, picture_id: str, body: Body[LinkCreate]
 ) -> LinkOut:
     """Make a link to an own picture that needs no key, for exactly so many seconds, but never longer than the picture is kept."""
     found = await gateway.library.show(_changer(caller), picture_id)

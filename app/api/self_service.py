@@ -37,9 +37,7 @@ async def retrieve_own_key(caller: Caller, gateway: Wired) -> OwnKeyOut:
 
 @router.get("/usage/images", response_model=ImagesUsageOut, openapi_extra=EXTENSION)
 async def own_usage_images(
-    caller: Caller,
-    gateway: Wired,
-    query: Annotated[ImagesQuery, Depends(QueryString(ImagesQuery))],
+    caller: Caller, gateway: Wired, query: Annotated[ImagesQuery, Depends(QueryString(ImagesQuery))]
 ) -> Response:
     """Return usage as `/organization/usage/images` does, of the user or service account that owns the key: all their keys in
     all their projects. `api_key_ids` narrows it to single keys; another user's id is a 403."""
@@ -48,9 +46,7 @@ async def own_usage_images(
 
 @router.get("/costs", response_model=CostsOut, openapi_extra=EXTENSION)
 async def own_costs(
-    caller: Caller,
-    gateway: Wired,
-    query: Annotated[CostsQuery, Depends(QueryString(CostsQuery))],
+    caller: Caller, gateway: Wired, query: Annotated[CostsQuery, Depends(QueryString(CostsQuery))]
 ) -> Response:
     """Return costs as `/organization/costs` does, of the user or service account that owns the key."""
     return await costs_answer(gateway.database, _own_usage_query(query, caller), gateway.currency)

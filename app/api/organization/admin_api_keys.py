@@ -1,11 +1,9 @@
 """/organization/admin_api_keys: keys of the administration API."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit, Order
+from app.api.organization.reading import LIMIT, After, Body, Limit, Order
 from app.api.schemas.admin_keys import AdminApiKeyCreate, AdminApiKeyCreated, AdminApiKeyOut
 from app.api.schemas.base import DeletedOut, ListOut
 from app.control import admin_keys
@@ -17,9 +15,7 @@ router = APIRouter(prefix="/admin_api_keys", tags=["Admin API keys"])
 
 
 @router.post("")
-async def create_admin_api_key(
-    caller: AdminWriter, body: Annotated[AdminApiKeyCreate, Depends(JsonBody(AdminApiKeyCreate))]
-) -> AdminApiKeyCreated:
+async def create_admin_api_key(caller: AdminWriter, body: Body[AdminApiKeyCreate]) -> AdminApiKeyCreated:
     """Create an admin API key. Only this answer has its `value`. Extensions: `role` owner or reader, and `user_id`, its owner."""
     user = body.user_id or caller.user_id
     new = NewAdminKey(body.name, body.role, user, body.expires_in_seconds)

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app.api.organization.deps import Admin, AdminWriter
 from app.api.organization.limits import scope_ref
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.organization.reading import LIMIT, After, Body, Limit
 from app.api.schemas.alert_messages import AlertTestOut, FiringOut
 from app.api.schemas.alerts import AlertCreate, AlertModify, AlertOut
 from app.api.schemas.base import DeletedOut, ListOut
@@ -24,7 +24,7 @@ ScopeFilter = Annotated[Scope | None, Query(description="Only those of such scop
 
 
 @router.post("")
-async def create_alert(caller: AdminWriter, body: Annotated[AlertCreate, Depends(JsonBody(AlertCreate))]) -> AlertOut:
+async def create_alert(caller: AdminWriter, body: Body[AlertCreate]) -> AlertOut:
     """Send a message to these channels when the threshold is reached: once for each interval and threshold, at once where it is
     reached already. With the unit `relays`: when a relay is paused, its balance lasts for fewer days than the threshold, or that is
     over, once each time. Only this answer has the secret of a webhook."""
@@ -78,9 +78,7 @@ async def test_alert(caller: AdminWriter, alert_id: str) -> AlertTestOut:
 
 
 @router.post("/{alert_id}")
-async def modify_alert(
-    caller: AdminWriter, alert_id: str, body: Annotated[AlertModify, Depends(JsonBody(AlertModify))]
-) -> AlertOut:
+async def modify_alert(caller: AdminWriter, alert_id: str, body: Body[AlertModify]) -> AlertOut:
     """Change the given fields. With a new threshold the alert can fire again in the same interval."""
     before = await alerts.show_alert(caller.database, alert_id)
     threshold = _threshold(before.unit, body)

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app.api.organization.deps import Admin, Administrator, AdminWriter
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.organization.reading import LIMIT, After, Body, Limit
 from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
 from app.api.schemas.keys import (
     ApiKeyCreate,
@@ -59,7 +59,7 @@ async def retrieve_api_key(caller: Admin, api_key_id: str) -> ApiKeyOut:
 
 @router.post(IN_PROJECT, openapi_extra=EXTENSION)
 async def create_project_api_key(
-    caller: AdminWriter, project_id: str, body: Annotated[ApiKeyCreate, Depends(JsonBody(ApiKeyCreate))]
+    caller: AdminWriter, project_id: str, body: Body[ApiKeyCreate]
 ) -> ProjectApiKeyCreated:
     """Create a key for a user or service account. Only this answer has its `value`. A user becomes a member of the project."""
     new = NewProjectKey(
@@ -96,10 +96,7 @@ async def retrieve_project_api_key(caller: Admin, project_id: str, api_key_id: s
 
 @router.post(IN_PROJECT + "/{api_key_id}")
 async def modify_project_api_key(
-    caller: AdminWriter,
-    project_id: str,
-    api_key_id: str,
-    body: Annotated[ApiKeyUpdate, Depends(JsonBody(ApiKeyUpdate))],
+    caller: AdminWriter, project_id: str, api_key_id: str, body: Body[ApiKeyUpdate]
 ) -> ProjectApiKeyOut:
     """Change the expiry of a key. With `scopes: []`, or any of `api.model.request`, `model.request` and
     `api.model.images.request`, it may do everything; with other scopes alone, like `["api.all.read"]`, it is read-only and can
@@ -118,10 +115,7 @@ async def delete_project_api_key(caller: AdminWriter, project_id: str, api_key_i
 
 @router.post(IN_PROJECT + "/{api_key_id}/rotate", openapi_extra=EXTENSION)
 async def rotate_project_api_key(
-    caller: AdminWriter,
-    project_id: str,
-    api_key_id: str,
-    body: Annotated[ApiKeyRotate, Depends(JsonBody(ApiKeyRotate))],
+    caller: AdminWriter, project_id: str, api_key_id: str, body: Body[ApiKeyRotate]
 ) -> ProjectApiKeyCreated:
     """Make a new `value` for a key, which keeps its limits and history. The old value stops at once (`leaked`) or works during the
     grace period."""
@@ -131,7 +125,7 @@ async def rotate_project_api_key(
 
 @router.post(IN_PROJECT + "/{api_key_id}/move", openapi_extra=EXTENSION)
 async def move_project_api_key(
-    caller: AdminWriter, project_id: str, api_key_id: str, body: Annotated[ApiKeyMove, Depends(JsonBody(ApiKeyMove))]
+    caller: AdminWriter, project_id: str, api_key_id: str, body: Body[ApiKeyMove]
 ) -> ApiKeyOut:
     """Move a key to another project, another owner or both; its value and its own limits stay. What was requested before stays
     booked where it was. A user becomes a member of the project."""

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.organization.reading import LIMIT, After, Body, Limit
 from app.api.schemas.base import ListOut
 from app.api.schemas.limit_increases import IncreaseApproval, IncreaseRefusal, LimitIncreaseOut
 from app.control import limit_increases
@@ -28,7 +28,7 @@ async def list_limit_increases(
 
 @router.post("/{increase_id}/approve")
 async def approve_limit_increase(
-    caller: AdminWriter, increase_id: str, body: Annotated[IncreaseApproval, Depends(JsonBody(IncreaseApproval))]
+    caller: AdminWriter, increase_id: str, body: Body[IncreaseApproval]
 ) -> LimitIncreaseOut:
     """Raise the limit, until its current interval ends or for good. A request is decided once: another decision is a 409."""
     database, zone = caller.database, caller.gateway.zone
@@ -38,7 +38,7 @@ async def approve_limit_increase(
 
 @router.post("/{increase_id}/decline")
 async def decline_limit_increase(
-    caller: AdminWriter, increase_id: str, body: Annotated[IncreaseRefusal, Depends(JsonBody(IncreaseRefusal))]
+    caller: AdminWriter, increase_id: str, body: Body[IncreaseRefusal]
 ) -> LimitIncreaseOut:
     """Decline the request; the limit stays. Whoever asked sees the answer in the console."""
     await limit_increases.decline_increase(caller.database, increase_id, body.answer)

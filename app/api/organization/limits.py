@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import JsonBody
+from app.api.organization.reading import Body
 from app.api.schemas.base import ListOut
 from app.api.schemas.limits import LimitOut, LimitsSet
 from app.control import limits
@@ -35,9 +35,7 @@ async def list_limits(
 
 
 @router.post("")
-async def set_limits(
-    caller: AdminWriter, body: Annotated[LimitsSet, Depends(JsonBody(LimitsSet))]
-) -> ListOut[LimitOut]:
+async def set_limits(caller: AdminWriter, body: Body[LimitsSet]) -> ListOut[LimitOut]:
     """Set, change or remove limits of one scope, all or none. Returns the limits of that scope and model.
 
     A user's own limit takes the place of one that comes from a default, with what is spent and held on it; removing it gives

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import JsonBody
+from app.api.organization.reading import Body
 from app.api.schemas.base import ListOut, RemovedOut
 from app.api.schemas.model_aliases import ModelAliasOut, ModelAliasSet
 from app.control import model_aliases
@@ -20,9 +20,7 @@ async def list_model_aliases(caller: Admin) -> ListOut[ModelAliasOut]:
 
 
 @router.post("")
-async def set_model_alias(
-    caller: AdminWriter, body: Annotated[ModelAliasSet, Depends(JsonBody(ModelAliasSet))]
-) -> ModelAliasOut:
+async def set_model_alias(caller: AdminWriter, body: Body[ModelAliasSet]) -> ModelAliasOut:
     """Let a name or pattern stand for a model from the next request on. Permissions, limits and prices are those of the model."""
     return ModelAliasOut.of(await model_aliases.set_alias(caller.database, body.change()))
 

@@ -3,11 +3,11 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app import __version__
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import JsonBody
+from app.api.organization.reading import Body
 from app.api.schemas.base import ListOut, RemovedOut
 from app.api.schemas.reconciliation import ReconcileRequest, ReconciliationOut
 from app.api.schemas.reports import (
@@ -60,9 +60,7 @@ async def remove_model(
 
 
 @router.post("/reconcile")
-async def reconcile(
-    caller: AdminWriter, body: Annotated[ReconcileRequest, Depends(JsonBody(ReconcileRequest))]
-) -> ReconciliationOut:
+async def reconcile(caller: AdminWriter, body: Body[ReconcileRequest]) -> ReconciliationOut:
     """Reconcile the book with the bill of each relay: end unknown requests and correct short ones where the log of the relay that
     they went to proves it, and measure the drift by day. The gateway does the same in the background. A run takes seconds and is
     cut after 10 minutes; the steps made by then stay."""

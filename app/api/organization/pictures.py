@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi import Query as QueryField
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import openapi
 from app.api.organization.deps import Admin, Administrator, AdminWriter
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.organization.reading import LIMIT, After, Body, Limit
 from app.api.picture_filter import FilterOfPictures
 from app.api.picture_response import picture_response, thumbnail
 from app.api.schemas.base import DeletedOut, ListOut
@@ -48,9 +48,7 @@ async def list_all_pictures(
 
 
 @router.post("/prune")
-async def prune_pictures(
-    caller: AdminWriter, body: Annotated[PicturesPrune, Depends(JsonBody(PicturesPrune))]
-) -> PrunedOut:
+async def prune_pictures(caller: AdminWriter, body: Body[PicturesPrune]) -> PrunedOut:
     """Remove the pictures that are due, for 2 s: those whose time has passed, then the oldest above IMAGEGATE_PICTURES_BYTES_MAX
     that are older than a day. The gateway does the same every minute."""
     pictures = _pictures(caller)

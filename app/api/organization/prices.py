@@ -3,12 +3,12 @@
 import asyncio
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit, read_text
+from app.api.organization.reading import LIMIT, After, Body, Limit, read_text
 from app.api.schemas.base import ListOut
 from app.api.schemas.prices import PriceDocument, PriceImportOut, PriceOut, PriceSet, PriceSync
 from app.control import price_files, price_import, price_sync, prices, relays, removal
@@ -51,7 +51,7 @@ async def list_prices(
 
 
 @router.post("")
-async def set_price(caller: AdminWriter, body: Annotated[PriceSet, Depends(JsonBody(PriceSet))]) -> PriceOut:
+async def set_price(caller: AdminWriter, body: Body[PriceSet]) -> PriceOut:
     """Set the price of a model from now or a later day on. A new model is added to the catalog. The past is not recalculated."""
     entry = PriceEntry(
         body.model, price_files.amount_of(_decimals(body)), body.operation, body.size, body.quality, body.starts
@@ -94,7 +94,7 @@ async def import_prices(
 
 
 @router.post("/sync")
-async def sync_prices(caller: AdminWriter, body: Annotated[PriceSync, Depends(JsonBody(PriceSync))]) -> PriceImportOut:
+async def sync_prices(caller: AdminWriter, body: Body[PriceSync]) -> PriceImportOut:
     """Compare the book with the prices that a relay publishes, divided by its price factor. With `apply`, set those that differ,
     from now on."""
     gateway = caller.gateway

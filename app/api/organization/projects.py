@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi import Query as QueryField
 
 from app.api.organization.deps import Admin, Administrator, AdminWriter
-from app.api.organization.reading import LIMIT, LIMIT_MAX, After, Before, JsonBody, Limit
+from app.api.organization.reading import LIMIT, LIMIT_MAX, After, Before, Body, Limit
 from app.api.schemas.base import ListOut, RemovedOut
 from app.api.schemas.projects import (
     ModelPermissionsOut,
@@ -31,9 +31,7 @@ _RateLimit = Annotated[int, QueryField(ge=0, le=LIMIT_MAX, description="How many
 
 
 @router.post("")
-async def create_project(
-    caller: AdminWriter, body: Annotated[ProjectCreate, Depends(JsonBody(ProjectCreate))]
-) -> ProjectOut:
+async def create_project(caller: AdminWriter, body: Body[ProjectCreate]) -> ProjectOut:
     """Create a project. Names are unique, so that the command line and reports can use them."""
     return ProjectOut.of(await projects.create_project(caller.database, body.name))
 
@@ -54,9 +52,7 @@ async def retrieve_project(caller: Admin, project_id: str) -> ProjectOut:
 
 
 @router.post("/{project_id}")
-async def modify_project(
-    caller: AdminWriter, project_id: str, body: Annotated[ProjectUpdate, Depends(JsonBody(ProjectUpdate))]
-) -> ProjectOut:
+async def modify_project(caller: AdminWriter, project_id: str, body: Body[ProjectUpdate]) -> ProjectOut:
     """Rename a project."""
     if body.name is None:
         return ProjectOut.of(await caller.database.ask(get_project, project_id))
@@ -78,9 +74,7 @@ async def retrieve_model_permissions(project_id: str, caller: Admin) -> ModelPer
 
 @router.post("/{project_id}/model_permissions", tags=["Model permissions"])
 async def modify_model_permissions(
-    project_id: str,
-    caller: AdminWriter,
-    body: Annotated[ModelPermissionsSet, Depends(JsonBody(ModelPermissionsSet))],
+    project_id: str, caller: AdminWriter, body: Body[ModelPermissionsSet]
 ) -> ModelPermissionsOut:
     """Replace the permissions of a project, from the next request on. Other models are refused with 403 `model_not_allowed`."""
     return ModelPermissionsOut.of(await models.set_rule(caller.database, project_id, body.mode, body.model_ids))
@@ -104,10 +98,7 @@ async def list_rate_limits(
 
 @router.post("/{project_id}/rate_limits/{rate_limit_id:path}", tags=["Rate limits"])
 async def modify_rate_limit(
-    project_id: str,
-    rate_limit_id: str,
-    caller: AdminWriter,
-    body: Annotated[RateLimitUpdate, Depends(JsonBody(RateLimitUpdate))],
+    project_id: str, rate_limit_id: str, caller: AdminWriter, body: Body[RateLimitUpdate]
 ) -> RateLimitOut:
     """Change the limits of a project for one model, from the next request on. The id is that of the list or the model's own."""
     rows = await _rate_limits(caller, project_id)

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, get_origin
 
+from fastapi import Depends
 from fastapi import Query as QueryField
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
@@ -37,11 +38,7 @@ Limit = Annotated[
 
 
 class JsonBody(Generic[T]):
-    """Dependency that reads a JSON body, for `Annotated[ProjectCreate, Depends(JsonBody(ProjectCreate))]`.
-
-    Put it after `AdminWriter` among a route's parameters, so that the body of a caller who may not write is not read. A header of
-    the answer names the fields without effect.
-    """
+    """Dependency that reads a JSON body. A header of the answer names the fields without effect."""
 
     def __init__(self, model: type[T]):
         self.model = model
@@ -88,6 +85,18 @@ class QueryString(Generic[T]):
             if len(values) > VALUES_MAX:
                 raise InvalidValue(f"{name} takes {VALUES_MAX} values at most.", param=name)
         return given
+
+
+if TYPE_CHECKING:
+    Body = Annotated[T, "a JSON body"]
+else:
+
+    class Body:
+        """Parameter of a route that JsonBody reads: `body: Body[ProjectCreate]`. Put it after `AdminWriter`, so that the body of a
+        caller who may not write is not read."""
+
+        def __class_getitem__(cls, model):
+            return Annotated[model, Depends(JsonBody(model))]
 
 
 def _validated(model: type[T], given: dict[str, Any]) -> T:

@@ -1,13 +1,12 @@
 """/organization/relays: the relays that images are bought from (an extension)."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from app.administration import Administration
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import JsonBody
+from app.api.organization.reading import Body
 from app.api.schemas.base import DeletedOut, ListOut
 from app.api.schemas.relays import RelayCreate, RelayKeyReplace, RelayOut, RelayUpdate, relay_answers
 from app.control import relays
@@ -24,7 +23,7 @@ async def list_relays(caller: Admin, include_removed: bool = False) -> ListOut[R
 
 
 @router.post("")
-async def create_relay(caller: AdminWriter, body: Annotated[RelayCreate, Depends(JsonBody(RelayCreate))]) -> RelayOut:
+async def create_relay(caller: AdminWriter, body: Body[RelayCreate]) -> RelayOut:
     """Create a relay, which gets requests from now on. Its key is stored encrypted, and no answer shows it."""
     relay = await relays.create_relay(caller.database, caller.pepper, body.name, body.change())
     return _answer(caller.gateway, relay)
@@ -37,18 +36,14 @@ async def retrieve_relay(caller: Admin, relay: str) -> RelayOut:
 
 
 @router.post("/{relay}")
-async def modify_relay(
-    caller: AdminWriter, relay: str, body: Annotated[RelayUpdate, Depends(JsonBody(RelayUpdate))]
-) -> RelayOut:
+async def modify_relay(caller: AdminWriter, relay: str, body: Body[RelayUpdate]) -> RelayOut:
     """Change a relay from the next request on. The address and the key of `default` are in the settings: changing them is a 409."""
     pepper = None if body.key is None else caller.pepper
     return _answer(caller.gateway, await relays.change_relay(caller.database, pepper, relay, body.change()))
 
 
 @router.post("/{relay}/key")
-async def replace_relay_key(
-    caller: AdminWriter, relay: str, body: Annotated[RelayKeyReplace, Depends(JsonBody(RelayKeyReplace))]
-) -> RelayOut:
+async def replace_relay_key(caller: AdminWriter, relay: str, body: Body[RelayKeyReplace]) -> RelayOut:
     """Replace the key of a relay, for the next request on and without a restart. That closes its breaker."""
     return _answer(caller.gateway, await relays.replace_key(caller.database, caller.pepper, relay, body.key))
 

@@ -1,11 +1,9 @@
 """/organization/requests: the book of requests, and decisions about those whose outcome is unknown (an extension)."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from app.api.organization.deps import Admin, Administrator, AdminWriter
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.organization.reading import LIMIT, After, Body, Limit
 from app.api.organization.request_filters import BookFilter
 from app.api.schemas.base import ListOut
 from app.api.schemas.requests import RefusalOut, RequestDecision, RequestDetailOut, RequestOut, RequestSettle
@@ -39,18 +37,14 @@ async def retrieve_request(caller: Admin, request_id: str) -> RequestDetailOut |
 
 
 @router.post("/{request_id}/settle")
-async def settle_request(
-    caller: AdminWriter, request_id: str, body: Annotated[RequestSettle, Depends(JsonBody(RequestSettle))]
-) -> RequestDetailOut:
+async def settle_request(caller: AdminWriter, request_id: str, body: Body[RequestSettle]) -> RequestDetailOut:
     """Settle an unknown request that the relay has charged."""
     await decisions.settle_by_hand(_decisions(caller), request_id, _reason(caller, body), body.cost_micros)
     return await _shown(caller, request_id)
 
 
 @router.post("/{request_id}/release")
-async def release_request(
-    caller: AdminWriter, request_id: str, body: Annotated[RequestDecision, Depends(JsonBody(RequestDecision))]
-) -> RequestDetailOut:
+async def release_request(caller: AdminWriter, request_id: str, body: Body[RequestDecision]) -> RequestDetailOut:
     """Release the holds of an unknown request that the relay has not charged. If its charge turns up after all, reconciliation
     posts a correction."""
     await decisions.release_by_hand(_decisions(caller), request_id, _reason(caller, body))
@@ -58,9 +52,7 @@ async def release_request(
 
 
 @router.post("/{request_id}/write_off")
-async def write_off_request(
-    caller: AdminWriter, request_id: str, body: Annotated[RequestDecision, Depends(JsonBody(RequestDecision))]
-) -> RequestDetailOut:
+async def write_off_request(caller: AdminWriter, request_id: str, body: Body[RequestDecision]) -> RequestDetailOut:
     """Write off an unknown request whose outcome will never be known. It is booked at the most that it can cost at its relay,
     with no image."""
     await decisions.write_off(_decisions(caller), request_id, _reason(caller, body))

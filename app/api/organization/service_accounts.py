@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.organization.reading import LIMIT, After, Body, Limit
 from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
 from app.api.schemas.keys import ServiceAccountKeyCreate, ServiceAccountKeyCreated, is_read_only, scopes_of
 from app.api.schemas.people import (
@@ -26,9 +26,7 @@ IN_PROJECT = "/projects/{project_id}/service_accounts"
 
 @router.post(IN_PROJECT)
 async def create_service_account(
-    caller: AdminWriter,
-    project_id: str,
-    body: Annotated[ServiceAccountCreate, Depends(JsonBody(ServiceAccountCreate))],
+    caller: AdminWriter, project_id: str, body: Body[ServiceAccountCreate]
 ) -> ServiceAccountCreated:
     """Create a service account with a first key; only this answer has its `value`. With `create_service_account_only` it has
     neither key nor role."""
@@ -68,10 +66,7 @@ async def retrieve_service_account(caller: Admin, project_id: str, service_accou
 
 @router.post(IN_PROJECT + "/{service_account_id}")
 async def modify_service_account(
-    caller: AdminWriter,
-    project_id: str,
-    service_account_id: str,
-    body: Annotated[ServiceAccountUpdate, Depends(JsonBody(ServiceAccountUpdate))],
+    caller: AdminWriter, project_id: str, service_account_id: str, body: Body[ServiceAccountUpdate]
 ) -> ServiceAccountOut:
     """Change the name of a service account, or its role in the project: owner or member."""
     changed = await service_accounts.change_service_account(
@@ -89,10 +84,7 @@ async def delete_service_account(caller: AdminWriter, project_id: str, service_a
 
 @router.post(IN_PROJECT + "/{service_account_id}/api_keys")
 async def create_service_account_api_key(
-    caller: AdminWriter,
-    project_id: str,
-    service_account_id: str,
-    body: Annotated[ServiceAccountKeyCreate, Depends(JsonBody(ServiceAccountKeyCreate))],
+    caller: AdminWriter, project_id: str, service_account_id: str, body: Body[ServiceAccountKeyCreate]
 ) -> ServiceAccountKeyCreated:
     """Create another key of a service account. Only this answer has its `value`. `scopes` are as in modifying a key."""
     new = NewServiceAccountKey(body.name, body.expires_in_seconds, is_read_only(body.scopes))

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi import Query as QueryField
 
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit
+from app.api.organization.reading import LIMIT, After, Body, Limit
 from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
 from app.api.schemas.sign_in import InviteCreate, InviteOut, SessionOut
 from app.control import invitations, sessions
@@ -20,9 +20,7 @@ _User = Annotated[str | None, QueryField(max_length=200, description="Only of th
 
 
 @router.post("/invites", tags=["Invites"])
-async def create_invite(
-    caller: AdminWriter, body: Annotated[InviteCreate, Depends(JsonBody(InviteCreate))]
-) -> InviteOut:
+async def create_invite(caller: AdminWriter, body: Body[InviteCreate]) -> InviteOut:
     """Invite a person to the console. Only this answer has `url`, a link that sets a password once, within 72 hours; where a mail
     server is set it is mailed, too. For somebody known it is a new link, which replaces an earlier one. Extensions: the role
     `member`, `name`, `user_id`, `url`, `mailed`, `user_name`, `is_new_user`, `namesake`."""

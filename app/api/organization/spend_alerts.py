@@ -1,12 +1,10 @@
 """Spend alerts of the organization and of its projects, in OpenAI's form."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from app.api.organization.alerts import check_currency
 from app.api.organization.deps import Admin, Administrator, AdminWriter
-from app.api.organization.reading import LIMIT, After, Before, JsonBody, Limit, Order
+from app.api.organization.reading import LIMIT, After, Before, Body, Limit, Order
 from app.api.schemas.alerts import AlertOut, SpendAlertOut, SpendAlertSet
 from app.api.schemas.base import DeletedOut, ListOut
 from app.control import alerts
@@ -18,7 +16,7 @@ from app.core.money import HUNDREDTH_MICROS
 from app.store.pages import Cursor
 
 router = APIRouter(tags=["Spend alerts"])
-SpendAlertBody = Annotated[SpendAlertSet, Depends(JsonBody(SpendAlertSet))]
+SpendAlertBody = Body[SpendAlertSet]
 IN_PROJECT = "/projects/{project_id}/spend_alerts"
 _OF_ORGANIZATION = AlertFilter("organization", "", plain=True)
 

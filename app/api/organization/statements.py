@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import JsonBody
+from app.api.organization.reading import Body
 from app.api.schemas.base import ListOut
 from app.api.schemas.statements import ClosedMonthOut, StatementClose, StatementOut
 from app.control import statements
@@ -24,9 +24,7 @@ async def list_closed_months(caller: Admin) -> ListOut[ClosedMonthOut]:
 
 
 @router.post("")
-async def close_month(
-    caller: AdminWriter, body: Annotated[StatementClose, Depends(JsonBody(StatementClose))]
-) -> StatementOut:
+async def close_month(caller: AdminWriter, body: Body[StatementClose]) -> StatementOut:
     """Close a month for good: its lines and the relay's bill stay as they are now, and what is booked or corrected afterwards is
     told apart as `later`. A 409 where it is closed already."""
     month, zone = StatementMonth.of(body.month), caller.gateway.zone

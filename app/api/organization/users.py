@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 
 from app.api.organization.deps import Admin, AdminWriter
-from app.api.organization.reading import LIMIT, After, JsonBody, Limit, read_text, values_of
+from app.api.organization.reading import LIMIT, After, Body, Limit, read_text, values_of
 from app.api.schemas.base import EXTENSION, DeletedOut, ListOut
 from app.api.schemas.imports import UsersImportOut
 from app.api.schemas.people import (
@@ -40,7 +40,7 @@ _CSV = {
 
 
 @router.post("/users", openapi_extra=EXTENSION)
-async def create_user(caller: AdminWriter, body: Annotated[UserCreate, Depends(JsonBody(UserCreate))]) -> UserOut:
+async def create_user(caller: AdminWriter, body: Body[UserCreate]) -> UserOut:
     """Create a user without key, project or limit. OpenAI has invitations instead."""
     return UserOut.of(await people.create_user(caller.database, body.name, body.email, body.role))
 
@@ -78,9 +78,7 @@ async def retrieve_user(caller: Admin, user_id: str) -> UserOut:
 
 
 @router.post("/users/{user_id}")
-async def modify_user(
-    caller: AdminWriter, user_id: str, body: Annotated[UserUpdate, Depends(JsonBody(UserUpdate))]
-) -> UserOut:
+async def modify_user(caller: AdminWriter, user_id: str, body: Body[UserUpdate]) -> UserOut:
     """Change a user. `role` is owner, reader or any text; none grants anything here. Extensions: `name`, `email`, `access_role`
     (owner, reader or member of the console), and `disabled`, which stops all keys of the user until it is false. Of a service
     account only `disabled` can be changed."""
@@ -112,9 +110,7 @@ async def erase_user(caller: AdminWriter, user_id: str) -> UserErasureOut:
 
 
 @router.post(IN_PROJECT)
-async def create_project_user(
-    caller: AdminWriter, project_id: str, body: Annotated[ProjectUserCreate, Depends(JsonBody(ProjectUserCreate))]
-) -> ProjectUserOut:
+async def create_project_user(caller: AdminWriter, project_id: str, body: Body[ProjectUserCreate]) -> ProjectUserOut:
     """Add a member by `user_id`, `email` or both, which must be the same person's; without either, the owner of the calling key.
     `role` is owner, member or any text; none grants more than another here."""
     user = body.user_id if body.user_id or body.email else caller.user_id
@@ -140,10 +136,7 @@ async def retrieve_project_user(caller: Admin, project_id: str, user_id: str) ->
 
 @router.post(IN_PROJECT + "/{user_id}")
 async def modify_project_user(
-    caller: AdminWriter,
-    project_id: str,
-    user_id: str,
-    body: Annotated[ProjectUserUpdate, Depends(JsonBody(ProjectUserUpdate))],
+    caller: AdminWriter, project_id: str, user_id: str, body: Body[ProjectUserUpdate]
 ) -> ProjectUserOut:
     """Change the role of a member: owner, member or any text."""
     if body.role is None:
