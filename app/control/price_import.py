@@ -33,10 +33,6 @@ class PriceImport:
     past: int
 
 
-class _Rollback(Exception):
-    """Rolls back the transaction of a dry run."""
-
-
 async def import_prices(
     database: Database, zone: ZoneInfo, entries: Sequence[PriceEntry], *, dry_run: bool = False
 ) -> PriceImport:
@@ -44,18 +40,13 @@ async def import_prices(
 
     Of past prices, the latest for each combination of names is set from now on. Raises InvalidValue.
     """
-    found: PriceImport | None = None
-    try:
-        async with database.write() as connection:
-            now_ms = await database.now_ms()
-            found = compare(entries, (await store.read_catalog(connection)).models, now_ms, zone)
-            for step in found.steps:
-                await enter_price(connection, zone, step.wanted, now_ms)
-            if dry_run or not found.steps:
-                raise _Rollback
-    except _Rollback:
-        pass
-    assert found is not None
+    async with database.write() as connection:
+        now_ms = await database.now_ms()
+        found = compare(entries, (await store.read_catalog(connection)).models, now_ms, zone)
+        for step in found.steps:
+            await enter_price(connection, zone, step.wanted, now_ms)
+        if dry_run or not found.steps:
+            await connection.rollback()
     return found
 
 
