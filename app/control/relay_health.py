@@ -8,6 +8,7 @@ from math import ceil
 from app.core.intervals import DAY_MS, HOUR_MS
 from app.store import relay_health as store
 from app.store.engine import Database
+from app.store.open_requests import sum_open_requests
 from app.store.relay_health import RecentRefusal, RecentRequest
 
 ROWS_MAX = 2000
@@ -66,7 +67,9 @@ async def relay_health(database: Database, relay: str | None = None) -> RelayHea
     async with database.read() as connection:
         requests = await store.recent_requests(connection, now_ms - DAY_MS, ROWS_MAX, relay)
         refusals = await store.recent_refusals(connection, now_ms - DAY_MS, ROWS_MAX)
-        unresolved = await store.count_unresolved(connection)
+    unresolved: Counter[str] = Counter()
+    for sums in await sum_open_requests(database):
+        unresolved[sums.state] += sums.requests
     hour_ms = now_ms - HOUR_MS
     return RelayHealth(
         hour=_window([each for each in requests if each.reserved_at_ms >= hour_ms]),
@@ -74,7 +77,7 @@ async def relay_health(database: Database, relay: str | None = None) -> RelayHea
         reasons=_reasons(requests, refusals, hour_ms),
         trouble=_trouble(requests),
         is_capped=len(requests) == ROWS_MAX,
-        unresolved=unresolved,
+        unresolved=dict(unresolved),
     )
 
 

@@ -51,8 +51,7 @@ class BackupRows:
 
     async def is_running(self) -> bool:
         now_ms = await self.database.now_ms()
-        async with self.database.read() as connection:
-            until_ms = (await connection.execute(sa.select(backups.c.running_until_ms))).scalar_one()
+        [until_ms] = await self.database.column(sa.select(backups.c.running_until_ms))
         return until_ms is not None and until_ms > now_ms
 
     async def _set(self, where: sa.ColumnElement[bool], **values: object) -> bool:

@@ -124,6 +124,11 @@ class Database:
         async with self.read() as connection:
             return await query(connection, *args, **kwargs)
 
+    async def column(self, select: sa.Select[Any]) -> list[Any]:
+        """Return the first value of each row that a query finds, in a snapshot of its own."""
+        async with self.read() as connection:
+            return list((await connection.execute(select)).scalars())
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction, which is committed at the end of the block."""

@@ -109,19 +109,21 @@ class ErasureRows:
     async def answers(self) -> list[str]:
         """List one step of requests with a stored answer."""
         wanted = sa.select(results.c.request_id).join(requests, requests.c.id == results.c.request_id)
-        return await self._ids(wanted.where(requests.c.user_id == self.user_id).limit(STEP))
+        return await self.database.column(wanted.where(requests.c.user_id == self.user_id).limit(STEP))
 
     async def ended(self, request_ids: Sequence[str]) -> list[str]:
         """List those of these requests that are the user's and have ended."""
         found: list[str] = []
         own = sa.select(requests.c.id).where(requests.c.user_id == self.user_id, requests.c.state.not_in(IN_PROGRESS))
         for first in range(0, len(request_ids), STEP):
-            found += await self._ids(own.where(requests.c.id.in_(request_ids[first : first + STEP])))
+            found += await self.database.column(own.where(requests.c.id.in_(request_ids[first : first + STEP])))
         return found
 
     async def pictures(self) -> list[str]:
         """List one step of kept pictures."""
-        return await self._ids(sa.select(pictures.c.id).where(pictures.c.user_id == self.user_id).limit(STEP))
+        return await self.database.column(
+            sa.select(pictures.c.id).where(pictures.c.user_id == self.user_id).limit(STEP)
+        )
 
     async def refusals(self) -> None:
         """Erase the words of refusals and of requests for more, what retries look up, and where the weekly note goes."""
@@ -138,7 +140,9 @@ class ErasureRows:
         """Return whether a request of the user may still get an answer or an error."""
         is_own = requests.c.user_id == self.user_id
         return bool(
-            await self._ids(sa.select(requests.c.id).where(is_unresolved, is_own, requests.c.state.in_(IN_PROGRESS)))
+            await self.database.column(
+                sa.select(requests.c.id).where(is_unresolved, is_own, requests.c.state.in_(IN_PROGRESS))
+            )
         )
 
     async def overwrite(self) -> bool:
@@ -154,10 +158,6 @@ class ErasureRows:
                 await connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
                 await connection.exec_driver_sql("BEGIN")
             return bool(row[0] == 0)
-
-    async def _ids(self, wanted: sa.Select[Any]) -> list[str]:
-        async with self.database.read() as connection:
-            return list((await connection.execute(wanted)).scalars())
 
 
 async def replace_everywhere(database: Database, user: User, pseudonym: str) -> None:

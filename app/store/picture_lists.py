@@ -205,10 +205,7 @@ _SELECT = (
 
 
 def _detail(row: sa.RowMapping) -> PictureDetail:
-    record = PictureRecord(
-        **{name: row[name] for name in PictureRecord.__slots__ if name != "c2pa"}, c2pa=bool(row["c2pa"])
-    )
     about = (
         row[name] for name in ("prompt", "cost_micros", "user", "project", "duplicate_of", "images", "size", "quality")
     )
-    return PictureDetail(record, *about)
+    return PictureDetail(PictureRecord.of(row), *about)

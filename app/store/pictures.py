@@ -44,6 +44,11 @@ class PictureRecord:
     thumbnail_bytes: int | None = None
     """Size of its thumbnail; None while none is made, 0 when none can be made."""
 
+    @classmethod
+    def of(cls, row: sa.RowMapping) -> "PictureRecord":
+        """Make it from a row that has its columns among others."""
+        return cls(**{**{name: row[name] for name in cls.__slots__}, "c2pa": bool(row["c2pa"])})
+
 
 @dataclass(frozen=True, slots=True)
 class UntakenAnswer:
@@ -168,19 +173,16 @@ class PictureRows:
         return found[0] if found else None
 
     async def count(self) -> int:
-        async with self.database.read() as connection:
-            return int((await connection.execute(sa.select(sa.func.count()).select_from(pictures))).scalar_one())
+        return int((await self.database.column(sa.select(sa.func.count()).select_from(pictures)))[0])
 
     async def count_link_only(self) -> int:
         """Count the pictures of all requests that are not kept, because the relay's link was all there was. Reads all requests."""
         total = sa.select(sa.func.coalesce(sa.func.sum(requests.c.link_only), 0))
-        async with self.database.read() as connection:
-            return int((await connection.execute(total)).scalar_one())
+        return int((await self.database.column(total))[0])
 
     async def total_bytes(self) -> int:
         """Sum the bytes of all pictures and their thumbnails; those of equal pictures count each."""
-        async with self.database.read() as connection:
-            return int((await connection.execute(sa.select(sa.func.sum(_DISK_BYTES)))).scalar_one() or 0)
+        return int((await self.database.column(sa.select(sa.func.sum(_DISK_BYTES))))[0] or 0)
 
     async def every(self) -> AsyncIterator[PictureRecord]:
         """Yield all pictures by the names of their files, in steps of PRUNE_MAX."""
@@ -233,8 +235,7 @@ class PictureRows:
         if not digests or await BackupRows(self.database).is_running():
             return []
         named = sa.select(pictures.c.digest).where(pictures.c.digest.in_(digests)).distinct()
-        async with self.database.read() as connection:
-            return sorted(set(digests) - set((await connection.execute(named)).scalars()))
+        return sorted(set(digests) - set(await self.database.column(named)))
 
     async def only_files(self, picture_ids: Sequence[str]) -> dict[str, int]:
         """Return the digests that no other pictures than these have, with the bytes of their files, thumbnails included."""
@@ -261,17 +262,15 @@ class PictureRows:
     async def thumbnail_bytes(self, digest: str) -> int | None:
         """Return the bytes of the thumbnail that pictures with these bytes have; None while none is made."""
         wanted = sa.select(sa.func.max(pictures.c.thumbnail_bytes)).where(pictures.c.digest == digest)
-        async with self.database.read() as connection:
-            found: int | None = (await connection.execute(wanted)).scalar_one()
-            return found
+        found: int | None = (await self.database.column(wanted))[0]
+        return found
 
     async def answers_in_files(self, picture_ids: Sequence[str]) -> list[str]:
         """List the requests of these pictures whose stored answer is a file, because it could not be shortened."""
         wanted = sa.select(results.c.request_id).where(
             results.c.body.is_(None), results.c.request_id.in_(_requests_of(picture_ids))
         )
-        async with self.database.read() as connection:
-            return list((await connection.execute(wanted)).scalars())
+        return await self.database.column(wanted)
 
     async def forget(self, picture_ids: Sequence[str]) -> None:
         """Delete the rows of these pictures, and what their stored answers hold: without a picture, an answer is not replayed."""
@@ -286,8 +285,7 @@ class PictureRows:
 
     async def _ids(self, order: sa.Column[int], where: sa.ColumnElement[bool]) -> list[str]:
         wanted = sa.select(pictures.c.id).where(where).order_by(order).limit(PRUNE_MAX)
-        async with self.database.read() as connection:
-            return list((await connection.execute(wanted)).scalars())
+        return await self.database.column(wanted)
 
     async def _records(
         self,
@@ -297,4 +295,4 @@ class PictureRows:
     ) -> list[PictureRecord]:
         async with self.database.read() as connection:
             rows = await connection.execute(sa.select(*_RECORD).where(*where).order_by(*order).limit(limit))
-            return [PictureRecord(**(dict(row) | {"c2pa": bool(row["c2pa"])})) for row in rows.mappings()]
+            return [PictureRecord.of(row) for row in rows.mappings()]

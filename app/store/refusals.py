@@ -60,8 +60,7 @@ class RefusalRows:
     async def prune(self, before_ms: int, rows_max: int) -> int:
         """Delete refusals from before `before_ms`, then the oldest above `rows_max`, in steps; return how many."""
         removed = await self._remove(None, refusal_log.c.at_ms < before_ms)
-        async with self.database.read() as connection:
-            total = (await connection.execute(sa.select(sa.func.count()).select_from(refusal_log))).scalar_one()
+        [total] = await self.database.column(sa.select(sa.func.count()).select_from(refusal_log))
         return removed + await self._remove(max(0, total - rows_max))
 
     async def _remove(self, most: int | None, *where: sa.ColumnElement[bool]) -> int:

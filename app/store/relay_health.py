@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store.tables import is_unresolved, refusal_log, requests
+from app.store.tables import refusal_log, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,3 @@ async def recent_refusals(connection: AsyncConnection, since_ms: int, limit: int
     select = sa.select(*columns).where(refusal_log.c.at_ms >= since_ms)
     rows = await connection.execute(select.order_by(refusal_log.c.at_ms.desc()).limit(limit))
     return [RecentRefusal(row.error_code or "", row[1], row.at_ms) for row in rows]
-
-
-async def count_unresolved(connection: AsyncConnection) -> dict[str, int]:
-    """Count the requests without an outcome by state: reserved, dispatched, unknown."""
-    select = sa.select(requests.c.state, sa.func.count()).where(is_unresolved).group_by(requests.c.state)
-    return {row[0]: row[1] for row in await connection.execute(select)}

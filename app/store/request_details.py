@@ -62,7 +62,7 @@ async def pictures_of(connection: AsyncConnection, request_ids: Collection[str])
     select = sa.select(*selected).where(pictures.c.request_id.in_(request_ids)).order_by(pictures.c.index)
     found: dict[str, list[PictureRecord]] = defaultdict(list)
     for row in (await connection.execute(select)).mappings():
-        found[row["request_id"]].append(_picture(row))
+        found[row["request_id"]].append(PictureRecord.of(row))
     return found
 
 
@@ -76,8 +76,4 @@ async def sources_of(
     select = select.where(requests.c.id.in_(request_ids), PictureViewer(reader_id).seen()).order_by(
         pictures.c.created_at_ms
     )
-    return {row["edit_id"]: _picture(row) for row in (await connection.execute(select)).mappings()}
-
-
-def _picture(row: sa.RowMapping) -> PictureRecord:
-    return PictureRecord(**{**{name: row[name] for name in PictureRecord.__slots__}, "c2pa": bool(row["c2pa"])})
+    return {row["edit_id"]: PictureRecord.of(row) for row in (await connection.execute(select)).mappings()}

@@ -32,40 +32,23 @@ class ResultRows:
     async def untaken_by(self, newest_ms: int) -> set[str]:
         """List the requests of all answers made at `newest_ms` or before whose pictures are not kept yet."""
         wanted = sa.select(results.c.request_id).where(is_untaken, results.c.created_at_ms <= newest_ms)
-        async with self.database.read() as connection:
-            return set((await connection.execute(wanted)).scalars())
+        return set(await self.database.column(wanted))
 
     async def shortened(self, request_ids: Sequence[str]) -> list[str]:
         """List those of these requests whose answer stands in its row because its pictures are kept."""
-        found: list[str] = []
-        async with self.database.read() as connection:
-            for first in range(0, len(request_ids), PRUNE_MAX):
-                named = results.c.request_id.in_(request_ids[first : first + PRUNE_MAX])
-                wanted = sa.select(results.c.request_id).where(
-                    named, results.c.cuts.is_not(None), results.c.body.is_not(None)
-                )
-                found += (await connection.execute(wanted)).scalars()
-        return found
+        wanted = sa.select(results.c.request_id).where(results.c.cuts.is_not(None), results.c.body.is_not(None))
+        return await self._among(request_ids, results.c.request_id, wanted)
 
     async def of_erased_people(self, request_ids: Sequence[str]) -> list[str]:
         """List those of these requests that have ended and whose person is erased."""
-        found: list[str] = []
         erased = sa.select(users.c.id).where(users.c.erased_at_ms.is_not(None))
-        async with self.database.read() as connection:
-            for first in range(0, len(request_ids), PRUNE_MAX):
-                named = requests.c.id.in_(request_ids[first : first + PRUNE_MAX])
-                ended = sa.select(requests.c.id).where(
-                    named, requests.c.state.not_in(IN_PROGRESS), requests.c.user_id.in_(erased)
-                )
-                found += (await connection.execute(ended)).scalars()
-        return found
+        ended = sa.select(requests.c.id).where(requests.c.state.not_in(OPEN), requests.c.user_id.in_(erased))
+        return await self._among(request_ids, requests.c.id, ended)
 
     async def expired(self, now_ms: int) -> list[str]:
         """List the requests of up to PRUNE_MAX expired answers that may be removed, oldest first."""
         wanted = sa.select(results.c.request_id).where(results.c.expires_at_ms <= now_ms, *self._removable())
-        async with self.database.read() as connection:
-            rows = await connection.execute(wanted.order_by(results.c.expires_at_ms).limit(PRUNE_MAX))
-            return list(rows.scalars())
+        return await self.database.column(wanted.order_by(results.c.expires_at_ms).limit(PRUNE_MAX))
 
     async def newest_above(self, bytes_max: int, younger_than_ms: int) -> int | None:
         """Find the creation time (ms) up to which answers must go for the rest to take `bytes_max` at most.
@@ -79,14 +62,19 @@ class ResultRows:
     async def made_by(self, newest_ms: int) -> list[str]:
         """List the requests of up to PRUNE_MAX answers made at `newest_ms` or before that may be removed, oldest first."""
         wanted = sa.select(results.c.request_id).where(results.c.created_at_ms <= newest_ms, *self._removable())
-        async with self.database.read() as connection:
-            rows = await connection.execute(wanted.order_by(results.c.created_at_ms).limit(PRUNE_MAX))
-            return list(rows.scalars())
+        return await self.database.column(wanted.order_by(results.c.created_at_ms).limit(PRUNE_MAX))
 
     async def forget(self, request_ids: Sequence[str]) -> None:
         """Delete the rows of these requests, which answer `result_expired` from now on."""
         async with self.database.transaction() as connection:
             await connection.execute(sa.delete(results).where(results.c.request_id.in_(request_ids)))
+
+    async def _among(
+        self, request_ids: Sequence[str], id: sa.ColumnElement[str], wanted: sa.Select[tuple[str]]
+    ) -> list[str]:
+        """List those of these requests that `wanted` selects, in steps of PRUNE_MAX."""
+        steps = (request_ids[first : first + PRUNE_MAX] for first in range(0, len(request_ids), PRUNE_MAX))
+        return [found for step in steps for found in await self.database.column(wanted.where(id.in_(step)))]
 
     def _removable(self) -> tuple[sa.ColumnElement[bool], ...]:
         return (sa.not_(is_untaken),) if self.keeps_untaken else ()
