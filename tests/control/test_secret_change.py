@@ -63,11 +63,6 @@ def settings() -> dict[str, Any]:
     return {"pepper": NEW, "secret_key_old": PEPPER.decode()}
 
 
-async def fingerprints(database: Database) -> set[str | None]:
-    async with database.read() as connection:
-        return set((await connection.execute(sa.select(api_keys.c.pepper_fingerprint))).scalars())
-
-
 async def test_keys_and_links_work_on_and_keys_move_when_they_are_used(
     tmp_path: Path, relay: RunningSandbox, settings: dict[str, Any]
 ) -> None:

@@ -9,8 +9,6 @@ from app.core.aliases import ModelAlias, Translation, matching_alias
 from app.core.catalog import Catalog, Model
 from app.core.pricing import PriceBook
 
-NO_TRANSLATION = Translation({}, {}, (), None)
-
 
 def alias(name: str, model: str = "gpt-image-1", **own: Any) -> ModelAlias:
     fields: dict[str, Any] = {"sizes": {}, "qualities": {}, "dropped_fields": (), "response_format": None}
