@@ -3,6 +3,7 @@
 They are made on first use, from the locks beside this file, in git-ignored folders at the top of the checkout.
 """
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -64,3 +65,25 @@ def node_project(source: Path, npm: Path, version: str) -> Path:
 
     dev.keep(folder, [dev.fingerprint(folder, version, source / "package-lock.json")], install)
     return folder
+
+
+async def output_of(
+    *command: str | Path,
+    timeout_s: float,
+    given: bytes = b"",
+    folder: Path = dev.ROOT,
+    env: dict[str, str] | None = None,
+) -> bytes:
+    """Return what a program printed that read `given`. Raises AssertionError with its errors when it failed."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    async with asyncio.timeout(timeout_s):
+        out, err = await process.communicate(given)
+    assert process.returncode == 0, err.decode()
+    return out

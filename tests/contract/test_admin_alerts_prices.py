@@ -2,18 +2,16 @@
 
 import asyncio
 import json
-import subprocess
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-import dev
 from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.control.alerting import Alerting
 from app.sandbox import RunningSandbox
-from tests.contract.environments import python_with_openai
+from tests.contract.environments import output_of, python_with_openai
 from tests.gateways import PEPPER, Running, running_gateway
 from tests.receivers import MailServer, mail_server, webhook_receiver
 
@@ -60,17 +58,8 @@ async def _sdk(replica: Running, hook: str) -> Any:
     python = await asyncio.to_thread(python_with_openai, 3)
     created = await create_admin_key(replica.database, PEPPER, NewAdminKey("the team's"))
     where = {"url": replica.url, "admin_key": created.key, "currency": "USD", "project": "proj_default", "hook": hook}
-    process = await asyncio.create_subprocess_exec(
-        *(python, "-m", "tests.contract.admin_alerts"),
-        cwd=dev.ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    async with asyncio.timeout(120):
-        out, err = await process.communicate(json.dumps(where).encode())
-    assert process.returncode == 0, err.decode()
-    return json.loads(out)
+    program = (python, "-m", "tests.contract.admin_alerts")
+    return json.loads(await output_of(*program, timeout_s=120, given=json.dumps(where).encode()))
 
 
 async def _buy(replica: Running, key: str) -> None:

@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import dev
 from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.sandbox import RunningSandbox
-from tests.contract.environments import python_with_openai
+from tests.contract.environments import output_of, python_with_openai
 from tests.gateways import PEPPER, running_gateway
 
 TIMEOUT_S = 120
@@ -63,14 +61,5 @@ async def test_the_sdk_sets_limits_that_hold_and_reads_what_was_used(seen: dict[
 
 
 async def _run(python: Path, given: dict[str, Any]) -> Any:
-    process = await asyncio.create_subprocess_exec(
-        *(python, "-m", "tests.contract.admin_limits_usage"),
-        cwd=dev.ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    async with asyncio.timeout(TIMEOUT_S):
-        out, err = await process.communicate(json.dumps(given).encode())
-    assert process.returncode == 0, err.decode()
-    return json.loads(out)
+    program = (python, "-m", "tests.contract.admin_limits_usage")
+    return json.loads(await output_of(*program, timeout_s=TIMEOUT_S, given=json.dumps(given).encode()))

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.control.people import create_user
 from app.sandbox import SandboxOptions, running_sandbox
 from app.store.engine import DatabaseUrl
-from tests.contract.environments import node_with_openai, python_with_openai
+from tests.contract.environments import node_with_openai, output_of, python_with_openai
 from tests.gateways import PEPPER, RELAY_KEY, Running, prepare, running_gateway
 from tests.servers import PostgresServer
 
@@ -89,15 +88,5 @@ async def test_with_the_node_sdk(node_results: Results, name: str) -> None:
 
 
 async def _run(command: tuple[str, ...], folder: Path, given: bytes, environment: dict[str, str]) -> Results:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    async with asyncio.timeout(TIMEOUT_S):
-        out, err = await process.communicate(given)
-    assert process.returncode == 0, err.decode()
+    out = await output_of(*command, timeout_s=TIMEOUT_S, given=given, folder=folder, env=environment)
     return {line["name"]: line["failure"] for line in map(json.loads, out.splitlines())}

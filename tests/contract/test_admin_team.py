@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import dev
 from app.control.admin_keys import NewAdminKey, create_admin_key
 from app.sandbox import RunningSandbox
 from app.store.engine import Database
-from tests.contract.environments import node_with_openai, python_with_openai
+from tests.contract.environments import node_with_openai, output_of, python_with_openai
 from tests.databases import postgres_with_all
 from tests.gateways import PEPPER, Running, running_gateway
 
@@ -82,15 +81,5 @@ def check(seen: dict[str, Any], currency: str) -> None:
 async def _run(running: Running, command: tuple[str, ...], folder: Path, script: bytes = b"") -> Any:
     admin = await create_admin_key(running.database, PEPPER, NewAdminKey("the team's"))
     given = {"BASE_URL": f"{running.url}/v1", "ADMIN_KEY": admin.key, "CURRENCY": running.gateway.currency}
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=folder,
-        env={**os.environ, **given},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    async with asyncio.timeout(TIMEOUT_S):
-        out, err = await process.communicate(script)
-    assert process.returncode == 0, err.decode()
-    return json.loads(out)
+    env = {**os.environ, **given}
+    return json.loads(await output_of(*command, timeout_s=TIMEOUT_S, given=script, folder=folder, env=env))

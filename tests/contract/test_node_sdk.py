@@ -5,13 +5,12 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from tests.contract.environments import node_with_openai
+from tests.contract.environments import node_with_openai, output_of
 from tests.contract.stage import Stage
 
 CHECKS = Path(__file__).parent / "node_sdk" / "checks.mjs"
@@ -65,16 +64,7 @@ async def _run(stage: Stage, where: Path) -> Results:
     if folder is None:
         pytest.skip("this Node is older than 20: what its SDK sends is NOT tested")
     where.write_text(json.dumps(await stage.described("node")), encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
-        *("node", "--input-type=module"),
-        cwd=folder,
-        env={**os.environ, "IMAGEGATE_CONTRACT": str(where)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    async with asyncio.timeout(TIMEOUT_S):
-        out, err = await process.communicate(CHECKS.read_bytes())
-    assert process.returncode == 0, err.decode()
+    program, env = ("node", "--input-type=module"), {**os.environ, "IMAGEGATE_CONTRACT": str(where)}
+    out = await output_of(*program, timeout_s=TIMEOUT_S, given=CHECKS.read_bytes(), folder=folder, env=env)
     lines = [json.loads(line) for line in out.splitlines()]
     return {(line["profile"], line["name"]): line["failure"] for line in lines}

@@ -5,12 +5,10 @@ The older major versions are slow tests: what they send differs little from the 
 
 import asyncio
 import json
-import subprocess
 
 import pytest
 
-import dev
-from tests.contract.environments import python_with_openai
+from tests.contract.environments import output_of, python_with_openai
 from tests.contract.python_sdk import catalogue
 from tests.contract.stage import Stage
 
@@ -55,15 +53,7 @@ def test_with_the_python_sdk(outcomes: dict[int, Results | BaseException], major
 async def _run(stage: Stage, major: int) -> Results:
     python = await asyncio.to_thread(python_with_openai, major)
     described = json.dumps(await stage.described(f"python {major}"))
-    process = await asyncio.create_subprocess_exec(
-        *(python, "-m", "tests.contract.python_sdk.run"),
-        cwd=dev.ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    async with asyncio.timeout(TIMEOUT_S):
-        out, err = await process.communicate(described.encode())
-    assert process.returncode == 0, err.decode()
+    program = (python, "-m", "tests.contract.python_sdk.run")
+    out = await output_of(*program, timeout_s=TIMEOUT_S, given=described.encode())
     lines = [json.loads(line) for line in out.splitlines()]
     return {(line["profile"], line["name"]): line["failure"] for line in lines}

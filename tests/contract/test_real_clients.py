@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from PIL import Image
 
 import dev
 from app.sandbox import SandboxOptions, running_sandbox
-from tests.contract.environments import node_with_clients, python_with_clients
+from tests.contract.environments import node_with_clients, output_of, python_with_clients
 from tests.contract.recorder import HOST, KEY, Recorder, keep, kept, recording
 from tests.gateways import RELAY_KEY, gateway_process
 
@@ -66,17 +65,8 @@ class Outside:
         """Return what a program printed. Raises AssertionError with its errors when it failed."""
         url = f"{self.recorder.url}/v1"
         theirs = {"OPENAI_API_KEY": self.key, "OPENAI_BASE_URL": url, "HOME": str(self.folder)}
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=cwd or self.folder,
-            env={**os.environ, **ALONE, **theirs},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        async with asyncio.timeout(TIMEOUT_S):
-            out, err = await process.communicate(given)
-        assert process.returncode == 0, err.decode()
+        env = {**os.environ, **ALONE, **theirs}
+        out = await output_of(*command, timeout_s=TIMEOUT_S, given=given, folder=cwd or self.folder, env=env)
         return out.decode()
 
 
