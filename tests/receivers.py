@@ -46,18 +46,25 @@ class WebhookReceiver:
 
 
 @asynccontextmanager
-async def webhook_receiver() -> AsyncIterator[WebhookReceiver]:
-    receiver = WebhookReceiver()
+async def served(*routes: web.RouteDef) -> AsyncIterator[str]:
+    """Serve these routes on a free port; yields the address."""
     app = web.Application()
-    app.router.add_post("/hook", receiver.take)
+    app.add_routes(routes)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
     try:
-        yield receiver
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def webhook_receiver() -> AsyncIterator[WebhookReceiver]:
+    receiver = WebhookReceiver()
+    async with served(web.post("/hook", receiver.take)) as url:
+        receiver.url = f"{url}/hook"
+        yield receiver
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from app.store.engine import Database, DatabaseUrl
 from app.store.tables import deliveries
 from tests.cli.test_doctor import found
 from tests.gateways import RELAY_KEY
-from tests.receivers import mail_server
+from tests.receivers import mail_server, served
 
 ZONE = Settings(_env_file=None).zone
 MAIL = Channel("email", ("finance@example.com",))
@@ -121,16 +121,9 @@ async def test_the_command_for_models_that_are_priced_by_tokens_asks_for_a_ceili
         {"model_name": "gpt-4", "quota_type": 1, "model_price": 0.1},
     ]
     listed = {"data": [{"id": str(row["model_name"])} for row in rows]}
-    app = web.Application()
-    app.router.add_get("/v1/models", _answer(listed))
-    app.router.add_get("/api/pricing", _answer({"success": True, "data": rows, "group_ratio": {"default": 1}}))
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-
-    told = (await found(database.where, tmp_path, upstream_api_key=RELAY_KEY, upstream_base_url=url))["models"]
-    await runner.cleanup()
+    priced = {"success": True, "data": rows, "group_ratio": {"default": 1}}
+    async with served(web.get("/v1/models", _answer(listed)), web.get("/api/pricing", _answer(priced))) as url:
+        told = (await found(database.where, tmp_path, upstream_api_key=RELAY_KEY, upstream_base_url=url))["models"]
 
     named = "--model flux-9 --model gpt-image-9 --ceiling-per-image AMOUNT"
     assert f"`imagegate prices sync --only {named} --apply`" in told.message

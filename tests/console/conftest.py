@@ -1,5 +1,7 @@
 """Console of a gateway, with people of every role who are signed in, their keys, and usage of the last days."""
 
+import csv
+import io
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -59,6 +61,12 @@ class House:
         if origin is not None:
             headers["Origin"] = origin or self.running.url
         return await self.http.post(f"/console{path}", data=fields, headers=headers)
+
+    async def csv(self, path: str, who: str) -> list[dict[str, str]]:
+        """Read a CSV file that a page offers."""
+        answer = await self.get(path, who)
+        assert answer.status_code == 200, answer.text
+        return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
 
     async def buy(self, who: str, prompt: str = "a lighthouse", **fields: object) -> list[str]:
         """Buy pictures by API and have them kept; returns their ids."""

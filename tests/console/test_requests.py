@@ -1,7 +1,5 @@
 """Pages of the requests: who sees which, rows that add up to the usage, why somebody was refused, and decisions by hand."""
 
-import csv
-import io
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,12 +16,6 @@ from app.store.tables import requests
 from tests.administration import create_key
 from tests.console.conftest import NASTY, House
 from tests.databases import insert_refusal, insert_request
-
-
-async def rows_of_csv(house: House, who: str, path: str) -> list[dict[str, str]]:
-    answer = await house.get(path, who)
-    assert answer.status_code == 200, answer.text
-    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
 
 
 async def request_id_of(house: House, who: str, **fields: object) -> str:
@@ -54,15 +46,15 @@ async def test_rows_add_up_to_the_usage_also_after_a_correction(house: House) ->
     assert await corrections.post(house.running.database, correction, zone)
 
     for filters in ("", "&quality=high", "&model=gpt-image-1", "&size=1024x1024"):
-        usage = await rows_of_csv(house, "rita", f"/usage.csv?period=today&by=day&key={key}{filters}")
-        rows = await rows_of_csv(house, "rita", f"/requests.csv?period=today&outcome=booked&key={key}{filters}")
+        usage = await house.csv(f"/usage.csv?period=today&by=day&key={key}{filters}", "rita")
+        rows = await house.csv(f"/requests.csv?period=today&outcome=booked&key={key}{filters}", "rita")
         cost = sum(Decimal(row["cost"] or 0) + Decimal(row["corrected"] or 0) for row in rows)
         assert [(int(row["requests"]), Decimal(row["cost"])) for row in usage] == [(len(rows), cost)], filters
     page = (await house.get(f"/usage?period=today&by=quality&and=day&key={key}", "rita")).text
     links = [
         unescape(link) for link in re.findall(r'<td class="number wide"><a href="/console(/requests\?[^"]*)">', page)
     ]
-    counts = [len(await rows_of_csv(house, "rita", link.replace("/requests?", "/requests.csv?"))) for link in links]
+    counts = [len(await house.csv(link.replace("/requests?", "/requests.csv?"), "rita")) for link in links]
     assert sorted(counts) == [1, 1, 2], links  # High, late without a quality, low.
 
 
@@ -70,7 +62,7 @@ async def test_a_member_sees_their_own_whatever_the_address_says(house: House) -
     mine, theirs = await request_id_of(house, "mia"), await request_id_of(house, "max")
 
     for query in ("", f"?user={house.users['mia']}", "?person=mia", f"?key={house.keys['mia'].id}"):
-        rows = await rows_of_csv(house, "max", f"/requests.csv{query}")
+        rows = await house.csv(f"/requests.csv{query}", "max")
         assert {row["user"] for row in rows} <= {"max"} and all("upstream_message" not in row for row in rows)
         assert mine not in (await house.get(f"/requests{query}", "max")).text
     assert theirs in (await house.get("/requests", "max")).text
@@ -204,6 +196,6 @@ async def test_times_of_one_day_are_searched_by_the_day_of_the_zone(house: House
         sent = {"id": f"req_day_{number}", "reserved_at_ms": at_ms}
         await insert_request(house.running.database, house.users["mia"], house.keys["mia"].id, **sent)
 
-    rows = await rows_of_csv(house, "rita", "/requests.csv?since=2026-11-20&until=2026-11-20")
+    rows = await house.csv("/requests.csv?since=2026-11-20&until=2026-11-20", "rita")
 
     assert [row["id"] for row in rows] == ["req_day_2", "req_day_1"]

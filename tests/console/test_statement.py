@@ -1,7 +1,5 @@
 """Page of statements, and what it leaves beside Usage: sums, CSV, and what came later."""
 
-import csv
-import io
 import re
 from datetime import date, timedelta
 from decimal import Decimal
@@ -33,12 +31,6 @@ async def month(house: House) -> str:
     return month
 
 
-async def csv_of(house: House, path: str, who: str = "rita") -> list[dict[str, str]]:
-    answer = await house.get(path, who)
-    assert answer.status_code == 200, answer.text
-    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
-
-
 def total(rows: list[dict[str, str]], column: str) -> Decimal:
     return sum((Decimal(row[column]) for row in rows if row[column]), Decimal(0))
 
@@ -65,13 +57,13 @@ async def test_a_reader_reads_a_draft_and_an_owner_closes_it_once(house: House, 
 
 async def test_what_comes_later_stands_apart_on_the_statement_and_in_usage(house: House, month: str) -> None:
     await house.post("/statement/close", "olga", month=month, sure="yes")
-    before = await csv_of(house, f"/statement.csv?month={month}")
+    before = await house.csv(f"/statement.csv?month={month}", "rita")
     usage = "/usage?period=last-month&by=project"
     assert "Nothing was booked later" in (await house.get(usage, "rita")).text
 
     await insert_usage(house.running.database, day=f"{month}-09", model="flux-kontext-max", cost_micros=440_000)
 
-    after = await csv_of(house, f"/statement.csv?month={month}")
+    after = await house.csv(f"/statement.csv?month={month}", "rita")
     assert total(after, "cost") == total(before, "cost") == Decimal("7.50")
     assert (total(before, "later"), total(after, "later")) == (Decimal(0), Decimal("0.44"))
     page = (await house.get(f"/statement?month={month}", "rita")).text
@@ -84,8 +76,10 @@ async def test_every_csv_adds_up_to_usage_with_the_bill_and_the_difference_of_it
     house: House, month: str
 ) -> None:
     for by in ("day", "project", "model"):
-        rows = await csv_of(house, f"/statement.csv?month={month}&by={by}")
-        assert total(rows, "cost") == total(await csv_of(house, f"/usage.csv?period=last-month&by={by}"), "cost"), by
+        rows = await house.csv(f"/statement.csv?month={month}&by={by}", "rita")
+        assert total(rows, "cost") == total(await house.csv(f"/usage.csv?period=last-month&by={by}", "rita"), "cost"), (
+            by
+        )
         if by != "project":
             assert (total(rows, "relay_bill"), total(rows, "difference")) == (Decimal("1.30"), Decimal("-2.45"))
     page = (await house.get("/usage?period=last-month&by=day", "rita")).text
@@ -99,22 +93,22 @@ async def test_every_csv_adds_up_to_usage_with_the_bill_and_the_difference_of_it
 async def test_the_bill_of_today_is_compared_with_what_was_booked_when_it_was_read(house: House) -> None:
     database, now_ms = house.running.database, await house.running.database.now_ms()
     day = local_day(now_ms, house.running.gateway.zone)
-    before = await csv_of(house, "/usage.csv?period=today&by=model")
+    before = await house.csv("/usage.csv?period=today&by=model", "rita")
     await insert_usage(database, day=day, user_id=house.users["mia"], cost_micros=1_040_000)
     await save_drift(database, [DriftRow("default", day, "gpt-image-1", 520_000, 530_000, 0, now_ms)])
 
     page = (await house.get("/usage?period=today", "rita")).text
     draft = (await house.get(f"/statement?month={day[:7]}", "rita")).text
 
-    assert total(await csv_of(house, "/usage.csv?period=today&by=model"), "cost") == total(before, "cost") + Decimal(
-        "1.04"
-    )
+    assert total(await house.csv("/usage.csv?period=today&by=model", "rita"), "cost") == total(
+        before, "cost"
+    ) + Decimal("1.04")
     assert "bill of today follows the book" in draft
     assert "Relay&#39;s bill up to" in page and "bill is known up to" in page and "+0.01 CNY" in page
 
 
 async def test_the_statement_of_a_project_is_its_own(house: House, month: str) -> None:
-    rows = await csv_of(house, f"/statement.csv?month={month}&project=default")
+    rows = await house.csv(f"/statement.csv?month={month}&project=default", "rita")
 
     assert total(rows, "cost") == Decimal("5.00") and total(rows, "relay_bill") == 0
     assert "bills all projects together" in (await house.get("/statement?project=default", "rita")).text

@@ -1,7 +1,5 @@
 """Page of usage: whoever looks, its sums are those of the roll-up, in every grouping and in the CSV."""
 
-import csv
-import io
 from datetime import date
 from decimal import Decimal
 from itertools import combinations
@@ -21,12 +19,6 @@ from tests.console.conftest import House
 TODAY = date(2026, 3, 1)
 
 
-async def rows_of_csv(house: House, who: str, query: str) -> list[dict[str, str]]:
-    answer = await house.get(f"/usage.csv?{query}", who)
-    assert answer.status_code == 200, answer.text
-    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
-
-
 async def booked(house: House, user: str | None = None) -> tuple[int, int, Decimal]:
     columns = [sa.func.sum(usage.c[name]) for name in ("requests", "images", "cost_micros")]
     select: sa.Select[Any] = sa.select(*columns)
@@ -43,7 +35,7 @@ async def test_the_sum_of_every_grouping_is_the_books(house: House) -> None:
         groupings: list[tuple[str, ...]] = [(name,) for name in DIMENSIONS]
         groupings += combinations(DIMENSIONS, 2)
         for by in groupings:
-            rows = await rows_of_csv(house, who, f"period=30d&by={by[0]}&and={by[-1] if len(by) > 1 else ''}")
+            rows = await house.csv(f"/usage.csv?period=30d&by={by[0]}&and={by[-1] if len(by) > 1 else ''}", who)
             sums = [sum(Decimal(row[name]) for row in rows) for name in ("requests", "images", "cost")]
             assert tuple(sums) == total, (who, by)
             assert list(rows[0])[: len(by)] == list(by)
@@ -52,7 +44,7 @@ async def test_the_sum_of_every_grouping_is_the_books(house: House) -> None:
 
 
 async def test_a_member_sees_their_own_whatever_the_address_says(house: House) -> None:
-    rows = await rows_of_csv(house, "max", f"period=30d&by=user&user={house.users['mia']}")
+    rows = await house.csv(f"/usage.csv?period=30d&by=user&user={house.users['mia']}", "max")
 
     assert {row["user"] for row in rows} == {"max"}
     page = (await house.get("/usage?period=30d&by=user", "max")).text
@@ -60,8 +52,8 @@ async def test_a_member_sees_their_own_whatever_the_address_says(house: House) -
 
 
 async def test_a_number_leads_to_the_rows_that_add_up_to_it(house: House) -> None:
-    for row in await rows_of_csv(house, "olga", "period=30d&by=model"):
-        parts = await rows_of_csv(house, "olga", f"period=30d&by=user&and=day&model={row['model']}")
+    for row in await house.csv("/usage.csv?period=30d&by=model", "olga"):
+        parts = await house.csv(f"/usage.csv?period=30d&by=user&and=day&model={row['model']}", "olga")
         assert sum(Decimal(part["cost"]) for part in parts) == Decimal(row["cost"])
 
 

@@ -18,6 +18,7 @@ from app.sandbox import RunningSandbox, SandboxOptions, SeenRequest, running_san
 from app.store.tables import api_keys
 from tests.administration import disable_user, revoke_key
 from tests.gateways import RELAY_KEY, Running, running_gateway
+from tests.receivers import served
 
 CLOSED_PORT = "http://127.0.0.1:9"
 UNGUARDED: dict[str, Any] = {"guard_models_per_minute": 100_000, "guard_bad_keys_per_minute": 100_000}
@@ -123,14 +124,8 @@ async def _spy(relays: dict[str, RunningSandbox]) -> AsyncIterator[str]:
             [_shown(one) for one in noted if request.query["prompt"] in one.fields.get("prompt", "")]
         )
 
-    app = web.Application()
-    app.router.add_get("/seen", seen)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served(web.get("/seen", seen)) as url:
+        yield url
 
 
 def _shown(seen: SeenRequest) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from app.upstream.client import HttpUpstream
 from app.upstream.pool import PoolRules, RelayPool
 from tests.control.test_alerting import HOOK, MAIL, YUAN, ZONE, Noting, alerting
 from tests.gateways import RELAY_KEY
+from tests.receivers import served
 
 CHECKING = Notifier(mailbox=Mailbox("127.0.0.1"))
 
@@ -214,14 +215,9 @@ class Wallet:
 
 @pytest.fixture
 async def wallet(replicas: Replicas) -> AsyncIterator[Wallet]:
-    wallet, app = Wallet(), web.Application()
-    app.router.add_get("/api/usage/token/", wallet.tell)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    replicas.relay_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield wallet
-    await runner.cleanup()
+    wallet = Wallet()
+    async with served(web.get("/api/usage/token/", wallet.tell)) as replicas.relay_url:
+        yield wallet
 
 
 async def test_a_balance_is_told_by_its_days_and_again_once_it_lasts(replicas: Replicas, wallet: Wallet) -> None:

@@ -8,7 +8,7 @@ from aiohttp import web
 from app.core.alerts import Channel, Message
 from app.notify.chat import check_chat_url
 from app.notify.notifier import Mailbox, NotDelivered, Notifier
-from tests.receivers import mail_server
+from tests.receivers import mail_server, served
 
 # apprise looks for a module that Python 3.13 no longer has.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -81,17 +81,11 @@ async def test_a_robot_is_told_title_and_text(monkeypatch: pytest.MonkeyPatch) -
         told.append(json.dumps(await request.json(), ensure_ascii=False))
         return web.json_response({"code": 0} if len(told) == 1 else {"code": 1}, status=200 if len(told) == 1 else 500)
 
-    app = web.Application()
-    app.router.add_post("/{rest:.*}", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    monkeypatch.setattr(NotifyFeishu, "notify_url", f"http://127.0.0.1:{runner.addresses[0][1]}/")
     channel = Channel("chat", url="feishu://0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9")
-
-    await Notifier().send(channel, MESSAGE)
-    with pytest.raises(NotDelivered):
+    async with served(web.post("/{rest:.*}", take)) as url:
+        monkeypatch.setattr(NotifyFeishu, "notify_url", f"{url}/")
         await Notifier().send(channel, MESSAGE)
+        with pytest.raises(NotDelivered):
+            await Notifier().send(channel, MESSAGE)
 
     assert MESSAGE.title in told[0] and "81.00" in told[0]
-    await runner.cleanup()
