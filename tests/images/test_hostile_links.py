@@ -12,7 +12,7 @@ import pytest
 
 from tests.gateways import Running, running_gateway
 from tests.images.linking_relay import PNG, gone, page, picture
-from tests.upstream.raw_server import RawServer, Request, Script, running_raw_server
+from tests.upstream.raw_server import RawServer, Request, Script, hang_up, running_raw_server
 
 PUBLIC, PRIVATE = "127.0.0.1", "127.0.0.2"
 """Addresses of this machine: pictures may be fetched from the first, which stands for the internet, and not from the second."""
@@ -59,10 +59,6 @@ async def sends_300_mb(request: Request) -> None:
     piece = PNG + bytes(1024 * 1024 - len(PNG))
     for _ in range(HUGE_BYTES // len(piece)):
         await request.send(b"%x\r\n%s\r\n" % (len(piece), piece))
-
-
-async def hang_up(request: Request) -> None:
-    request.writer.close()
 
 
 KEPT: dict[str, tuple[str, list[Script]]] = {

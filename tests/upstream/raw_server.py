@@ -52,6 +52,22 @@ class Request:
 Script = Callable[[Request], Awaitable[None]]
 
 
+async def reset(request: Request) -> None:
+    request.reset()
+
+
+async def hang_up(request: Request) -> None:
+    request.writer.close()
+
+
+async def hang(request: Request) -> None:
+    await request.reader.read()
+
+
+async def garbage(request: Request) -> None:
+    await request.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+
 @dataclass
 class RawServer:
     """`script` holds one step for each request to come; the connection is kept until a step closes it."""

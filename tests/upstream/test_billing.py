@@ -22,7 +22,7 @@ from app.upstream.billing import (
     used_points,
 )
 from app.upstream.client import HttpUpstream
-from tests.upstream.raw_server import RawServer, Request
+from tests.upstream.raw_server import RawServer, Request, hang
 
 KEY = "sk-the+secret/key of=the&relay"
 AT_S = 1_795_276_800
@@ -211,10 +211,7 @@ async def test_a_relay_without_accounts_is_no_error(
 
 
 async def test_a_silent_relay_is_given_up(relay: RawServer, upstream: HttpUpstream) -> None:
-    async def silent(request: Request) -> None:
-        await request.reader.read()
-
-    relay.script = [silent] * 6
+    relay.script = [hang] * 6
 
     accounts = await read_accounts(upstream, KEY, timeout_s=0.05)
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.upstream.client import Broken, HttpUpstream, NotSent
 from tests.upstream.given import ANSWER, answer_ok, body_of, send
-from tests.upstream.raw_server import RawServer, Request
+from tests.upstream.raw_server import RawServer, Request, garbage, hang, hang_up, reset
 
 
 async def test_refused_is_not_sent() -> None:
@@ -49,22 +49,6 @@ async def test_a_connection_that_does_not_come_about_in_time_is_not_sent() -> No
             with pytest.raises(NotSent):
                 await send(upstream)
             await upstream.close()
-
-
-async def reset(request: Request) -> None:
-    request.reset()
-
-
-async def hang_up(request: Request) -> None:
-    request.writer.close()
-
-
-async def hang(request: Request) -> None:
-    await request.reader.read()
-
-
-async def garbage(request: Request) -> None:
-    await request.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
 
 
 async def half_a_head(request: Request) -> None:

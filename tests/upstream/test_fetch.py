@@ -12,7 +12,7 @@ import pytest
 
 from app.spool import Slice, Spool
 from app.upstream.fetch import FETCHES_OF_A_HOST, FetchFailed, PictureFetcher, is_reachable
-from tests.upstream.raw_server import RawServer, Request
+from tests.upstream.raw_server import RawServer, Request, reset
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2000
 LOOPBACK = ("127.0.0.0/8",)
@@ -72,10 +72,6 @@ async def redirect(request: Request) -> None:
 
 async def forbidden(request: Request) -> None:
     await request.answer(b"<html>", "403 Forbidden")
-
-
-async def reset(request: Request) -> None:
-    request.reset()
 
 
 async def cut(request: Request) -> None:

@@ -3,7 +3,7 @@ import pytest
 from app.errors import GatewayError
 from app.upstream.client import HttpUpstream
 from app.upstream.probe import models
-from tests.upstream.raw_server import RawServer, Request
+from tests.upstream.raw_server import RawServer, Request, hang
 
 
 async def test_the_relays_models_are_listed(relay: RawServer, upstream: HttpUpstream) -> None:
@@ -42,10 +42,7 @@ async def test_each_failure_names_its_cure(
 
 
 async def test_a_silent_relay_is_given_up(relay: RawServer, upstream: HttpUpstream) -> None:
-    async def silent(request: Request) -> None:
-        await request.reader.read()
-
-    relay.script = [silent]
+    relay.script = [hang]
 
     with pytest.raises(GatewayError, match="no answer within"):
         await models(upstream, timeout_s=0.1)

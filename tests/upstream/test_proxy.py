@@ -13,7 +13,7 @@ from app.upstream.addresses import proxy_address
 from app.upstream.client import Answer, Broken, HttpUpstream, NotSent
 from tests.proxies import PASSWORD, USER, is_installed, running_proxy
 from tests.upstream.given import body_of, image_request
-from tests.upstream.raw_server import RawServer, Request, running_raw_server
+from tests.upstream.raw_server import RawServer, Request, garbage, hang, hang_up, reset, running_raw_server
 from tests.upstream.tls_relay import PICTURE, running_tls_relay
 
 WAY = f"{USER}:{PASSWORD}@"
@@ -104,22 +104,6 @@ async def test_a_proxy_that_is_not_there_is_not_sent_although_the_relay_is(relay
 
     assert PASSWORD not in str(caught.value)
     assert relay.connections == 0
-
-
-async def hang_up(request: Request) -> None:
-    request.writer.close()
-
-
-async def reset(request: Request) -> None:
-    request.reset()
-
-
-async def hang(request: Request) -> None:
-    await request.reader.read()
-
-
-async def garbage(request: Request) -> None:
-    await request.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
 
 
 async def forbidden(request: Request) -> None:
