@@ -128,7 +128,7 @@ class Visit:
         """Answer a change with the page to see next; `part` is the id of the element to bring into sight."""
         return RedirectResponse(self.url(path, **query) + (f"#{part}" if part else ""), 303)
 
-    def set_cookie(self, answer: Response, name: str, value: str, max_age_s: int, *, readable: bool = False) -> None:
+    def set_cookie(self, answer: Response, name: str, value: str, max_age_s: int) -> None:
         """Set a cookie for all of this host, Secure where browsers come over https."""
         answer.set_cookie(
             name,
@@ -136,7 +136,7 @@ class Visit:
             max_age=max_age_s,
             path="/",
             secure=is_https(self.parts.public_url),
-            httponly=not readable,
+            httponly=True,
             samesite="lax",
         )
 

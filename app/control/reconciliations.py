@@ -67,9 +67,9 @@ class Reconciliations:
             raise errors[0]
         return reports
 
-    async def drift_by_day(self, now_ms: int, days: int = drift.DAYS) -> list[DriftDay]:
+    async def drift_by_day(self, now_ms: int) -> list[DriftDay]:
         """Read the drift of the newest measured days at every relay, newest first. Raises StoreUnavailable."""
-        rows = await self.database.ask(store.drift_rows, None, days)
+        rows = await self.database.ask(store.drift_rows, None, drift.DAYS)
         return drift.by_day(rows, self.zone, self.bills.rules, now_ms)
 
 

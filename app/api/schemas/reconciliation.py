@@ -1,7 +1,7 @@
 """Reconciliation of the book with the bills of the relays."""
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from app.api.schemas.base import AnswerModel, InputModel, seconds
 from app.control.reconciliation import ReconciliationReport, ReconciliationStep
@@ -9,6 +9,13 @@ from app.control.reconciliations import missing_of
 from app.core.request import DEFAULT_RELAY
 from app.upstream.billing import NO_BILLS, RelayBilling
 
+_ACCOUNT: dict[str, Any] = {
+    "log_rows": 12,
+    "used_points": 821_917,
+    "left_points": None,
+    "unlimited": True,
+    "missing": [],
+}
 _CHARGE = {"relay": "default", "request_id": "req_01a1ff32beb40ea6e55605530862", "model": "gpt-image-1"}
 
 
@@ -126,23 +133,8 @@ class ReconciliationOut(
                     "measured_at": 1796083200,
                 }
             ],
-            "relay": {
-                "log_rows": 12,
-                "used_points": 821_917,
-                "left_points": None,
-                "unlimited": True,
-                "missing": [],
-            },
-            "relays": [
-                {
-                    "relay": "default",
-                    "log_rows": 12,
-                    "used_points": 821_917,
-                    "left_points": None,
-                    "unlimited": True,
-                    "missing": [],
-                }
-            ],
+            "relay": _ACCOUNT,
+            "relays": [{"relay": "default", **_ACCOUNT}],
         }
     },
 ):

@@ -103,6 +103,9 @@ class RelayFields(InputModel):
     price_factor: Annotated[str | None, Field(max_length=20, description="A decimal from 0.000001 to 1000.")] = None
     micros_per_dollar: int | None = Field(None, description="0: as the settings say.")
 
+    def change(self) -> RelayChange:
+        return RelayChange(**self.model_dump(exclude={"name"}))
+
 
 class RelayCreate(RelayFields, json_schema_extra={"example": {"name": "second", "key": "sk-...", **_FIELDS}}):
     """Relay to create. Its name is never used again after its removal."""
@@ -111,9 +114,6 @@ class RelayCreate(RelayFields, json_schema_extra={"example": {"name": "second", 
     base_url: Annotated[str, Field(max_length=500)]
     key: Annotated[str, _KEY]
 
-    def change(self) -> RelayChange:
-        return RelayChange(**self.model_dump(exclude={"name"}))
-
 
 class RelayUpdate(RelayFields, json_schema_extra={"example": {"weight": 0, "disabled": False}}):
     """Change of a relay. A new `base_url` needs the `key` again. `disabled`: whether it gets no requests."""
@@ -121,9 +121,6 @@ class RelayUpdate(RelayFields, json_schema_extra={"example": {"weight": 0, "disa
     base_url: Annotated[str | None, Field(max_length=500)] = None
     key: Annotated[str | None, _KEY] = None
     disabled: bool | None = None
-
-    def change(self) -> RelayChange:
-        return RelayChange(**self.model_dump())
 
 
 class RelayKeyReplace(InputModel, json_schema_extra={"example": {"key": "sk-..."}}):
