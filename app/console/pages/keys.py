@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from app.api.schemas.keys import ApiKeyOut
 from app.api.schemas.limits import LimitOut
+from app.console.choices import all_projects
 from app.console.key_badges import badges, tightest
 from app.console.key_forms import GRACES, LIFETIMES, KeyForm
 from app.console.language import marked as _
@@ -14,7 +15,6 @@ from app.control.limits import limits_of_keys
 from app.control.project_keys import create_project_key, delete_project_key
 from app.errors import Conflict, GatewayError, NotFound, PermissionDenied
 from app.store.keys import KeyRecord, KeyStatus
-from app.store.organization import page_of_projects
 from app.store.pages import Cursor
 
 PAGE_ROWS = 50
@@ -130,8 +130,7 @@ async def _secret_page(visit: Visit, created: CreatedKey, grace: str = "") -> Re
 async def _projects(visit: Visit) -> list[tuple[str, str]]:
     """List id and name of the projects that a new key can be for: of owners all, of others their own."""
     if visit.role == "owner":
-        page = await visit.database.ask(page_of_projects, Cursor(limit=1000))
-        return [(project.id, project.name) for project in page.records]
+        return await all_projects(visit, include_archived=False)
     return await members.active_projects_of(visit.database, visit.user.user_id)
 
 

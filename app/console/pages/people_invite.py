@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from starlette.responses import Response
 
 from app.api.schemas.sign_in import InviteOut
+from app.console.choices import all_projects
 from app.console.language import marked as _
 from app.console.visit import Visit, signed_in
 from app.control import invitations
@@ -18,8 +19,6 @@ from app.control.people_import import ImportedPerson, import_people
 from app.control.projects import DEFAULT_PROJECT
 from app.control.served_address import served_address
 from app.errors import GatewayError, InvalidValue
-from app.store.organization import page_of_projects
-from app.store.pages import Cursor
 
 EXAMPLE = f"{HEAD.replace('role,limits', 'limit')}\nLin,lin@example.com,posters,20.00\nBo,bo@example.com,posters,50.00"
 
@@ -105,13 +104,12 @@ async def _made_page(visit: Visit, people: Sequence[ImportedPerson], address: st
 
 
 async def _form_page(visit: Visit, form: InvitationForm, error: GatewayError | None = None) -> Response:
-    page = await visit.database.ask(page_of_projects, Cursor(limit=1000))
     return visit.render(
         "people_invite.html",
         form=form,
         error=error,
         roles=ACCESS_ROLES,
-        projects=[project.name for project in page.records],
+        projects=[name for _, name in await all_projects(visit, include_archived=False)],
     )
 
 

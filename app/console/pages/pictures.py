@@ -8,16 +8,15 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 
 from app.api.schemas.pictures import PictureOut, PictureWithOwnerOut
+from app.console.choices import models_and, projects_to_filter
 from app.console.gallery import Gallery, PictureQuestion
 from app.console.language import marked as _
 from app.console.picture_files import BrowserPicture, file_name, placeholder, zipped
 from app.console.visit import Visit, signed_in
-from app.control import members, models
 from app.core.browsers import public_path
 from app.core.intervals import DAY_MS
 from app.errors import GatewayError, InvalidValue, NotFound, PermissionDenied
 from app.store.audit_logs import AuditLogFilter, page_of_changes
-from app.store.organization import page_of_projects
 from app.store.pages import Cursor
 from app.store.picture_lists import PictureDetail
 
@@ -198,7 +197,7 @@ async def _page(
         count=len(ids),
         after=after,
         more=ids[-1] if page.has_more else None,
-        choices={"model": await _models(visit, asked), "project": await _projects(visit)},
+        choices={"model": await models_and(visit, asked.model), "project": await projects_to_filter(visit)},
         open=None if found is None else _shown(gallery, found, is_opened=is_opened),
         neighbours=(None, None)
         if at is None
@@ -245,19 +244,6 @@ def _shown(gallery: Gallery, found: PictureDetail, *, is_opened: bool = False) -
 def _audited_content(visit: Visit, found: PictureDetail) -> str:
     """Return the address at which an owner gets the bytes of somebody's private picture, with a line in the audit log."""
     return f"{public_path(visit.parts.public_url)}/v1/organization/pictures/{found.record.id}/content"
-
-
-async def _models(visit: Visit, asked: PictureQuestion) -> list[str]:
-    """List the models of the catalog, and the chosen one."""
-    return sorted({row.model for row in await models.list_models(visit.database)} | {asked.model} - {""})
-
-
-async def _projects(visit: Visit) -> list[tuple[str, str]]:
-    """List id and name of the projects to filter by: of owners and readers all, of members their own."""
-    if visit.sees_all:
-        page = await visit.database.ask(page_of_projects, Cursor(limit=1000), include_archived=True)
-        return [(project.id, project.name) for project in page.records]
-    return await members.active_projects_of(visit.database, visit.user.user_id)
 
 
 def _number(visit: Visit, name: str) -> int:

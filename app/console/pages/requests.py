@@ -8,12 +8,13 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 
 from app.api.schemas.requests import RefusalOut, RequestOut
+from app.console.choices import models_and, projects_to_filter
 from app.console.language import marked as _
 from app.console.refusal_words import REASONS, limit_in_words
 from app.console.request_detail import KeptThumbnail, detail_of, find, thumbnails_of
 from app.console.request_list import NAMED, OUTCOMES, RequestQuestion
 from app.console.visit import Visit, signed_in
-from app.control import decisions, members, models
+from app.control import decisions
 from app.control.decisions import DecisionReason, Decisions
 from app.control.request_csv import BOM, PAGE_ROWS, csv_cells, csv_head
 from app.control.requests import ListedRequest, listed
@@ -21,8 +22,7 @@ from app.core.intervals import local_day
 from app.core.money import micros
 from app.core.spreadsheet import csv_text
 from app.errors import GatewayError, InvalidValue, PermissionDenied
-from app.store.organization import find_user, page_of_projects
-from app.store.pages import Cursor
+from app.store.organization import find_user
 from app.store.refusals import RefusalRecord
 from app.store.request_details import key_names
 
@@ -52,7 +52,10 @@ async def list_requests(visit: Visit) -> Response:
         after=after,
         outcomes=OUTCOMES,
         codes=CODES,
-        choices={"model": await _models(visit, asked), "project": await _projects(visit)},
+        choices={
+            "model": await models_and(visit, asked.only.get("model", "")),
+            "project": await projects_to_filter(visit),
+        },
         named=await _names(visit, asked),
     )
 
@@ -165,20 +168,6 @@ async def _names(visit: Visit, asked: RequestQuestion) -> dict[str, str]:
         if "user" in shown and (user := await find_user(connection, shown["user"])) is not None:
             shown["user"] = user.name
     return shown
-
-
-async def _models(visit: Visit, asked: RequestQuestion) -> list[str]:
-    """List the models of the catalog, and the chosen one."""
-    chosen = {asked.only["model"]} if "model" in asked.only else set()
-    return sorted({row.model for row in await models.list_models(visit.database)} | chosen)
-
-
-async def _projects(visit: Visit) -> list[tuple[str, str]]:
-    """List id and name of the projects to filter by: of owners and readers all, of members their own."""
-    if visit.sees_all:
-        page = await visit.database.ask(page_of_projects, Cursor(limit=1000), include_archived=True)
-        return [(project.id, project.name) for project in page.records]
-    return await members.active_projects_of(visit.database, visit.user.user_id)
 
 
 routes = (

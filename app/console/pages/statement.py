@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from starlette.responses import Response
 
+from app.console.choices import all_projects
 from app.console.exports import csv_response
 from app.console.language import marked as _
 from app.console.visit import Visit, signed_in
@@ -13,8 +14,6 @@ from app.control.statements import LineField, Statement, StatementGroup, Stateme
 from app.core.money import decimal_text
 from app.core.spreadsheet import escape_formula
 from app.errors import InvalidValue
-from app.store.organization import page_of_projects
-from app.store.pages import Cursor
 from app.store.statements import list_statements
 from app.store.usage import Dimension
 
@@ -34,13 +33,12 @@ async def show_statement(visit: Visit) -> Response:
     """Show a month: frozen if it is closed, else as the book has it now. With `close` in the address an owner is asked whether to
     close it."""
     found = await _statement(visit)
-    projects = (await visit.database.ask(page_of_projects, Cursor(limit=1000), include_archived=True)).records
     return visit.render(
         "statement.html",
         statement=found,
         total=found.total,
         tables=_tables(found),
-        projects=[(project.id, project.name) for project in projects],
+        projects=await all_projects(visit),
         closed=await visit.database.ask(list_statements),
         query={"month": found.month.name, "project": found.project_id or None},
         last=_day_before(found.month.until),
