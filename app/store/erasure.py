@@ -121,9 +121,8 @@ class ErasureRows:
 
     async def pictures(self) -> list[str]:
         """List one step of kept pictures."""
-        return await self.database.column(
-            sa.select(pictures.c.id).where(pictures.c.user_id == self.user_id).limit(STEP)
-        )
+        wanted = sa.select(pictures.c.id).where(pictures.c.user_id == self.user_id)
+        return await self.database.column(wanted.limit(STEP))
 
     async def refusals(self) -> None:
         """Erase the words of refusals and of requests for more, what retries look up, and where the weekly note goes."""
@@ -138,12 +137,8 @@ class ErasureRows:
 
     async def has_open(self) -> bool:
         """Return whether a request of the user may still get an answer or an error."""
-        is_own = requests.c.user_id == self.user_id
-        return bool(
-            await self.database.column(
-                sa.select(requests.c.id).where(is_unresolved, is_own, requests.c.state.in_(IN_PROGRESS))
-            )
-        )
+        own = (is_unresolved, requests.c.user_id == self.user_id, requests.c.state.in_(IN_PROGRESS))
+        return bool(await self.database.column(sa.select(requests.c.id).where(*own)))
 
     async def overwrite(self) -> bool:
         """Write what SQLite's log holds into the database and empty the log. Return False when a reader prevents that now."""
