@@ -171,9 +171,8 @@ class Database:
         """Read the database's clock (ms) and the monotonic clock (s) just before. Connecting does not count between the two."""
         async with self.read() as connection:
             asked_s = time.monotonic()
-            return int(
-                (await connection.execute(sa.text(f"SELECT {NOW_MS[self.where.dialect]}"))).scalar_one()
-            ), asked_s
+            now_ms = (await connection.execute(sa.text(f"SELECT {NOW_MS[self.where.dialect]}"))).scalar_one()
+            return int(now_ms), asked_s
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -192,9 +191,8 @@ async def read_in_order(connection: AsyncConnection) -> None:
     find. PostgreSQL expects few rows of a search for words, and would read each prompt that may hold them before the first page."""
     if connection.dialect.name == "postgresql":
         await connection.execute(sa.text("SET LOCAL enable_sort = off"))
-        await connection.execute(
-            sa.text("SET LOCAL max_parallel_workers_per_gather = 0")
-        )  # Requests need the other cores.
+        # Requests need the other cores.
+        await connection.execute(sa.text("SET LOCAL max_parallel_workers_per_gather = 0"))
 
 
 _READ: dict[str, dict[str, Any]] = {"sqlite": {}, "postgresql": {"isolation_level": "REPEATABLE READ"}}
