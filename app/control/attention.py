@@ -10,7 +10,7 @@ from app.store.deliveries import undelivered as count_undelivered
 from app.store.engine import Database
 from app.store.keys import KeyConditions, count_keys
 from app.store.limit_increases import count_open
-from app.store.open_requests import sum_open_requests
+from app.store.unresolved import sum_unresolved
 
 UNDELIVERED_MS = 7 * DAY_MS
 """Age beyond which an alert that was not delivered is no longer told."""
@@ -40,7 +40,7 @@ async def attention(database: Database, reconciliations: Reconciliations) -> Att
     """Look for what an owner should look at. Raises StoreUnavailable."""
     now_ms = await database.now_ms()
     models = await list_models(database)
-    unknown = [sums for sums in await sum_open_requests(database) if sums.state == "unknown"]
+    unknown = [sums for sums in await sum_unresolved(database) if sums.state == "unknown"]
     async with database.read() as connection:
         increases = await count_open(connection)
         keys = await count_keys(connection, KeyConditions(status="active", without_limit=True, now_ms=now_ms))

@@ -8,8 +8,8 @@ from math import ceil
 from app.core.intervals import DAY_MS, HOUR_MS
 from app.store import relay_health as store
 from app.store.engine import Database
-from app.store.open_requests import sum_open_requests
 from app.store.relay_health import RecentRefusal, RecentRequest
+from app.store.unresolved import sum_unresolved
 
 ROWS_MAX = 2000
 """Most requests, and most refusals, of a day that are looked at: the newest."""
@@ -68,7 +68,7 @@ async def relay_health(database: Database, relay: str | None = None) -> RelayHea
         requests = await store.recent_requests(connection, now_ms - DAY_MS, ROWS_MAX, relay)
         refusals = await store.recent_refusals(connection, now_ms - DAY_MS, ROWS_MAX)
     unresolved: Counter[str] = Counter()
-    for sums in await sum_open_requests(database):
+    for sums in await sum_unresolved(database):
         unresolved[sums.state] += sums.requests
     hour_ms = now_ms - HOUR_MS
     return RelayHealth(

@@ -42,7 +42,7 @@ class ResultRows:
     async def of_erased_people(self, request_ids: Sequence[str]) -> list[str]:
         """List those of these requests that have ended and whose person is erased."""
         erased = sa.select(users.c.id).where(users.c.erased_at_ms.is_not(None))
-        ended = sa.select(requests.c.id).where(requests.c.state.not_in(OPEN), requests.c.user_id.in_(erased))
+        ended = sa.select(requests.c.id).where(requests.c.state.not_in(IN_PROGRESS), requests.c.user_id.in_(erased))
         return await self._among(request_ids, requests.c.id, ended)
 
     async def expired(self, now_ms: int) -> list[str]:
