@@ -77,8 +77,9 @@ class Desk:
         assert self.wrong == [], self.page.url
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def browser(anyio_backend: str) -> AsyncIterator[Browser]:
+    """One for the tests of a file: each desk has memory, cookies and a cache of its own."""
     assert CHROMIUM is not None
     arguments = ["--no-sandbox", f"--host-resolver-rules=MAP {LAN_HOST} 127.0.0.1"]
     async with async_playwright() as playwright:
