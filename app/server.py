@@ -48,6 +48,8 @@ log = structlog.get_logger()
 class Parser(httptools.HttpRequestParser):
     """Parser that ignores `Upgrade` headers. httptools would take the body for bytes of the other protocol."""
 
+    __slots__ = ("_protocol",)
+
     def __init__(self, protocol: "Protocol"):
         super().__init__(protocol)
         self.set_dangerous_leniencies(lenient_data_after_close=True)  # As uvicorn does.

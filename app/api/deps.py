@@ -52,9 +52,9 @@ class WithParts:
         self.app = app
         self.parts = parts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         scope.setdefault("state", {})["parts"] = self.parts
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 def parts(request: Request) -> Parts:

@@ -45,8 +45,7 @@ async def _buy(request: Request, caller: Grant, operation: Operation, read_body:
     gateway = wired(request)
     try:
         retry = _retry(request)
-        with open_bodies(request).reading(request, caller.key_id) as counted:
-            image_request = await read_body(counted, body_caps(request))
+        image_request = await _read(request, caller, read_body)
     except GatewayError as exc:
         gateway.image_service.note_refusal(request.state.request_id, caller, exc, operation)
         raise
@@ -61,6 +60,12 @@ async def _buy(request: Request, caller: Grant, operation: Operation, read_body:
         raise
     deferred = deferred and not pending.served_duplicate  # Its answer is there already.
     return await (accepted(gateway, pending) if deferred else response_to(pending, connection, gateway, request))
+
+
+async def _read(request: Request, caller: Grant, read_body: ReadBody) -> ImageRequest:
+    """Read the body as one of the open bodies of the key. What reading needs is freed here, before the wait for the relay."""
+    with open_bodies(request).reading(request, caller.key_id) as counted:
+        return await read_body(counted, body_caps(request))
 
 
 def _retry(request: Request) -> RepeatHeaders:

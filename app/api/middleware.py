@@ -1,9 +1,13 @@
-"""ASGI middleware for every request, outermost first: RequestId, AccessLog, CORS, FrameGuard, UnreadBody, InternalErrors."""
+"""ASGI middleware for every request, outermost first: RequestId, AccessLog, CORS, FrameGuard, UnreadBody, InternalErrors.
+
+What has nothing to do after the next layer returns its awaitable: a coroutine of its own would stay in memory as long as the
+request waits, which may be minutes.
+"""
 
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -105,18 +109,16 @@ class FrameGuard:
     def __init__(self, app: ASGIApp):
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1002})
-            return
+            return send({"type": "websocket.close", "code": 1002})
         if scope["type"] == "http":
             try:
                 _check_headers(scope)
                 _check_target(scope)
             except GatewayError as exc:
-                await error_response(exc)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+                return error_response(exc)(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 class UnreadBody:
@@ -130,10 +132,9 @@ class UnreadBody:
         self.app = app
         self.linger_s = linger_s
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or not _has_body(scope["headers"]):
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         unread, read_started = True, False
 
         async def receive_and_watch() -> Message:
@@ -157,7 +158,7 @@ class UnreadBody:
                 await self._drain(receive)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-        await self.app(scope, receive_and_watch, send_and_close)
+        return self.app(scope, receive_and_watch, send_and_close)
 
     async def _drain(self, receive: Receive) -> None:
         try:

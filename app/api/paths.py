@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,10 +37,9 @@ class ClientPaths:
         self.app = app
         self._names = {path.split("/")[2] for path in paths if path.startswith(f"{V1}/")}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         raw: bytes | None = scope.get("raw_path")
         path = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
         raw_path = _RAW_SLASHES.sub(b"/", scope["path"].encode() if raw is None else raw).rstrip(b"/") or b"/"
@@ -51,7 +50,7 @@ class ClientPaths:
         if is_head:
             send = _without_body(send)
         method = "GET" if is_head else scope["method"]
-        await self.app({**scope, "method": method, "path": path, "raw_path": raw_path}, receive, send)
+        return self.app({**scope, "method": method, "path": path, "raw_path": raw_path}, receive, send)
 
 
 class PublicPath:
@@ -62,12 +61,12 @@ class PublicPath:
         self.app = app
         self._path = path
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if self._path and scope["type"] == "http" and f"{scope['path']}/".startswith(f"{self._path}/"):
             raw: bytes = scope.get("raw_path") or scope["path"].encode()
             cut = {"path": scope["path"][len(self._path) :] or "/", "raw_path": raw[len(self._path.encode()) :] or b"/"}
             scope = {**scope, **cut}
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 class LateApplication:
@@ -81,10 +80,11 @@ class LateApplication:
         self._making = asyncio.Lock()
         self._made: ASGIApp | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not f"{scope['path']}/".startswith(self._prefix):
-            await self.app(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        is_late = scope["type"] == "http" and f"{scope['path']}/".startswith(self._prefix)
+        return (self._call_late if is_late else self.app)(scope, receive, send)
+
+    async def _call_late(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._making:
             if self._made is None:
                 self._made = await asyncio.to_thread(self._make)
