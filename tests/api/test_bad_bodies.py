@@ -116,11 +116,11 @@ BAD: list[tuple[str, str | None, bytes | Callable[[], bytes], int, str, str | No
 
 async def test_every_bad_body_is_refused_over_a_socket_in_openai_s_words(door: Door, fds: Callable[[], int]) -> None:
     process = psutil.Process()
+    bodies = [body() if callable(body) else body for _, _, body, *_ in BAD]
     await door.post(GENERATIONS, JSON, b"{}")
     fds_before, rss_before = fds(), process.memory_info().rss
 
-    for path, content_type, given, status, code, param in BAD:
-        body = given() if callable(given) else given
+    for body, (path, content_type, _, status, code, param) in zip(bodies, BAD, strict=True):
         answer = await door.post(path, content_type, body)
         head, _, text = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 %d " % status), (path, body[:80], answer[:300])
