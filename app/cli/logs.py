@@ -5,7 +5,8 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 import structlog
 
@@ -18,6 +19,7 @@ _SECRET_FIELDS = frozenset(
 
 def set_up_logs(*, as_json: bool) -> None:
     """Configure logging of the process. Loggers of the standard library (uvicorn's, asyncio's) get the same format."""
+    output: Any = _Output(sys.stderr)
     renderer: Any = _json_line if as_json else _text_renderer()
     shared: list[Any] = [
         structlog.processors.add_log_level,
@@ -28,15 +30,31 @@ def set_up_logs(*, as_json: bool) -> None:
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final]
     )
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+class _Output:
+    """Output of log lines. One that cannot be written (a closed pipe or terminal, a full disk) is lost: what it tells of
+    may be paid for, and goes on."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _text_renderer() -> Any:

@@ -1,7 +1,9 @@
 """A gateway that is about to leave: whoever comes to it is told so in a way that leads to another one."""
 
 import asyncio
+import os
 import signal
+from pathlib import Path
 
 import httpx2
 
@@ -57,6 +59,21 @@ async def test_a_gateway_that_is_told_to_go_finishes_what_it_has_begun(
     assert code == 0
     assert (await only_row(database))["state"] == "settled"
     assert len(relay.sandbox.bill) == 1
+
+
+async def test_a_gateway_whose_log_nobody_reads_any_more_sells_and_goes_when_told(
+    processes: StartProcess, books: Books, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "stderr.log")
+    log = os.open(tmp_path / "stderr.log", os.O_RDONLY | os.O_NONBLOCK)
+    process, database = await processes(), books()
+    os.close(log)  # As a terminal that is closed, or the end of a pipe.
+
+    async with opened(process.url, await limited_key(database)) as client:
+        answer = await ask(client)
+    code = await process.stop(signal.SIGTERM)
+
+    assert (answer.status_code, (await only_row(database))["state"], code) == (200, "settled", 0)
 
 
 async def unready(client: httpx2.AsyncClient) -> bool:
