@@ -263,9 +263,11 @@ def has_relay_key() -> bool:
 
 
 def is_real(key: str) -> bool:
-    """Tell a key from nothing, from a remark, and from what stands in an example to be replaced."""
+    """Tell a key from nothing, from a remark, and from what stands in an example to be replaced. A random key may hold any word, so
+    only what stands at the beginning tells."""
     key = re.sub(r"(^|\s)#.*", "", key).strip().strip("'\"")
-    return bool(key) and not re.search(r"your|change.?me|replace|placeholder|example|xxx|\.\.\.|<", key, re.IGNORECASE)
+    placeholder = r"\.\.\.|<|^(sk-)?(your|change.?me|replace|placeholder|example|x+$)"
+    return bool(key) and not re.search(placeholder, key, re.IGNORECASE)
 
 
 def say(words: str) -> None:

@@ -54,6 +54,9 @@ def test_help_is_asked_for_or_given_with_an_error() -> None:
         (None, "IMAGEGATE_UPSTREAM_API_KEY=  # the relay's", True),
         (None, "# IMAGEGATE_UPSTREAM_API_KEY=sk-1234", True),
         (None, "IMAGEGATE_UPSTREAM_API_KEY='your-key-here'", True),
+        (None, "IMAGEGATE_UPSTREAM_API_KEY=sk-...", True),
+        (None, "IMAGEGATE_UPSTREAM_API_KEY=sk-xxxxxxxxxxxxxxxx", True),
+        (None, "IMAGEGATE_UPSTREAM_API_KEY=sk-9fQ2xXxP0yourAb7example", False),  # Random keys may hold any word.
         (None, "IMAGEGATE_HOST=::\nexport IMAGEGATE_UPSTREAM_API_KEY = 'sk-1234' # the relay's", False),
         (None, "IMAGEGATE_UPSTREAM_API_KEY=sk-1234\nIMAGEGATE_UPSTREAM_API_KEY=", True),
         ("", "IMAGEGATE_UPSTREAM_API_KEY=sk-1234", True),
