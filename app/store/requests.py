@@ -209,8 +209,5 @@ def _record(row: sa.RowMapping) -> RequestRecord:
 
 
 async def any_purchase(connection: AsyncConnection) -> bool:
-    """True once a request was made or usage was booked."""
-    for table in (requests, usage):
-        if (await connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1))).first() is not None:
-            return True
-    return False
+    """True once a picture was paid for."""
+    return (await connection.execute(sa.select(sa.literal(1)).select_from(usage).limit(1))).first() is not None

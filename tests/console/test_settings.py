@@ -38,6 +38,11 @@ async def test_the_owner_of_a_new_installation_lands_on_the_first_steps_until_th
         house = await _empty_house(running)
         assert (await house.get("", "olga")).headers["location"] == "/console/welcome"
         assert (await house.get("", "mia")).headers["location"] == "/console/create"
+        headers = {"Authorization": f"Bearer {(await running.key()).key}"}
+        body = {"model": "gpt-image-1", "prompt": "a lighthouse [[sandbox error=rate_limited]]"}
+        failed = await house.http.post("/v1/images/generations", json=body, headers=headers)
+        assert failed.status_code >= 400
+        assert (await house.get("", "olga")).headers["location"] == "/console/welcome"
         tested = (await house.get("/welcome?test=now", "olga")).text
         assert "The relay answers and offers 5 models" in tested and "IMAGES_OPENAI_API_BASE_URL" in tested
         assert RELAY_KEY not in tested and "no price: every request is refused" in tested
