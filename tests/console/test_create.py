@@ -201,7 +201,6 @@ async def test_an_own_picture_is_edited_and_nobody_elses(house: House) -> None:
     answer = await edit(house, token="second", picture=picture)
     assert answer.status_code == 303 and [each["state"] for each in await ended(house)] == ["settled", "settled"]
     address = answer.headers["location"].removeprefix("/console")
-    assert "Use the prompt again" in (await house.get(address, "mia")).text
     await house.running.gateway.taking.take_all()
     page = (await house.get(address, "mia")).text
     assert CHOSEN.findall(page) == [picture]  # It stays chosen.
@@ -209,6 +208,8 @@ async def test_an_own_picture_is_edited_and_nobody_elses(house: House) -> None:
     assert again is not None
     page = (await house.get(html.unescape(again[1]), "mia")).text
     assert CHOSEN.findall(page) == [f"{job_of(answer)}_0"] and "a fox in the snow</textarea>" in page
+    await house.post(f"/pictures/{job_of(answer)}_0", "mia", do="delete")
+    assert "Use the prompt again" in (await house.get(address, "mia")).text  # There is no picture of it to edit.
 
 
 async def test_what_is_no_picture_is_refused_before_anything_is_bought(house: House) -> None:
