@@ -1,10 +1,11 @@
-"""Findings for an owner: unknown requests, requests for more, keys without a limit, models without a price, drift, lost alerts."""
+"""Findings for an owner: relays that get no requests, unknown requests, requests for more, keys without a limit, and the like."""
 
 from dataclasses import dataclass
 
 from app.control.drift import DriftDay
 from app.control.models import list_models
 from app.control.reconciliations import Reconciliations
+from app.control.relay_conditions import RelayCondition, RelayConditions
 from app.core.intervals import DAY_MS
 from app.store.deliveries import undelivered as count_undelivered
 from app.store.engine import Database
@@ -21,6 +22,8 @@ class Attention:
     """Findings, each empty where all is well. `unknown_micros` are held for the unknown requests. `drift` are the closed days on
     which book and bill are more than a hundredth apart, newest first."""
 
+    stopped: tuple[RelayCondition, ...]
+    """Relays in use that get no requests now, by this process's breakers."""
     unknown: int
     unknown_micros: int
     increases: int
@@ -33,10 +36,10 @@ class Attention:
     @property
     def is_needed(self) -> bool:
         counts = (self.unknown, self.increases, self.keys_without_limit, self.undelivered)
-        return any(counts) or bool(self.unpriced or self.drift)
+        return any(counts) or bool(self.stopped or self.unpriced or self.drift)
 
 
-async def attention(database: Database, reconciliations: Reconciliations) -> Attention:
+async def attention(database: Database, reconciliations: Reconciliations, relays: RelayConditions) -> Attention:
     """Look for what an owner should look at. Raises StoreUnavailable."""
     now_ms = await database.now_ms()
     models = await list_models(database)
@@ -47,6 +50,7 @@ async def attention(database: Database, reconciliations: Reconciliations) -> Att
         undelivered = await count_undelivered(connection, now_ms - UNDELIVERED_MS)
     days = await reconciliations.drift_by_day(now_ms)
     return Attention(
+        stopped=tuple(each for each in await relays.read() if each.state == "open"),
         unknown=sum(sums.requests for sums in unknown),
         unknown_micros=sum(sums.held_micros for sums in unknown),
         increases=increases,

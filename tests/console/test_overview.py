@@ -55,6 +55,19 @@ async def test_it_names_what_needs_a_look_and_leads_there(house: House) -> None:
     assert "<td" not in (await house.get("/keys?limit=none", "olga")).text
 
 
+async def test_it_names_the_relay_that_gets_no_requests(house: House) -> None:
+    before = (await house.get("/overview", "olga")).text
+    headers = {"Authorization": f"Bearer {house.keys['mia'].key}"}
+    body = {"model": "gpt-image-1", "prompt": "a fox [[sandbox error=unauthorized]]"}
+    assert (await house.http.post("/v1/images/generations", json=body, headers=headers)).status_code == 502
+
+    text = (await house.get("/overview", "olga")).text
+
+    assert "Relays that get no requests" not in before
+    assert 'href="/console/relays"' in text and "Relays that get no requests <b>1</b>" in text
+    assert "default: The relay refuses our key" in text
+
+
 def state(amount: int, spent: int, interval: Interval = "month", unit: str = "micros", model: str = "") -> LimitState:
     limit = Limit(1, "organization", "", "", model, unit, interval, amount)  # type: ignore[arg-type]  # a unit
     return LimitState(limit, spent, 0, amount - spent, None)

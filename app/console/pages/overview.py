@@ -42,7 +42,7 @@ async def show_overview(visit: Visit) -> Response:
         spent_micros=sum(cost for day, cost in newest.items() if day >= month.since),
         interval=None if state is None else state.limit.interval,
         pace=None if state is None else pace_of(state, recent_micros(newest, today), now_ms, zone),
-        needs=await attention(database, gateway.reconciliations),
+        needs=await attention(database, gateway.reconciliations, gateway.readiness.relays),
         total=found.total,
         chart=daily_chart(period.days, found),
         people=people[:PEOPLE_MAX],
