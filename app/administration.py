@@ -38,6 +38,7 @@ from app.store.ledger.types import Ledger
 from app.store.pictures import PictureRows
 from app.store.results import ResultRows
 from app.store.schema import schema_state
+from app.unknown_settings import unknown_settings
 from app.upstream.client import HttpUpstream
 from app.upstream.fetch import PictureFetcher
 from app.upstream.pool import RelayPool
@@ -162,6 +163,7 @@ def doctor_from(
         currency=settings.currency,
         zone=settings.zone,
         data_dir=data_dir,
+        unknown_settings=unknown_settings(),
         peppers=peppers,
         secret_is_set=settings.secret_key is not None,
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,

@@ -45,6 +45,7 @@ def serve(
     import uvloop
 
     from app.cli.logs import set_up_logs
+    from app.unknown_settings import unknown_settings
 
     settings = ctx.target.settings.model_copy(
         update={name: value for name, value in (("host", host), ("port", port)) if value is not None}
@@ -53,6 +54,10 @@ def serve(
     if hasattr(signal, "SIGHUP"):  # A closed terminal must not end exchanges that are paid for.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_up_logs(as_json=settings.log_json)
+    if unknown := unknown_settings():
+        say(
+            f"imagegate: no settings, so they change nothing: {', '.join(unknown)}. All settings are in docs/settings.md."
+        )
     with _locked(ctx.target), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(ctx.target, settings, uds))
 

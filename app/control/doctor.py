@@ -49,6 +49,8 @@ class Doctor:
     currency: str
     zone: ZoneInfo
     data_dir: Path
+    unknown_settings: list[str]
+    """Names that begin like a setting and are none."""
     peppers: Peppers | None
     secret_is_set: bool
     redis_url: str | None
@@ -64,7 +66,6 @@ class Doctor:
 
     async def examine(self) -> list[Finding]:
         """Run every check, each after those it depends on. Problems become findings, not exceptions."""
-        configuration = Finding("configuration", "ok", f"Read; the data is in {self.data_dir}.")
         relays = await self.relay.ask(self.database)
         bucket = [await self._bucket(self.bucket)] if self.bucket is not None else []
         files = [
@@ -72,7 +73,14 @@ class Doctor:
             await asyncio.to_thread(check_modes, self.data_dir, Path.cwd()),
         ]
         book = await self._book(relays)
-        return [configuration, *book, await self._redis(), *bucket, *files, *relays.all_findings()]
+        return [self._configuration(), *book, await self._redis(), *bucket, *files, *relays.all_findings()]
+
+    def _configuration(self) -> Finding:
+        if self.unknown_settings:
+            names = ", ".join(self.unknown_settings)
+            message = f"No settings, so they change nothing: {names}. All settings are in docs/settings.md."
+            return Finding("configuration", "warning", message)
+        return Finding("configuration", "ok", f"Read; the data is in {self.data_dir}.")
 
     async def _book(self, relays: AskedRelays) -> list[Finding]:
         """Check the database and all that is read from it."""
