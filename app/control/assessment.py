@@ -73,12 +73,14 @@ class Assessor:
             catalog = await prices.read_catalog(connection)
             older = await store.unknown(connection, self.relay, 0, since_ms)
             unknown = await store.unknown(connection, self.relay, since_ms, now_ms)
+            released = await store.released_by_hand(connection, self.relay, reach_ms, is_found=True)
             others = [
                 *await store.short(connection, self.relay, since_ms),
                 *await store.released_by_hand(connection, self.relay, since_ms),
             ]
-        # A run that was killed in between has recorded the charge and not ended the request.
-        found_earlier = [ChargedRequest(each, _recorded_charge(each)) for each in (*older, *unknown) if each.proof]
+        # A run that was killed in between has recorded the charge and not ended the request, and a person may have released it.
+        found = (each for each in (*older, *unknown, *released) if each.proof)
+        found_earlier = [ChargedRequest(each, _recorded_charge(each)) for each in found]
         assessment = Assessment(found_earlier, [], [])
         older, unknown = ([each for each in some if each.proof is None] for some in (older, unknown))
         if log is None or not log.rows:

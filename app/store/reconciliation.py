@@ -92,12 +92,17 @@ async def short(connection: AsyncConnection, relay: str, since_ms: int) -> list[
     return await _dispatched(connection, newest)
 
 
-async def released_by_hand(connection: AsyncConnection, relay: str, since_ms: int) -> list[SentRow]:
-    """List requests released by hand since then whose charge has not been found; oldest first."""
+async def released_by_hand(
+    connection: AsyncConnection, relay: str, since_ms: int, *, is_found: bool = False
+) -> list[SentRow]:
+    """List requests released by hand since then whose charge has not been found or, with `is_found`, whose charge was found by a
+    run that was killed before it could book it; oldest first."""
+    late = sa.exists().where(corrections.c.request_id == requests.c.id, corrections.c.kind == "late")
+    charge = sa.and_(charges.c.proof.is_not(None), ~late) if is_found else charges.c.proof.is_(None)
     decided = sa.select(corrections.c.request_id).where(
         corrections.c.kind == "release", corrections.c.created_at_ms >= since_ms
     )
-    open_ = requests.c.id.in_(decided), requests.c.state == "released", charges.c.proof.is_(None)
+    open_ = requests.c.id.in_(decided), requests.c.state == "released", charge
     return await _dispatched(connection, _DISPATCHED.where(_went_to(relay), *open_).limit(REQUESTS_MAX))
 
 

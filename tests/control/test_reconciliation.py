@@ -8,11 +8,8 @@ from app.control.assessment import NO_LOG, TOO_YOUNG
 from app.control.decisions import DecisionReason, Decisions, release_by_hand
 from app.core.intervals import bounds_ms, local_day
 from app.core.relays import Relay
-from app.core.request import DEFAULT_RELAY
-from app.store.engine import Database
 from app.store.ledger import corrections
-from app.store.reconciliation import MatchedCharge, claim
-from app.store.tables import charges, requests
+from app.store.tables import requests
 from app.upstream.client import HttpUpstream
 from tests.control.scene import HOUR, MINUTE, YUAN, ZONE, Scene, only_c, only_n, told
 from tests.gateways import RELAY_KEY
@@ -181,38 +178,6 @@ async def test_a_request_released_by_hand_is_booked_when_its_charge_turns_up(sce
     assert (await scene.row(id))["state"] == "released"
 
 
-async def test_a_run_that_was_killed_between_claim_and_settlement_is_finished(scene: Scene) -> None:
-    id = await scene.unknown()
-    other = await scene.unknown(1000)
-    row = {"request_id": id, "points": 500_000, "charged_at_ms": scene.start_ms, "matched_at_ms": scene.start_ms}
-    scene.charge()
-    async with scene.desk.database.transaction() as connection:
-        await connection.execute(sa.insert(charges).values(row | {"proof": "found earlier"}))
-
-    report = await scene.run()
-
-    assert (id, "settle", YUAN) in told(report)
-    assert (await scene.row(id))["state"] == "settled"
-    assert (other, "settle", YUAN) in told(report)
-
-
-async def test_a_charge_proves_one_request_only(scene: Scene) -> None:
-    id = await scene.unknown()
-    scene.charge()
-    accounts = (await scene.run(dry_run=True)).accounts
-    assert accounts.log is not None
-    proof = accounts.log.rows[-1].row_id
-    taken = {"proof": proof, "request_id": "req_of_another", "points": 1, "charged_at_ms": 1, "matched_at_ms": 1}
-    async with scene.desk.database.transaction() as connection:
-        await connection.execute(sa.insert(charges).values(taken))
-
-    report = await scene.run()
-
-    assert report.steps == ()
-    assert (await scene.row(id))["state"] == "unknown"
-    assert len(report.open) == 1
-
-
 async def test_a_request_of_another_relay_is_judged_by_the_log_of_its_own_only(scene: Scene) -> None:
     charged, uncharged = await scene.unknown(relay="other"), await scene.unknown(-50 * MINUTE * 2, relay="other")
     await scene.settled(relay="other")
@@ -229,18 +194,6 @@ async def test_a_request_of_another_relay_is_judged_by_the_log_of_its_own_only(s
     of_other = await scene.run(reconciliation=replace(scene.reconciliation, relay=Relay("other")), dry_run=True)
     assert (uncharged, "release", 0) in told(of_other)
     assert of_other.drift == ()
-
-
-async def test_equal_rows_in_the_logs_of_two_relays_are_two_charges(database: Database) -> None:
-    here, again, elsewhere = (
-        MatchedCharge(relay, "an equal row", request_id, 1, 1)
-        for relay, request_id in ((DEFAULT_RELAY, "req_1"), (DEFAULT_RELAY, "req_2"), ("other", "req_3"))
-    )
-
-    async with database.transaction() as connection:
-        claimed = [await claim(connection, charge, 2) for charge in (here, again, elsewhere)]
-
-    assert claimed == [True, False, True]
 
 
 async def test_a_request_from_before_relays_were_recorded_belongs_to_the_default_one(scene: Scene) -> None:
