@@ -2,6 +2,10 @@
 
 import re
 
+from app.control.prices import PriceEntry, set_price
+from app.control.relays import RelayChange, create_relay
+from app.core.pricing import PerImage, PerToken
+from tests.administration import PEPPER
 from tests.console.conftest import NASTY, House
 
 
@@ -53,3 +57,20 @@ async def test_what_was_named_stays_text(house: House) -> None:
         and "proj_" not in text.partition("<tbody>")[2]
     )
     assert NASTY not in text and "&lt;script&gt;" in text
+
+
+async def test_every_field_of_a_change_has_a_name_in_words(house: House) -> None:
+    database = house.running.database
+    tokens = PerToken(40_000_000, 80_000_000, 300_000_000, 2_000_000)
+    for amount in (tokens, PerImage(250_000)):
+        await set_price(database, house.running.gateway.zone, PriceEntry("imagen4", amount))
+    relay = RelayChange("https://relay.example.com", "sk-of-the-second-relay", "N", 2, 3, ["imagen4"], "0.8", 7_000_000)
+    await create_relay(database, PEPPER, "second", relay)
+    await house.post("/models/aliases", "olga", name="dall-e-9", model="gpt-image-1")
+    await house.post(f"/alerts/{house.alert}/test", "olga")
+
+    for language in ("en", "zh"):
+        text = (await house.get("/audit", "rita", **{"Accept-Language": language})).text
+        names = set(re.findall(r'<span class="quiet">([^<]+)</span> <', text))
+        assert len(names) > 20
+        assert [name for name in names if re.fullmatch(r"[a-z]+_[a-z_]+|micros|mode|delivered|percent", name)] == []
