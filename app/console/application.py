@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
@@ -69,6 +69,8 @@ class ConsoleApplication:
             return await handler(await open_visit(request, self.parts))
         except GatewayError as exc:
             return await self._error(request, exc)
+        except ClientDisconnect:
+            return Response(status_code=499)  # Only the log of requests shows it.
         except Exception as exc:
             log.error("internal error", request_id=request.scope.get("state", {}).get("request_id"), exc_info=exc)
             return await self._error(

@@ -67,7 +67,7 @@ class Desk:
 
     async def check(self) -> None:
         """Check the page that is open: nothing for axe to find, no sideways scrolling, nothing wrong so far."""
-        await self.page.wait_for_function("!document.querySelector('.loading')")  # What is being loaded is pale.
+        await self.page.wait_for_selector(".loading", state="detached")  # What is being loaded is pale.
         found = await Axe().run(self.page)
         told = [
             f"{each['id']}: {[node['html'][:200] for node in each['nodes']]}" for each in found.response["violations"]

@@ -87,11 +87,13 @@ async def test_a_test_says_what_each_channel_answered_and_the_history_what_they_
 
             # The usage is above the threshold already, so that the gateway fires by itself.
             async with asyncio.timeout(60):
-                while "The webhook answered 404." not in (shown := (await house.get(path[1], "rita")).text):
+                shown = ""
+                while "The webhook answered 404." not in shown or ">delivered<" not in shown:
                     await asyncio.sleep(0.1)
+                    shown = (await house.get(path[1], "rita")).text
             listed = (await house.get("/alerts", "rita")).text
 
-    assert "The webhook answered 404." in shown and ">delivered<" in shown and "images" in shown
+    assert "images" in shown
     assert "Person mia" in listed and (">not delivered<" in listed or ">being tried<" in listed)
 
 

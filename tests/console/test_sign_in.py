@@ -1,5 +1,6 @@
 """Pages of signing in: nothing tells who exists, attempts are bounded, and no secret is in the log."""
 
+import asyncio
 import re
 import time
 
@@ -109,3 +110,20 @@ async def test_a_session_shows_pictures_of_ones_own_and_administers_by_role(hous
     refused = await house.http.post("/v1/organization/projects", json={"name": "forged"}, headers=forged)
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "permission_denied")
     assert int(time.time()) - made.json()["created_at"] < 60
+
+
+async def test_a_browser_that_leaves_while_it_sends_a_form_is_no_error_of_ours(house: House) -> None:
+    host, _, port = house.running.url.removeprefix("http://").partition(":")
+    head = f"POST /console/sign-in HTTP/1.1\r\nHost: {host}:{port}\r\nOrigin: {house.running.url}\r\nContent-Length: 90\r\n\r\n"
+
+    with structlog.testing.capture_logs() as lines:
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head.encode() + b"email=mia")
+        await writer.drain()
+        writer.close()
+        async with asyncio.timeout(10):
+            while not (ended := [line for line in lines if line["event"] == "request"]):
+                await asyncio.sleep(0.01)
+
+    assert [line["status"] for line in ended] == [499]
+    assert [line for line in lines if line["log_level"] == "error"] == []

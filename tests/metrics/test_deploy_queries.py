@@ -49,6 +49,7 @@ async def test_every_query_asks_for_what_a_gateway_shows(watched: Watched, relay
     await watched.buy()
     watched.running.gateway.image_service.draining = False
     await watched.refresh()
+    await watched.running.gateway.reconciliations.run()
     await watched.running.gateway.chores.run_once("reconciliation")
     shown: dict[str, list[dict[str, str]]] = defaultdict(list)
     for sample in samples(await watched.scrape()):

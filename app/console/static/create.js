@@ -29,20 +29,20 @@ async function replace(answer, ids) {
  */
 async function price(form, changed) {
   asking?.abort();
-  asking = new AbortController();
+  const mine = (asking = new AbortController());
   const body = new URLSearchParams();
   for (const [name, value] of new FormData(form)) if (typeof value === "string") body.append(name, value);
   const shown = document.getElementById("price");
   shown?.classList.add("loading");
   try {
-    const answer = await fetch(form.dataset.price ?? "", { method: "POST", body, signal: asking.signal });
+    const answer = await fetch(form.dataset.price ?? "", { method: "POST", body, signal: mine.signal });
     if (!answer.ok || answer.redirected) throw new Error("no price");
     const beside = changed === "model" || changed === "project" ? ["options"] : changed === "jobs" ? ["choices"] : [];
     await replace(answer, [...beside, "price"]);
     if (changed === "model") /** @type {HTMLElement | null} */ (form.querySelector("[name=model]:checked"))?.focus();
     if (changed === "project") document.getElementById("project")?.focus();
   } catch {
-    if (!asking.signal.aborted) shown?.classList.remove("loading");
+    if (!mine.signal.aborted) shown?.classList.remove("loading");
   }
 }
 
@@ -52,6 +52,8 @@ document.addEventListener("input", (event) => {
   const form = field.form;
   if (form?.dataset.price === undefined || ["", "image", "picture"].includes(field.name)) return;
   clearTimeout(timer);
+  asking?.abort();
+  document.getElementById("price")?.classList.add("loading"); // It is that of what stood there before.
   timer = setTimeout(() => void price(form, field.name), field.name === "prompt" ? PAUSE_MS : 0);
 });
 
