@@ -38,7 +38,7 @@ async def sign_in(desk: Desk, name: str, words: dict[str, str]) -> None:
 
 
 async def works(house: House, secret: str) -> int:
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=60) as http:
         headers = {"Authorization": f"Bearer {secret}"}
         return (await http.get(f"{house.running.url}/v1/models", headers=headers)).status_code
 

@@ -54,7 +54,7 @@ async def go(house: House, subject: str, **changed: str) -> httpx2.Response:
     cookie = started.headers["set-cookie"].partition(";")[0]
     asked = parse_qs(urlsplit(started.headers["location"]).query)
     assert asked["code_challenge_method"] == ["S256"] and asked["nonce"] and asked["state"]
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=60) as http:
         answer = await http.post(started.headers["location"], data={"sub": subject})
     back = urlsplit(answer.headers["location"])
     assert f"{back.scheme}://{back.netloc}{back.path}" == f"{house.running.url}/console/oidc/callback"

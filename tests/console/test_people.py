@@ -30,7 +30,7 @@ def cells(row: str) -> list[str]:
 
 async def works(house: House, secret: str) -> int:
     house.running.gateway.control_data.expire()  # Else a change takes half a second.
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=60) as http:
         headers = {"Authorization": f"Bearer {secret}"}
         return (await http.get(f"{house.running.url}/v1/models", headers=headers)).status_code
 

@@ -174,7 +174,7 @@ async def test_only_the_token_opens_them(watched: Watched) -> None:
 async def test_without_a_token_there_is_no_such_address(tmp_path: Path, relay: RunningSandbox) -> None:
     async with (
         running_gateway(tmp_path, relay.base_url) as running,
-        httpx2.AsyncClient(base_url=running.url) as http,
+        httpx2.AsyncClient(base_url=running.url, timeout=60) as http,
     ):
         answer = await http.get("/metrics", headers={"Authorization": "Bearer x"})
 
@@ -186,7 +186,7 @@ async def test_a_port_of_their_own_needs_no_token_and_opens_no_route(tmp_path: P
     port = free_port()
     async with (
         running_gateway(tmp_path, relay.base_url, metrics_port=port) as running,
-        httpx2.AsyncClient() as http,
+        httpx2.AsyncClient(timeout=60) as http,
     ):
         own = await http.get(f"http://127.0.0.1:{port}/metrics")
         on_the_gateway = await http.get(f"{running.url}/metrics")

@@ -58,7 +58,7 @@ async def test_objects_of_a_bucket_are_compared_as_files_are(
     settings: Any = bucket.settings
     async with (
         running_gateway(tmp_path, relay.base_url, **settings) as running,
-        httpx2.AsyncClient(base_url=running.url) as http,
+        httpx2.AsyncClient(base_url=running.url, timeout=60) as http,
     ):
         client = Client(http, await running.key(), relay, running)
         lost, away, _ = await bought(client, 3)
