@@ -108,9 +108,12 @@ async def test_an_unknown_outcome_is_told_again_and_never_bought_again(client: C
 
 
 async def test_those_attached_to_a_refused_request_get_the_same_refusal(client: Client) -> None:
-    body = SMALL | {"prompt": "[[sandbox error=moderation delay=0.3]]"}
+    body = SMALL | {"prompt": "[[sandbox error=moderation delay=60]]"}
 
-    answers = await asyncio.gather(*(client.ask(body, key="order-1") for _ in range(5)))
+    asking = [asyncio.create_task(client.ask(body, key="order-1")) for _ in range(5)]
+    await until(lambda: client.gateway.gateway.image_service.places.attached == 4)
+    with answering(client.relay):
+        answers = await asyncio.gather(*asking)
 
     assert {answer.status_code for answer in answers} == {400}
     assert len({answer.json()["error"]["message"] for answer in answers}) == 1
