@@ -111,7 +111,7 @@ def test_a_head_without_an_end_is_cut_off(begin: bytes, endless: bytes) -> None:
 
 
 def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 3.0)
     cases = [[b""], [b"GET / HT"], [GET[:-2]], [GET, b"GET /"], [GET, b"\r\n"]]
 
     async def begin(address: tuple[str, int], begun: list[bytes]) -> bytes:
@@ -132,7 +132,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
 
 
 def test_a_body_may_come_later_than_a_head_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 3.0)
 
     async def send_slowly() -> bytes:
         async with serving(echo_length) as address:
@@ -144,7 +144,7 @@ def test_a_body_may_come_later_than_a_head_may(monkeypatch: pytest.MonkeyPatch) 
                 b"ello\r\n",
             ):
                 writer.write(piece)
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(0.9)
             writer.write(b"0\r\n\r\n")
             answered = await reader.readuntil(b"5")
             writer.close()

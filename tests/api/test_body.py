@@ -231,11 +231,11 @@ async def test_a_slow_body_that_keeps_moving_is_read(tmp_path: Path) -> None:
     chunks = iter([*[b" " * 20_000] * 8, b'{"prompt": "a"}'])
 
     async def receive() -> Message:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.4)
         chunk = next(chunks, b"")
         return {"type": "http.request", "body": chunk, "more_body": chunk != b""}
 
-    wanted = await read_generation(Request(request_of(JSON, []).scope, receive), BodyCaps(tmp_path, idle_s=1.5))
+    wanted = await read_generation(Request(request_of(JSON, []).scope, receive), BodyCaps(tmp_path, idle_s=3))
 
     assert wanted.n == 1
 

@@ -1,5 +1,6 @@
 """Chromium of the system, driven by Playwright, with an ear for whatever a page must not do."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -65,8 +66,15 @@ class Desk:
         """Press the button with this text in the content of the page."""
         await self.page.click(f"main button:has-text('{text}')")
 
+    async def until(self, script: str) -> None:
+        """Wait until an expression is true in the page, whose rules let none of the browser's own waits run there."""
+        async with asyncio.timeout(60):
+            while not await self.page.evaluate(script):
+                await asyncio.sleep(0.01)
+
     async def check(self) -> None:
         """Check the page that is open: nothing for axe to find, no sideways scrolling, nothing wrong so far."""
+        await self.page.wait_for_load_state()
         await self.page.wait_for_selector(".loading", state="detached")  # What is being loaded is pale.
         found = await Axe().run(self.page)
         told = [

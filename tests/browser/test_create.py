@@ -18,7 +18,9 @@ KEEP_MASK = """() => { const send = window.fetch; window.fetch = async (address,
   if (mask !== null) sessionStorage.setItem("mask", String.fromCharCode(...new Uint8Array(await mask.arrayBuffer())));
   return send(address, given); } }"""
 """Remembers what the browser sends as the mask, byte by byte."""
-IN_SIGHT = "(found) => found.getBoundingClientRect().top >= 0 && found.getBoundingClientRect().top < innerHeight / 2"
+IN_SIGHT = (
+    "[document.querySelector('.job').getBoundingClientRect().top].every((top) => top >= 0 && top < innerHeight / 2)"
+)
 SIZE = (201, 103)
 
 
@@ -53,7 +55,8 @@ async def make(desk: Desk) -> None:
     await desk.page.wait_for_selector("#price p:not(.bad)")
     await desk.page.click(".buy button")
     await desk.page.wait_for_selector(".made img")
-    assert desk.page.url.endswith("#jobs") and await desk.page.locator(".job").first.evaluate(IN_SIGHT)
+    assert desk.page.url.endswith("#jobs")
+    await desk.until(IN_SIGHT)
     await desk.page.wait_for_selector("#bought a")
     await desk.page.wait_for_selector("#price .good a")  # Bought before: open it, free.
     await desk.check()

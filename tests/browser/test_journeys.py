@@ -1,5 +1,7 @@
 """Journeys through the console in a real browser: in both languages, light and dark, wide and narrow."""
 
+import asyncio
+
 import httpx2
 import pytest
 from playwright.async_api import Browser
@@ -141,7 +143,7 @@ async def test_a_member_finds_a_picture_hands_out_a_link_and_deletes_another(
         await desk.check()
         await desk.page.click("button[value=link]")
         url = await desk.page.input_value("#link")
-        assert await desk.page.evaluate("getSelection().toString()") == url
+        await desk.until(f"getSelection().toString() === '{url}'")
         await desk.check()
         await desk.page.click("[data-close]")
         await desk.page.wait_for_selector(".panel", state="detached")
@@ -152,6 +154,9 @@ async def test_a_member_finds_a_picture_hands_out_a_link_and_deletes_another(
         await desk.page.wait_for_selector("[role=status]")
         await desk.check()
         await desk.open(f"/pictures/{ids[0]}")
+        async with asyncio.timeout(60):
+            while not any("404" in told for told in desk.wrong):  # The browser tells of it in its own time.
+                await asyncio.sleep(0.01)
         desk.wrong = [told for told in desk.wrong if "404" not in told]
         await desk.check()
 
@@ -167,7 +172,7 @@ async def test_it_works_over_plain_http_under_the_name_of_a_host(browser: Browse
         await desk.page.click("[data-copy=secret]")
         await desk.page.wait_for_selector(f"[data-copy=secret] >> text={ENGLISH['selected']}")
         secret = await desk.page.input_value("#secret")
-        assert await desk.page.evaluate("getSelection().toString()") == secret
+        await desk.until(f"getSelection().toString() === '{secret}'")
         assert desk.wrong == []
 
 
