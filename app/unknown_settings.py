@@ -2,25 +2,35 @@
 
 import difflib
 import os
+import re
 
 from pydantic_settings import DotEnvSettingsSource
 
 from app.settings import Settings
 
 PREFIX = "IMAGEGATE_"
-OTHERS = {"IMAGEGATE_URL", "IMAGEGATE_ADMIN_KEY", "IMAGEGATE_KEY", "IMAGEGATE_PUBLISH", "IMAGEGATE_CRASH_AT"}
+OTHERS = {f"{PREFIX}{name}" for name in ("URL", "ADMIN_KEY", "KEY", "PUBLISH", "CRASH_AT", "CONTRACT", "RECORD")}
 """Names of the command line on another machine, of the guides, of docker-compose.yml and of the tests."""
+NAME = re.compile(r"IMAGEGATE_[A-Z0-9_]+")
+OF_KUBERNETES = re.compile(r"IMAGEGATE_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT_\d+_\w+)")
+"""Names that Kubernetes gives every container beside a service called imagegate."""
 
 
 def unknown_settings() -> list[str]:
     """List the names in the environment and in `.env` that begin like a setting and are none, each with the setting of a similar
-    name where there is one. It tells no value."""
+    name where there is one.
+
+    It tells no value, nor a line of `.env` without `=`, which is read as a name as a whole and may hold a secret.
+    """
     settings = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
-    given = {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
-    unknown = sorted(name for name in given - settings - OTHERS if name.startswith(PREFIX))
-    return [_described(name, settings) for name in unknown]
+    lines = DotEnvSettingsSource(Settings).env_vars
+    given = {name.upper() for name in (*os.environ, *(name for name, value in lines.items() if value is not None))}
+    unknown = [name for name in given - settings - OTHERS if NAME.fullmatch(name) and not OF_KUBERNETES.fullmatch(name)]
+    return [_described(name, settings) for name in sorted(unknown)]
 
 
 def _described(name: str, settings: set[str]) -> str:
-    near = difflib.get_close_matches(name, settings, 1, 0.8)
-    return f"{name} ({near[0]}?)" if near else name
+    near = difflib.get_close_matches(
+        name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in settings], 1, 0.8
+    )
+    return f"{name} ({PREFIX}{near[0]}?)" if near else name

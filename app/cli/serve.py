@@ -55,8 +55,9 @@ def serve(
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_up_logs(as_json=settings.log_json)
     if unknown := unknown_settings():
+        names = ", ".join(unknown)
         say(
-            f"imagegate: no settings, so they change nothing: {', '.join(unknown)}. All settings are in docs/settings.md."
+            f"imagegate: these names are not settings and have no effect: {names}. All settings are in docs/settings.md."
         )
     with _locked(ctx.target), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(ctx.target, settings, uds))

@@ -14,7 +14,7 @@ from app.store.limits import limits_by_id
 from app.store.organization import find_user
 
 VALUE_CHARS_MAX = 300
-_MONEY = ("micros", "amount_micros", "cost_micros", "ceiling_micros_per_image")
+_MONEY = ("micros", "amount_micros", "cost_micros", "ceiling_micros_per_image", "micros_per_dollar")
 
 
 @dataclass(frozen=True, slots=True)

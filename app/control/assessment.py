@@ -73,12 +73,12 @@ class Assessor:
             catalog = await prices.read_catalog(connection)
             older = await store.unknown(connection, self.relay, 0, since_ms)
             unknown = await store.unknown(connection, self.relay, since_ms, now_ms)
-            released = await store.released_by_hand(connection, self.relay, reach_ms, is_found=True)
+            released = await store.released_and_found(connection, self.relay)
             others = [
                 *await store.short(connection, self.relay, since_ms),
                 *await store.released_by_hand(connection, self.relay, since_ms),
             ]
-        # A run that was killed in between has recorded the charge and not ended the request, and a person may have released it.
+        # A run that was killed in between has recorded the charge and not ended the request, which was released since, perhaps.
         found = (each for each in (*older, *unknown, *released) if each.proof)
         found_earlier = [ChargedRequest(each, _recorded_charge(each)) for each in found]
         assessment = Assessment(found_earlier, [], [])

@@ -1,4 +1,4 @@
-"""Findings for an owner: relays that get no requests, unknown requests, requests for more, keys without a limit, and the like."""
+"""Findings for an owner: relays with a problem, unknown requests, requests for more, keys without a limit, and the like."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Attention:
     which book and bill are more than a hundredth apart, newest first."""
 
     stopped: tuple[RelayCondition, ...]
-    """Relays in use that get no requests now, by this process's breakers."""
+    """Relays in use whose breaker is open in this process."""
     unknown: int
     unknown_micros: int
     increases: int

@@ -78,7 +78,7 @@ class Doctor:
     def _configuration(self) -> Finding:
         if self.unknown_settings:
             names = ", ".join(self.unknown_settings)
-            message = f"No settings, so they change nothing: {names}. All settings are in docs/settings.md."
+            message = f"These names are not settings and have no effect: {names}. All settings are in docs/settings.md."
             return Finding("configuration", "warning", message)
         return Finding("configuration", "ok", f"Read; the data is in {self.data_dir}.")
 

@@ -92,17 +92,22 @@ async def short(connection: AsyncConnection, relay: str, since_ms: int) -> list[
     return await _dispatched(connection, newest)
 
 
-async def released_by_hand(
-    connection: AsyncConnection, relay: str, since_ms: int, *, is_found: bool = False
-) -> list[SentRow]:
-    """List requests released by hand since then whose charge has not been found or, with `is_found`, whose charge was found by a
-    run that was killed before it could book it; oldest first."""
-    late = sa.exists().where(corrections.c.request_id == requests.c.id, corrections.c.kind == "late")
-    charge = sa.and_(charges.c.proof.is_not(None), ~late) if is_found else charges.c.proof.is_(None)
+async def released_by_hand(connection: AsyncConnection, relay: str, since_ms: int) -> list[SentRow]:
+    """List requests released by hand since then whose charge has not been found; oldest first."""
     decided = sa.select(corrections.c.request_id).where(
         corrections.c.kind == "release", corrections.c.created_at_ms >= since_ms
     )
-    open_ = requests.c.id.in_(decided), requests.c.state == "released", charge
+    open_ = requests.c.id.in_(decided), requests.c.state == "released", charges.c.proof.is_(None)
+    return await _dispatched(connection, _DISPATCHED.where(_went_to(relay), *open_).limit(REQUESTS_MAX))
+
+
+async def released_and_found(connection: AsyncConnection, relay: str) -> list[SentRow]:
+    """List requests that were released after a run had found their charge and was killed before it could book it; oldest first."""
+    found = sa.select(charges.c.request_id).where(charges.c.relay == relay)
+    is_booked = sa.exists().where(
+        corrections.c.request_id == requests.c.id, corrections.c.kind.in_(("late", "restored"))
+    )
+    open_ = requests.c.id.in_(found), requests.c.state == "released", ~is_booked
     return await _dispatched(connection, _DISPATCHED.where(_went_to(relay), *open_).limit(REQUESTS_MAX))
 
 

@@ -59,7 +59,7 @@ async def test_a_gateway_without_a_fault_is_told_so(
     await BackupRows(database).end(LastBackup(await database.now_ms(), "book.db"))
 
     relay_settings = {"upstream_base_url": f"{relay.base_url}/v1", "upstream_api_key": RELAY_KEY}
-    given = {"redis_url": redis_url, "upstream_log_key_in_url": True, **relay_settings}
+    given = {"redis_url": redis_url, "upstream_log_key_in_url": True, "pictures_bytes_max": 1, **relay_settings}
     findings = await found(database.where, tmp_path, **given)
 
     assert [(finding.check, finding.status) for finding in findings.values()] == [

@@ -23,7 +23,25 @@ async def test_a_name_that_is_no_setting_is_told_without_its_value(
 
     names = "IMAGEGATE_FLAVOUR, IMAGEGATE_LOG_JSN (IMAGEGATE_LOG_JSON?), IMAGEGATE_UPSTREAM_PROXI (IMAGEGATE_UPSTREAM_PROXY?)"
     assert told.status == "warning"
-    assert told.message == f"No settings, so they change nothing: {names}. All settings are in docs/settings.md."
+    assert (
+        told.message
+        == f"These names are not settings and have no effect: {names}. All settings are in docs/settings.md."
+    )
+
+
+def test_a_line_that_holds_a_secret_by_mistake_is_not_told(alone: None) -> None:
+    Path(".env").write_text("IMAGEGATE_UPSTREAM_API_KEY:sk-secret\nIMAGEGATE_SECRET_KEYabc\nIMAGEGATE_A-b=1\n")
+
+    assert unknown_settings() == []
+
+
+def test_what_kubernetes_tells_of_a_service_of_our_name_is_no_mistake(
+    alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT_8080_TCP", "PORT_8080_TCP_ADDR", "DB_SERVICE_HOST"):
+        monkeypatch.setenv(f"IMAGEGATE_{name}", "10.0.0.1")
+
+    assert unknown_settings() == []
 
 
 @pytest.mark.parametrize("file", [".env.example", "docker-compose.yml", "docs/recipes/README.md", "README.md"])

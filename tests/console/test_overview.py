@@ -55,7 +55,7 @@ async def test_it_names_what_needs_a_look_and_leads_there(house: House) -> None:
     assert "<td" not in (await house.get("/keys?limit=none", "olga")).text
 
 
-async def test_it_names_the_relay_that_gets_no_requests(house: House) -> None:
+async def test_it_names_the_relay_that_has_a_problem(house: House) -> None:
     before = (await house.get("/overview", "olga")).text
     headers = {"Authorization": f"Bearer {house.keys['mia'].key}"}
     body = {"model": "gpt-image-1", "prompt": "a fox [[sandbox error=unauthorized]]"}
@@ -63,8 +63,8 @@ async def test_it_names_the_relay_that_gets_no_requests(house: House) -> None:
 
     text = (await house.get("/overview", "olga")).text
 
-    assert "Relays that get no requests" not in before
-    assert 'href="/console/relays"' in text and "Relays that get no requests <b>1</b>" in text
+    assert "Relays with a problem" not in before
+    assert 'href="/console/relays"' in text and "Relays with a problem <b>1</b>" in text
     assert "default: The relay refuses our key" in text
 
 

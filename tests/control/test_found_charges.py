@@ -1,10 +1,12 @@
 """Charges that a reconciliation has found: each proves one request, and is booked even where the run that found it died."""
 
+import pytest
 import sqlalchemy as sa
 
 from app.control.decisions import DecisionReason, Decisions
 from app.core.request import DEFAULT_RELAY
 from app.store.engine import Database
+from app.store.ledger.columns import Ending
 from app.store.reconciliation import MatchedCharge, claim, find
 from app.store.tables import charges
 from tests.control.scene import YUAN, ZONE, Scene, told
@@ -30,13 +32,19 @@ async def test_a_run_that_was_killed_between_claim_and_settlement_is_finished(sc
     assert (other, "settle", YUAN) in told(report)
 
 
-async def test_what_such_a_run_found_is_booked_even_when_somebody_released_the_request_meanwhile(scene: Scene) -> None:
+@pytest.mark.parametrize("by", ["a person", "the gateway"])
+async def test_what_such_a_run_found_is_booked_even_when_the_request_was_released_meanwhile(
+    scene: Scene, by: str
+) -> None:
     id = await scene.unknown()
     await claim_and_die(scene, id)
     request = await scene.desk.database.ask(find, id)
     assert request is not None
-    decisions = Decisions(scene.desk.database, scene.desk.ledger, ZONE)
-    assert await decisions.release(request, DecisionReason("ada", "the relay's support says so"))
+    if by == "a person":
+        decisions = Decisions(scene.desk.database, scene.desk.ledger, ZONE)
+        assert await decisions.release(request, DecisionReason("ada", "the relay's support says so"))
+    else:
+        assert await scene.desk.ledger.release(id, Ending(scene.start_ms, 429, "upstream_rate_limited"), ("unknown",))
     scene.charge(micros=2 * YUAN)  # Of something else: the log is not empty.
 
     reports = [await scene.run(), await scene.run()]

@@ -7,6 +7,8 @@ const FOLLOW_MS = 1500;
 
 /** @type {AbortController | null} */
 let asking = null;
+/** @type {Set<string>} Names of fields that changed since the last answer. */
+const changes = new Set();
 let timer = 0;
 
 /**
@@ -28,6 +30,7 @@ async function replace(answer, ids) {
  * @param {string} changed  Name of the field that changed.
  */
 async function price(form, changed) {
+  changes.add(changed);
   asking?.abort();
   const mine = (asking = new AbortController());
   const body = new URLSearchParams();
@@ -37,8 +40,9 @@ async function price(form, changed) {
   try {
     const answer = await fetch(form.dataset.price ?? "", { method: "POST", body, signal: mine.signal });
     if (!answer.ok || answer.redirected) throw new Error("no price");
-    const beside = changed === "model" || changed === "project" ? ["options"] : changed === "jobs" ? ["choices"] : [];
-    await replace(answer, [...beside, "price"]);
+    const beside = [changes.has("model") || changes.has("project") ? "options" : "", changes.has("jobs") ? "choices" : ""];
+    await replace(answer, [...beside.filter((id) => id !== ""), "price"]);
+    changes.clear();
     if (changed === "model") /** @type {HTMLElement | null} */ (form.querySelector("[name=model]:checked"))?.focus();
     if (changed === "project") document.getElementById("project")?.focus();
   } catch {
