@@ -30,6 +30,7 @@ async def test_nothing_is_sent_for_a_client_that_hangs_up_while_the_database_is_
 
 async def test_a_request_that_failed_is_not_kept_in_memory_until_somebody_looks_for_garbage(tmp_path: Path) -> None:
     async with running_gateway(tmp_path, "http://127.0.0.1:9") as running:
+        gc.collect()  # What earlier tests left.
         gc.disable()
         try:
             async with opened(running.url, (await running.key()).key) as client:

@@ -165,6 +165,9 @@ async def test_a_hanging_call_is_billed_although_the_caller_leaves(call: Caller,
     with pytest.raises(httpx2.ReadTimeout):
         await call.hinted("hang=1")
 
+    async with asyncio.timeout(60):
+        while not running.sandbox.bill:
+            await asyncio.sleep(0.01)
     assert len(running.sandbox.bill) == 1
 
 
