@@ -93,10 +93,8 @@ async def running_gateway(
     sock = listen("127.0.0.1", 0)
     async with open_gateway(chosen, where, data_dir, pepper, sandbox=sandbox) as gateway:
         gateway.relays.rules.breakers.costly_max = NEVER  # Tests of other things fail often.
-        with suppress(StoreUnavailable):
-            await may_run(
-                gateway.database, 0
-            )  # Else a gateway of a minute asks the relay for its bill amid other tests.
+        with suppress(StoreUnavailable):  # Else a gateway of a minute asks the relay for its bill amid other tests.
+            await may_run(gateway.database, 0)
         note_address(data_dir, f"http://127.0.0.1:{sock.getsockname()[1]}")
         server = Server(create_app(gateway), gateway.image_service, 5.0, lambda: None)
         server.config.load()

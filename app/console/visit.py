@@ -29,7 +29,7 @@ PREFERENCE_S = 365 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request of a browser to the console. `session` is None where nobody is signed in."""
+    """Request of a browser to the console. `session` is None where nobody is signed in."""
 
     request: Request
     parts: ConsoleParts

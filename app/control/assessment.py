@@ -78,7 +78,7 @@ class Assessor:
                 *await store.short(connection, self.relay, since_ms),
                 *await store.released_by_hand(connection, self.relay, since_ms),
             ]
-        # A run that was killed in between has recorded the charge and not ended the request, which was released since, perhaps.
+        # A run that was killed in between has recorded the charge and booked nothing; the request may have been released since.
         found = (each for each in (*older, *unknown, *released) if each.proof)
         found_earlier = [ChargedRequest(each, _recorded_charge(each)) for each in found]
         assessment = Assessment(found_earlier, [], [])

@@ -1,7 +1,5 @@
 """Journeys through the console in a real browser: in both languages, light and dark, wide and narrow."""
 
-import asyncio
-
 import httpx2
 import pytest
 from playwright.async_api import Browser
@@ -9,6 +7,7 @@ from playwright.async_api import Browser
 from app.control.invitations import invite
 from tests.browser.conftest import LAN_HOST, Desk, desk_of
 from tests.console.conftest import PASSWORD, House
+from tests.images.client import until
 
 ENGLISH = {
     "set": "Set password and sign in",
@@ -41,9 +40,7 @@ async def sign_in(desk: Desk, name: str, words: dict[str, str]) -> None:
 
 async def forgive(desk: Desk, error: str) -> None:
     """Take an error that belongs to the journey from those of the page; the browser tells of it in its own time."""
-    async with asyncio.timeout(60):
-        while not any(error in told for told in desk.wrong):
-            await asyncio.sleep(0.01)
+    await until(lambda: any(error in told for told in desk.wrong))
     desk.wrong = [told for told in desk.wrong if error not in told]
 
 

@@ -9,6 +9,7 @@ import structlog
 from app.control.invitations import invite
 from app.control.people import UserChange, modify_user
 from tests.console.conftest import PASSWORD, House
+from tests.images.client import until
 
 
 async def test_a_password_signs_in_and_leads_on(house: House) -> None:
@@ -121,9 +122,7 @@ async def test_a_browser_that_leaves_while_it_sends_a_form_is_no_error_of_ours(h
         writer.write(head.encode() + b"email=mia")
         await writer.drain()
         writer.close()
-        async with asyncio.timeout(10):
-            while not (ended := [line for line in lines if line["event"] == "request"]):
-                await asyncio.sleep(0.01)
+        await until(lambda: any(line["event"] == "request" for line in lines))
 
-    assert [line["status"] for line in ended] == [499]
+    assert [line["status"] for line in lines if line["event"] == "request"] == [499]
     assert [line for line in lines if line["log_level"] == "error"] == []

@@ -13,6 +13,7 @@ import app.sandbox
 from app.sandbox import RunningSandbox, SandboxOptions, running_sandbox
 from app.sandbox.errors import ERRORS
 from app.sandbox.hints import BadHint, read_hints
+from tests.images.client import until
 from tests.sandbox.calls import KEY, Caller, error_of, events_of
 
 only_n = pytest.mark.parametrize("profile", ["N"], indirect=True)
@@ -165,9 +166,7 @@ async def test_a_hanging_call_is_billed_although_the_caller_leaves(call: Caller,
     with pytest.raises(httpx2.ReadTimeout):
         await call.hinted("hang=1")
 
-    async with asyncio.timeout(60):
-        while not running.sandbox.bill:
-            await asyncio.sleep(0.01)
+    await until(lambda: running.sandbox.bill)
     assert len(running.sandbox.bill) == 1
 
 
